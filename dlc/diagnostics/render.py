@@ -1,0 +1,207 @@
+"""Renderers of a `Report`: text for people, json, sarif and github for machines."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+
+from dlc.diagnostics import Diagnostic, Report, Span, plural
+from dlc.diagnostics.codes import CODES
+
+_RED, _YELLOW, _BLUE, _BOLD, _RESET = "\x1b[31;1m", "\x1b[33;1m", "\x1b[34m", "\x1b[1m", "\x1b[0m"
+MAX_EXCERPT = 160
+
+
+def text(report: Report, *, color: bool = False) -> str:
+    """The report as compilers print it: message, place, excerpt with carets, found, expected, hint."""
+
+    def paint(style: str, words: str) -> str:
+        return f"{style}{words}{_RESET}" if color else words
+
+    blocks: list[str] = []
+    for item in report.diagnostics:
+        style = _RED if item.severity == "error" else _YELLOW
+        lines = [f"{paint(style, f'{item.severity}[{item.code}]')}: {paint(_BOLD, clean(item.message))}"]
+        if item.span is not None:
+            lines += _excerpt(item.span, report, paint, style)
+        facts = {"found": item.found, "expected": item.expected, "hint": item.hint}
+        lines += [f"  = {paint(_BOLD, name)}: {clean(value)}" for name, value in facts.items() if value is not None]
+        for note in item.notes:
+            place = f" ({note.span})" if note.span is not None else ""
+            lines.append(f"  = {paint(_BOLD, 'note')}: {clean(note.message)}{place}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def summary(report: Report, files: int) -> str:
+    """The closing line of `dlc check`."""
+    errors = sum(item.severity == "error" for item in report.diagnostics)
+    warnings = len(report.diagnostics) - errors
+    parts = [plural(errors, "error")] if errors else []
+    parts += [plural(warnings, "warning")] if warnings else []
+    return f"{', '.join(parts) or 'no problems'} in {plural(files, 'file')}"
+
+
+def _excerpt(span: Span, report: Report, paint: Callable[[str, str], str], style: str) -> list[str]:
+    gutter = len(str(span.line))
+    place = f"{' ' * gutter}{paint(_BLUE, '-->')} {clean(str(span))}"
+    lines = report.texts.get(span.file, "").splitlines()
+    if not 0 < span.line <= len(lines):
+        return [place]
+    line = lines[span.line - 1]
+    if span.end_line == span.line:
+        end = span.end_column
+    else:
+        end = len(line.split(" #")[0].rstrip()) + 1
+    start, end = span.column - 1, max(end - 1, span.column)
+    if len(line) > MAX_EXCERPT:  # show a window around the place
+        first = max(0, start - MAX_EXCERPT // 3)
+        line = line[first : first + MAX_EXCERPT]
+        start, end = start - first, min(end - first, len(line))
+    shown = clean(line)
+    pad = "".join("\t" if mark == "\t" else " " * _width(mark) for mark in line[:start])
+    carets = "^" * max(1, sum(_width(mark) for mark in line[start:end]))
+    bar = paint(_BLUE, "|")
+    return [
+        place,
+        f"{' ' * gutter} {bar}",
+        f"{paint(_BLUE, str(span.line))} {bar} {shown}",
+        f"{' ' * gutter} {bar} {pad}{paint(style, carets)}",
+    ]
+
+
+def _width(mark: str) -> int:
+    if unicodedata.combining(mark):
+        return 0
+    return 2 if unicodedata.east_asian_width(mark) in "WF" else 1
+
+
+def clean(words: str) -> str:
+    """A text that is safe on a terminal: control characters become visible escapes.
+
+    >>> clean("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    if words.isprintable():
+        return words
+    return "".join(mark if mark.isprintable() or mark in "\n\t" else f"\\x{ord(mark):02x}" for mark in words)
+
+
+def as_dicts(report: Report) -> list[dict[str, object]]:
+    """The findings as plain data, in the form of `--format json`."""
+    return [
+        {
+            "code": item.code,
+            "severity": item.severity,
+            "message": item.message,
+            "file": item.span.file if item.span else None,
+            "range": _range(item.span) if item.span else None,
+            "found": item.found,
+            "expected": item.expected,
+            "hint": item.hint,
+            "notes": [
+                {
+                    "message": note.message,
+                    "file": note.span.file if note.span else None,
+                    "range": _range(note.span) if note.span else None,
+                }
+                for note in item.notes
+            ],
+        }
+        for item in report.diagnostics
+    ]
+
+
+def _range(span: Span) -> dict[str, dict[str, int]]:
+    return {
+        "start": {"line": span.line, "column": span.column},
+        "end": {"line": span.end_line, "column": span.end_column},
+    }
+
+
+def json(report: Report) -> str:
+    """The findings as one JSON document: `{"diagnostics": [...]}`."""
+    from json import dumps
+
+    return dumps({"diagnostics": as_dicts(report)}, indent=2)
+
+
+def sarif(report: Report) -> str:
+    """SARIF 2.1.0, which code hosts read (docs.oasis-open.org/sarif)."""
+    from json import dumps
+
+    from dlc import __version__
+
+    rules = sorted(set(report.codes))
+    results = []
+    for item in report.diagnostics:
+        result: dict[str, object] = {
+            "ruleId": item.code,
+            "ruleIndex": rules.index(item.code),
+            "level": item.severity,
+            "message": {"text": _sentence(item)},
+        }
+        if item.span is not None:
+            result["locations"] = [_location(item.span)]
+        related = [
+            {**_location(note.span), "message": {"text": note.message}} for note in item.notes if note.span is not None
+        ]
+        if related:
+            result["relatedLocations"] = related
+        results.append(result)
+    driver = {
+        "name": "dlc",
+        "version": __version__,
+        "rules": [
+            {"id": code, "shortDescription": {"text": CODES[code].title}, "fullDescription": {"text": CODES[code].text}}
+            for code in rules
+        ],
+    }
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+    }
+    return dumps(log, indent=2)
+
+
+def _location(span: Span) -> dict[str, object]:
+    region = {
+        "startLine": span.line,
+        "startColumn": span.column,
+        "endLine": span.end_line,
+        "endColumn": span.end_column,
+    }
+    return {"physicalLocation": {"artifactLocation": {"uri": span.file}, "region": region}}
+
+
+def _sentence(item: Diagnostic) -> str:
+    parts = [item.message]
+    parts += [f"found {item.found}"] if item.found else []
+    parts += [f"expected {item.expected}"] if item.expected else []
+    parts += [item.hint] if item.hint else []
+    return "; ".join(parts)
+
+
+def github(report: Report) -> str:
+    """Workflow commands that GitHub Actions shows beside the changed lines."""
+
+    def data(words: str) -> str:
+        return words.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+    def value(words: str) -> str:
+        return data(words).replace(":", "%3A").replace(",", "%2C")
+
+    lines = []
+    for item in report.diagnostics:
+        place = ""
+        if item.span is not None:
+            span = item.span
+            place = f"file={value(span.file)},line={span.line},endLine={span.end_line},col={span.column},"
+            if span.line == span.end_line:
+                place += f"endColumn={span.end_column},"
+        lines.append(f"::{item.severity} {place}title={value(item.code)}::{data(_sentence(item))}")
+    return "\n".join(lines)
+
+
+FORMATS: dict[str, Callable[[Report], str]] = {"text": text, "json": json, "sarif": sarif, "github": github}

@@ -1,0 +1,272 @@
+"""Variables and arithmetic in values: `$name`, `$(2 * width)`, `$$`. An explicit grammar, never `eval`.
+
+    expression := term (("+" | "-") term)*
+    term       := factor (("*" | "/" | "//" | "%") factor)*
+    factor     := ("-" | "+") factor | number | name | function "(" expression ("," expression)* ")" | "(" expression ")"
+
+`/` of two integers that divides without rest gives an integer, so that `$(width / 2)` can be a number of filters.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from dlc.diagnostics import did_you_mean, listing
+
+MAX_LENGTH = 400
+MAX_NESTING = 32
+NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_REFERENCE = re.compile(rf"\$(?:(\$)|({NAME})|(\())")
+_TOKEN = re.compile(rf"\s*(?:(\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)|({NAME})|(//|[-+*/%(),]))")
+
+
+class ExpressionFault(Exception):
+    """What is wrong in a value, and where in its text: start and length in characters."""
+
+    def __init__(self, code: str, message: str, start: int, length: int, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.start, self.length, self.hint = code, message, start, length, hint
+
+
+class _Token(NamedTuple):
+    kind: str  # number, name, mark, end
+    text: str
+    start: int
+
+
+FUNCTIONS: Mapping[str, tuple[int | None, Callable[..., float]]] = {
+    "min": (None, min),
+    "max": (None, max),
+    "abs": (1, abs),
+    "round": (1, round),
+    "floor": (1, math.floor),
+    "ceil": (1, math.ceil),
+}
+
+
+def names_in(text: str) -> Iterator[tuple[str, int]]:
+    """The variables that a text refers to, each with where it stands in it.
+
+    >>> list(names_in("$width and $(2 * depth)"))
+    [('width', 1), ('depth', 16)]
+    """
+    for match, end in _references(text):
+        if match.group(2):
+            yield match.group(2), match.start(2)
+        elif match.group(3):
+            for token in _tokens(text, match.end(), end - 1):
+                if token.kind == "name" and token.text not in FUNCTIONS:
+                    yield token.text, token.start
+
+
+def substitute(text: str, variables: Mapping[str, Any]) -> Any:
+    """The value of a text with its references replaced; one that is a single reference keeps the value's type.
+
+    Raises:
+        ExpressionFault: DLC107 for an unknown variable, DLC108 for anything else that is wrong.
+
+    >>> substitute("$width", {"width": 8}), substitute("$(width / 2)", {"width": 8}), substitute("a-$width", {"width": 8})
+    (8, 4, 'a-8')
+    >>> substitute("$$5", {})
+    '$5'
+    """
+    pieces: list[str] = []
+    position = 0
+    for match, end in _references(text):
+        pieces.append(text[position : match.start()])
+        position = end
+        if match.group(1):
+            pieces.append("$")
+            continue
+        if match.group(2):
+            value = _lookup(match.group(2), match.start(2), variables)
+        else:
+            value = _Parser(text, match.end(), end - 1, variables).value()
+        if match.start() == 0 and end == len(text):
+            return value
+        if isinstance(value, (dict, list)):
+            raise ExpressionFault(
+                "DLC108", "a list or mapping can't stand inside a text", match.start(), end - match.start()
+            )
+        pieces.append(_spell(value))
+    return "".join([*pieces, text[position:]])
+
+
+def _spell(value: Any) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _references(text: str) -> Iterator[tuple[re.Match[str], int]]:
+    """Each reference in a text, with the end of it."""
+    position = 0
+    while (start := text.find("$", position)) >= 0:
+        match = _REFERENCE.match(text, start)
+        if match is None:
+            raise ExpressionFault(
+                "DLC108", "`$` begins no variable here", start, 1, "write `$name`, `$( ... )`, or `$$` for a dollar sign"
+            )
+        position = match.end() if not match.group(3) else _closing(text, match.end())
+        yield match, position
+
+
+def _closing(text: str, start: int) -> int:
+    depth = 1
+    for index in range(start, len(text)):
+        depth += (text[index] == "(") - (text[index] == ")")
+        if depth == 0:
+            return index + 1
+    raise ExpressionFault("DLC108", "the `(` is never closed", start - 1, 1)
+
+
+def _lookup(name: str, start: int, variables: Mapping[str, Any]) -> Any:
+    if name not in variables:
+        known = listing(variables) if variables else "none are defined"
+        raise ExpressionFault(
+            "DLC107",
+            f"unknown variable `{name}`",
+            start,
+            len(name),
+            did_you_mean(name, variables) or f"known here: {known}",
+        )
+    return variables[name]
+
+
+def _tokens(text: str, start: int, end: int) -> list[_Token]:
+    tokens = []
+    position = start
+    while position < end and text[position:end].strip():
+        match = _TOKEN.match(text, position, end)
+        if match is None:
+            bad = position + len(text[position:end]) - len(text[position:end].lstrip())
+            hint = "use `*` repeatedly for powers" if text.startswith("^", bad) else None
+            raise ExpressionFault("DLC108", f"`{text[bad]}` is not part of an expression", bad, 1, hint)
+        kind = ("number", "name", "mark")[(match.lastindex or 1) - 1]
+        tokens.append(_Token(kind, match.group(match.lastindex or 0), match.start(match.lastindex or 0)))
+        position = match.end()
+    return [*tokens, _Token("end", "", end)]
+
+
+class _Parser:
+    """Recursive descent over one `$( ... )`; computes as it reads."""
+
+    def __init__(self, text: str, start: int, end: int, variables: Mapping[str, Any]) -> None:
+        if end - start > MAX_LENGTH:
+            raise ExpressionFault("DLC108", f"an expression is longer than {MAX_LENGTH} characters", start, end - start)
+        self.tokens = _tokens(text, start, end)
+        self.index = 0
+        self.nesting = 0
+        self.start = start
+        self.length = end - start
+        self.variables = variables
+
+    def value(self) -> float:
+        result = self.sum()
+        if self.token.kind != "end":
+            self.fail(f"`{self.token.text}` is out of place")
+        return result
+
+    @property
+    def token(self) -> _Token:
+        return self.tokens[self.index]
+
+    def fail(self, message: str) -> None:
+        token = self.token
+        if token.kind == "end":
+            raise ExpressionFault("DLC108", "the expression ends too early", token.start, 1)
+        raise ExpressionFault("DLC108", message, token.start, max(1, len(token.text)))
+
+    def take(self, *marks: str) -> str | None:
+        if self.token.kind == "mark" and self.token.text in marks:
+            self.index += 1
+            return self.tokens[self.index - 1].text
+        return None
+
+    def expect(self, mark: str) -> None:
+        if self.take(mark) is None:
+            self.fail(f"`{mark}` is missing here")
+
+    def sum(self) -> float:
+        left = self.product()
+        while mark := self.take("+", "-"):
+            left = self.compute(mark, left, self.product())
+        return left
+
+    def product(self) -> float:
+        left = self.factor()
+        while mark := self.take("*", "/", "//", "%"):
+            left = self.compute(mark, left, self.factor())
+        return left
+
+    def compute(self, mark: str, left: float, right: float) -> float:
+        if mark in ("/", "//", "%") and right == 0:
+            raise ExpressionFault("DLC108", "division by zero", self.start, self.length)
+        exact = isinstance(left, int) and isinstance(right, int) and mark == "/" and left % right == 0
+        try:
+            result = {
+                "+": lambda: left + right,
+                "-": lambda: left - right,
+                "*": lambda: left * right,
+                "/": lambda: left // right if exact else left / right,
+                "//": lambda: left // right,
+                "%": lambda: left % right,
+            }[mark]()
+        except OverflowError:
+            result = math.inf
+        if abs(result) > 1e300 or (isinstance(result, int) and result.bit_length() > 256):
+            raise ExpressionFault("DLC108", "the result is out of range", self.start, self.length)
+        return result
+
+    def factor(self) -> float:
+        self.nesting += 1
+        if self.nesting > MAX_NESTING:
+            raise ExpressionFault("DLC108", f"nests more than {MAX_NESTING} deep", self.start, self.length)
+        try:
+            return self.atom()
+        finally:
+            self.nesting -= 1
+
+    def atom(self) -> float:
+        if mark := self.take("-", "+"):
+            inner = self.factor()
+            return -inner if mark == "-" else inner
+        if self.take("("):
+            inner = self.sum()
+            self.expect(")")
+            return inner
+        token = self.token
+        if token.kind == "number":
+            self.index += 1
+            return int(token.text) if token.text.isdigit() else float(token.text)
+        if token.kind == "name":
+            self.index += 1
+            return self.call(token) if token.text in FUNCTIONS else self.variable(token)
+        self.fail(f"`{token.text}` is out of place")
+        raise AssertionError
+
+    def variable(self, token: _Token) -> float:
+        value = _lookup(token.text, token.start, self.variables)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ExpressionFault(
+                "DLC108", f"`{token.text}` is not a number", token.start, len(token.text), "arithmetic takes numbers"
+            )
+        return value
+
+    def call(self, token: _Token) -> float:
+        arity, function = FUNCTIONS[token.text]
+        self.expect("(")
+        arguments = [self.sum()]
+        while self.take(","):
+            arguments.append(self.sum())
+        self.expect(")")
+        if len(arguments) != (arity or max(len(arguments), 2)):
+            takes = "at least two arguments" if arity is None else "one argument"
+            raise ExpressionFault("DLC108", f"`{token.text}` takes {takes}", token.start, len(token.text))
+        try:
+            return function(*arguments)
+        except (OverflowError, ValueError):
+            raise ExpressionFault("DLC108", "the result is out of range", self.start, self.length) from None

@@ -1,0 +1,385 @@
+"""The compiler's nouns: types, weights, layers, nodes and graphs; and `verify`, which guards every stage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from dlc.diagnostics import Note, Span
+from dlc.options import Options, Wrong
+
+if TYPE_CHECKING:
+    from jax import Array
+
+Dim = int | str
+DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i32": "int32", "u8": "uint8", "bool": "bool"}
+_TYPE = re.compile(r"(f32|f16|bf16|i32|u8|bool)(?:\[([^\]]*)\])?(?:<(\d+))?\Z")
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """The type of a value: sizes, element type, masked axis, and for class numbers the count of classes.
+
+    Args:
+        shape: sizes with the batch axis first; a text is a symbol whose size is known when the program runs.
+        dtype: a key of `DTYPES`.
+        mask: the symbol of the axis that a mask travels with, or None.
+        bound: integers lie in [0, bound), or None when nothing is known.
+
+    >>> TensorType.parse("f32[batch, 8, 8, 1]")
+    TensorType(shape=('batch', 8, 8, 1), dtype='f32', mask=None, bound=None)
+    >>> str(TensorType(("batch",), "i32", bound=10))
+    'i32[batch]<10'
+    """
+
+    shape: tuple[Dim, ...]
+    dtype: str = "f32"
+    mask: str | None = None
+    bound: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> TensorType:
+        """The type that `str` of it printed."""
+        match = _TYPE.match(text)
+        if match is None:
+            raise ValueError(f"not a tensor type: {text!r}")
+        parts = [part.strip() for part in (match.group(2) or "").split(",") if part.strip()]
+        shape = tuple(int(part) if part.isdigit() else part for part in parts)
+        return cls(shape, match.group(1), bound=int(match.group(3)) if match.group(3) else None)
+
+    def __str__(self) -> str:
+        bound = f"<{self.bound}" if self.bound is not None else ""
+        return f"{self.dtype}[{', '.join(str(dim) for dim in self.shape)}]{bound}"
+
+    @property
+    def rank(self) -> int:
+        """How many axes the value has, the batch axis counted."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Elements of one example; symbols count as one."""
+        return prod(dim for dim in self.shape if isinstance(dim, int))
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the elements are real numbers."""
+        return self.dtype in ("f32", "f16", "bf16")
+
+    def resized(self, *shape: Dim) -> TensorType:
+        """The same elements in another shape; a mask whose axis is gone is dropped."""
+        return TensorType(shape, self.dtype, self.mask if self.mask in shape else None, self.bound)
+
+
+class Init(NamedTuple):
+    """How a weight is drawn: a name of `dlc.objectives.initializers`, with fan-in and fan-out where it needs them."""
+
+    name: str
+    fan_in: int = 1
+    fan_out: int = 1
+    value: float = 0.0
+
+
+ZEROS, ONES = Init("zeros"), Init("ones")
+
+
+@dataclass(frozen=True)
+class ParamSpec:
+    """A declared weight: counted, placed and drawn from this, never sampled to be looked at.
+
+    Args:
+        shape: its sizes, all known.
+        init: how its first value is drawn.
+        axes: what each axis means, for sharding: `in`, `out`, `kernel`, `channels`.
+        kernel: whether it multiplies inputs, so that l1 and l2 apply to it.
+        dtype: a key of `DTYPES`.
+        trainable: whether the optimizer updates it.
+    """
+
+    shape: tuple[int, ...]
+    init: Init = ZEROS
+    axes: tuple[str, ...] = ()
+    kernel: bool = False
+    dtype: str = "f32"
+    trainable: bool = True
+
+    @property
+    def size(self) -> int:
+        """Its number of elements."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a layer makes of its inputs: its results, weights and state (values that training updates by rule).
+
+    Args:
+        output: the main result's type.
+        params: weights by name.
+        state: state by name; a layer with state returns `(output, new_state)` from `apply`.
+        results: further results by name, such as a recurrent layer's `state`. A layer with results returns a mapping
+            from `apply`, the main one under `output`.
+        flops: floating-point operations per example, a multiply and an add counted as two.
+    """
+
+    output: TensorType
+    params: Mapping[str, ParamSpec] = field(default_factory=dict)
+    state: Mapping[str, ParamSpec] = field(default_factory=dict)
+    results: Mapping[str, TensorType] = field(default_factory=dict)
+    flops: int = 0
+
+
+class Example(NamedTuple):
+    """A worked use of a layer: the reference page shows it, the battery of tests runs it.
+
+    Args:
+        spec: the item as written in a spec.
+        inputs: the type of its input, or a tuple of types.
+        output: the inferred type, or None when it is an error.
+        params: the count of trainable weights.
+        state: the count of elements of state.
+        error: the code of the diagnostic that it gives instead.
+    """
+
+    spec: str
+    inputs: str | tuple[str, ...]
+    output: str | None = None
+    params: int = 0
+    state: int = 0
+    error: str | None = None
+
+
+class Layer(Options):
+    """A word of a network. A subclass is one layer, whole: options, shape rule, weights, function, cost, examples.
+
+    The first line of its docstring is its shape contract: `(batch, d) -> (batch, units)`.
+    """
+
+    takes: ClassVar[tuple[int, int | None]] = (1, 1)  # how many inputs: at least, at most (None: any number)
+    random: ClassVar[bool] = False  # whether apply uses its key
+    short_form_inputs: ClassVar[bool] = False  # whether the short form names inputs (merges)
+
+    def infer(self, *inputs: TensorType) -> Signature:
+        """The signature for these inputs.
+
+        Raises:
+            Wrong: when they don't fit.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no shape rule")
+
+    def apply(self, weights: Mapping[str, Array], *inputs: Array, key: Array | None, train: bool) -> Any:
+        """The result for these inputs.
+
+        Args:
+            weights: the declared params and state, by name.
+            inputs: arrays of the inferred shapes.
+            key: a random key when the layer is `random` and `train` is set, else None.
+            train: whether this is a training step.
+
+        Returns:
+            The output; `(output, new_state)` when the signature declares state; a mapping when it declares results.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no function")
+
+
+# ---- graphs ----
+
+
+class Ref(NamedTuple):
+    """A value in a graph: an input's name or a node's path, and which of its results."""
+
+    source: str
+    result: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.source}.{self.result}" if self.result else self.source
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a node comes from: its place in the file, and the uses of blocks that led there, innermost first.
+
+    Args:
+        span: the item.
+        options: the places of its options.
+        uses: one note for each block in whose body the item stands.
+    """
+
+    span: Span | None = None
+    options: Mapping[str, Span] = field(default_factory=dict)
+    uses: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A layer at a path, with its inputs. `weights` is the path that keys its weights: its own unless it shares.
+
+    `layer` is None when its options were wrong: the graph is still resolved, so that all errors come at once.
+    """
+
+    path: str
+    layer: Layer | None
+    inputs: tuple[Ref, ...]
+    origin: Origin
+    weights: str
+    labels: tuple[str, ...] = ()  # what a message calls the inputs; their names when empty
+
+
+@dataclass(frozen=True)
+class RepeatNode:
+    """A body that runs `times` times, each feeding the next. Paths inside hold `*` where the iteration's number goes."""
+
+    path: str
+    times: int
+    input: Ref
+    body: tuple[Node | RepeatNode, ...]
+    output: Ref
+    origin: Origin
+    weights: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network whose names are resolved: nodes in the order of the file, each after what it reads."""
+
+    inputs: Mapping[str, TensorType]
+    nodes: tuple[Node | RepeatNode, ...]
+    outputs: Mapping[str, Ref]
+
+
+@dataclass(frozen=True)
+class TypedNode:
+    """A node whose shapes are proved."""
+
+    path: str
+    layer: Layer
+    inputs: tuple[Ref, ...]
+    types: tuple[TensorType, ...]
+    signature: Signature
+    origin: Origin
+    weights: str
+
+
+@dataclass(frozen=True)
+class TypedRepeat:
+    """A repeat whose iterations agree: it runs as one scan over stacked weights."""
+
+    path: str
+    times: int
+    input: Ref
+    body: tuple[TypedNode | TypedRepeat, ...]
+    output: Ref
+    type: TensorType
+    origin: Origin
+    weights: str
+
+
+@dataclass(frozen=True)
+class TypedGraph:
+    """A checked network. It can't hold an unchecked node."""
+
+    inputs: Mapping[str, TensorType]
+    nodes: tuple[TypedNode | TypedRepeat, ...]
+    outputs: Mapping[str, Ref]
+    types: Mapping[str, TensorType]
+
+    def walk(self) -> Iterator[tuple[TypedNode, tuple[int, ...]]]:
+        """Every node once, with the times of the repeats around it, outermost first."""
+        yield from _walk(self.nodes, ())
+
+
+def _walk(
+    nodes: Sequence[TypedNode | TypedRepeat], times: tuple[int, ...]
+) -> Iterator[tuple[TypedNode, tuple[int, ...]]]:
+    for node in nodes:
+        if isinstance(node, TypedRepeat):
+            yield from _walk(node.body, (*times, node.times))
+        else:
+            yield node, times
+
+
+class InternalError(Exception):
+    """dlc itself is wrong: an invariant between two stages does not hold."""
+
+
+def verify(graph: Graph | TypedGraph) -> None:
+    """Check what every later stage relies on.
+
+    Paths are unique; each reference leads to an input or an earlier node in scope; a layer gets as many inputs as it
+    takes; every output exists; nodes that share weights declare the same ones.
+
+    Raises:
+        InternalError: when something does not hold, which is a bug in dlc.
+    """
+    paths: set[str] = set()
+    declared: dict[str, Any] = {}
+    known = set(graph.inputs)
+    _verify_nodes(graph.nodes, known, paths, declared)
+    for name, ref in graph.outputs.items():
+        if ref.source not in known:
+            raise InternalError(f"output {name} refers to {ref}, which is no node")
+    if isinstance(graph, TypedGraph) and set(graph.types) != set(graph.outputs):
+        raise InternalError("the outputs and their types differ")
+
+
+def _verify_nodes(nodes: Sequence[Any], known: set[str], paths: set[str], declared: dict[str, Any]) -> None:
+    for node in nodes:
+        if node.path in paths or node.path in known:
+            raise InternalError(f"the path {node.path} is used twice")
+        paths.add(node.path)
+        refs = (node.input,) if isinstance(node, (RepeatNode, TypedRepeat)) else node.inputs
+        for ref in refs:
+            if ref.source not in known:
+                raise InternalError(f"{node.path} reads {ref}, which is not in scope")
+        if isinstance(node, (RepeatNode, TypedRepeat)):
+            inner = known | {f"{node.path}/*"}  # the body's own input
+            _verify_nodes(node.body, inner, paths, declared)
+            if node.output.source not in inner:
+                raise InternalError(f"{node.path} gives {node.output}, which is not in its body")
+        elif node.layer is not None:
+            least, most = node.layer.takes
+            if len(refs) < least or (most is not None and len(refs) > most):
+                raise InternalError(f"{node.path} has {len(refs)} inputs")
+            if isinstance(node, TypedNode):
+                weights = (dict(node.signature.params), dict(node.signature.state))
+                if any(weights) and declared.setdefault(node.weights, weights) != weights:
+                    raise InternalError(f"{node.path} shares weights that differ from {node.weights}")
+        known.add(node.path)
+
+
+# ---- checks that shape rules share ----
+
+
+def need_rank(x: TensorType, rank: int, word: str, axes: str) -> None:
+    """Raise DLC204 unless `x` has `rank` axes. `axes` names them: `(batch, height, width, channels)`."""
+    if x.rank != rank:
+        hint = None
+        if rank == 4 and x.rank == 3:
+            hint = "give the input a channel axis: `shape: [height, width, 1]`"
+        elif rank == 4 and x.rank == 2:
+            hint = f"`{word}` works on images; use it before `flatten`"
+        raise Wrong("DLC204", f"`{word}` takes {rank} axes, {axes}", found=str(x), expected=axes, hint=hint)
+
+
+def need_float(x: TensorType, word: str) -> None:
+    """Raise DLC207 unless the elements of `x` are real numbers."""
+    if not x.is_float:
+        hint = "one-hot encode the category: `one_hot: true`" if x.bound is not None else None
+        raise Wrong("DLC207", f"`{word}` computes with real numbers", found=str(x), expected="f32[...]", hint=hint)
+
+
+def known_size(x: TensorType, axis: int, word: str) -> int:
+    """The size of an axis that weights depend on; raises DLC203 when it is a symbol."""
+    size = x.shape[axis]
+    if not isinstance(size, int):
+        raise Wrong(
+            "DLC203",
+            f"`{word}` has weights for the axis `{size}`, whose size must be known",
+            found=str(x),
+            expected="a number",
+            hint=f"declare the size of `{size}` in the input's shape, or reduce the axis first",
+        )
+    return size

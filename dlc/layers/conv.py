@@ -1,0 +1,91 @@
+"""Convolutions, channels last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dlc.ir import ZEROS, Example, Init, Layer, ParamSpec, Signature, TensorType, known_size, need_float, need_rank
+from dlc.lazy import lax
+from dlc.layers.activations import Activation, activated
+from dlc.layers.windows import Padding2, lax_padding, window_sizes
+from dlc.options import Size2, Wrong, main, option
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+class Conv2D(Layer):
+    """(batch, height, width, channels) -> (batch, height', width', filters): a 2-D convolution, then the activation.
+
+    The kernel is (kernel height, kernel width, channels / groups, filters), drawn Glorot uniform; the bias begins at
+    zero. `same` pads as TensorFlow does: the size becomes ceil(size / stride).
+    """
+
+    word = "conv2d"
+    filters: int = main(ge=1, description="count of output channels")
+    kernel: Size2 = option((3, 3), description="height and width of the window")
+    strides: Size2 = option((1, 1), description="steps of the window")
+    padding: Padding2 = option("valid", description="valid, same, an amount, or [[top, bottom], [left, right]]")
+    dilation: Size2 = option((1, 1), description="spacing of the window's elements")
+    groups: int = option(1, ge=1, description="groups of channels that are convolved apart")
+    use_bias: bool = option(True, description="add a learned value to each filter")
+    activation: Activation = option(None, description="what follows the convolution")
+
+    examples = (
+        Example("conv2d: {filters: 4, kernel: 3}", "f32[batch, 8, 8, 2]", "f32[batch, 6, 6, 4]", params=76),
+        Example("conv2d: {filters: 4, padding: same, strides: 2}", "f32[batch, 7, 8, 1]", "f32[batch, 4, 4, 4]", params=40),
+        Example(
+            "conv2d: {filters: 4, groups: 2, use_bias: false, activation: relu}",
+            "f32[batch, 5, 5, 2]",
+            "f32[batch, 3, 3, 4]",
+            params=36,
+        ),
+        Example("conv2d: {filters: 2, kernel: [1, 3], dilation: 2}", "f32[batch, 5, 9, 1]", "f32[batch, 5, 5, 2]", params=8),
+        Example("conv2d: {filters: 2, padding: [[1, 0], [0, 2]]}", "f32[batch, 5, 5, 1]", "f32[batch, 4, 5, 2]", params=20),
+        Example("conv2d: {filters: 2, padding: same}", "f32[batch, height, width, 1]", "f32[batch, height, width, 2]", params=20),
+        Example("conv2d: {filters: 4, kernel: 9}", "f32[batch, 8, 8, 2]", error="DLC205"),
+        Example("conv2d: {filters: 4, groups: 2}", "f32[batch, 8, 8, 3]", error="DLC205"),
+        Example("conv2d: 4", "f32[batch, 64]", error="DLC204"),
+        Example("conv2d: 4", "f32[batch, 8, 8, channels]", error="DLC203"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """Sizes as the window goes; channels become `filters`."""
+        need_rank(x, 4, self.word, "(batch, height, width, channels)")
+        need_float(x, self.word)
+        channels = known_size(x, -1, self.word)
+        for count, name in ((channels, "channels"), (self.filters, "filters")):
+            if count % self.groups:
+                raise Wrong(
+                    "DLC205",
+                    f"`groups` must divide the {count} {name}",
+                    found=f"`{self.groups}`",
+                    expected=f"a divisor of {count}",
+                    option="groups",
+                )
+        sizes = window_sizes(x, self.kernel, self.strides, self.dilation, self.padding, self.word)
+        area = self.kernel[0] * self.kernel[1]
+        shape = (*self.kernel, channels // self.groups, self.filters)
+        init = Init("glorot_uniform", area * channels // self.groups, area * self.filters)
+        params = {"kernel": ParamSpec(shape, init, ("kernel", "kernel", "in", "out"), kernel=True)}
+        if self.use_bias:
+            params["bias"] = ParamSpec((self.filters,), ZEROS, ("out",))
+        output = x.resized(x.shape[0], *sizes, self.filters)
+        flops = output.size * (2 * area * channels // self.groups + self.use_bias)
+        return activated(Signature(output, params, flops=flops), self.activation)
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+        """activation(conv(x, kernel) + bias)."""
+        y = lax.conv_general_dilated(
+            x,
+            weights["kernel"],
+            window_strides=self.strides,
+            padding=lax_padding(self.padding),
+            rhs_dilation=self.dilation,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=self.groups,
+        )
+        if self.use_bias:
+            y = y + weights["bias"]
+        return y if self.activation is None else self.activation.function(y)

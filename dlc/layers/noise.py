@@ -1,0 +1,42 @@
+"""Layers that are random in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dlc.ir import Example, Layer, Signature, TensorType, need_float
+from dlc.lazy import jax, jnp
+from dlc.options import main
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+class Dropout(Layer):
+    """(*shape) -> (*shape): in training, each element becomes 0 with probability `rate`, the rest grows by 1 / (1 - rate).
+
+    In evaluation the identity (Srivastava et al. 2014, jmlr.org/papers/v15/srivastava14a.html).
+    """
+
+    word = "dropout"
+    random = True
+    rate: float = main(0.5, ge=0, lt=1, description="share of elements that become 0")
+
+    examples = (
+        Example("dropout: 0.25", "f32[batch, 8, 8, 3]", "f32[batch, 8, 8, 3]"),
+        Example("dropout: 1.0", "f32[batch, 8]", error="DLC104"),
+        Example("dropout: half", "f32[batch, 8]", error="DLC103"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The shape stays."""
+        need_float(x, self.word)
+        return Signature(x, flops=x.size)
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+        """where(kept, x / (1 - rate), 0) in training."""
+        if key is None or not train or self.rate == 0:
+            return x
+        kept = jax.random.bernoulli(key, 1.0 - self.rate, x.shape)
+        return jnp.where(kept, x / (1.0 - self.rate), jnp.zeros((), x.dtype))

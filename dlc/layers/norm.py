@@ -1,0 +1,110 @@
+"""Normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dlc.ir import ONES, ZEROS, Example, Layer, ParamSpec, Signature, TensorType, known_size, need_float
+from dlc.lazy import jnp, lax
+from dlc.options import Wrong, main, option
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+def _affine(size: int, center: bool, scale: bool) -> dict[str, ParamSpec]:
+    params = {"scale": ParamSpec((size,), ONES, ("channels",))} if scale else {}
+    return {**params, "bias": ParamSpec((size,), ZEROS, ("channels",))} if center else params
+
+
+class BatchNorm(Layer):
+    """(batch, *axes, channels) -> the same: each channel to mean 0 and variance 1, then scale and bias.
+
+    Training uses the batch's own mean and variance and moves the running ones towards them,
+    `running = momentum * running + (1 - momentum) * batch`; evaluation uses the running ones
+    (Ioffe and Szegedy 2015, arXiv:1502.03167).
+    """
+
+    word = "batch_norm"
+    momentum: float = main(0.99, ge=0, lt=1, description="how much of the running statistics a step keeps")
+    epsilon: float = option(1e-3, gt=0, description="added to the variance")
+    center: bool = option(True, description="learn a bias")
+    scale: bool = option(True, description="learn a scale")
+
+    examples = (
+        Example("batch_norm", "f32[batch, 4, 4, 3]", "f32[batch, 4, 4, 3]", params=6, state=6),
+        Example("batch_norm: {scale: false, momentum: 0.9}", "f32[batch, 5]", "f32[batch, 5]", params=5, state=10),
+        Example("batch_norm: 1.0", "f32[batch, 5]", error="DLC104"),
+        Example("batch_norm", "f32[batch, width]", error="DLC203"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The shape stays; weights and statistics are per channel."""
+        need_float(x, self.word)
+        channels = known_size(x, -1, self.word)
+        state = {
+            "mean": ParamSpec((channels,), ZEROS, ("channels",), trainable=False),
+            "variance": ParamSpec((channels,), ONES, ("channels",), trainable=False),
+        }
+        return Signature(x, _affine(channels, self.center, self.scale), state, flops=8 * x.size)
+
+    def apply(
+        self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool
+    ) -> tuple[Array, dict[str, Array]]:
+        """(x - mean) / sqrt(variance + epsilon) * scale + bias, and the new running statistics."""
+        mean, variance = weights["mean"], weights["variance"]
+        state = {"mean": mean, "variance": variance}
+        if train:
+            axes = tuple(range(x.ndim - 1))
+            wide = x.astype(jnp.float32)
+            mean = wide.mean(axes)
+            # around the running mean the one-pass variance E[d^2] - E[d]^2 does not cancel
+            shifted = wide - lax.stop_gradient(weights["mean"])
+            variance = jnp.maximum((shifted * shifted).mean(axes) - jnp.square(shifted.mean(axes)), 0.0)
+            keep = self.momentum
+            state = {
+                "mean": keep * state["mean"] + (1 - keep) * lax.stop_gradient(mean),
+                "variance": keep * state["variance"] + (1 - keep) * lax.stop_gradient(variance),
+            }
+        factor = lax.rsqrt(variance + self.epsilon)
+        if self.scale:
+            factor = factor * weights["scale"]
+        shift = -mean * factor
+        if self.center:
+            shift = shift + weights["bias"]
+        return (x * factor + shift).astype(x.dtype), state
+
+
+class LayerNorm(Layer):
+    """(*lead, d) -> (*lead, d): each vector of the last axis to mean 0 and variance 1 (Ba et al. 2016, arXiv:1607.06450)."""
+
+    word = "layer_norm"
+    epsilon: float = main(1e-3, gt=0, description="added to the variance")
+    center: bool = option(True, description="learn a bias")
+    scale: bool = option(True, description="learn a scale")
+
+    examples = (
+        Example("layer_norm", "f32[batch, time, 6]", "f32[batch, time, 6]", params=12),
+        Example("layer_norm: {center: false, scale: false}", "f32[batch, 6]", "f32[batch, 6]"),
+        Example("layer_norm", "i32[batch, 6]", error="DLC207"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The shape stays; weights are as long as the last axis."""
+        need_float(x, self.word)
+        if x.rank < 2:
+            raise Wrong("DLC204", "`layer_norm` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
+        size = known_size(x, -1, self.word)
+        return Signature(x, _affine(size, self.center, self.scale), flops=8 * x.size)
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+        """(x - mean) / sqrt(variance + epsilon) * scale + bias, along the last axis."""
+        wide = x.astype(jnp.float32)
+        centred = wide - wide.mean(-1, keepdims=True)
+        y = centred * lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + self.epsilon)
+        if self.scale:
+            y = y * weights["scale"]
+        if self.center:
+            y = y + weights["bias"]
+        return y.astype(x.dtype)

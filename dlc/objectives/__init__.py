@@ -1,0 +1,26 @@
+"""The vocabulary of objectives: one line for each, one class in its family's file."""
+
+from __future__ import annotations
+
+LOSSES: dict[str, str] = {
+    "cross_entropy": "dlc.objectives.losses:CrossEntropy",
+    "binary_cross_entropy": "dlc.objectives.losses:BinaryCrossEntropy",
+    "mse": "dlc.objectives.losses:MeanSquaredError",
+}
+
+METRICS: dict[str, str] = {
+    "accuracy": "dlc.objectives.metrics:Accuracy",
+    "mae": "dlc.objectives.metrics:MeanAbsoluteError",
+    "rmse": "dlc.objectives.metrics:RootMeanSquaredError",
+}
+
+OPTIMIZERS: dict[str, str] = {
+    "sgd": "dlc.objectives.optimizers:Sgd",
+    "adam": "dlc.objectives.optimizers:Adam",
+    "adamw": "dlc.objectives.optimizers:AdamW",
+}
+
+SCHEDULES: dict[str, str] = {
+    "constant": "dlc.objectives.schedules:Constant",
+    "cosine": "dlc.objectives.schedules:Cosine",
+}

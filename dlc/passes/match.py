@@ -1,0 +1,153 @@
+"""match: losses and metrics meet their outputs and targets, features their columns. Finds DLC3xx, DLC210 and DLC402."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dlc.diagnostics import Problems, did_you_mean, listing
+from dlc.ir import Graph, TensorType
+from dlc.objectives.losses import Loss
+from dlc.objectives.metrics import Metric
+from dlc.options import Wrong
+from dlc.source import Path
+from dlc.sources.source import select
+from dlc.spec import Document, Item, LossKeys, MetricKeys
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """A loss between one output and one target, and its factor in the sum."""
+
+    loss: Loss
+    output: str
+    target: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class MetricTerm:
+    """A metric between one output and one target; `activate` is the loss that says what the output means, if any."""
+
+    name: str
+    metric: Metric
+    output: str
+    target: str
+    activate: Loss | None
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """What a network is trained for and judged by."""
+
+    losses: tuple[LossTerm, ...] = ()
+    metrics: tuple[MetricTerm, ...] = ()
+
+
+def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | None, problems: Problems) -> Objectives:
+    """Pair losses and metrics with outputs and targets. `types` are the outputs' types, None when they are unknown."""
+    matcher = _Matcher(document, list(graph.outputs), types, problems)
+    losses = []
+    for item in document.losses:
+        pair = matcher.pair(item.keys, item.path, item.thing.word, "loss")
+        if pair and matcher.fits(item.thing, pair, item.path):
+            losses.append(LossTerm(item.thing, *pair, item.keys.weight))
+    metrics: list[MetricTerm] = []
+    for found in document.metrics:
+        pair = matcher.pair(found.keys, found.path, found.thing.word, "metric")
+        if pair is None:
+            continue
+        name = found.keys.name or found.thing.word
+        if name in [term.name for term in metrics] or name == "loss":
+            problems.add("DLC202", f"two metrics are called `{name}`", document.source.key_span(found.path), hint="give this one a `name:` beside it")
+            continue
+        activate = next((term.loss for term in losses if (term.output, term.target) == pair), None)
+        if matcher.fits(found.thing, pair, found.path):
+            metrics.append(MetricTerm(name, found.thing, *pair, activate))
+    _columns(document, problems)
+    _splits(document, problems)
+    return Objectives(tuple(losses), tuple(metrics))
+
+
+class _Matcher:
+    def __init__(
+        self, document: Document, outputs: Sequence[str], types: Mapping[str, TensorType] | None, problems: Problems
+    ) -> None:
+        self.document, self.outputs, self.types, self.problems = document, outputs, types, problems
+
+    def pair(self, keys: LossKeys | MetricKeys, path: Path, word: str, kind: str) -> tuple[str, str] | None:
+        """The output and target that an item means."""
+        output = self.one("output", keys.output, self.outputs, path, word)
+        target = self.one("target", keys.target, list(self.document.targets), path, word)
+        return (output, target) if output is not None and target is not None else None
+
+    def one(self, kind: str, given: str | None, known: Sequence[str], path: Path, word: str) -> str | None:
+        source = self.document.source
+        if given is not None:
+            if given in known:
+                return given
+            hint = did_you_mean(given, known) or (f"known: {listing(known)}" if known else f"declare `{kind}s:`")
+            self.problems.add("DLC210", f"no {kind} is called `{given}`", source.span((*path, kind)), hint=hint)
+            return None
+        if len(known) == 1:
+            return known[0]
+        if known:
+            hint = f"write `{kind}: {known[0]}` beside `{word}`"
+            self.problems.add("DLC210", f"`{word}` must say which {kind} it reads", source.key_span(path), found=f"{kind}s {listing(known)}", hint=hint)
+        elif kind == "target" and "targets" not in source.tree:
+            hint = "for example `targets: {digit: {category: 10}}`"
+            self.problems.add("DLC210", f"`{word}` has no target to compare with", source.key_span(path), hint=hint)
+        return None
+
+    def fits(self, thing: Loss | Metric, pair: tuple[str, str], path: Path) -> bool:
+        """Whether a loss or metric takes the types of its output and target; True while they are unknown."""
+        target = self.document.targets.get(pair[1])
+        output = self.types.get(pair[0]) if self.types is not None else None
+        if output is None or target is None:
+            return True
+        try:
+            thing.infer(output, target.value_type())
+        except Wrong as wrong:
+            span = self.document.source.span((*path, thing.word)) if wrong.option else None
+            span = span or self.document.source.key_span((*path, thing.word))
+            self.problems.add(wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint)
+            return False
+        return True
+
+
+def _columns(document: Document, problems: Problems) -> None:
+    """Features read columns that a source of known columns has."""
+    if document.data is None:
+        return
+    known = document.data.source.columns()
+    if known is None:
+        return
+    for section, features in (("inputs", document.inputs), ("targets", document.targets)):
+        for name, feature in features.items():
+            if feature is None:
+                continue
+            try:
+                select(feature.reads(name), known)
+            except Wrong as wrong:
+                span = document.source.key_span((section, name))
+                problems.add(wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint)
+
+
+def _splits(document: Document, problems: Problems) -> None:
+    data, source = document.data, document.source
+    if data is None:
+        return
+    for name, own in (("validation", data.validation), ("test", data.test)):
+        part = getattr(data.split, name)
+        if own is not None and part:
+            problems.add("DLC303", f"`{name}` has a source of its own, so its share has no effect", source.span(("data", "split", name)), hint="remove one of them")
+    parts = [part for part in (data.split.validation, data.split.test) if isinstance(part, float)]
+    if sum(parts) >= 1:
+        problems.add("DLC104", "the splits leave nothing to train on", source.span(("data", "split")), found=f"shares that sum to {sum(parts):g}", expected="a sum below 1")
+    if not data.split.validation and not data.split.test and "split" in (source.tree["data"] if isinstance(source.tree["data"], dict) else {}):
+        problems.add("DLC303", "this `split` divides nothing", source.key_span(("data", "split")), hint="give `validation:` or `test:` a share")
+
+
+def used_targets(items: Sequence[Item[Loss, LossKeys] | Item[Metric, MetricKeys]], targets: Sequence[str]) -> set[str]:
+    """The targets that losses and metrics read, by name or as the only one."""
+    return {item.keys.target or (targets[0] if len(targets) == 1 else "") for item in items}

@@ -1,0 +1,81 @@
+"""The front end as one call: load -> parse -> expand -> resolve -> infer -> match -> lint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlc.diagnostics import Problems, Report, SpecError
+from dlc.ir import TypedGraph, verify
+from dlc.loader import load_source, source_of
+from dlc.passes.expand import expand
+from dlc.passes.infer import infer
+from dlc.passes.lint import lint
+from dlc.passes.match import LossTerm, MetricTerm, match
+from dlc.passes.resolve import resolve
+from dlc.source import Source
+from dlc.spec import Document, parse
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A checked spec: nothing in it is unknown, unproved or unused.
+
+    Args:
+        document: the sections.
+        graph: the network, its shapes proved.
+        losses: losses paired with outputs and targets.
+        metrics: metrics paired likewise.
+    """
+
+    document: Document
+    graph: TypedGraph
+    losses: tuple[LossTerm, ...]
+    metrics: tuple[MetricTerm, ...]
+
+    @property
+    def name(self) -> str:
+        """The spec's name."""
+        return self.document.name
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """The files that it was read from."""
+        return self.document.source.texts
+
+
+def check_source(source: Source) -> tuple[Spec | None, Report]:
+    """The checked spec of a source, and all findings; the spec is None when one of them is an error."""
+    problems = Problems()
+    document = parse(source, problems)
+    steps = expand(document, problems)
+    graph = resolve(document, steps, problems)
+    verify(graph)
+    typed = infer(graph, problems)
+    if typed is not None:
+        verify(typed)
+    objectives = match(document, graph, typed.types if typed else None, problems)
+    lint(document, graph, problems)
+    report = problems.report(source.texts)
+    if typed is None or not report.ok:
+        return None, report
+    return Spec(document, typed, objectives.losses, objectives.metrics), report
+
+
+def check_file(path: Path | str, sets: Sequence[str] = ()) -> tuple[Spec | None, Report]:
+    """`check_source` of a file; a file that can't be read gives a report, too."""
+    try:
+        source = load_source(path, sets)
+    except SpecError as error:
+        return None, error.report
+    return check_source(source)
+
+
+def check_text(text: str, name: str = "<text>", sets: Sequence[str] = ()) -> tuple[Spec | None, Report]:
+    """`check_source` of a text."""
+    try:
+        source = source_of(text, name, sets)
+    except SpecError as error:
+        return None, error.report
+    return check_source(source)

@@ -1,0 +1,56 @@
+"""The contract of sources: a source is a table of columns, each with one entry a record."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlc.diagnostics import did_you_mean, listing
+from dlc.options import Options, Wrong
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Columns = Mapping[str, "NDArray[Any]"]
+
+
+class Source(Options):
+    """Where records come from."""
+
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of its columns when they are known without reading it, else None."""
+        return None
+
+    def load(self, base: Path) -> Columns:
+        """All columns, of equal length. `base` is the folder that relative paths start from.
+
+        Raises:
+            Wrong: DLC401 when it can't be read.
+        """
+        raise NotImplementedError
+
+    def rooted(self, base: Path) -> Source:
+        """The same source with absolute paths."""
+        return self
+
+
+def select(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
+    """The known columns that a feature's names and patterns select, in the order given.
+
+    Raises:
+        Wrong: DLC402 when one selects nothing.
+
+    >>> select(("pixel_*",), ("label", "pixel_0", "pixel_1"))
+    ['pixel_0', 'pixel_1']
+    """
+    chosen: list[str] = []
+    for pattern in columns:
+        exact = [pattern] if pattern in known else []
+        found = exact or ([name for name in known if fnmatch.fnmatchcase(name, pattern)] if "*" in pattern else [])
+        if not found:
+            hint = did_you_mean(pattern, known) or "`column:` names the column of a feature"
+            raise Wrong("DLC402", f"the data has no column `{pattern}`", found=f"columns {listing(known, 12)}", hint=hint)
+        chosen += found
+    return chosen
