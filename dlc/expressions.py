@@ -108,7 +108,11 @@ def _references(text: str) -> Iterator[tuple[re.Match[str], int]]:
         match = _REFERENCE.match(text, start)
         if match is None:
             raise ExpressionFault(
-                "DLC108", "`$` begins no variable here", start, 1, "write `$name`, `$( ... )`, or `$$` for a dollar sign"
+                "DLC108",
+                "`$` begins no variable here",
+                start,
+                1,
+                "write `$name`, `$( ... )`, or `$$` for a dollar sign",
             )
         position = match.end() if not match.group(3) else _closing(text, match.end())
         yield match, position

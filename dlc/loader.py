@@ -202,9 +202,7 @@ def _apply(
                 table[(*path, *place[1:])] = span
 
 
-def _step(
-    node: Any, part: str, path: Path, parts: Sequence[str], span: Span, problems: Problems
-) -> str | int | None:
+def _step(node: Any, part: str, path: Path, parts: Sequence[str], span: Span, problems: Problems) -> str | int | None:
     where = ".".join(parts[: len(path)]) or "the file"
     if isinstance(node, dict):
         known = [*node, *(SECTIONS if not path else ())]

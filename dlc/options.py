@@ -35,7 +35,9 @@ class Fault(NamedTuple):
 class Options(BaseModel):
     """The options of one thing of the language. Unknown keys are errors, values are never converted in silence."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True, ignored_types=(tuple,))
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True, ignored_types=(tuple,)
+    )
 
     word: ClassVar[str] = ""
     examples: ClassVar[tuple[Any, ...]] = ()
@@ -181,7 +183,9 @@ def _wrong_value(
         choices = context["expected"].replace("'", "`").replace(" or ", ", ")
         words = choices.replace("`", "").split(", ")
         hint = did_you_mean(str(value), words) if isinstance(value, str) else None
-        return Fault(loc, "DLC104", f"unknown value for `{name}`", found=spell(value), expected=f"one of {choices}", hint=hint)
+        return Fault(
+            loc, "DLC104", f"unknown value for `{name}`", found=spell(value), expected=f"one of {choices}", hint=hint
+        )
     message = error["msg"][:1].lower() + error["msg"][1:]
     return Fault(loc, "DLC104", f"`{name}`: {message}", found=spell(value))
 
@@ -394,7 +398,9 @@ Size2 = Annotated[tuple[int, int], _sizes(2, 1)]
 # ---- from faults to diagnostics ----
 
 
-def report_faults(faults: Sequence[Fault], source: Source, path: Path, problems: Problems, notes: Sequence[Note] = ()) -> None:
+def report_faults(
+    faults: Sequence[Fault], source: Source, path: Path, problems: Problems, notes: Sequence[Note] = ()
+) -> None:
     """Add faults as diagnostics; `path` leads to the value that the locations start from."""
     for fault in faults:
         place = (*path, *fault.loc)

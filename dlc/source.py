@@ -260,7 +260,9 @@ def _scalar_node(event: Any, span: Span, stack: list[_Node], problems: Problems)
         if set(text) & set("89"):
             readings = f"write {sign}{number} for the number, or quote it for text"
         else:
-            readings = f"write {sign}{number} for the decimal number, {sign}0o{number} for the octal one, or quote it for text"
+            readings = (
+                f"write {sign}{number} for the decimal number, {sign}0o{number} for the octal one, or quote it for text"
+            )
         problems.add("DLC010", f"`{text}` can be read in two ways", span, hint=readings)
         return _Node(0, span)
 

@@ -178,19 +178,33 @@ def parse(source: Source, problems: Problems) -> Document:
     version = tree.get("dlc", 1)
     if version != 1 or isinstance(version, bool):
         problems.add(
-            "DLC116", "this dlc reads version 1 of the language", source.span(("dlc",)), found=spell(version), expected="`dlc: 1`"
+            "DLC116",
+            "this dlc reads version 1 of the language",
+            source.span(("dlc",)),
+            found=spell(version),
+            expected="`dlc: 1`",
         )
     for section in ("inputs", "network"):
         if tree.get(section) is None:
             empty = section in tree
             message = f"the section `{section}` is {'empty' if empty else 'missing'}"
-            problems.add("DLC102", message, source.key_span((section,)) if empty else None if not source.main else _top(source), hint=_EXAMPLES[section])
+            problems.add(
+                "DLC102",
+                message,
+                source.key_span((section,)) if empty else None if not source.main else _top(source),
+                hint=_EXAMPLES[section],
+            )
     losses = _objectives(source, "loss", LOSSES, Loss, LossKeys, problems)
     metrics = _objectives(source, "metrics", METRICS, Metric, MetricKeys, problems)
     optimizers = _objectives(source, "optimizer", OPTIMIZERS, Optimizer, OptimizerKeys, problems)
     train = _section(source, ("train",), Train, problems)
     if train is not None and isinstance(train.batch_size, int) and train.batch_size < 1:
-        problems.add("DLC104", "`batch_size` must be at least 1", source.span(("train", "batch_size")), found=spell(train.batch_size))
+        problems.add(
+            "DLC104",
+            "`batch_size` must be at least 1",
+            source.span(("train", "batch_size")),
+            found=spell(train.batch_size),
+        )
     return Document(
         source=source,
         name=_name(source, problems),
@@ -224,7 +238,11 @@ def _sections(source: Source, problems: Problems) -> None:
         if key not in SECTIONS:
             hint = did_you_mean(key, SECTIONS)
             problems.add(
-                "DLC101", f"unknown section `{key}`", source.key_span((key,)), expected=f"one of {listing(SECTIONS)}", hint=hint
+                "DLC101",
+                f"unknown section `{key}`",
+                source.key_span((key,)),
+                expected=f"one of {listing(SECTIONS)}",
+                hint=hint,
             )
 
 
@@ -254,7 +272,9 @@ def _with_variables(source: Source, problems: Problems) -> Source:
             if other != name and isinstance(mine[other], str) and name in _mentioned(mine[other]):
                 used.add(name)
         if name not in used and not inherited:
-            problems.add("DLC109", f"the variable `{name}` is never used", span, hint=f"use it as `${name}`, or delete it")
+            problems.add(
+                "DLC109", f"the variable `{name}` is never used", span, hint=f"use it as `${name}`, or delete it"
+            )
     return Source(tree, source.values, source.keys, source.texts, source.main)
 
 
@@ -279,7 +299,9 @@ def _variables(source: Source, problems: Problems) -> dict[str, Tree]:
     if raw is None:
         return {}
     if not isinstance(raw, dict):
-        problems.add("DLC103", "`vars` must be a mapping", source.span(("vars",)), found=spell(raw), expected="`name: value`")
+        problems.add(
+            "DLC103", "`vars` must be a mapping", source.span(("vars",)), found=spell(raw), expected="`name: value`"
+        )
         return {}
     import re
 
@@ -304,7 +326,10 @@ def _variables(source: Source, problems: Problems) -> dict[str, Tree]:
     for name in raw:
         if not re.fullmatch(NAME, name):
             problems.add(
-                "DLC104", f"`{name}` is no name of a variable", source.key_span(("vars", name)), expected="letters, digits and `_`"
+                "DLC104",
+                f"`{name}` is no name of a variable",
+                source.key_span(("vars", name)),
+                expected="letters, digits and `_`",
             )
         value(name)
     return values
@@ -323,11 +348,13 @@ def replace(
     """A tree with its references replaced; names that it used are added to `used`."""
     if isinstance(tree, dict):
         return {
-            key: replace(item, (*path, key), source, variables, problems, used, known, notes) for key, item in tree.items()
+            key: replace(item, (*path, key), source, variables, problems, used, known, notes)
+            for key, item in tree.items()
         }
     if isinstance(tree, list):
         return [
-            replace(item, (*path, index), source, variables, problems, used, known, notes) for index, item in enumerate(tree)
+            replace(item, (*path, index), source, variables, problems, used, known, notes)
+            for index, item in enumerate(tree)
         ]
     if not isinstance(tree, str) or "$" not in tree:
         return tree
@@ -388,7 +415,11 @@ def _seed(source: Source, problems: Problems) -> int:
         return seed
     if not isinstance(seed, Broken):
         problems.add(
-            "DLC103", "`seed` must be an integer", source.span(("seed",)), found=spell(seed), expected="an integer from 0 to 4294967295"
+            "DLC103",
+            "`seed` must be an integer",
+            source.span(("seed",)),
+            found=spell(seed),
+            expected="an integer from 0 to 4294967295",
         )
     return 0
 
@@ -404,7 +435,13 @@ def _section(source: Source, path: Path, cls: type[T], problems: Problems, short
         return None
     what = ".".join(map(str, path))
     if not isinstance(tree, dict):
-        problems.add("DLC103", f"`{what}` must be a mapping", source.span(path), found=spell(tree), expected=f"options: {listing(cls.model_fields)}")
+        problems.add(
+            "DLC103",
+            f"`{what}` must be a mapping",
+            source.span(path),
+            found=spell(tree),
+            expected=f"options: {listing(cls.model_fields)}",
+        )
         return None
     made = validate(cls, tree)
     if isinstance(made, list):
@@ -416,7 +453,14 @@ def _section(source: Source, path: Path, cls: type[T], problems: Problems, short
 
 
 def item_thing(
-    tree: Tree, path: Path, source: Source, table: Mapping[str, str], cls: type[T], keys: type[K], kind: str, problems: Problems
+    tree: Tree,
+    path: Path,
+    source: Source,
+    table: Mapping[str, str],
+    cls: type[T],
+    keys: type[K],
+    kind: str,
+    problems: Problems,
 ) -> Item[T, K] | None:
     """One item of the language, or None after its problems were added."""
     if holds_broken(tree):
@@ -455,7 +499,8 @@ def _objectives(
     kind = section.rstrip("s") if section != "loss" else section
     if isinstance(tree, list) and section != "optimizer":
         items = [
-            item_thing(item, (section, index), source, table, cls, keys, kind, problems) for index, item in enumerate(tree)
+            item_thing(item, (section, index), source, table, cls, keys, kind, problems)
+            for index, item in enumerate(tree)
         ]
     else:
         items = [item_thing(tree, (section,), source, table, cls, keys, kind, problems)]
@@ -468,7 +513,11 @@ def _features(source: Source, section: str, problems: Problems) -> dict[str, Fea
         return {}
     if not isinstance(tree, dict) or not tree:
         problems.add(
-            "DLC103", f"`{section}` must be a mapping", source.span((section,)), found=spell(tree), expected="`name: feature`"
+            "DLC103",
+            f"`{section}` must be a mapping",
+            source.span((section,)),
+            found=spell(tree),
+            expected="`name: feature`",
         )
         return {}
     features: dict[str, Feature | None] = {}
@@ -476,9 +525,19 @@ def _features(source: Source, section: str, problems: Problems) -> dict[str, Fea
         made = item_thing(item, (section, name), source, FEATURES, Feature, Options, "feature", problems)
         features[name] = made.thing if made else None
         if name == "previous" or not valid_name(name):
-            problems.add("DLC202" if name == "previous" else "DLC104", f"`{name}` can't name one of the {section}", source.key_span((section, name)), expected=NAME_RULE)
+            problems.add(
+                "DLC202" if name == "previous" else "DLC104",
+                f"`{name}` can't name one of the {section}",
+                source.key_span((section, name)),
+                expected=NAME_RULE,
+            )
         if section == "targets" and name in (source.tree.get("inputs") or ()):
-            problems.add("DLC202", f"`{name}` names an input already", source.key_span((section, name)), hint="rename one; `column:` names the column that it reads")
+            problems.add(
+                "DLC202",
+                f"`{name}` names an input already",
+                source.key_span((section, name)),
+                hint="rename one; `column:` names the column that it reads",
+            )
     return features
 
 
@@ -495,11 +554,19 @@ def _outputs(source: Source, problems: Problems) -> dict[str, str] | None:
     if tree is None or isinstance(tree, Broken):
         return None
     if not isinstance(tree, dict) or not tree or not all(isinstance(item, str) for item in tree.values()):
-        problems.add("DLC103", "`outputs` must be a mapping", source.span(("outputs",)), found=spell(tree), expected="`output: item's name`")
+        problems.add(
+            "DLC103",
+            "`outputs` must be a mapping",
+            source.span(("outputs",)),
+            found=spell(tree),
+            expected="`output: item's name`",
+        )
         return None
     for name in tree:
         if not valid_name(name):
-            problems.add("DLC104", f"`{name}` can't name an output", source.key_span(("outputs", name)), expected=NAME_RULE)
+            problems.add(
+                "DLC104", f"`{name}` can't name an output", source.key_span(("outputs", name)), expected=NAME_RULE
+            )
     return dict(tree)
 
 
@@ -519,7 +586,13 @@ def _blocks(source: Source, problems: Problems) -> dict[str, Block]:
     if tree is None or isinstance(tree, Broken):
         return {}
     if not isinstance(tree, dict):
-        problems.add("DLC103", "`blocks` must be a mapping", source.span(("blocks",)), found=spell(tree), expected="`name: {params, layers}`")
+        problems.add(
+            "DLC103",
+            "`blocks` must be a mapping",
+            source.span(("blocks",)),
+            found=spell(tree),
+            expected="`name: {params, layers}`",
+        )
         return {}
     from dlc.layers import LAYERS
     from dlc.passes.expand import CONTAINERS
@@ -528,7 +601,12 @@ def _blocks(source: Source, problems: Problems) -> dict[str, Block]:
     for name, form in tree.items():
         path: Path = ("blocks", name)
         if name in LAYERS or name in CONTAINERS:
-            problems.add("DLC202", f"`{name}` is a word of the language already", source.key_span(path), hint="choose another name for the block")
+            problems.add(
+                "DLC202",
+                f"`{name}` is a word of the language already",
+                source.key_span(path),
+                hint="choose another name for the block",
+            )
         elif not valid_name(name):
             problems.add("DLC104", f"`{name}` can't name a block", source.key_span(path), expected=NAME_RULE)
         made = _section(source, path, _BlockForm, problems)
@@ -538,7 +616,12 @@ def _blocks(source: Source, problems: Problems) -> dict[str, Block]:
         inputs = tuple(made.inputs) if made else ()
         for index, given in enumerate(inputs):
             if not valid_name(given) or given == "previous" or inputs.index(given) != index:
-                problems.add("DLC202", f"`{given}` can't name an input here", source.span((*path, "inputs", index)), expected=NAME_RULE)
+                problems.add(
+                    "DLC202",
+                    f"`{given}` can't name an input here",
+                    source.span((*path, "inputs", index)),
+                    expected=NAME_RULE,
+                )
         if made is not None and not made.layers:
             problems.add("DLC102", f"the block `{name}` has no layers", source.key_span(path))
         blocks[name] = Block(name, kinds, defaults, inputs, path)

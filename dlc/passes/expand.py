@@ -118,7 +118,13 @@ def expand(document: Document, problems: Problems) -> tuple[Step, ...]:
         return ()
     source = document.source
     if not isinstance(tree, list) or not tree:
-        problems.add("DLC103", "`network` must be a list of items", source.span(("network",)), found=spell(tree), expected="`- dense: 10`")
+        problems.add(
+            "DLC103",
+            "`network` must be a list of items",
+            source.span(("network",)),
+            found=spell(tree),
+            expected="`- dense: 10`",
+        )
         return ()
     expander = _Expander(document, problems)
     steps = expander.items(tree, ("network",), "", "", _Scope(), ())
@@ -158,7 +164,12 @@ class _Expander:
                 break
             self.count += 1
             if self.count > MAX_STEPS:
-                self.problems.add("DLC117", f"the network expands to more than {MAX_STEPS:,} layers", self.source.span(path), notes=uses)
+                self.problems.add(
+                    "DLC117",
+                    f"the network expands to more than {MAX_STEPS:,} layers",
+                    self.source.span(path),
+                    notes=uses,
+                )
                 break
             place = (*path, index)
             name = tree.get("name") if isinstance(tree, dict) else None
@@ -172,7 +183,13 @@ class _Expander:
         return tuple(steps)
 
     def _label(self, tree: Tree, counts: dict[str, int], named: set[str]) -> str:
-        word = tree if isinstance(tree, str) else next((key for key in tree if key in self.words), None) if isinstance(tree, dict) else None
+        word = (
+            tree
+            if isinstance(tree, str)
+            else next((key for key in tree if key in self.words), None)
+            if isinstance(tree, dict)
+            else None
+        )
         if not isinstance(word, str) or not valid_name(word):
             word = "item"
         while True:
@@ -187,9 +204,13 @@ class _Expander:
         span = self.source.span((*place, "name"))
         if name in taken:
             notes = [Note("first given here", taken[name]), *uses]
-            self.problems.add("DLC202", f"the name `{name}` is given twice", span, hint="names are unique in their list", notes=notes)
+            self.problems.add(
+                "DLC202", f"the name `{name}` is given twice", span, hint="names are unique in their list", notes=notes
+            )
         elif name == "previous" or name in reserved:
-            self.problems.add("DLC202", f"the name `{name}` is taken here", span, hint="choose another name", notes=uses)
+            self.problems.add(
+                "DLC202", f"the name `{name}` is taken here", span, hint="choose another name", notes=uses
+            )
         elif not valid_name(name):
             self.problems.add("DLC104", f"`{name}` can't name an item", span, expected=NAME_RULE, notes=uses)
         taken.setdefault(name, span)
@@ -212,7 +233,11 @@ class _Expander:
         assert isinstance(keys, Keys)
         options_at = (*place, *parts.loc)
         inputs = self._names(keys.inputs, (*place, "inputs"), uses) if keys.inputs is not None else None
-        origin = Origin(self.source.key_span((*place, parts.word) if parts.loc else place), self._places(parts.body, options_at), uses)
+        origin = Origin(
+            self.source.key_span((*place, parts.word) if parts.loc else place),
+            self._places(parts.body, options_at),
+            uses,
+        )
         if keys.share is not None:
             shared = self._shared(keys.share, (*place, "share"), scope, uses)
             weights = shared[0] if shared else weights
@@ -236,7 +261,13 @@ class _Expander:
         """Mend the hint of a bare list that stands where one item should."""
         if isinstance(tree, list):
             return fault._replace(hint="a list of items goes into `residual`, `parallel` or `repeat`")
-        if fault.code == "DLC105" and isinstance(tree, dict) and len(tree) == 1 and fault.loc and str(fault.loc[0]) in Keys.model_fields:
+        if (
+            fault.code == "DLC105"
+            and isinstance(tree, dict)
+            and len(tree) == 1
+            and fault.loc
+            and str(fault.loc[0]) in Keys.model_fields
+        ):
             return fault._replace(hint="a layer's word is missing beside it")
         return fault
 
@@ -250,18 +281,32 @@ class _Expander:
         parts = value if isinstance(value, list) else [value]
         if parts and all(isinstance(part, str) for part in parts):
             single = not isinstance(value, list)
-            return tuple(Name(part, self.source.span(at if single else (*at, index))) for index, part in enumerate(parts))
+            return tuple(
+                Name(part, self.source.span(at if single else (*at, index))) for index, part in enumerate(parts)
+            )
         numbers = any(isinstance(part, int) for part in parts)
         hint = "name the other item with `name:` and use that" if numbers else None
-        self.problems.add("DLC103", "`inputs` takes names", self.source.span(at), found=spell(value), expected="a name or a list of names", hint=hint, notes=uses)
+        self.problems.add(
+            "DLC103",
+            "`inputs` takes names",
+            self.source.span(at),
+            found=spell(value),
+            expected="a name or a list of names",
+            hint=hint,
+            notes=uses,
+        )
         return None
 
     def _shared(self, name: str, at: Path, scope: _Scope, uses: tuple[Note, ...]) -> tuple[str, Tree, Path] | None:
         found = scope.find(name)
         if found is None:
             known = scope.names()
-            hint = did_you_mean(name, known) or (f"named so far: {listing(known)}" if known else "give the item a `name:`")
-            self.problems.add("DLC211", f"no earlier item is called `{name}`", self.source.span(at), hint=hint, notes=uses)
+            hint = did_you_mean(name, known) or (
+                f"named so far: {listing(known)}" if known else "give the item a `name:`"
+            )
+            self.problems.add(
+                "DLC211", f"no earlier item is called `{name}`", self.source.span(at), hint=hint, notes=uses
+            )
         return found
 
     # ---- layers ----
@@ -272,10 +317,24 @@ class _Expander:
         inputs = step.inputs
         if cls.short_form_inputs and isinstance(body, (list, str)):
             if inputs is not None:
-                self.problems.add("DLC106", f"`{step.word}` names its inputs twice", step.origin.span, hint="keep the short form or `inputs:`", notes=step.origin.uses)
+                self.problems.add(
+                    "DLC106",
+                    f"`{step.word}` names its inputs twice",
+                    step.origin.span,
+                    hint="keep the short form or `inputs:`",
+                    notes=step.origin.uses,
+                )
             inputs, body = self._names(body, at, step.origin.uses), None
         layer = self._options(cls, body, at, step.origin)
-        return LayerStep(step.path, step.name, inputs, step.origin, step.weights, step.word, layer if isinstance(layer, Layer) else None)
+        return LayerStep(
+            step.path,
+            step.name,
+            inputs,
+            step.origin,
+            step.weights,
+            step.word,
+            layer if isinstance(layer, Layer) else None,
+        )
 
     def _options(self, cls: type[Options], body: Tree, at: Path, origin: Origin) -> Options | None:
         options = as_options(cls, body, ())
@@ -307,14 +366,22 @@ class _Expander:
                 place = (*main_at, int(key) if key.isdigit() else key)
                 if not trees or not (valid_name(key) or key.isdigit()):
                     message = f"the branch `{key}` has no items" if not trees else f"`{key}` can't name a branch"
-                    self.problems.add("DLC104", message, self.source.span(place), expected="a list of items" if not trees else NAME_RULE, notes=uses)
+                    self.problems.add(
+                        "DLC104",
+                        message,
+                        self.source.span(place),
+                        expected="a list of items" if not trees else NAME_RULE,
+                        notes=uses,
+                    )
                     continue
                 prefixes = f"{step.path}/{key}/", f"{step.weights}/{key}/"
                 branches.append((key, self.items(trees, place, *prefixes, _Scope(scope), uses)))
             return ParallelStep(**vars(step), branches=tuple(branches), merge=made.merge)
         if isinstance(made, Repeat):
             prefixes = f"{step.path}/*/", f"{step.weights}/*/"
-            return RepeatStep(**vars(step), times=made.times, body=self.items(made.layers, main_at, *prefixes, _Scope(scope), uses))
+            return RepeatStep(
+                **vars(step), times=made.times, body=self.items(made.layers, main_at, *prefixes, _Scope(scope), uses)
+            )
         if isinstance(made, Share):
             found = self._shared(made.item, main_at, scope, uses)
             return self._again(step, found, scope) if found else broken
@@ -326,7 +393,14 @@ class _Expander:
         tree = {key: value for key, value in tree.items() if key not in Keys.model_fields}
         note = Note(f"shared by `{step.path}`", step.origin.span)
         again = self.item(tree, place, step.path, weights, scope, (note, *step.origin.uses))
-        return type(again)(**{**vars(again), "name": step.name, "inputs": step.inputs, "origin": Origin(step.origin.span, again.origin.options, step.origin.uses)})
+        return type(again)(
+            **{
+                **vars(again),
+                "name": step.name,
+                "inputs": step.inputs,
+                "origin": Origin(step.origin.span, again.origin.options, step.origin.uses),
+            }
+        )
 
     # ---- blocks ----
 
@@ -361,22 +435,48 @@ class _Expander:
         elif len(required) == 1 or len(block.params) == 1:
             given, at = {(required or list(block.params))[0]: body}, at
         else:
-            self.problems.add("DLC112", f"the block `{block.name}` has no short form", self.source.span(at), found=spell(body), expected=f"a mapping of {listing(block.params)}" if block.params else "no arguments", notes=origin.uses)
+            self.problems.add(
+                "DLC112",
+                f"the block `{block.name}` has no short form",
+                self.source.span(at),
+                found=spell(body),
+                expected=f"a mapping of {listing(block.params)}" if block.params else "no arguments",
+                notes=origin.uses,
+            )
             return None
         good = True
         for name, value in given.items():
             place = (*at, name) if isinstance(body, dict) else at
             if name not in block.params:
-                self.problems.add("DLC112", f"the block `{block.name}` has no parameter `{name}`", self.source.key_span(place), expected=f"one of {listing(block.params)}" if block.params else "no arguments", hint=did_you_mean(name, block.params), notes=origin.uses)
+                self.problems.add(
+                    "DLC112",
+                    f"the block `{block.name}` has no parameter `{name}`",
+                    self.source.key_span(place),
+                    expected=f"one of {listing(block.params)}" if block.params else "no arguments",
+                    hint=did_you_mean(name, block.params),
+                    notes=origin.uses,
+                )
                 good = False
             elif not _is_kind(value, block.params[name]):
                 note = Note("declared here", self.source.key_span((*block.path, "params", name)))
-                self.problems.add("DLC112", f"`{name}` of the block `{block.name}` must be of kind {block.params[name]}", self.source.span(place), found=spell(value), notes=[note, *origin.uses])
+                self.problems.add(
+                    "DLC112",
+                    f"`{name}` of the block `{block.name}` must be of kind {block.params[name]}",
+                    self.source.span(place),
+                    found=spell(value),
+                    notes=[note, *origin.uses],
+                )
                 good = False
         for name in required:
             if name not in given:
                 note = Note("declared here", self.source.key_span((*block.path, "params", name)))
-                self.problems.add("DLC112", f"the block `{block.name}` needs `{name}`", origin.span, expected=f"`{name}: {block.params[name]}`", notes=[note, *origin.uses])
+                self.problems.add(
+                    "DLC112",
+                    f"the block `{block.name}` needs `{name}`",
+                    origin.span,
+                    expected=f"`{name}: {block.params[name]}`",
+                    notes=[note, *origin.uses],
+                )
                 good = False
         return {**block.defaults, **given} if good else None
 
@@ -388,12 +488,22 @@ class _Expander:
                 continue  # a shared base file may define more than one spec needs
             if name not in self.used:
                 near = nearest(name, self.words)
-                self.problems.add("DLC114", f"the block `{name}` is never used", span, hint=f"use it as `- {name}`, or delete it" if near else None)
+                self.problems.add(
+                    "DLC114",
+                    f"the block `{name}` is never used",
+                    span,
+                    hint=f"use it as `- {name}`, or delete it" if near else None,
+                )
             form = self.source.tree["blocks"][name]
             mentioned = _mentioned(form.get("layers") if isinstance(form, dict) else None)
             for param in block.params:
                 if param not in mentioned:
-                    self.problems.add("DLC109", f"the parameter `{param}` of `{name}` is never used", self.source.key_span((*block.path, "params", param)), hint=f"use it as `${param}`, or delete it")
+                    self.problems.add(
+                        "DLC109",
+                        f"the parameter `{param}` of `{name}` is never used",
+                        self.source.key_span((*block.path, "params", param)),
+                        hint=f"use it as `${param}`, or delete it",
+                    )
 
 
 def _mentioned(tree: Tree) -> set[str]:

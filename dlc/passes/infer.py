@@ -112,7 +112,15 @@ class _Inference:
         elif node.labels == ("layers", "shortcut"):
             message = "the body and the shortcut of a residual must end in one shape"
         span = node.origin.options.get(wrong.option or "", node.origin.span)
-        self.problems.add(wrong.code, message, span, found=found, expected=wrong.expected, hint=hint, notes=[*notes, *node.origin.uses])
+        self.problems.add(
+            wrong.code,
+            message,
+            span,
+            found=found,
+            expected=wrong.expected,
+            hint=hint,
+            notes=[*notes, *node.origin.uses],
+        )
 
     def shares(self, node: Node, signature: Signature) -> bool:
         """Whether a node that shares weights declares those of their owner."""
@@ -127,7 +135,14 @@ class _Inference:
         found = ", ".join(f"{name} {list(spec.shape)}" for name, spec in signature.params.items())
         expected = ", ".join(f"{name} {list(spec.shape)}" for name, spec in owner[0].params.items()) if owner else None
         notes = [Note("the weights are declared here", owner[1].span)] if owner else []
-        self.problems.add("DLC211", f"`{node.path}` can't use the weights of `{node.weights}`", node.origin.span, found=found, expected=expected or "the same layers", notes=[*notes, *node.origin.uses])
+        self.problems.add(
+            "DLC211",
+            f"`{node.path}` can't use the weights of `{node.weights}`",
+            node.origin.span,
+            found=found,
+            expected=expected or "the same layers",
+            notes=[*notes, *node.origin.uses],
+        )
         return False
 
     def repeat(

@@ -31,10 +31,17 @@ def _unused(document: Document, graph: Graph, problems: Problems) -> None:
         if node.path not in used and node.layer is not None and not broken:
             what = node.path if node.layer.word not in hidden else node.path
             hint = "name it and use it elsewhere, list it in `outputs:`, or delete it"
-            problems.add("DLC208", f"the result of `{what}` is never used", node.origin.span, hint=hint, notes=node.origin.uses)
+            problems.add(
+                "DLC208", f"the result of `{what}` is never used", node.origin.span, hint=hint, notes=node.origin.uses
+            )
     for name in document.inputs:
         if name not in used and not broken:
-            problems.add("DLC209", f"the input `{name}` is never used", document.source.key_span(("inputs", name)), hint=f"use it with `inputs: {name}`, or delete it")
+            problems.add(
+                "DLC209",
+                f"the input `{name}` is never used",
+                document.source.key_span(("inputs", name)),
+                hint=f"use it with `inputs: {name}`, or delete it",
+            )
 
 
 def _mark(nodes: Sequence[Node | RepeatNode], used: set[str]) -> None:
@@ -64,13 +71,20 @@ def _targets(document: Document, problems: Problems) -> None:
     for name in names:
         if name not in read and complete and problems.ok:
             hint = "compare an output with it in `loss:`, or delete it"
-            problems.add("DLC304", f"the target `{name}` is never used", document.source.key_span(("targets", name)), hint=hint)
+            problems.add(
+                "DLC304", f"the target `{name}` is never used", document.source.key_span(("targets", name)), hint=hint
+            )
 
 
 def _training(document: Document, problems: Problems) -> None:
     source, train = document.source, document.train
     if document.optimizer is not None and not document.losses and "loss" not in source.tree:
-        problems.add("DLC303", "an `optimizer` has no effect without a `loss`", source.key_span(("optimizer",)), hint="declare a `loss:`")
+        problems.add(
+            "DLC303",
+            "an `optimizer` has no effect without a `loss`",
+            source.key_span(("optimizer",)),
+            hint="declare a `loss:`",
+        )
     stopping = train.early_stopping
     _monitor(document, train.monitor, ("train", "monitor"), problems)
     if stopping is not None:
@@ -82,12 +96,26 @@ def _training(document: Document, problems: Problems) -> None:
                 source.key_span(("train", "early_stopping", "patience")),
                 hint="lower `patience`, raise `epochs`, or remove `early_stopping`",
             )
-    rate = document.optimizer.thing.learning_rate if document.optimizer is not None and isinstance(document.optimizer.thing, Optimizer) else None
+    rate = (
+        document.optimizer.thing.learning_rate
+        if document.optimizer is not None and isinstance(document.optimizer.thing, Optimizer)
+        else None
+    )
     if isinstance(rate, Cosine):
         epochs = {"epochs": rate.warmup.amount, "%": rate.warmup.amount * train.epochs / 100}.get(rate.warmup.unit)
         if epochs is not None and epochs >= train.epochs:
-            path: Path = (*document.optimizer.path, document.optimizer.thing.word, "learning_rate", "cosine", "warmup") if document.optimizer else ()
-            problems.add("DLC303", f"the warm-up of {rate.warmup} is as long as the run", source.span(path), found=f"{train.epochs} epochs in all", hint="the rate would never fall")
+            path: Path = (
+                (*document.optimizer.path, document.optimizer.thing.word, "learning_rate", "cosine", "warmup")
+                if document.optimizer
+                else ()
+            )
+            problems.add(
+                "DLC303",
+                f"the warm-up of {rate.warmup} is as long as the run",
+                source.span(path),
+                found=f"{train.epochs} epochs in all",
+                hint="the rate would never fall",
+            )
 
 
 def _monitor(document: Document, monitor: str | None, path: Path, problems: Problems) -> None:
@@ -102,4 +130,11 @@ def _monitor(document: Document, monitor: str | None, path: Path, problems: Prob
         notes = []
         if monitor.startswith("validation/") and "validation" not in splits:
             notes.append(Note("there is no validation split: add `split: {validation: 0.1}` to `data`"))
-        problems.add("DLC305", f"there is no value `{monitor}` to monitor", span, expected=f"one of {listing(known)}", hint=hint, notes=notes)
+        problems.add(
+            "DLC305",
+            f"there is no value `{monitor}` to monitor",
+            span,
+            expected=f"one of {listing(known)}",
+            hint=hint,
+            notes=notes,
+        )

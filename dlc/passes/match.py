@@ -59,7 +59,12 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
             continue
         name = found.keys.name or found.thing.word
         if name in [term.name for term in metrics] or name == "loss":
-            problems.add("DLC202", f"two metrics are called `{name}`", document.source.key_span(found.path), hint="give this one a `name:` beside it")
+            problems.add(
+                "DLC202",
+                f"two metrics are called `{name}`",
+                document.source.key_span(found.path),
+                hint="give this one a `name:` beside it",
+            )
             continue
         activate = next((term.loss for term in losses if (term.output, term.target) == pair), None)
         if matcher.fits(found.thing, pair, found.path):
@@ -93,7 +98,13 @@ class _Matcher:
             return known[0]
         if known:
             hint = f"write `{kind}: {known[0]}` beside `{word}`"
-            self.problems.add("DLC210", f"`{word}` must say which {kind} it reads", source.key_span(path), found=f"{kind}s {listing(known)}", hint=hint)
+            self.problems.add(
+                "DLC210",
+                f"`{word}` must say which {kind} it reads",
+                source.key_span(path),
+                found=f"{kind}s {listing(known)}",
+                hint=hint,
+            )
         elif kind == "target" and "targets" not in source.tree:
             hint = "for example `targets: {digit: {category: 10}}`"
             self.problems.add("DLC210", f"`{word}` has no target to compare with", source.key_span(path), hint=hint)
@@ -110,7 +121,9 @@ class _Matcher:
         except Wrong as wrong:
             span = self.document.source.span((*path, thing.word)) if wrong.option else None
             span = span or self.document.source.key_span((*path, thing.word))
-            self.problems.add(wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint)
+            self.problems.add(
+                wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint
+            )
             return False
         return True
 
@@ -130,7 +143,9 @@ def _columns(document: Document, problems: Problems) -> None:
                 select(feature.reads(name), known)
             except Wrong as wrong:
                 span = document.source.key_span((section, name))
-                problems.add(wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint)
+                problems.add(
+                    wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint
+                )
 
 
 def _splits(document: Document, problems: Problems) -> None:
@@ -140,12 +155,32 @@ def _splits(document: Document, problems: Problems) -> None:
     for name, own in (("validation", data.validation), ("test", data.test)):
         part = getattr(data.split, name)
         if own is not None and part:
-            problems.add("DLC303", f"`{name}` has a source of its own, so its share has no effect", source.span(("data", "split", name)), hint="remove one of them")
+            problems.add(
+                "DLC303",
+                f"`{name}` has a source of its own, so its share has no effect",
+                source.span(("data", "split", name)),
+                hint="remove one of them",
+            )
     parts = [part for part in (data.split.validation, data.split.test) if isinstance(part, float)]
     if sum(parts) >= 1:
-        problems.add("DLC104", "the splits leave nothing to train on", source.span(("data", "split")), found=f"shares that sum to {sum(parts):g}", expected="a sum below 1")
-    if not data.split.validation and not data.split.test and "split" in (source.tree["data"] if isinstance(source.tree["data"], dict) else {}):
-        problems.add("DLC303", "this `split` divides nothing", source.key_span(("data", "split")), hint="give `validation:` or `test:` a share")
+        problems.add(
+            "DLC104",
+            "the splits leave nothing to train on",
+            source.span(("data", "split")),
+            found=f"shares that sum to {sum(parts):g}",
+            expected="a sum below 1",
+        )
+    if (
+        not data.split.validation
+        and not data.split.test
+        and "split" in (source.tree["data"] if isinstance(source.tree["data"], dict) else {})
+    ):
+        problems.add(
+            "DLC303",
+            "this `split` divides nothing",
+            source.key_span(("data", "split")),
+            hint="give `validation:` or `test:` a share",
+        )
 
 
 def used_targets(items: Sequence[Item[Loss, LossKeys] | Item[Metric, MetricKeys]], targets: Sequence[str]) -> set[str]:

@@ -94,10 +94,27 @@ class _Resolver:
         for step in steps:
             if step.name is not None and step.name in scope.visible() and step.name not in scope.names:
                 hint = "an item inside can't hide one outside; choose another name"
-                self.problems.add("DLC202", f"the name `{step.name}` is given outside already", step.origin.span, hint=hint, notes=step.origin.uses)
-            elif step.name is not None and scope.parent is None and step.name in scope.names and scope.names[step.name].source == step.name:
+                self.problems.add(
+                    "DLC202",
+                    f"the name `{step.name}` is given outside already",
+                    step.origin.span,
+                    hint=hint,
+                    notes=step.origin.uses,
+                )
+            elif (
+                step.name is not None
+                and scope.parent is None
+                and step.name in scope.names
+                and scope.names[step.name].source == step.name
+            ):
                 hint = "choose another name for the item"
-                self.problems.add("DLC202", f"`{step.name}` names an input of the network", step.origin.span, hint=hint, notes=step.origin.uses)
+                self.problems.add(
+                    "DLC202",
+                    f"`{step.name}` names an input of the network",
+                    step.origin.span,
+                    hint=hint,
+                    notes=step.origin.uses,
+                )
             refs = self.inputs(step, scope, previous, unclear)
             previous = self.step(step, refs, nodes, scope)
             if step.name is not None:
@@ -110,7 +127,13 @@ class _Resolver:
             if isinstance(step, BrokenStep):
                 return ()
             if previous is None:
-                self.problems.add("DLC206", f"`{step.word}` has no item before it: {unclear}", step.origin.span, hint="say which it takes: `inputs: NAME`", notes=step.origin.uses)
+                self.problems.add(
+                    "DLC206",
+                    f"`{step.word}` has no item before it: {unclear}",
+                    step.origin.span,
+                    hint="say which it takes: `inputs: NAME`",
+                    notes=step.origin.uses,
+                )
                 return None
             return (previous,)
         refs = []
@@ -199,7 +222,15 @@ class _Resolver:
         hint = "name them: `[previous, other]`" if len(refs) < least else None
         if len(refs) > 1 and most == 1:
             hint = "merge them first, with `concat` or `add`"
-        self.problems.add("DLC206", f"`{step.word}` takes {takes}", step.origin.span, found=plural(len(refs), "input"), expected=takes, hint=hint, notes=step.origin.uses)
+        self.problems.add(
+            "DLC206",
+            f"`{step.word}` takes {takes}",
+            step.origin.span,
+            found=plural(len(refs), "input"),
+            expected=takes,
+            hint=hint,
+            notes=step.origin.uses,
+        )
         return False
 
     def node(
