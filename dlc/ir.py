@@ -162,22 +162,28 @@ class Layer(Options):
     random: ClassVar[bool] = False  # whether apply uses its key
     short_form_inputs: ClassVar[bool] = False  # whether the short form names inputs (merges)
 
-    def infer(self, *inputs: TensorType) -> Signature:
+    # `**` lets a subclass name its own inputs, `infer(self, x)`, without breaking the contract for the type checker.
+
+    def infer(self, *inputs: Any, **none: Any) -> Signature:
         """The signature for these inputs.
+
+        Args:
+            inputs: the types of the inputs, as many as the layer takes.
+            none: nothing.
 
         Raises:
             Wrong: when they don't fit.
         """
         raise NotImplementedError(f"{type(self).__name__} has no shape rule")
 
-    def apply(self, weights: Mapping[str, Array], *inputs: Array, key: Array | None, train: bool) -> Any:
+    def apply(self, weights: Mapping[str, Array], *inputs: Any, **context: Any) -> Any:
         """The result for these inputs.
 
         Args:
             weights: the declared params and state, by name.
             inputs: arrays of the inferred shapes.
-            key: a random key when the layer is `random` and `train` is set, else None.
-            train: whether this is a training step.
+            context: `key`, a random key when the layer is `random` and `train` is set, else None; and `train`, whether
+                this is a training step.
 
         Returns:
             The output; `(output, new_state)` when the signature declares state; a mapping when it declares results.
@@ -230,7 +236,7 @@ class Node:
 
 @dataclass(frozen=True)
 class RepeatNode:
-    """A body that runs `times` times, each feeding the next. Paths inside hold `*` where the iteration's number goes."""
+    """A body that runs `times` times, each feeding the next. Inside, paths hold `*` where the iteration's number goes."""
 
     path: str
     times: int

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from dlc.ir import Example, Layer, Signature, TensorType, need_float
-from dlc.lazy import jax, jnp
 from dlc.layers import ACTIVATIONS
-from dlc.options import main, option, word_field
+from dlc.lazy import jax, jnp
+from dlc.options import Wrong, main, option, word_field
 
 if TYPE_CHECKING:
     from jax import Array
@@ -147,7 +147,7 @@ class LeakyRelu(Elementwise):
     )
 
     def function(self, x: Array) -> Array:
-        """x where x >= 0, else negative_slope * x."""
+        """X where x >= 0, else negative_slope * x."""
         return jax.nn.leaky_relu(x, self.negative_slope)
 
 
@@ -160,7 +160,7 @@ class Elu(Elementwise):
     examples = (Example("elu", "f32[batch, 3]", "f32[batch, 3]"),)
 
     def function(self, x: Array) -> Array:
-        """x where x > 0, else alpha * (exp(x) - 1)."""
+        """X where x > 0, else alpha * (exp(x) - 1)."""
         return jax.nn.elu(x, self.alpha)
 
 
@@ -177,7 +177,10 @@ class Selu(Elementwise):
 
 
 class Gelu(Elementwise):
-    """(*shape) -> (*shape): f(x) = x * P(X <= x) for a standard normal X (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+    """(*shape) -> (*shape): f(x) = x * P(X <= x) for a standard normal X.
+
+    Hendrycks and Gimpel 2016, arXiv:1606.08415.
+    """
 
     word = "gelu"
     cost = 8
@@ -189,7 +192,7 @@ class Gelu(Elementwise):
     )
 
     def function(self, x: Array) -> Array:
-        """x * Phi(x), or its tanh approximation."""
+        """X * Phi(x), or its tanh approximation."""
         return jax.nn.gelu(x, self.approximate)
 
 
@@ -201,19 +204,22 @@ class Silu(Elementwise):
     examples = (Example("silu", "f32[batch, 3]", "f32[batch, 3]"),)
 
     def function(self, x: Array) -> Array:
-        """x * sigmoid(x)."""
+        """X * sigmoid(x)."""
         return jax.nn.silu(x)
 
 
 class HardSilu(Elementwise):
-    """(*shape) -> (*shape): f(x) = x * hard_sigmoid(x), also called hard swish (Howard et al. 2019, arXiv:1905.02244)."""
+    """(*shape) -> (*shape): f(x) = x * hard_sigmoid(x), also called hard swish.
+
+    Howard et al. 2019, arXiv:1905.02244.
+    """
 
     word = "hard_silu"
     cost = 4
     examples = (Example("hard_silu", "f32[batch, 3]", "f32[batch, 3]"),)
 
     def function(self, x: Array) -> Array:
-        """x * relu6(x + 3) / 6."""
+        """X * relu6(x + 3) / 6."""
         return jax.nn.hard_silu(x)
 
 
@@ -225,7 +231,7 @@ class Mish(Elementwise):
     examples = (Example("mish", "f32[batch, 3]", "f32[batch, 3]"),)
 
     def function(self, x: Array) -> Array:
-        """x * tanh(softplus(x))."""
+        """X * tanh(softplus(x))."""
         return jax.nn.mish(x)
 
 
@@ -249,11 +255,21 @@ class Softsign(Elementwise):
     examples = (Example("softsign", "f32[batch, 3]", "f32[batch, 3]"),)
 
     def function(self, x: Array) -> Array:
-        """x / (1 + |x|)."""
+        """X / (1 + |x|)."""
         return jax.nn.soft_sign(x)
 
 
-class Softmax(Elementwise):
+class AlongLast(Elementwise):
+    """What the activations along the last axis share."""
+
+    def infer(self, x: TensorType) -> Signature:
+        """(*lead, d) -> (*lead, d); without an axis besides the batch it would mix the examples."""
+        if x.rank < 2:
+            raise Wrong("DLC204", f"`{self.word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
+        return super().infer(x)
+
+
+class Softmax(AlongLast):
     """(*lead, d) -> (*lead, d): f(x) = exp(x) / sum(exp(x)) along the last axis.
 
     The losses work on logits: leave it out at the end of a network that trains with `cross_entropy`.
@@ -261,20 +277,27 @@ class Softmax(Elementwise):
 
     word = "softmax"
     cost = 5
-    examples = (Example("softmax", "f32[batch, 3]", "f32[batch, 3]"),)
+    examples = (
+        Example("softmax", "f32[batch, 3]", "f32[batch, 3]"),
+        Example("softmax", "f32[batch, time, classes]", "f32[batch, time, classes]"),
+        Example("softmax", "f32[batch]", error="DLC204"),
+    )
 
     def function(self, x: Array) -> Array:
         """exp(x) / sum(exp(x)), last axis."""
         return jax.nn.softmax(x, axis=-1)
 
 
-class LogSoftmax(Elementwise):
+class LogSoftmax(AlongLast):
     """(*lead, d) -> (*lead, d): f(x) = x - log(sum(exp(x))) along the last axis."""
 
     word = "log_softmax"
     cost = 5
-    examples = (Example("log_softmax", "f32[batch, 3]", "f32[batch, 3]"),)
+    examples = (
+        Example("log_softmax", "f32[batch, 3]", "f32[batch, 3]"),
+        Example("log_softmax", "f32[batch]", error="DLC204"),
+    )
 
     def function(self, x: Array) -> Array:
-        """x - log(sum(exp(x))), last axis."""
+        """X - log(sum(exp(x))), last axis."""
         return jax.nn.log_softmax(x, axis=-1)

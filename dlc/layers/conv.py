@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dlc.ir import ZEROS, Example, Init, Layer, ParamSpec, Signature, TensorType, known_size, need_float, need_rank
-from dlc.lazy import lax
 from dlc.layers.activations import Activation, activated
 from dlc.layers.windows import Padding2, lax_padding, window_sizes
+from dlc.lazy import lax
 from dlc.options import Size2, Wrong, main, option
 
 if TYPE_CHECKING:
@@ -34,17 +34,53 @@ class Conv2D(Layer):
 
     examples = (
         Example("conv2d: {filters: 4, kernel: 3}", "f32[batch, 8, 8, 2]", "f32[batch, 6, 6, 4]", params=76),
-        Example("conv2d: {filters: 4, padding: same, strides: 2}", "f32[batch, 7, 8, 1]", "f32[batch, 4, 4, 4]", params=40),
+        Example(
+            "conv2d: {filters: 4, padding: same, strides: 2}", "f32[batch, 7, 8, 1]", "f32[batch, 4, 4, 4]", params=40
+        ),
         Example(
             "conv2d: {filters: 4, groups: 2, use_bias: false, activation: relu}",
             "f32[batch, 5, 5, 2]",
             "f32[batch, 3, 3, 4]",
             params=36,
         ),
-        Example("conv2d: {filters: 2, kernel: [1, 3], dilation: 2}", "f32[batch, 5, 9, 1]", "f32[batch, 5, 5, 2]", params=8),
-        Example("conv2d: {filters: 2, padding: [[1, 0], [0, 2]]}", "f32[batch, 5, 5, 1]", "f32[batch, 4, 5, 2]", params=20),
-        Example("conv2d: {filters: 2, padding: same}", "f32[batch, height, width, 1]", "f32[batch, height, width, 2]", params=20),
+        Example(
+            "conv2d: {filters: 2, kernel: [1, 3], dilation: 2}", "f32[batch, 5, 9, 1]", "f32[batch, 5, 5, 2]", params=8
+        ),
+        Example(
+            "conv2d: {filters: 2, padding: [[1, 0], [0, 2]]}", "f32[batch, 5, 5, 1]", "f32[batch, 4, 5, 2]", params=20
+        ),
+        Example(
+            "conv2d: {filters: 2, padding: same}",
+            "f32[batch, height, width, 1]",
+            "f32[batch, height, width, 2]",
+            params=20,
+        ),
+        Example(
+            "conv2d: {filters: 2, strides: 2}",
+            "f32[batch, height, width, 1]",
+            "f32[batch, ((height - 3) // 2 + 1), ((width - 3) // 2 + 1), 2]",
+            params=20,
+        ),
+        Example(
+            "conv2d: {filters: 2, kernel: 2, padding: 1, use_bias: false}",
+            "f32[batch, height, 4, 1]",
+            "f32[batch, (height + 1), 5, 2]",
+            params=8,
+        ),
+        Example(
+            "conv2d: {filters: 2, padding: same, strides: 2}",
+            "f32[batch, height, 4, 1]",
+            "f32[batch, ((height + 1) // 2), 2, 2]",
+            params=20,
+        ),
         Example("conv2d: {filters: 4, kernel: 9}", "f32[batch, 8, 8, 2]", error="DLC205"),
+        Example("conv2d: {filters: 3, groups: 2}", "f32[batch, 8, 8, 2]", error="DLC205"),
+        Example("conv2d: 4", "i32[batch, 8, 8, 2]", error="DLC207"),
+        Example("conv2d: {filters: 4, padding: full}", "f32[batch, 8, 8, 2]", error="DLC104"),
+        Example("conv2d: {filters: 4, padding: -1}", "f32[batch, 8, 8, 2]", error="DLC104"),
+        Example("conv2d: {kernel: 3}", "f32[batch, 8, 8, 2]", error="DLC102"),
+        Example("conv2d: {filters: 4, kernel: [3, 3, 3]}", "f32[batch, 8, 8, 2]", error="DLC104"),
+        Example("conv2d: {filters: 4, activation: rellu}", "f32[batch, 8, 8, 2]", error="DLC105"),
         Example("conv2d: {filters: 4, groups: 2}", "f32[batch, 8, 8, 3]", error="DLC205"),
         Example("conv2d: 4", "f32[batch, 64]", error="DLC204"),
         Example("conv2d: 4", "f32[batch, 8, 8, channels]", error="DLC203"),

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dlc.ir import ZEROS, Example, Init, Layer, ParamSpec, Signature, TensorType, known_size, need_float
-from dlc.lazy import jnp
 from dlc.layers.activations import Activation, activated
+from dlc.lazy import jnp
 from dlc.options import Wrong, main, option
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Dense(Layer):
         Example("dense: {units: 2, activation: {leaky_relu: 0.1}}", "f32[batch, 3]", "f32[batch, 2]", params=8),
         Example("dense: 4", "f32[batch, width]", error="DLC203"),
         Example("dense: 4", "i32[batch, 3]", error="DLC207"),
+        Example("dense: 4", "f32[batch]", error="DLC204"),
+        Example("dense", "f32[batch, 3]", error="DLC102"),
         Example("dense: 0", "f32[batch, 3]", error="DLC104"),
         Example("dense: {units: 4, activaton: relu}", "f32[batch, 3]", error="DLC101"),
     )

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Dropout(Layer):
-    """(*shape) -> (*shape): in training, each element becomes 0 with probability `rate`, the rest grows by 1 / (1 - rate).
+    """(*shape) -> (*shape): in training, an element becomes 0 with probability `rate`, or else grows by 1 / (1 - rate).
 
-    In evaluation the identity (Srivastava et al. 2014, jmlr.org/papers/v15/srivastava14a.html).
+    In evaluation it is the identity (Srivastava et al. 2014, jmlr.org/papers/v15/srivastava14a.html).
     """
 
     word = "dropout"
@@ -27,6 +27,7 @@ class Dropout(Layer):
         Example("dropout: 0.25", "f32[batch, 8, 8, 3]", "f32[batch, 8, 8, 3]"),
         Example("dropout: 1.0", "f32[batch, 8]", error="DLC104"),
         Example("dropout: half", "f32[batch, 8]", error="DLC103"),
+        Example("dropout", "i32[batch, 8]", error="DLC207"),
     )
 
     def infer(self, x: TensorType) -> Signature:
@@ -36,7 +37,8 @@ class Dropout(Layer):
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
         """where(kept, x / (1 - rate), 0) in training."""
-        if key is None or not train or self.rate == 0:
+        if not train or self.rate == 0:
             return x
+        assert key is not None, "a random layer needs a key in training"
         kept = jax.random.bernoulli(key, 1.0 - self.rate, x.shape)
         return jnp.where(kept, x / (1.0 - self.rate), jnp.zeros((), x.dtype))

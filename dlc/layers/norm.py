@@ -18,8 +18,14 @@ def _affine(size: int, center: bool, scale: bool) -> dict[str, ParamSpec]:
     return {**params, "bias": ParamSpec((size,), ZEROS, ("channels",))} if center else params
 
 
+def _need_vectors(x: TensorType, word: str) -> None:
+    need_float(x, word)
+    if x.rank < 2:
+        raise Wrong("DLC204", f"`{word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., channels]")
+
+
 class BatchNorm(Layer):
-    """(batch, *axes, channels) -> the same: each channel to mean 0 and variance 1, then scale and bias.
+    """(batch, *axes, channels) -> (batch, *axes, channels): each channel to mean 0, variance 1, then scale and bias.
 
     Training uses the batch's own mean and variance and moves the running ones towards them,
     `running = momentum * running + (1 - momentum) * batch`; evaluation uses the running ones
@@ -37,11 +43,13 @@ class BatchNorm(Layer):
         Example("batch_norm: {scale: false, momentum: 0.9}", "f32[batch, 5]", "f32[batch, 5]", params=5, state=10),
         Example("batch_norm: 1.0", "f32[batch, 5]", error="DLC104"),
         Example("batch_norm", "f32[batch, width]", error="DLC203"),
+        Example("batch_norm", "f32[batch]", error="DLC204"),
+        Example("batch_norm", "i32[batch, 5]", error="DLC207"),
     )
 
     def infer(self, x: TensorType) -> Signature:
         """The shape stays; weights and statistics are per channel."""
-        need_float(x, self.word)
+        _need_vectors(x, self.word)
         channels = known_size(x, -1, self.word)
         state = {
             "mean": ParamSpec((channels,), ZEROS, ("channels",), trainable=False),
@@ -55,13 +63,16 @@ class BatchNorm(Layer):
         """(x - mean) / sqrt(variance + epsilon) * scale + bias, and the new running statistics."""
         mean, variance = weights["mean"], weights["variance"]
         state = {"mean": mean, "variance": variance}
+        wide = x.astype(jnp.float32)
         if train:
             axes = tuple(range(x.ndim - 1))
-            wide = x.astype(jnp.float32)
-            mean = wide.mean(axes)
-            # around the running mean the one-pass variance E[d^2] - E[d]^2 does not cancel
-            shifted = wide - lax.stop_gradient(weights["mean"])
-            variance = jnp.maximum((shifted * shifted).mean(axes) - jnp.square(shifted.mean(axes)), 0.0)
+            # One pass gives both moments. E[d^2] - E[d]^2 cancels when the mean is large beside the deviation, so the
+            # distances are taken from one element of the batch: the error then stays below n * epsilon of the variance.
+            origin = lax.stop_gradient(wide[(0,) * (x.ndim - 1)])  # (channels,)
+            away = wide - origin
+            drift = away.mean(axes)
+            mean = origin + drift
+            variance = jnp.maximum((away * away).mean(axes) - drift * drift, 0.0)
             keep = self.momentum
             state = {
                 "mean": keep * state["mean"] + (1 - keep) * lax.stop_gradient(mean),
@@ -70,14 +81,17 @@ class BatchNorm(Layer):
         factor = lax.rsqrt(variance + self.epsilon)
         if self.scale:
             factor = factor * weights["scale"]
-        shift = -mean * factor
+        y = (wide - mean) * factor  # subtracted first: x * factor - mean * factor would lose the digits of a large mean
         if self.center:
-            shift = shift + weights["bias"]
-        return (x * factor + shift).astype(x.dtype), state
+            y = y + weights["bias"]
+        return y.astype(x.dtype), state
 
 
 class LayerNorm(Layer):
-    """(*lead, d) -> (*lead, d): each vector of the last axis to mean 0 and variance 1 (Ba et al. 2016, arXiv:1607.06450)."""
+    """(*lead, d) -> (*lead, d): each vector of the last axis to mean 0 and variance 1, then scale and bias.
+
+    Ba et al. 2016, arXiv:1607.06450.
+    """
 
     word = "layer_norm"
     epsilon: float = main(1e-3, gt=0, description="added to the variance")
@@ -88,13 +102,14 @@ class LayerNorm(Layer):
         Example("layer_norm", "f32[batch, time, 6]", "f32[batch, time, 6]", params=12),
         Example("layer_norm: {center: false, scale: false}", "f32[batch, 6]", "f32[batch, 6]"),
         Example("layer_norm", "i32[batch, 6]", error="DLC207"),
+        Example("layer_norm", "f32[batch]", error="DLC204"),
+        Example("layer_norm", "f32[batch, width]", error="DLC203"),
+        Example("layer_norm: 0", "f32[batch, 6]", error="DLC104"),
     )
 
     def infer(self, x: TensorType) -> Signature:
         """The shape stays; weights are as long as the last axis."""
-        need_float(x, self.word)
-        if x.rank < 2:
-            raise Wrong("DLC204", "`layer_norm` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
+        _need_vectors(x, self.word)
         size = known_size(x, -1, self.word)
         return Signature(x, _affine(size, self.center, self.scale), flops=8 * x.size)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
@@ -62,9 +62,13 @@ def window_size(
                 hint="use a smaller window or `padding: same`",
             )
         return (size + extra - reach) // stride + 1
-    shift = extra - reach + 1
-    moved = size if shift == 0 else f"({size} {'+' if shift > 0 else '-'} {abs(shift)})"
-    return moved if stride == 1 else f"(({moved} - 1) // {stride} + 1)"
+    if stride == 1:
+        return _shifted(size, extra - reach + 1)
+    return f"({_shifted(size, extra - reach)} // {stride} + 1)"
+
+
+def _shifted(size: str, amount: int) -> str:
+    return f"({size} {'+' if amount > 0 else '-'} {abs(amount)})" if amount else size
 
 
 def window_sizes(
@@ -86,4 +90,4 @@ def window_sizes(
 
 def lax_padding(padding: str | Explicit) -> str | list[tuple[int, int]]:
     """The padding as `jax.lax` takes it."""
-    return padding.upper() if isinstance(padding, str) else list(cast(Explicit, padding))
+    return padding.upper() if isinstance(padding, str) else list(padding)
