@@ -1,0 +1,129 @@
+"""Training and evaluation as few compiled programs.
+
+A chunk is many steps in one program: a loop whose number of turns is an argument. One compilation serves every chunk
+length, and how a run is cut into chunks cannot change a bit of its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dlc.lower.objective import Stats, loss_per_example, metric_statistics
+from dlc.lower.program import Program
+from dlc.pipeline import Spec
+
+Rows = dict[str, dict[str, Any]]  # {"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}
+
+
+class TrainState(NamedTuple):
+    """All that training changes; what a checkpoint holds.
+
+    Args:
+        variables: the program's params and state.
+        optimizer: optax's state.
+        step: steps done, int32.
+        sums: since the epoch began, the sum over examples of the loss and of each metric's statistics, and `count`.
+    """
+
+    variables: dict[str, Any]
+    optimizer: Any
+    step: jax.Array
+    sums: dict[str, jax.Array]
+
+
+class Feed(NamedTuple):
+    """Where a chunk's batches come from: rows on the device and indices into them, or the batches themselves.
+
+    Args:
+        rows: all rows, (n, ...), when `indices` is given; else batches, (steps, batch, ...).
+        indices: (steps, batch) int32, or None.
+    """
+
+    rows: Rows
+    indices: jax.Array | None
+
+    def batch(self, turn: Any) -> Rows:
+        """The batch of a turn of the loop."""
+        if self.indices is None:
+            return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, turn, keepdims=False), self.rows)
+        return take(self.rows, jax.lax.dynamic_index_in_dim(self.indices, turn, keepdims=False))
+
+
+def take(rows: Rows, indices: Any) -> Rows:
+    """The rows at some indices, all in range."""
+    return jax.tree.map(lambda leaf: leaf.at[indices].get(mode="promise_in_bounds"), rows)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The compiled side of a training run.
+
+    Args:
+        start: (variables) -> TrainState.
+        chunk: (state, feed, turns, fresh, stats) -> TrainState after `turns` steps; `fresh` empties the sums first.
+            The state's buffers are donated.
+        evaluate: (variables, rows, indices, weights, stats) -> sums over the examples, weighted. Indices and weights
+            are (batches, batch); a weight of 0 marks padding.
+    """
+
+    start: Callable[[dict[str, Any]], TrainState]
+    chunk: Callable[[TrainState, Feed, Any, Any, Stats], TrainState]
+    evaluate: Callable[..., dict[str, jax.Array]]
+
+
+def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTransformation) -> Trainer:
+    """The functions that train a spec."""
+    names = ["loss", *(term.name for term in spec.metrics), "count"]
+    root = jax.random.key(spec.document.seed)
+
+    def zeros() -> dict[str, jax.Array]:
+        return {name: jnp.zeros((), jnp.float32) for name in names}
+
+    def start(variables: dict[str, Any]) -> TrainState:
+        return TrainState(variables, transformation.init(variables["params"]), jnp.zeros((), jnp.int32), zeros())
+
+    def step(state: TrainState, batch: Rows, stats: Stats) -> TrainState:
+        key = jax.random.fold_in(root, state.step)
+
+        def objective(params: Any) -> tuple[jax.Array, tuple[Any, ...]]:
+            variables = {"params": params, "state": state.variables["state"]}
+            outputs, new = program.apply(variables, batch["inputs"], key=key, train=True)
+            losses = loss_per_example(spec, outputs, batch["targets"])
+            return losses.mean(), (losses, outputs, new)
+
+        params = state.variables["params"]
+        gradients, (losses, outputs, new) = jax.grad(objective, has_aux=True)(params)
+        updates, optimizer = transformation.update(gradients, state.optimizer, params)
+        found = {"loss": losses, **metric_statistics(spec, outputs, batch["targets"], stats)}
+        sums = {name: state.sums[name] + value.sum() for name, value in found.items()}
+        sums["count"] = state.sums["count"] + losses.shape[0]
+        variables = {"params": optax.apply_updates(params, updates), "state": new}
+        return TrainState(variables, optimizer, state.step + 1, sums)
+
+    def chunk(state: TrainState, feed: Feed, turns: Any, fresh: Any, stats: Stats) -> TrainState:
+        sums = jax.tree.map(lambda value: jnp.where(fresh, 0.0, value), state.sums)
+        state = state._replace(sums=sums)
+        return jax.lax.fori_loop(0, turns, lambda turn, carry: step(carry, feed.batch(turn), stats), state)
+
+    def evaluate(
+        variables: Mapping[str, Any], rows: Rows, indices: jax.Array, weights: jax.Array, stats: Stats
+    ) -> dict[str, jax.Array]:
+        def add(sums: dict[str, jax.Array], part: tuple[jax.Array, jax.Array]) -> tuple[dict[str, jax.Array], None]:
+            batch = take(rows, part[0])
+            outputs, _ = program.apply(variables, batch["inputs"], train=False)
+            found = {
+                "loss": loss_per_example(spec, outputs, batch["targets"]),
+                **metric_statistics(spec, outputs, batch["targets"], stats),
+            }
+            new = {name: sums[name] + jnp.where(part[1] > 0, value, 0.0).sum() for name, value in found.items()}
+            return {**new, "count": sums["count"] + part[1].sum()}, None
+
+        return jax.lax.scan(add, zeros(), (indices, weights))[0]
+
+    return Trainer(start, jax.jit(chunk, donate_argnums=0), jax.jit(evaluate))

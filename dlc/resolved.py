@@ -1,0 +1,164 @@
+"""The resolved spec: the file that a run means, every default filled in, variables replaced, base files merged.
+
+It is a spec itself: a run folder's `resolved.yaml` can be checked, shown and trained again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from dlc.ir import Layer
+from dlc.layers import LAYERS
+from dlc.objectives.schedules import Length
+from dlc.options import Options, load_class
+from dlc.passes.expand import CONTAINERS
+from dlc.pipeline import Spec
+from dlc.source import Tree, scalar
+from dlc.spec import Block, Document, Item
+
+
+def resolve_document(spec: Spec) -> dict[str, Tree]:
+    """The sections of the resolved spec, as a plain tree."""
+    document = spec.document
+    tree: dict[str, Tree] = {"dlc": 1, "name": document.name, "seed": document.seed}
+    if document.data is not None:
+        tree["data"] = _plain(document.data.model_copy(update={
+            key: source.rooted(document.folder)
+            for key in ("source", "validation", "test")
+            if (source := getattr(document.data, key)) is not None
+        }))
+    tree["inputs"] = {name: _word(feature) for name, feature in document.inputs.items() if feature is not None}
+    if document.targets:
+        tree["targets"] = {name: _word(feature) for name, feature in document.targets.items() if feature is not None}
+    tree = _escaped(tree)
+    filler = _Filler(document)
+    if document.blocks:
+        tree["blocks"] = {name: filler.block(block) for name, block in document.blocks.items()}
+    tree["network"] = _escaped(filler.items(document.source.tree["network"]))
+    if document.outputs is not None:
+        tree["outputs"] = dict(document.outputs)
+    if document.losses:
+        tree["loss"] = [_item(item) for item in document.losses]
+    if document.metrics:
+        tree["metrics"] = [_item(item) for item in document.metrics]
+    if document.optimizer is not None:
+        tree["optimizer"] = _item(document.optimizer)
+    if document.data is not None:
+        tree["train"] = _plain(document.train)
+    return tree
+
+
+def dump(tree: Tree) -> str:
+    """A plain tree as YAML that `dlc` reads back the same."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Short lists in flow style; texts quoted where YAML 1.2 would read a number."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    try:
+        plain = bool(value) and scalar(value) == value
+    except ValueError:
+        plain = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else "'")
+
+
+def _sequence(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
+    small = all(isinstance(item, (int, float, str, bool)) or item is None for item in value)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=small)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _sequence)
+
+
+def _word(thing: Options) -> dict[str, Tree]:
+    return {thing.word: _plain(thing)}
+
+
+def _item(item: Item[Any, Any]) -> dict[str, Tree]:
+    return {**_word(item.thing), **_plain(item.keys)}
+
+
+def _plain(value: Any) -> Tree:
+    """Options as a plain tree; what is not set is left out."""
+    if isinstance(value, Options):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        return {name: _nested(item) for name, item in fields.items() if item is not None}
+    return value
+
+
+def _nested(value: Any) -> Tree:
+    if isinstance(value, Options):
+        return _word(value) if value.word else _plain(value)
+    if isinstance(value, Length):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _nested(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_nested(item) for item in value]
+    return value
+
+
+def _escaped(tree: Tree) -> Tree:
+    """Dollar signs doubled: the tree's variables are replaced already."""
+    if isinstance(tree, dict):
+        return {key: _escaped(item) for key, item in tree.items()}
+    if isinstance(tree, list):
+        return [_escaped(item) for item in tree]
+    return tree.replace("$", "$$") if isinstance(tree, str) else tree
+
+
+class _Filler:
+    """Fills defaults into items as written, also where a block's parameters stand for values."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+
+    def block(self, block: Block) -> Tree:
+        form = dict(self.document.source.tree["blocks"][block.name])
+        return {**form, "layers": self.items(form["layers"])}
+
+    def items(self, trees: list[Tree]) -> list[Tree]:
+        return [self.item(tree) for tree in trees]
+
+    def item(self, tree: Tree) -> Tree:
+        if isinstance(tree, str):
+            tree = {tree: None}
+        return {word: self.body(word, value) for word, value in tree.items()}
+
+    def body(self, word: str, value: Tree) -> Tree:
+        if word in CONTAINERS and not isinstance(value, str):
+            return self.container(CONTAINERS[word], value)
+        if word not in LAYERS:
+            return {} if value is None and word in self.document.blocks else value
+        cls = load_class(LAYERS, word)
+        assert issubclass(cls, Layer)
+        if cls.short_form_inputs and isinstance(value, (list, str)):
+            return value
+        given = {} if value is None else value if isinstance(value, dict) else {str(cls.main_option()): value}
+        defaults = {
+            name: _nested(field.default)
+            for name, field in cls.model_fields.items()
+            if not field.is_required() and field.default is not None
+        }
+        return {name: given.get(name, defaults.get(name)) for name in cls.model_fields if name in given or name in defaults}
+
+    def container(self, cls: type[Options], value: Tree) -> Tree:
+        given = value if isinstance(value, dict) and set(value) <= set(cls.model_fields) else {str(cls.main_option()): value}
+        return {name: self.inner(item) if name in ("layers", "shortcut", "branches") else item for name, item in given.items()}
+
+    def inner(self, value: Tree) -> Tree:
+        if isinstance(value, dict):
+            return {key: self.items(branch) for key, branch in value.items()}
+        if value and all(isinstance(branch, list) for branch in value):
+            return [self.items(branch) for branch in value]
+        return self.items(value)

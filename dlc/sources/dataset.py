@@ -1,0 +1,196 @@
+"""Records of a spec as arrays, and the sampler: a batch is a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlc.diagnostics import SpecError
+from dlc.features.feature import Feature
+from dlc.options import Wrong
+from dlc.pipeline import Spec
+from dlc.sources.source import Columns, Source, select
+
+Stats = dict[str, dict[str, NDArray[Any]]]
+_SPLIT, _ORDER = 0x5E11, 0x0BDE  # keep the streams of the division and of the shuffling apart
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All records of a spec, encoded, in one array a feature; splits are row numbers into them.
+
+    Args:
+        inputs: encoded inputs by name, (n, ...).
+        targets: encoded targets by name, (n, ...).
+        splits: row numbers of each split, int32.
+        stats: what the features fitted on the training split.
+    """
+
+    inputs: Mapping[str, NDArray[Any]]
+    targets: Mapping[str, NDArray[Any]]
+    splits: Mapping[str, NDArray[np.int32]]
+    stats: Stats
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in (*self.inputs.values(), *self.targets.values()))
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The arrays as a compiled program takes them."""
+        return {"inputs": dict(self.inputs), "targets": dict(self.targets)}
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Batches of a split. The stream of rows is one permutation after another, cut into batches: every batch is full,
+    and every row comes once an epoch.
+
+    Args:
+        rows: the split's row numbers.
+        batch_size: rows a batch.
+        seed: the run's seed.
+        shuffle: whether each epoch has a new order.
+    """
+
+    rows: NDArray[np.int32]
+    batch_size: int
+    seed: int
+    shuffle: bool = True
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Batches in one pass; the last of an epoch may reach into the next."""
+        return len(self.rows) / self.batch_size
+
+    def steps(self, epochs: int) -> int:
+        """Steps until every row came `epochs` times."""
+        return math.ceil(epochs * len(self.rows) / self.batch_size)
+
+    def order(self, epoch: int) -> NDArray[np.int32]:
+        """The rows in the order of one epoch, counted from 0."""
+        if not self.shuffle:
+            return self.rows
+        return np.random.Generator(np.random.Philox(key=[self.seed, _ORDER], counter=[0, 0, 0, epoch])).permutation(self.rows)
+
+    def batches(self, step: int, count: int) -> NDArray[np.int32]:
+        """The row numbers of `count` batches from a step on: (count, batch_size)."""
+        first, last = step * self.batch_size, (step + count) * self.batch_size
+        size = len(self.rows)
+        epochs = range(first // size, -(-last // size))
+        stream = np.concatenate([self.order(epoch) for epoch in epochs]) if epochs else self.rows[:0]
+        start = first - epochs.start * size
+        return stream[start : start + last - first].reshape(count, self.batch_size)
+
+
+def padded_batches(rows: NDArray[np.int32], batch_size: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """A split in batches for evaluation: row numbers and weights, (batches, batch_size); padding has weight 0."""
+    count = -(-len(rows) // batch_size)
+    indices = np.zeros(count * batch_size, np.int32)
+    indices[: len(rows)] = rows
+    weights = np.zeros(count * batch_size, np.float32)
+    weights[: len(rows)] = 1
+    return indices.reshape(count, batch_size), weights.reshape(count, batch_size)
+
+
+def load_dataset(spec: Spec) -> Dataset:
+    """Read, divide, fit and encode the data of a spec.
+
+    Raises:
+        SpecError: DLC115 without `data`, DLC401-DLC406 when the data don't fit.
+    """
+    data = spec.document.data
+    if data is None:
+        raise SpecError.of("DLC115", "the spec has no `data` section", hint="for example `data: {source: digits}`")
+    tables = [_read(spec, data.source, "source")]
+    splits = _divide(spec, len(next(iter(tables[0].values()))))
+    for name, source in (("validation", data.validation), ("test", data.test)):
+        if source is not None:
+            start = sum(len(next(iter(table.values()))) for table in tables)
+            tables.append(_read(spec, source, name))
+            splits[name] = np.arange(start, start + len(next(iter(tables[-1].values()))), dtype=np.int32)
+    _not_empty(spec, splits)
+    stats: Stats = {}
+    encoded: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
+    for section, features in (("inputs", spec.document.inputs), ("targets", spec.document.targets)):
+        for name, feature in features.items():
+            assert feature is not None
+            raw = np.concatenate([read_feature(spec, section, name, feature, table) for table in tables])
+            stats[name] = feature.fit(raw[splits["train"]])
+            encoded[section][name] = np.asarray(feature.encode(raw, stats[name]))
+    return Dataset(encoded["inputs"], encoded["targets"], splits, stats)
+
+
+def _read(spec: Spec, source: Source, key: str) -> Columns:
+    try:
+        columns = source.load(spec.document.folder)
+    except Wrong as wrong:
+        raise wrong_data(spec, wrong, ("data", key, source.word)) from None
+    if not columns or not len(next(iter(columns.values()))):
+        raise wrong_data(spec, Wrong("DLC405", "the data hold no record"), ("data", key))
+    return columns
+
+
+def read_feature(spec: Spec, section: str, name: str, feature: Feature, columns: Columns) -> NDArray[Any]:
+    """The raw values of one feature.
+
+    Raises:
+        SpecError: DLC402-DLC406.
+    """
+    try:
+        chosen = select(feature.reads(name), tuple(columns))
+        return feature.read([columns[column] for column in chosen], ", ".join(chosen[:3]))
+    except Wrong as wrong:
+        raise wrong_data(spec, wrong, (section, name, feature.word)) from None
+
+
+def wrong_data(spec: Spec, wrong: Wrong, path: tuple[str, ...]) -> SpecError:
+    """What was wrong with data, at the place of the spec that says what the data should be."""
+    from dlc.diagnostics import Diagnostic, Report
+
+    source = spec.document.source
+    place = (*path, wrong.option) if wrong.option else path
+    span = source.values.get(place) or source.key_span(path)
+    item = Diagnostic(wrong.code, wrong.message, span, wrong.found, wrong.expected, wrong.hint)
+    return SpecError(Report((item,), spec.texts))
+
+
+def _divide(spec: Spec, count: int) -> dict[str, NDArray[np.int32]]:
+    """The splits of the main source. Held-out parts are drawn first, so that the rest trains."""
+    assert spec.document.data is not None
+    split = spec.document.data.split
+    order = np.arange(count, dtype=np.int32)
+    if split.shuffle:
+        order = np.random.Generator(np.random.Philox(key=[split.seed, _SPLIT])).permutation(order)
+    sizes = {
+        name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
+        for name, part in (("test", split.test), ("validation", split.validation))
+    }
+    held = sum(sizes.values())
+    if held >= count:
+        raise wrong_data(
+            spec,
+            Wrong("DLC405", "the splits leave nothing to train on", found=f"{held} of {count} records held out"),
+            ("data", "split"),
+        )
+    train = count - held
+    splits = {"train": order[:train]}
+    start = train
+    for name in ("validation", "test"):
+        if sizes[name]:
+            splits[name] = order[start : start + sizes[name]]
+            start += sizes[name]
+    return splits
+
+
+def _not_empty(spec: Spec, splits: Mapping[str, NDArray[np.int32]]) -> None:
+    for name, rows in splits.items():
+        if not len(rows):
+            raise wrong_data(spec, Wrong("DLC405", f"the {name} split is empty"), ("data",))

@@ -1,0 +1,235 @@
+"""Checkpoints: folders that are whole or absent, with a digest for every file, written off the training thread."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dlc.diagnostics import SpecError
+from dlc.train.files import cannot_write, digest, pack, sync_folder, to_json, unpack
+from dlc.train.run_folder import RunFolder
+
+STATE, BEST, INDEX = "state.safetensors", "best.safetensors", "checkpoint.json"
+
+
+def flatten_state(state: Any) -> dict[str, np.ndarray[Any, Any]]:
+    """A pytree's leaves by their path, copied to the host."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {jax.tree_util.keystr(path): np.array(leaf) for path, leaf in leaves}
+
+
+def restore_state(template: Any, arrays: Mapping[str, Any]) -> Any:
+    """The pytree of the template's form with the arrays' values.
+
+    Raises:
+        SpecError: DLC503 when they don't have that form.
+    """
+    leaves, form = jax.tree_util.tree_flatten_with_path(template)
+    found = []
+    for path, leaf in leaves:
+        name = jax.tree_util.keystr(path)
+        array = arrays.get(name)
+        if array is None or array.shape != leaf.shape or array.dtype != leaf.dtype:
+            raise SpecError.of("DLC503", f"the checkpoint does not fit the spec: `{name}` differs")
+        found.append(array)
+    return jax.tree_util.tree_unflatten(form, found)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One moment of a run.
+
+    Args:
+        step: steps done.
+        state: the training state's leaves by name.
+        progress: plain values: best so far, patience left, metrics.
+        metrics_bytes: length of `metrics.jsonl` at that moment.
+        best: the best weights so far by name, or None.
+    """
+
+    step: int
+    state: Mapping[str, Any]
+    progress: Mapping[str, Any]
+    metrics_bytes: int
+    best: Mapping[str, Any] | None
+
+
+def save(run: RunFolder, checkpoint: Checkpoint, keep: int) -> None:
+    """Write a checkpoint, then delete all but the newest `keep`.
+
+    Raises:
+        SpecError: DLC507 when it can't be written; nothing is lost then.
+    """
+    final = run.checkpoints / f"step-{checkpoint.step:010d}"
+    part = run.checkpoints / f".part-{final.name}"
+    try:
+        run.checkpoints.mkdir(exist_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        files = {STATE: pack(checkpoint.state)}
+        if checkpoint.best is not None:
+            files[BEST] = pack(checkpoint.best)
+        index: dict[str, Any] = {
+            "step": checkpoint.step,
+            "metrics_bytes": checkpoint.metrics_bytes,
+            "progress": checkpoint.progress,
+            "files": {name: digest(data) for name, data in files.items()},
+        }
+        index["digest"] = digest(to_json(index))
+        files[INDEX] = to_json(index)
+        for name, data in files.items():
+            with open(part / name, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        sync_folder(part)
+        if run.metrics.exists():
+            with open(run.metrics, "rb") as file:
+                os.fsync(file.fileno())
+        if final.exists():
+            os.rename(final, old := run.checkpoints / f".old-{final.name}")
+            os.rename(part, final)
+            shutil.rmtree(old)
+        else:
+            os.rename(part, final)
+        sync_folder(run.checkpoints)
+        for surplus in found(run)[keep:]:
+            shutil.rmtree(surplus, ignore_errors=True)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise cannot_write(final, error) from None
+
+
+def found(run: RunFolder) -> list[Path]:
+    """The checkpoints' folders, newest first."""
+    if not run.checkpoints.is_dir():
+        return []
+    return sorted((path for path in run.checkpoints.iterdir() if path.name.startswith("step-")), reverse=True)
+
+
+def load(path: Path) -> Checkpoint:
+    """A checkpoint, its digests checked.
+
+    Raises:
+        SpecError: DLC503 when a file is missing or damaged.
+    """
+    try:
+        index = json.loads((path / INDEX).read_bytes())
+        stated = index.pop("digest")
+        if stated != digest(to_json(index)):
+            raise SpecError.of("DLC503", f"`{path / INDEX}` is damaged: its digest differs")
+        files = {}
+        for name, wanted in index["files"].items():
+            data = (path / name).read_bytes()
+            if digest(data) != wanted:
+                raise SpecError.of("DLC503", f"`{path / name}` is damaged: its digest differs")
+            files[name] = unpack(data, path / name)
+        return Checkpoint(index["step"], files[STATE], index["progress"], index["metrics_bytes"], files.get(BEST))
+    except OSError as error:
+        raise SpecError.of("DLC503", f"`{path}` can't be read: {(error.strerror or str(error)).lower()}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SpecError.of("DLC503", f"`{path / INDEX}` is damaged") from None
+
+
+def newest(run: RunFolder, warn: Callable[[str], None]) -> Checkpoint | None:
+    """The newest good checkpoint, or None when the run has none. A damaged one is named and set aside.
+
+    Raises:
+        SpecError: DLC503 when there are checkpoints but all are damaged.
+    """
+    paths = found(run)
+    damaged: list[tuple[Path, str]] = []
+    for path in paths:
+        try:
+            checkpoint = load(path)
+        except SpecError as error:
+            damaged.append((path, error.report.diagnostics[0].message))
+            continue
+        for bad, message in damaged:
+            warn(f"{message}; using {path.name} instead")
+            os.rename(bad, bad.with_name(f".damaged-{bad.name}"))
+        return checkpoint
+    if paths:
+        reasons = "; ".join(message for _, message in damaged)
+        raise SpecError.of(
+            "DLC503",
+            f"all checkpoints of `{run.path}` are damaged",
+            found=reasons,
+            hint="train anew in another folder with `--run`",
+        )
+    return None
+
+
+class Writer:
+    """Writes checkpoints on a thread of its own. A newer one replaces one that still waits."""
+
+    def __init__(self, run: RunFolder, keep: int) -> None:
+        self.run, self.keep = run, keep
+        self._wake = threading.Condition()
+        self._next: Checkpoint | None = None
+        self._weights: tuple[Mapping[str, Any], Mapping[str, str]] | None = None
+        self._busy = False
+        self._closed = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def submit(self, checkpoint: Checkpoint, weights: tuple[Mapping[str, Any], Mapping[str, str]] | None = None) -> None:
+        """Ask for a checkpoint, and for new best weights when they are given.
+
+        Raises:
+            SpecError: when an earlier one could not be written.
+        """
+        with self._wake:
+            self._check()
+            self._next = checkpoint
+            self._weights = weights or self._weights
+            self._wake.notify_all()
+
+    def flush(self) -> None:
+        """Wait until all is written."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._error is not None or (self._next is None and not self._busy))
+            self._check()
+
+    def close(self) -> None:
+        """Write what waits, then end the thread."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        self._thread.join()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._next is not None or self._closed)
+                if self._next is None:
+                    return
+                checkpoint, weights = self._next, self._weights
+                self._next, self._weights, self._busy = None, None, True
+            try:
+                # best weights first: a checkpoint that speaks of them must find them
+                if weights is not None:
+                    self.run.save_weights(*weights)
+                save(self.run, checkpoint, self.keep)
+            except BaseException as error:
+                with self._wake:
+                    self._error, self._busy = error, False
+                    self._wake.notify_all()
+                return
+            with self._wake:
+                self._busy = False
+                self._wake.notify_all()

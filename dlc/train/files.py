@@ -1,0 +1,93 @@
+"""Files that are whole or absent: temporary name, fsync, rename; and digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dlc.diagnostics import SpecError
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never a part.
+
+    Raises:
+        SpecError: DLC507 when it can't be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise cannot_write(path, error) from None
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames in a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def cannot_write(path: Path, error: OSError) -> SpecError:
+    """The diagnostic for a failed write."""
+    reason = (error.strerror or str(error)).lower()
+    return SpecError.of("DLC507", f"can't write `{path}`: {reason}", hint="free space or choose another folder")
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 of some bytes, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def to_json(value: Any) -> bytes:
+    """Stable JSON: keys as given, two spaces, a newline at the end."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        SpecError: DLC503 when it is no JSON, DLC502 when it is missing.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise SpecError.of("DLC502", f"`{path}` is missing") from None
+    except (ValueError, OSError) as error:
+        raise SpecError.of("DLC503", f"`{path}` is damaged: {error}") from None
+
+
+def pack(arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> bytes:
+    """Arrays as a safetensors file. They are made contiguous: safetensors writes others wrongly, in silence."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    return save({name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(metadata or {}) or None)
+
+
+def unpack(data: bytes, path: Path) -> dict[str, Any]:
+    """The arrays of a safetensors file.
+
+    Raises:
+        SpecError: DLC503 when it is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise SpecError.of("DLC503", f"`{path}` is damaged: {error}") from None

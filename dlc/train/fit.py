@@ -1,0 +1,433 @@
+"""The training run: from a checked spec to the best weights, in chunks of steps."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dlc.diagnostics import SpecError
+from dlc.lower.program import Program, lower
+from dlc.lower.steps import Feed, Trainer, TrainState, make_trainer
+from dlc.objectives.schedules import Horizon, rate_at
+from dlc.pipeline import Spec
+from dlc.sources.dataset import Dataset, Sampler, load_dataset, padded_batches
+from dlc.spec import Item, OptimizerKeys
+from dlc.objectives.optimizers import Optimizer
+from dlc.train.checkpoint import Checkpoint, Writer, flatten_state, newest, restore_state
+from dlc.train.files import read_json, to_json, write_atomic
+from dlc.train.progress import Moment, Plan, Reporter, Silent
+from dlc.train.run_folder import RunFolder, append_line, environment
+
+MAX_TURNS = 1024  # steps of one chunk, at most
+CHUNK_SECONDS = 0.5  # progress moves about twice a second
+EVALUATION_BATCH = 256
+RESIDENT_BYTES = 2 << 30  # data up to this size stay on the device
+STREAM_BYTES = 64 << 20  # batches of one chunk, when they don't
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Args:
+        folder: the run folder, or None.
+        history: the epochs' records, as `metrics.jsonl` has them.
+        best_epoch: the epoch whose weights were kept.
+        test: metrics of the best weights on the test split; empty without one.
+        variables: the best weights, nested by path.
+        steps: steps done.
+        seconds: time spent training, evaluation and saving included, compilation not.
+        first_step_seconds: time from the call to the first finished step.
+    """
+
+    folder: RunFolder | None
+    history: tuple[Mapping[str, float], ...]
+    best_epoch: int
+    test: Mapping[str, float]
+    variables: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    steps: int = 0
+    seconds: float = 0.0
+    first_step_seconds: float = 0.0
+
+
+@dataclass
+class _Progress:
+    """The plain values that a checkpoint keeps beside the arrays."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_step: int = 0
+    best_value: float | None = None
+    stale: int = 0  # epochs without improvement, for early stopping
+    watched: float | None = None  # the best that early stopping saw
+    stopped: bool = False
+
+
+def need_trainable(spec: Spec) -> Item[Optimizer, OptimizerKeys]:
+    """The optimizer of a spec that has all that training needs.
+
+    Raises:
+        SpecError: DLC115, naming the first section that is missing.
+    """
+    document = spec.document
+    missing = [
+        name
+        for name, there in (("data", document.data), ("targets", document.targets), ("loss", spec.losses), ("optimizer", document.optimizer))
+        if not there
+    ]
+    if missing or document.optimizer is None:
+        names = ", ".join(f"`{name}`" for name in missing)
+        raise SpecError.of("DLC115", f"the spec can't be trained: it has no {names}", hint="`dlc init` writes a whole spec to start from")
+    return document.optimizer
+
+
+def fit(
+    spec: Spec,
+    *,
+    run: RunFolder | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    dry_run: bool = False,
+    chunk_turns: int | None = None,
+) -> Result:
+    """Train a spec.
+
+    Args:
+        spec: a checked spec with data, targets, loss and optimizer.
+        run: the folder to keep everything in; nothing is written without one.
+        resume: continue the run in the folder; one that has not begun begins.
+        reporter: who is told of the progress.
+        dry_run: compile, do one step, stop; nothing is written.
+        chunk_turns: steps a chunk, for tests; adapted to the speed when None. It can't change the result.
+
+    Raises:
+        SpecError: DLC115, DLC401-DLC406, DLC501, DLC503-DLC505, DLC507, DLC508.
+    """
+    began = time.perf_counter()
+    reporter = reporter or Silent()
+    need_trainable(spec)
+    if run is None or dry_run:
+        return _Fit(spec, None, reporter, began, chunk_turns).run(dry_run)
+    run.lock()
+    try:
+        if run.exists and not resume:
+            raise SpecError.of(
+                "DLC501", f"`{run.path}` holds a run already", hint="continue it with `--resume`, or choose another folder with `--run`"
+            )
+        if run.exists:
+            run.same_spec(spec)
+            if run.finished and not _extended(run, spec):
+                return finished(run)
+        return _Fit(spec, run, reporter, began, chunk_turns).run(dry_run=False)
+    finally:
+        run.unlock()
+
+
+def finished(run: RunFolder) -> Result:
+    """The result of a run that came to its end."""
+    import json
+
+    record = read_json(run.result)
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    history = tuple(line for line in lines if "train/loss" in line)
+    return Result(run, history, record["best_epoch"], record["test"], steps=record["steps"])
+
+
+def _extended(run: RunFolder, spec: Spec) -> bool:
+    """Whether a finished run is asked for more epochs than it did."""
+    record = read_json(run.result)
+    return bool(spec.document.train.epochs > record["epochs"] and not record["stopped_early"])
+
+
+class _Fit:
+    """One run in progress."""
+
+    def __init__(self, spec: Spec, run: RunFolder | None, reporter: Reporter, began: float, chunk_turns: int | None) -> None:
+        self.spec, self.folder, self.reporter, self.began, self.chunk_turns = spec, run, reporter, began, chunk_turns
+        self.program: Program = lower(spec.graph)
+        self.data: Dataset = load_dataset(spec)
+        self.train = spec.document.train
+        rows = self.data.splits["train"]
+        size = len(rows) if self.train.batch_size == "full" else self.train.batch_size
+        if size > len(rows):
+            raise SpecError.of(
+                "DLC405",
+                f"a batch of {size} is larger than the training split of {len(rows)} examples",
+                spec.document.source.span(("train", "batch_size")),
+                hint="lower `batch_size`, or write `batch_size: full`",
+            )
+        self.sampler = Sampler(rows, size, spec.document.seed, self.train.shuffle)
+        self.steps = self.sampler.steps(self.train.epochs)
+        self.horizon = Horizon(self.steps, self.sampler.steps_per_epoch)
+        optimizer = need_trainable(spec)
+        chain = [optax.clip_by_global_norm(optimizer.keys.clip_norm)] if optimizer.keys.clip_norm else []
+        transformation = optax.chain(*chain, optimizer.thing.build(self.horizon)) if chain else optimizer.thing.build(self.horizon)
+        self.rate = optimizer.thing.learning_rate
+        self.trainer: Trainer = make_trainer(spec, self.program, transformation)
+        self.max_turns = min(MAX_TURNS, max(1, math.ceil(self.sampler.steps_per_epoch)))
+        self.resident = self.data.nbytes <= RESIDENT_BYTES
+        if self.resident:
+            self.rows = jax.device_put(self.data.rows)
+        else:
+            row_bytes = self.data.nbytes / sum(len(split) for split in self.data.splits.values())
+            self.max_turns = max(1, min(self.max_turns, int(STREAM_BYTES / (row_bytes * size))))
+        self.stats = self.data.stats
+        self.monitor = monitored(spec)
+        self.progress = _Progress()
+        self.best: dict[str, Any] | None = None
+        self.history: list[dict[str, float]] = []
+        self.seconds_per_step: float | None = None
+
+    # ---- data ----
+
+    def feed(self, step: int, turns: int) -> Feed:
+        """The batches of a chunk, always of the same shape: what lies behind the last turn is not looked at."""
+        indices = self.sampler.batches(step, turns)
+        if turns < self.max_turns:
+            padding = np.zeros((self.max_turns - turns, self.sampler.batch_size), np.int32)
+            indices = np.concatenate([indices, padding])
+        if self.resident:
+            return Feed(self.rows, jnp.asarray(indices))
+        return Feed(jax.tree.map(lambda leaf: leaf[indices], self.data.rows), None)
+
+    def evaluate(self, variables: Any, split: str) -> dict[str, float]:
+        """Loss and metrics on a whole split."""
+        rows = self.data.splits[split]
+        size = min(EVALUATION_BATCH, max(len(part) for name, part in self.data.splits.items() if name != "train" or len(self.data.splits) == 1))
+        indices, weights = padded_batches(rows, size)
+        if self.resident:
+            sums = self.trainer.evaluate(variables, self.rows, indices, weights, self.stats)
+            return means(self.spec, jax.device_get(sums))
+        totals: dict[str, float] = {}
+        for part, weight in zip(indices, weights, strict=True):
+            batch = jax.tree.map(lambda leaf, chosen=part: leaf[chosen], self.data.rows)
+            local = np.arange(len(part), dtype=np.int32)[None]
+            sums = jax.device_get(self.trainer.evaluate(variables, batch, local, weight[None], self.stats))
+            totals = {name: totals.get(name, np.float32(0)) + value for name, value in sums.items()}
+        return means(self.spec, totals)
+
+    # ---- the run ----
+
+    def run(self, dry_run: bool) -> Result:
+        """Train from the beginning or the newest checkpoint to the end."""
+        state = jax.device_put(self.trainer.start(self.program.init(self.spec.document.seed)))
+        writer: Writer | None = None
+        if self.folder is not None:
+            state = self._begin(state, self.folder)
+            writer = Writer(self.folder, self.train.keep_checkpoints)
+        start = int(state.step)
+        self.reporter.begin(self._plan(start))
+        self.first_step_seconds = 0.0
+        self.seconds = 0.0
+        try:
+            if dry_run:
+                state = self.chunk(state, 1)
+                return Result(None, (), 0, {}, jax.device_get(state.variables), 1, 0.0, self.first_step_seconds)
+            while int_step(state) < self.steps and not self.progress.stopped:
+                state = self.epoch(state, writer)
+            return self._finish(state, writer)
+        finally:
+            if writer is not None:
+                writer.close()
+            self.reporter.end()
+
+    def _plan(self, start: int) -> Plan:
+        sizes = {name: len(rows) for name, rows in self.data.splits.items()}
+        count = sum(slot.spec.size * math.prod(slot.times) for slot in self.program.params.values())
+        folder = str(self.folder.path) if self.folder else None
+        device = jax.devices()[0]
+        name = device.device_kind if device.platform != "cpu" else "cpu"
+        return Plan(self.spec.name, folder, self.train.epochs, self.steps, self.sampler.batch_size, sizes, count, name, start)
+
+    def _begin(self, state: TrainState, folder: RunFolder) -> TrainState:
+        """Open the run folder: the state of the newest checkpoint, or the given one for a new run."""
+        checkpoint = newest(folder, self.reporter.note) if folder.exists else None
+        if not folder.exists:
+            folder.begin(self.spec, self.data.stats, environment())
+        if checkpoint is None:
+            folder.metrics.write_bytes(b"")
+            return state
+        progress = dict(checkpoint.progress)
+        self.history = progress.pop("history")
+        self.progress = _Progress(**progress)
+        self.best = dict(checkpoint.best) if checkpoint.best is not None else None
+        with open(folder.metrics, "r+b") as file:
+            file.truncate(checkpoint.metrics_bytes)
+        folder.result.unlink(missing_ok=True)
+        restored: TrainState = jax.device_put(restore_state(state, checkpoint.state))
+        self.reporter.note(f"resuming after epoch {self.progress.epoch}, step {checkpoint.step:,}")
+        return restored
+
+    def turns(self, left: int) -> int:
+        """How many steps the next chunk does."""
+        if self.chunk_turns is not None:
+            return min(left, self.chunk_turns, self.max_turns)
+        if self.seconds_per_step is None:
+            return min(left, self.max_turns, 8)
+        return min(left, self.max_turns, max(1, int(CHUNK_SECONDS / self.seconds_per_step)))
+
+    def chunk(self, state: TrainState, turns: int, fresh: bool = True) -> TrainState:
+        """Do some steps, and wait for them."""
+        began = time.perf_counter()
+        step = int_step(state)
+        state = self.trainer.chunk(state, self.feed(step, turns), np.int32(turns), np.bool_(fresh), self.stats)
+        jax.block_until_ready(state.step)
+        now = time.perf_counter()
+        if self.first_step_seconds == 0.0:
+            self.first_step_seconds = now - self.began
+        else:
+            self.seconds += now - began
+            self.seconds_per_step = (now - began) / turns
+        return state
+
+    def epoch(self, state: TrainState, writer: Writer | None) -> TrainState:
+        """Train to the end of the current epoch; evaluate, record, keep the best, checkpoint."""
+        began = time.perf_counter()
+        number = self.progress.epoch + 1
+        first, last = self.sampler.steps(number - 1), self.sampler.steps(number)
+        step = int_step(state)
+        while step < last:
+            turns = self.turns(last - step)
+            started = time.perf_counter()
+            state = self.chunk(state, turns, fresh=step == first)
+            step += turns
+            sums = jax.device_get(state.sums)
+            speed = turns * self.sampler.batch_size / (time.perf_counter() - started)
+            values = self._finite(means(self.spec, sums), step, writer)
+            self.reporter.moment(Moment(number, step, values, speed))
+        record: dict[str, float] = {"epoch": number, "step": step, "learning_rate": rate_at(self.rate, self.horizon, step - 1)}
+        record |= {f"train/{name}": value for name, value in values.items()}
+        if "validation" in self.data.splits:
+            found = self._finite(self.evaluate(state.variables, "validation"), step, writer)
+            record |= {f"validation/{name}": value for name, value in found.items()}
+        improved = self._judge(record, number, step)
+        if improved:
+            self.best = self.program.to_flat(jax.tree.map(np.array, state.variables))
+        self.history.append(record)
+        if self.folder is not None and writer is not None:
+            length = append_line(self.folder.metrics, record)
+            last_epoch = step >= self.steps or self.progress.stopped
+            if number % self.train.checkpoint_every == 0 or last_epoch:
+                self._submit(writer, state, length)
+        self.reporter.epoch(record, time.perf_counter() - began, improved)
+        return state
+
+    def _submit(self, writer: Writer, state: TrainState, length: int) -> None:
+        progress = {**vars(self.progress), "history": list(self.history)}
+        weights = (self.best, self._metadata()) if self.best is not None else None
+        writer.submit(Checkpoint(int_step(state), flatten_state(state), progress, length, self.best), weights)
+
+    def _metadata(self) -> dict[str, str]:
+        value = self.progress.best_value
+        return {
+            "spec": self.spec.name,
+            "epoch": str(self.progress.best_epoch),
+            "step": str(self.progress.best_step),
+            "monitor": self.monitor[0],
+            "value": repr(value),
+        }
+
+    def _judge(self, record: Mapping[str, float], epoch: int, step: int) -> bool:
+        """Note an epoch's monitored values; whether its weights are the best so far."""
+        progress = self.progress
+        progress.epoch = epoch
+        name, higher = self.monitor
+        improved = better(record[name], progress.best_value, higher)
+        if improved:
+            progress.best_value, progress.best_epoch, progress.best_step = record[name], epoch, step
+        stopping = self.train.early_stopping
+        if stopping is not None:
+            watch, rising = monitored(self.spec, stopping.monitor)
+            if better(record[watch], progress.watched, rising, stopping.min_delta):
+                progress.watched, progress.stale = record[watch], 0
+            else:
+                progress.stale += 1
+            progress.stopped = progress.stale >= stopping.patience
+        return improved
+
+    def _finite(self, values: dict[str, float], step: int, writer: Writer | None) -> dict[str, float]:
+        if all(math.isfinite(value) for value in values.values()):
+            return values
+        if writer is not None:
+            writer.flush()
+        kept = f"`{self.folder.path}` keeps the weights and the checkpoint of epoch {self.progress.epoch}" if self.folder and self.progress.epoch else "no epoch was finished"
+        raise SpecError.of(
+            "DLC508",
+            f"training diverged: the loss is {values['loss']} by step {step}",
+            self.spec.document.source.key_span(("optimizer",)),
+            hint=f"lower the learning rate, or add `clip_norm: 1.0` beside the optimizer; {kept}",
+        )
+
+    def _finish(self, state: TrainState, writer: Writer | None) -> Result:
+        """Judge the best weights on the test split; close the run's files."""
+        if writer is not None:
+            writer.flush()
+        variables = self.program.from_flat(self.best) if self.best is not None else jax.device_get(state.variables)
+        test = self.evaluate(variables, "test") if "test" in self.data.splits else {}
+        steps = int_step(state)
+        if self.folder is not None:
+            if test:
+                record: dict[str, Any] = {"epoch": self.progress.best_epoch, "step": self.progress.best_step}
+                append_line(self.folder.metrics, {**record, **{f"test/{name}": value for name, value in test.items()}})
+            summary = {
+                "epochs": self.progress.epoch,
+                "steps": steps,
+                "stopped_early": self.progress.stopped,
+                "best_epoch": self.progress.best_epoch,
+                "monitor": self.monitor[0],
+                "best_value": self.progress.best_value,
+                "test": test,
+            }
+            write_atomic(self.folder.result, to_json(summary))
+        return Result(
+            self.folder,
+            tuple(self.history),
+            self.progress.best_epoch,
+            test,
+            variables,
+            steps,
+            self.seconds,
+            self.first_step_seconds,
+        )
+
+
+def int_step(state: TrainState) -> int:
+    """The steps done, as a number of the host."""
+    return int(state.step)
+
+
+def means(spec: Spec, sums: Mapping[str, Any]) -> dict[str, float]:
+    """Loss and metrics from sums over examples."""
+    count = float(sums["count"])
+    values = {"loss": float(sums["loss"]) / count}
+    for term in spec.metrics:
+        values[term.name] = term.metric.result(float(sums[term.name]) / count)
+    return values
+
+
+def monitored(spec: Spec, name: str | None = None) -> tuple[str, bool]:
+    """The value that decides which weights are best, and whether higher is better."""
+    data = spec.document.data
+    splits: Iterable[str] = data.splits() if data is not None else ()
+    name = name or spec.document.train.monitor or ("validation/loss" if "validation" in splits else "train/loss")
+    metric = name.partition("/")[2]
+    return name, any(term.name == metric and term.metric.higher_is_better for term in spec.metrics)
+
+
+def better(value: float, best: float | None, higher: bool, margin: float = 0.0) -> bool:
+    """Whether a value improves on the best so far by more than a margin.
+
+    >>> better(0.9, 0.8, higher=True), better(0.9, 0.8, higher=False), better(0.5, None, higher=False)
+    (True, False, True)
+    """
+    if best is None:
+        return True
+    return value > best + margin if higher else value < best - margin

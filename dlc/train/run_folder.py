@@ -1,0 +1,233 @@
+"""The run folder: what a training leaves behind, and how it is found again."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlc.diagnostics import SpecError
+from dlc.pipeline import Spec, check_file
+from dlc.resolved import dump, resolve_document
+from dlc.loader import SET_FILE
+from dlc.source import parse_yaml
+from dlc.train.files import cannot_write, pack, read_json, to_json, unpack, write_atomic
+
+PACKAGES = ("dlc", "jax", "jaxlib", "optax", "numpy", "pydantic", "safetensors", "scikit-learn")
+MAY_CHANGE = (("train", "epochs"), ("train", "early_stopping"), ("train", "checkpoint_every"), ("train", "keep_checkpoints"))
+"""What a resumed run may set anew."""
+
+
+class RunFolder:
+    """The paths and files of one run."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._lock: int | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line: an epoch's metrics by split. Holds no times, so that equal runs have equal files."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def weights(self) -> Path:
+        """The best weights, by the monitored value."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def result(self) -> Path:
+        """What the finished run came to; missing while it is unfinished."""
+        return self.path / "result.json"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run began here."""
+        return (self.path / "resolved.yaml").is_file()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.result.is_file()
+
+    def lock(self) -> None:
+        """Hold the folder until this process ends.
+
+        Raises:
+            SpecError: DLC505 when another process holds it, DLC507 when it can't be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise cannot_write(self.path, error) from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise SpecError.of(
+                "DLC505", f"another process is training in `{self.path}`", hint="wait for it, or choose another folder with `--run`"
+            ) from None
+        self._lock = handle
+
+    def unlock(self) -> None:
+        """Let the folder go."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def begin(self, spec: Spec, stats: Mapping[str, Mapping[str, Any]], environment: Mapping[str, Any]) -> None:
+        """Write what describes the run. `resolved.yaml` comes last: with it the run exists."""
+        given = spec.document.source
+        text = given.texts.get(given.main, "")
+        settings = given.texts.get(SET_FILE)
+        if settings:
+            text = "".join(f"# --set {line}\n" for line in settings.splitlines()) + text
+        write_atomic(self.path / "spec.yaml", text.encode())
+        write_atomic(self.path / "environment.json", to_json(environment))
+        plain = {name: {key: np.asarray(value).tolist() for key, value in fitted.items()} for name, fitted in stats.items()}
+        write_atomic(self.path / "features.json", to_json(plain))
+        write_atomic(self.path / "resolved.yaml", dump(resolve_document(spec)).encode())
+
+    def same_spec(self, spec: Spec) -> None:
+        """Check that a spec is the one that began this run, but for what may change.
+
+        Raises:
+            SpecError: DLC504, with each difference.
+        """
+        path = self.path / "resolved.yaml"
+        before = _leaves(parse_yaml(path.read_text(encoding="utf-8"), str(path)).tree)
+        after = _leaves(parse_yaml(dump(resolve_document(spec)), "resolved").tree)
+        changed = [
+            key
+            for key in [*before, *(key for key in after if key not in before)]
+            if before.get(key) != after.get(key) and not any(key[: len(free)] == free for free in MAY_CHANGE)
+        ]
+        if not changed:
+            return
+        lines = [f"`{'.'.join(map(str, key))}` was {before.get(key, 'not set')}, is {after.get(key, 'not set')}" for key in changed]
+        more = f" and {len(lines) - 5} more" if len(lines) > 5 else ""
+        raise SpecError.of(
+            "DLC504",
+            f"the spec changed since the run in `{self.path}` began",
+            found="; ".join(lines[:5]) + more,
+            expected="the same spec; " + ", ".join(f"`{'.'.join(key)}`" for key in MAY_CHANGE) + " may change",
+            hint="train in a new folder with `--run`",
+        )
+
+    def load_spec(self) -> Spec:
+        """The checked spec of the run.
+
+        Raises:
+            SpecError: DLC502 when this is no run folder.
+        """
+        if not self.exists:
+            kind = "is not a run folder" if self.path.exists() else "does not exist"
+            raise SpecError.of("DLC502", f"`{self.path}` {kind}", expected="a folder that `dlc train` made")
+        spec, report = check_file(self.path / "resolved.yaml")
+        if spec is None:
+            raise SpecError(report)
+        return spec
+
+    def load_stats(self) -> dict[str, dict[str, Any]]:
+        """What the features fitted on the training split."""
+        found = read_json(self.path / "features.json")
+        return {name: {key: np.asarray(value, np.float32) for key, value in fitted.items()} for name, fitted in found.items()}
+
+    def save_weights(self, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+        """Replace the best weights."""
+        write_atomic(self.weights, pack(arrays, metadata))
+
+    def load_weights(self) -> dict[str, Any]:
+        """The best weights by name.
+
+        Raises:
+            SpecError: DLC502 when there are none yet, DLC503 when they are damaged.
+        """
+        if not self.weights.is_file():
+            raise SpecError.of(
+                "DLC502", f"the run in `{self.path}` has no weights yet", hint="let `dlc train` finish an epoch first"
+            )
+        return unpack(self.weights.read_bytes(), self.weights)
+
+
+def new_run_folder(name: str, base: Path | None = None) -> RunFolder:
+    """The first free folder `runs/NAME`, `runs/NAME-2`, ..."""
+    base = base or Path("runs")
+    number = 1
+    while True:
+        path = base / (name if number == 1 else f"{name}-{number}")
+        if not path.exists():
+            return RunFolder(path)
+        number += 1
+
+
+def last_run_folder(name: str, base: Path | None = None) -> RunFolder | None:
+    """The newest folder of `runs/NAME`, `runs/NAME-2`, ... that holds a run."""
+    base = base or Path("runs")
+    numbered = []
+    for path in base.glob(f"{name}*"):
+        rest = path.name[len(name) :]
+        if (rest == "" or (rest[:1] == "-" and rest[1:].isdigit())) and path.is_dir():
+            numbered.append((int(rest[1:] or 1), path))
+    return RunFolder(max(numbered)[1]) if numbered else None
+
+
+def environment() -> dict[str, Any]:
+    """The versions and devices of this process, for `environment.json` and `dlc doctor`."""
+    import jax
+
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    devices = jax.devices()
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "packages": versions,
+        "backend": jax.default_backend(),
+        "devices": [device.device_kind for device in devices],
+    }
+
+
+def append_line(path: Path, record: Mapping[str, Any]) -> int:
+    """Append a JSON line; the file's length after it.
+
+    Raises:
+        SpecError: DLC507 when it can't be written.
+    """
+    try:
+        with open(path, "ab") as file:
+            file.write((json.dumps(record, allow_nan=False) + "\n").encode())
+            file.flush()
+            return file.tell()
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def _leaves(tree: Any, path: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], Any]:
+    if isinstance(tree, dict) and tree:
+        return {key: value for name, item in tree.items() for key, value in _leaves(item, (*path, name)).items()}
+    if isinstance(tree, list) and tree:
+        return {key: value for index, item in enumerate(tree) for key, value in _leaves(item, (*path, index)).items()}
+    return {path: tree}
