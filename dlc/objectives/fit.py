@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from dlc.ir import TensorType
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 def need_classes(code: str, word: str, output: TensorType, target: TensorType) -> None:
     """Scores (batch, *axes, classes) beside class numbers (batch, *axes) or one-hot rows of the same shape."""
     need_real_output(code, word, output)
-    if target.bound is None and target.is_float:
+    if target.is_float:
         if target.shape != output.shape:
             raise Wrong(
                 code,
@@ -23,10 +24,20 @@ def need_classes(code: str, word: str, output: TensorType, target: TensorType) -
                 expected=f"a target {output}, or a `category`",
                 hint="a real-valued target wants `mse`" if output.shape[1:] == (1,) else None,
             )
+        if output.shape[-1] == 1 or output.rank < 2:
+            raise Wrong(
+                code,
+                f"`{word}` compares the scores of several classes, and there is one number",
+                found=f"output {output}, target {target}",
+                expected="at least two scores",
+                hint="a real-valued target wants `mse`, a probability `binary_cross_entropy`",
+            )
         return
     if output.rank < 2 or output.shape[:-1] != target.shape:
         expected = f"an output f32[{', '.join(map(str, target.shape))}, classes]"
-        raise Wrong(code, f"`{word}` takes one score per class", found=f"output {output}, target {target}", expected=expected)
+        raise Wrong(
+            code, f"`{word}` takes one score per class", found=f"output {output}, target {target}", expected=expected
+        )
     if target.bound is not None and output.shape[-1] != target.bound:
         hint = f"end the network with `dense: {target.bound}`"
         if output.shape[-1] == 1 and target.bound == 2:
@@ -73,7 +84,11 @@ def _trim(x: TensorType) -> tuple[int | str, ...]:
     return x.shape[:-1] if x.rank > 1 and x.shape[-1] == 1 else x.shape
 
 
+def rows(x: Array) -> Array:
+    """(batch, *axes) -> (batch, n), n the elements of one example. A product, for -1 fails without examples."""
+    return x.reshape(x.shape[0], prod(x.shape[1:]))
+
+
 def paired(output: Array, target: Array) -> tuple[Array, Array]:
     """Output and target as float32 rows: (batch, n) each, n the elements of one example."""
-    rows = output.shape[0]
-    return output.reshape(rows, -1).astype("float32"), target.reshape(rows, -1).astype("float32")
+    return rows(output).astype("float32"), rows(target).astype("float32")

@@ -34,11 +34,11 @@ def draw(spec: ParamSpec, seed: int, path: str) -> NDArray[numpy.float32]:
 Drawer = Callable[["numpy.random.Generator", tuple[int, ...], Init], "NDArray[numpy.floating]"]
 
 
-def _zeros(generator: numpy.random.Generator, shape: tuple[int, ...], init: Init) -> NDArray[numpy.floating]:
+def _zeros(_generator: numpy.random.Generator, shape: tuple[int, ...], _init: Init) -> NDArray[numpy.floating]:
     return np.zeros(shape, np.float32)
 
 
-def _ones(generator: numpy.random.Generator, shape: tuple[int, ...], init: Init) -> NDArray[numpy.floating]:
+def _ones(_generator: numpy.random.Generator, shape: tuple[int, ...], _init: Init) -> NDArray[numpy.floating]:
     return np.ones(shape, np.float32)
 
 

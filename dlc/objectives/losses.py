@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from dlc.ir import TensorType
 from dlc.lazy import jax, jnp, optax
-from dlc.objectives.fit import need_classes, need_pairs, paired
+from dlc.objectives.fit import need_classes, need_pairs, paired, rows
 from dlc.options import Options, main, option
 
 if TYPE_CHECKING:
@@ -62,8 +62,13 @@ class CrossEntropy(Loss):
     examples = (
         LossExample("cross_entropy", "f32[batch, 10]", "i32[batch]<10"),
         LossExample("cross_entropy: {from_logits: false}", "f32[batch, 3]", "f32[batch, 3]"),
+        LossExample("cross_entropy: {label_smoothing: 0.1}", "f32[batch, 4, 5, 3]", "i32[batch, 4, 5]<3"),
         LossExample("cross_entropy", "f32[batch, 8]", "i32[batch]<10", error="DLC301"),
         LossExample("cross_entropy", "f32[batch, 1]", "f32[batch, 1, 1]", error="DLC301"),
+        LossExample("cross_entropy", "f32[batch, 1]", "f32[batch, 1]", error="DLC301"),
+        LossExample("cross_entropy", "f32[batch, 1]", "i32[batch]<2", error="DLC301"),
+        LossExample("cross_entropy", "i32[batch, 3]", "i32[batch]<3", error="DLC301"),
+        LossExample("cross_entropy: {label_smoothing: 1}", "f32[batch, 3]", "i32[batch]<3", error="DLC104"),
     )
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -73,17 +78,14 @@ class CrossEntropy(Loss):
     def apply(self, output: Array, target: Array) -> Array:
         """-log p(target), from logits in a stable form."""
         wide = output.astype(jnp.float32)
-        if self.from_logits:
-            logs = jax.nn.log_softmax(wide, axis=-1)
-        else:
-            logs = jnp.log(jnp.clip(wide, 1e-7, 1.0))
+        logs = jax.nn.log_softmax(wide, axis=-1) if self.from_logits else jnp.log(jnp.clip(wide, 1e-7, 1.0))
         if jnp.issubdtype(target.dtype, jnp.integer):
             wanted = jnp.take_along_axis(logs, target[..., None], axis=-1)[..., 0]
         else:
             wanted = (logs * target).sum(-1)
         if self.label_smoothing:
             wanted = (1 - self.label_smoothing) * wanted + self.label_smoothing * logs.mean(-1)
-        return -wanted.reshape(wanted.shape[0], -1).mean(-1)
+        return -rows(wanted).mean(-1)
 
     def activate(self, output: Array) -> Array:
         """Probabilities."""
@@ -106,6 +108,7 @@ class BinaryCrossEntropy(Loss):
     examples = (
         LossExample("binary_cross_entropy", "f32[batch, 1]", "i32[batch]<2"),
         LossExample("binary_cross_entropy", "f32[batch, 4, 4]", "f32[batch, 4, 4]"),
+        LossExample("binary_cross_entropy: {from_logits: false}", "f32[batch, 1]", "i32[batch]<2"),
         LossExample("binary_cross_entropy", "f32[batch, 1]", "i32[batch]<3", error="DLC301"),
         LossExample("binary_cross_entropy", "f32[batch, 2]", "i32[batch]<2", error="DLC301"),
     )
@@ -118,7 +121,8 @@ class BinaryCrossEntropy(Loss):
         """-(t log p + (1 - t) log(1 - p)), from logits in a stable form."""
         y, t = paired(output, target)
         if self.from_logits:
-            return optax.sigmoid_binary_cross_entropy(y, t).mean(-1)
+            loss: Array = optax.sigmoid_binary_cross_entropy(y, t)
+            return loss.mean(-1)
         p = jnp.clip(y, 1e-7, 1 - 1e-7)
         return -(t * jnp.log(p) + (1 - t) * jnp.log1p(-p)).mean(-1)
 

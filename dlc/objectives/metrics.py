@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dlc.ir import TensorType
 from dlc.lazy import jnp
-from dlc.objectives.fit import need_classes, need_pairs, paired
+from dlc.objectives.fit import need_classes, need_pairs, paired, rows
 from dlc.objectives.losses import LossExample
-from dlc.options import Options, main
+from dlc.options import Options, Wrong, main
 
 if TYPE_CHECKING:
     from jax import Array
@@ -50,18 +50,26 @@ class Accuracy(Metric):
         LossExample("accuracy", "f32[batch, 10]", "i32[batch]<10"),
         LossExample("accuracy", "f32[batch, 1]", "i32[batch]<2"),
         LossExample("accuracy", "f32[batch, 10]", "f32[batch, 10]"),
+        LossExample("accuracy: 0.9", "f32[batch, 1]", "i32[batch]<2"),
+        LossExample("accuracy: 0.9", "f32[batch, 10]", "i32[batch]<10", error="DLC303"),
+        LossExample("accuracy: 2", "f32[batch, 1]", "i32[batch]<2", error="DLC104"),
         LossExample("accuracy", "f32[batch, 1]", "f32[batch, 1]", error="DLC302"),
         LossExample("accuracy", "f32[batch, 8]", "i32[batch]<10", error="DLC302"),
     )
 
     def infer(self, output: TensorType, target: TensorType) -> None:
         """Scores and classes."""
-        if target.is_float and target.shape[-1] == 1:
-            need_category(self.code, self.word, target)
+        if target.is_float and (target.rank < 2 or target.shape[-1] == 1):
+            hint = "use `mae` or `rmse`, or declare the target as a `category`"
+            message = f"`{self.word}` needs a target of classes"
+            raise Wrong(self.code, message, found=f"target {target}", expected="a `category`", hint=hint)
         if output.shape[-1] == 1 and target.bound == 2:
             need_pairs(self.code, self.word, output, target)
-        else:
-            need_classes(self.code, self.word, output, target)
+            return
+        need_classes(self.code, self.word, output, target)
+        if "threshold" in self.model_fields_set:
+            message = "`threshold` has no effect on several scores: the largest one is the answer"
+            raise Wrong("DLC303", message, found=f"output {output}", hint="remove `threshold`", option="threshold")
 
     def statistics(self, prediction: Array, target: Array) -> Array:
         """1 where the answer is right, else 0."""
@@ -72,15 +80,7 @@ class Accuracy(Metric):
             if not jnp.issubdtype(target.dtype, jnp.integer):
                 target = jnp.argmax(target, axis=-1)
         right = (answer == target).astype(jnp.float32)
-        return right.reshape(right.shape[0], -1).mean(-1)
-
-
-def need_category(code: str, word: str, target: TensorType) -> None:
-    """Raise: a real-valued target has no right class."""
-    from dlc.options import Wrong
-
-    hint = "use `mae` or `rmse`, or declare the target as a `category`"
-    raise Wrong(code, f"`{word}` needs a target of classes", found=f"target {target}", expected="a `category`", hint=hint)
+        return rows(right).mean(-1)
 
 
 class MeanAbsoluteError(Metric):

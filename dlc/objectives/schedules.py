@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from dlc.lazy import jnp, optax
 from dlc.objectives import SCHEDULES
-from dlc.options import Fault, Options, build_word, main, option, reject, spell
+from dlc.options import Fault, Options, Wrong, build_word, main, option, reject, spell
 
 if TYPE_CHECKING:
     from jax import Array
@@ -34,8 +34,12 @@ class Length(NamedTuple):
 
     def in_steps(self, horizon: Horizon) -> int:
         """The length in steps of a given run."""
-        scale = {"steps": 1.0, "epochs": horizon.steps_per_epoch, "%": horizon.steps / 100}[self.unit]
-        return math.ceil(self.amount * scale)
+        exact = {
+            "steps": self.amount,
+            "epochs": self.amount * horizon.steps_per_epoch,
+            "%": self.amount * horizon.steps / 100,
+        }[self.unit]
+        return math.ceil(round(exact, 6))  # 110 steps * 70% is 77, not the 77.00000000000001 of binary fractions
 
     def __str__(self) -> str:
         return f"{self.amount:g}%" if self.unit == "%" else f"{self.amount:g} {self.unit}"
@@ -78,13 +82,16 @@ class Constant(Schedule):
 
     def build(self, horizon: Horizon) -> Rate:
         """The value."""
-        return lambda step: self.value
+        return lambda _step: self.value
+
+
+_TOO_WARM = "the warm-up leaves no time for the schedule: its peak would never be reached"
 
 
 class Cosine(Schedule):
-    """Half a cosine from `peak` to `end` over the run, after a linear warm-up from zero (Loshchilov and Hutter 2016, arXiv:1608.03983).
+    """Half a cosine from `peak` to `end` over the run, after a linear warm-up from zero.
 
-    After `length` the rate stays at `end`.
+    After `length` the rate stays at `end` (Loshchilov and Hutter 2016, arXiv:1608.03983).
     """
 
     word = "cosine"
@@ -94,13 +101,34 @@ class Cosine(Schedule):
     length: RunLength = option(Length(100, "%"), description="length with the warm-up: steps, `20 epochs` or `100%`")
     examples = ("cosine: 1e-3", "cosine: {peak: 1e-3, end: 1e-5, warmup: 10%}", "cosine: {peak: 0.1, warmup: 2 epochs}")
 
+    @model_validator(mode="after")
+    def _check(self) -> Cosine:
+        if self.end > self.peak:
+            found, expected = f"`end` {self.end:g}, `peak` {self.peak:g}", "a number up to `peak`"
+            raise reject(Fault(("end",), "DLC104", "the rate must fall, and `end` is above `peak`", found, expected))
+        if not self.length.amount:
+            raise reject(Fault(("length",), "DLC104", "a schedule must have a length", spell(str(self.length))))
+        if self.warmup.unit == self.length.unit and self.warmup.amount >= self.length.amount:
+            found, expected = f"a warm-up of {self.warmup}", f"less than {self.length}"
+            raise reject(Fault(("warmup",), "DLC303", _TOO_WARM, found, expected))
+        return self
+
     def build(self, horizon: Horizon) -> Rate:
-        """optax's `warmup_cosine_decay_schedule`, or `cosine_decay_schedule` without warm-up."""
+        """Optax's `warmup_cosine_decay_schedule`, or `cosine_decay_schedule` without warm-up.
+
+        Raises:
+            Wrong: DLC303 when the warm-up is as long as the schedule in a run of this length.
+        """
         warmup, length = self.warmup.in_steps(horizon), self.length.in_steps(horizon)
+        if self.warmup.unit == self.length.unit:
+            warmup = min(warmup, length - 1)  # checked above; in a run of a few steps both may round up to the same
+        if warmup and warmup >= length:
+            found, expected = f"a warm-up of {warmup} steps", f"less than {length} steps"
+            raise Wrong("DLC303", _TOO_WARM, found=found, expected=expected, hint="shorten it, as in `warmup: 10%`")
         if warmup:
-            rate: Rate = optax.warmup_cosine_decay_schedule(0.0, self.peak, warmup, max(length, warmup + 1), self.end)
+            rate: Rate = optax.warmup_cosine_decay_schedule(0.0, self.peak, warmup, length, self.end)
             return rate
-        decay: Rate = optax.cosine_decay_schedule(self.peak, max(length, 1), self.end / self.peak)
+        decay: Rate = optax.cosine_decay_schedule(self.peak, length, self.end / self.peak)
         return decay
 
 
@@ -108,15 +136,19 @@ def _rate(value: Any) -> Any:
     if isinstance(value, Schedule):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value <= 0 or not math.isfinite(value):
-            raise reject(Fault((), "DLC104", "a learning rate must be positive", found=spell(value), expected="a number above 0"))
+        if not 0 < value < 1e300:  # also what YAML reads as infinity, and integers that no float holds
+            raise reject(
+                Fault((), "DLC104", "a learning rate must be positive", found=spell(value), expected="a number above 0")
+            )
         return float(value)
     if isinstance(value, dict) or (isinstance(value, str) and value.isidentifier()):
         made = build_word(value, SCHEDULES, "schedule")
         if isinstance(made, list):
             raise reject(*made)
         return made
-    raise reject(Fault((), "DLC103", "a learning rate is a number or a schedule", found=spell(value), expected="a number"))
+    raise reject(
+        Fault((), "DLC103", "a learning rate is a number or a schedule", found=spell(value), expected="a number")
+    )
 
 
 LearningRate = Annotated[float | Schedule, BeforeValidator(_rate)]
