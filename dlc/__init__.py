@@ -1,2 +1,25 @@
 """dlc: a declarative deep-learning compiler. One YAML file in, one XLA program out."""
+
+from __future__ import annotations
+
+from dlc.api import check, compile, evaluate, export, load, loads, predict, show, train  # noqa: A004
+from dlc.diagnostics import Diagnostic, Report, Span, SpecError
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Diagnostic",
+    "Report",
+    "Span",
+    "SpecError",
+    "__version__",
+    "check",
+    "compile",
+    "evaluate",
+    "export",
+    "load",
+    "loads",
+    "predict",
+    "show",
+    "train",
+]

@@ -100,8 +100,8 @@ def padded_batches(rows: NDArray[np.int32], batch_size: int) -> tuple[NDArray[np
     return indices.reshape(count, batch_size), weights.reshape(count, batch_size)
 
 
-def load_dataset(spec: Spec) -> Dataset:
-    """Read, divide, fit and encode the data of a spec.
+def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:
+    """Read, divide, fit and encode the data of a spec. What a run has `fitted` before is used again when given.
 
     Raises:
         SpecError: DLC115 without `data`, DLC401-DLC406 when the data don't fit.
@@ -123,7 +123,7 @@ def load_dataset(spec: Spec) -> Dataset:
         for name, feature in features.items():
             assert feature is not None
             raw = np.concatenate([read_feature(spec, section, name, feature, table) for table in tables])
-            stats[name] = feature.fit(raw[splits["train"]])
+            stats[name] = feature.fit(raw[splits["train"]]) if fitted is None else fitted[name]
             encoded[section][name] = np.asarray(feature.encode(raw, stats[name]))
     return Dataset(encoded["inputs"], encoded["targets"], splits, stats)
 

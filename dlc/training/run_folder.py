@@ -20,7 +20,7 @@ from dlc.pipeline import Spec, check_file
 from dlc.resolved import dump, resolve_document
 from dlc.loader import SET_FILE
 from dlc.source import parse_yaml
-from dlc.train.files import cannot_write, pack, read_json, to_json, unpack, write_atomic
+from dlc.training.files import cannot_write, pack, read_json, to_json, unpack, write_atomic
 
 PACKAGES = ("dlc", "jax", "jaxlib", "optax", "numpy", "pydantic", "safetensors", "scikit-learn")
 MAY_CHANGE = (("train", "epochs"), ("train", "early_stopping"), ("train", "checkpoint_every"), ("train", "keep_checkpoints"))

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 from dlc.diagnostics import SpecError
-from dlc.train.files import cannot_write, digest, pack, sync_folder, to_json, unpack
-from dlc.train.run_folder import RunFolder
+from dlc.training.files import cannot_write, digest, pack, sync_folder, to_json, unpack
+from dlc.training.run_folder import RunFolder
 
 STATE, BEST, INDEX = "state.safetensors", "best.safetensors", "checkpoint.json"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -15,22 +15,31 @@ import optax
 
 from dlc.diagnostics import SpecError
 from dlc.lower.program import Program, lower
-from dlc.lower.steps import Feed, Trainer, TrainState, make_trainer
+from dlc.lower.objective import Stats
+from dlc.lower.steps import Feed, Rows, Trainer, TrainState, make_trainer
 from dlc.objectives.schedules import Horizon, rate_at
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset, Sampler, load_dataset, padded_batches
 from dlc.spec import Item, OptimizerKeys
 from dlc.objectives.optimizers import Optimizer
-from dlc.train.checkpoint import Checkpoint, Writer, flatten_state, newest, restore_state
-from dlc.train.files import read_json, to_json, write_atomic
-from dlc.train.progress import Moment, Plan, Reporter, Silent
-from dlc.train.run_folder import RunFolder, append_line, environment
+from dlc.training.checkpoint import Checkpoint, Writer, flatten_state, newest, restore_state
+from dlc.training.files import read_json, to_json, write_atomic
+from dlc.training.progress import Moment, Plan, Reporter, Silent
+from dlc.training.run_folder import RunFolder, append_line, environment
 
 MAX_TURNS = 1024  # steps of one chunk, at most
 CHUNK_SECONDS = 0.5  # progress moves about twice a second
 EVALUATION_BATCH = 256
 RESIDENT_BYTES = 2 << 30  # data up to this size stay on the device
 STREAM_BYTES = 64 << 20  # batches of one chunk, when they don't
+
+
+class Stopped(Exception):
+    """A run was asked to stop, and did so at a checkpoint: nothing is lost."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"stopped at step {step}")
+        self.step = step
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,7 @@ def fit(
     reporter: Reporter | None = None,
     dry_run: bool = False,
     chunk_turns: int | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Result:
     """Train a spec.
 
@@ -107,15 +117,17 @@ def fit(
         reporter: who is told of the progress.
         dry_run: compile, do one step, stop; nothing is written.
         chunk_turns: steps a chunk, for tests; adapted to the speed when None. It can't change the result.
+        stop: asked after every chunk whether to stop; the run then writes a checkpoint first.
 
     Raises:
+        Stopped: when `stop` said so.
         SpecError: DLC115, DLC401-DLC406, DLC501, DLC503-DLC505, DLC507, DLC508.
     """
     began = time.perf_counter()
     reporter = reporter or Silent()
     need_trainable(spec)
     if run is None or dry_run:
-        return _Fit(spec, None, reporter, began, chunk_turns).run(dry_run)
+        return _Fit(spec, None, reporter, began, chunk_turns, stop).run(dry_run)
     run.lock()
     try:
         if run.exists and not resume:
@@ -126,7 +138,7 @@ def fit(
             run.same_spec(spec)
             if run.finished and not _extended(run, spec):
                 return finished(run)
-        return _Fit(spec, run, reporter, began, chunk_turns).run(dry_run=False)
+        return _Fit(spec, run, reporter, began, chunk_turns, stop).run(dry_run=False)
     finally:
         run.unlock()
 
@@ -150,7 +162,16 @@ def _extended(run: RunFolder, spec: Spec) -> bool:
 class _Fit:
     """One run in progress."""
 
-    def __init__(self, spec: Spec, run: RunFolder | None, reporter: Reporter, began: float, chunk_turns: int | None) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        run: RunFolder | None,
+        reporter: Reporter,
+        began: float,
+        chunk_turns: int | None,
+        stop: Callable[[], bool] | None,
+    ) -> None:
+        self.stop = stop
         self.spec, self.folder, self.reporter, self.began, self.chunk_turns = spec, run, reporter, began, chunk_turns
         self.program: Program = lower(spec.graph)
         self.data: Dataset = load_dataset(spec)
@@ -200,19 +221,10 @@ class _Fit:
 
     def evaluate(self, variables: Any, split: str) -> dict[str, float]:
         """Loss and metrics on a whole split."""
-        rows = self.data.splits[split]
-        size = min(EVALUATION_BATCH, max(len(part) for name, part in self.data.splits.items() if name != "train" or len(self.data.splits) == 1))
-        indices, weights = padded_batches(rows, size)
-        if self.resident:
-            sums = self.trainer.evaluate(variables, self.rows, indices, weights, self.stats)
-            return means(self.spec, jax.device_get(sums))
-        totals: dict[str, float] = {}
-        for part, weight in zip(indices, weights, strict=True):
-            batch = jax.tree.map(lambda leaf, chosen=part: leaf[chosen], self.data.rows)
-            local = np.arange(len(part), dtype=np.int32)[None]
-            sums = jax.device_get(self.trainer.evaluate(variables, batch, local, weight[None], self.stats))
-            totals = {name: totals.get(name, np.float32(0)) + value for name, value in sums.items()}
-        return means(self.spec, totals)
+        held_out = [len(rows) for name, rows in self.data.splits.items() if name != "train"]
+        size = min(EVALUATION_BATCH, max(held_out, default=len(self.data.splits["train"])))
+        rows = self.rows if self.resident else self.data.rows
+        return evaluate_split(self.spec, self.trainer, variables, rows, self.data.splits[split], self.stats, size, self.resident)
 
     # ---- the run ----
 
@@ -303,6 +315,8 @@ class _Fit:
             speed = turns * self.sampler.batch_size / (time.perf_counter() - started)
             values = self._finite(means(self.spec, sums), step, writer)
             self.reporter.moment(Moment(number, step, values, speed))
+            if step < last and self.stop is not None and self.stop():
+                self._halt(state, writer)
         record: dict[str, float] = {"epoch": number, "step": step, "learning_rate": rate_at(self.rate, self.horizon, step - 1)}
         record |= {f"train/{name}": value for name, value in values.items()}
         if "validation" in self.data.splits:
@@ -318,7 +332,16 @@ class _Fit:
             if number % self.train.checkpoint_every == 0 or last_epoch:
                 self._submit(writer, state, length)
         self.reporter.epoch(record, time.perf_counter() - began, improved)
+        if self.stop is not None and step < self.steps and not self.progress.stopped and self.stop():
+            self._halt(state, writer)
         return state
+
+    def _halt(self, state: TrainState, writer: Writer | None) -> NoReturn:
+        """Write a checkpoint and stop. It may lie within an epoch: the sums over the epoch are part of the state."""
+        if writer is not None and self.folder is not None:
+            self._submit(writer, state, self.folder.metrics.stat().st_size)
+            writer.flush()
+        raise Stopped(int_step(state))
 
     def _submit(self, writer: Writer, state: TrainState, length: int) -> None:
         progress = {**vars(self.progress), "history": list(self.history)}
@@ -397,6 +420,29 @@ class _Fit:
             self.seconds,
             self.first_step_seconds,
         )
+
+
+def evaluate_split(
+    spec: Spec, trainer: Trainer, variables: Any, rows: Rows, chosen: Any, stats: Stats, size: int, resident: bool
+) -> dict[str, float]:
+    """Loss and metrics on the chosen rows, in batches of `size`: as one program when the rows are on the device."""
+    indices, weights = padded_batches(chosen, size)
+    if resident:
+        return means(spec, jax.device_get(trainer.evaluate(variables, rows, indices, weights, stats)))
+    totals: dict[str, Any] = {}
+    for part, weight in zip(indices, weights, strict=True):
+        batch = jax.tree.map(lambda leaf, chosen=part: leaf[chosen], rows)
+        local = np.arange(len(part), dtype=np.int32)[None]
+        sums = jax.device_get(trainer.evaluate(variables, batch, local, weight[None], stats))
+        totals = {name: totals.get(name, np.float32(0)) + value for name, value in sums.items()}
+    return means(spec, totals)
+
+
+def evaluate_rows(spec: Spec, program: Program, variables: Any, rows: Rows, chosen: Any, stats: Stats) -> dict[str, float]:
+    """Loss and metrics of a network on the chosen rows, outside of a training run."""
+    trainer = make_trainer(spec, program, optax.identity())
+    size = min(EVALUATION_BATCH, len(chosen))
+    return evaluate_split(spec, trainer, variables, rows, chosen, stats, size, resident=False)
 
 
 def int_step(state: TrainState) -> int:

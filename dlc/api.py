@@ -1,0 +1,182 @@
+"""dlc from Python: the few functions that the commands themselves use. Each imports what it needs when called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlc.diagnostics import Report, SpecError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dlc.lower.program import Program
+    from dlc.pipeline import Spec
+    from dlc.summary import Table
+    from dlc.training.fit import Result
+    from dlc.training.progress import Reporter
+    from dlc.training.use import Evaluation
+
+
+def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
+    """Check a spec file: everything that is wrong with it, without JAX and without data.
+
+    Args:
+        path: the YAML file.
+        sets: settings `a.b=value` that override the file's.
+    """
+    from dlc.pipeline import check_file
+
+    return check_file(path, sets)[1]
+
+
+def load(path: Path | str, sets: Sequence[str] = ()) -> Spec:
+    """The checked spec of a file.
+
+    Args:
+        path: the YAML file.
+        sets: settings `a.b=value` that override the file's.
+
+    Raises:
+        SpecError: with the report, when anything is wrong.
+    """
+    from dlc.pipeline import check_file
+
+    spec, report = check_file(path, sets)
+    if spec is None:
+        raise SpecError(report)
+    return spec
+
+
+def loads(text: str, sets: Sequence[str] = ()) -> Spec:
+    """The checked spec of a YAML text.
+
+    >>> spec = loads("inputs: {x: {tensor: [3]}}\\nnetwork: [dense: 2]\\n")
+    >>> str(spec.graph.types["output"])
+    'f32[batch, 2]'
+    """
+    from dlc.pipeline import check_text
+
+    spec, report = check_text(text, sets=sets)
+    if spec is None:
+        raise SpecError(report)
+    return spec
+
+
+def show(spec: Spec, expanded: bool = False) -> Table:
+    """The layers of a spec with shapes, weights, FLOPs and memory.
+
+    >>> table = show(loads("inputs: {x: {tensor: [3]}}\\nnetwork: [dense: 2]\\n"))
+    >>> table.params, table.flops
+    (8, 14)
+    """
+    from dlc.summary import table
+
+    return table(spec, expanded)
+
+
+def compile(spec: Spec) -> Program:  # noqa: A001 - the word is the project's own
+    """The pure functions of a spec's network.
+
+    >>> program = compile(loads("inputs: {x: {tensor: [3]}}\\nnetwork: [dense: 2]\\n"))
+    >>> outputs, state = program.apply(program.init(0), {"x": [[1.0, 2.0, 3.0]]})
+    >>> outputs["output"].shape
+    (1, 2)
+    """
+    from dlc.lower.jax_config import configure
+
+    configure()
+    from dlc.lower.program import lower
+
+    return lower(spec.graph)
+
+
+def train(
+    spec: Spec,
+    run: Path | str | None = None,
+    *,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    dry_run: bool = False,
+) -> Result:
+    """Train a spec.
+
+    Args:
+        spec: a checked spec with data, targets, loss and optimizer.
+        run: the run folder; nothing is written without one.
+        resume: continue the run in that folder.
+        reporter: who is told of the progress.
+        dry_run: compile, do one step, stop.
+
+    Raises:
+        SpecError: when data don't fit, the folder is in use, or training diverges.
+    """
+    from dlc.lower.jax_config import configure
+
+    configure()
+    from dlc.training.fit import fit
+    from dlc.training.run_folder import RunFolder
+
+    folder = RunFolder(run) if run is not None else None
+    return fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run)
+
+
+def evaluate(run: Path | str, split: str | None = None, data: Path | str | None = None) -> Evaluation:
+    """Metrics of a run's best weights on a split, or on a table file.
+
+    Raises:
+        SpecError: when there is no such run or split, or the data don't fit.
+    """
+    from dlc.lower.jax_config import configure
+
+    configure()
+    from dlc.training.run_folder import RunFolder
+    from dlc.training.use import evaluate as evaluate_run
+
+    return evaluate_run(RunFolder(run), split, Path(data) if data is not None else None)
+
+
+def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Predictions of a run's best weights, as the columns of a table.
+
+    Args:
+        run: the run folder.
+        inputs: a .csv or .npz file, or columns by name.
+
+    Raises:
+        SpecError: when there is no such run, or the inputs don't fit.
+    """
+    from dlc.lower.jax_config import configure
+
+    configure()
+    import numpy as np
+
+    from dlc.training.run_folder import RunFolder
+    from dlc.training.use import load_model, present, read_inputs, read_table
+
+    model = load_model(RunFolder(run))
+    columns = (
+        {name: np.asarray(value) for name, value in inputs.items()} if isinstance(inputs, Mapping) else read_table(Path(inputs))
+    )
+    return present(model.spec, model.predict(read_inputs(model.spec, columns)))
+
+
+def export(run: Path | str, to: str, out: Path | str | None = None) -> Path:
+    """Export a run's best network, verified; the artifact's path.
+
+    Args:
+        run: the run folder.
+        to: `stablehlo` or `safetensors`.
+        out: where to; inside the run folder when None.
+
+    Raises:
+        SpecError: when there is no such run, the format is unknown, or the artifact gives other numbers.
+    """
+    from dlc.lower.jax_config import configure
+
+    configure()
+    from dlc.exports.artifacts import export_run
+    from dlc.training.run_folder import RunFolder
+
+    return export_run(RunFolder(run), to, Path(out) if out is not None else None)

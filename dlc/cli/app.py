@@ -1,0 +1,163 @@
+"""The commands. Their imports stand inside, so that each pays only for what it uses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(
+    name="dlc",
+    help="Compile a YAML description of a network into one XLA program; train, evaluate, use and export it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SpecFile = Annotated[Path, typer.Argument(metavar="FILE", help="A spec file.", show_default=False)]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `dlc train` made.", show_default=False)]
+Sets = Annotated[
+    Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value: --set train.epochs=5. May be repeated.", show_default=False),
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        from dlc import __version__
+
+        print(f"dlc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Compile a YAML description of a network into one XLA program; train, evaluate, use and export it."""
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Spec files.", show_default=False)],
+    format: Annotated[str, typer.Option(help="text, json, sarif or github.")] = "text",  # noqa: A002
+    sets: Sets = None,
+) -> None:
+    """Validate specs: names, types and shapes, all errors at once. Exit code 0 clean, 1 findings, 2 usage."""
+    from dlc.cli.commands import check_files
+
+    raise typer.Exit(check_files(files, format, sets or []))
+
+
+@app.command()
+def show(
+    file: SpecFile,
+    expanded: Annotated[bool, typer.Option("--expanded", help="A line for every iteration of a repeat.")] = False,
+    emit: Annotated[Optional[str], typer.Option(help="Print the program instead: jaxpr, stablehlo or hlo.", show_default=False)] = None,  # noqa: UP045
+    step: Annotated[bool, typer.Option("--step", help="With --emit: the training step instead of the forward pass.")] = False,
+    sets: Sets = None,
+) -> None:
+    """Show a network: layers with shapes, weights, FLOPs and memory, or its compiled program."""
+    from dlc.cli.commands import show_spec
+
+    show_spec(file, sets or [], expanded, emit, step)
+
+
+@app.command()
+def train(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A spec file, or a run folder with --resume.", show_default=False)],
+    run: Annotated[Optional[Path], typer.Option(help="The run folder; runs/NAME by default, numbered when it exists.", show_default=False)] = None,  # noqa: UP045
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, or begin it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compile, do one step, stop; write nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")] = False,
+    sets: Sets = None,
+) -> None:
+    """Train a spec. Exit code 75: interrupted, continue with --resume."""
+    from dlc.cli.train import train_file
+
+    raise typer.Exit(train_file(file, run, resume=resume, dry_run=dry_run, quiet=quiet, sets=sets or []))
+
+
+@app.command(name="eval")
+def evaluate(
+    run: RunPath,
+    split: Annotated[Optional[str], typer.Option(help="train, validation or test; the last that exists by default.", show_default=False)] = None,  # noqa: UP045
+    data: Annotated[Optional[Path], typer.Option(help="A .csv or .npz file to evaluate on instead.", show_default=False)] = None,  # noqa: UP045
+    confusion: Annotated[bool, typer.Option("--confusion", help="Print the confusion matrix.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Evaluate a run's best weights on a split or on new data."""
+    from dlc.cli.commands import evaluate_run
+
+    evaluate_run(run, split, data, confusion=confusion, as_json=json)
+
+
+@app.command()
+def predict(
+    run: RunPath,
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A .csv or .npz file.", show_default=False)],  # noqa: A002
+    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="A .csv or .jsonl file; standard output by default.", show_default=False)] = None,  # noqa: UP045
+) -> None:
+    """Predict for the records of a file: classes with probabilities, numbers in their own unit."""
+    import dlc
+    from dlc.training.use import write_table
+
+    if out is not None and out.suffix not in (".csv", ".jsonl"):
+        write_table({}, out)  # says what is wrong before the work is done
+    text = write_table(dlc.predict(run, input), out)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        print(f"wrote {out}")
+
+
+@app.command()
+def export(
+    run: RunPath,
+    to: Annotated[str, typer.Option("--to", help="stablehlo or safetensors.", show_default=False)],
+    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="Where to; RUN/exports by default.", show_default=False)] = None,  # noqa: UP045
+) -> None:
+    """Export a run's best network. The artifact is loaded again and compared before it is kept."""
+    import dlc
+
+    print(f"wrote {dlc.export(run, to, out)}, verified against the source")
+
+
+@app.command()
+def init(
+    template: Annotated[Optional[str], typer.Argument(metavar="[TEMPLATE]", help="A template's name; without it, a list.", show_default=False)] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="The file; TEMPLATE.yaml by default.", show_default=False)] = None,  # noqa: UP045
+) -> None:
+    """Write a commented starter spec for a task."""
+    from dlc.cli.commands import init_spec
+
+    init_spec(template, out)
+
+
+@app.command()
+def layers(
+    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="A word of the language; without it, a list.", show_default=False)] = None,  # noqa: UP045
+) -> None:
+    """List the words of the language, or print the page of one: layers, losses, metrics, optimizers, features, sources."""
+    from dlc.cli.words import print_words
+
+    print_words(name)
+
+
+@app.command()
+def explain(code: Annotated[str, typer.Argument(metavar="CODE", help="A diagnostic's code, such as DLC205.", show_default=False)]) -> None:
+    """Explain a diagnostic's code."""
+    from dlc.cli.commands import explain_code
+
+    explain_code(code)
+
+
+@app.command()
+def doctor() -> None:
+    """Print versions and devices, and check that they compute."""
+    from dlc.cli.doctor import examine
+
+    raise typer.Exit(examine())

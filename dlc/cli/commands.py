@@ -1,0 +1,143 @@
+"""What the smaller commands do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import dlc
+from dlc.cli import colorful, exit_code
+from dlc.diagnostics import Report, SpecError, did_you_mean, listing
+
+
+def check_files(files: Sequence[Path], how: str, sets: Sequence[str]) -> int:
+    """Check specs, print the findings, give the exit code."""
+    from dlc.diagnostics import render
+
+    if how not in render.FORMATS:
+        raise SpecError.of("DLC510", f"unknown format `{how}`", expected=f"one of {listing(render.FORMATS)}", hint=did_you_mean(how, render.FORMATS))
+    report = Report()
+    code = 0
+    for file in files:
+        found = dlc.check(file, sets)
+        code = max(code, exit_code(found))
+        report += found
+    if how != "text":
+        print(render.FORMATS[how](report))
+        return code
+    color = colorful(sys.stdout)
+    if report.diagnostics:
+        print(render.text(report, color=color) + "\n")
+    print(render.summary(report, len(files)))
+    return code
+
+
+def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None, step: bool) -> None:
+    """Print the table of a spec, or its program."""
+    kinds = ("jaxpr", "stablehlo", "hlo")
+    if emit is not None and emit not in kinds:
+        raise SpecError.of("DLC510", f"can't emit `{emit}`", expected=f"one of {listing(kinds)}", hint=did_you_mean(emit, kinds))
+    if step and emit is None:
+        raise SpecError.of("DLC510", "`--step` has no effect without `--emit`", expected=f"--emit {'|'.join(kinds)}")
+    spec = dlc.load(file, sets)
+    if emit is not None:
+        from dlc.lower.jax_config import configure
+
+        configure()
+        from dlc.lower.emit import program_text
+
+        print(program_text(spec, emit, step))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from dlc.summary import human
+
+    found = dlc.show(spec, expanded)
+    grid = Table(title=found.name, title_justify="left", caption_justify="left", title_style="bold", header_style="bold")
+    for name, justify in (("layer", "left"), ("kind", "left"), ("output", "left"), ("weights", "right"), ("FLOPs", "right")):
+        grid.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for name, kind in found.inputs.items():
+        grid.add_row(name, "input", Text(str(kind)), "", "")
+    for row in found.rows:
+        label = row.path if row.times == 1 else f"{row.path} (x{row.times})"
+        weights = f"of {row.shares}" if row.shares else f"{row.params:,}" + (f" +{row.state:,}" if row.state else "")
+        grid.add_row(Text(label), row.word, Text(str(row.output)), weights if weights != "0" else "", human(row.flops) if row.flops else "")
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    console.print(grid)
+    state = f", and {found.state:,} numbers of state" if found.state else ""
+    console.print(f"weights: {found.params:,} trained{state}; {human(found.weight_bytes, 'B', 1024)}")
+    console.print(f"one example, forward: {human(found.flops, 'FLOPs')}; results of all layers {human(found.activation_bytes, 'B', 1024)}")
+
+
+def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: bool, as_json: bool) -> None:
+    """Print metrics of a run."""
+    found = dlc.evaluate(run, split, data)
+    if as_json:
+        matrices = {name: counts.tolist() for name, counts in found.confusion.items()}
+        print(json.dumps({"split": found.split, "examples": found.examples, "metrics": dict(found.metrics), "confusion": matrices, "classes": dict(found.classes)}, indent=2))
+        return
+    print(f"{found.split}: {found.examples:,} examples")
+    width = max(len(name) for name in found.metrics)
+    for name, value in found.metrics.items():
+        print(f"  {name:<{width}}  {value:.6g}")
+    if confusion and not found.confusion:
+        raise SpecError.of("DLC510", "there is no confusion matrix: no target is a category")
+    if confusion:
+        from rich.console import Console
+        from rich.table import Table
+
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+        for name, counts in found.confusion.items():
+            grid = Table("true \\ predicted", *found.classes[name], title=name, title_justify="left", title_style="bold")
+            for label, row in zip(found.classes[name], counts.tolist(), strict=True):
+                grid.add_row(label, *(str(value) if value else "." for value in row))
+            console.print(grid)
+
+
+def templates() -> dict[str, str]:
+    """The starter specs by name, each with the first line of its comment."""
+    folder = resources.files("dlc") / "templates"
+    found = {}
+    for item in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if item.name.endswith(".yaml"):
+            found[item.name.removesuffix(".yaml")] = item.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+    return found
+
+
+def init_spec(template: str | None, out: Path | None) -> None:
+    """Write a starter spec; without a name, list the templates."""
+    known = templates()
+    if template is None:
+        width = max(len(name) for name in known)
+        for name, title in known.items():
+            print(f"{name:<{width}}  {title}")
+        print("\n`dlc init NAME` writes NAME.yaml")
+        return
+    if template not in known:
+        raise SpecError.of("DLC510", f"unknown template `{template}`", expected=f"one of {listing(known)}", hint=did_you_mean(template, known))
+    target = out or Path(f"{template}.yaml")
+    text = (resources.files("dlc") / "templates" / f"{template}.yaml").read_text(encoding="utf-8")
+    try:
+        with open(target, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise SpecError.of("DLC507", f"`{target}` exists already", hint="choose another file with `--out`") from None
+    except OSError as error:
+        raise SpecError.of("DLC507", f"can't write `{target}`: {(error.strerror or str(error)).lower()}") from None
+    print(f"wrote {target}\ntry: dlc check {target}, then dlc train {target}")
+
+
+def explain_code(code: str) -> None:
+    """Print what a code means."""
+    from dlc.diagnostics.codes import CODES
+
+    name = code.upper()
+    if name not in CODES:
+        raise SpecError.of("DLC510", f"unknown code `{code}`", expected="a code from DLC001 to DLC900", hint=did_you_mean(name, CODES))
+    print(f"{name}: {CODES[name].title}\n\n{CODES[name].text}")
+

@@ -1,0 +1,191 @@
+"""`dlc train`: what it prints while it runs, and how it stops."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dlc
+from dlc.cli import EXIT_CLEAN, EXIT_RESUME
+from dlc.diagnostics import SpecError, plural
+
+if TYPE_CHECKING:
+    from dlc.training.fit import Result
+    from dlc.training.progress import Moment, Plan
+    from dlc.training.run_folder import RunFolder
+
+
+def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, quiet: bool, sets: Sequence[str]) -> int:
+    """Train a spec file, or continue a run folder; the exit code."""
+    if file.is_dir():
+        if not resume or run is not None:
+            raise SpecError.of("DLC001", f"`{file}` is a directory", expected="a YAML file", hint=f"`dlc train {file} --resume` continues a run")
+        run, file = file, file / "resolved.yaml"
+        if not file.is_file():
+            raise SpecError.of("DLC502", f"`{run}` is not a run folder", expected="a folder that `dlc train` made")
+    spec = dlc.load(file, sets)
+    from dlc.training.fit import Stopped, fit, need_trainable
+
+    need_trainable(spec)
+    from dlc.lower.jax_config import configure
+
+    configure()
+    folder = None if dry_run else choose_folder(spec.name, run, resume)
+    reporter: Plain = Quiet() if quiet else Live() if sys.stdout.isatty() else Plain()
+    stop = Interruption()
+    try:
+        result = fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, stop=stop.asked)
+    except Stopped as stopped:
+        print(f"stopped at step {stopped.step:,}; continue with: dlc train {file} --run {folder.path if folder else ''} --resume", file=sys.stderr)
+        return EXIT_RESUME
+    finally:
+        stop.restore()
+    if dry_run:
+        print(f"dry run: compiled and did one step in {result.first_step_seconds:.1f} s")
+        return EXIT_CLEAN
+    print_result(result)
+    return EXIT_CLEAN
+
+
+def choose_folder(name: str, run: Path | None, resume: bool) -> RunFolder:
+    """The folder that a command means: the named one, the last one to resume, or a new one."""
+    from dlc.training.run_folder import RunFolder, last_run_folder, new_run_folder
+
+    if run is not None:
+        return RunFolder(run)
+    last = last_run_folder(name) if resume else None
+    return last or new_run_folder(name)
+
+
+def print_result(result: Result) -> None:
+    """Print what a run came to."""
+    assert result.folder is not None
+    record = result.history[result.best_epoch - 1]
+    kept = {name: value for name, value in record.items() if name.startswith("validation/")} or record
+    shown = ", ".join(f"{name.replace('/', ' ')} {value:.4f}" for name, value in kept.items() if "/" in name)
+    print(f"best epoch {result.best_epoch}: {shown}")
+    if result.test:
+        print("test " + ", ".join(f"{name} {value:.4f}" for name, value in result.test.items()))
+    print(f"run folder {result.folder.path}")
+
+
+class Interruption:
+    """SIGTERM and Ctrl-C ask for a stop at the end of a chunk; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def _ask(self, number: int, frame: Any) -> None:
+        if self.wanted:
+            self.restore()
+            raise KeyboardInterrupt
+        self.wanted = True
+        print("stopping after this chunk of steps; once more stops at once", file=sys.stderr)
+
+    def asked(self) -> bool:
+        """Whether a stop was asked for."""
+        return self.wanted
+
+    def restore(self) -> None:
+        """Put the signals' former handlers back."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+def headline(plan: Plan) -> str:
+    """The first line of a run."""
+    sizes = " / ".join(f"{count:,} {name}" for name, count in plan.examples.items())
+    return f"{plan.name}: {plural(plan.parameters, 'parameter')}, {sizes} examples, {plan.steps:,} steps in {plural(plan.epochs, 'epoch')}, on {plan.device}"
+
+
+def epoch_line(record: Mapping[str, float], epochs: int, seconds: float, best: bool) -> str:
+    """The line of an epoch."""
+    width = len(str(epochs))
+    parts = [f"epoch {int(record['epoch']):>{width}}/{epochs}"]
+    for split in ("train", "validation"):
+        values = [f"{name.partition('/')[2]} {value:.4f}" for name, value in record.items() if name.startswith(f"{split}/")]
+        if values:
+            parts.append(f"{split} " + " ".join(values))
+    parts.append(f"{seconds:.2f} s")
+    return "  ".join(parts) + ("  best" if best else "")
+
+
+class Plain:
+    """One line an epoch, for logs and pipes."""
+
+    epochs = 0
+
+    def begin(self, plan: Plan) -> None:
+        """The headline."""
+        self.epochs = plan.epochs
+        print(headline(plan), flush=True)
+
+    def moment(self, moment: Moment) -> None:
+        """Nothing between epochs."""
+
+    def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
+        """The epoch's line."""
+        print(epoch_line(record, self.epochs, seconds, best), flush=True)
+
+    def note(self, text: str) -> None:
+        """A note, apart from the result."""
+        print(f"note: {text}", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Nothing."""
+
+
+class Quiet(Plain):
+    """Only notes."""
+
+    def begin(self, plan: Plan) -> None:
+        """Nothing."""
+
+    def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
+        """Nothing."""
+
+
+class Live(Plain):
+    """A terminal: the epochs' lines, and below them a bar with step, loss, metrics, examples a second and time left."""
+
+    def begin(self, plan: Plan) -> None:
+        """The headline and the bar."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.epochs = plan.epochs
+        self.console = Console(highlight=False)
+        self.console.print(headline(plan), style="bold")
+        columns = (
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(bar_width=24),
+            TextColumn("step {task.completed:,.0f}/{task.total:,.0f}"),
+            TextColumn("{task.fields[values]}"),
+            TimeRemainingColumn(),
+        )
+        self.progress = Progress(*columns, console=self.console, transient=True)
+        self.task = self.progress.add_task("train", total=plan.steps, completed=plan.start, epoch=1, epochs=plan.epochs, values="compiling")
+        self.progress.start()
+        self.started = time.perf_counter()
+
+    def moment(self, moment: Moment) -> None:
+        """Move the bar."""
+        values = " ".join(f"{name} {value:.4f}" for name, value in moment.metrics.items())
+        self.progress.update(self.task, completed=moment.step, epoch=moment.epoch, values=f"{values}  {moment.rate:,.0f} examples/s")
+
+    def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
+        """The epoch's line above the bar."""
+        self.console.print(epoch_line(record, self.epochs, seconds, best), style="green" if best else "")
+
+    def note(self, text: str) -> None:
+        """A note above the bar."""
+        print(f"note: {text}", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Remove the bar."""
+        self.progress.stop()

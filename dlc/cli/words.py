@@ -1,0 +1,103 @@
+"""`dlc layers`: the vocabulary, and a page for each word, all from the classes themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from dlc.diagnostics import SpecError, nearest
+from dlc.features import FEATURES
+from dlc.ir import Example as LayerExample
+from dlc.layers import ACTIVATIONS, LAYERS
+from dlc.objectives import LOSSES, METRICS, OPTIMIZERS, SCHEDULES
+from dlc.objectives.losses import LossExample
+from dlc.objectives.schedules import Length
+from dlc.options import Options, flow, load_class
+from dlc.passes.expand import CONTAINERS
+from dlc.sources import SOURCES
+
+
+def vocabulary() -> dict[str, dict[str, type[Options]]]:
+    """All words by kind."""
+    plain = {word: place for word, place in LAYERS.items() if word not in ACTIVATIONS}
+    tables: Mapping[str, Mapping[str, str]] = {
+        "layers": plain,
+        "activations": ACTIVATIONS,
+        "losses": LOSSES,
+        "metrics": METRICS,
+        "optimizers": OPTIMIZERS,
+        "schedules": SCHEDULES,
+        "features": FEATURES,
+        "sources": SOURCES,
+    }
+    words = {kind: {word: load_class(table, word) for word in table} for kind, table in tables.items()}
+    return {"layers": words.pop("layers"), "containers": dict(CONTAINERS), **words}
+
+
+def print_words(name: str | None) -> None:
+    """Print the list of words, or one word's page."""
+    words = vocabulary()
+    if name is None:
+        for kind, table in words.items():
+            print(kind)
+            width = max(len(word) for word in table)
+            for word, cls in table.items():
+                print(f"  {word:<{width}}  {first_line(cls)}")
+        print("\n`dlc layers NAME` prints a page")
+        return
+    kinds = [kind for kind, table in words.items() if name in table]
+    if not kinds:
+        known = [word for table in words.values() for word in table]
+        close = nearest(name, known)
+        raise SpecError.of("DLC510", f"no word of the language is called `{name}`", hint=f"did you mean `{close}`?" if close else "`dlc layers` lists them")
+    print("\n\n".join(page(words[kind][name], kind) for kind in kinds))
+
+
+def first_line(cls: type[Options]) -> str:
+    """What a class does, in a line."""
+    return (inspect.getdoc(cls) or "").splitlines()[0]
+
+
+def page(cls: type[Options], kind: str) -> str:
+    """The reference page of a word: what it does, options, examples."""
+    lines = [f"{cls.word} ({kind})", "", inspect.getdoc(cls) or ""]
+    if cls.model_fields:
+        lines += ["", "options:"]
+        rows = [(_label(cls, name), _default(field), field.description or "") for name, field in cls.model_fields.items()]
+        widths = [max(len(row[index]) for row in rows) for index in (0, 1)]
+        lines += [f"  {label:<{widths[0]}}  {default:<{widths[1]}}  {text}".rstrip() for label, default, text in rows]
+        if cls.main_option():
+            lines += ["", f"short form: `{cls.word}: {cls.main_option()}`"]
+    examples = [_example(example) for example in cls.examples]
+    if examples:
+        lines += ["", "examples:", *(f"  {example}" for example in examples)]
+    return "\n".join(lines)
+
+
+def _label(cls: type[Options], name: str) -> str:
+    return f"{name}*" if name in cls.required_options() else name
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if isinstance(value, Options):
+        return value.word or "defaults"
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, Length) else flow(value)
+
+
+def _example(example: Any) -> str:
+    if isinstance(example, str):
+        return example
+    error = f"error {example.error}" if example.error else None
+    if isinstance(example, LayerExample):
+        given = ", ".join(example.inputs) if isinstance(example.inputs, tuple) else example.inputs
+        weights = f", {example.params:,} weights" if example.params else ""
+        return f"{example.spec}    {given} -> {error or f'{example.output}{weights}'}"
+    if isinstance(example, LossExample):
+        return f"{example.spec}    output {example.output}, target {example.target}" + (f" -> {error}" if error else "")
+    return f"{example.spec}    {list(example.column)} -> {error or example.type}"

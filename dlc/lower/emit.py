@@ -1,0 +1,66 @@
+"""The program of a spec as text: `dlc show --emit`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dlc.ir import DTYPES, TensorType
+from dlc.lower.program import lower
+from dlc.lower.steps import Feed, make_trainer
+from dlc.objectives.schedules import Horizon
+from dlc.pipeline import Spec
+
+VARYING = 16  # stands for sizes that vary
+
+
+def program_text(spec: Spec, how: str, step: bool) -> str:
+    """The jaxpr, StableHLO or optimised HLO of the forward pass, or of a chunk of training steps.
+
+    Args:
+        spec: a checked spec; with loss and optimizer when `step` is set.
+        how: `jaxpr`, `stablehlo` or `hlo`.
+        step: the training step instead of the forward pass.
+
+    Raises:
+        SpecError: DLC115 when `step` is set and the spec can't be trained.
+    """
+    program = lower(spec.graph)
+    variables = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, program.init(0)))
+    batch = spec.document.train.batch_size
+    size = batch if isinstance(batch, int) else VARYING
+    inputs = {name: _shape(kind, size) for name, kind in spec.graph.inputs.items()}
+    if step:
+        from dlc.training.fit import need_trainable
+
+        optimizer = need_trainable(spec)
+        transformation = optimizer.thing.build(Horizon(1000, 100.0))
+        if optimizer.keys.clip_norm:
+            transformation = optax.chain(optax.clip_by_global_norm(optimizer.keys.clip_norm), transformation)
+        trainer = make_trainer(spec, program, transformation)
+        features = {**spec.document.inputs, **spec.document.targets}
+        targets = {name: _shape(feature.value_type(), size) for name, feature in spec.document.targets.items() if feature}
+        stats = {
+            name: {key: _shape(kind, size) for key, kind in feature.stats_types().items()}
+            for name, feature in features.items()
+            if feature is not None
+        }
+        rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), {"inputs": inputs, "targets": targets})
+        state = jax.eval_shape(trainer.start, variables)
+        function: Any = trainer.chunk
+        arguments: tuple[Any, ...] = (state, Feed(rows, None), jnp.int32(1), jnp.bool_(True), stats)
+    else:
+        function = jax.jit(lambda variables, inputs: program.apply(variables, inputs, train=False)[0])
+        arguments = (variables, inputs)
+    if how == "jaxpr":
+        return str(jax.make_jaxpr(function)(*arguments))
+    lowered = function.lower(*arguments)
+    return str(lowered.as_text() if how == "stablehlo" else lowered.compile().as_text())
+
+
+def _shape(kind: TensorType, batch: int) -> jax.ShapeDtypeStruct:
+    shape = tuple(dim if isinstance(dim, int) else batch if dim == "batch" else VARYING for dim in kind.shape)
+    return jax.ShapeDtypeStruct(shape, DTYPES[kind.dtype])
