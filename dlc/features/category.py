@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
 
-from dlc.diagnostics import listing
-from dlc.features.feature import Feature, FeatureExample, Stats
+from dlc.diagnostics import did_you_mean, listing
+from dlc.features.feature import Feature, FeatureExample, Stats, as_text, only
 from dlc.ir import TensorType
 from dlc.lazy import np
 from dlc.options import Fault, Wrong, main, option, reject, spell
@@ -20,23 +22,46 @@ Classes = int | tuple[str, ...] | dict[str, tuple[str, ...]]
 
 
 def _classes(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 2:
+    if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 2**31 - 1:
         return value
     if isinstance(value, (list, tuple)) and len(value) >= 2:
         names = tuple(_name(item) for item in value)
-        if len(set(names)) == len(names):
+        if len(set(names)) == len(names) and None not in names:
             return names
     if isinstance(value, dict) and len(value) >= 2:
-        groups = {key: tuple(_name(item) for item in (group if isinstance(group, (list, tuple)) else [group])) for key, group in value.items()}
+        groups = {
+            str(key): tuple(_name(item) for item in (group if isinstance(group, (list, tuple)) else [group]))
+            for key, group in value.items()
+        }
         members = [item for group in groups.values() for item in group]
-        if len(set(members)) == len(members):
+        if len(set(members)) == len(members) and None not in members and all(groups.values()):
             return groups
     expected = "a count of at least 2, a list of at least 2 names, or groups `{name: [values]}`, none of them twice"
     raise reject(Fault((), "DLC104", "these are no classes", found=spell(value), expected=expected))
 
 
-def _name(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _name(value: Any) -> str | None:
+    """A class's name as data spell it; None for what is no name."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value).strip() if isinstance(value, (str, int, float)) else None
+
+
+_WHOLE = re.compile(r"([+-]?\d{1,18})\.0*")
+
+
+def _loose(text: str) -> str:
+    """A spelling without what writers of tables add: `True` is `true`, and `2.0` is `2`."""
+    if text.lower() in ("true", "false"):
+        return text.lower()
+    match = _WHOLE.fullmatch(text)
+    return match.group(1) if match else text
+
+
+def _spelling(value: Any) -> str:
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return as_text(value)
 
 
 class Category(Feature):
@@ -56,10 +81,26 @@ class Category(Feature):
         FeatureExample("category: [no, yes]", "i32[batch]<2", ["yes", "no"], [1, 0]),
         FeatureExample("category: {classes: {a: [x, y], b: z}}", "i32[batch]<2", ["z", "y"], [1, 0]),
         FeatureExample("category: {classes: 2, one_hot: true}", "f32[batch, 2]", ["1", "0"], [1, 0]),
+        FeatureExample("category: 2", "i32[batch]<2", [False, True], [0, 1]),
+        FeatureExample("category: [false, true]", "i32[batch]<2", ["True", "FALSE"], [1, 0]),
+        FeatureExample("category: [5, 7]", "i32[batch]<2", ["7.0", 5], [1, 0]),
+        FeatureExample("category: ['', a]", "i32[batch]<2", [None, "a"], [0, 1]),
         FeatureExample("category: 2", "i32[batch]<2", ["0", "2"], error="DLC404"),
+        FeatureExample("category: 2", "i32[batch]<2", [0, 0.5], error="DLC404"),
+        FeatureExample("category: 2", "i32[batch]<2", ["0", ""], error="DLC404"),
+        FeatureExample("category: 2", "i32[batch]<2", [[0, 1], [1, 0]], error="DLC406"),
         FeatureExample("category: [no, yes]", "i32[batch]<2", ["maybe"], error="DLC404"),
         FeatureExample("category: 1", "i32[batch]<1", ["0"], error="DLC104"),
+        FeatureExample("category: [a, a]", "i32[batch]<1", ["a"], error="DLC104"),
+        FeatureExample("category: [a, null]", "i32[batch]<1", ["a"], error="DLC104"),
+        FeatureExample("category: {classes: {a: [x, y], b: y}}", "i32[batch]<2", ["y"], error="DLC104"),
+        FeatureExample("category", "i32[batch]<2", ["y"], error="DLC102"),
     )
+
+    @property
+    def count(self) -> int:
+        """How many classes there are."""
+        return self.classes if isinstance(self.classes, int) else len(self.classes)
 
     @property
     def names(self) -> list[str]:
@@ -68,61 +109,81 @@ class Category(Feature):
 
     def value_type(self) -> TensorType:
         """i32[batch], or f32[batch, classes] with one_hot."""
-        count = len(self.names)
-        return TensorType(("batch", count)) if self.one_hot else TensorType(("batch",), "i32", bound=count)
+        return TensorType(("batch", self.count)) if self.one_hot else self.raw_type()
 
     def raw_type(self) -> TensorType:
         """i32[batch]."""
-        return TensorType(("batch",), "i32", bound=len(self.names))
+        return TensorType(("batch",), "i32", bound=self.count)
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """Class numbers."""
-        column = columns[0].reshape(columns[0].shape[0], -1)
-        if column.shape[1] != 1:
-            raise Wrong("DLC406", f"records of `{name}` are arrays, not classes", expected="one class a record")
-        values, inverse = np.unique(column[:, 0], return_inverse=True)
-        table = {key: index for index, keys in enumerate(self._keys()) for key in keys}
-        codes = np.array([table.get(self._spelling(value), -1) for value in values], np.int32)
-        numbers = codes[inverse.reshape(-1)] if len(values) else np.zeros(0, np.int32)
-        bad = np.flatnonzero(numbers < 0)
-        if len(bad):
-            known = listing(table, limit=8)
-            row = int(bad[0])
-            unknown = [self._spelling(value) for value, code in zip(values, codes, strict=True) if code < 0]
-            hint = f"list the names: `classes: [{', '.join(map(str, values))}]`"
-            raise Wrong(
-                "DLC404",
-                f"row {first_row + row} of column `{name}` holds an unknown class",
-                found=f"`{self._spelling(column[row, 0])}` ({len(unknown)} unknown in all)",
-                expected=f"one of {known}",
-                hint=hint if isinstance(self.classes, int) and len(values) <= 12 else None,
-                option="classes",
-            )
+        column = only(columns, name, self.word)
+        number = self._numbering()
+        if column.dtype.kind in "OUS":  # objects of several types can't be sorted, so no np.unique
+            texts = [value.strip() if isinstance(value, str) else _spelling(value) for value in column.tolist()]
+            codes = {text: number(text) for text in dict.fromkeys(texts)}
+            numbers = np.fromiter((codes[text] for text in texts), np.int32, len(texts))
+        else:
+            values, inverse = np.unique(column, return_inverse=True)
+            texts = [_spelling(value) for value in values]
+            codes = {text: number(text) for text in texts}
+            numbers = np.array([codes[text] for text in texts], np.int32)[inverse]
+        bad = numbers < 0
+        if bad.any():
+            row = int(bad.argmax())
+            raise self._unknown(_spelling(column[row]), codes, f"row {first_row + row} of column `{name}`")
         return numbers
 
-    def _keys(self) -> list[tuple[str, ...]]:
-        if isinstance(self.classes, dict):
-            return list(self.classes.values())
-        return [(name,) for name in self.names]
+    def _numbering(self) -> Callable[[str], int]:
+        """The function from a spelling to its class's number, -1 for none."""
+        classes = self.classes
+        if isinstance(classes, int):
+            return lambda text: _index(text, classes)
+        groups = classes.values() if isinstance(classes, dict) else [(name,) for name in classes]
+        exact = {key: index for index, keys in enumerate(groups) for key in keys}
+        loose: dict[str, int] = {}
+        for key, index in exact.items():
+            loose[_loose(key)] = index if loose.get(_loose(key), index) == index else -1
+        return lambda text: exact.get(text, loose.get(_loose(text), -1))
 
-    @staticmethod
-    def _spelling(value: Any) -> str:
-        if isinstance(value, (float, np.floating)) and float(value).is_integer():
-            return str(int(value))
-        return str(value).strip()
+    def _unknown(self, text: str, codes: Mapping[str, int], where: str) -> Wrong:
+        unknown = [key for key, code in codes.items() if code < 0]
+        classes, hint = self.classes, None
+        if isinstance(classes, int):
+            expected = f"an integer from 0 to {classes - 1}"
+            if len(codes) <= 12 and not any(_WHOLE.fullmatch(f"{key}.") for key in codes):
+                hint = f"list the names: `classes: [{', '.join(sorted(codes))}]`"
+        else:
+            values = [key for keys in classes.values() for key in keys] if isinstance(classes, dict) else list(classes)
+            expected, hint = f"one of {listing(values, 8)}", did_you_mean(text, values)
+        if not text:
+            hint = "a class for gaps is written `''`"
+        found = spell(text) if text else "an empty field"
+        more = f", the first of {len(unknown)} unknown ones" if len(unknown) > 1 else ""
+        message = f"{where} holds an unknown class"
+        return Wrong("DLC404", message, found=found + more, expected=expected, hint=hint, option="classes")
 
     def encode(self, raw: Any, stats: Stats) -> Any:
         """Class numbers, or rows of 0 and 1."""
         if not self.one_hot:
             return raw
-        return (raw[:, None] == np.arange(len(self.names), dtype=np.int32)).astype("float32")
+        return (raw[:, None] == np.arange(self.count, dtype=np.int32)).astype("float32")
 
     def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The class, and a column of probability for each."""
         names = self.names
-        rows = prediction.reshape(prediction.shape[0], -1)
+        rows = prediction.reshape(prediction.shape[0], prod(prediction.shape[1:]))
         if rows.shape[1] == 1:  # one probability, of the second class
             best = (rows[:, 0] > 0.5).astype(int)
             return {name: np.array(names)[best], f"{name}_{names[1]}": rows[:, 0]}
         best = rows.argmax(axis=1)
         return {name: np.array(names)[best], **{f"{name}_{key}": rows[:, index] for index, key in enumerate(names)}}
+
+
+def _index(text: str, count: int) -> int:
+    """The class that a text counts, -1 for none; of two classes also `false` and `true`."""
+    text = _loose(text)
+    if count == 2 and text in ("false", "true"):
+        return int(text == "true")
+    index = int(text) if _WHOLE.fullmatch(f"{text}.") else -1
+    return index if 0 <= index < count else -1

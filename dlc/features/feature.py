@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.ir import TensorType
@@ -72,11 +73,42 @@ class Feature(Options):
         return value
 
     def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Columns of a table of predictions, from decoded predictions of n records."""
-        flat = prediction.reshape(prediction.shape[0], -1)
+        """Columns of a table of predictions, from decoded predictions of n records.
+
+        The columns of an array are called after the places in it: `name_0`, or `name_0_0` with two axes.
+        """
+        sizes = prediction.shape[1:]
+        flat = prediction.reshape(prediction.shape[0], prod(sizes))
         if flat.shape[1] == 1:
             return {name: flat[:, 0]}
-        return {f"{name}_{index}": flat[:, index] for index in range(flat.shape[1])}
+        places = np.ndindex(*sizes)
+        return {"_".join(map(str, (name, *place))): flat[:, index] for index, place in enumerate(places)}
+
+
+def only(columns: Sequence[NDArray[Any]], name: str, word: str) -> NDArray[Any]:
+    """The single column of a feature that reads one, with one value a record: (n,).
+
+    Raises:
+        Wrong: DLC402 when a pattern selected several columns, DLC406 when records are arrays.
+    """
+    if len(columns) != 1:
+        raise Wrong(
+            "DLC402",
+            f"a `{word}` reads one column",
+            found=f"{len(columns)} columns: {name}",
+            hint="declare several columns as one `tensor: {columns: [...]}`",
+            option="column",
+        )
+    column = columns[0]
+    if column.size != column.shape[0]:
+        raise Wrong(
+            "DLC406",
+            f"records of `{name}` are arrays, and a `{word}` is a single value",
+            found=f"arrays of shape {list(column.shape[1:])}",
+            expected="one value a record",
+            hint="declare it as a `tensor`",
+        )
+    return column.reshape(column.shape[0])
 
 
 def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float | None = None) -> NDArray[Any]:
@@ -85,52 +117,82 @@ def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float |
     Raises:
         Wrong: DLC403, naming the first row that is no number.
     """
-    if column.dtype.kind in "fiub":
-        values = column.astype(np.float32)
-    elif column.dtype.kind not in "OUS":
+    if column.dtype.kind not in "fiubOUS":
         raise Wrong("DLC403", f"the column `{name}` holds no numbers", found=f"values of type {column.dtype}")
-    else:
+    with np.errstate(over="ignore", invalid="ignore"):  # what float32 can't hold is reported below, with its row
         try:
-            values = column.astype(np.float32)
-        except (ValueError, TypeError):
-            values = np.array([_number(value, name, first_row + row, missing) for row, value in enumerate(column.ravel())])
-            values = values.astype(np.float32).reshape(column.shape)
+            values = column.astype(np.float32, copy=False)
+        except (ValueError, TypeError, OverflowError):
+            record = max(1, prod(column.shape[1:]))
+            numbers = [
+                _number(value, name, first_row + index // record, missing) for index, value in enumerate(column.flat)
+            ]
+            values = np.array(numbers, np.float64).astype(np.float32).reshape(column.shape)
     bad = ~np.isfinite(values)
+    if missing is not None and bad.any():
+        values = np.where(np.isnan(values), np.float32(missing), values)
+        bad = ~np.isfinite(values)
     if not bad.any():
         return values
-    if missing is not None and np.isnan(values[bad]).all():
-        return np.where(bad, np.float32(missing), values)
-    row = int(np.argwhere(bad)[0][0])
+    place = np.unravel_index(int(bad.argmax()), bad.shape)
+    gap = bool(np.isnan(values[place]))
     raise Wrong(
         "DLC403",
-        f"row {first_row + row} of column `{name}` is not finite",
-        found=spell(float(values[tuple(np.argwhere(bad)[0])])),
-        expected="a number",
-        hint="`missing:` fills gaps in a `number`",
+        f"row {first_row + int(place[0])} of column `{name}` is not a finite number",
+        found=f"`{text}`" if (text := as_text(column[place])) else "an empty field",
+        expected="a number" if gap else "a number that a float32 holds, up to 3.4e38",
+        hint=_GAPS if gap else None,
     )
 
 
+_GAPS = "`missing:` fills gaps in a `number`"
+
+
+def as_text(value: Any) -> str:
+    """A field as its text: nothing for None, UTF-8 for bytes."""
+    if value is None:
+        return ""
+    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
+
+
 def _number(value: Any, name: str, row: int, missing: float | None) -> float:
-    text = str(value).strip()
+    if isinstance(value, float):
+        return value
+    text = str(int(value)) if isinstance(value, (bool, np.bool_)) else as_text(value)
     if not text and missing is not None:
         return missing
     try:
         return float(text)
     except ValueError:
-        found = spell(text) if text else "an empty field"
-        hint = None if text else "`missing:` fills gaps in a `number`"
         raise Wrong(
-            "DLC403", f"row {row} of column `{name}` is not a number", found=found, expected="a number", hint=hint
+            "DLC403",
+            f"row {row} of column `{name}` is not a number",
+            found=spell(text) if text else "an empty field",
+            expected="a number",
+            hint=None if text else _GAPS,
         ) from None
 
 
+_BLOCK = 1 << 20  # elements of a block in float64: 8 MiB, whatever the size of the split
+
+
 def fit_normalizer(raw: NDArray[Any], how: str) -> dict[str, NDArray[Any]]:
-    """The shift and scale that normalise values along the last axis: `standard` (mean 0, deviation 1) or `minmax` (0 to 1)."""
-    rows = raw.reshape(-1, raw.shape[-1]).astype(np.float64)
+    """The shift and scale that normalise the entries of the last axis: `standard` or `minmax`.
+
+    `standard` brings them to mean 0 and deviation 1, `minmax` to 0..1. An entry that never varies becomes 0.
+    """
+    rows = raw.reshape(-1, raw.shape[-1] if raw.ndim > 1 else 1)
+    if not len(rows):
+        raise Wrong("DLC405", "there are no examples to normalise by")
+    low, high = rows.min(0).astype(np.float64), rows.max(0).astype(np.float64)
+    shift, scale = low, high - low
     if how == "standard":
-        shift, scale = rows.mean(0), rows.std(0)
-    else:
-        shift = rows.min(0)
-        scale = rows.max(0) - shift
-    scale = np.where(scale == 0, 1.0, scale)
+        shift = rows.mean(0, dtype=np.float64)
+        total, step = np.zeros_like(shift), max(1, _BLOCK // rows.shape[1])
+        for start in range(0, len(rows), step):
+            total += np.square(rows[start : start + step] - shift).sum(0)
+        scale = np.sqrt(total / len(rows))
+    # equal ends, not a deviation of 0, tell a constant: its mean may round to a neighbour
+    constant, limits = low == high, np.finfo(np.float32)
+    shift, scale = np.where(constant, low, shift), np.where(constant, 1.0, np.clip(scale, limits.tiny, limits.max))
     return {"shift": shift.astype(np.float32), "scale": scale.astype(np.float32)}

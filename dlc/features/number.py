@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from dlc.features.feature import Feature, FeatureExample, Stats, as_numbers, fit_normalizer
+from dlc.features.feature import Feature, FeatureExample, Stats, as_numbers, fit_normalizer, only
 from dlc.ir import TensorType
-from dlc.options import Wrong, main, option
+from dlc.options import main, option
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +31,11 @@ class Number(Feature):
         FeatureExample("number: standard", "f32[batch, 1]", [1, 3], [[1.0], [3.0]]),
         FeatureExample("number", "f32[batch, 1]", ["1.5", ""], error="DLC403"),
         FeatureExample("number", "f32[batch, 1]", ["1.5", "n/a"], error="DLC403"),
+        FeatureExample("number", "f32[batch, 1]", [1.5, float("nan")], error="DLC403"),
+        FeatureExample("number: {missing: -1}", "f32[batch, 1]", [1.5, None], [[1.5], [-1.0]]),
+        FeatureExample("number", "f32[batch, 1]", [True, False], [[1.0], [0.0]]),
+        FeatureExample("number", "f32[batch, 1]", [[1, 2], [3, 4]], error="DLC406"),
+        FeatureExample("number: log", "f32[batch, 1]", [1], error="DLC104"),
     )
 
     def value_type(self) -> TensorType:
@@ -39,16 +44,7 @@ class Number(Feature):
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """The numbers as a column of one."""
-        values = as_numbers(columns[0], name, first_row, self.missing)
-        if values.size != values.shape[0]:
-            raise Wrong(
-                "DLC406",
-                f"records of `{name}` are arrays, not numbers",
-                found=f"arrays of shape {list(values.shape[1:])}",
-                expected="one number a record",
-                hint="declare it as a `tensor`",
-            )
-        return values.reshape(-1, 1)
+        return as_numbers(only(columns, name, self.word), name, first_row, self.missing).reshape(-1, 1)
 
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Shift and scale."""
@@ -63,5 +59,5 @@ class Number(Feature):
         return (raw - stats["shift"]) / stats["scale"] if self.normalize != "none" else raw
 
     def decode(self, value: Any, stats: Stats) -> Any:
-        """value * scale + shift."""
+        """Value * scale + shift."""
         return value * stats["scale"] + stats["shift"] if self.normalize != "none" else value

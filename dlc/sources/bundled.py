@@ -37,13 +37,13 @@ class Bundled(Source):
 
 
 class Digits(Bundled):
-    """1,797 handwritten digits: `image` (8, 8) from 0 to 16, `digit` from 0 to 9 (UCI, Alpaydin and Kaynak 1998)."""
+    """1,797 handwritten digits: `image` (8, 8), 0 to 16; `digit`, 0 to 9 (UCI, Alpaydin and Kaynak 1998)."""
 
     word = "digits"
     examples = ("digits",)
 
     def columns(self) -> tuple[str, ...] | None:
-        """image and digit."""
+        """Image and digit."""
         return ("image", "digit")
 
     def load(self, base: Path) -> Columns:
@@ -55,7 +55,10 @@ class Digits(Bundled):
 
 
 class Iris(Bundled):
-    """150 flowers: four lengths in cm, singly or as `features`; `species` setosa, versicolor or virginica (Fisher 1936)."""
+    """150 flowers: four lengths in cm, singly or as `features`; `species` (Fisher 1936).
+
+    The species are setosa, versicolor and virginica.
+    """
 
     word = "iris"
     loader = "load_iris"
@@ -65,7 +68,10 @@ class Iris(Bundled):
 
 
 class Wine(Bundled):
-    """178 wines: 13 chemical measurements, singly or as `features`; `cultivar` class_0, class_1 or class_2 (UCI 1991)."""
+    """178 wines: 13 chemical measurements, singly or as `features`; `cultivar` (UCI 1991).
+
+    The cultivars are class_0, class_1 and class_2.
+    """
 
     word = "wine"
     loader = "load_wine"
@@ -103,7 +109,10 @@ _CELL = (
 
 
 class BreastCancer(Bundled):
-    """569 tumours: 30 measurements of cells, singly or as `features`; `diagnosis` malignant or benign (Wolberg et al. 1995)."""
+    """569 tumours: 30 measurements of cells, singly or as `features`; `diagnosis` (Wolberg et al. 1995).
+
+    The diagnosis is malignant or benign.
+    """
 
     word = "breast_cancer"
     loader = "load_breast_cancer"
@@ -113,9 +122,10 @@ class BreastCancer(Bundled):
 
 
 class Diabetes(Bundled):
-    """442 patients: age, sex, body mass index, blood pressure and six serum values, singly or as `features`, in their own units.
+    """442 patients: ten measurements in their own units, singly or as `features`; `progression` (Efron et al. 2004).
 
-    `progression` measures the disease a year later, 25 to 346 (Efron et al. 2004).
+    The measurements are age, sex, body mass index, blood pressure and six serum values; `progression` measures the
+    disease a year later, 25 to 346.
     """
 
     word = "diabetes"

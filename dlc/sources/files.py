@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import csv
 import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BeforeValidator
 
 from dlc.diagnostics import listing
 from dlc.lazy import np
-from dlc.options import Wrong, main, option
+from dlc.options import Fault, Wrong, main, option, reject, spell
 from dlc.sources.source import Columns, Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class FileSource(Source):
@@ -20,7 +28,11 @@ class FileSource(Source):
 
     def rooted(self, base: Path) -> Self:
         """The same source with an absolute path."""
-        return self.model_copy(update={"path": str((base / Path(self.path).expanduser()).resolve())})
+        try:
+            path = self._place(base).resolve()
+        except (OSError, RuntimeError, ValueError):  # a circle of links, or no path at all: reading it will say so
+            path = self._place(base)
+        return self.model_copy(update={"path": str(path)})
 
     def file(self, base: Path) -> Path:
         """The file's full path.
@@ -28,11 +40,21 @@ class FileSource(Source):
         Raises:
             Wrong: DLC401 when there is no such file.
         """
-        path = base / Path(self.path).expanduser()
-        if not path.is_file():
-            kind = "is a directory" if path.is_dir() else "does not exist"
+        path = self._place(base)
+        try:
+            is_file, is_folder = path.is_file(), path.is_dir()
+        except (OSError, ValueError) as error:
+            raise Wrong("DLC401", f"`{path}` can't be read: {_first_line(error)}", option="path") from None
+        if not is_file:
+            kind = "is a directory" if is_folder else "is not a plain file" if path.exists() else "does not exist"
             raise Wrong("DLC401", f"the data file `{path}` {kind}", option="path")
         return path
+
+    def _place(self, base: Path) -> Path:
+        try:
+            return base / Path(self.path).expanduser()
+        except RuntimeError:  # `~name` of somebody who is not here
+            return base / self.path
 
 
 class Npz(FileSource):
@@ -45,21 +67,66 @@ class Npz(FileSource):
         """Read all arrays."""
         path = self.file(base)
         try:
+            if not zipfile.is_zipfile(path):
+                with open(path, "rb") as file:
+                    single = file.read(6) == b"\x93NUMPY"
+                what = "holds a single array, not an archive" if single else "is not a numpy archive"
+                hint = "`np.savez(path, image=..., label=...)` writes one"
+                raise Wrong("DLC401", f"`{path}` {what}", expected="a file of np.savez", hint=hint, option="path")
             with np.load(path, allow_pickle=False) as archive:
-                if not isinstance(archive, np.lib.npyio.NpzFile):
-                    raise Wrong("DLC401", f"`{path}` holds a single array, not an archive", expected="a file of np.savez")
-                columns: dict[str, Any] = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+                columns = {name: _member(archive, name, path) for name in archive.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise Wrong("DLC401", f"`{path}` is not a numpy archive: {_first_line(error)}", option="path") from None
         return same_length(columns, path)
 
 
+def _member(archive: Any, name: str, path: Path) -> NDArray[Any]:
+    """One array of an archive.
+
+    Raises:
+        Wrong: DLC401 when it is none, holds Python objects, or is damaged.
+    """
+    try:
+        array = archive[name]
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        RuntimeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        if "allow_pickle" in str(error):
+            message = f"the array `{name}` of `{path}` holds Python objects"
+            hint = "texts are saved by `array.astype(str)`, numbers by `array.astype(float)`"
+            raise Wrong("DLC401", message, expected="numbers or texts", hint=hint, option="path") from None
+        message = f"the array `{name}` of `{path}` can't be read: {_first_line(error)}"
+        raise Wrong("DLC401", message, option="path") from None
+    if not isinstance(array, np.ndarray):
+        message = f"`{name}` in `{path}` is not an array"
+        raise Wrong("DLC401", message, expected="a file of np.savez", option="path")
+    return array
+
+
+def _delimiter(value: Any) -> Any:
+    if isinstance(value, str) and len(value) == 1 and value not in '"\r\n\0':
+        return value
+    hint = 'write `"\\t"` for a tab' if value in ("tab", "\\t") else None
+    expected = "one character such as `;`, no quotation mark and no line break"
+    raise reject(Fault((), "DLC104", "this separates no fields", found=spell(value), expected=expected, hint=hint))
+
+
 class Csv(FileSource):
-    """A table of text in UTF-8, with the column names in its first row; without `header` they are `column_0`, `column_1`, ..."""
+    """A table of text in UTF-8. The first row names the columns.
+
+    Without `header` they are `column_0`, `column_1`, ... Empty lines are passed over.
+    """
 
     word = "csv"
     header: bool = option(True, description="whether the first row names the columns")
-    delimiter: str = option(",", min_length=1, max_length=1, description="what separates the fields")
+    delimiter: Annotated[str, BeforeValidator(_delimiter)] = option(",", description="what separates the fields")
     examples = ("csv: data/train.csv", "csv: {path: data/iris.csv, header: false}")
 
     def load(self, base: Path) -> Columns:
@@ -67,28 +134,63 @@ class Csv(FileSource):
         path = self.file(base)
         try:
             with open(path, encoding="utf-8-sig", newline="") as file:
-                rows = [row for row in csv.reader(file, delimiter=self.delimiter, strict=True) if row]
+                reader = csv.reader(file, delimiter=self.delimiter, strict=True)
+                try:
+                    names, records = self._table(reader, path)
+                except csv.Error as error:
+                    message = f"line {reader.line_num} of `{path}` is malformed: {_first_line(error)}"
+                    raise Wrong("DLC401", message, option="path") from None
         except UnicodeDecodeError:
-            raise Wrong("DLC401", f"`{path}` is not UTF-8 text", option="path") from None
-        except (OSError, csv.Error) as error:
-            raise Wrong("DLC401", f"`{path}` is not a table: {_first_line(error)}", option="path") from None
-        if not rows:
-            raise Wrong("DLC401", f"`{path}` is empty", option="path")
-        names = [name.strip() for name in rows[0]] if self.header else [f"column_{i}" for i in range(len(rows[0]))]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise Wrong("DLC401", f"`{path}` names columns twice: {listing(twice)}", option="path")
-        records = rows[1:] if self.header else rows
-        for number, row in enumerate(records, 1):
-            if len(row) != len(names):
-                raise Wrong(
-                    "DLC401",
-                    f"row {number} of `{path}` has {len(row)} fields",
-                    expected=f"{len(names)} fields",
-                    hint="`delimiter:` names what separates the fields" if len(names) == 1 else None,
-                )
+            raise _not_utf8(path) from None
+        except OSError as error:
+            raise Wrong("DLC401", f"`{path}` can't be read: {_first_line(error)}", option="path") from None
         table = np.array(records, dtype=object).reshape(len(records), len(names))
         return {name: table[:, index] for index, name in enumerate(names)}
+
+    def _table(self, reader: Any, path: Path) -> tuple[list[str], list[list[str]]]:
+        """The column names and the records, all of one length."""
+        rows: Iterator[list[str]] = (row for row in reader if row)
+        first = next(rows, None)
+        if first is None:
+            raise Wrong("DLC401", f"`{path}` is empty", expected="a table", option="path")
+        names = [name.strip() for name in first] if self.header else [f"column_{i}" for i in range(len(first))]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            hint = None if self.header and not all(map(_is_number, first)) else "is there a header? `header: false`"
+            message = f"`{path}` names columns twice"
+            raise Wrong("DLC401", message, found=listing(twice, 8), hint=hint, option="path")
+        records = [] if self.header else [first]
+        for row in rows:
+            if len(row) != len(names):
+                hint = "`delimiter:` names what separates the fields" if 1 in (len(names), len(row)) else None
+                message = f"line {reader.line_num} of `{path}` has {_fields(len(row))}"
+                raise Wrong("DLC401", message, expected=_fields(len(names)), hint=hint, option="path")
+            records.append(row)
+        return names, records
+
+
+def _fields(count: int) -> str:
+    return "1 field" if count == 1 else f"{count} fields"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _not_utf8(path: Path) -> Wrong:
+    """The error of a text in another encoding, with the line that shows it."""
+    where = ""
+    try:
+        path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        where = f"line {line} of "
+    hint = "save it as UTF-8, for example `iconv -f latin1 -t utf-8 old.csv > new.csv`"
+    return Wrong("DLC401", f"{where}`{path}` is not UTF-8 text", hint=hint, option="path")
 
 
 def same_length(columns: dict[str, Any], path: Path) -> Columns:
@@ -99,10 +201,12 @@ def same_length(columns: dict[str, Any], path: Path) -> Columns:
     """
     lengths = {name: column.shape[0] if column.ndim else None for name, column in columns.items()}
     if not columns or len(set(lengths.values())) != 1 or None in lengths.values():
-        found = ", ".join(f"`{name}` {length}" for name, length in lengths.items()) or "no arrays"
-        raise Wrong("DLC401", f"the arrays of `{path}` have no common length", found=found, expected="one entry a record")
+        spelt = [f"`{name}` {'a single value' if count is None else count}" for name, count in lengths.items()]
+        found = ", ".join(spelt[:12]) + (f" and {len(spelt) - 12} more" if len(spelt) > 12 else "")
+        message = f"the arrays of `{path}` have no common length"
+        raise Wrong("DLC401", message, found=found or "no arrays", expected="one entry a record", option="path")
     return columns
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,11 +46,20 @@ def select(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
     ['pixel_0', 'pixel_1']
     """
     chosen: list[str] = []
+    exact = set(known)
     for pattern in columns:
-        exact = [pattern] if pattern in known else []
-        found = exact or ([name for name in known if fnmatch.fnmatchcase(name, pattern)] if "*" in pattern else [])
+        found = [pattern] if pattern in exact else _matching(pattern, known)
         if not found:
             hint = did_you_mean(pattern, known) or "`column:` names the column of a feature"
-            raise Wrong("DLC402", f"the data has no column `{pattern}`", found=f"columns {listing(known, 12)}", hint=hint)
+            message = f"the data has no column `{pattern}`"
+            raise Wrong("DLC402", message, found=f"columns {listing(known, 12)}", hint=hint)
         chosen += found
     return chosen
+
+
+def _matching(pattern: str, known: tuple[str, ...]) -> list[str]:
+    """The names that a pattern with `*` matches. Other signs stand for themselves: `a[0]*` is no character class."""
+    if "*" not in pattern:
+        return []
+    form = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    return [name for name in known if form.fullmatch(name)]

@@ -1,0 +1,399 @@
+"""Features: what they read, what they refuse and how it is said, and the way there and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from dlc.features import FEATURES
+from dlc.features.feature import Feature, FeatureExample, as_numbers, fit_normalizer
+from dlc.ir import DTYPES, TensorType
+from dlc.options import Wrong, build_word, load_class
+from dlc.source import parse_yaml
+
+
+def built(spec: str) -> Any:
+    return build_word(parse_yaml(f"item:\n  {spec}\n", "example").tree["item"], FEATURES, "feature")
+
+
+def feature(spec: str) -> Feature:
+    made = built(spec)
+    assert isinstance(made, Feature), made
+    return made
+
+
+def column(values: Any) -> np.ndarray:
+    """A column as a source gives it: numbers in their type, all else as objects."""
+    if all(isinstance(value, (int, float, list)) for value in values):
+        return np.array(values)
+    made = np.empty(len(values), dtype=object)
+    made[:] = values
+    return made
+
+
+def wrong(spec: str, values: Any, **facts: Any) -> Wrong:
+    with pytest.raises(Wrong) as caught:
+        feature(spec).read([column(values)], "x", **facts)
+    return caught.value
+
+
+@pytest.mark.parametrize("word", FEATURES)
+def test_a_feature_is_documented(word: str) -> None:
+    cls = load_class(FEATURES, word)
+    assert cls.word == word
+    assert "(batch" in (cls.__doc__ or "").split("\n\n")[0]
+    assert any(example.error is None for example in cls.examples)
+    for name, field in cls.model_fields.items():
+        assert field.description, f"`{name}` of `{word}` has no description"
+
+
+EXAMPLES = [(word, example) for word in FEATURES for example in load_class(FEATURES, word).examples]
+
+
+@pytest.mark.parametrize(("word", "example"), EXAMPLES, ids=[f"{e.spec} | {e.column}" for _, e in EXAMPLES])
+def test_an_example_gives_what_it_states(word: str, example: FeatureExample) -> None:
+    made = built(example.spec)
+    if isinstance(made, list):
+        assert made[0].code == example.error
+        return
+    assert isinstance(made, Feature)
+    assert str(made.value_type()) == example.type
+    if example.error is not None:
+        found = wrong(example.spec, example.column)
+        assert found.code == example.error
+        assert found.found
+        return
+    raw = made.read([column(example.column)], "x")
+    assert raw.dtype == DTYPES[made.raw_type().dtype] and raw.flags.c_contiguous
+    np.testing.assert_array_equal(raw, np.asarray(example.read, raw.dtype))
+    check_type(raw, made.raw_type())
+    stats = made.fit(raw)
+    assert {name: TensorType(value.shape) for name, value in stats.items()} == made.stats_types()
+    assert all(value.dtype == np.float32 for value in stats.values())
+    value = made.encode(raw, stats)
+    assert value.dtype == DTYPES[made.value_type().dtype]
+    check_type(value, made.value_type())
+    compiled = jax.jit(made.encode)(jnp.asarray(raw), stats)  # the same inside an exported program
+    assert compiled.dtype == value.dtype
+    np.testing.assert_allclose(compiled, value, rtol=1e-6)
+    assert made.read([column(example.column)[:0]], "x").shape == (0, *raw.shape[1:])
+
+
+def check_type(value: np.ndarray, kind: TensorType) -> None:
+    assert len(value.shape) == kind.rank
+    assert all(isinstance(dim, str) or dim == size for dim, size in zip(kind.shape, value.shape, strict=True))
+
+
+# ---- numbers ----
+
+
+def test_numbers_of_every_kind_become_float32() -> None:
+    for kind in (np.int8, np.uint8, np.int64, np.uint64, np.float16, np.float32, np.float64, np.bool_):
+        made = as_numbers(np.array([0, 1, 1], kind), "x", 1)
+        assert made.dtype == np.float32
+        np.testing.assert_array_equal(made, [0, 1, 1])
+    objects = np.array([1, 2.5, True, None, " 3 ", np.float64(4), b"5", np.bool_(False)], dtype=object)
+    np.testing.assert_array_equal(as_numbers(objects, "x", 1, missing=-1.0), [1, 2.5, 1, -1, 3, 4, 5, 0])
+    np.testing.assert_array_equal(as_numbers(np.array(["1", "2e3"]), "x", 1), [1, 2000])
+    np.testing.assert_array_equal(as_numbers(np.array([b"1", b"2"]), "x", 1), [1, 2])
+    assert feature("tensor: [3]").read([np.arange(6, dtype=np.uint8).reshape(2, 3)], "x").dtype == np.float32
+
+
+def test_large_data_are_not_copied() -> None:
+    data = np.zeros((10, 4), np.float32)
+    assert np.shares_memory(feature("tensor: [4]").read([data], "x"), data)
+
+
+@pytest.mark.parametrize(
+    ("values", "found", "row"),
+    [
+        (["1", "2", "n/a"], "the text `n/a`", 3),
+        (["1", "", "2"], "an empty field", 2),
+        ([1.0, None, 2.0], "an empty field", 2),
+        ([1.0, 2.0, float("nan"), float("inf")], "`nan`", 3),
+        (["1", "nan"], "`nan`", 2),
+        ([1.0, float("-inf")], "`-inf`", 2),
+        (["1", "1e400"], "`1e400`", 2),
+        (["1", "1e39"], "`1e39`", 2),
+        ([1.0, 1e39], "`1e+39`", 2),
+        ([10**400, 1, None], f"`{10**400}`", 1),
+    ],
+)
+def test_what_is_no_number_is_named_with_its_row(values: list[Any], found: str, row: int) -> None:
+    objects = np.array(values, dtype=object if isinstance(values[0], int) else None)
+    for data in (objects, np.array(values, dtype=object)):
+        with pytest.raises(Wrong) as caught:
+            as_numbers(data, "price", 1, missing=0.0 if 10**400 in values else None)
+        assert caught.value.code == "DLC403"
+        assert f"row {row} of column `price`" in caught.value.message
+        assert caught.value.found == found
+
+
+def test_rows_count_records_not_elements() -> None:
+    values = np.array([["1", "2"], ["3", "x"]], dtype=object)
+    with pytest.raises(Wrong, match="row 12 of column"):
+        as_numbers(values, "x", first_row=11)
+    with pytest.raises(Wrong, match="row 12 of column"):
+        as_numbers(np.array([[1.0, 2], [3, np.nan]]), "x", first_row=11)
+
+
+def test_infinity_is_not_missing() -> None:
+    with pytest.raises(Wrong, match="row 3 "):
+        as_numbers(np.array([np.nan, 1, np.inf]), "x", 1, missing=0.0)
+    np.testing.assert_array_equal(as_numbers(np.array([np.nan, 1]), "x", 1, missing=0.5), [0.5, 1])
+
+
+@pytest.mark.parametrize("kind", [np.complex64, "datetime64[s]", [("a", np.float32)]])
+def test_types_that_are_no_numbers(kind: Any) -> None:
+    with pytest.raises(Wrong, match="holds no numbers"):
+        as_numbers(np.zeros(3, kind), "x", 1)
+
+
+def test_a_number_reads_one_column() -> None:
+    for spec in ("number", "category: 2"):
+        with pytest.raises(Wrong) as caught:
+            feature(spec).read([np.zeros(3), np.zeros(3)], "a, b")
+        assert caught.value.code == "DLC402" and caught.value.option == "column"
+
+
+# ---- normalisation ----
+
+FLOATS = st.floats(-(2.0**30), 2.0**30, width=32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    raw=arrays.arrays(np.float32, st.tuples(st.integers(1, 8), st.integers(1, 3)), elements=FLOATS),
+    how=st.sampled_from(["standard", "minmax"]),
+    scale=st.sampled_from(["", ", scale: 255"]),
+)
+def test_normalised_values_come_back(raw: np.ndarray, how: str, scale: str) -> None:
+    made = feature(f"tensor: {{shape: [{raw.shape[1]}], normalize: {how}{scale}}}")
+    stats = made.fit(raw)
+    value = made.encode(raw, stats)
+    assert np.isfinite(value).all()
+    # a float32 keeps 24 bits: of the larger one of the shift and the value
+    room = 1e-6 * (np.abs(raw).max(0) + np.ptp(raw, 0)) + 1e-30
+    np.testing.assert_array_less(np.abs(made.decode(value, stats) - raw), np.broadcast_to(room, raw.shape))
+    np.testing.assert_allclose(
+        jax.jit(made.decode)(value, stats), made.decode(value, stats), rtol=1e-5, atol=room.max()
+    )
+
+
+@pytest.mark.parametrize("scale", ["", ", scale: 16"])
+def test_normalisers_against_numpy(scale: str) -> None:
+    raw = np.random.default_rng(0).normal([3, -100, 1e6], [1, 0.1, 10], (500, 3)).astype(np.float32)
+    wide = raw.astype(np.float64)
+    made = feature(f"tensor: {{shape: [3], normalize: standard{scale}}}")
+    np.testing.assert_allclose(made.encode(raw, made.fit(raw)), (wide - wide.mean(0)) / wide.std(0), atol=0.02)
+    np.testing.assert_allclose(
+        made.encode(raw, made.fit(raw))[:, 0], ((wide - wide.mean(0)) / wide.std(0))[:, 0], atol=1e-5
+    )
+    made = feature(f"tensor: {{shape: [3], normalize: minmax{scale}}}")
+    value = made.encode(raw, made.fit(raw))
+    np.testing.assert_allclose([value.min(0), value.max(0)], [[0] * 3, [1] * 3], atol=1e-6)
+    single = feature("number: standard")
+    value = single.encode(raw[:, :1], single.fit(raw[:, :1]))
+    assert abs(value.mean()) < 1e-5 and value.std() == pytest.approx(1, rel=1e-5)
+
+
+def test_fitting_in_blocks_is_fitting_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = np.random.default_rng(0).normal(5, 2, (1000, 3)).astype(np.float32)
+    whole = fit_normalizer(raw, "standard")
+    monkeypatch.setattr("dlc.features.feature._BLOCK", 64)
+    for name, value in fit_normalizer(raw, "standard").items():
+        np.testing.assert_allclose(value, whole[name], rtol=1e-6)
+    np.testing.assert_allclose(whole["scale"], raw.std(0, dtype=np.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["standard", "minmax"])
+@pytest.mark.parametrize("constant", [0.0, 0.1, -7e8, 1e-40])
+def test_a_constant_column_becomes_zero(how: str, constant: float) -> None:
+    raw = np.full((1001, 1), constant, np.float32)
+    made = feature(f"number: {how}")
+    stats = made.fit(raw)
+    np.testing.assert_array_equal(made.encode(raw, stats), np.zeros_like(raw))
+    np.testing.assert_array_equal(made.decode(made.encode(raw, stats), stats), raw)
+
+
+def test_normalising_images_keeps_their_channels_apart() -> None:
+    raw = np.random.default_rng(0).normal([0, 5], [1, 3], (40, 4, 4, 2)).astype(np.float32)
+    made = feature("tensor: {shape: [4, 4, 2], normalize: standard}")
+    stats = made.fit(raw)
+    assert stats["shift"].shape == (2,)
+    value = made.encode(raw, stats)
+    np.testing.assert_allclose(value.mean((0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(value.std((0, 1, 2)), 1, rtol=1e-5)
+
+
+def test_scalars_normalise_as_one_entry() -> None:
+    made = feature("tensor: {shape: [], normalize: standard}")
+    raw = made.read([np.array([1.0, 3.0])], "x")
+    np.testing.assert_allclose(made.encode(raw, made.fit(raw)), [-1, 1])
+    assert made.stats_types() == {"shift": TensorType((1,)), "scale": TensorType((1,))}
+
+
+# ---- tensors ----
+
+
+def test_columns_side_by_side() -> None:
+    made = feature("tensor: {shape: [2, 2], columns: [a, b, c_*]}")
+    assert made.reads("x") == ("a", "b", "c_*")
+    raw = made.read([np.array([1, 5]), np.array(["2", "6"], object), np.array([[3, 4], [7, 8]])], "a, b, c_1")
+    np.testing.assert_array_equal(raw, np.arange(1.0, 9).reshape(2, 2, 2))
+    made = feature("tensor: {shape: [2], columns: [a, b]}")
+    with pytest.raises(Wrong, match="row 2 of column `b`"):
+        made.read([np.array([1, 5]), np.array(["2", "x"], object)], "a, b")
+    assert feature("tensor: {shape: [1], columns: a}").reads("x") == ("a",)
+    assert feature("tensor: {shape: [1], column: a}").reads("x") == ("a",)
+    assert feature("tensor: [1]").reads("x") == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("record", "shape", "fits"),
+    [
+        ((8, 8), "[8, 8, 1]", True),
+        ((8, 8, 1), "[8, 8]", True),
+        ((8, 8), "[64]", True),
+        ((64,), "[8, 8]", True),
+        ((1, 6), "[2, 3]", True),
+        ((3, 4, 5), "[4, 5, 3]", False),
+        ((2, 3), "[3, 2]", False),
+        ((4, 6), "[2, 12]", False),
+        ((4, 6), "[n, m]", True),
+        ((4, 6), "[n, n]", False),
+        ((6, 6), "[n, n]", True),
+        ((), "[1]", True),
+        ((), "[2]", False),
+    ],
+)
+def test_records_and_shapes(record: tuple[int, ...], shape: str, fits: bool) -> None:
+    """Axes of size 1 come and go, and flat rows are cut; but no axis changes places in silence."""
+    made, data = feature(f"tensor: {{shape: {shape}}}"), np.zeros((2, *record))
+    if fits:
+        check_type(made.read([data], "x"), made.value_type())
+        return
+    with pytest.raises(Wrong) as caught:
+        made.read([data], "x")
+    assert caught.value.code == "DLC406" and caught.value.option == "shape"
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ("tensor: {shape: [2], columns: []}", "DLC104"),
+        ("tensor: {shape: [2], columns: [a], column: b}", "DLC303"),
+        ("tensor: {shape: [0]}", "DLC104"),
+        ("tensor: {shape: [2], scale: 0}", "DLC104"),
+        ("tensor: {shape: [2], normalise: standard}", "DLC101"),
+        ("tensor: {columns: [a]}", "DLC102"),
+        ("number: {missing: none}", "DLC103"),
+        ("category: {classes: [a, [b]]}", "DLC104"),
+        ("category: {classes: {a: [], b: [x]}}", "DLC104"),
+        ("category: 3000000000", "DLC104"),
+        ("category: many", "DLC104"),
+    ],
+)
+def test_wrong_features(spec: str, code: str) -> None:
+    made = built(spec)
+    assert isinstance(made, list) and [fault.code for fault in made] == [code]
+
+
+def test_predictions_of_arrays_are_columns_by_place() -> None:
+    made = feature("tensor: {shape: [2, 2]}").present("y", np.arange(8.0).reshape(2, 2, 2))
+    assert list(made) == ["y_0_0", "y_0_1", "y_1_0", "y_1_1"]
+    np.testing.assert_array_equal(made["y_1_0"], [2, 6])
+    assert list(feature("tensor: {shape: [3]}").present("y", np.zeros((2, 3)))) == ["y_0", "y_1", "y_2"]
+    assert list(feature("number").present("y", np.zeros((2, 1)))) == ["y"]
+    assert {key: len(value) for key, value in feature("number").present("y", np.zeros((0, 1))).items()} == {"y": 0}
+
+
+# ---- categories ----
+
+
+def test_names_and_groups() -> None:
+    made = feature("category: {classes: {flower: [rose, tulip], tree: oak}}")
+    np.testing.assert_array_equal(made.read([column(["oak", "tulip", " rose "])], "x"), [1, 0, 0])
+    assert str(made.value_type()) == "i32[batch]<2"
+    made = feature("category: [setosa, virginica]")
+    np.testing.assert_array_equal(made.read([np.array(["virginica", "setosa"])], "x"), [1, 0])
+    np.testing.assert_array_equal(made.read([np.array([b"virginica", b"setosa"])], "x"), [1, 0])
+
+
+def test_spellings_that_writers_of_tables_add() -> None:
+    made = feature("category: 3")
+    for values in (["0", "2"], ["0.0", "2."], [0, 2], [0.0, 2.0], ["+0", "02"]):
+        np.testing.assert_array_equal(made.read([column(values)], "x"), [0, 2])
+    np.testing.assert_array_equal(feature("category: [1.0, 2.0]").read([column([2.0, 1.0])], "x"), [1, 0])
+    np.testing.assert_array_equal(feature("category: ['1', '1.0']").read([column(["1.0", "1"])], "x"), [1, 0])
+    np.testing.assert_array_equal(feature("category: [0.5, 1.5]").read([column([1.5, 0.5])], "x"), [1, 0])
+    np.testing.assert_array_equal(feature("category: ['007', '7']").read([column(["7", "007"])], "x"), [1, 0])
+    np.testing.assert_array_equal(feature("category: ['True', 'False']").read([np.array([True, False])], "x"), [0, 1])
+    assert wrong("category: 3", [True]).code == "DLC404"  # true and false count two classes, not three
+
+
+def test_unknown_classes_are_named() -> None:
+    found = wrong("category: [setosa, virginica]", ["setosa", "Setosa", "rose"], first_row=11)
+    assert found.message == "row 12 of column `x` holds an unknown class"
+    assert found.found == "the text `Setosa`, the first of 2 unknown ones"
+    assert found.expected == "one of `setosa`, `virginica`" and found.option == "classes"
+    assert wrong("category: [setosa, virginica]", ["setosaa"]).hint == "did you mean `setosa`?"
+    assert wrong("category: 2", ["no", "yes"]).hint == "list the names: `classes: [no, yes]`"
+    assert wrong("category: 2", [0, 1, 2]).expected == "an integer from 0 to 1"
+    for values in ([1.0, float("nan")], ["1", None], [1, None, "a", b"c", (1, 2)], [-1], ["9" * 5000], [1e300]):
+        assert wrong("category: 2", values).code == "DLC404"
+    assert wrong("category: [a, b]", ["a", ""]).found == "an empty field"
+
+
+def test_many_classes_cost_nothing_before_they_are_used() -> None:
+    made = feature("category: 2147483647")
+    assert str(made.value_type()) == "i32[batch]<2147483647"
+    np.testing.assert_array_equal(made.read([np.array([5, 2147483646])], "x"), [5, 2147483646])
+
+
+def test_one_hot_rows() -> None:
+    made = feature("category: {classes: [a, b, c], one_hot: true}")
+    raw = made.read([column(["c", "a"])], "x")
+    want = np.array([[0, 0, 1], [1, 0, 0]], np.float32)
+    for value in (made.encode(raw, {}), jax.jit(made.encode)(jnp.asarray(raw), {})):
+        assert value.dtype == np.float32
+        np.testing.assert_array_equal(value, want)
+
+
+def test_predictions_of_classes() -> None:
+    made = feature("category: [no, yes]")
+    table = made.present("answer", np.array([[0.2], [0.5], [0.9]], np.float32))
+    assert list(table) == ["answer", "answer_yes"] and list(table["answer"]) == ["no", "no", "yes"]
+    table = made.present("answer", np.array([[0.2, 0.8], [0.6, 0.4]], np.float32))
+    assert list(table) == ["answer", "answer_no", "answer_yes"] and list(table["answer"]) == ["yes", "no"]
+    assert len(made.present("answer", np.zeros((0, 2)))["answer"]) == 0
+    groups = feature("category: {classes: {a: [x, y], b: [z]}}")
+    assert list(groups.present("k", np.array([[0.1, 0.9]]))["k"]) == ["b"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.binary(max_size=4)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_no_value_breaks_a_feature(values: list[Any]) -> None:
+    """Whatever a file holds, a feature reads it or says what is wrong."""
+    data = np.empty(len(values), dtype=object)
+    data[:] = values
+    for spec in ("number", "number: {missing: 0}", "tensor: [1]", "category: 2", "category: [a, b]"):
+        try:
+            raw = feature(spec).read([data], "x")
+        except Wrong as found:
+            assert found.code in ("DLC403", "DLC404")
+        else:
+            assert len(raw) == len(values) and np.isfinite(raw).all()

@@ -1,0 +1,296 @@
+"""Sources: the bundled sets as declared, and every way in which a file can be wrong."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlc.options import Options, Wrong, build_word, load_class
+from dlc.source import parse_yaml
+from dlc.sources import SOURCES
+from dlc.sources.bundled import Bundled
+from dlc.sources.files import same_length
+from dlc.sources.source import Columns, Source, select
+
+
+def source(spec: str) -> Source:
+    made = build_word(parse_yaml(f"item:\n  {spec}\n", "example").tree["item"], SOURCES, "source")
+    assert isinstance(made, Source), made
+    return made
+
+
+def wrong(spec: str, base: Path) -> Wrong:
+    with pytest.raises(Wrong) as caught:
+        source(spec).load(base)
+    assert caught.value.code == "DLC401" and caught.value.option == "path"
+    return caught.value
+
+
+@pytest.mark.parametrize("word", SOURCES)
+def test_a_source_is_documented(word: str) -> None:
+    cls = load_class(SOURCES, word)
+    assert issubclass(cls, Options) and cls.word == word and cls.__doc__ and cls.examples
+    for name, field in cls.model_fields.items():
+        assert field.description, f"`{name}` of `{word}` has no description"
+    for example in cls.examples:
+        source(example)
+
+
+# ---- bundled sets ----
+
+SETS = {
+    "digits": (1797, {"image": (8, 8), "digit": ()}),
+    "iris": (150, {"features": (4,), "species": ()}),
+    "wine": (178, {"features": (13,), "cultivar": ()}),
+    "breast_cancer": (569, {"features": (30,), "diagnosis": ()}),
+    "diabetes": (442, {"features": (10,), "progression": ()}),
+}
+
+
+@pytest.mark.parametrize("word", SETS)
+def test_a_bundled_set_is_as_declared(word: str) -> None:
+    count, shapes = SETS[word]
+    made = source(word)
+    columns = made.load(Path())
+    assert tuple(columns) == made.columns()
+    assert all(len(column) == count for column in columns.values())
+    for name, shape in shapes.items():
+        assert columns[name].shape == (count, *shape)
+    for name, column in columns.items():
+        assert f"`{name}`" in (type(made).__doc__ or "") or name in getattr(made, "names", ())
+        if column.dtype.kind == "f":
+            assert np.isfinite(column).all()
+    if isinstance(made, Bundled) and made.names:
+        np.testing.assert_array_equal(np.stack([columns[name] for name in made.names], 1), columns["features"])
+
+
+def test_names_of_bundled_columns_are_scikit_learns() -> None:
+    from sklearn import datasets
+
+    def plain(name: str) -> str:
+        return re.sub(r"[^a-z0-9]+", "_", name.lower().replace("(cm)", "").strip()).strip("_")
+
+    assert list(source("iris").names) == [plain(name) for name in datasets.load_iris().feature_names]  # type: ignore[attr-defined]
+    wine = [
+        plain(name).replace("od280_od315_of_diluted_wines", "od280_od315")
+        for name in datasets.load_wine().feature_names
+    ]
+    assert list(source("wine").names) == wine  # type: ignore[attr-defined]
+    cancer = [plain(name) for name in datasets.load_breast_cancer().feature_names]
+    moved = [f"error_{name.removesuffix('_error')}" if name.endswith("_error") else name for name in cancer]
+    assert list(source("breast_cancer").names) == moved  # type: ignore[attr-defined]
+    assert list(source("diabetes").names) == datasets.load_diabetes().feature_names  # type: ignore[attr-defined]
+
+
+def test_targets_of_bundled_sets() -> None:
+    assert set(source("iris").load(Path())["species"]) == {"setosa", "versicolor", "virginica"}
+    assert set(source("wine").load(Path())["cultivar"]) == {"class_0", "class_1", "class_2"}
+    diagnosis = source("breast_cancer").load(Path())["diagnosis"]
+    assert {name: int((diagnosis == name).sum()) for name in set(diagnosis)} == {"malignant": 212, "benign": 357}
+    progression = source("diabetes").load(Path())["progression"]
+    assert (progression.min(), progression.max()) == (25, 346)
+    digits = source("digits").load(Path())
+    assert digits["image"].min() == 0 and digits["image"].max() == 16 and set(digits["digit"]) == set(range(10))
+
+
+# ---- csv ----
+
+
+def table(folder: Path, text: str | bytes, spec: str = "csv: t.csv") -> Columns:
+    (folder / "t.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return source(spec).load(folder)
+
+
+def plain(columns: Columns) -> dict[str, list[Any]]:
+    return {name: column.tolist() for name, column in columns.items()}
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "want"),
+    [
+        ("a,b\n1,x\n2,y\n", "csv: t.csv", {"a": ["1", "2"], "b": ["x", "y"]}),
+        ("\ufeffa,b\r\n1,x\r\n", "csv: t.csv", {"a": ["1"], "b": ["x"]}),
+        (
+            'a,b\n"1,5","he said ""no"""\n"two\nlines",""\n',
+            "csv: t.csv",
+            {"a": ["1,5", "two\nlines"], "b": ['he said "no"', ""]},
+        ),
+        ("a;b\n1,5;x\n", "csv: {path: t.csv, delimiter: ;}", {"a": ["1,5"], "b": ["x"]}),
+        ("a\tb\n1\tx\n", 'csv: {path: t.csv, delimiter: "\\t"}', {"a": ["1"], "b": ["x"]}),
+        ("1,x\n2,y\n", "csv: {path: t.csv, header: false}", {"column_0": ["1", "2"], "column_1": ["x", "y"]}),
+        ("\n a , b \n\n1,x\n\n\n2,y", "csv: t.csv", {"a": ["1", "2"], "b": ["x", "y"]}),
+        ("only\n1\n2\n", "csv: t.csv", {"only": ["1", "2"]}),
+        ("größe,名前\n1,é\n", "csv: t.csv", {"größe": ["1"], "名前": ["é"]}),
+        ("a,b\n", "csv: t.csv", {"a": [], "b": []}),
+    ],
+)
+def test_csv_tables(tmp_path: Path, text: str, spec: str, want: dict[str, list[str]]) -> None:
+    columns = table(tmp_path, text, spec)
+    assert plain(columns) == want
+    assert all(column.ndim == 1 for column in columns.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("", "is empty", None),
+        ("\n\n", "is empty", None),
+        ("a,b\n1,2\n3\n", "line 3 of .* has 1 field", "delimiter"),
+        ("a,b\n1,2\n\n\n1,2,3\n", "line 5 of .* has 3 fields", None),
+        ('a,b\n"x\ny",2\n1,2,3\n', "line 4 of .* has 3 fields", None),
+        ("a;b\n1,5;2\n", "line 2 of .* has 2 fields", "delimiter"),
+        ("a,b,a\n1,2,3\n", "names columns twice", None),
+        ("1,1\n2,3\n", "names columns twice", "header: false"),
+        ('a,b\n1,"open\n', "line 2 of .* is malformed", None),
+        ('a,b\n1,"x"y\n', "line 2 of .* is malformed", None),
+        ("a,b\n1,é\n".encode("latin-1"), "line 2 of .* is not UTF-8", "UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16"), "line 1 of .* is not UTF-8", "UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "is not UTF-8", "UTF-8"),
+        (f"a\n{'x' * 200_000}\n", "line 2 of .* is malformed", None),
+    ],
+)
+def test_wrong_csv_tables(tmp_path: Path, text: str | bytes, message: str, hint: str | None) -> None:
+    (tmp_path / "t.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    found = wrong("csv: t.csv", tmp_path)
+    assert re.search(message, found.message), found.message
+    assert str(tmp_path / "t.csv") in found.message
+    assert (hint is None) == (found.hint is None) and (hint or "") in (found.hint or "")
+
+
+@pytest.mark.parametrize("delimiter", ["''", ";;", "'\"'", "tab", "3"])
+def test_wrong_delimiters(delimiter: str) -> None:
+    made = build_word(
+        {"csv": {"path": "t.csv", "delimiter": parse_yaml(f"d: {delimiter}", "example").tree["d"]}}, SOURCES, "source"
+    )
+    assert (
+        isinstance(made, list) and [fault.code for fault in made] == ["DLC104"] and made[0].loc == ("csv", "delimiter")
+    )
+
+
+@pytest.mark.parametrize("word", ["csv", "npz"])
+def test_paths(tmp_path: Path, word: str) -> None:
+    assert "is a directory" in wrong(f"{word}: .", tmp_path).message
+    assert "does not exist" in wrong(f"{word}: missing", tmp_path).message
+    assert "does not exist" in wrong(f"{word}: ~nobody-of-this-name/x", tmp_path).message
+    wrong(f"{word}: {'x' * 5000}", tmp_path)
+    rooted = source(f"{word}: sub/../t.csv").rooted(tmp_path)
+    assert rooted.path == str((tmp_path / "t.csv").resolve())  # type: ignore[attr-defined]
+    absolute = source(f"{word}: {tmp_path}/t.csv").rooted(Path("/elsewhere"))
+    assert absolute.path == str((tmp_path / "t.csv").resolve())  # type: ignore[attr-defined]
+    link = tmp_path / "circle"
+    link.symlink_to(link)
+    wrong(f"{word}: circle", tmp_path)
+    assert source(f"{word}: circle").rooted(tmp_path)
+    made = build_word({word: ""}, SOURCES, "source")
+    assert isinstance(made, list) and made[0].code == "DLC104"
+
+
+def test_a_large_table_is_read_in_reasonable_time(tmp_path: Path) -> None:
+    """Linear in rows and columns: 5,000 columns are no 25 million comparisons."""
+    with open(tmp_path / "t.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([f"pixel_{index}" for index in range(5000)])
+        writer.writerows([["1"] * 5000] * 20)
+    columns = source("csv: t.csv").load(tmp_path)
+    assert len(columns) == 5000 and len(columns["pixel_7"]) == 20
+    assert len(select(tuple(columns), tuple(columns))) == 5000
+
+
+# ---- npz ----
+
+
+def test_npz_archives(tmp_path: Path) -> None:
+    image, label = np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.array(["a", "b"])
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "t.npz", image=image, label=label)
+        columns = source("npz: t.npz").load(tmp_path)
+        assert list(columns) == ["image", "label"]
+        np.testing.assert_array_equal(columns["image"], image)
+        np.testing.assert_array_equal(columns["label"], label)
+        assert columns["image"].dtype == np.uint8
+
+
+def test_wrong_npz_archives(tmp_path: Path) -> None:
+    import zipfile
+
+    path = tmp_path / "t.npz"
+
+    def message(spec: str = "npz: t.npz") -> str:
+        found = wrong(spec, tmp_path)
+        return f"{found.message} {found.found} {found.hint}"
+
+    np.savez(path, x=np.array([{"a": 1}, None], dtype=object))
+    assert "the array `x`" in message() and "Python objects" in message()
+    np.savez(path, x=np.zeros(3), y=np.zeros(4))
+    assert "no common length" in message() and "`x` 3, `y` 4" in message()
+    np.savez(path, x=np.zeros(3), y=np.array(4))
+    assert "`y` a single value" in message()
+    np.savez(path)
+    assert "no arrays" in message()
+    np.save(tmp_path / "t.npy", np.zeros(3))
+    assert "single array" in message("npz: t.npy")
+    path.write_text("a,b\n1,2\n")
+    assert "not a numpy archive" in message()
+    path.write_bytes(b"")
+    assert "not a numpy archive" in message()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("notes.txt", "hello")
+    assert "`notes.txt`" in message() and "not an array" in message()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00")
+    assert "`x`" in message() and "can't be read" in message()
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_archive_is_never_read_as_numbers(tmp_path: Path, save: Any) -> None:
+    path = tmp_path / "t.npz"
+    save(path, x=np.random.default_rng(0).normal(size=200))
+    good = path.read_bytes()
+    for position in range(0, len(good), 97):
+        path.write_bytes(good[:position] + bytes([good[position] ^ 0xFF]) + good[position + 1 :])
+        try:
+            columns = source("npz: t.npz").load(tmp_path)
+        except Wrong as found:
+            assert found.code == "DLC401"
+        else:  # what is no content may be damaged: a date, a name
+            assert all(
+                column.tobytes() in (np.random.default_rng(0).normal(size=200).tobytes(),)
+                for column in columns.values()
+            )
+    for end in (0, 10, len(good) // 2, len(good) - 1):
+        path.write_bytes(good[:end])
+        assert wrong("npz: t.npz", tmp_path)
+
+
+def test_same_length() -> None:
+    columns = {"a": np.zeros(2), "b": np.zeros((2, 3))}
+    assert same_length(columns, Path("x")) is columns
+    with pytest.raises(Wrong, match="no common length") as caught:
+        same_length({f"c{index}": np.zeros(index) for index in range(20)}, Path("x"))
+    assert caught.value.found is not None and caught.value.found.endswith("and 8 more")
+
+
+# ---- select ----
+
+
+def test_select() -> None:
+    known = ("label", "pixel_0", "pixel_1", "pixel_10", "a[0]", "a[1]", "a0", "*")
+    assert select(("pixel_1",), known) == ["pixel_1"]
+    assert select(("pixel_*",), known) == ["pixel_0", "pixel_1", "pixel_10"]
+    assert select(("pixel_1*", "label"), known) == ["pixel_1", "pixel_10", "label"]
+    assert select(("a[*",), known) == ["a[0]", "a[1]"]
+    assert select(("*_1*",), known) == ["pixel_1", "pixel_10"]
+    assert select(("*",), known) == ["*"]  # a column of that very name
+    assert select(("*",), known[:-1]) == list(known[:-1])
+    for missing in ("Label", "pixel_?", "a[01]*", "x*", ""):
+        with pytest.raises(Wrong) as caught:
+            select((missing,), known)
+        assert caught.value.code == "DLC402" and f"`{missing}`" in caught.value.message
+    with pytest.raises(Wrong) as caught:
+        select(("lable",), known)
+    assert caught.value.hint == "did you mean `label`?"
