@@ -2,7 +2,8 @@
 
     expression := term (("+" | "-") term)*
     term       := factor (("*" | "/" | "//" | "%") factor)*
-    factor     := ("-" | "+") factor | number | name | function "(" expression ("," expression)* ")" | "(" expression ")"
+    factor     := ("-" | "+") factor | number | name | call | "(" expression ")"
+    call       := function "(" expression ("," expression)* ")"
 
 `/` of two integers that divides without rest gives an integer, so that `$(width / 2)` can be a number of filters.
 """
@@ -12,23 +13,37 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple, NoReturn
 
-from dlc.diagnostics import did_you_mean, listing
+from dlc.diagnostics import did_you_mean, listing, nearest
 
 MAX_LENGTH = 400
 MAX_NESTING = 32
+MAX_TEXT = 10_000
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCE = re.compile(rf"\$(?:(\$)|({NAME})|(\())")
-_TOKEN = re.compile(rf"\s*(?:(\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)|({NAME})|(//|[-+*/%(),]))")
+_BRACES = re.compile(rf"\$\{{({NAME})\}}")
+_TOKEN = re.compile(
+    rf"\s*(?:([0-9]+\.?[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?)|({NAME})|(//|[-+*/%(),]))"
+)
 
 
-class ExpressionFault(Exception):
-    """What is wrong in a value, and where in its text: start and length in characters."""
+class ExpressionFault(Exception):  # noqa: N818 - a finding, not an error of the program
+    """What is wrong in a value, and where in its text: start and length in characters.
 
-    def __init__(self, code: str, message: str, start: int, length: int, hint: str | None = None) -> None:
+    `meant` is the variable that a misspelt one probably stands for: it counts as used.
+    """
+
+    def __init__(
+        self, code: str, message: str, start: int, length: int, hint: str | None = None, meant: str | None = None
+    ) -> None:
         super().__init__(message)
         self.code, self.message, self.start, self.length, self.hint = code, message, start, length, hint
+        self.meant = meant
+
+
+_NO_POWERS = "there are no powers: write `x * x`"
 
 
 class _Token(NamedTuple):
@@ -57,9 +72,21 @@ def names_in(text: str) -> Iterator[tuple[str, int]]:
         if match.group(2):
             yield match.group(2), match.start(2)
         elif match.group(3):
-            for token in _tokens(text, match.end(), end - 1):
-                if token.kind == "name" and token.text not in FUNCTIONS:
+            tokens = _tokens(text, match.end(), end - 1)
+            for token, after in pairwise(tokens):
+                if token.kind == "name" and after.text != "(":
                     yield token.text, token.start
+
+
+def mentioned(text: str) -> list[str]:
+    """The variables that a text refers to, as far as it can be read."""
+    names: dict[str, None] = {}
+    try:
+        for name, _ in names_in(text):
+            names[name] = None
+    except ExpressionFault:
+        pass  # whoever computes the value reports it
+    return list(names)
 
 
 def substitute(text: str, variables: Mapping[str, Any]) -> Any:
@@ -68,13 +95,14 @@ def substitute(text: str, variables: Mapping[str, Any]) -> Any:
     Raises:
         ExpressionFault: DLC107 for an unknown variable, DLC108 for anything else that is wrong.
 
-    >>> substitute("$width", {"width": 8}), substitute("$(width / 2)", {"width": 8}), substitute("a-$width", {"width": 8})
+    >>> width = {"width": 8}
+    >>> substitute("$width", width), substitute("$(width / 2)", width), substitute("a-$width", width)
     (8, 4, 'a-8')
     >>> substitute("$$5", {})
     '$5'
     """
     pieces: list[str] = []
-    position = 0
+    position = length = 0
     for match, end in _references(text):
         pieces.append(text[position : match.start()])
         position = end
@@ -92,6 +120,10 @@ def substitute(text: str, variables: Mapping[str, Any]) -> Any:
                 "DLC108", "a list or mapping can't stand inside a text", match.start(), end - match.start()
             )
         pieces.append(_spell(value))
+        length += len(pieces[-1])
+        if length > MAX_TEXT:
+            message = f"the text grows longer than {MAX_TEXT:,} characters"
+            raise ExpressionFault("DLC108", message, match.start(), end - match.start())
     return "".join([*pieces, text[position:]])
 
 
@@ -107,13 +139,9 @@ def _references(text: str) -> Iterator[tuple[re.Match[str], int]]:
     while (start := text.find("$", position)) >= 0:
         match = _REFERENCE.match(text, start)
         if match is None:
-            raise ExpressionFault(
-                "DLC108",
-                "`$` begins no variable here",
-                start,
-                1,
-                "write `$name`, `$( ... )`, or `$$` for a dollar sign",
-            )
+            braces = _BRACES.match(text, start)
+            hint = f"write `${braces.group(1)}`" if braces else "write `$name`, `$( ... )`, or `$$` for a dollar sign"
+            raise ExpressionFault("DLC108", "`$` begins no variable here", start, 1, hint)
         position = match.end() if not match.group(3) else _closing(text, match.end())
         yield match, position
 
@@ -129,25 +157,24 @@ def _closing(text: str, start: int) -> int:
 
 def _lookup(name: str, start: int, variables: Mapping[str, Any]) -> Any:
     if name not in variables:
-        known = listing(variables) if variables else "none are defined"
-        raise ExpressionFault(
-            "DLC107",
-            f"unknown variable `{name}`",
-            start,
-            len(name),
-            did_you_mean(name, variables) or f"known here: {known}",
-        )
+        close = nearest(name, variables)
+        hint = f"did you mean `{close}`?" if close else f"known here: {listing(variables)}"
+        if not variables:
+            hint = "none are defined here"
+        raise ExpressionFault("DLC107", f"unknown variable `{name}`", start, len(name), hint, close)
     return variables[name]
 
 
 def _tokens(text: str, start: int, end: int) -> list[_Token]:
+    if end - start > MAX_LENGTH:
+        raise ExpressionFault("DLC108", f"the expression is longer than {MAX_LENGTH} characters", start, end - start)
     tokens = []
     position = start
     while position < end and text[position:end].strip():
         match = _TOKEN.match(text, position, end)
         if match is None:
             bad = position + len(text[position:end]) - len(text[position:end].lstrip())
-            hint = "use `*` repeatedly for powers" if text.startswith("^", bad) else None
+            hint = _NO_POWERS if text.startswith("^", bad) else None
             raise ExpressionFault("DLC108", f"`{text[bad]}` is not part of an expression", bad, 1, hint)
         kind = ("number", "name", "mark")[(match.lastindex or 1) - 1]
         tokens.append(_Token(kind, match.group(match.lastindex or 0), match.start(match.lastindex or 0)))
@@ -159,8 +186,6 @@ class _Parser:
     """Recursive descent over one `$( ... )`; computes as it reads."""
 
     def __init__(self, text: str, start: int, end: int, variables: Mapping[str, Any]) -> None:
-        if end - start > MAX_LENGTH:
-            raise ExpressionFault("DLC108", f"an expression is longer than {MAX_LENGTH} characters", start, end - start)
         self.tokens = _tokens(text, start, end)
         self.index = 0
         self.nesting = 0
@@ -178,11 +203,14 @@ class _Parser:
     def token(self) -> _Token:
         return self.tokens[self.index]
 
-    def fail(self, message: str) -> None:
+    def fail(self, message: str) -> NoReturn:
         token = self.token
         if token.kind == "end":
-            raise ExpressionFault("DLC108", "the expression ends too early", token.start, 1)
-        raise ExpressionFault("DLC108", message, token.start, max(1, len(token.text)))
+            early = "the expression ends too early" if self.index else "the expression is empty"
+            raise ExpressionFault("DLC108", early, token.start, 1)
+        before = self.tokens[self.index - 1].text if self.index else ""
+        hint = _NO_POWERS if token.text == before == "*" else None
+        raise ExpressionFault("DLC108", message, token.start, max(1, len(token.text)), hint)
 
     def take(self, *marks: str) -> str | None:
         if self.token.kind == "mark" and self.token.text in marks:
@@ -221,7 +249,12 @@ class _Parser:
             }[mark]()
         except OverflowError:
             result = math.inf
-        if abs(result) > 1e300 or (isinstance(result, int) and result.bit_length() > 256):
+        return self.bounded(result)
+
+    def bounded(self, result: float) -> float:
+        """The result, unless it is no number to go on with; neither time nor memory may grow with it."""
+        huge = result.bit_length() > 256 if isinstance(result, int) else not abs(result) <= 1e300
+        if huge:
             raise ExpressionFault("DLC108", "the result is out of range", self.start, self.length)
         return result
 
@@ -245,22 +278,27 @@ class _Parser:
         token = self.token
         if token.kind == "number":
             self.index += 1
-            return int(token.text) if token.text.isdigit() else float(token.text)
+            return self.bounded(int(token.text) if token.text.isdigit() else float(token.text))
         if token.kind == "name":
             self.index += 1
-            return self.call(token) if token.text in FUNCTIONS else self.variable(token)
-        self.fail(f"`{token.text}` is out of place")
-        raise AssertionError
+            return self.call(token) if self.token.text == "(" else self.variable(token)
+        return self.fail(f"`{token.text}` is out of place")
 
     def variable(self, token: _Token) -> float:
+        if token.text in FUNCTIONS and token.text not in self.variables:
+            hint = f"write `{token.text}( ... )`"
+            raise ExpressionFault("DLC108", f"`{token.text}` is a function", token.start, len(token.text), hint)
         value = _lookup(token.text, token.start, self.variables)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ExpressionFault(
                 "DLC108", f"`{token.text}` is not a number", token.start, len(token.text), "arithmetic takes numbers"
             )
-        return value
+        return self.bounded(value)
 
     def call(self, token: _Token) -> float:
+        if token.text not in FUNCTIONS:
+            hint = did_you_mean(token.text, FUNCTIONS) or f"known: {listing(FUNCTIONS)}"
+            raise ExpressionFault("DLC108", f"unknown function `{token.text}`", token.start, len(token.text), hint)
         arity, function = FUNCTIONS[token.text]
         self.expect("(")
         arguments = [self.sum()]
@@ -271,6 +309,6 @@ class _Parser:
             takes = "at least two arguments" if arity is None else "one argument"
             raise ExpressionFault("DLC108", f"`{token.text}` takes {takes}", token.start, len(token.text))
         try:
-            return function(*arguments)
+            return self.bounded(function(*arguments))
         except (OverflowError, ValueError):
             raise ExpressionFault("DLC108", "the result is out of range", self.start, self.length) from None

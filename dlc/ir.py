@@ -232,11 +232,12 @@ class Node:
     origin: Origin
     weights: str
     labels: tuple[str, ...] = ()  # what a message calls the inputs; their names when empty
+    places: tuple[Span | None, ...] = ()  # where the inputs are named; empty when they are not
 
 
 @dataclass(frozen=True)
 class RepeatNode:
-    """A body that runs `times` times, each feeding the next. Inside, paths hold `*` where the iteration's number goes."""
+    """A body that runs `times` times, each feeding the next. Paths inside hold `*` in the place of an iteration."""
 
     path: str
     times: int
@@ -249,11 +250,21 @@ class RepeatNode:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network whose names are resolved: nodes in the order of the file, each after what it reads."""
+    """A network whose names are resolved: nodes in the order of the file, each after what it reads.
 
-    inputs: Mapping[str, TensorType]
+    Args:
+        inputs: their types; None when an input was declared wrongly.
+        nodes: the nodes.
+        outputs: what each output refers to.
+        origins: where the inputs are declared.
+        places: where the outputs are named.
+    """
+
+    inputs: Mapping[str, TensorType | None]
     nodes: tuple[Node | RepeatNode, ...]
     outputs: Mapping[str, Ref]
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    places: Mapping[str, Span | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -366,8 +377,8 @@ def need_rank(x: TensorType, rank: int, word: str, axes: str) -> None:
         if rank == 4 and x.rank == 3:
             hint = "give the input a channel axis: `shape: [height, width, 1]`"
         elif rank == 4 and x.rank == 2:
-            hint = f"`{word}` works on images; use it before `flatten`"
-        raise Wrong("DLC204", f"`{word}` takes {rank} axes, {axes}", found=str(x), expected=axes, hint=hint)
+            hint = f"`{word}` works on images: use it before `flatten`, or make images with `reshape`"
+        raise Wrong("DLC204", f"`{word}` takes {rank} axes", found=str(x), expected=axes, hint=hint)
 
 
 def need_float(x: TensorType, word: str) -> None:
@@ -383,9 +394,9 @@ def known_size(x: TensorType, axis: int, word: str) -> int:
     if not isinstance(size, int):
         raise Wrong(
             "DLC203",
-            f"`{word}` has weights for the axis `{size}`, whose size must be known",
+            f"`{word}` must know the size of the axis `{size}`",
             found=str(x),
-            expected="a number",
+            expected=f"a number in the place of `{size}`",
             hint=f"declare the size of `{size}` in the input's shape, or reduce the axis first",
         )
     return size

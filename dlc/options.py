@@ -6,14 +6,15 @@ that implement them, as `module:Class` texts, so that only the classes in use ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from dlc.diagnostics import Note, Problems, did_you_mean, listing, nearest
+from dlc.diagnostics import Note, Problems, article, did_you_mean, listing, nearest, one_of, plural
 from dlc.source import Path, Source
 
 Table = Mapping[str, str]
@@ -57,16 +58,22 @@ class Options(BaseModel):
 
 
 def main(default: Any = ..., **facts: Any) -> Any:
-    """A field that the short form sets: `units: int = main(gt=0, description=...)`."""
+    """Declare the option that the short form sets.
+
+    For example `units: int = main(ge=1, description="size of the new last axis")`.
+    """
     return Field(default, json_schema_extra={"main": True}, **facts)
 
 
 def option(default: Any = ..., **facts: Any) -> Any:
-    """A field with a description: `rate: float = option(0.5, description=...)`."""
+    """Declare an option.
+
+    For example `use_bias: bool = option(True, description="add a learned vector to the result")`.
+    """
     return Field(default, **facts)
 
 
-class Wrong(Exception):
+class Wrong(Exception):  # noqa: N818 - a finding, not an error of the program
     """Raised by a thing's checks when its options, inputs or sizes don't fit. A pass turns it into a diagnostic.
 
     Args:
@@ -100,50 +107,67 @@ def load_class(table: Table, word: str) -> type[Any]:
     return found
 
 
-def validate(cls: type[Options], options: Mapping[str, Any]) -> Options | list[Fault]:
-    """An instance of `cls`, or everything that is wrong with the options."""
+def validate(cls: type[Options], options: Mapping[str, Any], given: Collection[str] = ()) -> Options | list[Fault]:
+    """An instance of `cls`, or everything that is wrong with the options.
+
+    Args:
+        cls: the class.
+        options: its options.
+        given: options that stand in another place, which was reported: they are not missing.
+    """
     try:
         return cls.model_validate(dict(options))
     except ValidationError as error:
-        return list(_faults(cls, error.errors(include_url=False)))
+        return list(_faults(cls, error.errors(include_url=False), given))
 
 
-def _faults(cls: type[Options], errors: Sequence[ErrorDetails]) -> Iterator[Fault]:
-    what = f"`{cls.word}`" if cls.word else "this section"
+def _faults(cls: type[Options], errors: Sequence[ErrorDetails], given: Collection[str]) -> Iterator[Fault]:
+    missing = {error["loc"] for error in errors if error["type"] == "missing"}
+    unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+    # a misspelt key is one mistake, not an unknown key and a missing one
+    meant = {(*loc[:-1], nearest(str(loc[-1]), _fields_at(cls, loc[:-1]))) for loc in unknown}
     for error in errors:
         loc, kind, context = error["loc"], error["type"], error.get("ctx", {})
+        what = _owner(cls, loc[:-1])
         if kind == "dlc":
             for fault in context["faults"]:
                 yield fault._replace(loc=(*loc, *fault.loc))
         elif kind == "extra_forbidden":
             yield unknown_key(str(loc[-1]), _fields_at(cls, loc[:-1]), what)._replace(loc=loc)
-        elif kind == "missing":
+        elif kind != "missing":
+            yield _wrong_value(error, loc, kind, context)
+        elif loc not in meant and loc in missing and (len(loc) > 1 or loc[0] not in given):
             yield Fault(loc[:-1], "DLC102", f"{what} needs `{loc[-1]}`", hint=_describe(cls, loc), at_key=True)
-        else:
-            yield _wrong_value(cls, error, loc, kind, context)
+
+
+def _owner(cls: type[Options], loc: Location) -> str:
+    """What has the options at a location."""
+    names = [part for part in loc if isinstance(part, str)]
+    return f"`{names[-1]}`" if names else f"`{cls.word}`" if cls.word else "this section"
 
 
 def unknown_key(key: str, known: Sequence[str], what: str) -> Fault:
     """The fault of a key that `what` does not have."""
+    expected = one_of(known) if known else "no options"
     hint = did_you_mean(key, known)
-    expected = f"one of {listing(known)}" if known else "no options"
     return Fault((key,), "DLC101", f"unknown option `{key}` of {what}", expected=expected, hint=hint, at_key=True)
 
 
 def _fields_at(cls: type[Options], loc: Location) -> list[str]:
-    model: Any = cls
+    model: type[Options] = cls
     for name in loc:
-        field = model.model_fields.get(name) if hasattr(model, "model_fields") else None
-        inner = [field.annotation, *getattr(field.annotation, "__args__", ())] if field is not None else []
-        model = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, Options)), None)
-        if model is None:
+        field = model.model_fields.get(str(name))
+        kinds = [field.annotation, *get_args(field.annotation)] if field is not None else []
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Options)), None)
+        if inner is None:
             return []
+        model = inner
     return list(model.model_fields)
 
 
 def _describe(cls: type[Options], loc: Location) -> str | None:
     field = cls.model_fields.get(str(loc[-1])) if len(loc) == 1 else None
-    return f"`{loc[-1]}` is the {field.description}" if field is not None and field.description else None
+    return f"`{loc[-1]}`: {field.description}" if field is not None and field.description else None
 
 
 _TYPES = {
@@ -161,33 +185,46 @@ _TYPES = {
     "finite_number": "a finite number",
 }
 _BOUNDS = {
-    "greater_than": ("gt", "greater than"),
+    "greater_than": ("gt", "above"),
     "greater_than_equal": ("ge", "at least"),
-    "less_than": ("lt", "less than"),
+    "less_than": ("lt", "below"),
     "less_than_equal": ("le", "at most"),
+}
+_LENGTHS = {
+    "too_short": ("min_length", "at least", "item"),
+    "too_long": ("max_length", "at most", "item"),
+    "string_too_short": ("min_length", "at least", "character"),
+    "string_too_long": ("max_length", "at most", "character"),
 }
 
 
-def _wrong_value(
-    cls: type[Options], error: ErrorDetails, loc: Location, kind: str, context: Mapping[str, Any]
-) -> Fault:
+def _wrong_value(error: ErrorDetails, loc: Location, kind: str, context: Mapping[str, Any]) -> Fault:
     name, value = _option_name(loc), error["input"]
     if kind in _TYPES:
-        message = f"`{name}` must be {_TYPES[kind]}"
-        return Fault(loc, "DLC103", message, found=spell(value), expected=_TYPES[kind], hint=_type_hint(kind, value))
+        return wrong_type(name, value, _TYPES[kind])._replace(loc=loc)
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        limit = f"{words} {context[key]}"
-        return Fault(loc, "DLC104", f"`{name}` must be {limit}", found=spell(value), expected=f"a number {limit}")
+        expected = f"{words} {context[key]:g}"
+        return Fault(loc, "DLC104", f"`{name}` is out of range", found=spell(value), expected=expected)
+    if kind in _LENGTHS:
+        key, words, unit = _LENGTHS[kind]
+        expected = f"{words} {plural(context[key], unit)}"
+        message = f"`{name}` is empty" if len(value) == 0 else f"`{name}` has the wrong length"
+        return Fault(loc, "DLC104", message, found=spell(value) if len(value) else None, expected=expected)
     if kind == "literal_error":
         choices = context["expected"].replace("'", "`").replace(" or ", ", ")
         words = choices.replace("`", "").split(", ")
         hint = did_you_mean(str(value), words) if isinstance(value, str) else None
-        return Fault(
-            loc, "DLC104", f"unknown value for `{name}`", found=spell(value), expected=f"one of {choices}", hint=hint
-        )
+        expected = f"one of {choices}"
+        return Fault(loc, "DLC104", f"unknown value for `{name}`", found=spell(value), expected=expected, hint=hint)
     message = error["msg"][:1].lower() + error["msg"][1:]
     return Fault(loc, "DLC104", f"`{name}`: {message}", found=spell(value))
+
+
+def wrong_type(name: str, value: Any, expected: str) -> Fault:
+    """The fault of a value of another kind than `expected` says: an integer, a text, ..."""
+    hint = _type_hint(value, expected)
+    return Fault((), "DLC103", f"wrong type for `{name}`", found=spell(value), expected=expected, hint=hint)
 
 
 def _option_name(loc: Location) -> str:
@@ -195,16 +232,24 @@ def _option_name(loc: Location) -> str:
     return names[-1] if names else str(loc[-1]) if loc else "value"
 
 
-def _type_hint(kind: str, value: Any) -> str | None:
-    if kind == "bool_type" and isinstance(value, str) and value.lower() in ("yes", "no", "on", "off", "y", "n"):
-        right = "true" if value.lower() in ("yes", "on", "y") else "false"
-        return f"YAML 1.2 reads `{value}` as a text; write `{right}`"
-    if kind in ("int_type", "float_type", "int_from_float") and isinstance(value, str):
+def _type_hint(value: Any, expected: str) -> str | None:
+    numeric = expected in ("an integer", "a number")
+    if isinstance(value, str):
+        if expected == _TYPES["bool_type"] and value.lower() in ("yes", "no", "on", "off", "y", "n"):
+            right = "true" if value.lower() in ("yes", "on", "y") else "false"
+            return f"YAML 1.2 reads `{value}` as a text; write `{right}`"
         try:
-            float(value.replace("_", ""))
+            number = float(value.replace("_", "")) if numeric else math.nan
         except ValueError:
             return None
-        return f"remove the quotes: `{value}`" if "_" not in value else f"write `{value.replace('_', '')}`"
+        if math.isnan(number) or (expected == "an integer" and not number.is_integer()):
+            return None
+        return f"write `{value.replace('_', '').strip()}`" if "_" in value else f"remove the quotes: `{value.strip()}`"
+    if isinstance(value, float) and expected == "an integer" and math.isfinite(value):
+        whole = value.is_integer()
+        return f"write `{int(value)}`" if whole and abs(value) < 1e15 else None
+    if isinstance(value, (int, float)) and expected == "a text":
+        return f'quote it: `"{flow(value)}"`'
     return None
 
 
@@ -221,7 +266,10 @@ def spell(value: Any, limit: int = 60) -> str:
     if isinstance(value, (int, float)):
         return f"`{value}`"
     if isinstance(value, str):
-        return f"the text `{value if len(value) <= limit else value[:limit] + '...'}`"
+        shown = value if len(value) <= limit else value[:limit] + "..."
+        return f"the text `{shown}`" if shown.strip() else "an empty text"
+    if not value:
+        return f"an empty {'mapping' if isinstance(value, Mapping) else 'list'}"
     words = flow(value)
     words = words if len(words) <= limit else words[:limit] + "..."
     return f"the {'list' if isinstance(value, (list, tuple)) else 'mapping'} `{words}`"
@@ -251,15 +299,34 @@ def reject(*faults: Fault) -> PydanticCustomError:
 
 
 class ItemParts(NamedTuple):
-    """One item taken apart: the word, what stands behind it, its location in the item, and the common keys."""
+    """One item taken apart.
+
+    Args:
+        word: the word that names the thing.
+        body: what stands behind it.
+        loc: the location of that in the item.
+        common: the keys beside the word.
+        faults: keys that stand beside the word by mistake.
+    """
 
     word: str
     body: Any
     loc: Location
     common: dict[str, Any]
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def misplaced(self) -> tuple[str, ...]:
+        """The keys that stand beside the word by mistake."""
+        return tuple(str(fault.loc[0]) for fault in self.faults)
 
 
-def split_item(value: Any, words: Iterable[str], kind: str, common: Collection[str] = ()) -> ItemParts | list[Fault]:
+Known = Callable[[str], Collection[str]]
+
+
+def split_item(
+    value: Any, words: Iterable[str], kind: str, common: Collection[str] = (), options: Known | None = None
+) -> ItemParts | list[Fault]:
     """Take an item apart: a bare word, or a mapping of one key that names the thing and the common keys beside it.
 
     Args:
@@ -267,39 +334,54 @@ def split_item(value: Any, words: Iterable[str], kind: str, common: Collection[s
         words: the names that are known.
         kind: what messages call the thing: `layer`, `loss`.
         common: the keys that may stand beside the word.
+        options: the options of a word, for hints.
     """
     known = words if isinstance(words, Mapping) else list(words)
     if isinstance(value, str):
         if value in known:
             return ItemParts(value, None, (), {})
         return [unknown_word(value, known, kind, ())]
-    expected = f"the name of a {kind}, alone or with its options"
+    expected = f"the name of {article(kind)}, alone or with its options"
     if not isinstance(value, dict) or not value:
-        return [Fault((), "DLC106", f"this is no {kind}", found=spell(value), expected=expected)]
+        only = isinstance(value, list) and len(value) == 1
+        hint = "write it without the brackets" if only else None
+        return [Fault((), "DLC106", f"this is no {kind}", found=spell(value), expected=expected, hint=hint)]
     beside = {key: item for key, item in value.items() if key in common}
     names = [key for key in value if key not in common]
     things = [key for key in names if key in known]
-    if len(names) == 1 and things:
-        return ItemParts(names[0], value[names[0]], (names[0],), beside)
-    if not names:
-        return [Fault((), "DLC106", f"no {kind} is named here", found=listing(value), expected=expected)]
-    if len(names) == 1:
-        return [unknown_word(names[0], known, kind, (names[0],))]
     if len(things) > 1:
         hint = "begin each with `- `" if common else "keep one of them"
         return [Fault((things[1],), "DLC106", f"two things in one {kind}: {listing(things)}", hint=hint, at_key=True)]
+    if len(names) == 1 and not things:
+        return [unknown_word(names[0], known, kind, (names[0],))]
     if not things:
-        expected = f"a single key that names the {kind}"
-        return [Fault((), "DLC106", f"no {kind} is named here", found=listing(value), expected=expected)]
-    faults = []
-    for key in names:
-        if key != things[0]:
-            inside = f"{things[0]}: {{{key}: {flow(value[key])}}}"
-            hint = did_you_mean(key, common) or f"options go inside: `{inside}`"
-            expected = f"only {listing(common)} beside a {kind}" if common else f"a single key that names the {kind}"
-            message = f"`{key}` can't stand beside `{things[0]}`"
-            faults.append(Fault((key,), "DLC106", message, expected=expected, hint=hint, at_key=True))
-    return faults
+        return [Fault((), "DLC106", f"no {kind} is named here", found=f"only {listing(value)}", expected=expected)]
+    word, body = things[0], value[things[0]]
+    takes = options(word) if options is not None else ()
+    faults = tuple(_misplaced(key, word, body, value, kind, common, takes) for key in names if key != word)
+    return ItemParts(word, body, (word,), beside, faults)
+
+
+def _misplaced(
+    key: str, word: str, body: Any, item: Mapping[str, Any], kind: str, common: Collection[str], takes: Collection[str]
+) -> Fault:
+    """The fault of a key beside a word that is none of the common keys."""
+    close = nearest(key, [*common, *takes])
+    hint = f"did you mean `{close}`?" if close in common else None
+    if close in takes:
+        inside = {close: item[key]}
+        if isinstance(body, dict):
+            inside = {**body, **inside}
+        rest = "..., " if body is not None and not isinstance(body, dict) else ""
+        hint = f"options go inside: `{word}: {{{rest}{flow(inside)[1:-1]}}}`"
+    expected = f"only {listing(common)} beside {article(kind)}" if common else f"a single key that names the {kind}"
+    message = f"`{key}` can't stand beside `{word}`"
+    return Fault((key,), "DLC106", message, expected=expected, hint=hint, at_key=True)
+
+
+def options_of(table: Table) -> Known:
+    """The options of a table's words."""
+    return lambda word: list(load_class(table, word).model_fields)
 
 
 def parse_word(value: Any, table: Table, kind: str) -> tuple[type[Options], dict[str, Any], Location] | list[Fault]:
@@ -308,9 +390,11 @@ def parse_word(value: Any, table: Table, kind: str) -> tuple[type[Options], dict
     Returns:
         The class, its options, and the location of the options inside `value`; or what is wrong.
     """
-    parts = split_item(value, table, kind)
+    parts = split_item(value, table, kind, options=options_of(table))
     if isinstance(parts, list):
         return parts
+    if parts.faults:
+        return list(parts.faults)
     cls = cast(type[Options], load_class(table, parts.word))
     options = as_options(cls, parts.body, parts.loc)
     return [options] if isinstance(options, Fault) else (cls, *options)
@@ -318,8 +402,12 @@ def parse_word(value: Any, table: Table, kind: str) -> tuple[type[Options], dict
 
 def unknown_word(word: str, table: Iterable[str], kind: str, loc: Location) -> Fault:
     """The fault of a name that the vocabulary lacks."""
-    close = nearest(word, table)
-    hint = f"did you mean `{close}`?" if close else f"known: {listing(table)}"
+    known = list(table)
+    close = nearest(word, known)
+    hint = f"did you mean `{close}`?" if close else f"known: {listing(known)}"
+    before, colon, after = word.partition(":")
+    if colon and before in known:
+        hint = f"a space is missing after the colon: `{before}: {after.strip()}`"
     return Fault(loc, "DLC105", f"unknown {kind} `{word}`", hint=hint, at_key=bool(loc))
 
 
@@ -331,9 +419,11 @@ def as_options(cls: type[Options], body: Any, loc: Location) -> tuple[dict[str, 
         return body, loc
     name = cls.main_option()
     if name is None:
-        expected = "no options" if not cls.model_fields else f"a mapping with {listing(cls.model_fields)}"
-        hint = f"write `{cls.word}` alone" if not cls.model_fields else None
-        return Fault(loc, "DLC106", f"`{cls.word}` has no short form", found=spell(body), expected=expected, hint=hint)
+        if not cls.model_fields:
+            message, hint = f"`{cls.word}` takes no options", f"write `{cls.word}` alone"
+            return Fault(loc, "DLC106", message, found=spell(body), hint=hint)
+        expected = f"a mapping with {listing(cls.model_fields)}"
+        return Fault(loc, "DLC106", f"`{cls.word}` has no short form", found=spell(body), expected=expected)
     return {name: body}, loc
 
 
@@ -362,7 +452,10 @@ T = TypeVar("T")
 
 
 def word_field(table: Callable[[], Table], kind: str) -> BeforeValidator:
-    """The validator of an option that holds a word: `Annotated[Activation, word_field(...)]`."""
+    """Make the validator of an option that holds a word.
+
+    For example `Activation = Annotated[Elementwise | None, word_field(lambda: ACTIVATIONS, "activation")]`.
+    """
 
     def parse(value: Any) -> Any:
         if isinstance(value, Options) or value is None:
@@ -404,13 +497,12 @@ def report_faults(
     """Add faults as diagnostics; `path` leads to the value that the locations start from."""
     for fault in faults:
         place = (*path, *fault.loc)
-        span = source.key_span(place) if fault.at_key else source.span(place)
         problems.add(
             fault.code,
             fault.message,
-            span,
+            source.key_span(place) if fault.at_key else source.span(place),
             found=fault.found,
             expected=fault.expected,
             hint=fault.hint,
-            notes=notes,
+            notes=[*source.notes(place), *notes],
         )

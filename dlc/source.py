@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
-from dlc.diagnostics import Diagnostic, Note, Problems, Report, Span, SpecError
+from dlc.complaints import report_syntax
+from dlc.diagnostics import Diagnostic, Note, Problems, Report, Span, SpecError, did_you_mean
 
 Path = tuple[str | int, ...]
-Tree = Any  # dict[str, Tree] | list[Tree] | str | int | float | bool | None
+Tree = Any  # dict[str, Tree] | list[Tree] | str | int | float | bool | None | Broken
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
@@ -37,15 +38,46 @@ _CONSTANTS: dict[str, Any] = {
 }
 
 
+class Broken:
+    """Stands for a value that is known to be wrong: it was reported, so nothing more is said of it."""
+
+    def __repr__(self) -> str:
+        return "<broken>"
+
+
+BROKEN = Broken()
+
+
+def holds_broken(tree: Tree) -> bool:
+    """Whether a value somewhere in the tree is already known to be wrong."""
+    if isinstance(tree, dict):
+        return any(holds_broken(item) for item in tree.values())
+    if isinstance(tree, (list, tuple)):
+        return any(holds_broken(item) for item in tree)
+    return isinstance(tree, Broken)
+
+
 @dataclass(frozen=True)
 class Source:
-    """A spec as written: the plain tree, where each key and value stands, and the texts they stand in."""
+    """A spec as written.
+
+    Args:
+        tree: the plain tree; `BROKEN` where a value can't be read.
+        values: where each value stands.
+        keys: where each key stands.
+        texts: the texts they stand in, by file.
+        main: the file that was opened first.
+        findings: what is wrong with the text but did not stop the reading.
+        origins: the variables that a value was made of, by the value's path.
+    """
 
     tree: dict[str, Tree]
     values: Mapping[Path, Span]
     keys: Mapping[Path, Span]
     texts: Mapping[str, str] = field(default_factory=dict)
     main: str = ""
+    findings: tuple[Diagnostic, ...] = ()
+    origins: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
 
     def span(self, path: Path) -> Span | None:
         """The place of the value at `path`, or of the closest thing that holds it."""
@@ -57,6 +89,14 @@ class Source:
     def key_span(self, path: Path) -> Span | None:
         """The place of the key at `path`; for a list's item, of the item."""
         return self.keys.get(path) or self.span(path)
+
+    def notes(self, path: Path) -> list[Note]:
+        """Where the variables are set that the value at `path` was made of."""
+        for end in range(len(path), 0, -1):
+            names = self.origins.get(path[:end], ())
+            if names:
+                return [Note(f"`${name}` is set here", self.span(("vars", name, *path[end:]))) for name in names]
+        return []
 
 
 @dataclass
@@ -120,11 +160,15 @@ def read(path: FilePath | str) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        before = data[: error.start].decode("utf-8", "replace").removeprefix("\ufeff")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise SpecError.of(
             "DLC002",
-            f"`{name}` is not UTF-8 text: byte 0x{data[error.start]:02x} on line {line}",
+            f"`{name}` is not UTF-8 text",
+            Span(name, line, column, line, column + 1),
+            found=f"the byte 0x{data[error.start]:02x}",
             expected="a YAML text in UTF-8",
+            hint="save it as UTF-8",
         ) from None
     return text.replace("\r\n", "\n")
 
@@ -147,16 +191,17 @@ def parse_yaml(text: str, name: str) -> Source:
         name: what its spans call the file.
 
     Raises:
-        SpecError: DLC002-DLC011, all that could be found.
+        SpecError: DLC002-DLC009 and DLC011, when there is no tree to go on with. Lesser findings (an ambiguous value, a
+            tag, a key given twice) are the source's own, so that they come together with what later stages find.
     """
     problems = Problems()
-    root = _compose(text, name, problems)
-    if not problems.ok:
+    root = _Composer(name, problems).compose(text.removeprefix("\ufeff"))
+    if root is None and not problems.ok:
         raise SpecError(problems.report({name: text}))
-    values: dict[Path, Span] = {}
-    keys: dict[Path, Span] = {}
     if root is None or root.value is None:
         raise SpecError(_empty(text, name))
+    values: dict[Path, Span] = {}
+    keys: dict[Path, Span] = {}
     tree = _flatten(root, values, keys)
     if not isinstance(tree, dict):
         found = "a list" if isinstance(tree, list) else f"`{tree}`"
@@ -168,7 +213,7 @@ def parse_yaml(text: str, name: str) -> Source:
             expected="sections such as `network:`",
         )
         raise SpecError(problems.report({name: text}))
-    return Source(tree, values, keys, {name: text}, name)
+    return Source(tree, values, keys, {name: text}, name, problems.report({name: text}).diagnostics)
 
 
 def _empty(text: str, name: str) -> Report:
@@ -176,58 +221,150 @@ def _empty(text: str, name: str) -> Report:
     return Report((Diagnostic("DLC004", "the file is empty", Span(name, 1, 1, 1, 1), hint=hint),), {name: text})
 
 
-def _compose(text: str, name: str, problems: Problems) -> _Node | None:
-    """Build the node tree of the only document; problems that stop the reading are added and end it."""
-    stack: list[_Node] = []
-    anchors: dict[str, _Node] = {}
-    root: _Node | None = None
-    documents = 0
-    try:
-        for event in _events(text):
-            span = _span(name, event)
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    problems.add("DLC011", "a file holds one spec", span, found="a second document (`---`)")
-                    return None
-            elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
-                node = stack.pop()
-                node.done = True
-                node.span = Span(name, node.span.line, node.span.column, span.end_line, span.end_column)
-                root = _attach(stack, node, problems) or root
-            elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
-                _no_tag(event, span, problems)
-                node = _Node([] if isinstance(event, yaml.SequenceStartEvent) else {}, span)
-                if stack and isinstance(stack[-1].value, dict) and stack[-1].key is None:
-                    problems.add("DLC005", "a key must be a plain word", span, found="a list or mapping as a key")
-                    return None
-                stack.append(node)
-                if event.anchor:
-                    anchors[event.anchor] = node
-                if len(stack) > MAX_DEPTH:
-                    problems.add("DLC008", f"collections nest more than {MAX_DEPTH} deep", span)
-                    return None
-            elif isinstance(event, yaml.AliasEvent):
-                target = anchors.get(event.anchor)
-                if target is None or not target.done:
-                    what = "holds itself" if target else "is not defined"
-                    problems.add("DLC009", f"the alias `*{event.anchor}` {what}", span)
-                    return None
-                root = _attach(stack, target, problems, at=span) or root
-            elif isinstance(event, yaml.ScalarEvent):
-                _no_tag(event, span, problems)
-                node = _scalar_node(event, span, stack, problems)
-                node.done = True
-                if event.anchor:
-                    anchors[event.anchor] = node
-                root = _attach(stack, node, problems) or root
-            if stack and stack[-1].size > MAX_VALUES:
-                problems.add("DLC009", f"the file expands to more than {MAX_VALUES:,} values", span)
-                return None
-    except yaml.YAMLError as error:
-        _syntax(error, text, name, problems)
-        return None
-    return root
+class _Stop(Exception):  # noqa: N818 - a way out of the loop, not an error
+    """What was found ends the reading."""
+
+
+class _Composer:
+    """Builds the node tree of the only document from libyaml's events."""
+
+    def __init__(self, name: str, problems: Problems) -> None:
+        self.name = name
+        self.problems = problems
+        self.stack: list[_Node] = []
+        self.anchors: dict[str, _Node] = {}
+        self.unused: dict[str, Span] = {}
+        self.root: _Node | None = None
+        self.documents = 0
+
+    def compose(self, text: str) -> _Node | None:
+        """The root, or None when a finding ended the reading or the document is empty."""
+        try:
+            for event in _events(text):
+                self.take(event, _span(self.name, event))
+        except yaml.YAMLError as error:
+            report_syntax(error, text, self.name, self.problems)
+            return None
+        except _Stop:
+            return None
+        for anchor, span in self.unused.items():
+            hint = f"use it as `*{anchor}`, or remove it"
+            self.problems.add("DLC109", f"the anchor `&{anchor}` is never used", span, hint=hint)
+        return self.root
+
+    def take(self, event: Any, span: Span) -> None:
+        """One event."""
+        if isinstance(event, yaml.DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                self.stop("DLC011", "a file holds one spec", span, found="a second document (`---`)")
+        elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            node = self.stack.pop()
+            node.done = True
+            node.span = Span(self.name, node.span.line, node.span.column, span.end_line, span.end_column)
+            self.attach(node)
+        elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
+            self.no_tag(event, span)
+            if self.awaits_key():
+                self.stop("DLC005", "a key must be a plain word", span, found="a list or mapping as a key")
+            node = _Node([] if isinstance(event, yaml.SequenceStartEvent) else {}, span)
+            self.stack.append(node)
+            self.anchor(event, node)
+            if len(self.stack) > MAX_DEPTH:
+                self.stop("DLC008", f"collections nest more than {MAX_DEPTH} deep", span)
+        elif isinstance(event, yaml.AliasEvent):
+            target = self.anchors.get(event.anchor)
+            if target is None or not target.done:
+                what = "holds itself" if target else "is not defined"
+                hint = None if target else did_you_mean(event.anchor, self.anchors)
+                self.stop("DLC009", f"the alias `*{event.anchor}` {what}", span, hint=hint)
+            else:
+                self.unused.pop(event.anchor, None)
+                self.attach(target, at=span)
+        elif isinstance(event, yaml.ScalarEvent):
+            self.no_tag(event, span)
+            node = self.scalar(event, span)
+            self.anchor(event, node)
+            self.attach(node)
+        if self.stack and self.stack[-1].size > MAX_VALUES:
+            self.stop("DLC009", f"the file expands to more than {MAX_VALUES:,} values", span)
+
+    def stop(self, code: str, message: str, span: Span, found: str | None = None, hint: str | None = None) -> None:
+        """Report what makes reading on impossible."""
+        self.problems.add(code, message, span, found=found, hint=hint)
+        raise _Stop
+
+    def awaits_key(self) -> bool:
+        """Whether the next node is a mapping's key."""
+        return bool(self.stack) and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is None
+
+    def no_tag(self, event: Any, span: Span) -> None:
+        """Report a tag: they would choose types, and the language does that."""
+        if event.tag is None or event.tag == "!":
+            return
+        tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+        place = span if event.anchor else span.inside(0, len(tag))
+        self.problems.add("DLC011", f"the tag `{tag}` is not part of the language", place, hint="remove the tag")
+
+    def anchor(self, event: Any, node: _Node) -> None:
+        """Remember an anchored node."""
+        if event.anchor:
+            span = _span(self.name, event)
+            self.anchors[event.anchor] = node
+            self.unused[event.anchor] = Span(
+                self.name, span.line, span.column, span.line, span.column + len(event.anchor) + 1
+            )
+
+    def scalar(self, event: Any, span: Span) -> _Node:
+        """The node of a scalar; a value that can be read in two ways is reported and broken."""
+        text = event.value
+        if not event.implicit[0] or self.awaits_key():  # quoted, a block scalar, or a key: always text
+            return _Node(text, span, done=True)
+        try:
+            return _Node(scalar(text), span, done=True)
+        except ValueError:
+            number = text.lstrip("+-").lstrip("0") or "0"
+            sign = "-" if text.startswith("-") else ""
+            if set(text) & set("89"):
+                readings = f"write `{sign}{number}` for the number, or quote it for a text"
+            else:
+                readings = (
+                    f"write `{sign}{number}` for the decimal number, `{sign}0o{number}` for the octal one, "
+                    "or quote it for a text"
+                )
+            self.problems.add("DLC010", f"`{text}` can be read in two ways", span, hint=readings)
+            return _Node(BROKEN, span, done=True)
+
+    def attach(self, node: _Node, at: Span | None = None) -> None:
+        """Put a finished node into the collection being built; without one it is the root."""
+        if not self.stack:
+            self.root = node
+            return
+        holder = self.stack[-1]
+        holder.size += node.size
+        if isinstance(holder.value, list):
+            holder.value.append(node)
+        elif holder.key is None:
+            holder.key = (self.key(node, holder, at or node.span), at or node.span)
+        else:
+            key, span = holder.key
+            if key != "<<":  # reported: a mapping without it can still be checked
+                holder.value.setdefault(key, node)
+                holder.keys.setdefault(key, span)
+            holder.key = None
+
+    def key(self, node: _Node, holder: _Node, span: Span) -> str:
+        """The text of a key."""
+        if not isinstance(node.value, str):
+            self.stop("DLC005", "a key must be a plain word", span)
+        key = str(node.value)
+        if key == "<<":
+            hint = "use `extends:` or `blocks:`"
+            self.problems.add("DLC011", "merge keys (`<<`) are not part of YAML 1.2", span, hint=hint)
+        if key in holder.keys:
+            notes = [Note("first given here", holder.keys[key])]
+            self.problems.add("DLC007", f"the key `{key}` is given twice", span, hint="keep one of them", notes=notes)
+        return key
 
 
 def _events(text: str) -> Iterator[Any]:
@@ -239,114 +376,6 @@ def _events(text: str) -> Iterator[Any]:
 def _span(name: str, event: Any) -> Span:
     start, end = event.start_mark, event.end_mark
     return Span(name, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
-
-
-def _no_tag(event: Any, span: Span, problems: Problems) -> None:
-    if event.tag is not None and event.tag != "!":
-        tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-        problems.add("DLC011", "tags are not part of the language", span, found=f"`{tag}`", hint="remove the tag")
-
-
-def _scalar_node(event: Any, span: Span, stack: list[_Node], problems: Problems) -> _Node:
-    text = event.value
-    as_key = bool(stack) and isinstance(stack[-1].value, dict) and stack[-1].key is None
-    if not event.implicit[0] or as_key:  # quoted, a block scalar, or a key: always text
-        return _Node(text, span)
-    try:
-        return _Node(scalar(text), span)
-    except ValueError:
-        number = text.lstrip("+-").lstrip("0") or "0"
-        sign = "-" if text.startswith("-") else ""
-        if set(text) & set("89"):
-            readings = f"write {sign}{number} for the number, or quote it for text"
-        else:
-            readings = (
-                f"write {sign}{number} for the decimal number, {sign}0o{number} for the octal one, or quote it for text"
-            )
-        problems.add("DLC010", f"`{text}` can be read in two ways", span, hint=readings)
-        return _Node(0, span)
-
-
-def _attach(stack: list[_Node], node: _Node, problems: Problems, at: Span | None = None) -> _Node | None:
-    """Put a finished node into the collection being built; the node itself when it is the root."""
-    if not stack:
-        return node
-    holder = stack[-1]
-    holder.size += node.size
-    if isinstance(holder.value, list):
-        holder.value.append(node)
-    elif holder.key is None:
-        if not isinstance(node.value, str):
-            problems.add("DLC005", "a key must be a plain word", at or node.span)
-        key = str(node.value)
-        if key == "<<":
-            problems.add(
-                "DLC011", "merge keys (`<<`) are not part of YAML 1.2", node.span, hint="use `extends:` or `blocks:`"
-            )
-        if key in holder.value:
-            problems.add(
-                "DLC007",
-                f"the key `{key}` is given twice",
-                at or node.span,
-                hint="keep one of them",
-                notes=[Note("first given here", holder.keys[key])],
-            )
-        holder.key = (key, at or node.span)
-    else:
-        key, span = holder.key
-        holder.value.setdefault(key, node)
-        holder.keys.setdefault(key, span)
-        holder.key = None
-    return None
-
-
-def _syntax(error: yaml.YAMLError, text: str, name: str, problems: Problems) -> None:
-    """Turn libyaml's complaint into a finding in our words."""
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        bad = next((index for index, mark in enumerate(text) if not mark.isprintable() and mark not in "\n\t\r\x85"), 0)
-        line = text.count("\n", 0, bad) + 1
-        column = bad - (text.rfind("\n", 0, bad) + 1) + 1
-        problems.add(
-            "DLC002",
-            f"the file holds the control character U+{ord(text[bad]):04X}" if text else "the file can't be read",
-            Span(name, line, column, line, column + 1),
-            expected="a YAML text in UTF-8",
-        )
-        return
-    mark = error.problem_mark
-    span = Span(name, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
-    lines = text.splitlines()
-    line_text = lines[mark.line] if mark.line < len(lines) else ""
-    if "\t" in line_text[: len(line_text) - len(line_text.lstrip())]:
-        column = line_text.index("\t") + 1
-        problems.add(
-            "DLC006",
-            "a tab indents this line; YAML wants spaces",
-            Span(name, mark.line + 1, column, mark.line + 1, column + 1),
-            hint="set the editor to spaces for YAML files",
-        )
-        return
-    problem = error.problem or "the text is not YAML"
-    hint = next((words for key, words in _SYNTAX_HINTS.items() if key in f"{problem} {error.context or ''}"), None)
-    notes = []
-    if error.context and error.context_mark is not None:
-        start = error.context_mark
-        place = Span(name, start.line + 1, start.column + 1, start.line + 1, start.column + 2)
-        if place != span:
-            notes.append(Note(error.context, place))
-    problems.add("DLC005", f"not valid YAML: {problem}", span, hint=hint, notes=notes)
-
-
-_SYNTAX_HINTS = {
-    "mapping values are not allowed": "quote a text that holds `: `, or check the indentation",
-    "did not find expected ',' or '}'": "a `{` is not closed, or a comma is missing",
-    "did not find expected ',' or ']'": "a `[` is not closed, or a comma is missing",
-    "did not find expected '-' indicator": "the items of a list must be indented alike",
-    "did not find expected key": "the keys of a mapping must be indented alike",
-    "could not find expected ':'": "a key needs a colon and a space after it",
-    "unexpected end of stream": "a quote is not closed",
-    "cannot start any token": "quote a text that begins with this character",
-}
 
 
 def _flatten(root: _Node, values: dict[Path, Span], keys: dict[Path, Span]) -> Tree:

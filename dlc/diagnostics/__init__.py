@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -24,6 +26,15 @@ class Span(NamedTuple):
         if self.line != self.end_line or self.column + start + length > self.end_column:
             return self
         return Span(self.file, self.line, self.column + start, self.line, self.column + start + length)
+
+
+@lru_cache(maxsize=16)
+def lines_of(text: str) -> list[str]:
+    """The lines of a text as YAML counts them, which is not as `str.splitlines` does."""
+    return _BREAK.split(text)
+
+
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
 class Note(NamedTuple):
@@ -92,6 +103,11 @@ class Problems:
     def append(self, item: Diagnostic) -> None:
         """Append a finding that already exists."""
         self._items.setdefault((item.code, item.message, item.span), item)
+
+    @property
+    def count(self) -> int:
+        """How many findings there are so far."""
+        return len(self._items)
 
     @property
     def ok(self) -> bool:
@@ -166,6 +182,25 @@ def listing(words: Iterable[str], limit: int = 16) -> str:
     if len(names) > limit:
         return ", ".join(names[:limit]) + f" and {len(names) - limit} more"
     return ", ".join(names)
+
+
+def one_of(words: Iterable[str]) -> str:
+    """What is expected where any of these names fits.
+
+    >>> one_of(["a", "b"]), one_of(["a"])
+    ('one of `a`, `b`', '`a`')
+    """
+    names = list(words)
+    return f"one of {listing(names)}" if len(names) > 1 else listing(names)
+
+
+def article(noun: str) -> str:
+    """A noun with its article.
+
+    >>> article("optimizer"), article("layer")
+    ('an optimizer', 'a layer')
+    """
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def plural(count: int, noun: str) -> str:

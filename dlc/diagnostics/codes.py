@@ -41,7 +41,8 @@ CODES: dict[str, Code] = {
     "DLC008": Code("a file nests too deeply", "Collections may nest 64 deep."),
     "DLC009": Code(
         "aliases expand too far",
-        "Aliases (`*name`) are allowed, but the expanded file may hold at most 100,000 values, and an alias can't hold itself.",
+        "Aliases (`*name`) are allowed, but the expanded file may hold at most 100,000 values, "
+        "variables included, and an alias can't hold itself.",
     ),
     "DLC010": Code(
         "a value is ambiguous",
@@ -53,7 +54,8 @@ CODES: dict[str, Code] = {
     ),
     "DLC101": Code(
         "a key isn't known",
-        "Nothing is ignored: a key that dlc does not know is an error, for it would have no effect. `dlc layers NAME` lists a layer's options.",
+        "Nothing is ignored: a key that dlc does not know is an error, for it would have no effect. "
+        "`dlc layers NAME` lists a layer's options.",
     ),
     "DLC102": Code("a required key is missing", "The position is that of the thing that lacks the key."),
     "DLC103": Code(
@@ -75,10 +77,11 @@ CODES: dict[str, Code] = {
     ),
     "DLC108": Code(
         "an expression is wrong",
-        "`$( ... )` knows numbers, variables, `+ - * / // %`, parentheses and the functions min, max, abs, round, floor, ceil.",
+        "`$( ... )` knows numbers, variables, `+ - * / // %`, parentheses and the functions "
+        "min, max, abs, round, floor, ceil.",
     ),
     "DLC109": Code(
-        "a variable or parameter is never used", "A setting without effect is an error; delete it or use it."
+        "a variable, parameter or anchor is never used", "A setting without effect is an error; delete it or use it."
     ),
     "DLC110": Code(
         "`--set` names no place",
@@ -103,7 +106,8 @@ CODES: dict[str, Code] = {
     ),
     "DLC201": Code(
         "a name isn't known",
-        "`inputs`, `outputs`, `share` and merges refer to the `name:` of an earlier item that is in scope, to a key of `inputs:`, or to `previous`.",
+        "`inputs`, `outputs`, `share` and merges refer to the `name:` of an earlier item that is in scope, "
+        "to a key of `inputs:`, or to `previous`.",
     ),
     "DLC202": Code(
         "a name is given twice", "Names key the weights; in one scope each must be unique, and `previous` is taken."

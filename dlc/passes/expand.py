@@ -7,99 +7,46 @@ iteration is part of the path; here it is `*`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from pydantic import BeforeValidator
-
-from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing, nearest
-from dlc.expressions import ExpressionFault, names_in
+from dlc.blocks import Block, is_kind
+from dlc.containers import CONTAINERS, Keys, Parallel, Repeat, Residual, Share
+from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing, one_of
 from dlc.ir import Layer, Origin
-from dlc.layers import LAYERS, MERGES
-from dlc.layers.activations import Activation
-from dlc.options import (
-    Fault,
-    Options,
-    as_options,
-    load_class,
-    main,
-    option,
-    report_faults,
-    spell,
-    split_item,
-    unshorten,
-    validate,
-    word_field,
-)
+from dlc.items import NAME_RULE, read_options, valid_name
+from dlc.layers import LAYERS
+from dlc.loader import SET_FILE
+from dlc.options import Fault, load_class, report_faults, spell, split_item, validate, wrong_type
 from dlc.passes.steps import BlockStep, BrokenStep, LayerStep, Name, ParallelStep, RepeatStep, ResidualStep, Step
-from dlc.source import Path, Source, Tree
-from dlc.spec import NAME_RULE, Block, Broken, Document, holds_broken, replace, valid_name
+from dlc.source import Broken, Path, Source, Tree, holds_broken
+from dlc.spec import Document
+from dlc.variables import Substitution
+
+__all__ = ["CONTAINERS", "expand"]
 
 MAX_STEPS = 20_000
-
-Items = list[Any]
-
-
-def _branches(value: Any) -> Any:
-    if isinstance(value, list):
-        return {str(index): branch for index, branch in enumerate(value)}
-    return value
-
-
-class Keys(Options):
-    """What may stand beside a layer."""
-
-    name: str | None = option(None, description="what other items call it; part of its weights' paths")
-    inputs: Any = option(None, description="the names of what it takes, instead of the item before")
-    share: str | None = option(None, description="the item whose weights it uses")
-
-
-class Residual(Options):
-    """A body whose input is added to its result (He et al. 2015, arXiv:1512.03385): x + body(x)."""
-
-    word = "residual"
-    layers: Items = main(min_length=1, description="items of the body")
-    shortcut: Items | None = option(None, min_length=1, description="items that the input goes through before the sum")
-    activation: Activation = option(None, description="what follows the sum")
-
-
-class Parallel(Options):
-    """Branches on the same input, merged at the end (Szegedy et al. 2014, arXiv:1409.4842)."""
-
-    word = "parallel"
-    branches: Annotated[dict[str, Items], BeforeValidator(_branches)] = main(
-        min_length=2, description="lists of items, or a mapping of names to such lists"
-    )
-    merge: Annotated[Layer, word_field(lambda: MERGES, "merge")] = option(description="concat or add")
-
-
-class Repeat(Options):
-    """A body that runs several times, each time with weights of its own."""
-
-    word = "repeat"
-    times: int = option(ge=1, le=10_000, description="how many times")
-    layers: Items = main(min_length=1, description="items of the body")
-
-
-class Share(Options):
-    """An earlier item once more, with the same weights."""
-
-    word = "share"
-    item: str = main(description="the item's name")
-
-
-CONTAINERS: dict[str, type[Options]] = {"residual": Residual, "parallel": Parallel, "repeat": Repeat, "share": Share}
+MAX_NESTING = 48
 
 
 @dataclass
 class _Scope:
-    """The named items that can be shared from here, each with its weights and how it was written."""
+    """The names that are taken here, and the named items that can be shared from here.
+
+    Args:
+        parent: the scope around; none around a block.
+        taken: names of inputs, which no item may have, and where they are declared.
+        items: each item's weights and how it was written.
+        places: where each name is given.
+    """
 
     parent: _Scope | None = None
+    taken: Mapping[str, Span | None] = field(default_factory=dict)
     items: dict[str, tuple[str, Tree, Path]] = field(default_factory=dict)
+    places: dict[str, Span | None] = field(default_factory=dict)
 
     def find(self, name: str) -> tuple[str, Tree, Path] | None:
+        """The item of this name that can be shared."""
         scope: _Scope | None = self
         while scope is not None:
             if name in scope.items:
@@ -108,27 +55,32 @@ class _Scope:
         return None
 
     def names(self) -> list[str]:
+        """All names of items that can be shared."""
         return [*self.items, *(self.parent.names() if self.parent else ())]
+
+    def given(self, name: str) -> tuple[str, Span | None] | None:
+        """What has this name already, and where."""
+        scope: _Scope | None = self
+        while scope is not None:
+            if name in scope.taken:
+                return "an input", scope.taken[name]
+            if name in scope.places:
+                return "an item", scope.places[name]
+            scope = scope.parent
+        return None
 
 
 def expand(document: Document, problems: Problems) -> tuple[Step, ...]:
     """The steps of a document's network. Finds DLC101-DLC117, DLC202 and DLC211."""
-    tree = document.source.tree.get("network")
-    if tree is None or isinstance(tree, Broken):
-        return ()
-    source = document.source
-    if not isinstance(tree, list) or not tree:
-        problems.add(
-            "DLC103",
-            "`network` must be a list of items",
-            source.span(("network",)),
-            found=spell(tree),
-            expected="`- dense: 10`",
-        )
-        return ()
+    tree, source = document.source.tree.get("network"), document.source
     expander = _Expander(document, problems)
-    steps = expander.items(tree, ("network",), "", "", _Scope(), ())
-    expander.unused()
+    steps: tuple[Step, ...] = ()
+    if isinstance(tree, list):
+        inputs = {name: source.key_span(("inputs", name)) for name in document.inputs}
+        steps = expander.items(tree, ("network",), "", "", _Scope(taken=inputs), ())
+        expander.unused()
+    elif tree not in (None, {}) and not isinstance(tree, Broken):
+        report_faults([wrong_type("network", tree, "a list of items")], source, ("network",), problems)
     return steps
 
 
@@ -139,10 +91,13 @@ class _Expander:
         self.source: Source = document.source
         self.blocks: Mapping[str, Block] = document.blocks
         self.problems = problems
+        self.bodies = Substitution(document.source, problems)
         self.open: list[str] = []
         self.used: set[str] = set()
+        self.mentioned: dict[str, set[str]] = {}  # the parameters that the bodies of blocks use
         self.count = 0
-        self.words = {**LAYERS, **dict.fromkeys(CONTAINERS, ""), **dict.fromkeys(self.blocks, "")}
+        self.nesting = 0
+        self.words = {**dict.fromkeys(self.blocks, ""), **LAYERS, **dict.fromkeys(CONTAINERS, "")}
 
     def items(
         self,
@@ -152,152 +107,151 @@ class _Expander:
         weights: str,
         scope: _Scope,
         uses: tuple[Note, ...],
-        reserved: tuple[str, ...] = (),
+        reserved: Iterable[str] = (),
     ) -> tuple[Step, ...]:
         """The steps of one list. `path` leads to it in the source; `prefix` begins the paths of its items."""
-        named = {tree["name"] for tree in trees if isinstance(tree, dict) and isinstance(tree.get("name"), str)}
-        taken: dict[str, Span | None] = {}
+        taken = {*reserved, *scope.taken}
+        taken |= {tree["name"] for tree in trees if isinstance(tree, dict) and isinstance(tree.get("name"), str)}
         counts: dict[str, int] = {}
-        steps = []
+        steps: list[Step] = []
+        self.nesting += 1
         for index, tree in enumerate(trees):
-            if self.count > MAX_STEPS:
-                break
-            self.count += 1
-            if self.count > MAX_STEPS:
-                self.problems.add(
-                    "DLC117",
-                    f"the network expands to more than {MAX_STEPS:,} layers",
-                    self.source.span(path),
-                    notes=uses,
-                )
+            if not self.within_bounds(path, uses):
                 break
             place = (*path, index)
             name = tree.get("name") if isinstance(tree, dict) else None
-            label = name if isinstance(name, str) else self._label(tree, counts, named | set(reserved))
-            if isinstance(name, str):
-                self._check_name(name, place, taken, reserved, uses)
+            good = isinstance(name, str) and self.name(name, place, scope, set(reserved), uses)
+            label = str(name) if good else self.label(tree, counts, taken)
             step = self.item(tree, place, f"{prefix}{label}", f"{weights}{label}", scope, uses)
             steps.append(step)
-            if isinstance(name, str):
-                scope.items[name] = (step.weights, tree, place)
+            if good and isinstance(tree, dict):
+                scope.items[label] = (step.weights, tree, place)
+        self.nesting -= 1
         return tuple(steps)
 
-    def _label(self, tree: Tree, counts: dict[str, int], named: set[str]) -> str:
-        word = (
-            tree
-            if isinstance(tree, str)
-            else next((key for key in tree if key in self.words), None)
-            if isinstance(tree, dict)
-            else None
-        )
-        if not isinstance(word, str) or not valid_name(word):
-            word = "item"
+    def within_bounds(self, path: Path, uses: tuple[Note, ...]) -> bool:
+        """Count one more item; whether there is room for it."""
+        self.count += 1
+        span = self.source.span(path)
+        if self.count == MAX_STEPS + 1:
+            message = f"the network expands to more than {MAX_STEPS:,} layers"
+            self.problems.add("DLC117", message, span, notes=uses[:1])
+        elif self.nesting > MAX_NESTING:
+            self.problems.add("DLC117", f"layers nest more than {MAX_NESTING} deep", span, notes=uses[:1])
+        return self.count <= MAX_STEPS and self.nesting <= MAX_NESTING
+
+    def label(self, tree: Tree, counts: dict[str, int], taken: set[str]) -> str:
+        """The name of an item that has none."""
+        keys: list[Tree] = list(tree) if isinstance(tree, dict) else [tree]
+        word = next((key for key in keys if isinstance(key, str) and key in self.words and valid_name(key)), "item")
         while True:
             counts[word] = counts.get(word, 0) + 1
             label = word if counts[word] == 1 else f"{word}_{counts[word]}"
-            if label not in named:
+            if label not in taken:
                 return label
 
-    def _check_name(
-        self, name: str, place: Path, taken: dict[str, Span | None], reserved: tuple[str, ...], uses: tuple[Note, ...]
-    ) -> None:
+    def name(self, name: str, place: Path, scope: _Scope, reserved: set[str], uses: tuple[Note, ...]) -> bool:
+        """Whether an item may have the name that it was given."""
         span = self.source.span((*place, "name"))
-        if name in taken:
-            notes = [Note("first given here", taken[name]), *uses]
-            self.problems.add(
-                "DLC202", f"the name `{name}` is given twice", span, hint="names are unique in their list", notes=notes
-            )
-        elif name == "previous" or name in reserved:
-            self.problems.add(
-                "DLC202", f"the name `{name}` is taken here", span, hint="choose another name", notes=uses
-            )
+        given = scope.given(name)
+        if name == "previous":
+            hint = "choose another name"
+            self.problems.add("DLC202", "`previous` means the item before", span, hint=hint, notes=uses)
+        elif name in reserved:
+            message = f"`{name}` names a part of the residual already"
+            self.problems.add("DLC202", message, span, hint="choose another name", notes=uses)
         elif not valid_name(name):
             self.problems.add("DLC104", f"`{name}` can't name an item", span, expected=NAME_RULE, notes=uses)
-        taken.setdefault(name, span)
+        elif given is not None:
+            what, first = given
+            notes = [Note("first given here", first), *uses]
+            message = f"`{name}` names {what} already"
+            self.problems.add("DLC202", message, span, hint="choose another name", notes=notes)
+        else:
+            scope.places[name] = span
+            return True
+        return False
 
     def item(self, tree: Tree, place: Path, path: str, weights: str, scope: _Scope, uses: tuple[Note, ...]) -> Step:
         """One item."""
-        broken = BrokenStep(path, None, None, Origin(self.source.key_span(place), {}, uses), weights, "")
         name = tree.get("name") if isinstance(tree, dict) else None
-        if isinstance(name, str):
-            broken = BrokenStep(path, name, None, broken.origin, weights, "")
-        parts = split_item(tree, self.words, "layer", self._beside(tree))
-        if isinstance(parts, list):
-            faults = [self._misplaced(fault, tree) for fault in parts] if not isinstance(tree, Broken) else []
-            report_faults(faults, self.source, place, self.problems, uses)
+        origin = Origin(self.source.key_span(place), {}, uses)
+        broken = BrokenStep(path, name if isinstance(name, str) else None, None, origin, weights, "")
+        if isinstance(tree, Broken):
             return broken
+        parts = split_item(tree, self.words, "layer", self.beside(tree), self.options)
+        if isinstance(parts, list):
+            report_faults([_mended(fault, tree) for fault in parts], self.source, place, self.problems, uses)
+            return broken
+        report_faults(parts.faults, self.source, place, self.problems, uses)
         keys = validate(Keys, {key: value for key, value in parts.common.items() if not holds_broken(value)})
         if isinstance(keys, list):
             report_faults(keys, self.source, place, self.problems, uses)
-            return broken
+            keys = Keys()
+            bad = True
+        else:
+            bad = bool(parts.faults) or holds_broken(parts.common)
         assert isinstance(keys, Keys)
-        options_at = (*place, *parts.loc)
-        inputs = self._names(keys.inputs, (*place, "inputs"), uses) if keys.inputs is not None else None
-        origin = Origin(
-            self.source.key_span((*place, parts.word) if parts.loc else place),
-            self._places(parts.body, options_at),
-            uses,
-        )
+        at = (*place, *parts.loc)
+        names = self.names(keys.inputs, parts.word, (*place, "inputs"), uses) if keys.inputs is not None else None
+        origin = Origin(self.source.key_span(at), self.places(parts.body, at), uses)
         if keys.share is not None:
-            shared = self._shared(keys.share, (*place, "share"), scope, uses)
+            shared = self.shared(keys.share, (*place, "share"), scope, uses)
+            bad = bad or shared is None
             weights = shared[0] if shared else weights
-        step = Step(path, keys.name, inputs, origin, weights, parts.word)
+        step = Step(path, keys.name, names, origin, weights, parts.word)
         if holds_broken(parts.body):
-            return broken
-        if parts.word in self.blocks:
-            return self._block(step, parts.body, options_at)
-        if parts.word in CONTAINERS:
-            return self._container(step, parts.body, options_at, scope)
-        return self._layer(step, parts.body, options_at)
+            return _broken(step)
+        if parts.word in LAYERS:
+            made = self.layer(step, parts.body, at, parts.misplaced)
+        elif parts.word in CONTAINERS:
+            made = self.container(step, parts.body, at, scope, parts.misplaced)
+        else:
+            made = self.block(step, parts.body, at, parts.misplaced)
+        return _broken(made) if bad or (keys.inputs is not None and names is None) else made
 
-    def _beside(self, tree: Tree) -> list[str]:
+    def beside(self, tree: Tree) -> list[str]:
         """The keys that may stand beside this item's word; `share` may be the word itself."""
         keys = list(Keys.model_fields)
         if isinstance(tree, dict) and "share" in tree and all(key in keys for key in tree):
             keys.remove("share")
         return keys
 
-    def _misplaced(self, fault: Fault, tree: Tree) -> Fault:
-        """Mend the hint of a bare list that stands where one item should."""
-        if isinstance(tree, list):
-            return fault._replace(hint="a list of items goes into `residual`, `parallel` or `repeat`")
-        if (
-            fault.code == "DLC105"
-            and isinstance(tree, dict)
-            and len(tree) == 1
-            and fault.loc
-            and str(fault.loc[0]) in Keys.model_fields
-        ):
-            return fault._replace(hint="a layer's word is missing beside it")
-        return fault
+    def options(self, word: str) -> list[str]:
+        """The options of a word."""
+        if word in LAYERS:
+            return list(load_class(LAYERS, word).model_fields)
+        return list(CONTAINERS[word].model_fields if word in CONTAINERS else self.blocks[word].params)
 
-    def _places(self, body: Tree, at: Path) -> dict[str, Span]:
+    def places(self, body: Tree, at: Path) -> dict[str, Span]:
+        """Where each option stands."""
         if not isinstance(body, dict):
             return {}
         return {key: span for key in body if (span := self.source.span((*at, key))) is not None}
 
-    def _names(self, value: Any, at: Path, uses: tuple[Note, ...]) -> tuple[Name, ...] | None:
-        """The names in `inputs:` or a merge's short form."""
-        parts = value if isinstance(value, list) else [value]
-        if parts and all(isinstance(part, str) for part in parts):
-            single = not isinstance(value, list)
-            return tuple(
-                Name(part, self.source.span(at if single else (*at, index))) for index, part in enumerate(parts)
+    def names(self, value: Tree, word: str, at: Path, uses: tuple[Note, ...]) -> tuple[Name, ...] | None:
+        """The names in `inputs:` or a merge's short form, or None after the fault was added."""
+        single = not isinstance(value, list)
+        parts = [value] if single else value
+        places = [at] if single else [(*at, index) for index in range(len(parts))]
+        good = True
+        for part, place in zip(parts, places, strict=True):
+            if not isinstance(part, str):
+                hint = "name the other item with `name:` and use that" if isinstance(part, int) else None
+                fault = Fault((), "DLC103", f"`{word}` takes names", spell(part), "the name of an item or input", hint)
+                report_faults([fault], self.source, place, self.problems, uses)
+                good = False
+        if not parts:
+            span = self.source.span(at)
+            self.problems.add(
+                "DLC206", f"`{word}` names no inputs", span, expected="a name, or a list of names", notes=uses
             )
-        numbers = any(isinstance(part, int) for part in parts)
-        hint = "name the other item with `name:` and use that" if numbers else None
-        self.problems.add(
-            "DLC103",
-            "`inputs` takes names",
-            self.source.span(at),
-            found=spell(value),
-            expected="a name or a list of names",
-            hint=hint,
-            notes=uses,
-        )
-        return None
+        if not parts or not good:
+            return None
+        return tuple(Name(part, self.source.span(place)) for part, place in zip(parts, places, strict=True))
 
-    def _shared(self, name: str, at: Path, scope: _Scope, uses: tuple[Note, ...]) -> tuple[str, Tree, Path] | None:
+    def shared(self, name: str, at: Path, scope: _Scope, uses: tuple[Note, ...]) -> tuple[str, Tree, Path] | None:
+        """The earlier item whose weights are shared, or None after the fault was added."""
         found = scope.find(name)
         if found is None:
             known = scope.names()
@@ -311,47 +265,29 @@ class _Expander:
 
     # ---- layers ----
 
-    def _layer(self, step: Step, body: Tree, at: Path) -> Step:
+    def layer(self, step: Step, body: Tree, at: Path, given: tuple[str, ...]) -> Step:
         cls = load_class(LAYERS, step.word)
         assert issubclass(cls, Layer)
-        inputs = step.inputs
+        uses = step.origin.uses
         if cls.short_form_inputs and isinstance(body, (list, str)):
-            if inputs is not None:
-                self.problems.add(
-                    "DLC106",
-                    f"`{step.word}` names its inputs twice",
-                    step.origin.span,
-                    hint="keep the short form or `inputs:`",
-                    notes=step.origin.uses,
-                )
-            inputs, body = self._names(body, at, step.origin.uses), None
-        layer = self._options(cls, body, at, step.origin)
-        return LayerStep(
-            step.path,
-            step.name,
-            inputs,
-            step.origin,
-            step.weights,
-            step.word,
-            layer if isinstance(layer, Layer) else None,
-        )
-
-    def _options(self, cls: type[Options], body: Tree, at: Path, origin: Origin) -> Options | None:
-        options = as_options(cls, body, ())
-        made = [options] if isinstance(options, Fault) else validate(cls, options[0])
-        if isinstance(made, Options):
-            return made
-        faults = unshorten(made, body if body is not None else {}, cls.main_option())
-        report_faults(faults, self.source, at, self.problems, origin.uses)
-        return None
+            if step.inputs is not None:
+                message, hint = f"`{step.word}` names its inputs twice", "keep the short form or `inputs:`"
+                self.problems.add("DLC106", message, step.origin.span, hint=hint, notes=uses)
+                return _broken(step)
+            names = self.names(body, step.word, at, uses)
+            if names is None:
+                return _broken(step)
+            step, body = replace(step, inputs=names), None
+        layer = read_options(cls, body, at, self.source, self.problems, given, uses)
+        return LayerStep(**vars(step), layer=layer)
 
     # ---- containers ----
 
-    def _container(self, step: Step, body: Tree, at: Path, scope: _Scope) -> Step:
-        broken = BrokenStep(step.path, step.name, step.inputs, step.origin, step.weights, step.word)
-        made = self._options(CONTAINERS[step.word], body, at, step.origin)
+    def container(self, step: Step, body: Tree, at: Path, scope: _Scope, given: tuple[str, ...]) -> Step:
+        cls = CONTAINERS[step.word]
         uses = step.origin.uses
-        main_at = (*at, CONTAINERS[step.word].main_option() or "") if isinstance(body, dict) else at
+        made = read_options(cls, body, at, self.source, self.problems, given, uses)
+        main_at = (*at, cls.main_option() or "") if isinstance(body, dict) else at
         if isinstance(made, Residual):
             reserved = ("shortcut",) * (made.shortcut is not None) + ("activation",) * (made.activation is not None)
             inner = self.items(made.layers, main_at, f"{step.path}/", f"{step.weights}/", _Scope(scope), uses, reserved)
@@ -361,171 +297,136 @@ class _Expander:
                 shortcut = self.items(made.shortcut, (*at, "shortcut"), *prefixes, _Scope(scope), uses)
             return ResidualStep(**vars(step), body=inner, shortcut=shortcut, activation=made.activation)
         if isinstance(made, Parallel):
-            branches = []
-            for key, trees in made.branches.items():
-                place = (*main_at, int(key) if key.isdigit() else key)
-                if not trees or not (valid_name(key) or key.isdigit()):
-                    message = f"the branch `{key}` has no items" if not trees else f"`{key}` can't name a branch"
-                    self.problems.add(
-                        "DLC104",
-                        message,
-                        self.source.span(place),
-                        expected="a list of items" if not trees else NAME_RULE,
-                        notes=uses,
-                    )
-                    continue
-                prefixes = f"{step.path}/{key}/", f"{step.weights}/{key}/"
-                branches.append((key, self.items(trees, place, *prefixes, _Scope(scope), uses)))
-            return ParallelStep(**vars(step), branches=tuple(branches), merge=made.merge)
+            return self.parallel(step, made, main_at, scope)
         if isinstance(made, Repeat):
             prefixes = f"{step.path}/*/", f"{step.weights}/*/"
-            return RepeatStep(
-                **vars(step), times=made.times, body=self.items(made.layers, main_at, *prefixes, _Scope(scope), uses)
-            )
+            inner = self.items(made.layers, main_at, *prefixes, _Scope(scope), uses)
+            return RepeatStep(**vars(step), times=made.times, body=inner)
         if isinstance(made, Share):
-            found = self._shared(made.item, main_at, scope, uses)
-            return self._again(step, found, scope) if found else broken
-        return broken
+            found = self.shared(made.item, main_at, scope, uses)
+            return self.again(step, found, scope) if found else _broken(step)
+        return _broken(step)
 
-    def _again(self, step: Step, found: tuple[str, Tree, Path], scope: _Scope) -> Step:
+    def parallel(self, step: Step, made: Parallel, at: Path, scope: _Scope) -> Step:
+        uses = step.origin.uses
+        branches = []
+        for key, trees in made.branches.items():
+            place = (*at, int(key) if key.isdigit() else key)
+            if not valid_name(key) and not key.isdigit():
+                span = self.source.key_span(place)
+                self.problems.add("DLC104", f"`{key}` can't name a branch", span, expected=NAME_RULE, notes=uses)
+                return _broken(step)
+            if not trees:
+                span, hint = self.source.span(place), "a branch that passes its input on is `[linear]`"
+                self.problems.add("DLC104", f"the branch `{key}` has no items", span, hint=hint, notes=uses)
+                return _broken(step)
+            prefixes = f"{step.path}/{key}/", f"{step.weights}/{key}/"
+            branches.append((key, self.items(trees, place, *prefixes, _Scope(scope), uses)))
+        return ParallelStep(**vars(step), branches=tuple(branches), merge=made.merge)
+
+    def again(self, step: Step, found: tuple[str, Tree, Path], scope: _Scope) -> Step:
         """An earlier item once more, at a path of its own, with the earlier one's weights."""
         weights, tree, place = found
         tree = {key: value for key, value in tree.items() if key not in Keys.model_fields}
         note = Note(f"shared by `{step.path}`", step.origin.span)
         again = self.item(tree, place, step.path, weights, scope, (note, *step.origin.uses))
-        return type(again)(
-            **{
-                **vars(again),
-                "name": step.name,
-                "inputs": step.inputs,
-                "origin": Origin(step.origin.span, again.origin.options, step.origin.uses),
-            }
-        )
+        origin = Origin(step.origin.span, again.origin.options, step.origin.uses)
+        return replace(again, name=step.name, inputs=step.inputs, origin=origin)
 
     # ---- blocks ----
 
-    def _block(self, step: Step, body: Tree, at: Path) -> Step:
+    def block(self, step: Step, body: Tree, at: Path, misplaced: tuple[str, ...]) -> Step:
         block = self.blocks[step.word]
-        broken = BrokenStep(step.path, step.name, step.inputs, step.origin, step.weights, step.word)
         self.used.add(block.name)
         if block.name in self.open:
-            circle = " -> ".join([*self.open[self.open.index(block.name) :], block.name])
-            self.problems.add("DLC113", f"blocks use each other in a circle: {circle}", step.origin.span)
-            return broken
-        arguments = self._arguments(block, body, at, step.origin)
+            circle = [*self.open[self.open.index(block.name) :], block.name]
+            message = f"the block `{block.name}` uses itself"
+            if len(circle) > 2:
+                message = "blocks use each other in a circle: " + " -> ".join(f"`{name}`" for name in circle)
+            self.problems.add("DLC113", message, step.origin.span)
+            return _broken(step)
         form = self.source.tree["blocks"][block.name]
         trees = form.get("layers") if isinstance(form, dict) else None
-        if arguments is None or not isinstance(trees, list) or not trees:
-            return broken
+        arguments = self.arguments(block, body, at, step.origin, misplaced)
+        if not block.sound or not isinstance(trees, list):
+            return _broken(step)
         place: Path = (*block.path, "layers")
         uses = (Note(f"in the block `{block.name}`, used here", step.origin.span), *step.origin.uses)
-        bound = replace(trees, place, self.source, arguments, self.problems, set(), notes=uses)
+        self.bodies.used = set()
+        bound = self.bodies.replace(trees, place, arguments, uses[:1])
+        self.mentioned.setdefault(block.name, set()).update(self.bodies.used)
+        inputs = {name: self.source.span((*block.path, "inputs", at)) for at, name in enumerate(block.inputs)}
         self.open.append(block.name)
-        inner = self.items(bound, place, f"{step.path}/", f"{step.weights}/", _Scope(), uses)
+        inner = self.items(bound, place, f"{step.path}/", f"{step.weights}/", _Scope(taken=inputs), uses)
         self.open.pop()
-        return BlockStep(**vars(step), block=block.name, names=block.inputs, body=inner)
+        return BlockStep(**vars(step), block=block.name, names=block.inputs, places=tuple(inputs.values()), body=inner)
 
-    def _arguments(self, block: Block, body: Tree, at: Path, origin: Origin) -> dict[str, Tree] | None:
-        """The values of a block's parameters in one use."""
+    def arguments(
+        self, block: Block, body: Tree, at: Path, origin: Origin, misplaced: tuple[str, ...]
+    ) -> dict[str, Tree]:
+        """The values of a block's parameters in one use; `BROKEN` for those that are wrong or missing."""
         required = [name for name in block.params if name not in block.defaults]
-        if body is None:
-            given: dict[str, Tree] = {}
-        elif isinstance(body, dict):
-            given = body
-        elif len(required) == 1 or len(block.params) == 1:
-            given, at = {(required or list(block.params))[0]: body}, at
-        else:
-            self.problems.add(
-                "DLC112",
-                f"the block `{block.name}` has no short form",
-                self.source.span(at),
-                found=spell(body),
-                expected=f"a mapping of {listing(block.params)}" if block.params else "no arguments",
-                notes=origin.uses,
-            )
-            return None
-        good = True
+        short = required if len(required) == 1 else list(block.params) if len(block.params) == 1 else []
+        given: dict[str, Tree] = body if isinstance(body, dict) else {}
+        values: dict[str, Tree] = {**dict.fromkeys(block.params, Broken()), **block.defaults}
+        if not block.sound:
+            return values
+        if body is not None and not isinstance(body, dict):
+            if not short:
+                expected = f"a mapping of {listing(block.params)}" if block.params else "no arguments"
+                message, span = f"the block `{block.name}` has no short form", self.source.span(at)
+                self.problems.add("DLC112", message, span, found=spell(body), expected=expected, notes=origin.uses)
+                return values
+            given = {short[0]: body}
+        meant = set(misplaced)
         for name, value in given.items():
             place = (*at, name) if isinstance(body, dict) else at
             if name not in block.params:
-                self.problems.add(
-                    "DLC112",
-                    f"the block `{block.name}` has no parameter `{name}`",
-                    self.source.key_span(place),
-                    expected=f"one of {listing(block.params)}" if block.params else "no arguments",
-                    hint=did_you_mean(name, block.params),
-                    notes=origin.uses,
-                )
-                good = False
-            elif not _is_kind(value, block.params[name]):
-                note = Note("declared here", self.source.key_span((*block.path, "params", name)))
-                self.problems.add(
-                    "DLC112",
-                    f"`{name}` of the block `{block.name}` must be of kind {block.params[name]}",
-                    self.source.span(place),
-                    found=spell(value),
-                    notes=[note, *origin.uses],
-                )
-                good = False
+                expected, hint = one_of(block.params) or "no arguments", did_you_mean(name, block.params)
+                message, span = f"the block `{block.name}` has no parameter `{name}`", self.source.key_span(place)
+                self.problems.add("DLC112", message, span, expected=expected, hint=hint, notes=origin.uses)
+                meant |= {param for param in block.params if hint == f"did you mean `{param}`?"}
+            elif is_kind(value, block.params[name]):
+                values[name] = value
+            else:
+                notes = (Note("declared here", self.source.key_span((*block.path, "params", name))), *origin.uses)
+                what = f"{name}` of the block `{block.name}"
+                fault = wrong_type(what, value, Block.KINDS[block.params[name]])._replace(code="DLC112")
+                report_faults([fault], self.source, place, self.problems, notes)
         for name in required:
-            if name not in given:
-                note = Note("declared here", self.source.key_span((*block.path, "params", name)))
-                self.problems.add(
-                    "DLC112",
-                    f"the block `{block.name}` needs `{name}`",
-                    origin.span,
-                    expected=f"`{name}: {block.params[name]}`",
-                    notes=[note, *origin.uses],
-                )
-                good = False
-        return {**block.defaults, **given} if good else None
+            if name not in given and name not in meant:
+                notes = (Note("declared here", self.source.key_span((*block.path, "params", name))), *origin.uses)
+                message, expected = f"the block `{block.name}` needs `{name}`", Block.KINDS[block.params[name]]
+                self.problems.add("DLC112", message, origin.span, expected=expected, notes=notes)
+        return values
 
     def unused(self) -> None:
-        """Blocks that nothing uses, and parameters that their body does not mention."""
+        """Report blocks that nothing uses, and parameters that their body does not mention."""
         for name, block in self.blocks.items():
             span = self.source.key_span(block.path)
-            if span is not None and span.file not in (self.source.main, "--set"):
+            if not block.sound or (span is not None and span.file not in (self.source.main, SET_FILE)):
                 continue  # a shared base file may define more than one spec needs
             if name not in self.used:
-                near = nearest(name, self.words)
-                self.problems.add(
-                    "DLC114",
-                    f"the block `{name}` is never used",
-                    span,
-                    hint=f"use it as `- {name}`, or delete it" if near else None,
-                )
-            form = self.source.tree["blocks"][name]
-            mentioned = _mentioned(form.get("layers") if isinstance(form, dict) else None)
+                hint = f"use it as `- {name}`, or delete it"
+                self.problems.add("DLC114", f"the block `{name}` is never used", span, hint=hint)
+                continue
             for param in block.params:
-                if param not in mentioned:
-                    self.problems.add(
-                        "DLC109",
+                if name in self.mentioned and param not in self.mentioned[name]:
+                    message, hint = (
                         f"the parameter `{param}` of `{name}` is never used",
-                        self.source.key_span((*block.path, "params", param)),
-                        hint=f"use it as `${param}`, or delete it",
+                        f"use it as `${param}`, or delete it",
                     )
+                    place = self.source.key_span((*block.path, "params", param))
+                    self.problems.add("DLC109", message, place, hint=hint)
 
 
-def _mentioned(tree: Tree) -> set[str]:
-    if isinstance(tree, dict):
-        return set().union(*(_mentioned(item) for item in tree.values())) if tree else set()
+def _broken(step: Step) -> BrokenStep:
+    """The step of which nothing more is said, with the names that it takes."""
+    return BrokenStep(step.path, step.name, step.inputs, step.origin, step.weights, step.word)
+
+
+def _mended(fault: Fault, tree: Tree) -> Fault:
+    """A fault of an item's form with the hint that fits a network."""
     if isinstance(tree, list):
-        return set().union(*(_mentioned(item) for item in tree)) if tree else set()
-    if not isinstance(tree, str):
-        return set()
-    try:
-        return {name for name, _ in names_in(tree)}
-    except ExpressionFault:
-        return set()
-
-
-def _is_kind(value: Tree, kind: str) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return {
-        "int": number and isinstance(value, int),
-        "float": number,
-        "bool": isinstance(value, bool),
-        "string": isinstance(value, str),
-        "list": isinstance(value, list),
-        "any": True,
-    }[kind]
+        return fault._replace(hint="a list of items goes into `residual`, `parallel` or `repeat`")
+    return fault

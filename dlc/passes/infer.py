@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dlc.diagnostics import Note, Problems, did_you_mean, listing
+from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
 from dlc.ir import (
     Graph,
     Node,
@@ -19,28 +19,33 @@ from dlc.ir import (
     TypedRepeat,
 )
 from dlc.options import Wrong
+from dlc.passes.expand import MAX_STEPS
+
+MAX_FORMULA = 200
 
 Types = dict[Ref, TensorType | None]  # None: unknown, because of an error that was reported
 
 
 def infer(graph: Graph, problems: Problems) -> TypedGraph | None:
     """The typed graph, or None when something does not fit. Finds DLC201 (results), DLC203-DLC207 and DLC211."""
-    engine = _Inference(problems)
+    engine = _Inference(graph, problems)
     types: Types = {Ref(name): kind for name, kind in graph.inputs.items()}
-    nodes = engine.nodes(graph.nodes, types, {}, scanned="")
+    nodes = engine.nodes(graph.nodes, types, {})
     outputs = {name: engine.follow(ref, {}) for name, ref in graph.outputs.items()}
-    kinds = {name: engine.type_of(ref, types, Origin()) for name, ref in graph.outputs.items()}
+    kinds = {name: engine.type_of(ref, types, graph.places.get(name)) for name, ref in graph.outputs.items()}
+    inputs = {name: kind for name, kind in graph.inputs.items() if kind is not None}
     known = {name: kind for name, kind in kinds.items() if kind is not None}
-    if nodes is None or len(known) != len(kinds) or not problems.ok:
+    if nodes is None or len(known) != len(kinds) or len(inputs) != len(graph.inputs) or not problems.ok:
         return None
-    return TypedGraph(graph.inputs, tuple(nodes), outputs, known)
+    return TypedGraph(inputs, tuple(nodes), outputs, known)
 
 
 class _Inference:
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, graph: Graph, problems: Problems) -> None:
         self.problems = problems
         self.declared: dict[str, tuple[Signature, Origin]] = {}
-        self.spans: dict[str, Origin] = {}
+        self.origins: dict[str, Origin] = dict(graph.origins)
+        self.unrolled_nodes = 0
         self.ends: dict[str, Ref] = {}  # where an unrolled repeat's result is
 
     def follow(self, ref: Ref, renames: dict[str, Ref]) -> Ref:
@@ -50,24 +55,30 @@ class _Inference:
             ref = Ref(target.source, ref.result or target.result)
         return ref
 
-    def type_of(self, ref: Ref, types: Types, origin: Origin) -> TensorType | None:
+    def type_of(
+        self, ref: Ref, types: Types, place: Span | None = None, uses: tuple[Note, ...] = ()
+    ) -> TensorType | None:
+        """The type of a value; None when it is unknown, which was or is now reported."""
         if ref in types:
             return types[ref]
-        if ref.result is not None and Ref(ref.source) in types and types[Ref(ref.source)] is not None:
+        if ref.result is not None and types.get(Ref(ref.source)) is not None:
             results = [item.result for item in types if item.source == ref.source and item.result]
-            hint = did_you_mean(ref.result, results) or ("its results: " + listing(results) if results else None)
-            self.problems.add("DLC201", f"`{ref.source}` has no result `{ref.result}`", origin.span, hint=hint)
+            hint = f"write `{_called(Ref(ref.source))}` for its only result"
+            if results:
+                hint = did_you_mean(ref.result, results) or f"its results: {listing(results)}"
+            message = f"`{_called(Ref(ref.source))}` has no result `{ref.result}`"
+            self.problems.add("DLC201", message, place, hint=hint, notes=uses)
         return None
 
     def nodes(
-        self, nodes: Sequence[Node | RepeatNode], types: Types, renames: dict[str, Ref], scanned: str
+        self, nodes: Sequence[Node | RepeatNode], types: Types, renames: dict[str, Ref]
     ) -> list[TypedNode | TypedRepeat] | None:
         """The typed nodes of a list, or None when one is wrong. Adds their types."""
         typed: list[TypedNode | TypedRepeat] = []
         good = True
         for node in nodes:
             if isinstance(node, RepeatNode):
-                made = self.repeat(node, types, renames, scanned)
+                made = self.repeat(node, types, renames)
             else:
                 one = self.node(node, types, renames)
                 made = None if one is None else [one]
@@ -76,9 +87,12 @@ class _Inference:
         return typed if good else None
 
     def node(self, node: Node, types: Types, renames: dict[str, Ref]) -> TypedNode | None:
-        self.spans[node.path] = node.origin
+        self.origins[node.path] = node.origin
         types[Ref(node.path)] = None
-        given = [self.type_of(ref, types, node.origin) for ref in node.inputs]
+        places = node.places or (node.origin.span,) * len(node.inputs)
+        given = [
+            self.type_of(ref, types, place, node.origin.uses) for ref, place in zip(node.inputs, places, strict=True)
+        ]
         inputs = tuple(kind for kind in given if kind is not None)
         if node.layer is None or len(inputs) != len(given):
             return None
@@ -87,7 +101,7 @@ class _Inference:
         except Wrong as wrong:
             self.wrong(wrong, node, inputs)
             return None
-        if not self.shares(node, signature):
+        if not self.shares(node, signature) or not self.bounded(node, signature):
             return None
         types[Ref(node.path)] = signature.output
         types.update({Ref(node.path, name): kind for name, kind in signature.results.items()})
@@ -97,70 +111,71 @@ class _Inference:
     def wrong(self, wrong: Wrong, node: Node, inputs: tuple[TensorType, ...]) -> None:
         """Report what a shape rule raised, with the inputs by name and origin when there are several."""
         notes: list[Note] = []
-        found = wrong.found
         labels = node.labels or tuple(_called(ref) for ref in node.inputs)
-        message = wrong.message
-        hint = wrong.hint
+        message, found, expected, hint = wrong.message, wrong.found, wrong.expected, wrong.hint
         if len(inputs) > 1:
             found = found or ", ".join(f"`{label}` {kind}" for label, kind in zip(labels, inputs, strict=True))
-            for label, ref, kind in zip(labels, node.inputs, inputs, strict=True):
-                origin = self.spans.get(ref.source)
-                notes.append(Note(f"`{label}` is {kind}, made here", origin.span if origin else None))
-        if node.labels == ("layers", "input"):
-            message = "the body of a residual must keep the shape of its input"
-            hint = hint or "let `shortcut:` bring the input to the same shape, or keep the shape in `layers`"
-        elif node.labels == ("layers", "shortcut"):
-            message = "the body and the shortcut of a residual must end in one shape"
+            for label, ref in dict(zip(labels, node.inputs, strict=True)).items():
+                origin = self.origins.get(ref.source)
+                notes += [Note(f"`{label}` comes from here", origin.span)] if origin is not None else []
+        if wrong.code == "DLC205" and node.labels == ("layers", "input"):
+            message, expected = "the body of a residual must keep the shape of its input", f"`layers` {inputs[1]}"
+            hint = "let `shortcut:` bring the input to the same shape, or keep the shape in `layers`"
+        elif wrong.code == "DLC205" and node.labels == ("layers", "shortcut"):
+            message, expected = "the body and the shortcut of a residual must end in one shape", None
         span = node.origin.options.get(wrong.option or "", node.origin.span)
         self.problems.add(
             wrong.code,
             message,
             span,
             found=found,
-            expected=wrong.expected,
+            expected=expected,
             hint=hint,
             notes=[*notes, *node.origin.uses],
         )
+
+    def bounded(self, node: Node, signature: Signature) -> bool:
+        """Whether the sizes are ones to go on with: formulas of symbols may not grow without end."""
+        long = [size for size in signature.output.shape if isinstance(size, str) and len(size) > MAX_FORMULA]
+        if long:
+            message = "the size of an axis has become too long a formula"
+            found, hint = f"`{long[0][:60]}...`", "declare the size as a number in the input's shape"
+            uses = node.origin.uses
+            self.problems.add("DLC117", message, node.origin.span, found=found, hint=hint, notes=uses)
+        return not long
 
     def shares(self, node: Node, signature: Signature) -> bool:
         """Whether a node that shares weights declares those of their owner."""
         if node.weights == node.path:
             self.declared[node.path] = (signature, node.origin)
             return True
-        if not signature.params and not signature.state:
-            return True
         owner = self.declared.get(node.weights)
         if owner is not None and owner[0].params == signature.params and owner[0].state == signature.state:
             return True
-        found = ", ".join(f"{name} {list(spec.shape)}" for name, spec in signature.params.items())
-        expected = ", ".join(f"{name} {list(spec.shape)}" for name, spec in owner[0].params.items()) if owner else None
+        expected = _weights(owner[0]) if owner else "the same layers"
         notes = [Note("the weights are declared here", owner[1].span)] if owner else []
+        message = f"`{node.path}` can't use the weights of `{node.weights}`"
         self.problems.add(
             "DLC211",
-            f"`{node.path}` can't use the weights of `{node.weights}`",
+            message,
             node.origin.span,
-            found=found,
-            expected=expected or "the same layers",
+            found=_weights(signature),
+            expected=expected,
             notes=[*notes, *node.origin.uses],
         )
         return False
 
-    def repeat(
-        self, node: RepeatNode, types: Types, renames: dict[str, Ref], scanned: str
-    ) -> list[TypedNode | TypedRepeat] | None:
+    def repeat(self, node: RepeatNode, types: Types, renames: dict[str, Ref]) -> list[TypedNode | TypedRepeat] | None:
         """One scan when the iterations agree; else the iterations one after another, under the same paths."""
-        self.spans[node.path] = node.origin
+        self.origins[node.path] = node.origin
+        self.origins[f"{node.path}/*"] = self.origins.get(node.input.source, node.origin)
         types[Ref(node.path)] = None
-        start = self.type_of(node.input, types, node.origin)
-        if start is None:
-            return None
+        start = self.type_of(node.input, types, node.origin.span, node.origin.uses)
         inner: Types = {**types, Ref(f"{node.path}/*"): start}
         saved = (dict(self.declared), dict(self.ends))
-        body = self.nodes(node.body, inner, renames, scanned=node.path)
-        if body is None:
-            return None
-        end = self.type_of(node.output, inner, node.origin)
-        if end is None:
+        body = self.nodes(node.body, inner, renames)
+        end = self.type_of(node.output, inner, node.origin.span, node.origin.uses)
+        if start is None or body is None or end is None:
             return None
         if end == start and not _outer_state(body, node.weights):
             types.update({ref: kind for ref, kind in inner.items() if ref not in types})
@@ -169,31 +184,43 @@ class _Inference:
             output = self.follow(node.output, renames)
             return [TypedRepeat(node.path, node.times, source, tuple(body), output, start, node.origin, node.weights)]
         self.declared, self.ends = saved
-        return self.unrolled(node, types, renames, scanned)
+        return self.unrolled(node, types, renames)
 
-    def unrolled(
-        self, node: RepeatNode, types: Types, renames: dict[str, Ref], scanned: str
-    ) -> list[TypedNode | TypedRepeat] | None:
+    def unrolled(self, node: RepeatNode, types: Types, renames: dict[str, Ref]) -> list[TypedNode | TypedRepeat] | None:
+        """The iterations one after another: their shapes differ, so they can't share one scan."""
         typed: list[TypedNode | TypedRepeat] = []
-        value, kind = self.follow(node.input, renames), self.type_of(node.input, types, node.origin)
+        value, kind = self.follow(node.input, renames), self.type_of(node.input, types)
         for index in range(node.times):
+            self.unrolled_nodes += len(node.body)
+            if self.unrolled_nodes > MAX_STEPS:
+                message = f"the network expands to more than {MAX_STEPS:,} layers"
+                self.problems.add("DLC117", message, node.origin.span, notes=node.origin.uses)
+                return None
             body, output = _iteration(node, index)
             start = f"{node.path}/{index}/*"  # this iteration's input
             types[Ref(start)] = kind
+            self.origins[start] = self.origins.get(value.source, node.origin)
             note = Note(f"in iteration {index + 1} of {node.times} of the repeat", node.origin.span)
-            made = self.nodes([_noted(item, note) for item in body], types, {**renames, start: value}, scanned)
+            made = self.nodes([_noted(item, note) for item in body], types, {**renames, start: value})
             if made is None:
                 return None
             typed += made
-            kind = self.type_of(output, types, node.origin)
+            kind = self.type_of(output, types)
             value = self.follow(output, {**renames, start: value})
         types[Ref(node.path)] = kind
         self.ends[node.path] = value
         return typed
 
 
+def _weights(signature: Signature) -> str:
+    """The weights and state of a signature, for a message."""
+    specs = {**signature.params, **signature.state}
+    return ", ".join(f"{name} {list(spec.shape)}" for name, spec in specs.items()) or "no weights"
+
+
 def _called(ref: Ref) -> str:
-    return str(ref).rsplit("/*", 1)[0] if str(ref).endswith("/*") else str(ref)
+    """What a message calls a value: a repeat's own input is not a name that the user gave."""
+    return f"the input of {str(ref)[:-2]}" if str(ref).endswith("/*") else str(ref)
 
 
 def _outer_state(body: Sequence[TypedNode | TypedRepeat], weights: str) -> bool:

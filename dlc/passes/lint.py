@@ -1,47 +1,43 @@
-"""lint: what is right in form but can't be meant: layers, inputs and targets that nothing uses, settings without effect."""
+"""lint: what is right in form but can't be meant: layers, inputs and targets that nothing uses, idle settings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dlc.diagnostics import Note, Problems, did_you_mean, listing
-from dlc.ir import Graph, Node, Ref, RepeatNode
-from dlc.objectives.optimizers import Optimizer
+from dlc.diagnostics import Problems, did_you_mean, one_of
+from dlc.ir import Graph, Node, RepeatNode
 from dlc.objectives.schedules import Cosine
 from dlc.passes.match import used_targets
-from dlc.source import Path
+from dlc.source import Path, Tree
 from dlc.spec import Document
 
 
 def lint(document: Document, graph: Graph, problems: Problems) -> None:
     """Finds DLC208, DLC209, DLC303, DLC304 and DLC305."""
-    complete = all(isinstance(ref, Ref) for ref in graph.outputs.values()) and bool(graph.outputs)
-    if complete and (document.outputs is None or len(graph.outputs) == len(document.outputs)):
-        _unused(document, graph, problems)
+    _unused(document, graph, problems)
     _targets(document, problems)
+    _pointless(document, problems)
     _training(document, problems)
+    _warmup(document, problems)
 
 
 def _unused(document: Document, graph: Graph, problems: Problems) -> None:
+    """Layers and inputs that reach no output. Nothing is said while a name or a layer is unknown: it might use them."""
+    flat = _flat(graph.nodes)
+    complete = document.outputs is None or len(graph.outputs) == len(document.source.tree["outputs"])
+    if not graph.outputs or not complete or any(node.layer is None for node in flat):
+        return
     used: set[str] = {ref.source for ref in graph.outputs.values()}
     _mark(graph.nodes, used)
-    broken = any(node.layer is None for node in _flat(graph.nodes))
-    for node in _flat(graph.nodes):
-        hidden = {"residual", "parallel"}  # their last node carries the container's own name
-        if node.path not in used and node.layer is not None and not broken:
-            what = node.path if node.layer.word not in hidden else node.path
+    for node in flat:
+        if node.path not in used:
             hint = "name it and use it elsewhere, list it in `outputs:`, or delete it"
-            problems.add(
-                "DLC208", f"the result of `{what}` is never used", node.origin.span, hint=hint, notes=node.origin.uses
-            )
+            message, span = f"the result of `{node.path}` is never used", node.origin.span
+            problems.add("DLC208", message, span, hint=hint, notes=node.origin.uses)
     for name in document.inputs:
-        if name not in used and not broken:
-            problems.add(
-                "DLC209",
-                f"the input `{name}` is never used",
-                document.source.key_span(("inputs", name)),
-                hint=f"use it with `inputs: {name}`, or delete it",
-            )
+        if name not in used:
+            span, hint = document.source.key_span(("inputs", name)), f"use it with `inputs: {name}`, or delete it"
+            problems.add("DLC209", f"the input `{name}` is never used", span, hint=hint)
 
 
 def _mark(nodes: Sequence[Node | RepeatNode], used: set[str]) -> None:
@@ -63,78 +59,92 @@ def _flat(nodes: Sequence[Node | RepeatNode]) -> list[Node]:
     return flat
 
 
+def _complete(tree: Tree, read: int) -> bool:
+    """Whether every item of a section could be read."""
+    items = tree if isinstance(tree, list) else [] if tree is None else [tree]
+    return len(items) == read
+
+
 def _targets(document: Document, problems: Problems) -> None:
+    """Targets that nothing reads. Nothing is said while a loss or metric is unknown: it might read them."""
+    tree = document.source.tree
+    if not _complete(tree.get("loss"), len(document.losses)) or not _complete(
+        tree.get("metrics"), len(document.metrics)
+    ):
+        return
     names = list(document.targets)
     read = used_targets([*document.losses, *document.metrics], names)
-    sections = [section for section in ("loss", "metrics") if section in document.source.tree]
-    complete = len(document.losses) + len(document.metrics) > 0 or not sections
+    if any(name and name not in names for name in read):
+        return  # a misspelt name was reported
     for name in names:
-        if name not in read and complete and problems.ok:
-            hint = "compare an output with it in `loss:`, or delete it"
-            problems.add(
-                "DLC304", f"the target `{name}` is never used", document.source.key_span(("targets", name)), hint=hint
+        if name not in read and "" not in read:
+            span, hint = (
+                document.source.key_span(("targets", name)),
+                "compare an output with it in `loss:`, or delete it",
             )
+            problems.add("DLC304", f"the target `{name}` is never used", span, hint=hint)
+
+
+def _pointless(document: Document, problems: Problems) -> None:
+    """Sections that only training would read, in a file that can't train."""
+    source = document.source
+    if "loss" in source.tree:
+        return
+    for section in ("optimizer", "train"):
+        if source.tree.get(section) is not None:
+            message, hint = f"`{section}` has no effect without a `loss`", "declare a `loss:`"
+            problems.add("DLC303", message, source.key_span((section,)), hint=hint)
 
 
 def _training(document: Document, problems: Problems) -> None:
     source, train = document.source, document.train
-    if document.optimizer is not None and not document.losses and "loss" not in source.tree:
-        problems.add(
-            "DLC303",
-            "an `optimizer` has no effect without a `loss`",
-            source.key_span(("optimizer",)),
-            hint="declare a `loss:`",
-        )
     stopping = train.early_stopping
     _monitor(document, train.monitor, ("train", "monitor"), problems)
-    if stopping is not None:
-        _monitor(document, stopping.monitor, ("train", "early_stopping", "monitor"), problems)
-        if stopping.patience >= train.epochs:
-            problems.add(
-                "DLC303",
-                f"early stopping can't happen: `patience` {stopping.patience} reaches past the {train.epochs} epochs",
-                source.key_span(("train", "early_stopping", "patience")),
-                hint="lower `patience`, raise `epochs`, or remove `early_stopping`",
-            )
-    rate = (
-        document.optimizer.thing.learning_rate
-        if document.optimizer is not None and isinstance(document.optimizer.thing, Optimizer)
-        else None
-    )
-    if isinstance(rate, Cosine):
-        epochs = {"epochs": rate.warmup.amount, "%": rate.warmup.amount * train.epochs / 100}.get(rate.warmup.unit)
-        if epochs is not None and epochs >= train.epochs:
-            path: Path = (
-                (*document.optimizer.path, document.optimizer.thing.word, "learning_rate", "cosine", "warmup")
-                if document.optimizer
-                else ()
-            )
-            problems.add(
-                "DLC303",
-                f"the warm-up of {rate.warmup} is as long as the run",
-                source.span(path),
-                found=f"{train.epochs} epochs in all",
-                hint="the rate would never fall",
-            )
+    if stopping is None:
+        return
+    path: Path = ("train", "early_stopping")
+    _monitor(document, stopping.monitor, (*path, "monitor"), problems)
+    if stopping.patience >= train.epochs:
+        given = (*path, "patience") in source.values
+        problems.add(
+            "DLC303",
+            f"early stopping can't happen within {train.epochs} epochs",
+            source.span((*path, "patience")) if given else source.key_span(path),
+            found=f"`patience` {stopping.patience}{'' if given else ' (its default)'}",
+            expected=f"below {train.epochs}",
+            hint="lower `patience`, raise `epochs`, or remove `early_stopping`",
+        )
+
+
+def _warmup(document: Document, problems: Problems) -> None:
+    optimizer, epochs = document.optimizer, document.train.epochs
+    rate = optimizer.thing.learning_rate if optimizer is not None else None
+    if optimizer is None or not isinstance(rate, Cosine):
+        return
+    warmup = {"epochs": rate.warmup.amount, "%": rate.warmup.amount * epochs / 100}.get(rate.warmup.unit)
+    if warmup is not None and warmup >= epochs:
+        span = document.source.span((*optimizer.path, optimizer.thing.word, "learning_rate", "cosine", "warmup"))
+        message, hint = f"the warm-up of {rate.warmup} is as long as the run", "the rate would never fall"
+        problems.add("DLC303", message, span, found=f"{epochs} epochs in all", hint=hint)
 
 
 def _monitor(document: Document, monitor: str | None, path: Path, problems: Problems) -> None:
-    if monitor is None or document.data is None:
+    """Report a monitored value that will not exist. Nothing is said while the metrics or splits are unknown."""
+    tree = document.source.tree
+    unread = document.data is None and "data" in tree
+    if monitor is None or unread or not _complete(tree.get("metrics"), len(document.metrics)):
         return
     names = ["loss", *(item.keys.name or item.thing.word for item in document.metrics)]
-    splits = [split for split in document.data.splits() if split != "test"]
+    splits = (
+        [split for split in document.data.splits() if split != "test"] if document.data else ["train", "validation"]
+    )
     known = [f"{split}/{name}" for split in splits for name in names]
-    if monitor not in known:
-        span = document.source.span(path)
-        hint = did_you_mean(monitor, known)
-        notes = []
-        if monitor.startswith("validation/") and "validation" not in splits:
-            notes.append(Note("there is no validation split: add `split: {validation: 0.1}` to `data`"))
-        problems.add(
-            "DLC305",
-            f"there is no value `{monitor}` to monitor",
-            span,
-            expected=f"one of {listing(known)}",
-            hint=hint,
-            notes=notes,
-        )
+    if monitor in known:
+        return
+    hint = did_you_mean(monitor, known)
+    if monitor.startswith("validation/") and "validation" not in splits:
+        hint = "there is no validation split: add `split: {validation: 0.1}` to `data`"
+    elif "/" not in monitor and monitor in names:
+        hint = f"write `{splits[-1]}/{monitor}`"
+    message = f"there is no value `{monitor}` to monitor"
+    problems.add("DLC305", message, document.source.span(path), expected=one_of(known), hint=hint)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dlc.diagnostics import Problems, did_you_mean, listing
-from dlc.ir import Graph, TensorType
+from dlc.diagnostics import Note, Problems, did_you_mean, listing
+from dlc.ir import Graph, Layer, Node, TensorType
 from dlc.objectives.losses import Loss
 from dlc.objectives.metrics import Metric
 from dlc.options import Wrong
@@ -53,22 +53,24 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         if pair and matcher.fits(item.thing, pair, item.path):
             losses.append(LossTerm(item.thing, *pair, item.keys.weight))
     metrics: list[MetricTerm] = []
+    names: set[str] = set()
     for found in document.metrics:
         pair = matcher.pair(found.keys, found.path, found.thing.word, "metric")
         if pair is None:
             continue
         name = found.keys.name or found.thing.word
-        if name in [term.name for term in metrics] or name == "loss":
-            problems.add(
-                "DLC202",
-                f"two metrics are called `{name}`",
-                document.source.key_span(found.path),
-                hint="give this one a `name:` beside it",
-            )
+        if name == "loss" or name in names:
+            message = "`loss` is the name of the loss" if name == "loss" else f"two metrics are called `{name}`"
+            at = (*found.path, "name") if found.keys.name else found.path
+            hint = "choose another name" if found.keys.name else "give this one a `name:` beside it"
+            problems.add("DLC202", message, document.source.span(at), hint=hint)
             continue
+        names.add(name)
         activate = next((term.loss for term in losses if (term.output, term.target) == pair), None)
         if matcher.fits(found.thing, pair, found.path):
             metrics.append(MetricTerm(name, found.thing, *pair, activate))
+    for item, term in zip(document.losses, losses, strict=False) if len(losses) == len(document.losses) else ():
+        _activated_twice(document, item.path, term, graph, problems)
     _columns(document, problems)
     _splits(document, problems)
     return Objectives(tuple(losses), tuple(metrics))
@@ -128,6 +130,24 @@ class _Matcher:
         return True
 
 
+def _activated_twice(document: Document, path: Path, term: LossTerm, graph: Graph, problems: Problems) -> None:
+    """A network that ends with the activation that its loss applies: the second one would flatten the gradient."""
+    word, ref = term.loss.activation(), graph.outputs[term.output]
+    node = next((node for node in graph.nodes if node.path == ref.source and isinstance(node, Node)), None)
+    if node is None or word is None or node.layer is None:
+        return
+    inside = dict(node.layer).get("activation")
+    if word in (node.layer.word, inside.word if isinstance(inside, Layer) else ""):
+        span = node.origin.options.get("activation", node.origin.span)
+        loss = term.loss.word
+        message, hint = (
+            f"`{loss}` applies `{word}` itself",
+            f"remove it here, or write `{loss}: {{from_logits: false}}`",
+        )
+        notes = [Note("the loss is here", document.source.span(path)), *node.origin.uses]
+        problems.add("DLC301", message, span, found=f"an output that ends with `{word}`", hint=hint, notes=notes)
+
+
 def _columns(document: Document, problems: Problems) -> None:
     """Features read columns that a source of known columns has."""
     if document.data is None:
@@ -149,38 +169,25 @@ def _columns(document: Document, problems: Problems) -> None:
 
 
 def _splits(document: Document, problems: Problems) -> None:
+    """Divisions that leave nothing to train on, or divide nothing."""
     data, source = document.data, document.source
-    if data is None:
+    path: Path = ("data", "split")
+    if data is None or path not in source.values:
         return
     for name, own in (("validation", data.validation), ("test", data.test)):
-        part = getattr(data.split, name)
-        if own is not None and part:
-            problems.add(
-                "DLC303",
-                f"`{name}` has a source of its own, so its share has no effect",
-                source.span(("data", "split", name)),
-                hint="remove one of them",
-            )
+        if own is not None and getattr(data.split, name):
+            message, hint = f"`{name}` has a source of its own, so its share has no effect", "remove one of them"
+            problems.add("DLC303", message, source.key_span((*path, name)), hint=hint)
     parts = [part for part in (data.split.validation, data.split.test) if isinstance(part, float)]
     if sum(parts) >= 1:
-        problems.add(
-            "DLC104",
-            "the splits leave nothing to train on",
-            source.span(("data", "split")),
-            found=f"shares that sum to {sum(parts):g}",
-            expected="a sum below 1",
-        )
-    if (
-        not data.split.validation
-        and not data.split.test
-        and "split" in (source.tree["data"] if isinstance(source.tree["data"], dict) else {})
-    ):
-        problems.add(
-            "DLC303",
-            "this `split` divides nothing",
-            source.key_span(("data", "split")),
-            hint="give `validation:` or `test:` a share",
-        )
+        message, found = "the splits leave nothing to train on", f"shares that sum to {sum(parts):g}"
+        problems.add("DLC104", message, source.span(path), found=found, expected="a sum below 1")
+    if not data.split.validation and not data.split.test:
+        message, hint = "this `split` divides nothing", "give `validation:` or `test:` a share"
+        problems.add("DLC303", message, source.key_span(path), hint=hint)
+    elif not data.split.shuffle and (*path, "seed") in source.values:
+        message, hint = "`seed` has no effect without `shuffle`", "remove one of them"
+        problems.add("DLC303", message, source.key_span((*path, "seed")), hint=hint)
 
 
 def used_targets(items: Sequence[Item[Loss, LossKeys] | Item[Metric, MetricKeys]], targets: Sequence[str]) -> set[str]:

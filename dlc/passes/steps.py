@@ -66,6 +66,7 @@ class BlockStep(Step):
 
     block: str
     names: tuple[str, ...]
+    places: tuple[Span | None, ...]  # where the inputs are declared
     body: tuple[Step, ...]
 
 

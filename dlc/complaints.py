@@ -1,0 +1,66 @@
+"""libyaml's complaints about a text, in our words."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import yaml
+
+from dlc.diagnostics import Note, Problems, Span, lines_of
+
+
+def report_syntax(error: yaml.YAMLError, text: str, name: str, problems: Problems) -> None:
+    """Turn libyaml's complaint into a finding in our words."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        _unreadable(text, name, problems)
+        return
+    lines = lines_of(text)
+    problem, context = error.problem or "the text is not YAML", error.context or ""
+    span = _mark(name, error.problem_mark)
+    start = _mark(name, error.context_mark) if context and error.context_mark is not None else None
+    line = lines[span.line - 1] if span.line <= len(lines) else ""
+    tab = line.find("\t")
+    if tab >= 0 and (not line[:tab].strip(" -?:") or line[span.column - 1 : span.column] == "\t"):
+        message = "a tab indents this line; YAML wants spaces"
+        hint = "set the editor to spaces for YAML files"
+        problems.add("DLC006", message, Span(name, span.line, tab + 1, span.line, tab + 2), hint=hint)
+        return
+    said = f"{problem} {context}"
+    message, hint = next((words for key, words in _COMPLAINTS.items() if key in said), (problem, None))
+    if span.line > len(lines) or not line.strip():  # the end of the text is no help; the place where it began is
+        span, start = start or span, None
+    notes = [Note("it begins here", start)] if start is not None and start != span else []
+    problems.add("DLC005", f"not valid YAML: {message}", span, hint=hint, notes=notes)
+
+
+def _mark(name: str, mark: yaml.Mark) -> Span:
+    return Span(name, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
+
+
+def _unreadable(text: str, name: str, problems: Problems) -> None:
+    """Report the character that libyaml refuses; it does not say where that stands."""
+    allowed = "\n\t\r\x85"
+    bad = next((at for at, mark in enumerate(text) if mark not in allowed and unicodedata.category(mark)[0] == "C"), 0)
+    line, column = text.count("\n", 0, bad) + 1, bad - text.rfind("\n", 0, bad)
+    what = f"the file holds the character U+{ord(text[bad]):04X}" if text else "the file can't be read"
+    place = Span(name, line, column, line, column + 1)
+    problems.add("DLC002", what, place, expected="printable text", hint="remove it, or quote it as an escape")
+
+
+# libyaml's words -> what is meant, and the likely fix
+_COMPLAINTS: dict[str, tuple[str, str | None]] = {
+    "mapping values are not allowed": (
+        "a second `: ` on this line",
+        "quote a text that holds `: `, or check the indentation",
+    ),
+    "did not find expected ',' or '}'": ("a `,` or `}` is missing here", "close the `{`, or put a comma before this"),
+    "did not find expected ',' or ']'": ("a `,` or `]` is missing here", "close the `[`, or put a comma before this"),
+    "did not find expected '-' indicator": ("a `-` is missing here", "the items of a list must be indented alike"),
+    "did not find expected key": ("a key is missing here", "the keys of a mapping must be indented alike"),
+    "could not find expected ':'": ("a `:` is missing here", "a key needs a colon and a space after it"),
+    "found unexpected ':'": ("a space is missing after this `:`", "write `key: value`"),
+    "unexpected end of stream": ("a quote is never closed", None),
+    "cannot start any token": ("a value can't begin with this character", "quote the text"),
+    "unexpected document indicator": ("a quote is never closed", None),
+    "found unknown escape character": ("this escape is not known", "write `\\\\` or use single quotes"),
+}
