@@ -26,11 +26,13 @@ def report_syntax(error: yaml.YAMLError, text: str, name: str, problems: Problem
         problems.add("DLC006", message, Span(name, span.line, tab + 1, span.line, tab + 2), hint=hint)
         return
     said = f"{problem} {context}"
-    message, hint = next((words for key, words in _COMPLAINTS.items() if key in said), (problem, None))
+    unknown: tuple[str, str | None] = (problem, None)
+    message, fix = next((words for key, words in _COMPLAINTS.items() if key in said), unknown)
     if span.line > len(lines) or not line.strip():  # the end of the text is no help; the place where it began is
         span, start = start or span, None
-    notes = [Note("it begins here", start)] if start is not None and start != span else []
-    problems.add("DLC005", f"not valid YAML: {message}", span, hint=hint, notes=notes)
+    inside = any(word in context for word in ("flow", "block", "quoted"))
+    notes = [Note("it begins here", start)] if inside and start is not None and start != span else []
+    problems.add("DLC005", f"not valid YAML: {message}", span, hint=fix, notes=notes)
 
 
 def _mark(name: str, mark: yaml.Mark) -> Span:

@@ -9,17 +9,23 @@ from pydantic import BeforeValidator
 from dlc.ir import Layer
 from dlc.layers import MERGES
 from dlc.layers.activations import Activation
-from dlc.options import Options, main, option, reject, word_field, wrong_type
+from dlc.options import Fault, Options, main, option, reject, word_field, wrong_type
 
 Items = list[Any]
 
 
 def _branches(value: Any) -> Any:
+    if isinstance(value, (list, dict)) and len(value) < 2:
+        found, expected = "1 branch" if value else "no branches", "at least 2 branches"
+        raise reject(Fault((), "DLC104", "there is nothing to merge", found=found, expected=expected))
     if isinstance(value, list):
         wrong = [(index, branch) for index, branch in enumerate(value) if not isinstance(branch, list)]
         if wrong:
             faults = [wrong_type(f"branch {index}", branch, "a list") for index, branch in wrong]
-            raise reject(*(fault._replace(loc=(index,)) for fault, (index, _) in zip(faults, wrong, strict=True)))
+            hint = "put the items of a branch into brackets"
+            raise reject(
+                *(fault._replace(loc=(index,), hint=hint) for fault, (index, _) in zip(faults, wrong, strict=True))
+            )
         return {str(index): branch for index, branch in enumerate(value)}
     return value
 
@@ -46,7 +52,7 @@ class Parallel(Options):
 
     word = "parallel"
     branches: Annotated[dict[str, Items], BeforeValidator(_branches)] = main(
-        min_length=2, description="lists of items, or a mapping of names to such lists"
+        description="lists of items, or a mapping of names to such lists"
     )
     merge: Annotated[Layer, word_field(lambda: MERGES, "merge")] = option(description="concat or add")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from dlc.diagnostics import Problems, listing
+from dlc.diagnostics import Note, Problems, listing
 from dlc.options import (
     Fault,
     Options,
@@ -63,7 +63,13 @@ def read_item(
     if isinstance(beside, list):
         report_faults(beside, source, path, problems)
     thing = read_options(
-        load_class(table, parts.word), parts.body, (*path, *parts.loc), source, problems, parts.misplaced
+        load_class(table, parts.word),
+        parts.body,
+        (*path, *parts.loc),
+        source,
+        problems,
+        parts.misplaced,
+        keys.model_fields,
     )
     if isinstance(beside, list) or parts.faults or thing is None:
         return None
@@ -79,20 +85,37 @@ def read_options(
     source: Source,
     problems: Problems,
     given: tuple[str, ...] = (),
-    notes: tuple[Any, ...] = (),
+    beside: Collection[str] = (),
+    notes: tuple[Note, ...] = (),
 ) -> T | None:
     """The instance of `cls` that the body behind its word describes, or None after its problems were added.
 
-    `given` are options that stand in a wrong place, which was reported: they are not missing.
+    Args:
+        cls: the class.
+        body: what stands behind the word.
+        path: where that is.
+        source: the source.
+        problems: what faults are added to.
+        given: options that stand in a wrong place, which was reported: they are not missing.
+        beside: keys that may stand beside the word, for hints.
+        notes: notes for each fault.
     """
     options = as_options(cls, body, ())
     made = [options] if isinstance(options, Fault) else validate(cls, options[0], given)
     if isinstance(made, list):
         faults = unshorten(made, body if body is not None else {}, cls.main_option())
+        faults = [_beside(fault, cls, beside) for fault in faults]
         report_faults(faults, source, path, problems, notes)
         return None
     assert isinstance(made, cls)
     return made
+
+
+def _beside(fault: Fault, cls: type[Options], beside: Collection[str]) -> Fault:
+    """A fault of an unknown option with the hint that it belongs beside the word."""
+    if fault.code == "DLC101" and len(fault.loc) == 1 and fault.loc[0] in beside:
+        return fault._replace(hint=f"`{fault.loc[0]}` stands beside `{cls.word}`, not inside")
+    return fault
 
 
 def section(source: Source, path: Path, cls: type[T], problems: Problems) -> T | None:

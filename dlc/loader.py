@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
-from dlc.diagnostics import Problems, Span, SpecError, did_you_mean, listing
+from dlc.diagnostics import Problems, Span, SpecError, did_you_mean, listing, one_of
+from dlc.options import report_faults, spell, wrong_type
 from dlc.source import Path, Source, Tree, parse_yaml, read
 
 SECTIONS = (
@@ -27,6 +29,8 @@ SECTIONS = (
     "optimizer",
     "train",
 )
+
+MAX_FILES = 32
 
 # Places that hold one item each: when a file extends another and names another thing there, it replaces the whole.
 _ITEMS: tuple[Path, ...] = (
@@ -71,12 +75,21 @@ def _with_base(source: Source, path: FilePath, chain: tuple[FilePath, ...]) -> S
     base, span = source.tree["extends"], source.span(("extends",))
     problems = Problems()
     if not isinstance(base, str) or not base:
-        problems.add("DLC103", "`extends` must be a text", span, expected="the path of a file")
+        fault = wrong_type("extends", base, "the path of a file")
+        report_faults([fault], source, ("extends",), problems)
         raise SpecError(problems.report(source.texts))
     target = path.parent / base
-    here = path.resolve()
-    if target.resolve() in (here, *chain):
-        problems.add("DLC111", "files extend each other in a circle", span, found=f"`{base}`")
+    try:
+        here, there = path.resolve(), target.resolve()
+    except (OSError, RuntimeError, ValueError):  # a circle of links, a NUL in the name
+        problems.add("DLC111", f"can't extend `{base}`: this is no path", span)
+        raise SpecError(problems.report(source.texts)) from None
+    if there in (here, *chain):
+        circle = "the file extends itself" if there == here else "files extend each other in a circle"
+        problems.add("DLC111", circle, span)
+        raise SpecError(problems.report(source.texts))
+    if len(chain) >= MAX_FILES:
+        problems.add("DLC111", f"more than {MAX_FILES} files extend each other", span)
         raise SpecError(problems.report(source.texts))
     try:
         parent = _extended(target, (*chain, here))
@@ -124,7 +137,8 @@ def _merge(base: Source, child: Source) -> Source:
         return result
 
     tree = lay((), base.tree, child.tree)
-    return Source(tree, values, keys, {**child.texts, **base.texts}, child.main)
+    texts = {**child.texts, **base.texts}
+    return Source(tree, values, keys, texts, child.main, (*child.findings, *base.findings))
 
 
 def _mergeable(path: Path, under: Tree, over: Tree) -> bool:
@@ -152,7 +166,7 @@ def apply_sets(source: Source, sets: Sequence[str]) -> Source:
         _apply(setting, line, tree, values, keys, problems)
     if not problems.ok:
         raise SpecError(problems.report(texts))
-    return Source(tree, values, keys, texts, source.main)
+    return Source(tree, values, keys, texts, source.main, source.findings)
 
 
 def _apply(
@@ -162,7 +176,7 @@ def _apply(
     whole = Span(SET_FILE, line, 1, line, len(setting) + 1)
     parts = name.split(".")
     if not equals or not all(parts):
-        problems.add("DLC110", "a setting has the form `a.b=value`", whole, found=f"`{setting}`")
+        problems.add("DLC110", "this is no setting", whole, expected="the form `a.b=value`")
         return
     new = _value(text, line, len(name) + 2, problems)
     if new is None:
@@ -216,15 +230,16 @@ def _step(node: Any, part: str, path: Path, parts: Sequence[str], span: Span, pr
         names = [item.get("name") if isinstance(item, dict) else None for item in node]
         if part in names:
             return names.index(part)
-        if part.isdigit() and int(part) < len(node):
+        if re.fullmatch("[0-9]{1,6}", part) and int(part) < len(node):
             return int(part)
         named = [name for name in names if isinstance(name, str)]
-        expected = f"a number from 0 to {len(node) - 1}" + (f", or one of {listing(named)}" if named else "")
-        hint = did_you_mean(part, named)
-        problems.add("DLC110", f"`{where}` has no item `{part}`", span, expected=expected, hint=hint)
+        numbers = f"a number from 0 to {len(node) - 1}" if node else "nothing: the list is empty"
+        expected = numbers + (f", or the name {one_of(named)}" if named else "")
+        close = did_you_mean(part, named)
+        problems.add("DLC110", f"`{where}` has no item `{part}`", span, expected=expected, hint=close)
         return None
-    hint = f"set `{where}` itself"
-    problems.add("DLC110", f"`{where}` is a single value and has no `{part}`", span, found=f"`{node}`", hint=hint)
+    message, fix = f"`{where}` is a single value and has no `{part}`", f"set `{where}` itself"
+    problems.add("DLC110", message, span, found=spell(node), hint=fix)
     return None
 
 
@@ -238,6 +253,9 @@ def _value(text: str, line: int, column: int, problems: Problems) -> Source | No
             span = _moved(item.span, line, column - len(prefix) - 1) if item.span else None
             problems.add(item.code, item.message, span, found=item.found, expected=item.expected, hint=item.hint)
         return None
+    for item in source.findings:
+        span = _moved(item.span, line, column - len(prefix) - 1) if item.span else None
+        problems.add(item.code, item.message, span, found=item.found, expected=item.expected, hint=item.hint)
     values = {path: _moved(span, line, column - len(prefix) - 1) for path, span in source.values.items()}
     keys = {path: _moved(span, line, column - len(prefix) - 1) for path, span in source.keys.items()}
     return Source(source.tree, values, keys)

@@ -135,7 +135,9 @@ def _faults(cls: type[Options], errors: Sequence[ErrorDetails], given: Collectio
         elif kind == "extra_forbidden":
             yield unknown_key(str(loc[-1]), _fields_at(cls, loc[:-1]), what)._replace(loc=loc)
         elif kind != "missing":
-            yield _wrong_value(error, loc, kind, context)
+            fault = _wrong_value(error, loc, kind, context)
+            fields = _fields_at(cls, loc) if kind == "model_type" else []
+            yield fault._replace(expected=f"a mapping of {listing(fields)}") if fields else fault
         elif loc not in meant and loc in missing and (len(loc) > 1 or loc[0] not in given):
             yield Fault(loc[:-1], "DLC102", f"{what} needs `{loc[-1]}`", hint=_describe(cls, loc), at_key=True)
 
@@ -266,7 +268,8 @@ def spell(value: Any, limit: int = 60) -> str:
     if isinstance(value, (int, float)):
         return f"`{value}`"
     if isinstance(value, str):
-        shown = value if len(value) <= limit else value[:limit] + "..."
+        shown = value.strip("\n").replace("\n", "\\n")
+        shown = shown if len(shown) <= limit else shown[:limit] + "..."
         return f"the text `{shown}`" if shown.strip() else "an empty text"
     if not value:
         return f"an empty {'mapping' if isinstance(value, Mapping) else 'list'}"

@@ -108,6 +108,7 @@ class _Node:
     size: int = 1
     done: bool = False
     keys: dict[str, Span] = field(default_factory=dict)
+    broken: bool = False
     key: tuple[str, Span] | None = None  # a mapping's key that waits for its value
 
 
@@ -264,26 +265,27 @@ class _Composer:
             node.span = Span(self.name, node.span.line, node.span.column, span.end_line, span.end_column)
             self.attach(node)
         elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
-            self.no_tag(event, span)
             if self.awaits_key():
                 self.stop("DLC005", "a key must be a plain word", span, found="a list or mapping as a key")
             node = _Node([] if isinstance(event, yaml.SequenceStartEvent) else {}, span)
+            node.broken = self.tagged(event, span)
             self.stack.append(node)
             self.anchor(event, node)
             if len(self.stack) > MAX_DEPTH:
                 self.stop("DLC008", f"collections nest more than {MAX_DEPTH} deep", span)
         elif isinstance(event, yaml.AliasEvent):
-            target = self.anchors.get(event.anchor)
+            name = str(event.anchor)
+            target = self.anchors.get(name)
             if target is None or not target.done:
                 what = "holds itself" if target else "is not defined"
-                hint = None if target else did_you_mean(event.anchor, self.anchors)
-                self.stop("DLC009", f"the alias `*{event.anchor}` {what}", span, hint=hint)
+                hint = None if target else did_you_mean(name, self.anchors)
+                self.stop("DLC009", f"the alias `*{name}` {what}", span, hint=hint)
             else:
-                self.unused.pop(event.anchor, None)
+                self.unused.pop(name, None)
                 self.attach(target, at=span)
         elif isinstance(event, yaml.ScalarEvent):
-            self.no_tag(event, span)
             node = self.scalar(event, span)
+            node.broken = self.tagged(event, span)
             self.anchor(event, node)
             self.attach(node)
         if self.stack and self.stack[-1].size > MAX_VALUES:
@@ -298,13 +300,14 @@ class _Composer:
         """Whether the next node is a mapping's key."""
         return bool(self.stack) and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is None
 
-    def no_tag(self, event: Any, span: Span) -> None:
-        """Report a tag: they would choose types, and the language does that."""
+    def tagged(self, event: Any, span: Span) -> bool:
+        """Report a tag, whether there is one: it would choose a type, and the language does that."""
         if event.tag is None or event.tag == "!":
-            return
+            return False
         tag = event.tag.replace("tag:yaml.org,2002:", "!!")
         place = span if event.anchor else span.inside(0, len(tag))
         self.problems.add("DLC011", f"the tag `{tag}` is not part of the language", place, hint="remove the tag")
+        return True
 
     def anchor(self, event: Any, node: _Node) -> None:
         """Remember an anchored node."""
@@ -348,9 +351,8 @@ class _Composer:
             holder.key = (self.key(node, holder, at or node.span), at or node.span)
         else:
             key, span = holder.key
-            if key != "<<":  # reported: a mapping without it can still be checked
-                holder.value.setdefault(key, node)
-                holder.keys.setdefault(key, span)
+            holder.value.setdefault(key, node)
+            holder.keys.setdefault(key, span)
             holder.key = None
 
     def key(self, node: _Node, holder: _Node, span: Span) -> str:
@@ -361,6 +363,7 @@ class _Composer:
         if key == "<<":
             hint = "use `extends:` or `blocks:`"
             self.problems.add("DLC011", "merge keys (`<<`) are not part of YAML 1.2", span, hint=hint)
+            holder.broken = True
         if key in holder.keys:
             notes = [Note("first given here", holder.keys[key])]
             self.problems.add("DLC007", f"the key `{key}` is given twice", span, hint="keep one of them", notes=notes)
@@ -383,6 +386,8 @@ def _flatten(root: _Node, values: dict[Path, Span], keys: dict[Path, Span]) -> T
 
     def walk(node: _Node, path: Path) -> Tree:
         values[path] = node.span
+        if node.broken:
+            return BROKEN
         if isinstance(node.value, list):
             return [walk(child, (*path, index)) for index, child in enumerate(node.value)]
         if isinstance(node.value, dict):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from dlc.blocks import Block, read_blocks
 from dlc.diagnostics import Problems, Span, did_you_mean, nearest, one_of
@@ -19,7 +19,7 @@ from dlc.objectives import LOSSES, METRICS, OPTIMIZERS
 from dlc.objectives.losses import Loss
 from dlc.objectives.metrics import Metric
 from dlc.objectives.optimizers import Optimizer
-from dlc.options import Fault, Options, main, option, reject, report_faults, spell, word_field, wrong_type
+from dlc.options import Fault, Options, flow, main, option, reject, report_faults, spell, word_field, wrong_type
 from dlc.source import Broken, Source
 from dlc.sources import SOURCES
 from dlc.sources.source import Source as DataSource
@@ -69,6 +69,16 @@ class Data(Options):
     validation: DataWord | None = option(None, description="a source of its own for the validation split")
     test: DataWord | None = option(None, description="a source of its own for the test split")
     split: Split = option(Split(), description="how the records are divided")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        for word in SOURCES:
+            if isinstance(data, dict) and word in data:
+                source = word if data[word] is None else flow({word: data[word]})
+                hint = f"write `source: {source}`"
+                raise reject(Fault((word,), "DLC101", f"unknown option `{word}` of `data`", hint=hint, at_key=True))
+        return data
 
     def splits(self) -> tuple[str, ...]:
         """The splits that exist."""

@@ -158,11 +158,16 @@ def names_of(tree: Tree) -> list[str]:
     return mentioned(tree) if isinstance(tree, str) and "$" in tree else []
 
 
+def _values(tree: Tree) -> list[Tree]:
+    return list(tree.values()) if isinstance(tree, dict) else []
+
+
 def with_variables(source: Source, problems: Problems) -> Source:
     """The source with `$name` and `$(...)` replaced, but for the bodies of blocks, which see only their parameters."""
     substitution = Substitution(source, problems)
     variables = values_of(source, substitution)
-    in_vars, substitution.used = substitution.used, set()
+    raw = source.tree.get("vars")
+    in_vars = substitution.used | {name for tree in _values(raw) for name in names_of(tree)}
     tree: dict[str, Tree] = {}
     for key, value in source.tree.items():
         if key == "blocks" and isinstance(value, dict):
@@ -174,8 +179,7 @@ def with_variables(source: Source, problems: Problems) -> Source:
             }
         elif key not in ("vars", "extends"):
             tree[key] = substitution.replace(value, (key,), variables)
-    mine = source.tree.get("vars")
-    for name in mine if isinstance(mine, dict) else ():
+    for name in raw if isinstance(raw, dict) else ():
         span = source.key_span(("vars", name))
         inherited = span is not None and span.file not in (source.main, SET_FILE)
         used = name in substitution.used or name in in_vars

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 
-from dlc.diagnostics import Diagnostic, Report, Span, plural
+from dlc.diagnostics import Diagnostic, Report, Span, lines_of, plural
 from dlc.diagnostics.codes import CODES
 
 _RED, _YELLOW, _BLUE, _BOLD, _RESET = "\x1b[31;1m", "\x1b[33;1m", "\x1b[34m", "\x1b[1m", "\x1b[0m"
@@ -27,7 +27,7 @@ def text(report: Report, *, color: bool = False) -> str:
         facts = {"found": item.found, "expected": item.expected, "hint": item.hint}
         lines += [f"  = {paint(_BOLD, name)}: {clean(value)}" for name, value in facts.items() if value is not None]
         for note in item.notes:
-            place = f" ({note.span})" if note.span is not None else ""
+            place = f" ({clean(str(note.span))})" if note.span is not None else ""
             lines.append(f"  = {paint(_BOLD, 'note')}: {clean(note.message)}{place}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
@@ -45,22 +45,21 @@ def summary(report: Report, files: int) -> str:
 def _excerpt(span: Span, report: Report, paint: Callable[[str, str], str], style: str) -> list[str]:
     gutter = len(str(span.line))
     place = f"{' ' * gutter}{paint(_BLUE, '-->')} {clean(str(span))}"
-    lines = report.texts.get(span.file, "").splitlines()
-    if not 0 < span.line <= len(lines):
+    lines = lines_of(report.texts.get(span.file, ""))
+    if not 0 < span.line <= len(lines) or not lines[span.line - 1]:
         return [place]
     line = lines[span.line - 1]
-    if span.end_line == span.line:
-        end = span.end_column
-    else:
-        end = len(line.split(" #")[0].rstrip()) + 1
+    whole = span.end_line == span.line
+    end = span.end_column if whole else len(line.split(" #")[0].rstrip()) + 1
     start, end = span.column - 1, max(end - 1, span.column)
+    before, culprit, after = line[:start], line[start:end], line[end:]
     if len(line) > MAX_EXCERPT:  # show a window around the place
-        first = max(0, start - MAX_EXCERPT // 3)
-        line = line[first : first + MAX_EXCERPT]
-        start, end = start - first, min(end - first, len(line))
-    shown = clean(line)
-    pad = "".join("\t" if mark == "\t" else " " * _width(mark) for mark in line[:start])
-    carets = "^" * max(1, sum(_width(mark) for mark in line[start:end]))
+        culprit = culprit if len(culprit) <= MAX_EXCERPT // 2 else f"{culprit[: MAX_EXCERPT // 2]}..."
+        before = before if len(before) <= MAX_EXCERPT // 3 else f"...{before[-MAX_EXCERPT // 3 :]}"
+        after = after if len(after) <= MAX_EXCERPT // 3 else f"{after[: MAX_EXCERPT // 3]}..."
+    shown = clean(before + culprit + after)
+    pad = "".join("\t" if mark == "\t" else " " * _width(clean(mark)) for mark in before)
+    carets = "^" * max(1, _width(clean(culprit)))
     bar = paint(_BLUE, "|")
     return [
         place,
@@ -70,21 +69,25 @@ def _excerpt(span: Span, report: Report, paint: Callable[[str, str], str], style
     ]
 
 
-def _width(mark: str) -> int:
-    if unicodedata.combining(mark):
-        return 0
-    return 2 if unicodedata.east_asian_width(mark) in "WF" else 1
+def _width(words: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if words.isascii():
+        return len(words)
+    return sum(
+        0 if unicodedata.category(mark) in ("Mn", "Me") else 2 if unicodedata.east_asian_width(mark) in "WF" else 1
+        for mark in words
+    )
 
 
 def clean(words: str) -> str:
-    """A text that is safe on a terminal: control characters become visible escapes.
+    r"""A text that is safe on a terminal: characters that would steer it become visible escapes.
 
-    >>> clean("a\\x1b[2Jb")
-    'a\\\\x1b[2Jb'
+    >>> print(clean("a\x1b[2Jb\u202e"))
+    a\x1b[2Jb\u202e
     """
     if words.isprintable():
         return words
-    return "".join(mark if mark.isprintable() or mark in "\n\t" else f"\\x{ord(mark):02x}" for mark in words)
+    return "".join(mark if mark.isprintable() or mark == "\t" else repr(mark)[1:-1] for mark in words)
 
 
 def as_dicts(report: Report) -> list[dict[str, object]]:

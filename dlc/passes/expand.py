@@ -7,6 +7,7 @@ iteration is part of the path; here it is `*`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -161,7 +162,8 @@ class _Expander:
             message = f"`{name}` names a part of the residual already"
             self.problems.add("DLC202", message, span, hint="choose another name", notes=uses)
         elif not valid_name(name):
-            self.problems.add("DLC104", f"`{name}` can't name an item", span, expected=NAME_RULE, notes=uses)
+            message = f"`{name}` can't name an item" if name else "the name is empty"
+            self.problems.add("DLC104", message, span, expected=NAME_RULE, notes=uses)
         elif given is not None:
             what, first = given
             notes = [Note("first given here", first), *uses]
@@ -278,7 +280,7 @@ class _Expander:
             if names is None:
                 return _broken(step)
             step, body = replace(step, inputs=names), None
-        layer = read_options(cls, body, at, self.source, self.problems, given, uses)
+        layer = read_options(cls, body, at, self.source, self.problems, given, Keys.model_fields, uses)
         return LayerStep(**vars(step), layer=layer)
 
     # ---- containers ----
@@ -286,7 +288,7 @@ class _Expander:
     def container(self, step: Step, body: Tree, at: Path, scope: _Scope, given: tuple[str, ...]) -> Step:
         cls = CONTAINERS[step.word]
         uses = step.origin.uses
-        made = read_options(cls, body, at, self.source, self.problems, given, uses)
+        made = read_options(cls, body, at, self.source, self.problems, given, Keys.model_fields, uses)
         main_at = (*at, cls.main_option() or "") if isinstance(body, dict) else at
         if isinstance(made, Residual):
             reserved = ("shortcut",) * (made.shortcut is not None) + ("activation",) * (made.activation is not None)
@@ -311,8 +313,11 @@ class _Expander:
         uses = step.origin.uses
         branches = []
         for key, trees in made.branches.items():
-            place = (*at, int(key) if key.isdigit() else key)
-            if not valid_name(key) and not key.isdigit():
+            place: Path = (*at, key)
+            number = re.fullmatch("[0-9]{1,6}", key) is not None  # branches in a list are numbered
+            if number and place not in self.source.keys:
+                place = (*at, int(key))
+            if not valid_name(key) and not number:
                 span = self.source.key_span(place)
                 self.problems.add("DLC104", f"`{key}` can't name a branch", span, expected=NAME_RULE, notes=uses)
                 return _broken(step)
@@ -383,6 +388,8 @@ class _Expander:
             place = (*at, name) if isinstance(body, dict) else at
             if name not in block.params:
                 expected, hint = one_of(block.params) or "no arguments", did_you_mean(name, block.params)
+                if name in Keys.model_fields:
+                    hint = f"`{name}` stands beside `{block.name}`, not inside"
                 message, span = f"the block `{block.name}` has no parameter `{name}`", self.source.key_span(place)
                 self.problems.add("DLC112", message, span, expected=expected, hint=hint, notes=origin.uses)
                 meant |= {param for param in block.params if hint == f"did you mean `{param}`?"}

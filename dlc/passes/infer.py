@@ -154,7 +154,7 @@ class _Inference:
             return True
         expected = _weights(owner[0]) if owner else "the same layers"
         notes = [Note("the weights are declared here", owner[1].span)] if owner else []
-        message = f"`{node.path}` can't use the weights of `{node.weights}`"
+        message = f"the weights of `{node.weights}` don't fit here"
         self.problems.add(
             "DLC211",
             message,

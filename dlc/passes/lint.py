@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dlc.diagnostics import Problems, did_you_mean, one_of
+from dlc.diagnostics import Problems, did_you_mean, listing, one_of
 from dlc.ir import Graph, Node, RepeatNode
 from dlc.objectives.schedules import Cosine
 from dlc.passes.match import used_targets
@@ -15,8 +15,8 @@ from dlc.spec import Document
 def lint(document: Document, graph: Graph, problems: Problems) -> None:
     """Finds DLC208, DLC209, DLC303, DLC304 and DLC305."""
     _unused(document, graph, problems)
-    _targets(document, problems)
-    _pointless(document, problems)
+    if not _pointless(document, problems):
+        _targets(document, problems)
     _training(document, problems)
     _warmup(document, problems)
 
@@ -85,15 +85,17 @@ def _targets(document: Document, problems: Problems) -> None:
             problems.add("DLC304", f"the target `{name}` is never used", span, hint=hint)
 
 
-def _pointless(document: Document, problems: Problems) -> None:
-    """Sections that only training would read, in a file that can't train."""
+def _pointless(document: Document, problems: Problems) -> bool:
+    """Whether a file has sections that only training reads, but no loss: that is one mistake, reported once."""
     source = document.source
     if "loss" in source.tree:
-        return
-    for section in ("optimizer", "train"):
-        if source.tree.get(section) is not None:
-            message, hint = f"`{section}` has no effect without a `loss`", "declare a `loss:`"
-            problems.add("DLC303", message, source.key_span((section,)), hint=hint)
+        return False
+    idle = [name for name in ("optimizer", "train") if isinstance(source.tree.get(name), (dict, str))]
+    if idle:
+        names, have = listing(idle), "has" if len(idle) == 1 else "have"
+        span = source.key_span((idle[0],))
+        problems.add("DLC303", f"{names} {have} no effect without a `loss`", span, hint="declare a `loss:`")
+    return bool(idle)
 
 
 def _training(document: Document, problems: Problems) -> None:

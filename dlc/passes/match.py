@@ -48,10 +48,15 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
     """Pair losses and metrics with outputs and targets. `types` are the outputs' types, None when they are unknown."""
     matcher = _Matcher(document, list(graph.outputs), types, problems)
     losses = []
+    unfit: set[tuple[str, str]] = set()  # what does not fit a loss will not fit its metrics: one finding is enough
     for item in document.losses:
         pair = matcher.pair(item.keys, item.path, item.thing.word, "loss")
-        if pair and matcher.fits(item.thing, pair, item.path):
+        if pair is None:
+            continue
+        if matcher.fits(item.thing, pair, item.path):
             losses.append(LossTerm(item.thing, *pair, item.keys.weight))
+        else:
+            unfit.add(pair)
     metrics: list[MetricTerm] = []
     names: set[str] = set()
     for found in document.metrics:
@@ -67,7 +72,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
             continue
         names.add(name)
         activate = next((term.loss for term in losses if (term.output, term.target) == pair), None)
-        if matcher.fits(found.thing, pair, found.path):
+        if pair not in unfit and matcher.fits(found.thing, pair, found.path):
             metrics.append(MetricTerm(name, found.thing, *pair, activate))
     for item, term in zip(document.losses, losses, strict=False) if len(losses) == len(document.losses) else ():
         _activated_twice(document, item.path, term, graph, problems)
@@ -150,22 +155,21 @@ def _activated_twice(document: Document, path: Path, term: LossTerm, graph: Grap
 
 def _columns(document: Document, problems: Problems) -> None:
     """Features read columns that a source of known columns has."""
-    if document.data is None:
-        return
-    known = document.data.source.columns()
+    source, data = document.source, document.data
+    known = data.source.columns() if data is not None else None
     if known is None:
         return
     for section, features in (("inputs", document.inputs), ("targets", document.targets)):
         for name, feature in features.items():
-            if feature is None:
-                continue
-            try:
-                select(feature.reads(name), known)
-            except Wrong as wrong:
-                span = document.source.key_span((section, name))
-                problems.add(
-                    wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint
-                )
+            for index, column in enumerate(feature.reads(name) if feature is not None else ()):
+                try:
+                    select((column,), known)
+                except Wrong as wrong:
+                    options: Path = (section, name, feature.word if feature is not None else "")
+                    places = [(*options, "columns", index), (*options, "columns"), (*options, "column")]
+                    span = next((source.values[place] for place in places if place in source.values), None)
+                    span = span or source.key_span((section, name))
+                    problems.add(wrong.code, wrong.message, span, found=wrong.found, hint=wrong.hint)
 
 
 def _splits(document: Document, problems: Problems) -> None:
