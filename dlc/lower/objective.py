@@ -31,9 +31,10 @@ def metric_statistics(
     for term in spec.metrics:
         feature = target_feature(spec, term.target)
         output = outputs[term.output]
-        prediction = term.activate.activate(output) if term.activate is not None else output
+        if term.activate is not None and not (term.metric.ranks and output.shape[-1] > 1):
+            output = term.activate.activate(output)
         found[term.name] = term.metric.statistics(
-            feature.decode(prediction, stats[term.target]), feature.decode(targets[term.target], stats[term.target])
+            feature.decode(output, stats[term.target]), feature.decode(targets[term.target], stats[term.target])
         )
     return found
 

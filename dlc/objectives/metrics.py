@@ -20,6 +20,7 @@ class Metric(Options):
 
     code: ClassVar[str] = "DLC302"
     higher_is_better: ClassVar[bool] = True
+    ranks: ClassVar[bool] = False  # whether only the order of several scores counts, so that logits do as well
 
     def infer(self, output: TensorType, target: TensorType) -> None:
         """Check that prediction and target fit.
@@ -45,6 +46,7 @@ class Accuracy(Metric):
     """
 
     word = "accuracy"
+    ranks = True
     threshold: float = main(0.5, ge=0, le=1, description="a single probability above it means class 1")
     examples = (
         LossExample("accuracy", "f32[batch, 10]", "i32[batch]<10"),
@@ -67,7 +69,7 @@ class Accuracy(Metric):
             need_pairs(self.code, self.word, output, target)
             return
         need_classes(self.code, self.word, output, target)
-        if "threshold" in self.model_fields_set:
+        if self.threshold != 0.5:
             message = "`threshold` has no effect on several scores: the largest one is the answer"
             raise Wrong("DLC303", message, found=f"output {output}", hint="remove `threshold`", option="threshold")
 

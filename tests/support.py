@@ -1,0 +1,37 @@
+"""What tests share besides fixtures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+SMALL = """
+dlc: 1
+name: small
+data: {source: iris, split: {validation: 0.2, test: 0.2}}
+inputs:
+  features: {tensor: {shape: [4], normalize: standard}}
+targets:
+  species: {category: [setosa, versicolor, virginica]}
+network:
+  - dense: {units: 8, activation: relu}
+  - batch_norm: 0.9
+  - dropout: 0.2
+  - dense: 3
+loss: cross_entropy
+metrics: [accuracy]
+optimizer: {adam: 0.05}
+train: {epochs: 4, batch_size: 16}
+"""
+
+
+def run_dlc(arguments: Sequence[str], cwd: Path | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "120"}
+    command = [sys.executable, "-c", "from dlc.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False)

@@ -1,0 +1,137 @@
+"""Predictions, and artifacts that live without dlc."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import dlc
+from dlc.exports import artifacts
+from dlc.training.run_folder import RunFolder
+from dlc.training.use import load_model
+
+WITHOUT_DLC = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name == "dlc" or name.startswith("dlc."):
+            raise ImportError("dlc must not be needed")
+sys.meta_path.insert(0, Refuse())
+import numpy as np
+from jax import export
+from safetensors.numpy import load_file
+folder, inputs, out = sys.argv[1:]
+program = export.deserialize(bytearray(open(folder + "/model.stablehlo", "rb").read()))
+result = program.call(load_file(folder + "/weights.safetensors"), dict(np.load(inputs)))
+np.savez(out, **{name: np.asarray(value) for name, value in result.items()})
+"""
+
+
+def iris_table(path: Path) -> np.ndarray:
+    from sklearn.datasets import load_iris
+
+    data = load_iris().data.astype(np.float32)
+    np.savez(path, features=data)
+    return data
+
+
+def test_stablehlo_without_dlc_gives_the_predictions(small_run: RunFolder, tmp_path: Path) -> None:
+    iris_table(tmp_path / "iris.npz")
+    folder = dlc.export(small_run.path, "stablehlo", tmp_path / "artifact")
+    command = [sys.executable, "-c", WITHOUT_DLC, str(folder), str(tmp_path / "iris.npz"), str(tmp_path / "out.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    predictions = dlc.predict(small_run.path, tmp_path / "iris.npz")
+    loaded = np.load(tmp_path / "out.npz")["species"]
+    for index, name in enumerate(("setosa", "versicolor", "virginica")):
+        np.testing.assert_allclose(loaded[:, index], predictions[f"species_{name}"], rtol=0, atol=1e-6)
+    signature = json.loads((folder / "signature.json").read_text())
+    assert signature["inputs"]["features"]["shape"] == ["batch", 4]
+    assert signature["outputs"] == {"species": "float32[batch,3]"}
+    assert signature["platforms"] == ["cpu", "cuda", "tpu"]
+
+
+def test_safetensors_hold_every_weight_and_statistic(small_run: RunFolder) -> None:
+    path = dlc.export(small_run.path, "safetensors")
+    arrays = load_file(path)
+    assert {
+        "dense/kernel",
+        "dense/bias",
+        "batch_norm/scale",
+        "batch_norm/mean",
+        "dense_2/kernel",
+        "features/features/shift",
+    } <= set(arrays)
+    np.testing.assert_array_equal(arrays["dense/kernel"], small_run.load_weights()["dense/kernel"])
+
+
+def test_an_artifact_that_differs_is_not_kept(
+    small_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "unpack", lambda data, path: {name: value + 1e-3 for name, value in real(data, path).items()})
+    from dlc.training.files import unpack as real
+
+    with pytest.raises(dlc.SpecError) as caught:
+        dlc.export(small_run.path, "stablehlo", tmp_path / "artifact")
+    assert caught.value.report.codes == ("DLC509",)
+    assert not (tmp_path / "artifact").exists()
+
+
+def test_an_unknown_format_is_a_diagnostic(small_run: RunFolder) -> None:
+    with pytest.raises(dlc.SpecError) as caught:
+        dlc.export(small_run.path, "stablehol")
+    item = caught.value.report.diagnostics[0]
+    assert item.code == "DLC510"
+    assert item.hint == "did you mean `stablehlo`?"
+
+
+def test_predictions_are_those_of_the_network(small_run: RunFolder, tmp_path: Path) -> None:
+    data = iris_table(tmp_path / "iris.npz")
+    model = load_model(small_run)
+    weights, stats = model.weights, small_run.load_stats()["features"]
+    x = (data - stats["shift"]) / stats["scale"]
+    hidden = np.maximum(x @ weights["dense/kernel"] + weights["dense/bias"], 0)
+    scale = weights["batch_norm/scale"] / np.sqrt(weights["batch_norm/variance"] + 1e-3)
+    hidden = (hidden - weights["batch_norm/mean"]) * scale + weights["batch_norm/bias"]
+    logits = hidden @ weights["dense_2/kernel"] + weights["dense_2/bias"]
+    wanted = np.exp(logits - logits.max(1, keepdims=True))
+    wanted /= wanted.sum(1, keepdims=True)
+    found = dlc.predict(small_run.path, {"features": data})
+    names = np.array(["setosa", "versicolor", "virginica"])
+    np.testing.assert_array_equal(found["species"], names[wanted.argmax(1)])
+    np.testing.assert_allclose(found["species_setosa"], wanted[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 3, 255, 257, 600])
+def test_predictions_do_not_depend_on_the_batch(small_run: RunFolder, count: int, tmp_path: Path) -> None:
+    data = np.resize(iris_table(tmp_path / "iris.npz"), (600, 4))
+    whole = dlc.predict(small_run.path, {"features": data})
+    part = dlc.predict(small_run.path, {"features": data[:count]})
+    np.testing.assert_allclose(part["species_setosa"], whole["species_setosa"][:count], atol=1e-6)
+
+
+def test_a_regression_is_predicted_in_its_own_unit(tmp_path: Path) -> None:
+    text = """
+data: {source: diabetes, split: {test: 0.2}}
+inputs: {features: {tensor: {shape: [10], normalize: standard}}}
+targets: {progression: {number: standard}}
+network: [dense: 1]
+loss: mse
+metrics: [mae]
+optimizer: {adam: 0.05}
+train: {epochs: 30}
+"""
+    result = dlc.train(dlc.loads(text), tmp_path / "run")
+    from sklearn.datasets import load_diabetes
+
+    table = load_diabetes(scaled=False)
+    found = dlc.predict(tmp_path / "run", {"features": table.data})
+    assert 30 < np.abs(found["progression"] - table.target).mean() < 60
+    assert 30 < result.test["mae"] < 65
+    assert dlc.evaluate(tmp_path / "run").metrics["mae"] == pytest.approx(result.test["mae"], rel=1e-5)
