@@ -12,7 +12,7 @@ from dlc.diagnostics import Note, Problems, Span, lines_of
 from dlc.expressions import NAME, ExpressionFault, mentioned, substitute
 from dlc.loader import SET_FILE
 from dlc.options import spell
-from dlc.source import BROKEN, MAX_DEPTH, MAX_VALUES, Broken, Path, Source, Tree
+from dlc.source import BROKEN, MAX_DEPTH, MAX_VALUES, Broken, Path, Source, Tree, holds_broken
 
 VARIABLE_RULE = "letters, digits and `_`, beginning with a letter or `_`"
 
@@ -115,7 +115,8 @@ def values_of(source: Source, substitution: Substitution) -> dict[str, Tree]:
     values: dict[str, Tree] = {}
     for name in _in_order(raw, source, values, problems):
         if name not in values:
-            values[name] = substitution.replace(raw[name], ("vars", name), values)
+            value = substitution.replace(raw[name], ("vars", name), values)
+            values[name] = BROKEN if holds_broken(value) else value
     return values
 
 
