@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import jax
@@ -109,21 +110,31 @@ def test_an_example_gives_what_it_states(kind: str, word: str, example: LossExam
     if kind == "metric":
         statistics = made.statistics(output, target)
         assert statistics.shape == (6,) and statistics.dtype == jnp.float32 and np.isfinite(statistics).all()
-        assert made.statistics(output[:0], target[:0]).shape == (0,)
+        assert jax.eval_shape(made.statistics, output[:0], target[:0]).shape == (0,)
         assert isinstance(made.result(float(statistics.mean())), float)
         return
-    value, gradient = jax.jit(jax.value_and_grad(lambda y: made.apply(y, target).sum()))(output)
+
+    def total(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return made.apply(y, target).sum(), made.apply(y[:1], target[:1])
+
+    (value, first), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(output)
     each = made.apply(output, target)
     assert each.shape == (6,) and each.dtype == jnp.float32
     assert np.isfinite(each).all() and np.isfinite(gradient).all() and np.any(gradient)
     np.testing.assert_allclose(value, each.sum(), rtol=1e-6)
-    np.testing.assert_allclose(each[:1], made.apply(output[:1], target[:1]), rtol=1e-6)  # an example's loss is its own
-    assert made.apply(output[:0], target[:0]).shape == (0,)
-    assert made.activate(output).shape == output.shape
-    assert (made.activation() is None) == (made.activate(output) is output)
+    np.testing.assert_allclose(each[:1], first, rtol=1e-6)  # an example's loss is its own
+    assert jax.eval_shape(made.apply, output[:0], target[:0]).shape == (0,)
+    assert jax.eval_shape(made.activate, output).shape == output.shape
+    assert made.activation() is not None or made.activate(output) is output
 
 
 # ---- values of losses ----
+
+
+@cache
+def compiled(made: Loss) -> Any:
+    """A loss as training runs it; an eager call would compile each of its operations apart, which takes longer."""
+    return jax.jit(made.apply)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
@@ -135,40 +146,40 @@ def test_cross_entropy_against_scikit_learn(classes: int) -> None:
     want = sklearn.metrics.log_loss(
         target, scipy.special.softmax(np.asarray(logits, np.float64), -1), labels=range(classes)
     )
-    np.testing.assert_allclose(made.apply(logits, target).mean(), want, rtol=1e-5)
+    np.testing.assert_allclose(compiled(made)(logits, target).mean(), want, rtol=1e-5)
     np.testing.assert_allclose(
-        made.apply(logits, target),
-        optax.softmax_cross_entropy_with_integer_labels(logits, target),
+        compiled(made)(logits, target),
+        jax.jit(optax.softmax_cross_entropy_with_integer_labels)(logits, target),
         rtol=1e-5,
         atol=1e-6,
     )
     rows = jax.nn.one_hot(target, classes)
-    np.testing.assert_allclose(made.apply(logits, rows), made.apply(logits, target), rtol=1e-6)
+    np.testing.assert_allclose(compiled(made)(logits, rows), compiled(made)(logits, target), rtol=1e-6)
     plain = loss("cross_entropy: {from_logits: false}")
     probabilities = made.activate(logits)
     np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
     # probabilities are cut at 1e-7, so that far-off answers differ
     near = np.asarray(probabilities)[np.arange(40), target] > 1e-5
     np.testing.assert_allclose(
-        plain.apply(probabilities, target)[near], made.apply(logits, target)[near], rtol=1e-4, atol=1e-6
+        compiled(plain)(probabilities, target)[near], compiled(made)(logits, target)[near], rtol=1e-4, atol=1e-6
     )
 
 
 def test_cross_entropy_of_pixels_is_the_mean_over_them() -> None:
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2, 3, 5)), jnp.float32)
     target = np.random.default_rng(1).integers(0, 5, (4, 2, 3)).astype(np.int32)
-    want = optax.softmax_cross_entropy_with_integer_labels(logits, target).mean((1, 2))
-    np.testing.assert_allclose(loss("cross_entropy").apply(logits, target), want, rtol=1e-5)
+    want = jax.jit(optax.softmax_cross_entropy_with_integer_labels)(logits, target).mean((1, 2))
+    np.testing.assert_allclose(compiled(loss("cross_entropy"))(logits, target), want, rtol=1e-5)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5])
 def test_label_smoothing_against_optax(share: float) -> None:
     logits = jnp.asarray(np.random.default_rng(0).normal(0, 3, (20, 4)), jnp.float32)
     target = np.random.default_rng(1).integers(0, 4, 20).astype(np.int32)
-    want = optax.softmax_cross_entropy(logits, optax.smooth_labels(jax.nn.one_hot(target, 4), share))
+    want = jax.jit(optax.softmax_cross_entropy)(logits, optax.smooth_labels(jax.nn.one_hot(target, 4), share))
     made = loss(f"cross_entropy: {{label_smoothing: {share}}}")
-    np.testing.assert_allclose(made.apply(logits, target), want, rtol=1e-5)
-    np.testing.assert_allclose(made.apply(logits, jax.nn.one_hot(target, 4)), want, rtol=1e-5)
+    np.testing.assert_allclose(compiled(made)(logits, target), want, rtol=1e-5)
+    np.testing.assert_allclose(compiled(made)(logits, jax.nn.one_hot(target, 4)), want, rtol=1e-5)
 
 
 @pytest.mark.parametrize("size", [1e4, 1e30])
@@ -176,14 +187,14 @@ def test_cross_entropies_stay_finite_far_out(size: float) -> None:
     logits = jnp.asarray([[-size, 0.0, size], [size, size, -size]])
     target = jnp.asarray([0, 1])
     many = loss("cross_entropy: {label_smoothing: 0.1}")
-    value, gradient = jax.value_and_grad(lambda y: many.apply(y, target).sum())(logits)
+    value, gradient = jax.jit(jax.value_and_grad(lambda y: many.apply(y, target).sum()))(logits)
     assert np.isfinite(value) and np.isfinite(gradient).all()
-    np.testing.assert_allclose(loss("cross_entropy").apply(logits, target), [2 * size, math.log(2)], rtol=1e-6)
+    np.testing.assert_allclose(compiled(loss("cross_entropy"))(logits, target), [2 * size, math.log(2)], rtol=1e-6)
     one = loss("binary_cross_entropy")
-    value, gradient = jax.value_and_grad(lambda y: one.apply(y, target).sum())(logits[:, :1])
+    value, gradient = jax.jit(jax.value_and_grad(lambda y: one.apply(y, target).sum()))(logits[:, :1])
     assert np.isfinite(value) and np.isfinite(gradient).all()
     np.testing.assert_allclose(
-        one.apply(jnp.asarray([[-size], [size], [-size], [size]]), jnp.asarray([1, 0, 0, 1])),
+        compiled(one)(jnp.asarray([[-size], [size], [-size], [size]]), jnp.asarray([1, 0, 0, 1])),
         [size, size, 0, 0],
         rtol=1e-6,
     )
@@ -196,7 +207,8 @@ def test_probabilities_of_zero_and_one_stay_finite() -> None:
     ):
         made, y = loss(spec), jnp.asarray(output)
         for target in (jnp.asarray([0, 1]), jnp.asarray([1, 0])):
-            value, gradient = jax.value_and_grad(lambda y, made=made, target=target: made.apply(y, target).sum())(y)
+            total = jax.value_and_grad(lambda y, made=made, target=target: made.apply(y, target).sum())
+            value, gradient = jax.jit(total)(y)
             assert np.isfinite(value) and np.isfinite(gradient).all()
 
 
@@ -207,16 +219,16 @@ def test_binary_cross_entropy_against_scikit_learn() -> None:
     made = loss("binary_cross_entropy")
     probabilities = made.activate(logits)
     want = sklearn.metrics.log_loss(target, np.asarray(probabilities, np.float64))
-    np.testing.assert_allclose(made.apply(logits, target).mean(), want, rtol=1e-5)
+    np.testing.assert_allclose(compiled(made)(logits, target).mean(), want, rtol=1e-5)
     np.testing.assert_allclose(
-        made.apply(logits, target), optax.sigmoid_binary_cross_entropy(logits[:, 0], target), rtol=1e-5
+        compiled(made)(logits, target), jax.jit(optax.sigmoid_binary_cross_entropy)(logits[:, 0], target), rtol=1e-5
     )
     np.testing.assert_allclose(
-        loss("binary_cross_entropy: {from_logits: false}").apply(probabilities, target).mean(), want, rtol=1e-4
+        compiled(loss("binary_cross_entropy: {from_logits: false}"))(probabilities, target).mean(), want, rtol=1e-4
     )
     soft = jnp.asarray(generator.uniform(size=(50, 1)), jnp.float32)  # targets between 0 and 1
     np.testing.assert_allclose(
-        made.apply(logits, soft), optax.sigmoid_binary_cross_entropy(logits, soft)[:, 0], rtol=1e-5
+        compiled(made)(logits, soft), jax.jit(optax.sigmoid_binary_cross_entropy)(logits, soft)[:, 0], rtol=1e-5
     )
 
 
@@ -225,7 +237,7 @@ def test_two_classes_as_one_score_or_two() -> None:
     target = np.arange(10, dtype=np.int32) % 2
     two = jnp.concatenate([jnp.zeros_like(logits), logits], -1)
     np.testing.assert_allclose(
-        loss("binary_cross_entropy").apply(logits, target), loss("cross_entropy").apply(two, target), rtol=1e-5
+        compiled(loss("binary_cross_entropy"))(logits, target), compiled(loss("cross_entropy"))(two, target), rtol=1e-5
     )
 
 
@@ -234,24 +246,25 @@ def test_mse_against_scikit_learn(shape: tuple[int, ...]) -> None:
     generator = np.random.default_rng(0)
     output, target = generator.normal(size=shape).astype(np.float32), generator.normal(size=shape).astype(np.float32)
     want = sklearn.metrics.mean_squared_error(target.reshape(shape[0], -1), output.reshape(shape[0], -1))
-    np.testing.assert_allclose(loss("mse").apply(jnp.asarray(output), jnp.asarray(target)).mean(), want, rtol=1e-5)
+    np.testing.assert_allclose(compiled(loss("mse"))(jnp.asarray(output), jnp.asarray(target)).mean(), want, rtol=1e-5)
     classes = (target > 0).astype(np.int32)
     np.testing.assert_allclose(
-        loss("mse").apply(jnp.asarray(output), classes).mean(), ((output - classes) ** 2).mean(), rtol=1e-5
+        compiled(loss("mse"))(jnp.asarray(output), classes).mean(), ((output - classes) ** 2).mean(), rtol=1e-5
     )
 
 
 def test_losses_of_half_precision_are_computed_in_float32() -> None:
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.bfloat16)
     target = jnp.asarray([0, 1, 2, 0])
-    value = loss("cross_entropy").apply(logits, target)
+    value = compiled(loss("cross_entropy"))(logits, target)
     assert value.dtype == jnp.float32
-    np.testing.assert_array_equal(value, loss("cross_entropy").apply(logits.astype(jnp.float32), target))
+    np.testing.assert_array_equal(value, compiled(loss("cross_entropy"))(logits.astype(jnp.float32), target))
 
 
 def test_a_class_too_many_is_seen() -> None:
     """A class number that the checks could not know of gives nan, which stops training, rather than a wrong number."""
-    assert np.isnan(loss("cross_entropy").apply(jnp.zeros((1, 3)), jnp.asarray([3]))).all()
+    value = compiled(loss("cross_entropy"))(jnp.zeros((4, 3)), jnp.asarray([3, 0, -1, 2]))
+    np.testing.assert_array_equal(np.isnan(value), [True, False, True, False])
 
 
 # ---- metrics over a split ----
@@ -259,11 +272,11 @@ def test_a_class_too_many_is_seen() -> None:
 
 def over_split(made: Metric, prediction: np.ndarray, target: np.ndarray, size: int) -> float:
     """As evaluation does it: statistics of batches, the last one filled up with rows of weight zero."""
-    total, count = 0.0, 0.0
+    total, count, of_batch = 0.0, 0.0, jax.jit(made.statistics)
     for start in range(0, len(target), size):
         rows = np.minimum(np.arange(start, start + size), len(target) - 1)
         weight = (np.arange(start, start + size) < len(target)).astype(np.float32)
-        statistics = np.asarray(made.statistics(jnp.asarray(prediction[rows]), jnp.asarray(target[rows])))
+        statistics = np.asarray(of_batch(prediction[rows], target[rows]))
         total, count = total + float((statistics * weight).sum()), count + float(weight.sum())
     return made.result(total / count)
 
@@ -291,6 +304,14 @@ def test_metrics_add_up_over_ragged_batches(size: int) -> None:
     # over several outputs it is the root of the mean over all of them
     want = math.sqrt(sklearn.metrics.mean_squared_error(target, output))
     assert over_split(metric("rmse"), output, target, size) == pytest.approx(want, rel=1e-5)
+
+
+@pytest.mark.parametrize("word", [word for word in METRICS if load_class(METRICS, word).ranks])
+def test_a_metric_that_ranks_sees_only_the_order(word: str) -> None:
+    made, logits = metric(word), jnp.asarray(np.random.default_rng(0).normal(0, 3, (30, 4)), jnp.float32)
+    target = jnp.asarray(np.arange(30) % 4)
+    want = made.statistics(loss("cross_entropy").activate(logits), target)
+    np.testing.assert_array_equal(made.statistics(logits, target), want)
 
 
 def test_which_way_a_metric_is_better() -> None:

@@ -82,7 +82,8 @@ class CrossEntropy(Loss):
         if jnp.issubdtype(target.dtype, jnp.integer):
             # a comparison, not a gather: its gradient is no scatter, which is slow on a CPU and inexact on a GPU
             chosen = target[..., None] == jnp.arange(logs.shape[-1], dtype=target.dtype)
-            wanted = jnp.where(chosen, logs, 0.0).sum(-1)
+            known = (target >= 0) & (target < logs.shape[-1])
+            wanted = jnp.where(known, jnp.where(chosen, logs, 0.0).sum(-1), jnp.nan)  # no class, no loss: it would be 0
         else:
             wanted = (logs * target).sum(-1)
         if self.label_smoothing:
