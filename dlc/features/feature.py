@@ -184,15 +184,16 @@ def fit_normalizer(raw: NDArray[Any], how: str) -> dict[str, NDArray[Any]]:
     rows = raw.reshape(-1, raw.shape[-1] if raw.ndim > 1 else 1)
     if not len(rows):
         raise Wrong("DLC405", "there are no examples to normalise by")
-    low, high = rows.min(0).astype(np.float64), rows.max(0).astype(np.float64)
-    shift, scale = low, high - low
-    if how == "standard":
+    if how == "minmax":
+        shift = rows.min(0).astype(np.float64)
+        scale = rows.max(0) - shift
+    else:
         shift = rows.mean(0, dtype=np.float64)
         total, step = np.zeros_like(shift), max(1, _BLOCK // rows.shape[1])
         for start in range(0, len(rows), step):
             total += np.square(rows[start : start + step] - shift).sum(0)
         scale = np.sqrt(total / len(rows))
-    # equal ends, not a deviation of 0, tell a constant: its mean may round to a neighbour
-    constant, limits = low == high, np.finfo(np.float32)
-    shift, scale = np.where(constant, low, shift), np.where(constant, 1.0, np.clip(scale, limits.tiny, limits.max))
+    # equal float32 numbers add up exactly in float64, so the scale of a constant is exactly 0
+    limits = np.finfo(np.float32)
+    scale = np.where(scale == 0, 1.0, np.clip(scale, limits.tiny, limits.max))
     return {"shift": shift.astype(np.float32), "scale": scale.astype(np.float32)}
