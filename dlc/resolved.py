@@ -25,11 +25,17 @@ def resolve_document(spec: Spec) -> dict[str, Tree]:
     document = spec.document
     tree: dict[str, Tree] = {"dlc": 1, "name": document.name, "seed": document.seed}
     if document.data is not None:
-        tree["data"] = _plain(document.data.model_copy(update={
-            key: source.rooted(document.folder)
-            for key in ("source", "validation", "test")
-            if (source := getattr(document.data, key)) is not None
-        }))
+        tree["data"] = _plain(
+            document.data.model_copy(
+                update={
+                    key: source.rooted(document.folder)
+                    for key in ("source", "validation", "test")
+                    if (source := getattr(document.data, key)) is not None
+                }
+            )
+        )
+        if not document.data.split.validation and not document.data.split.test:
+            del tree["data"]["split"]  # a split that divides nothing may not be written
     tree["inputs"] = {name: _word(feature) for name, feature in document.inputs.items() if feature is not None}
     if document.targets:
         tree["targets"] = {name: _word(feature) for name, feature in document.targets.items() if feature is not None}
@@ -150,11 +156,20 @@ class _Filler:
             for name, field in cls.model_fields.items()
             if not field.is_required() and field.default is not None
         }
-        return {name: given.get(name, defaults.get(name)) for name in cls.model_fields if name in given or name in defaults}
+        return {
+            name: given.get(name, defaults.get(name)) for name in cls.model_fields if name in given or name in defaults
+        }
 
     def container(self, cls: type[Options], value: Tree) -> Tree:
-        given = value if isinstance(value, dict) and set(value) <= set(cls.model_fields) else {str(cls.main_option()): value}
-        return {name: self.inner(item) if name in ("layers", "shortcut", "branches") else item for name, item in given.items()}
+        given = (
+            value
+            if isinstance(value, dict) and set(value) <= set(cls.model_fields)
+            else {str(cls.main_option()): value}
+        )
+        return {
+            name: self.inner(item) if name in ("layers", "shortcut", "branches") else item
+            for name, item in given.items()
+        }
 
     def inner(self, value: Tree) -> Tree:
         if isinstance(value, dict):

@@ -57,8 +57,8 @@ def test_stablehlo_without_dlc_gives_the_predictions(small_run: RunFolder, tmp_p
     assert signature["platforms"] == ["cpu", "cuda", "tpu"]
 
 
-def test_safetensors_hold_every_weight_and_statistic(small_run: RunFolder) -> None:
-    path = dlc.export(small_run.path, "safetensors")
+def test_safetensors_hold_every_weight_and_statistic(small_run: RunFolder, tmp_path: Path) -> None:
+    path = dlc.export(small_run.path, "safetensors", tmp_path / "weights.safetensors")
     arrays = load_file(path)
     assert {
         "dense/kernel",

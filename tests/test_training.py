@@ -106,7 +106,7 @@ def test_chunk_length_changes_no_bit(small: Spec, small_run: RunFolder, tmp_path
     same_run(run, small_run)
 
 
-def test_streamed_data_changes_no_bit(
+def test_streamed_data_trains_alike(
     small: Spec, small_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitting, "RESIDENT_BYTES", 0)
@@ -118,7 +118,7 @@ def test_streamed_data_changes_no_bit(
         np.testing.assert_allclose(mine[name], wanted[name], rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("calls", [0, 1, 4, 9, 14])
+@pytest.mark.parametrize("calls", [0, 1, 4, 7, 10])
 def test_stopped_and_resumed_is_never_stopped(small: Spec, small_run: RunFolder, tmp_path: Path, calls: int) -> None:
     run = RunFolder(tmp_path / "run")
     with pytest.raises(Stopped):
@@ -131,7 +131,7 @@ def test_stopped_and_resumed_is_never_stopped(small: Spec, small_run: RunFolder,
 def test_a_damaged_checkpoint_is_set_aside(small: Spec, small_run: RunFolder, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     with pytest.raises(Stopped):
-        fit(small, run=run, chunk_turns=2, stop=stop_after(14))
+        fit(small, run=run, chunk_turns=2, stop=stop_after(10))
     newest = checkpoints.found(run)[0]
     data = bytearray((newest / "state.safetensors").read_bytes())
     data[-3] ^= 1
@@ -186,7 +186,7 @@ def test_early_stopping_stops_and_resumes_alike(tmp_path: Path) -> None:
     assert max(values[:-2]) >= max(values[-2:])
     other = RunFolder(tmp_path / "other")
     with pytest.raises(Stopped):
-        fit(spec, run=other, stop=stop_after(2 * (epochs - 2)))
+        fit(spec, run=other, chunk_turns=3, stop=stop_after(2 * (epochs - 2)))
     fit(spec, run=other, resume=True)
     same_run(run, other)
     assert fit(spec, run=run, resume=True).best_epoch == result.best_epoch  # finished: nothing more happens
@@ -249,7 +249,7 @@ def test_divergence_is_a_diagnostic_and_keeps_the_checkpoint(tmp_path: Path) -> 
     ("section", "text"),
     [
         ("data", SMALL.replace("data: {source: iris, split: {validation: 0.2, test: 0.2}}\n", "")),
-        ("loss", SMALL.replace("loss: cross_entropy\n", "").replace("optimizer: {adam: 0.05}\n", "")),
+        ("loss", SMALL.partition("targets:")[0] + "network: [dense: 3]\n"),
         ("optimizer", SMALL.replace("optimizer: {adam: 0.05}\n", "")),
     ],
 )

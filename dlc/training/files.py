@@ -71,11 +71,16 @@ def read_json(path: Path) -> Any:
 
 
 def pack(arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> bytes:
-    """Arrays as a safetensors file. They are made contiguous: safetensors writes others wrongly, in silence."""
+    """Arrays as a safetensors file, the same bytes every time. `metadata` goes in as JSON under `dlc`.
+
+    The arrays are made contiguous: safetensors writes others wrongly, in silence.
+    """
     import numpy as np
     from safetensors.numpy import save
 
-    return save({name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(metadata or {}) or None)
+    # one entry: safetensors writes several in an order that changes from run to run
+    header = {"dlc": json.dumps(dict(metadata))} if metadata else None
+    return save({name: np.asarray(array, order="C") for name, array in arrays.items()}, header)
 
 
 def unpack(data: bytes, path: Path) -> dict[str, Any]:
