@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+set -euo pipefail
+cd "$(dirname "$0")"
+
+dlc check graph.yaml
+dlc show graph.yaml
+dlc show graph.yaml --expanded
+dlc train graph.yaml --run run
+dlc train graph.yaml --run wide --set vars.width=24 --set train.epochs=1 --quiet
