@@ -9,7 +9,7 @@ import yaml
 from dlc.diagnostics import Note, Problems, Span, lines_of
 
 
-def report_syntax(error: yaml.YAMLError, text: str, name: str, problems: Problems) -> None:
+def report_syntax(error: Exception, text: str, name: str, problems: Problems) -> None:
     """Turn libyaml's complaint into a finding in our words."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         _unreadable(text, name, problems)

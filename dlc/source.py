@@ -243,7 +243,7 @@ class _Composer:
         try:
             for event in _events(text):
                 self.take(event, _span(self.name, event))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeEncodeError) as error:
             report_syntax(error, text, self.name, self.problems)
             return None
         except _Stop:

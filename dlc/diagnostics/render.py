@@ -169,13 +169,16 @@ def sarif(report: Report) -> str:
 
 
 def _location(span: Span) -> dict[str, object]:
+    from urllib.parse import quote
+
     region = {
         "startLine": span.line,
         "startColumn": span.column,
         "endLine": span.end_line,
         "endColumn": span.end_column,
     }
-    return {"physicalLocation": {"artifactLocation": {"uri": span.file}, "region": region}}
+    uri = quote(span.file.replace("\\", "/"), errors="replace")
+    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": region}}
 
 
 def _sentence(item: Diagnostic) -> str:

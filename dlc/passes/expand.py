@@ -332,7 +332,8 @@ class _Expander:
     def again(self, step: Step, found: tuple[str, Tree, Path], scope: _Scope) -> Step:
         """An earlier item once more, at a path of its own, with the earlier one's weights."""
         weights, tree, place = found
-        tree = {key: value for key, value in tree.items() if key not in Keys.model_fields}
+        beside = self.beside(tree)
+        tree = {key: value for key, value in tree.items() if key not in beside}
         note = Note(f"shared by `{step.path}`", step.origin.span)
         again = self.item(tree, place, step.path, weights, scope, (note, *step.origin.uses))
         origin = Origin(step.origin.span, again.origin.options, step.origin.uses)

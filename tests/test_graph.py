@@ -1,0 +1,381 @@
+"""Networks: sequences, names, blocks, residuals, branches, repeats and shared weights; and what `verify` refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dlc.diagnostics import Problems
+from dlc.ir import (
+    Graph,
+    InternalError,
+    Node,
+    Origin,
+    ParamSpec,
+    Ref,
+    RepeatNode,
+    Signature,
+    TensorType,
+    TypedGraph,
+    TypedNode,
+    TypedRepeat,
+    verify,
+)
+from dlc.layers.dense import Dense
+from dlc.layers.merge import Add
+from dlc.passes.infer import infer
+from dlc.pipeline import check_text
+
+
+def graph_of(network: str, inputs: str = "{x: {tensor: [4]}}", more: str = "") -> TypedGraph:
+    spec, report = check_text(f"inputs: {inputs}\nnetwork: {network}\n{more}")
+    assert spec is not None, report.diagnostics
+    verify(spec.graph)
+    return spec.graph
+
+
+def codes_of(network: str, inputs: str = "{x: {tensor: [4]}}", more: str = "") -> tuple[str, ...]:
+    return check_text(f"inputs: {inputs}\nnetwork: {network}\n{more}")[1].codes
+
+
+def paths(graph: TypedGraph) -> list[str]:
+    return [node.path for node, _ in graph.walk()]
+
+
+def reads(graph: TypedGraph) -> dict[str, list[str]]:
+    return {node.path: [str(ref) for ref in node.inputs] for node, _ in graph.walk()}
+
+
+# ---- sequences and names ----
+
+
+def test_a_list_is_a_sequence() -> None:
+    graph = graph_of("[dense: 3, relu, dense: 2]")
+    assert reads(graph) == {"dense": ["x"], "relu": ["dense"], "dense_2": ["relu"]}
+    assert graph.outputs == {"output": Ref("dense_2")}
+    assert str(graph.types["output"]) == "f32[batch, 2]"
+
+
+def test_inserting_another_kind_renames_nothing() -> None:
+    before = set(paths(graph_of("[dense: 3, dense: 4, relu]")))
+    after = set(paths(graph_of("[dense: 3, layer_norm, tanh, dense: 4, relu]")))
+    assert before == {"dense", "dense_2", "relu"}
+    assert before < after
+
+
+def test_names_given_and_made_do_not_collide() -> None:
+    network = "[dense: 3, {dense: 3, name: dense_2}, dense: 3, {relu: , name: dense_3}, dense: 4]"
+    assert paths(graph_of(network)) == ["dense", "dense_2", "dense_4", "dense_3", "dense_5"]
+
+
+def test_an_input_may_be_named_like_a_layer() -> None:
+    assert paths(graph_of("[dense: 3]", "{dense: {tensor: [4]}}")) == ["dense_2"]
+
+
+def test_inputs_name_others() -> None:
+    network = "[{dense: 3, name: a}, {dense: 3, inputs: x}, {add: [previous, a]}, {concat: , inputs: [previous, x, a]}]"
+    assert reads(graph_of(network)) == {
+        "a": ["x"],
+        "dense": ["x"],
+        "add": ["dense", "a"],
+        "concat": ["add", "x", "a"],
+    }
+
+
+def test_several_inputs() -> None:
+    graph = graph_of("[{dense: 3, inputs: a}, {concat: [previous, b]}]", "{a: {tensor: [4]}, b: {tensor: [2]}}")
+    assert reads(graph) == {"dense": ["a"], "concat": ["dense", "b"]}
+
+
+def test_outputs() -> None:
+    network = "[{dense: 3, name: a}, {dense: 2, name: b}]"
+    graph = graph_of(network, more="outputs: {first: a, last: previous, same: b, given: x}")
+    assert graph.outputs == {"first": Ref("a"), "last": Ref("b"), "same": Ref("b"), "given": Ref("x")}
+    assert {name: kind.shape[-1] for name, kind in graph.types.items()} == {
+        "first": 3,
+        "last": 2,
+        "same": 2,
+        "given": 4,
+    }
+
+
+# ---- residual and parallel ----
+
+
+def test_residual() -> None:
+    graph = graph_of("[{residual: [dense: 4, relu], name: r}, dense: 2]")
+    assert reads(graph) == {"r/dense": ["x"], "r/relu": ["r/dense"], "r": ["r/relu", "x"], "dense": ["r"]}
+
+
+def test_residual_with_shortcut_and_activation() -> None:
+    graph = graph_of("[{residual: {layers: [dense: 5], shortcut: [{dense: 5}], activation: relu}}]")
+    assert reads(graph) == {
+        "residual/dense": ["x"],
+        "residual/shortcut/dense": ["x"],
+        "residual": ["residual/dense", "residual/shortcut/dense"],
+        "residual/activation": ["residual"],
+    }
+    assert graph.outputs == {"output": Ref("residual/activation")}
+
+
+def test_names_outside_are_seen_inside() -> None:
+    graph = graph_of("[{dense: 4, name: a}, {dense: 4, name: b}, {residual: [add: [previous, a]]}]")
+    assert reads(graph)["residual/add"] == ["b", "a"]
+
+
+@pytest.mark.parametrize("inner", ["{dense: 4, name: shortcut}", "{dense: 4, name: activation}"])
+def test_parts_of_a_residual_keep_their_names(inner: str) -> None:
+    network = f"[residual: {{layers: [{inner}], shortcut: [dense: 4], activation: relu}}]"
+    assert codes_of(network) == ("DLC202",)
+    assert codes_of(f"[residual: [{inner}]]") == ()
+
+
+def test_parallel_list() -> None:
+    graph = graph_of("[parallel: {branches: [[dense: 3], [dense: 2, relu]], merge: concat}]")
+    assert reads(graph) == {
+        "parallel/0/dense": ["x"],
+        "parallel/1/dense": ["x"],
+        "parallel/1/relu": ["parallel/1/dense"],
+        "parallel": ["parallel/0/dense", "parallel/1/relu"],
+    }
+    assert str(graph.types["output"]) == "f32[batch, 5]"
+
+
+def test_parallel_mapping_and_merge_options() -> None:
+    branches = "{deep: [reshape: [2, 2]], wide: [dense: 4, reshape: [2, 2]]}"
+    graph = graph_of(f"[parallel: {{branches: {branches}, merge: {{concat: {{axis: 1}}}}}}]")
+    assert str(graph.types["output"]) == "f32[batch, 4, 2]"
+    assert "parallel/deep/reshape" in paths(graph)
+    assert (
+        str(graph_of("[parallel: {branches: {a: [dense: 3], b: [dense: 3]}, merge: add}]").types["output"])
+        == "f32[batch, 3]"
+    )
+
+
+# ---- repeat ----
+
+
+def test_repeat_that_agrees_stays_one_unit() -> None:
+    graph = graph_of("[dense: 8, {repeat: {times: 3, layers: [dense: 8, relu]}, name: body}, dense: 2]")
+    (repeat,) = [node for node in graph.nodes if isinstance(node, TypedRepeat)]
+    assert (repeat.path, repeat.times, str(repeat.input), str(repeat.output)) == ("body", 3, "dense", "body/*/relu")
+    assert [node.path for node in repeat.body] == ["body/*/dense", "body/*/relu"]
+    assert [times for _, times in graph.walk()] == [(), (3,), (3,), ()]
+    assert reads(graph)["body/*/dense"] == ["body/*"]
+    assert reads(graph)["dense_2"] == ["body"]
+
+
+def test_repeat_that_changes_shape_is_unrolled() -> None:
+    graph = graph_of("[repeat: {times: 3, layers: [conv2d: 3]}, flatten]", "{x: {tensor: [8, 8, 1]}}")
+    assert paths(graph) == ["repeat/0/conv2d", "repeat/1/conv2d", "repeat/2/conv2d", "flatten"]
+    assert reads(graph)["repeat/1/conv2d"] == ["repeat/0/conv2d"]
+    assert reads(graph)["flatten"] == ["repeat/2/conv2d"]
+    assert [node.weights for node, _ in graph.walk()] == paths(graph)
+
+
+def test_repeat_of_one_and_unrolled_output() -> None:
+    graph = graph_of("[repeat: {times: 1, layers: [dense: 3]}]")
+    assert graph.outputs == {"output": Ref("repeat/0/dense")}
+    assert paths(graph) == ["repeat/0/dense"]
+
+
+def test_nested_repeats() -> None:
+    graph = graph_of("[repeat: {times: 2, layers: [repeat: {times: 3, layers: [dense: 4]}, relu]}]")
+    (outer,) = graph.nodes
+    assert isinstance(outer, TypedRepeat)
+    inner = outer.body[0]
+    assert isinstance(inner, TypedRepeat)
+    assert (outer.times, inner.times, inner.path) == (2, 3, "repeat/*/repeat")
+    assert [(node.path, times) for node, times in graph.walk()] == [
+        ("repeat/*/repeat/*/dense", (2, 3)),
+        ("repeat/*/relu", (2,)),
+    ]
+
+
+def test_nested_repeat_in_an_unrolled_one() -> None:
+    network = "[repeat: {times: 2, layers: [conv2d: 2, repeat: {times: 2, layers: [relu]}]}, flatten]"
+    graph = graph_of(network, "{x: {tensor: [8, 8, 1]}}")
+    assert paths(graph) == [
+        "repeat/0/conv2d",
+        "repeat/0/repeat/*/relu",
+        "repeat/1/conv2d",
+        "repeat/1/repeat/*/relu",
+        "flatten",
+    ]
+    assert reads(graph)["repeat/1/conv2d"] == ["repeat/0/repeat"]
+    assert reads(graph)["flatten"] == ["repeat/1/repeat"]
+
+
+def test_unrolled_repeat_in_a_scanned_one() -> None:
+    body = "[repeat: {times: 2, layers: [conv2d: {filters: 3, kernel: 1}]}]"
+    graph = graph_of(f"[repeat: {{times: 2, layers: {body}}}, flatten]", "{x: {tensor: [8, 8, 1]}}")
+    assert paths(graph)[:2] == ["repeat/0/repeat/0/conv2d", "repeat/0/repeat/1/conv2d"]
+    assert reads(graph)["repeat/1/repeat/*/conv2d"] == ["repeat/1/repeat/*"]
+
+
+def test_repeat_sees_outside_and_may_read_it() -> None:
+    graph = graph_of("[{dense: 4, name: a}, dense: 4, {repeat: {times: 2, layers: [add: [previous, a]]}}]")
+    assert reads(graph)["repeat/*/add"] == ["repeat/*", "a"]
+
+
+# ---- blocks ----
+
+BLOCKS = """blocks:
+  wide:
+    params: {units: int, rate: 0.5}
+    layers: [dense: $units, dropout: $rate]
+  pair:
+    inputs: [left, right]
+    layers: [{add: [left, right]}, {wide: {units: 4}}]
+"""
+
+
+def test_block() -> None:
+    graph = graph_of(
+        "[{wide: 8, name: w}, wide: {units: 3, rate: 0.1}]",
+        more="blocks: {wide: {params: {units: int, rate: 0.5}, layers: [dense: $units, dropout: $rate]}}",
+    )
+    assert reads(graph) == {
+        "w/dense": ["x"],
+        "w/dropout": ["w/dense"],
+        "wide/dense": ["w/dropout"],
+        "wide/dropout": ["wide/dense"],
+    }
+    assert [dict(node.layer).get("rate") for node, _ in graph.walk()] == [None, 0.5, None, 0.1]
+
+
+def test_block_in_block_and_block_inputs() -> None:
+    graph = graph_of("[{dense: 4, name: a}, {pair: , inputs: [a, x]}, wide: 2]", more=BLOCKS)
+    assert reads(graph) == {
+        "a": ["x"],
+        "pair/add": ["a", "x"],
+        "pair/wide/dense": ["pair/add"],
+        "pair/wide/dropout": ["pair/wide/dense"],
+        "wide/dense": ["pair/wide/dropout"],
+        "wide/dropout": ["wide/dense"],
+    }
+
+
+def test_names_in_blocks_are_their_own() -> None:
+    more = "blocks: {b: {layers: [{dense: 4, name: a}, {dense: 4, name: x}, {add: [a, x]}]}}"
+    graph = graph_of("[{dense: 4, name: a}, b, {b: , name: c}]", more=more)
+    assert reads(graph)["b/add"] == ["b/a", "b/x"]
+    assert reads(graph)["c/add"] == ["c/a", "c/x"]
+
+
+def test_a_fault_in_a_block_is_reported_once_with_its_use() -> None:
+    more = "blocks: {b: {layers: [{dense: {unist: 3}}]}}"
+    (item,) = check_text(f"inputs: {{x: {{tensor: [4]}}}}\nnetwork: [b, b, b]\n{more}")[1].diagnostics
+    assert item.code == "DLC101"
+    assert [note.span.line for note in item.notes if note.span] == [2]
+
+
+# ---- shared weights ----
+
+
+def weights(graph: TypedGraph) -> dict[str, str]:
+    return {node.path: node.weights for node, _ in graph.walk()}
+
+
+def test_share_beside_a_layer() -> None:
+    graph = graph_of("[{dense: 4, name: a}, {dense: {units: 4, activation: relu}, share: a}]")
+    assert weights(graph) == {"a": "a", "dense": "a"}
+
+
+def test_share_as_an_item() -> None:
+    graph = graph_of("[{dense: 4, name: a}, {share: a, name: b}, share: a, {add: [b, previous]}]")
+    assert weights(graph) == {"a": "a", "b": "a", "share": "a", "add": "add"}
+    assert reads(graph)["share"] == ["b"]
+
+
+def test_share_of_a_share_keeps_the_first_weights() -> None:
+    graph = graph_of("[{dense: 4, name: a}, {share: a, name: b}, share: b]")
+    assert set(weights(graph).values()) == {"a"}
+
+
+def test_share_of_containers_and_blocks() -> None:
+    more = "blocks: {twice: {layers: [dense: 4, dense: 4]}}"
+    network = "[{residual: [dense: 4], name: r}, share: r, {twice: , name: t}, {share: t, inputs: r}]"
+    graph = graph_of(network.replace("{share: t, inputs: r}", "share: t"), more=more)
+    assert weights(graph)["share/dense"] == "r/dense"
+    assert weights(graph)["share_2/dense_2"] == "t/dense_2"
+
+
+def test_share_of_an_outer_item_in_a_repeat() -> None:
+    graph = graph_of("[{dense: 4, name: a}, {repeat: {times: 2, layers: [share: a]}}]")
+    assert weights(graph) == {"a": "a", "repeat/*/share": "a"}
+    assert isinstance(graph.nodes[1], TypedRepeat)
+
+
+def test_shared_state_unrolls_a_repeat() -> None:
+    """A scan can't carry running statistics that belong to a layer outside of it."""
+    graph = graph_of("[{batch_norm: , name: n}, {repeat: {times: 2, layers: [share: n]}}]")
+    assert weights(graph) == {"n": "n", "repeat/0/share": "n", "repeat/1/share": "n"}
+
+
+# ---- verify ----
+
+
+def valid() -> Graph:
+    dense = Dense(units=4)
+    nodes = (
+        Node("a", dense, (Ref("x"),), Origin(), "a"),
+        RepeatNode(
+            "r", 2, Ref("a"), (Node("r/*/d", dense, (Ref("r/*"),), Origin(), "r/*/d"),), Ref("r/*/d"), Origin(), "r"
+        ),
+        Node("sum", Add(), (Ref("a"), Ref("r")), Origin(), "sum"),
+    )
+    return Graph({"x": TensorType(("batch", 4))}, nodes, {"output": Ref("sum")})
+
+
+def typed() -> TypedGraph:
+    graph = infer(valid(), Problems())
+    assert graph is not None
+    return graph
+
+
+def test_verify_accepts_valid_graphs() -> None:
+    verify(valid())
+    verify(typed())
+
+
+def change(graph: Any, index: int, **fields: Any) -> Any:
+    nodes = list(graph.nodes)
+    nodes[index] = replace(nodes[index], **fields)
+    return replace(graph, nodes=tuple(nodes))
+
+
+BREAKS: dict[str, Callable[[Any], Any]] = {
+    "path twice": lambda graph: change(graph, 2, path="a"),
+    "path of an input": lambda graph: change(graph, 0, path="x"),
+    "unknown name": lambda graph: change(graph, 0, inputs=(Ref("nothing"),)),
+    "later name": lambda graph: change(graph, 0, inputs=(Ref("sum"),)),
+    "inside of a repeat": lambda graph: change(graph, 2, inputs=(Ref("a"), Ref("r/*/d"))),
+    "too few inputs": lambda graph: change(graph, 2, inputs=(Ref("a"),)),
+    "too many inputs": lambda graph: change(graph, 0, inputs=(Ref("x"), Ref("x"))),
+    "unknown output": lambda graph: replace(graph, outputs={"output": Ref("nothing")}),
+    "repeat without input": lambda graph: change(graph, 1, input=Ref("nothing")),
+    "repeat gives what is outside": lambda graph: change(graph, 1, output=Ref("nothing")),
+}
+
+
+@pytest.mark.parametrize("make", [valid, typed])
+@pytest.mark.parametrize("how", BREAKS)
+def test_verify_refuses(make: Callable[[], Any], how: str) -> None:
+    with pytest.raises(InternalError):
+        verify(BREAKS[how](make()))
+
+
+def test_verify_refuses_untyped_outputs_and_differing_weights() -> None:
+    graph = typed()
+    with pytest.raises(InternalError):
+        verify(replace(graph, types={}))
+    other = Signature(TensorType(("batch", 4)), {"kernel": ParamSpec((9, 9))})
+    node = graph.nodes[0]
+    assert isinstance(node, TypedNode)
+    twin = replace(node, path="twin", signature=other)
+    with pytest.raises(InternalError):
+        verify(replace(graph, nodes=(*graph.nodes, twin)))
