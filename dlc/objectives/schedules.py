@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, model_validator
 
+from dlc.diagnostics import SpecError
 from dlc.lazy import jnp, optax
 from dlc.objectives import SCHEDULES
-from dlc.options import Fault, Options, Wrong, build_word, main, option, reject, spell
+from dlc.options import Fault, Options, build_word, main, option, reject, spell
 
 if TYPE_CHECKING:
     from jax import Array
@@ -117,14 +118,15 @@ class Cosine(Schedule):
         """Optax's `warmup_cosine_decay_schedule`, or `cosine_decay_schedule` without warm-up.
 
         Raises:
-            Wrong: DLC303 when the warm-up is as long as the schedule in a run of this length.
+            SpecError: DLC303 when the warm-up is as long as the schedule in a run of this length.
         """
         warmup, length = self.warmup.in_steps(horizon), self.length.in_steps(horizon)
         if self.warmup.unit == self.length.unit:
             warmup = min(warmup, length - 1)  # checked above; in a run of a few steps both may round up to the same
         if warmup and warmup >= length:
             found, expected = f"a warm-up of {warmup} steps", f"less than {length} steps"
-            raise Wrong("DLC303", _TOO_WARM, found=found, expected=expected, hint="shorten it, as in `warmup: 10%`")
+            hint = "shorten it, as in `warmup: 10%`"
+            raise SpecError.of("DLC303", _TOO_WARM, found=found, expected=expected, hint=hint)
         if warmup:
             rate: Rate = optax.warmup_cosine_decay_schedule(0.0, self.peak, warmup, length, self.end)
             return rate
