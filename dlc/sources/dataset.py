@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,8 +49,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Sampler:
-    """Batches of a split. The stream of rows is one permutation after another, cut into batches: every batch is full,
-    and every row comes once an epoch.
+    """Batches of a split.
+
+    The stream of rows is one permutation after another, cut into batches: every batch is full, and every row comes once
+    an epoch.
 
     Args:
         rows: the split's row numbers.
@@ -78,7 +79,8 @@ class Sampler:
         """The rows in the order of one epoch, counted from 0."""
         if not self.shuffle:
             return self.rows
-        return np.random.Generator(np.random.Philox(key=[self.seed, _ORDER], counter=[0, 0, 0, epoch])).permutation(self.rows)
+        stream = np.random.Philox(key=[self.seed, _ORDER], counter=[0, 0, 0, epoch])
+        return np.random.Generator(stream).permutation(self.rows)
 
     def batches(self, step: int, count: int) -> NDArray[np.int32]:
         """The row numbers of `count` batches from a step on: (count, batch_size)."""
