@@ -41,6 +41,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, float
     for line in process.stdout:
         if "parameters" in line:
             began = time.perf_counter()
+    process.stdout.close()
     assert process.wait() == 0
     return run, time.perf_counter() - began
 
@@ -94,6 +95,7 @@ def test_sigterm_writes_a_checkpoint_and_says_resume_me(straight: tuple[RunFolde
             break
     process.send_signal(signal.SIGTERM)
     lines += process.stdout.readlines()
+    process.stdout.close()
     assert process.wait() == 75, "".join(lines)
     assert "--resume" in lines[-1]
     assert checkpoints.found(run)
