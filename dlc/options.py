@@ -360,7 +360,7 @@ def split_item(
     if not things:
         return [Fault((), "DLC106", f"no {kind} is named here", found=f"only {listing(value)}", expected=expected)]
     word, body = things[0], value[things[0]]
-    takes = options(word) if options is not None else ()
+    takes = options(word) if options is not None and len(names) > 1 else ()
     faults = tuple(_misplaced(key, word, body, value, kind, common, takes) for key in names if key != word)
     return ItemParts(word, body, (word,), beside, faults)
 

@@ -197,7 +197,7 @@ def parse_yaml(text: str, name: str) -> Source:
     """
     problems = Problems()
     root = _Composer(name, problems).compose(text.removeprefix("\ufeff"))
-    if root is None and not problems.ok:
+    if (root is None or root.broken) and not problems.ok:
         raise SpecError(problems.report({name: text}))
     if root is None or root.value is None:
         raise SpecError(_empty(text, name))
