@@ -39,10 +39,13 @@ _CONSTANTS: dict[str, Any] = {
 
 
 class Broken:
-    """Stands for a value that is known to be wrong: it was reported, so nothing more is said of it."""
+    """Stands for a value that is known to be wrong: it was reported, so nothing more is said of it.
+
+    Where it stands inside of another wrong value, messages show it as three dots.
+    """
 
     def __repr__(self) -> str:
-        return "<broken>"
+        return "..."
 
 
 BROKEN = Broken()
