@@ -6,6 +6,7 @@ donated state, weights drawn with numpy. It does not check, save or resume anyth
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 
@@ -23,14 +24,16 @@ BATCH = 32
 def layers_of(rng: np.random.Generator, sizes: list[int]) -> list[dict[str, np.ndarray]]:
     """Glorot uniform kernels, zero biases."""
     params = []
-    for d, units in zip(sizes[:-1], sizes[1:], strict=True):
+    for d, units in itertools.pairwise(sizes):
         limit = np.sqrt(6 / (d + units))
-        params.append({"kernel": rng.uniform(-limit, limit, (d, units)).astype(np.float32), "bias": np.zeros(units, np.float32)})
+        params.append(
+            {"kernel": rng.uniform(-limit, limit, (d, units)).astype(np.float32), "bias": np.zeros(units, np.float32)}
+        )
     return params
 
 
 def make(sizes: list[int], rate: float, learning_rate: float):
-    """The jitted chunk of steps and its first state. `turns` may differ between the calls of dlc; here it is the scan's length."""
+    """The jitted chunk of steps, as many as it gets rows for, and its first state."""
     optimizer = optax.adam(learning_rate)
     root = jax.random.key(0)
 

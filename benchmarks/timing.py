@@ -18,6 +18,12 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     return [mine / other for mine, other in zip(ours, theirs, strict=True)]
 
 
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """The ratio of the medians, and the spread of the ratios by round."""
+    whole = statistics.median(ours) / statistics.median(theirs)
+    return f"ratio of medians {whole:.2f}, by round {summary(ratios(ours, theirs), '')}"
+
+
 def machine() -> str:
     """What this ran on."""
     return f"{platform.machine()}, {os.cpu_count()} cpus, Python {platform.python_version()}"

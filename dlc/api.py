@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from dlc.lower.program import Program
     from dlc.pipeline import Spec
     from dlc.summary import Table
+    from dlc.training.evaluation import Evaluation
     from dlc.training.fit import Result
     from dlc.training.progress import Reporter
-    from dlc.training.use import Evaluation
 
 
 def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
@@ -50,9 +50,9 @@ def load(path: Path | str, sets: Sequence[str] = ()) -> Spec:
 
 
 def loads(text: str, sets: Sequence[str] = ()) -> Spec:
-    """The checked spec of a YAML text.
+    r"""The checked spec of a YAML text.
 
-    >>> spec = loads("inputs: {x: {tensor: [3]}}\\nnetwork: [dense: 2]\\n")
+    >>> spec = loads("inputs: {x: {tensor: [3]}}\nnetwork: [dense: 2]\n")
     >>> str(spec.graph.types["output"])
     'f32[batch, 2]'
     """
@@ -65,9 +65,9 @@ def loads(text: str, sets: Sequence[str] = ()) -> Spec:
 
 
 def show(spec: Spec, expanded: bool = False) -> Table:
-    """The layers of a spec with shapes, weights, FLOPs and memory.
+    r"""The layers of a spec with shapes, weights, FLOPs and memory.
 
-    >>> table = show(loads("inputs: {x: {tensor: [3]}}\\nnetwork: [dense: 2]\\n"))
+    >>> table = show(loads("inputs: {x: {tensor: [3]}}\nnetwork: [dense: 2]\n"))
     >>> table.params, table.flops
     (8, 14)
     """
@@ -76,10 +76,10 @@ def show(spec: Spec, expanded: bool = False) -> Table:
     return table(spec, expanded)
 
 
-def compile(spec: Spec) -> Program:  # noqa: A001 - the word is the project's own
-    """The pure functions of a spec's network.
+def compile(spec: Spec) -> Program:
+    r"""The pure functions of a spec's network.
 
-    >>> program = compile(loads("inputs: {x: {tensor: [3]}}\\nnetwork: [dense: 2]\\n"))
+    >>> program = compile(loads("inputs: {x: {tensor: [3]}}\nnetwork: [dense: 2]\n"))
     >>> outputs, state = program.apply(program.init(0), {"x": [[1.0, 2.0, 3.0]]})
     >>> outputs["output"].shape
     (1, 2)
@@ -131,8 +131,8 @@ def evaluate(run: Path | str, split: str | None = None, data: Path | str | None 
     from dlc.lower.jax_config import configure
 
     configure()
+    from dlc.training.evaluation import evaluate as evaluate_run
     from dlc.training.run_folder import RunFolder
-    from dlc.training.use import evaluate as evaluate_run
 
     return evaluate_run(RunFolder(run), split, Path(data) if data is not None else None)
 
@@ -152,12 +152,15 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     configure()
     import numpy as np
 
+    from dlc.training.model import load_model
     from dlc.training.run_folder import RunFolder
-    from dlc.training.use import load_model, present, read_inputs, read_table
+    from dlc.training.tables import present, read_inputs, read_table
 
     model = load_model(RunFolder(run))
     columns = (
-        {name: np.asarray(value) for name, value in inputs.items()} if isinstance(inputs, Mapping) else read_table(Path(inputs))
+        {name: np.asarray(value) for name, value in inputs.items()}
+        if isinstance(inputs, Mapping)
+        else read_table(Path(inputs))
     )
     return present(model.spec, model.predict(read_inputs(model.spec, columns)))
 

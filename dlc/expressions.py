@@ -66,7 +66,7 @@ def names_in(text: str) -> Iterator[tuple[str, int]]:
     """The variables that a text refers to, each with where it stands in it.
 
     >>> list(names_in("$width and $(2 * depth)"))
-    [('width', 1), ('depth', 16)]
+    [('width', 1), ('depth', 17)]
     """
     for match, end in _references(text):
         if match.group(2):

@@ -101,7 +101,16 @@ def _row(node: TypedNode, path: str, times: int, owned: bool, copies: int) -> Ro
     params = sum(item.size for item in node.signature.params.values() if item.trainable) if owned else 0
     state = sum(item.size for item in node.signature.state.values()) if owned else 0
     shares = node.weights if node.weights != node.path and (node.signature.params or node.signature.state) else None
-    return Row(path, node.layer.word, node.signature.output, params * copies, state * copies, node.signature.flops * times, times, shares)
+    return Row(
+        path,
+        node.layer.word,
+        node.signature.output,
+        params * copies,
+        state * copies,
+        node.signature.flops * times,
+        times,
+        shares,
+    )
 
 
 def _rows(nodes: Sequence[TypedNode | TypedRepeat], times: int, seen: set[str]) -> Iterator[Row]:

@@ -30,8 +30,12 @@ train: {epochs: 4, batch_size: 16}
 """
 
 
-def run_dlc(arguments: Sequence[str], cwd: Path | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def run_dlc(
+    arguments: Sequence[str], cwd: Path | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "120"}
     command = [sys.executable, "-c", "from dlc.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )

@@ -42,7 +42,8 @@ def small_file(tmp_path: Path) -> Path:
 def test_check_leaves_heavy_packages_alone() -> None:
     code = (
         "import sys, atexit\n"
-        "atexit.register(lambda: print(sorted({'jax', 'jaxlib', 'numpy', 'optax', 'sklearn', 'scipy'} & set(sys.modules))))\n"
+        "heavy = {'jax', 'jaxlib', 'numpy', 'optax', 'sklearn', 'scipy'}\n"
+        "atexit.register(lambda: print(sorted(heavy & set(sys.modules))))\n"
         "from dlc.cli import main\n"
         "main()\n"
     )
@@ -98,7 +99,9 @@ def test_show_counts(dlc_command, small_file: Path) -> None:
 
 def test_show_collapses_and_expands_repeats(dlc_command, tmp_path: Path) -> None:
     path = tmp_path / "deep.yaml"
-    path.write_text("inputs: {x: {tensor: [4]}}\nnetwork:\n- repeat: {times: 12, layers: [{dense: 4}]}\n  name: stack\n")
+    path.write_text(
+        "inputs: {x: {tensor: [4]}}\nnetwork:\n- repeat: {times: 12, layers: [{dense: 4}]}\n  name: stack\n"
+    )
     _, out, _ = dlc_command("show", str(path))
     assert "stack/*/dense (x12)" in out
     assert "weights: 240 trained" in out
@@ -107,7 +110,9 @@ def test_show_collapses_and_expands_repeats(dlc_command, tmp_path: Path) -> None
     assert "weights: 240 trained" in out
 
 
-@pytest.mark.parametrize(("kind", "mark"), [("jaxpr", "lambda"), ("stablehlo", "stablehlo.dot_general"), ("hlo", "HloModule")])
+@pytest.mark.parametrize(
+    ("kind", "mark"), [("jaxpr", "lambda"), ("stablehlo", "stablehlo.dot_general"), ("hlo", "HloModule")]
+)
 def test_show_emits_programs(dlc_command, small_file: Path, kind: str, mark: str) -> None:
     code, out, _ = dlc_command("show", str(small_file), "--emit", kind)
     assert code == 0
@@ -209,7 +214,9 @@ def test_predict_reads_and_writes_tables(dlc_command, small_run: RunFolder, tmp_
 
 def test_predict_names_missing_columns_and_bad_rows(dlc_command, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("train.csv").write_text("size,color,price\n" + "".join(f"{i},{'red' if i % 2 else 'blue'},{3 * i}\n" for i in range(20)))
+    Path("train.csv").write_text(
+        "size,color,price\n" + "".join(f"{i},{'red' if i % 2 else 'blue'},{3 * i}\n" for i in range(20))
+    )
     Path("spec.yaml").write_text(
         "data: {source: {csv: train.csv}}\n"
         "inputs: {size: {number: standard}, color: {category: {classes: [red, blue], one_hot: true}}}\n"
@@ -233,7 +240,9 @@ def test_predict_names_missing_columns_and_bad_rows(dlc_command, tmp_path: Path,
 
 
 def test_export_says_where(dlc_command, small_run: RunFolder, tmp_path: Path) -> None:
-    code, out, _ = dlc_command("export", str(small_run.path), "--to", "safetensors", "--out", str(tmp_path / "w.safetensors"))
+    code, out, _ = dlc_command(
+        "export", str(small_run.path), "--to", "safetensors", "--out", str(tmp_path / "w.safetensors")
+    )
     assert code == 0
     assert (tmp_path / "w.safetensors").is_file()
     assert "verified" in out

@@ -72,9 +72,7 @@ def test_statistics_come_from_the_training_split() -> None:
     assert abs(data.inputs["features"][data.splits["test"]].mean(0)).max() > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("split", "code"), [("{test: 150}", "DLC405"), ("{test: 100, validation: 60}", "DLC405")]
-)
+@pytest.mark.parametrize(("split", "code"), [("{test: 150}", "DLC405"), ("{test: 100, validation: 60}", "DLC405")])
 def test_a_split_must_leave_training_data(split: str, code: str) -> None:
     with pytest.raises(dlc.SpecError) as caught:
         load_dataset(dlc.loads(IRIS % split))

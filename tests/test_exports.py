@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 
 import dlc
 from dlc.exports import artifacts
+from dlc.training.model import load_model
 from dlc.training.run_folder import RunFolder
-from dlc.training.use import load_model
 
 WITHOUT_DLC = """
 import sys
@@ -74,7 +74,9 @@ def test_safetensors_hold_every_weight_and_statistic(small_run: RunFolder, tmp_p
 def test_an_artifact_that_differs_is_not_kept(
     small_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "unpack", lambda data, path: {name: value + 1e-3 for name, value in real(data, path).items()})
+    monkeypatch.setattr(
+        artifacts, "unpack", lambda data, path: {name: value + 1e-3 for name, value in real(data, path).items()}
+    )
     from dlc.training.files import unpack as real
 
     with pytest.raises(dlc.SpecError) as caught:

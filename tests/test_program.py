@@ -184,7 +184,10 @@ network:
 
 
 def test_symbolic_sizes_run_at_any_size() -> None:
-    text = "inputs: {x: {tensor: [height, width, 1]}}\nnetwork: [{conv2d: {filters: 2, padding: same}}, global_avg_pool2d, dense: 3]\n"
+    text = """
+inputs: {x: {tensor: [height, width, 1]}}
+network: [{conv2d: {filters: 2, padding: same}}, global_avg_pool2d, dense: 3]
+"""
     program = compiled(text)
     variables = program.init(0)
     for size in (4, 9):

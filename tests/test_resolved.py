@@ -58,7 +58,12 @@ NETWORK = "inputs: {x: {tensor: [time, 4]}}\nnetwork: [dense: 2]\n"
 
 def cases() -> list[tuple[str, str]]:
     files = [*sorted((ROOT / "specs").glob("*.yaml")), *sorted((ROOT / "dlc" / "templates").glob("*.yaml"))]
-    return [("small", SMALL), ("graph", GRAPH), ("network", NETWORK), *((path.stem, path.read_text()) for path in files)]
+    return [
+        ("small", SMALL),
+        ("graph", GRAPH),
+        ("network", NETWORK),
+        *((path.stem, path.read_text()) for path in files),
+    ]
 
 
 @pytest.mark.parametrize(("name", "text"), cases(), ids=[name for name, _ in cases()])
@@ -86,7 +91,9 @@ def test_texts_that_look_like_numbers_stay_texts() -> None:
 
 def test_every_default_is_filled_in() -> None:
     tree = resolve_document(dlc.loads(SMALL))
-    assert tree["optimizer"] == {"adam": {"learning_rate": 0.05, "b1": 0.9, "b2": 0.999, "eps": 1e-8, "nesterov": False}}
+    assert tree["optimizer"] == {
+        "adam": {"learning_rate": 0.05, "b1": 0.9, "b2": 0.999, "eps": 1e-8, "nesterov": False}
+    }
     assert tree["network"][0] == {"dense": {"units": 8, "use_bias": True, "activation": "relu"}}
     assert tree["train"]["batch_size"] == 16
     assert tree["data"]["split"]["seed"] == 0

@@ -15,6 +15,7 @@ import dlc
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Sampler, load_dataset
 from dlc.training import checkpoint as checkpoints
+from dlc.training import feeding
 from dlc.training import fit as fitting
 from dlc.training.fit import Stopped, fit
 from dlc.training.run_folder import RunFolder
@@ -109,8 +110,8 @@ def test_chunk_length_changes_no_bit(small: Spec, small_run: RunFolder, tmp_path
 def test_streamed_data_trains_alike(
     small: Spec, small_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "RESIDENT_BYTES", 0)
-    monkeypatch.setattr(fitting, "STREAM_BYTES", 16 * 24 * 3)
+    monkeypatch.setattr(feeding, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr(feeding, "STREAM_BYTES", 16 * 24 * 3)
     run = RunFolder(tmp_path / "run")
     fit(small, run=run)
     mine, wanted = weights_of(run), weights_of(small_run)
@@ -322,6 +323,10 @@ train: {epochs: 3}
 
 def test_stochastic_layers_draw_anew_every_step() -> None:
     """Two steps of the same batch must not drop the same elements: the loss of a frozen network changes."""
-    text = SMALL.replace("adam: 0.05", "sgd: 1e-30").replace("batch_size: 16", "batch_size: full").replace("dropout: 0.2", "dropout: 0.9")
+    text = (
+        SMALL.replace("adam: 0.05", "sgd: 1e-30")
+        .replace("batch_size: 16", "batch_size: full")
+        .replace("dropout: 0.2", "dropout: 0.9")
+    )
     losses = [record["train/loss"] for record in dlc.train(dlc.loads(text)).history]
     assert len(set(losses)) == len(losses)

@@ -21,7 +21,12 @@ SpecFile = Annotated[Path, typer.Argument(metavar="FILE", help="A spec file.", s
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `dlc train` made.", show_default=False)]
 Sets = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value: --set train.epochs=5. May be repeated.", show_default=False),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value: --set train.epochs=5. May be repeated.",
+        show_default=False,
+    ),
 ]
 
 
@@ -35,7 +40,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Compile a YAML description of a network into one XLA program; train, evaluate, use and export it."""
 
@@ -43,7 +50,7 @@ def _main(
 @app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Spec files.", show_default=False)],
-    format: Annotated[str, typer.Option(help="text, json, sarif or github.")] = "text",  # noqa: A002
+    format: Annotated[str, typer.Option(help="text, json, sarif or github.")] = "text",
     sets: Sets = None,
 ) -> None:
     """Validate specs: names, types and shapes, all errors at once. Exit code 0 clean, 1 findings, 2 usage."""
@@ -56,8 +63,12 @@ def check(
 def show(
     file: SpecFile,
     expanded: Annotated[bool, typer.Option("--expanded", help="A line for every iteration of a repeat.")] = False,
-    emit: Annotated[Optional[str], typer.Option(help="Print the program instead: jaxpr, stablehlo or hlo.", show_default=False)] = None,  # noqa: UP045
-    step: Annotated[bool, typer.Option("--step", help="With --emit: the training step instead of the forward pass.")] = False,
+    emit: Annotated[
+        str | None, typer.Option(help="Print the program instead: jaxpr, stablehlo or hlo.", show_default=False)
+    ] = None,
+    step: Annotated[
+        bool, typer.Option("--step", help="With --emit: the training step instead of the forward pass.")
+    ] = False,
     sets: Sets = None,
 ) -> None:
     """Show a network: layers with shapes, weights, FLOPs and memory, or its compiled program."""
@@ -68,8 +79,13 @@ def show(
 
 @app.command()
 def train(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A spec file, or a run folder with --resume.", show_default=False)],
-    run: Annotated[Optional[Path], typer.Option(help="The run folder; runs/NAME by default, numbered when it exists.", show_default=False)] = None,  # noqa: UP045
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A spec file, or a run folder with --resume.", show_default=False)
+    ],
+    run: Annotated[
+        Path | None,
+        typer.Option(help="The run folder; runs/NAME by default, numbered when it exists.", show_default=False),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, or begin it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compile, do one step, stop; write nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")] = False,
@@ -84,8 +100,13 @@ def train(
 @app.command(name="eval")
 def evaluate(
     run: RunPath,
-    split: Annotated[Optional[str], typer.Option(help="train, validation or test; the last that exists by default.", show_default=False)] = None,  # noqa: UP045
-    data: Annotated[Optional[Path], typer.Option(help="A .csv or .npz file to evaluate on instead.", show_default=False)] = None,  # noqa: UP045
+    split: Annotated[
+        str | None,
+        typer.Option(help="train, validation or test; the last that exists by default.", show_default=False),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A .csv or .npz file to evaluate on instead.", show_default=False)
+    ] = None,
     confusion: Annotated[bool, typer.Option("--confusion", help="Print the confusion matrix.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -98,12 +119,15 @@ def evaluate(
 @app.command()
 def predict(
     run: RunPath,
-    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A .csv or .npz file.", show_default=False)],  # noqa: A002
-    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="A .csv or .jsonl file; standard output by default.", show_default=False)] = None,  # noqa: UP045
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A .csv or .npz file.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A .csv or .jsonl file; standard output by default.", show_default=False),
+    ] = None,
 ) -> None:
     """Predict for the records of a file: classes with probabilities, numbers in their own unit."""
     import dlc
-    from dlc.training.use import write_table
+    from dlc.training.tables import write_table
 
     if out is not None and out.suffix not in (".csv", ".jsonl"):
         write_table({}, out)  # says what is wrong before the work is done
@@ -118,7 +142,9 @@ def predict(
 def export(
     run: RunPath,
     to: Annotated[str, typer.Option("--to", help="stablehlo or safetensors.", show_default=False)],
-    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="Where to; RUN/exports by default.", show_default=False)] = None,  # noqa: UP045
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where to; RUN/exports by default.", show_default=False)
+    ] = None,
 ) -> None:
     """Export a run's best network. The artifact is loaded again and compared before it is kept."""
     import dlc
@@ -128,8 +154,13 @@ def export(
 
 @app.command()
 def init(
-    template: Annotated[Optional[str], typer.Argument(metavar="[TEMPLATE]", help="A template's name; without it, a list.", show_default=False)] = None,  # noqa: UP045
-    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="The file; TEMPLATE.yaml by default.", show_default=False)] = None,  # noqa: UP045
+    template: Annotated[
+        str | None,
+        typer.Argument(metavar="[TEMPLATE]", help="A template's name; without it, a list.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file; TEMPLATE.yaml by default.", show_default=False)
+    ] = None,
 ) -> None:
     """Write a commented starter spec for a task."""
     from dlc.cli.commands import init_spec
@@ -139,16 +170,23 @@ def init(
 
 @app.command()
 def layers(
-    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="A word of the language; without it, a list.", show_default=False)] = None,  # noqa: UP045
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A word of the language; without it, a list.", show_default=False),
+    ] = None,
 ) -> None:
-    """List the words of the language, or print the page of one: layers, losses, metrics, optimizers, features, sources."""
+    """List the words of the language (layers, losses, optimizers, ...), or print the page of one."""
     from dlc.cli.words import print_words
 
     print_words(name)
 
 
 @app.command()
-def explain(code: Annotated[str, typer.Argument(metavar="CODE", help="A diagnostic's code, such as DLC205.", show_default=False)]) -> None:
+def explain(
+    code: Annotated[
+        str, typer.Argument(metavar="CODE", help="A diagnostic's code, such as DLC205.", show_default=False)
+    ],
+) -> None:
     """Explain a diagnostic's code."""
     from dlc.cli.commands import explain_code
 

@@ -18,7 +18,12 @@ def check_files(files: Sequence[Path], how: str, sets: Sequence[str]) -> int:
     from dlc.diagnostics import render
 
     if how not in render.FORMATS:
-        raise SpecError.of("DLC510", f"unknown format `{how}`", expected=f"one of {listing(render.FORMATS)}", hint=did_you_mean(how, render.FORMATS))
+        raise SpecError.of(
+            "DLC510",
+            f"unknown format `{how}`",
+            expected=f"one of {listing(render.FORMATS)}",
+            hint=did_you_mean(how, render.FORMATS),
+        )
     report = Report()
     code = 0
     for file in files:
@@ -39,7 +44,9 @@ def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None,
     """Print the table of a spec, or its program."""
     kinds = ("jaxpr", "stablehlo", "hlo")
     if emit is not None and emit not in kinds:
-        raise SpecError.of("DLC510", f"can't emit `{emit}`", expected=f"one of {listing(kinds)}", hint=did_you_mean(emit, kinds))
+        raise SpecError.of(
+            "DLC510", f"can't emit `{emit}`", expected=f"one of {listing(kinds)}", hint=did_you_mean(emit, kinds)
+        )
     if step and emit is None:
         raise SpecError.of("DLC510", "`--step` has no effect without `--emit`", expected=f"--emit {'|'.join(kinds)}")
     spec = dlc.load(file, sets)
@@ -58,20 +65,35 @@ def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None,
     from dlc.summary import human
 
     found = dlc.show(spec, expanded)
-    grid = Table(title=found.name, title_justify="left", caption_justify="left", title_style="bold", header_style="bold")
-    for name, justify in (("layer", "left"), ("kind", "left"), ("output", "left"), ("weights", "right"), ("FLOPs", "right")):
+    grid = Table(
+        title=found.name, title_justify="left", caption_justify="left", title_style="bold", header_style="bold"
+    )
+    for name, justify in (
+        ("layer", "left"),
+        ("kind", "left"),
+        ("output", "left"),
+        ("weights", "right"),
+        ("FLOPs", "right"),
+    ):
         grid.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for name, kind in found.inputs.items():
         grid.add_row(name, "input", Text(str(kind)), "", "")
     for row in found.rows:
         label = row.path if row.times == 1 else f"{row.path} (x{row.times})"
         weights = f"of {row.shares}" if row.shares else f"{row.params:,}" + (f" +{row.state:,}" if row.state else "")
-        grid.add_row(Text(label), row.word, Text(str(row.output)), weights if weights != "0" else "", human(row.flops) if row.flops else "")
+        grid.add_row(
+            Text(label),
+            row.word,
+            Text(str(row.output)),
+            weights if weights != "0" else "",
+            human(row.flops) if row.flops else "",
+        )
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     console.print(grid)
     state = f", and {found.state:,} numbers of state" if found.state else ""
     console.print(f"weights: {found.params:,} trained{state}; {human(found.weight_bytes, 'B', 1024)}")
-    console.print(f"one example, forward: {human(found.flops, 'FLOPs')}; results of all layers {human(found.activation_bytes, 'B', 1024)}")
+    kept = human(found.activation_bytes, "B", 1024)
+    console.print(f"one example, forward: {human(found.flops, 'FLOPs')}; results of all layers {kept}")
 
 
 def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: bool, as_json: bool) -> None:
@@ -79,7 +101,18 @@ def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: 
     found = dlc.evaluate(run, split, data)
     if as_json:
         matrices = {name: counts.tolist() for name, counts in found.confusion.items()}
-        print(json.dumps({"split": found.split, "examples": found.examples, "metrics": dict(found.metrics), "confusion": matrices, "classes": dict(found.classes)}, indent=2))
+        print(
+            json.dumps(
+                {
+                    "split": found.split,
+                    "examples": found.examples,
+                    "metrics": dict(found.metrics),
+                    "confusion": matrices,
+                    "classes": dict(found.classes),
+                },
+                indent=2,
+            )
+        )
         return
     print(f"{found.split}: {found.examples:,} examples")
     width = max(len(name) for name in found.metrics)
@@ -93,7 +126,9 @@ def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: 
 
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
         for name, counts in found.confusion.items():
-            grid = Table("true \\ predicted", *found.classes[name], title=name, title_justify="left", title_style="bold")
+            grid = Table(
+                "true \\ predicted", *found.classes[name], title=name, title_justify="left", title_style="bold"
+            )
             for label, row in zip(found.classes[name], counts.tolist(), strict=True):
                 grid.add_row(label, *(str(value) if value else "." for value in row))
             console.print(grid)
@@ -119,7 +154,12 @@ def init_spec(template: str | None, out: Path | None) -> None:
         print("\n`dlc init NAME` writes NAME.yaml")
         return
     if template not in known:
-        raise SpecError.of("DLC510", f"unknown template `{template}`", expected=f"one of {listing(known)}", hint=did_you_mean(template, known))
+        raise SpecError.of(
+            "DLC510",
+            f"unknown template `{template}`",
+            expected=f"one of {listing(known)}",
+            hint=did_you_mean(template, known),
+        )
     target = out or Path(f"{template}.yaml")
     text = (resources.files("dlc") / "templates" / f"{template}.yaml").read_text(encoding="utf-8")
     try:
@@ -138,6 +178,7 @@ def explain_code(code: str) -> None:
 
     name = code.upper()
     if name not in CODES:
-        raise SpecError.of("DLC510", f"unknown code `{code}`", expected="a code from DLC001 to DLC900", hint=did_you_mean(name, CODES))
+        raise SpecError.of(
+            "DLC510", f"unknown code `{code}`", expected="a code from DLC001 to DLC900", hint=did_you_mean(name, CODES)
+        )
     print(f"{name}: {CODES[name].title}\n\n{CODES[name].text}")
-

@@ -23,7 +23,12 @@ def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, qui
     """Train a spec file, or continue a run folder; the exit code."""
     if file.is_dir():
         if not resume or run is not None:
-            raise SpecError.of("DLC001", f"`{file}` is a directory", expected="a YAML file", hint=f"`dlc train {file} --resume` continues a run")
+            raise SpecError.of(
+                "DLC001",
+                f"`{file}` is a directory",
+                expected="a YAML file",
+                hint=f"`dlc train {file} --resume` continues a run",
+            )
         run, file = file, file / "resolved.yaml"
         if not file.is_file():
             raise SpecError.of("DLC502", f"`{run}` is not a run folder", expected="a folder that `dlc train` made")
@@ -40,7 +45,8 @@ def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, qui
     try:
         result = fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, stop=stop.asked)
     except Stopped as stopped:
-        print(f"stopped at step {stopped.step:,}; continue with: dlc train {file} --run {folder.path if folder else ''} --resume", file=sys.stderr)
+        again = f"continue with: dlc train {folder.path} --resume" if folder else "nothing was kept"
+        print(f"stopped at step {stopped.step:,}; {again}", file=sys.stderr)
         return EXIT_RESUME
     finally:
         stop.restore()
@@ -100,7 +106,8 @@ class Interruption:
 def headline(plan: Plan) -> str:
     """The first line of a run."""
     sizes = " / ".join(f"{count:,} {name}" for name, count in plan.examples.items())
-    return f"{plan.name}: {plural(plan.parameters, 'parameter')}, {sizes} examples, {plan.steps:,} steps in {plural(plan.epochs, 'epoch')}, on {plan.device}"
+    work = f"{plan.steps:,} steps in {plural(plan.epochs, 'epoch')}"
+    return f"{plan.name}: {plural(plan.parameters, 'parameter')}, {sizes} examples, {work}, on {plan.device}"
 
 
 def epoch_line(record: Mapping[str, float], epochs: int, seconds: float, best: bool) -> str:
@@ -108,7 +115,9 @@ def epoch_line(record: Mapping[str, float], epochs: int, seconds: float, best: b
     width = len(str(epochs))
     parts = [f"epoch {int(record['epoch']):>{width}}/{epochs}"]
     for split in ("train", "validation"):
-        values = [f"{name.partition('/')[2]} {value:.4f}" for name, value in record.items() if name.startswith(f"{split}/")]
+        values = [
+            f"{name.partition('/')[2]} {value:.4f}" for name, value in record.items() if name.startswith(f"{split}/")
+        ]
         if values:
             parts.append(f"{split} " + " ".join(values))
     parts.append(f"{seconds:.2f} s")
@@ -169,14 +178,18 @@ class Live(Plain):
             TimeRemainingColumn(),
         )
         self.progress = Progress(*columns, console=self.console, transient=True)
-        self.task = self.progress.add_task("train", total=plan.steps, completed=plan.start, epoch=1, epochs=plan.epochs, values="compiling")
+        self.task = self.progress.add_task(
+            "train", total=plan.steps, completed=plan.start, epoch=1, epochs=plan.epochs, values="compiling"
+        )
         self.progress.start()
         self.started = time.perf_counter()
 
     def moment(self, moment: Moment) -> None:
         """Move the bar."""
         values = " ".join(f"{name} {value:.4f}" for name, value in moment.metrics.items())
-        self.progress.update(self.task, completed=moment.step, epoch=moment.epoch, values=f"{values}  {moment.rate:,.0f} examples/s")
+        self.progress.update(
+            self.task, completed=moment.step, epoch=moment.epoch, values=f"{values}  {moment.rate:,.0f} examples/s"
+        )
 
     def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
         """The epoch's line above the bar."""

@@ -50,7 +50,11 @@ def print_words(name: str | None) -> None:
     if not kinds:
         known = [word for table in words.values() for word in table]
         close = nearest(name, known)
-        raise SpecError.of("DLC510", f"no word of the language is called `{name}`", hint=f"did you mean `{close}`?" if close else "`dlc layers` lists them")
+        raise SpecError.of(
+            "DLC510",
+            f"no word of the language is called `{name}`",
+            hint=f"did you mean `{close}`?" if close else "`dlc layers` lists them",
+        )
     print("\n\n".join(page(words[kind][name], kind) for kind in kinds))
 
 
@@ -64,7 +68,9 @@ def page(cls: type[Options], kind: str) -> str:
     lines = [f"{cls.word} ({kind})", "", inspect.getdoc(cls) or ""]
     if cls.model_fields:
         lines += ["", "options:"]
-        rows = [(_label(cls, name), _default(field), field.description or "") for name, field in cls.model_fields.items()]
+        rows = [
+            (_label(cls, name), _default(field), field.description or "") for name, field in cls.model_fields.items()
+        ]
         widths = [max(len(row[index]) for row in rows) for index in (0, 1)]
         lines += [f"  {label:<{widths[0]}}  {default:<{widths[1]}}  {text}".rstrip() for label, default, text in rows]
         if cls.main_option():

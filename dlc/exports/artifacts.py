@@ -15,8 +15,8 @@ from dlc.diagnostics import SpecError, did_you_mean, listing
 from dlc.ir import DTYPES, TensorType
 from dlc.lower.serve import raw_inputs, serving, weight_shapes
 from dlc.training.files import cannot_write, pack, to_json, unpack, write_atomic
+from dlc.training.model import Model, load_model
 from dlc.training.run_folder import RunFolder
-from dlc.training.use import Model, load_model
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 TOLERANCE = 1e-6
@@ -34,7 +34,12 @@ def export_run(run: RunFolder, to: str, out: Path | None = None) -> Path:
         SpecError: DLC502, DLC503, DLC507, DLC509 when the artifact gives other numbers, DLC510 for an unknown format.
     """
     if to not in FORMATS:
-        raise SpecError.of("DLC510", f"unknown export format `{to}`", expected=f"one of {listing(FORMATS)}", hint=did_you_mean(to, FORMATS))
+        raise SpecError.of(
+            "DLC510",
+            f"unknown export format `{to}`",
+            expected=f"one of {listing(FORMATS)}",
+            hint=did_you_mean(to, FORMATS),
+        )
     model = load_model(run)
     target = out or run.path / "exports" / ("stablehlo" if to == "stablehlo" else "weights.safetensors")
     try:
@@ -51,13 +56,15 @@ def _safetensors(model: Model, target: Path) -> None:
     """All weights and state by path, with what the features fitted; the spec's name as metadata."""
     data = pack(model.weights, {"spec": model.spec.name, "format": "dlc"})
     again = unpack(data, target)
-    if set(again) != set(model.weights) or not all(np.array_equal(again[name], value) for name, value in model.weights.items()):
+    if set(again) != set(model.weights) or not all(
+        np.array_equal(again[name], value) for name, value in model.weights.items()
+    ):
         raise SpecError.of("DLC509", "the weights read back differ from those written")
     write_atomic(target, data)
 
 
 def _stablehlo(model: Model, target: Path) -> None:
-    """A folder: `model.stablehlo` takes (weights, inputs) and gives predictions; `weights.safetensors`; `signature.json`."""
+    """A folder: `model.stablehlo` from (weights, inputs) to predictions, `weights.safetensors`, `signature.json`."""
     scope = jax_export.SymbolicScope()
     inputs = {name: _symbolic(kind, scope) for name, kind in raw_inputs(model.spec).items()}
     function = jax.jit(serving(model.spec, model.program))
@@ -125,7 +132,12 @@ def _verify(model: Model, program: bytes, weights: Mapping[str, Any]) -> None:
             error = float(np.max(np.abs(np.asarray(got[name]) - value), initial=0))
             scale = max(1.0, float(np.max(np.abs(value), initial=0)))
             if not error <= TOLERANCE * scale:
-                raise SpecError.of("DLC509", f"the exported program gives other numbers for `{name}`", found=f"a difference of {error:.3g}", expected=f"at most {TOLERANCE * scale:.3g}")
+                raise SpecError.of(
+                    "DLC509",
+                    f"the exported program gives other numbers for `{name}`",
+                    found=f"a difference of {error:.3g}",
+                    expected=f"at most {TOLERANCE * scale:.3g}",
+                )
 
 
 FORMATS = {"stablehlo": _stablehlo, "safetensors": _safetensors}

@@ -42,13 +42,17 @@ def program_text(spec: Spec, how: str, step: bool) -> str:
             transformation = optax.chain(optax.clip_by_global_norm(optimizer.keys.clip_norm), transformation)
         trainer = make_trainer(spec, program, transformation)
         features = {**spec.document.inputs, **spec.document.targets}
-        targets = {name: _shape(feature.value_type(), size) for name, feature in spec.document.targets.items() if feature}
+        targets = {
+            name: _shape(feature.value_type(), size) for name, feature in spec.document.targets.items() if feature
+        }
         stats = {
             name: {key: _shape(kind, size) for key, kind in feature.stats_types().items()}
             for name, feature in features.items()
             if feature is not None
         }
-        rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), {"inputs": inputs, "targets": targets})
+        rows = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), {"inputs": inputs, "targets": targets}
+        )
         state = jax.eval_shape(trainer.start, variables)
         function: Any = trainer.chunk
         arguments: tuple[Any, ...] = (state, Feed(rows, None), jnp.int32(1), jnp.bool_(True), stats)

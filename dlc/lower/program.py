@@ -62,7 +62,9 @@ class Program:
         Raises:
             KeyError: when an array is missing.
         """
-        split = {name: arrays[_file_name(name)] for path, times in self.stacks.items() for _, name in instances(path, times)}
+        split = {
+            name: arrays[_file_name(name)] for path, times in self.stacks.items() for _, name in instances(path, times)
+        }
         tree = nest(restack(split, self.stacks, stack))
         return {"params": tree.get("params", {}), "state": tree.get("state", {})}
 
@@ -100,7 +102,9 @@ def lower(graph: TypedGraph) -> Program:
         tree: Tree = {"params": {}, "state": {}}
         for kind, slots in (("params", params), ("state", state)):
             drawn = {
-                name: draw(slot.spec, seed, name) for path, slot in slots.items() for _, name in instances(path, slot.times)
+                name: draw(slot.spec, seed, name)
+                for path, slot in slots.items()
+                for _, name in instances(path, slot.times)
             }
             tree[kind] = nest(restack(drawn, {path: slot.times for path, slot in slots.items()}))
         return tree

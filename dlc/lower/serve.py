@@ -24,7 +24,7 @@ class Answer(NamedTuple):
 
 
 def answers(spec: Spec) -> dict[str, Answer]:
-    """The predictions of a spec by name: that of the target when a loss pairs the output with one, else the output's."""
+    """The predictions of a spec by name: the target's when a loss pairs the output with one, else the output's."""
     found: dict[str, Answer] = {}
     paired = {term.output: term for term in reversed(spec.losses)}
     for output in spec.graph.outputs:
@@ -48,7 +48,8 @@ def serving(spec: Spec, program: Program) -> Callable[[Mapping[str, Any], Mappin
     def predict(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, jax.Array]:
         variables = program.from_flat(weights, jnp.stack)
         encoded = {
-            name: input_feature(spec, name).encode(jnp.asarray(inputs[name]), stats_of(weights, name)) for name in spec.graph.inputs
+            name: input_feature(spec, name).encode(jnp.asarray(inputs[name]), stats_of(weights, name))
+            for name in spec.graph.inputs
         }
         outputs, _ = program.apply(variables, encoded, train=False)
         predictions = {}

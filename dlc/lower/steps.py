@@ -51,13 +51,15 @@ class Feed(NamedTuple):
     def batch(self, turn: Any) -> Rows:
         """The batch of a turn of the loop."""
         if self.indices is None:
-            return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, turn, keepdims=False), self.rows)
+            batch: Rows = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, turn, keepdims=False), self.rows)
+            return batch
         return take(self.rows, jax.lax.dynamic_index_in_dim(self.indices, turn, keepdims=False))
 
 
 def take(rows: Rows, indices: Any) -> Rows:
     """The rows at some indices, all in range."""
-    return jax.tree.map(lambda leaf: leaf.at[indices].get(mode="promise_in_bounds"), rows)
+    taken: Rows = jax.tree.map(lambda leaf: leaf.at[indices].get(mode="promise_in_bounds"), rows)
+    return taken
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTra
     root = jax.random.key(spec.document.seed)
 
     def zeros() -> dict[str, jax.Array]:
-        return {name: jnp.zeros((), jnp.float32) for name in names}
+        return {name: jnp.zeros((), jnp.int32 if name == "count" else jnp.float32) for name in names}
 
     def start(variables: dict[str, Any]) -> TrainState:
         return TrainState(variables, transformation.init(variables["params"]), jnp.zeros((), jnp.int32), zeros())
@@ -107,9 +109,10 @@ def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTra
         return TrainState(variables, optimizer, state.step + 1, sums)
 
     def chunk(state: TrainState, feed: Feed, turns: Any, fresh: Any, stats: Stats) -> TrainState:
-        sums = jax.tree.map(lambda value: jnp.where(fresh, 0.0, value), state.sums)
+        sums = jax.tree.map(lambda value: jnp.where(fresh, jnp.zeros_like(value), value), state.sums)
         state = state._replace(sums=sums)
-        return jax.lax.fori_loop(0, turns, lambda turn, carry: step(carry, feed.batch(turn), stats), state)
+        end: TrainState = jax.lax.fori_loop(0, turns, lambda turn, carry: step(carry, feed.batch(turn), stats), state)
+        return end
 
     def evaluate(
         variables: Mapping[str, Any], rows: Rows, indices: jax.Array, weights: jax.Array, stats: Stats
@@ -122,7 +125,7 @@ def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTra
                 **metric_statistics(spec, outputs, batch["targets"], stats),
             }
             new = {name: sums[name] + jnp.where(part[1] > 0, value, 0.0).sum() for name, value in found.items()}
-            return {**new, "count": sums["count"] + part[1].sum()}, None
+            return {**new, "count": sums["count"] + (part[1] > 0).sum()}, None
 
         return jax.lax.scan(add, zeros(), (indices, weights))[0]
 

@@ -147,10 +147,21 @@ def read_feature(spec: Spec, section: str, name: str, feature: Feature, columns:
         SpecError: DLC402-DLC406.
     """
     try:
-        chosen = select(feature.reads(name), tuple(columns))
+        chosen = select(feature.reads(name), _visible(spec, section, columns))
         return feature.read([columns[column] for column in chosen], ", ".join(chosen[:3]))
     except Wrong as wrong:
         raise wrong_data(spec, wrong, (section, name, feature.word)) from None
+
+
+def _visible(spec: Spec, section: str, columns: Columns) -> tuple[str, ...]:
+    """The columns that a feature may select: a pattern of an input, such as `*`, does not reach what a target reads."""
+    if section != "inputs":
+        return tuple(columns)
+    features = spec.document.inputs.items()
+    named = {column for name, feature in features if feature is not None for column in feature.reads(name)}
+    targets = spec.document.targets.items()
+    hidden = {column for name, feature in targets if feature is not None for column in feature.reads(name)} - named
+    return tuple(column for column in columns if column not in hidden)
 
 
 def wrong_data(spec: Spec, wrong: Wrong, path: tuple[str, ...]) -> SpecError:

@@ -51,15 +51,15 @@ class Checkpoint:
     Args:
         step: steps done.
         state: the training state's leaves by name.
-        progress: plain values: best so far, patience left, metrics.
-        metrics_bytes: length of `metrics.jsonl` at that moment.
+        progress: plain values: best so far, patience left.
+        metrics: length and digest of `metrics.jsonl` at that moment.
         best: the best weights so far by name, or None.
     """
 
     step: int
     state: Mapping[str, Any]
     progress: Mapping[str, Any]
-    metrics_bytes: int
+    metrics: Mapping[str, Any]
     best: Mapping[str, Any] | None
 
 
@@ -80,7 +80,7 @@ def save(run: RunFolder, checkpoint: Checkpoint, keep: int) -> None:
             files[BEST] = pack(checkpoint.best)
         index: dict[str, Any] = {
             "step": checkpoint.step,
-            "metrics_bytes": checkpoint.metrics_bytes,
+            "metrics": checkpoint.metrics,
             "progress": checkpoint.progress,
             "files": {name: digest(data) for name, data in files.items()},
         }
@@ -96,11 +96,11 @@ def save(run: RunFolder, checkpoint: Checkpoint, keep: int) -> None:
             with open(run.metrics, "rb") as file:
                 os.fsync(file.fileno())
         if final.exists():
-            os.rename(final, old := run.checkpoints / f".old-{final.name}")
-            os.rename(part, final)
+            old = final.rename(run.checkpoints / f".old-{final.name}")
+            part.rename(final)
             shutil.rmtree(old)
         else:
-            os.rename(part, final)
+            part.rename(final)
         sync_folder(run.checkpoints)
         for surplus in found(run)[keep:]:
             shutil.rmtree(surplus, ignore_errors=True)
@@ -133,7 +133,7 @@ def load(path: Path) -> Checkpoint:
             if digest(data) != wanted:
                 raise SpecError.of("DLC503", f"`{path / name}` is damaged: its digest differs")
             files[name] = unpack(data, path / name)
-        return Checkpoint(index["step"], files[STATE], index["progress"], index["metrics_bytes"], files.get(BEST))
+        return Checkpoint(index["step"], files[STATE], index["progress"], index["metrics"], files.get(BEST))
     except OSError as error:
         raise SpecError.of("DLC503", f"`{path}` can't be read: {(error.strerror or str(error)).lower()}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -156,7 +156,7 @@ def newest(run: RunFolder, warn: Callable[[str], None]) -> Checkpoint | None:
             continue
         for bad, message in damaged:
             warn(f"{message}; using {path.name} instead")
-            os.rename(bad, bad.with_name(f".damaged-{bad.name}"))
+            bad.rename(bad.with_name(f".damaged-{bad.name}"))
         return checkpoint
     if paths:
         reasons = "; ".join(message for _, message in damaged)
@@ -183,7 +183,9 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
 
-    def submit(self, checkpoint: Checkpoint, weights: tuple[Mapping[str, Any], Mapping[str, str]] | None = None) -> None:
+    def submit(
+        self, checkpoint: Checkpoint, weights: tuple[Mapping[str, Any], Mapping[str, str]] | None = None
+    ) -> None:
         """Ask for a checkpoint, and for new best weights when they are given.
 
         Raises:

@@ -24,11 +24,68 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        part.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise cannot_write(path, error) from None
+
+
+class Log:
+    """A file of JSON lines that only grows, and the digest of what it holds.
+
+    Args:
+        path: the file; it is created or emptied by `begin`, cut to an earlier moment by `rewind`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._hash = hashlib.sha256()
+        self._length = 0
+
+    @property
+    def mark(self) -> dict[str, Any]:
+        """This moment: what `rewind` takes."""
+        return {"bytes": self._length, "sha256": self._hash.hexdigest()}
+
+    def begin(self) -> None:
+        """Empty the file."""
+        write_atomic(self.path, b"")
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Append a line.
+
+        Raises:
+            SpecError: DLC507 when it can't be written.
+        """
+        line = (json.dumps(record, allow_nan=False) + "\n").encode()
+        try:
+            with open(self.path, "ab") as file:
+                file.write(line)
+        except OSError as error:
+            raise cannot_write(self.path, error) from None
+        self._hash.update(line)
+        self._length += len(line)
+
+    def rewind(self, mark: Mapping[str, Any]) -> list[dict[str, float]]:
+        """Cut off what came after a moment; the records up to it.
+
+        Raises:
+            SpecError: DLC503 when the file no longer holds what it held then.
+        """
+        try:
+            data = self.path.read_bytes()[: mark["bytes"]]
+        except OSError as error:
+            raise SpecError.of("DLC503", f"`{self.path}` can't be read: {(error.strerror or '').lower()}") from None
+        if digest(data) != mark["sha256"]:
+            raise SpecError.of(
+                "DLC503",
+                f"`{self.path}` is damaged: it no longer holds what the checkpoint says",
+                hint="put the file back, or train anew in another folder with `--run`",
+            )
+        write_atomic(self.path, data)
+        self._hash, self._length = hashlib.sha256(data), len(data)
+        return [json.loads(line) for line in data.splitlines()]
 
 
 def sync_folder(path: Path) -> None:

@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from dlc.diagnostics import SpecError
 from dlc.lower.program import Program, lower
-from dlc.lower.objective import Stats
-from dlc.lower.steps import Feed, Rows, Trainer, TrainState, make_trainer
+from dlc.lower.steps import Trainer, TrainState, make_trainer
+from dlc.objectives.optimizers import Optimizer
 from dlc.objectives.schedules import Horizon, rate_at
 from dlc.pipeline import Spec
-from dlc.sources.dataset import Dataset, Sampler, load_dataset, padded_batches
+from dlc.sources.dataset import Dataset, load_dataset
 from dlc.spec import Item, OptimizerKeys
-from dlc.objectives.optimizers import Optimizer
 from dlc.training.checkpoint import Checkpoint, Writer, flatten_state, newest, restore_state
-from dlc.training.files import read_json, to_json, write_atomic
+from dlc.training.evaluation import EVALUATION_BATCH, better, evaluate_split, means, monitored
+from dlc.training.feeding import Feeder, make_sampler
+from dlc.training.files import Log, read_json, to_json, write_atomic
 from dlc.training.progress import Moment, Plan, Reporter, Silent
-from dlc.training.run_folder import RunFolder, append_line, environment
+from dlc.training.run_folder import RunFolder, environment
 
-MAX_TURNS = 1024  # steps of one chunk, at most
 CHUNK_SECONDS = 0.5  # progress moves about twice a second
-EVALUATION_BATCH = 256
-RESIDENT_BYTES = 2 << 30  # data up to this size stay on the device
-STREAM_BYTES = 64 << 20  # batches of one chunk, when they don't
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
     """A run was asked to stop, and did so at a checkpoint: nothing is lost."""
 
     def __init__(self, step: int) -> None:
@@ -89,12 +85,21 @@ def need_trainable(spec: Spec) -> Item[Optimizer, OptimizerKeys]:
     document = spec.document
     missing = [
         name
-        for name, there in (("data", document.data), ("targets", document.targets), ("loss", spec.losses), ("optimizer", document.optimizer))
+        for name, there in (
+            ("data", document.data),
+            ("targets", document.targets),
+            ("loss", spec.losses),
+            ("optimizer", document.optimizer),
+        )
         if not there
     ]
     if missing or document.optimizer is None:
         names = ", ".join(f"`{name}`" for name in missing)
-        raise SpecError.of("DLC115", f"the spec can't be trained: it has no {names}", hint="`dlc init` writes a whole spec to start from")
+        raise SpecError.of(
+            "DLC115",
+            f"the spec can't be trained: it has no {names}",
+            hint="`dlc init` writes a whole spec to start from",
+        )
     return document.optimizer
 
 
@@ -127,18 +132,20 @@ def fit(
     reporter = reporter or Silent()
     need_trainable(spec)
     if run is None or dry_run:
-        return _Fit(spec, None, reporter, began, chunk_turns, stop).run(dry_run)
+        return Training(spec, None, reporter, began, chunk_turns, stop).run(dry_run)
     run.lock()
     try:
         if run.exists and not resume:
             raise SpecError.of(
-                "DLC501", f"`{run.path}` holds a run already", hint="continue it with `--resume`, or choose another folder with `--run`"
+                "DLC501",
+                f"`{run.path}` holds a run already",
+                hint="continue it with `--resume`, or choose another folder with `--run`",
             )
         if run.exists:
             run.same_spec(spec)
             if run.finished and not _extended(run, spec):
                 return finished(run)
-        return _Fit(spec, run, reporter, began, chunk_turns, stop).run(dry_run=False)
+        return Training(spec, run, reporter, began, chunk_turns, stop).run(dry_run=False)
     finally:
         run.unlock()
 
@@ -159,7 +166,7 @@ def _extended(run: RunFolder, spec: Spec) -> bool:
     return bool(spec.document.train.epochs > record["epochs"] and not record["stopped_early"])
 
 
-class _Fit:
+class Training:
     """One run in progress."""
 
     def __init__(
@@ -176,30 +183,17 @@ class _Fit:
         self.program: Program = lower(spec.graph)
         self.data: Dataset = load_dataset(spec)
         self.train = spec.document.train
-        rows = self.data.splits["train"]
-        size = len(rows) if self.train.batch_size == "full" else self.train.batch_size
-        if size > len(rows):
-            raise SpecError.of(
-                "DLC405",
-                f"a batch of {size} is larger than the training split of {len(rows)} examples",
-                spec.document.source.span(("train", "batch_size")),
-                hint="lower `batch_size`, or write `batch_size: full`",
-            )
-        self.sampler = Sampler(rows, size, spec.document.seed, self.train.shuffle)
+        self.sampler = make_sampler(spec, self.data)
+        self.feeder = Feeder(self.data, self.sampler)
         self.steps = self.sampler.steps(self.train.epochs)
         self.horizon = Horizon(self.steps, self.sampler.steps_per_epoch)
         optimizer = need_trainable(spec)
         chain = [optax.clip_by_global_norm(optimizer.keys.clip_norm)] if optimizer.keys.clip_norm else []
-        transformation = optax.chain(*chain, optimizer.thing.build(self.horizon)) if chain else optimizer.thing.build(self.horizon)
+        transformation = (
+            optax.chain(*chain, optimizer.thing.build(self.horizon)) if chain else optimizer.thing.build(self.horizon)
+        )
         self.rate = optimizer.thing.learning_rate
         self.trainer: Trainer = make_trainer(spec, self.program, transformation)
-        self.max_turns = min(MAX_TURNS, max(1, math.ceil(self.sampler.steps_per_epoch)))
-        self.resident = self.data.nbytes <= RESIDENT_BYTES
-        if self.resident:
-            self.rows = jax.device_put(self.data.rows)
-        else:
-            row_bytes = self.data.nbytes / sum(len(split) for split in self.data.splits.values())
-            self.max_turns = max(1, min(self.max_turns, int(STREAM_BYTES / (row_bytes * size))))
         self.stats = self.data.stats
         self.monitor = monitored(spec)
         self.progress = _Progress()
@@ -207,26 +201,14 @@ class _Fit:
         self.history: list[dict[str, float]] = []
         self.seconds_per_step: float | None = None
 
-    # ---- data ----
-
-    def feed(self, step: int, turns: int) -> Feed:
-        """The batches of a chunk, always of the same shape: what lies behind the last turn is not looked at."""
-        indices = self.sampler.batches(step, turns)
-        if turns < self.max_turns:
-            padding = np.zeros((self.max_turns - turns, self.sampler.batch_size), np.int32)
-            indices = np.concatenate([indices, padding])
-        if self.resident:
-            return Feed(self.rows, jnp.asarray(indices))
-        return Feed(jax.tree.map(lambda leaf: leaf[indices], self.data.rows), None)
-
     def evaluate(self, variables: Any, split: str) -> dict[str, float]:
         """Loss and metrics on a whole split."""
         held_out = [len(rows) for name, rows in self.data.splits.items() if name != "train"]
         size = min(EVALUATION_BATCH, max(held_out, default=len(self.data.splits["train"])))
-        rows = self.rows if self.resident else self.data.rows
-        return evaluate_split(self.spec, self.trainer, variables, rows, self.data.splits[split], self.stats, size, self.resident)
-
-    # ---- the run ----
+        chosen, feeder = self.data.splits[split], self.feeder
+        return evaluate_split(
+            self.spec, self.trainer, variables, feeder.rows, chosen, self.stats, size, feeder.resident
+        )
 
     def run(self, dry_run: bool) -> Result:
         """Train from the beginning or the newest checkpoint to the end."""
@@ -257,22 +239,22 @@ class _Fit:
         folder = str(self.folder.path) if self.folder else None
         device = jax.devices()[0]
         name = device.device_kind if device.platform != "cpu" else "cpu"
-        return Plan(self.spec.name, folder, self.train.epochs, self.steps, self.sampler.batch_size, sizes, count, name, start)
+        return Plan(
+            self.spec.name, folder, self.train.epochs, self.steps, self.sampler.batch_size, sizes, count, name, start
+        )
 
     def _begin(self, state: TrainState, folder: RunFolder) -> TrainState:
         """Open the run folder: the state of the newest checkpoint, or the given one for a new run."""
         checkpoint = newest(folder, self.reporter.note) if folder.exists else None
         if not folder.exists:
             folder.begin(self.spec, self.data.stats, environment())
+        self.log = Log(folder.metrics)
         if checkpoint is None:
-            folder.metrics.write_bytes(b"")
+            self.log.begin()
             return state
-        progress = dict(checkpoint.progress)
-        self.history = progress.pop("history")
-        self.progress = _Progress(**progress)
+        self.history = self.log.rewind(checkpoint.metrics)
+        self.progress = _Progress(**checkpoint.progress)
         self.best = dict(checkpoint.best) if checkpoint.best is not None else None
-        with open(folder.metrics, "r+b") as file:
-            file.truncate(checkpoint.metrics_bytes)
         folder.result.unlink(missing_ok=True)
         restored: TrainState = jax.device_put(restore_state(state, checkpoint.state))
         self.reporter.note(f"resuming after epoch {self.progress.epoch}, step {checkpoint.step:,}")
@@ -281,16 +263,16 @@ class _Fit:
     def turns(self, left: int) -> int:
         """How many steps the next chunk does."""
         if self.chunk_turns is not None:
-            return min(left, self.chunk_turns, self.max_turns)
+            return min(left, self.chunk_turns, self.feeder.max_turns)
         if self.seconds_per_step is None:
-            return min(left, self.max_turns, 8)
-        return min(left, self.max_turns, max(1, int(CHUNK_SECONDS / self.seconds_per_step)))
+            return min(left, self.feeder.max_turns, 8)
+        return min(left, self.feeder.max_turns, max(1, int(CHUNK_SECONDS / self.seconds_per_step)))
 
     def chunk(self, state: TrainState, turns: int, fresh: bool = True) -> TrainState:
         """Do some steps, and wait for them."""
         began = time.perf_counter()
         step = int_step(state)
-        state = self.trainer.chunk(state, self.feed(step, turns), np.int32(turns), np.bool_(fresh), self.stats)
+        state = self.trainer.chunk(state, self.feeder.feed(step, turns), np.int32(turns), np.bool_(fresh), self.stats)
         jax.block_until_ready(state.step)
         now = time.perf_counter()
         if self.first_step_seconds == 0.0:
@@ -317,7 +299,11 @@ class _Fit:
             self.reporter.moment(Moment(number, step, values, speed))
             if step < last and self.stop is not None and self.stop():
                 self._halt(state, writer)
-        record: dict[str, float] = {"epoch": number, "step": step, "learning_rate": rate_at(self.rate, self.horizon, step - 1)}
+        record: dict[str, float] = {
+            "epoch": number,
+            "step": step,
+            "learning_rate": rate_at(self.rate, self.horizon, step - 1),
+        }
         record |= {f"train/{name}": value for name, value in values.items()}
         if "validation" in self.data.splits:
             found = self._finite(self.evaluate(state.variables, "validation"), step, writer)
@@ -326,11 +312,11 @@ class _Fit:
         if improved:
             self.best = self.program.to_flat(jax.tree.map(np.array, state.variables))
         self.history.append(record)
-        if self.folder is not None and writer is not None:
-            length = append_line(self.folder.metrics, record)
+        if writer is not None:
+            self.log.append(record)
             last_epoch = step >= self.steps or self.progress.stopped
             if number % self.train.checkpoint_every == 0 or last_epoch:
-                self._submit(writer, state, length)
+                self._submit(writer, state)
         self.reporter.epoch(record, time.perf_counter() - began, improved)
         if self.stop is not None and step < self.steps and not self.progress.stopped and self.stop():
             self._halt(state, writer)
@@ -338,15 +324,15 @@ class _Fit:
 
     def _halt(self, state: TrainState, writer: Writer | None) -> NoReturn:
         """Write a checkpoint and stop. It may lie within an epoch: the sums over the epoch are part of the state."""
-        if writer is not None and self.folder is not None:
-            self._submit(writer, state, self.folder.metrics.stat().st_size)
+        if writer is not None:
+            self._submit(writer, state)
             writer.flush()
         raise Stopped(int_step(state))
 
-    def _submit(self, writer: Writer, state: TrainState, length: int) -> None:
-        progress = {**vars(self.progress), "history": list(self.history)}
+    def _submit(self, writer: Writer, state: TrainState) -> None:
+        progress = dict(vars(self.progress))
         weights = (self.best, self._metadata()) if self.best is not None else None
-        writer.submit(Checkpoint(int_step(state), flatten_state(state), progress, length, self.best), weights)
+        writer.submit(Checkpoint(int_step(state), flatten_state(state), progress, self.log.mark, self.best), weights)
 
     def _metadata(self) -> dict[str, str]:
         value = self.progress.best_value
@@ -381,7 +367,11 @@ class _Fit:
             return values
         if writer is not None:
             writer.flush()
-        kept = f"`{self.folder.path}` keeps the weights and the checkpoint of epoch {self.progress.epoch}" if self.folder and self.progress.epoch else "no epoch was finished"
+        kept = (
+            f"`{self.folder.path}` keeps the weights and the checkpoint of epoch {self.progress.epoch}"
+            if self.folder and self.progress.epoch
+            else "no epoch was finished"
+        )
         raise SpecError.of(
             "DLC508",
             f"training diverged: the loss is {values['loss']} by step {step}",
@@ -399,7 +389,7 @@ class _Fit:
         if self.folder is not None:
             if test:
                 record: dict[str, Any] = {"epoch": self.progress.best_epoch, "step": self.progress.best_step}
-                append_line(self.folder.metrics, {**record, **{f"test/{name}": value for name, value in test.items()}})
+                self.log.append({**record, **{f"test/{name}": value for name, value in test.items()}})
             summary = {
                 "epochs": self.progress.epoch,
                 "steps": steps,
@@ -422,58 +412,6 @@ class _Fit:
         )
 
 
-def evaluate_split(
-    spec: Spec, trainer: Trainer, variables: Any, rows: Rows, chosen: Any, stats: Stats, size: int, resident: bool
-) -> dict[str, float]:
-    """Loss and metrics on the chosen rows, in batches of `size`: as one program when the rows are on the device."""
-    indices, weights = padded_batches(chosen, size)
-    if resident:
-        return means(spec, jax.device_get(trainer.evaluate(variables, rows, indices, weights, stats)))
-    totals: dict[str, Any] = {}
-    for part, weight in zip(indices, weights, strict=True):
-        batch = jax.tree.map(lambda leaf, chosen=part: leaf[chosen], rows)
-        local = np.arange(len(part), dtype=np.int32)[None]
-        sums = jax.device_get(trainer.evaluate(variables, batch, local, weight[None], stats))
-        totals = {name: totals.get(name, np.float32(0)) + value for name, value in sums.items()}
-    return means(spec, totals)
-
-
-def evaluate_rows(spec: Spec, program: Program, variables: Any, rows: Rows, chosen: Any, stats: Stats) -> dict[str, float]:
-    """Loss and metrics of a network on the chosen rows, outside of a training run."""
-    trainer = make_trainer(spec, program, optax.identity())
-    size = min(EVALUATION_BATCH, len(chosen))
-    return evaluate_split(spec, trainer, variables, rows, chosen, stats, size, resident=False)
-
-
 def int_step(state: TrainState) -> int:
     """The steps done, as a number of the host."""
     return int(state.step)
-
-
-def means(spec: Spec, sums: Mapping[str, Any]) -> dict[str, float]:
-    """Loss and metrics from sums over examples."""
-    count = float(sums["count"])
-    values = {"loss": float(sums["loss"]) / count}
-    for term in spec.metrics:
-        values[term.name] = term.metric.result(float(sums[term.name]) / count)
-    return values
-
-
-def monitored(spec: Spec, name: str | None = None) -> tuple[str, bool]:
-    """The value that decides which weights are best, and whether higher is better."""
-    data = spec.document.data
-    splits: Iterable[str] = data.splits() if data is not None else ()
-    name = name or spec.document.train.monitor or ("validation/loss" if "validation" in splits else "train/loss")
-    metric = name.partition("/")[2]
-    return name, any(term.name == metric and term.metric.higher_is_better for term in spec.metrics)
-
-
-def better(value: float, best: float | None, higher: bool, margin: float = 0.0) -> bool:
-    """Whether a value improves on the best so far by more than a margin.
-
-    >>> better(0.9, 0.8, higher=True), better(0.9, 0.8, higher=False), better(0.5, None, higher=False)
-    (True, False, True)
-    """
-    if best is None:
-        return True
-    return value > best + margin if higher else value < best - margin

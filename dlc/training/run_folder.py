@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import platform
 import sys
@@ -16,14 +15,19 @@ from typing import Any
 import numpy as np
 
 from dlc.diagnostics import SpecError
+from dlc.loader import SET_FILE
 from dlc.pipeline import Spec, check_file
 from dlc.resolved import dump, resolve_document
-from dlc.loader import SET_FILE
 from dlc.source import parse_yaml
 from dlc.training.files import cannot_write, pack, read_json, to_json, unpack, write_atomic
 
 PACKAGES = ("dlc", "jax", "jaxlib", "optax", "numpy", "pydantic", "safetensors", "scikit-learn")
-MAY_CHANGE = (("train", "epochs"), ("train", "early_stopping"), ("train", "checkpoint_every"), ("train", "keep_checkpoints"))
+MAY_CHANGE = (
+    ("train", "epochs"),
+    ("train", "early_stopping"),
+    ("train", "checkpoint_every"),
+    ("train", "keep_checkpoints"),
+)
 """What a resumed run may set anew."""
 
 
@@ -80,7 +84,9 @@ class RunFolder:
         except OSError:
             os.close(handle)
             raise SpecError.of(
-                "DLC505", f"another process is training in `{self.path}`", hint="wait for it, or choose another folder with `--run`"
+                "DLC505",
+                f"another process is training in `{self.path}`",
+                hint="wait for it, or choose another folder with `--run`",
             ) from None
         self._lock = handle
 
@@ -99,7 +105,9 @@ class RunFolder:
             text = "".join(f"# --set {line}\n" for line in settings.splitlines()) + text
         write_atomic(self.path / "spec.yaml", text.encode())
         write_atomic(self.path / "environment.json", to_json(environment))
-        plain = {name: {key: np.asarray(value).tolist() for key, value in fitted.items()} for name, fitted in stats.items()}
+        plain = {
+            name: {key: np.asarray(value).tolist() for key, value in fitted.items()} for name, fitted in stats.items()
+        }
         write_atomic(self.path / "features.json", to_json(plain))
         write_atomic(self.path / "resolved.yaml", dump(resolve_document(spec)).encode())
 
@@ -119,7 +127,10 @@ class RunFolder:
         ]
         if not changed:
             return
-        lines = [f"`{'.'.join(map(str, key))}` was {before.get(key, 'not set')}, is {after.get(key, 'not set')}" for key in changed]
+        lines = [
+            f"`{'.'.join(map(str, key))}` was {before.get(key, 'not set')}, is {after.get(key, 'not set')}"
+            for key in changed
+        ]
         more = f" and {len(lines) - 5} more" if len(lines) > 5 else ""
         raise SpecError.of(
             "DLC504",
@@ -146,7 +157,10 @@ class RunFolder:
     def load_stats(self) -> dict[str, dict[str, Any]]:
         """What the features fitted on the training split."""
         found = read_json(self.path / "features.json")
-        return {name: {key: np.asarray(value, np.float32) for key, value in fitted.items()} for name, fitted in found.items()}
+        return {
+            name: {key: np.asarray(value, np.float32) for key, value in fitted.items()}
+            for name, fitted in found.items()
+        }
 
     def save_weights(self, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
         """Replace the best weights."""
@@ -208,21 +222,6 @@ def environment() -> dict[str, Any]:
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in devices],
     }
-
-
-def append_line(path: Path, record: Mapping[str, Any]) -> int:
-    """Append a JSON line; the file's length after it.
-
-    Raises:
-        SpecError: DLC507 when it can't be written.
-    """
-    try:
-        with open(path, "ab") as file:
-            file.write((json.dumps(record, allow_nan=False) + "\n").encode())
-            file.flush()
-            return file.tell()
-    except OSError as error:
-        raise cannot_write(path, error) from None
 
 
 def _leaves(tree: Any, path: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], Any]:

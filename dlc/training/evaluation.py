@@ -1,0 +1,177 @@
+"""Loss and metrics on whole splits, and what decides which weights are best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from dlc.diagnostics import SpecError, did_you_mean, listing
+from dlc.features.category import Category
+from dlc.lower.objective import Stats, target_feature
+from dlc.lower.program import Program
+from dlc.lower.serve import answers
+from dlc.lower.steps import Rows, Trainer, make_trainer
+from dlc.pipeline import Spec
+from dlc.sources.dataset import load_dataset, padded_batches
+from dlc.training.model import BATCH, Model, load_model
+from dlc.training.run_folder import RunFolder
+from dlc.training.tables import read_encoded, read_table
+
+EVALUATION_BATCH = 256
+
+
+def evaluate_split(
+    spec: Spec, trainer: Trainer, variables: Any, rows: Rows, chosen: Any, stats: Stats, size: int, resident: bool
+) -> dict[str, float]:
+    """Loss and metrics on the chosen rows, in batches of `size`: as one program when the rows are on the device."""
+    indices, weights = padded_batches(chosen, size)
+    if resident:
+        return means(spec, jax.device_get(trainer.evaluate(variables, rows, indices, weights, stats)))
+    totals: dict[str, Any] = {}
+    for part, weight in zip(indices, weights, strict=True):
+        batch = jax.tree.map(lambda leaf, chosen=part: leaf[chosen], rows)
+        local = np.arange(len(part), dtype=np.int32)[None]
+        sums = jax.device_get(trainer.evaluate(variables, batch, local, weight[None], stats))
+        totals = {name: totals.get(name, np.float32(0)) + value for name, value in sums.items()}
+    return means(spec, totals)
+
+
+def evaluate_rows(
+    spec: Spec, program: Program, variables: Any, rows: Rows, chosen: Any, stats: Stats
+) -> dict[str, float]:
+    """Loss and metrics of a network on the chosen rows, outside of a training run."""
+    trainer = make_trainer(spec, program, optax.identity())
+    size = min(EVALUATION_BATCH, len(chosen))
+    return evaluate_split(spec, trainer, variables, rows, chosen, stats, size, resident=False)
+
+
+def means(spec: Spec, sums: Mapping[str, Any]) -> dict[str, float]:
+    """Loss and metrics from sums over examples."""
+    count = float(sums["count"])
+    values = {"loss": float(sums["loss"]) / count}
+    for term in spec.metrics:
+        values[term.name] = term.metric.result(float(sums[term.name]) / count)
+    return values
+
+
+def monitored(spec: Spec, name: str | None = None) -> tuple[str, bool]:
+    """The value that decides which weights are best, and whether higher is better."""
+    data = spec.document.data
+    splits: Iterable[str] = data.splits() if data is not None else ()
+    name = name or spec.document.train.monitor or ("validation/loss" if "validation" in splits else "train/loss")
+    metric = name.partition("/")[2]
+    return name, any(term.name == metric and term.metric.higher_is_better for term in spec.metrics)
+
+
+def better(value: float, best: float | None, higher: bool, margin: float = 0.0) -> bool:
+    """Whether a value improves on the best so far by more than a margin.
+
+    >>> better(0.9, 0.8, higher=True), better(0.9, 0.8, higher=False), better(0.5, None, higher=False)
+    (True, False, True)
+    """
+    if best is None:
+        return True
+    return value > best + margin if higher else value < best - margin
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a network on some records.
+
+    Args:
+        split: the split's name, or the file's.
+        examples: how many records.
+        metrics: loss and metrics by name.
+        confusion: for each target of classes, counts by true class (rows) and predicted class.
+        classes: the names of the classes of each such target.
+    """
+
+    split: str
+    examples: int
+    metrics: Mapping[str, float]
+    confusion: Mapping[str, np.ndarray[Any, Any]]
+    classes: Mapping[str, list[str]]
+
+
+def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None) -> Evaluation:
+    """Metrics of a run's best weights.
+
+    Args:
+        run: the run.
+        split: `train`, `validation` or `test`; the last that exists when None.
+        data: a table file to evaluate on instead of the spec's own data.
+
+    Raises:
+        SpecError: DLC401-DLC406, DLC502, DLC503, DLC510.
+    """
+    model = load_model(run)
+    spec = model.spec
+    assert spec.document.data is not None
+    stats = run.load_stats()
+    if data is not None:
+        if split is not None:
+            raise SpecError.of("DLC510", "`--split` has no effect beside `--data`", hint="remove one of them")
+        columns = read_table(data)
+        table = read_encoded(spec, columns, stats)
+        rows = np.arange(len(next(iter(columns.values()))), dtype=np.int32)
+        label = str(data)
+    else:
+        dataset = load_dataset(spec, stats)
+        splits = list(dataset.splits)
+        label = split or next(name for name in ("test", "validation", "train") if name in splits)
+        if label not in splits:
+            raise SpecError.of(
+                "DLC510",
+                f"the run has no split `{label}`",
+                expected=f"one of {listing(splits)}",
+                hint=did_you_mean(label, splits),
+            )
+        rows, table = dataset.splits[label], dataset.rows
+    variables = model.program.from_flat(model.weights)
+    metrics = evaluate_rows(spec, model.program, variables, table, rows, stats)
+    confusion, classes = _confusion(model, table, rows, variables)
+    return Evaluation(label, len(rows), metrics, confusion, classes)
+
+
+def _confusion(
+    model: Model, table: Mapping[str, Any], rows: Any, variables: Any
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    from sklearn.metrics import confusion_matrix
+
+    spec = model.spec
+    found: dict[str, Any] = {}
+    classes: dict[str, list[str]] = {}
+    categories = {
+        name: (answer, feature)
+        for name, answer in answers(spec).items()
+        if answer.target is not None and isinstance(feature := target_feature(spec, answer.target), Category)
+    }
+    if not categories:
+        return found, classes
+    apply = jax.jit(lambda variables, inputs: model.program.apply(variables, inputs, train=False)[0])
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        chosen = (
+            np.concatenate([part, np.repeat(part[-1:], min(BATCH, len(rows)) - len(part))])
+            if len(part) < min(BATCH, len(rows))
+            else part
+        )
+        outputs = apply(variables, {name: value[chosen] for name, value in table["inputs"].items()})
+        for name, (answer, feature) in categories.items():
+            value = outputs[answer.output]
+            scores = np.asarray(answer.loss.activate(value) if answer.loss else value)[: len(part)]
+            if scores.ndim != 2:
+                continue
+            guess = scores.argmax(-1) if scores.shape[1] > 1 else (scores[:, 0] > 0.5).astype(int)
+            truth = table["targets"][answer.target][part]
+            truth = truth.argmax(-1) if truth.ndim == 2 else truth
+            counts = confusion_matrix(truth, guess, labels=range(len(feature.names)))
+            found[name] = found.get(name, 0) + counts
+            classes[name] = feature.names
+    return found, classes

@@ -1,0 +1,135 @@
+"""Tables in and out: the records of a file as a network's inputs, predictions as columns of a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlc.diagnostics import SpecError
+from dlc.lower.objective import input_feature, target_feature
+from dlc.lower.serve import answers, raw_inputs
+from dlc.options import Wrong
+from dlc.pipeline import Spec
+from dlc.sources.dataset import Stats, read_feature
+from dlc.sources.files import Csv, Npz
+from dlc.sources.source import Columns, Source
+from dlc.training.files import write_atomic
+
+
+def source_for(path: Path) -> Source:
+    """The source for a table file, by its ending.
+
+    Raises:
+        SpecError: DLC510 for an unknown ending.
+    """
+    if path.suffix == ".csv":
+        return Csv(path=str(path))
+    if path.suffix == ".npz":
+        return Npz(path=str(path))
+    raise SpecError.of(
+        "DLC510", f"can't tell what `{path}` is", found=f"the ending `{path.suffix}`", expected="a .csv or .npz file"
+    )
+
+
+def read_table(path: Path) -> Columns:
+    """The columns of a table file.
+
+    Raises:
+        SpecError: DLC401 when it can't be read, DLC405 when it is empty, DLC510 for an unknown ending.
+    """
+    try:
+        columns = source_for(path).load(Path())
+    except Wrong as wrong:
+        raise SpecError.of(
+            wrong.code, wrong.message, found=wrong.found, expected=wrong.expected, hint=wrong.hint
+        ) from None
+    if not len(next(iter(columns.values()))):
+        raise SpecError.of("DLC405", f"`{path}` holds no record")
+    return columns
+
+
+def read_inputs(spec: Spec, columns: Columns) -> dict[str, np.ndarray[Any, Any]]:
+    """The raw inputs of a network from columns.
+
+    Raises:
+        SpecError: DLC402-DLC406.
+    """
+    found = {}
+    for name in raw_inputs(spec):
+        found[name] = read_feature(spec, "inputs", name, input_feature(spec, name), columns)
+    return found
+
+
+def read_encoded(spec: Spec, columns: Columns, stats: Stats) -> dict[str, dict[str, Any]]:
+    """Inputs and targets as the network sees them: `{"inputs": ..., "targets": ...}`, encoded with fitted statistics.
+
+    Raises:
+        SpecError: DLC402-DLC406.
+    """
+    inputs = read_inputs(spec, columns)
+    targets = {
+        name: read_feature(spec, "targets", name, target_feature(spec, name), columns) for name in spec.document.targets
+    }
+    return {
+        "inputs": {
+            name: np.asarray(input_feature(spec, name).encode(raw, stats[name])) for name, raw in inputs.items()
+        },
+        "targets": {
+            name: np.asarray(target_feature(spec, name).encode(raw, stats[name])) for name, raw in targets.items()
+        },
+    }
+
+
+def present(spec: Spec, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Predictions as the columns of a table: classes by name, probabilities, numbers."""
+    columns: dict[str, Any] = {}
+    for name, answer in answers(spec).items():
+        value = np.asarray(predictions[name])
+        if answer.target is not None:
+            columns.update(target_feature(spec, answer.target).present(name, value))
+        else:
+            flat = value.reshape(len(value), -1)
+            columns.update({name if flat.shape[1] == 1 else f"{name}_{i}": flat[:, i] for i in range(flat.shape[1])})
+    return columns
+
+
+def write_table(columns: Mapping[str, Any], path: Path | None) -> str:
+    """Columns as CSV or, by the file's ending, one JSON object a line. Numbers keep all their digits.
+
+    Args:
+        columns: equally long.
+        path: where to write; the text is only returned when None.
+
+    Raises:
+        SpecError: DLC507 when it can't be written, DLC510 for an unknown ending.
+    """
+    suffix = path.suffix if path is not None else ".csv"
+    if suffix not in (".csv", ".jsonl"):
+        raise SpecError.of(
+            "DLC510", f"can't write `{path}`", found=f"the ending `{suffix}`", expected="a .csv or .jsonl file"
+        )
+    rows = zip(*(np.asarray(values).tolist() for values in _exact(columns).values()), strict=True)
+    text = io.StringIO()
+    if suffix == ".csv":
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+    else:
+        text.writelines(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows)
+    if path is not None:
+        write_atomic(path, text.getvalue().encode())
+    return text.getvalue()
+
+
+def _exact(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """float32 as the shortest decimal that reads back the same."""
+    return {
+        name: [float(str(value)) for value in np.asarray(values)] if np.asarray(values).dtype == np.float32 else values
+        for name, values in columns.items()
+    }
