@@ -2,7 +2,7 @@
 
 A fence's first line says what is done with it:
 
-- `yaml`: a whole spec (it has a `network`) must check clean; any other is laid over a spec of digits and must check clean.
+- `yaml`: must check clean; what has no `network` is completed from a spec of digits.
 - `yaml DLC205 DLC208`: a broken spec; these are the codes that it gives.
 - `yaml name.yaml`: also written to that file, for the commands below it; codes may follow.
 - `python`: runs; the blocks of a page share their names. `python fragment` is compiled only.
