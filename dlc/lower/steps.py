@@ -129,4 +129,4 @@ def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTra
 
         return jax.lax.scan(add, zeros(), (indices, weights))[0]
 
-    return Trainer(start, jax.jit(chunk, donate_argnums=0), jax.jit(evaluate))
+    return Trainer(jax.jit(start), jax.jit(chunk, donate_argnums=0), jax.jit(evaluate))
