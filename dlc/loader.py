@@ -209,6 +209,9 @@ def _apply(
                 node = node[step]
     for place in [place for place in values if place[: len(path)] == path]:
         del values[place]
+    if new.tree["value"] is None and len(path) == 1:  # null removes a section, as in a file that extends another
+        del holder[path[-1]]
+        return
     holder[path[-1]] = new.tree["value"]
     for table, found in ((values, new.values), (keys, new.keys)):
         for place, span in found.items():

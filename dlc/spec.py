@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -20,7 +20,7 @@ from dlc.objectives.losses import Loss
 from dlc.objectives.metrics import Metric
 from dlc.objectives.optimizers import Optimizer
 from dlc.options import Fault, Options, flow, main, option, reject, report_faults, spell, word_field, wrong_type
-from dlc.source import Broken, Source
+from dlc.source import BROKEN, Broken, Source
 from dlc.sources import SOURCES
 from dlc.sources.source import Source as DataSource
 from dlc.variables import with_variables
@@ -157,8 +157,7 @@ def parse(source: Source, problems: Problems) -> Document:
     """The document of a source. Finds DLC101-DLC116, and what was found while it was read."""
     for item in source.findings:
         problems.append(item)
-    _sections(source, problems)
-    source = with_variables(source, problems)
+    source = with_variables(_sections(source, problems), problems)
     tree = source.tree
     version = tree.get("dlc", 1)
     if (version != 1 or isinstance(version, bool)) and not isinstance(version, Broken):
@@ -194,21 +193,23 @@ _EXAMPLES = {
 }
 
 
-def _sections(source: Source, problems: Problems) -> None:
-    """Sections that dlc does not know, and needed ones that are missing or empty."""
+def _sections(source: Source, problems: Problems) -> Source:
+    """Report sections that are unknown, missing or empty; the source with the empty ones broken."""
     unknown = [key for key in source.tree if key not in SECTIONS]
     for key in unknown:
         hint = did_you_mean(key, SECTIONS)
         span = source.key_span((key,))
         problems.add("DLC101", f"unknown section `{key}`", span, expected=one_of(SECTIONS), hint=hint)
+    empty = [key for key, tree in source.tree.items() if key in SECTIONS and (tree is None or tree in ([], {}))]
+    for key in empty:
+        hint = _EXAMPLES.get(key, "fill it, or delete it")
+        problems.add("DLC102", f"the section `{key}` is empty", source.key_span((key,)), hint=hint)
     meant = {nearest(key, SECTIONS) for key in unknown}
-    for name in _EXAMPLES:
-        tree = source.tree.get(name)
-        if name in source.tree and (tree is None or tree in ([], {})):
-            problems.add("DLC102", f"the section `{name}` is empty", source.key_span((name,)), hint=_EXAMPLES[name])
-        elif name not in source.tree and name not in meant:
+    for key in _EXAMPLES:
+        if key not in source.tree and key not in meant:
             top = Span(source.main, 1, 1, 1, 1) if source.main else None
-            problems.add("DLC102", f"the section `{name}` is missing", top, hint=_EXAMPLES[name])
+            problems.add("DLC102", f"the section `{key}` is missing", top, hint=_EXAMPLES[key])
+    return replace(source, tree={**source.tree, **dict.fromkeys(empty, BROKEN)})
 
 
 # ---- sections ----

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dlc.diagnostics import Problems, did_you_mean, listing, one_of
-from dlc.ir import Graph, Node, RepeatNode
+from dlc.ir import Graph, Node, Ref, RepeatNode
 from dlc.objectives.schedules import Cosine
 from dlc.passes.match import used_targets
 from dlc.source import Path, Tree
@@ -22,14 +22,19 @@ def lint(document: Document, graph: Graph, problems: Problems) -> None:
 
 
 def _unused(document: Document, graph: Graph, problems: Problems) -> None:
-    """Layers and inputs that reach no output. Nothing is said while a name or a layer is unknown: it might use them."""
-    flat = _flat(graph.nodes)
-    complete = document.outputs is None or len(graph.outputs) == len(document.source.tree["outputs"])
-    if not graph.outputs or not complete or any(node.layer is None for node in flat):
+    """Layers and inputs that reach no output. Nothing is said while a name or a layer is unknown: it might use them.
+
+    Only the last layer of an unused part is reported: the others are used, but for nothing.
+    """
+    declared = document.source.tree.get("outputs", {"output": None})
+    if not isinstance(declared, dict) or len(graph.outputs) != len(declared):
         return
-    used: set[str] = {ref.source for ref in graph.outputs.values()}
-    _mark(graph.nodes, used)
-    for node in flat:
+    nodes = _flat(graph.nodes)
+    if any(isinstance(node, Node) and node.layer is None for node in nodes):
+        return
+    used = {ref.source for ref in graph.outputs.values()}
+    used |= {ref.source for node in nodes for ref in _reads(node)}
+    for node in nodes:
         if node.path not in used:
             hint = "name it and use it elsewhere, list it in `outputs:`, or delete it"
             message, span = f"the result of `{node.path}` is never used", node.origin.span
@@ -40,22 +45,14 @@ def _unused(document: Document, graph: Graph, problems: Problems) -> None:
             problems.add("DLC209", f"the input `{name}` is never used", span, hint=hint)
 
 
-def _mark(nodes: Sequence[Node | RepeatNode], used: set[str]) -> None:
-    """Add what used nodes read; nodes stand after what they read, so one walk backwards is enough."""
-    for node in reversed(nodes):
-        if node.path not in used:
-            continue
-        if isinstance(node, RepeatNode):
-            used |= {node.input.source, node.output.source}
-            _mark(node.body, used)
-        else:
-            used |= {ref.source for ref in node.inputs}
+def _reads(node: Node | RepeatNode) -> tuple[Ref, ...]:
+    return (node.input, node.output) if isinstance(node, RepeatNode) else node.inputs
 
 
-def _flat(nodes: Sequence[Node | RepeatNode]) -> list[Node]:
-    flat: list[Node] = []
+def _flat(nodes: Sequence[Node | RepeatNode]) -> list[Node | RepeatNode]:
+    flat: list[Node | RepeatNode] = []
     for node in nodes:
-        flat += _flat(node.body) if isinstance(node, RepeatNode) else [node]
+        flat += [*_flat(node.body), node] if isinstance(node, RepeatNode) else [node]
     return flat
 
 

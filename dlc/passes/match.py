@@ -46,7 +46,9 @@ class Objectives:
 
 def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | None, problems: Problems) -> Objectives:
     """Pair losses and metrics with outputs and targets. `types` are the outputs' types, None when they are unknown."""
-    matcher = _Matcher(document, list(graph.outputs), types, problems)
+    declared = document.source.tree.get("outputs")
+    outputs = list(declared) if isinstance(declared, dict) else list(graph.outputs)
+    matcher = _Matcher(document, outputs, types, problems)
     losses = []
     unfit: set[tuple[str, str]] = set()  # what does not fit a loss will not fit its metrics: one finding is enough
     for item in document.losses:
@@ -96,7 +98,7 @@ class _Matcher:
     def one(self, kind: str, given: str | None, known: Sequence[str], path: Path, word: str) -> str | None:
         source = self.document.source
         if given is not None:
-            if given in known:
+            if given in known or not self.sound(kind):
                 return given
             hint = did_you_mean(given, known) or (f"known: {listing(known)}" if known else f"declare `{kind}s:`")
             self.problems.add("DLC210", f"no {kind} is called `{given}`", source.span((*path, kind)), hint=hint)
@@ -116,6 +118,10 @@ class _Matcher:
             hint = "for example `targets: {digit: {category: 10}}`"
             self.problems.add("DLC210", f"`{word}` has no target to compare with", source.key_span(path), hint=hint)
         return None
+
+    def sound(self, kind: str) -> bool:
+        """Whether the section of outputs or targets could be read: else their names are unknown."""
+        return isinstance(self.document.source.tree.get(f"{kind}s", {}), dict)
 
     def fits(self, thing: Loss | Metric, pair: tuple[str, str], path: Path) -> bool:
         """Whether a loss or metric takes the types of its output and target; True while they are unknown."""
@@ -137,8 +143,9 @@ class _Matcher:
 
 def _activated_twice(document: Document, path: Path, term: LossTerm, graph: Graph, problems: Problems) -> None:
     """A network that ends with the activation that its loss applies: the second one would flatten the gradient."""
-    word, ref = term.loss.activation(), graph.outputs[term.output]
-    node = next((node for node in graph.nodes if node.path == ref.source and isinstance(node, Node)), None)
+    word, ref = term.loss.activation(), graph.outputs.get(term.output)
+    ends = [node for node in graph.nodes if isinstance(node, Node) and ref is not None and node.path == ref.source]
+    node = ends[0] if ends else None
     if node is None or word is None or node.layer is None:
         return
     inside = dict(node.layer).get("activation")
