@@ -70,7 +70,9 @@ def throughput(arguments: list[str]) -> tuple[list[float], list[float]]:
         began = time.perf_counter()
         for _ in range(EPOCHS):  # as the run does it: batches drawn, a chunk, its sums fetched
             step = int(state.step)
-            state = fit.trainer.chunk(state, fit.feeder.feed(step, turns), np.int32(turns), np.bool_(True), fit.stats)
+            state = fit.trainer.chunk(
+                state, fit.feeder.training(step, turns), np.int32(turns), np.bool_(True), fit.stats
+            )
             jax.device_get(state.sums)
         middle = time.perf_counter()
         for _ in range(EPOCHS):

@@ -70,8 +70,8 @@ class Trainer:
         start: (variables) -> TrainState.
         chunk: (state, feed, turns, fresh, stats) -> TrainState after `turns` steps; `fresh` empties the sums first.
             The state's buffers are donated.
-        evaluate: (variables, rows, indices, weights, stats) -> sums over the examples, weighted. Indices and weights
-            are (batches, batch); a weight of 0 marks padding.
+        evaluate: (variables, feed, real, turns, stats) -> sums over the examples. `real`, (batches, batch), is false
+            where a batch is padded.
     """
 
     start: Callable[[dict[str, Any]], TrainState]
@@ -115,18 +115,20 @@ def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTra
         return end
 
     def evaluate(
-        variables: Mapping[str, Any], rows: Rows, indices: jax.Array, weights: jax.Array, stats: Stats
+        variables: Mapping[str, Any], feed: Feed, real: jax.Array, turns: Any, stats: Stats
     ) -> dict[str, jax.Array]:
-        def add(sums: dict[str, jax.Array], part: tuple[jax.Array, jax.Array]) -> tuple[dict[str, jax.Array], None]:
-            batch = take(rows, part[0])
+        def add(turn: Any, sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
+            batch = feed.batch(turn)
+            counted = jax.lax.dynamic_index_in_dim(real, turn, keepdims=False)  # (batch,)
             outputs, _ = program.apply(variables, batch["inputs"], train=False)
             found = {
                 "loss": loss_per_example(spec, outputs, batch["targets"]),
                 **metric_statistics(spec, outputs, batch["targets"], stats),
             }
-            new = {name: sums[name] + jnp.where(part[1] > 0, value, 0.0).sum() for name, value in found.items()}
-            return {**new, "count": sums["count"] + (part[1] > 0).sum()}, None
+            new = {name: sums[name] + jnp.where(counted, value, 0.0).sum() for name, value in found.items()}
+            return {**new, "count": sums["count"] + counted.sum()}
 
-        return jax.lax.scan(add, zeros(), (indices, weights))[0]
+        sums: dict[str, jax.Array] = jax.lax.fori_loop(0, turns, add, zeros())
+        return sums
 
     return Trainer(jax.jit(start), jax.jit(chunk, donate_argnums=0), jax.jit(evaluate))

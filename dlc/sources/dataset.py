@@ -37,11 +37,6 @@ class Dataset:
     stats: Stats
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        return sum(array.nbytes for array in (*self.inputs.values(), *self.targets.values()))
-
-    @property
     def rows(self) -> dict[str, dict[str, Any]]:
         """The arrays as a compiled program takes them."""
         return {"inputs": dict(self.inputs), "targets": dict(self.targets)}
@@ -92,14 +87,12 @@ class Sampler:
         return stream[start : start + last - first].reshape(count, self.batch_size)
 
 
-def padded_batches(rows: NDArray[np.int32], batch_size: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """A split in batches for evaluation: row numbers and weights, (batches, batch_size); padding has weight 0."""
+def padded_batches(rows: NDArray[np.int32], batch_size: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """A split in batches for evaluation: row numbers, and which of them are no padding; both (batches, batch_size)."""
     count = -(-len(rows) // batch_size)
-    indices = np.zeros(count * batch_size, np.int32)
-    indices[: len(rows)] = rows
-    weights = np.zeros(count * batch_size, np.float32)
-    weights[: len(rows)] = 1
-    return indices.reshape(count, batch_size), weights.reshape(count, batch_size)
+    indices = np.resize(rows, count * batch_size)
+    real = np.arange(count * batch_size) < len(rows)
+    return indices.reshape(count, batch_size), real.reshape(count, batch_size)
 
 
 def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:

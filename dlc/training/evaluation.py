@@ -10,45 +10,30 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from numpy.typing import NDArray
 
 from dlc.diagnostics import SpecError, did_you_mean, listing
 from dlc.features.category import Category
 from dlc.lower.objective import Stats, target_feature
-from dlc.lower.program import Program
 from dlc.lower.serve import answers
-from dlc.lower.steps import Rows, Trainer, make_trainer
+from dlc.lower.steps import Trainer, make_trainer
 from dlc.pipeline import Spec
-from dlc.sources.dataset import load_dataset, padded_batches
+from dlc.sources.dataset import load_dataset
+from dlc.training.feeding import Feeder
 from dlc.training.model import BATCH, Model, load_model
 from dlc.training.run_folder import RunFolder
 from dlc.training.tables import read_encoded, read_table
 
-EVALUATION_BATCH = 256
-
-
-def evaluate_split(
-    spec: Spec, trainer: Trainer, variables: Any, rows: Rows, chosen: Any, stats: Stats, size: int, resident: bool
-) -> dict[str, float]:
-    """Loss and metrics on the chosen rows, in batches of `size`: as one program when the rows are on the device."""
-    indices, weights = padded_batches(chosen, size)
-    if resident:
-        return means(spec, jax.device_get(trainer.evaluate(variables, rows, indices, weights, stats)))
-    totals: dict[str, Any] = {}
-    for part, weight in zip(indices, weights, strict=True):
-        batch = jax.tree.map(lambda leaf, chosen=part: leaf[chosen], rows)
-        local = np.arange(len(part), dtype=np.int32)[None]
-        sums = jax.device_get(trainer.evaluate(variables, batch, local, weight[None], stats))
-        totals = {name: totals.get(name, np.float32(0)) + value for name, value in sums.items()}
-    return means(spec, totals)
-
 
 def evaluate_rows(
-    spec: Spec, program: Program, variables: Any, rows: Rows, chosen: Any, stats: Stats
+    spec: Spec, trainer: Trainer, variables: Any, feeder: Feeder, chosen: NDArray[np.int32], stats: Stats
 ) -> dict[str, float]:
-    """Loss and metrics of a network on the chosen rows, outside of a training run."""
-    trainer = make_trainer(spec, program, optax.identity())
-    size = min(EVALUATION_BATCH, len(chosen))
-    return evaluate_split(spec, trainer, variables, rows, chosen, stats, size, resident=False)
+    """Loss and metrics on the chosen rows."""
+    totals: dict[str, Any] = {}
+    for feed, real, turns in feeder.evaluation(chosen):
+        sums = jax.device_get(trainer.evaluate(variables, feed, real, np.int32(turns), stats))
+        totals = {name: totals[name] + value for name, value in sums.items()} if totals else sums
+    return means(spec, totals)
 
 
 def means(spec: Spec, sums: Mapping[str, Any]) -> dict[str, float]:
@@ -134,7 +119,8 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
             )
         rows, table = dataset.splits[label], dataset.rows
     variables = model.program.from_flat(model.weights)
-    metrics = evaluate_rows(spec, model.program, variables, table, rows, stats)
+    trainer = make_trainer(spec, model.program, optax.identity())
+    metrics = evaluate_rows(spec, trainer, variables, Feeder(table, None, len(rows)), rows, stats)
     confusion, classes = _confusion(model, table, rows, variables)
     return Evaluation(label, len(rows), metrics, confusion, classes)
 

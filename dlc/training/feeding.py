@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from dlc.diagnostics import SpecError
 from dlc.lower.steps import Feed, Rows
 from dlc.pipeline import Spec
-from dlc.sources.dataset import Dataset, Sampler
+from dlc.sources.dataset import Dataset, Sampler, padded_batches
 
 MAX_TURNS = 1024  # steps of one chunk, at most
+EVALUATION_BATCH = 256
 RESIDENT_BYTES = 2 << 30  # data up to this size stay on the device
 STREAM_BYTES = 64 << 20  # batches of one chunk, when they don't
 
@@ -37,28 +41,54 @@ def make_sampler(spec: Spec, data: Dataset) -> Sampler:
 
 
 class Feeder:
-    """The feeds of a run's chunks, all of one shape.
+    """The feeds of training chunks, and of evaluation: each kind has one shape, so that each compiles once.
 
     Args:
-        data: the records.
-        sampler: the batches of the training split.
+        rows: all records, encoded: `{"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}`.
+        sampler: the batches of the training split; None when there is nothing to train.
+        longest: examples of the longest split that is evaluated.
     """
 
-    def __init__(self, data: Dataset, sampler: Sampler) -> None:
+    def __init__(self, rows: Rows, sampler: Sampler | None, longest: int) -> None:
+        leaves = jax.tree.leaves(rows)
+        nbytes = sum(leaf.nbytes for leaf in leaves)
         self.sampler = sampler
-        self.resident = data.nbytes <= RESIDENT_BYTES
-        self.rows: Rows = jax.device_put(data.rows) if self.resident else data.rows
-        self.max_turns = min(MAX_TURNS, max(1, math.ceil(sampler.steps_per_epoch)))
-        if not self.resident:
-            row_bytes = data.nbytes / sum(len(split) for split in data.splits.values())
-            self.max_turns = max(1, min(self.max_turns, int(STREAM_BYTES / (row_bytes * sampler.batch_size))))
+        self.resident = nbytes <= RESIDENT_BYTES
+        self.rows: Rows = jax.device_put(rows) if self.resident else rows
+        row_bytes = max(1, nbytes // len(leaves[0]))
+        self.max_turns = 0
+        if sampler is not None:
+            self.max_turns = self._fitting(math.ceil(sampler.steps_per_epoch), row_bytes * sampler.batch_size)
+        self.evaluation_batch = min(EVALUATION_BATCH, longest)
+        batches = math.ceil(longest / self.evaluation_batch)
+        self.evaluation_turns = self._fitting(batches, row_bytes * self.evaluation_batch)
 
-    def feed(self, step: int, turns: int) -> Feed:
-        """The batches of a chunk; what lies behind the last turn is padding that is not looked at."""
-        indices = self.sampler.batches(step, turns)
-        if turns < self.max_turns:
-            padding = np.zeros((self.max_turns - turns, self.sampler.batch_size), np.int32)
-            indices = np.concatenate([indices, padding])
+    def _fitting(self, turns: int, batch_bytes: int) -> int:
+        """As many turns as a chunk may have."""
+        room = MAX_TURNS if self.resident else STREAM_BYTES // batch_bytes
+        return max(1, min(turns, MAX_TURNS, room))
+
+    def training(self, step: int, turns: int) -> Feed:
+        """The batches of a chunk of steps."""
+        assert self.sampler is not None, "there is nothing to train"
+        return self._feed(self.sampler.batches(step, turns), self.max_turns)
+
+    def evaluation(self, chosen: NDArray[np.int32]) -> Iterator[tuple[Feed, NDArray[np.bool_], int]]:
+        """The chosen rows in chunks: a feed, which examples are no padding, how many turns."""
+        indices, real = padded_batches(chosen, self.evaluation_batch)
+        for start in range(0, len(indices), self.evaluation_turns):
+            part, counted = indices[start : start + self.evaluation_turns], real[start : start + self.evaluation_turns]
+            yield self._feed(part, self.evaluation_turns), _padded(counted, self.evaluation_turns), len(part)
+
+    def _feed(self, indices: NDArray[np.int32], turns: int) -> Feed:
+        """What lies behind the given batches is padding that is not looked at."""
+        indices = _padded(indices, turns)
         if self.resident:
             return Feed(self.rows, jnp.asarray(indices))
         return Feed(jax.tree.map(lambda leaf: leaf[indices], self.rows), None)
+
+
+def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:
+    if len(array) == length:
+        return array
+    return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])

@@ -21,7 +21,7 @@ from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset, load_dataset
 from dlc.spec import Item, OptimizerKeys
 from dlc.training.checkpoint import Checkpoint, Writer, flatten_state, newest, restore_state
-from dlc.training.evaluation import EVALUATION_BATCH, better, evaluate_split, means, monitored
+from dlc.training.evaluation import better, evaluate_rows, means, monitored
 from dlc.training.feeding import Feeder, make_sampler
 from dlc.training.files import Log, read_json, to_json, write_atomic
 from dlc.training.progress import Moment, Plan, Reporter, Silent
@@ -184,7 +184,8 @@ class Training:
         self.data: Dataset = load_dataset(spec)
         self.train = spec.document.train
         self.sampler = make_sampler(spec, self.data)
-        self.feeder = Feeder(self.data, self.sampler)
+        held_out = [len(rows) for name, rows in self.data.splits.items() if name != "train"]
+        self.feeder = Feeder(self.data.rows, self.sampler, max(held_out, default=1))
         self.steps = self.sampler.steps(self.train.epochs)
         self.horizon = Horizon(self.steps, self.sampler.steps_per_epoch)
         optimizer = need_trainable(spec)
@@ -203,12 +204,7 @@ class Training:
 
     def evaluate(self, variables: Any, split: str) -> dict[str, float]:
         """Loss and metrics on a whole split."""
-        held_out = [len(rows) for name, rows in self.data.splits.items() if name != "train"]
-        size = min(EVALUATION_BATCH, max(held_out, default=len(self.data.splits["train"])))
-        chosen, feeder = self.data.splits[split], self.feeder
-        return evaluate_split(
-            self.spec, self.trainer, variables, feeder.rows, chosen, self.stats, size, feeder.resident
-        )
+        return evaluate_rows(self.spec, self.trainer, variables, self.feeder, self.data.splits[split], self.stats)
 
     def run(self, dry_run: bool) -> Result:
         """Train from the beginning or the newest checkpoint to the end."""
@@ -272,7 +268,9 @@ class Training:
         """Do some steps, and wait for them."""
         began = time.perf_counter()
         step = int_step(state)
-        state = self.trainer.chunk(state, self.feeder.feed(step, turns), np.int32(turns), np.bool_(fresh), self.stats)
+        state = self.trainer.chunk(
+            state, self.feeder.training(step, turns), np.int32(turns), np.bool_(fresh), self.stats
+        )
         jax.block_until_ready(state.step)
         now = time.perf_counter()
         if self.first_step_seconds == 0.0:
