@@ -6,4 +6,4 @@ dlc check graph.yaml
 dlc show graph.yaml
 dlc show graph.yaml --expanded
 dlc train graph.yaml --run run
-dlc train graph.yaml --run wide --set vars.width=24 --set train.epochs=1 --quiet
+dlc train graph.yaml --set vars.width=24 --dry-run
