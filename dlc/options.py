@@ -6,7 +6,6 @@ that implement them, as `module:Class` texts, so that only the classes in use ar
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast, get_args
@@ -14,23 +13,39 @@ from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from dlc.diagnostics import Note, Problems, article, did_you_mean, listing, nearest, one_of, plural
+from dlc.diagnostics import Note, Problems, article, did_you_mean, listing, nearest, plural
+from dlc.faults import Fault, Location, flow, spell, unknown_key, wrong_type
 from dlc.source import Path, Source
 
+__all__ = [
+    "Fault",
+    "ItemParts",
+    "Known",
+    "Location",
+    "Options",
+    "Size2",
+    "Table",
+    "Wrong",
+    "as_options",
+    "build_word",
+    "flow",
+    "load_class",
+    "main",
+    "option",
+    "options_of",
+    "parse_word",
+    "reject",
+    "report_faults",
+    "spell",
+    "split_item",
+    "unknown_word",
+    "unshorten",
+    "validate",
+    "word_field",
+    "wrong_type",
+]
+
 Table = Mapping[str, str]
-Location = tuple[str | int, ...]
-
-
-class Fault(NamedTuple):
-    """What is wrong with an option. `loc` leads from the options to the value."""
-
-    loc: Location
-    code: str
-    message: str
-    found: str | None = None
-    expected: str | None = None
-    hint: str | None = None
-    at_key: bool = False
 
 
 class Options(BaseModel):
@@ -148,13 +163,6 @@ def _owner(cls: type[Options], loc: Location) -> str:
     return f"`{names[-1]}`" if names else f"`{cls.word}`" if cls.word else "this section"
 
 
-def unknown_key(key: str, known: Sequence[str], what: str) -> Fault:
-    """The fault of a key that `what` does not have."""
-    expected = one_of(known) if known else "no options"
-    hint = did_you_mean(key, known)
-    return Fault((key,), "DLC101", f"unknown option `{key}` of {what}", expected=expected, hint=hint, at_key=True)
-
-
 def _fields_at(cls: type[Options], loc: Location) -> list[str]:
     model: type[Options] = cls
     for name in loc:
@@ -223,74 +231,9 @@ def _wrong_value(error: ErrorDetails, loc: Location, kind: str, context: Mapping
     return Fault(loc, "DLC104", f"`{name}`: {message}", found=spell(value))
 
 
-def wrong_type(name: str, value: Any, expected: str) -> Fault:
-    """The fault of a value of another kind than `expected` says: an integer, a text, ..."""
-    hint = _type_hint(value, expected)
-    return Fault((), "DLC103", f"wrong type for `{name}`", found=spell(value), expected=expected, hint=hint)
-
-
 def _option_name(loc: Location) -> str:
     names = [part for part in loc if isinstance(part, str)]
     return names[-1] if names else str(loc[-1]) if loc else "value"
-
-
-def _type_hint(value: Any, expected: str) -> str | None:
-    numeric = expected in ("an integer", "a number")
-    if isinstance(value, str):
-        if expected == _TYPES["bool_type"] and value.lower() in ("yes", "no", "on", "off", "y", "n"):
-            right = "true" if value.lower() in ("yes", "on", "y") else "false"
-            return f"YAML 1.2 reads `{value}` as a text; write `{right}`"
-        try:
-            number = float(value.replace("_", "")) if numeric else math.nan
-        except ValueError:
-            return None
-        if math.isnan(number) or (expected == "an integer" and not number.is_integer()):
-            return None
-        return f"write `{value.replace('_', '').strip()}`" if "_" in value else f"remove the quotes: `{value.strip()}`"
-    if isinstance(value, float) and expected == "an integer" and math.isfinite(value):
-        whole = value.is_integer()
-        return f"write `{int(value)}`" if whole and abs(value) < 1e15 else None
-    if isinstance(value, (int, float)) and expected == "a text":
-        return f'quote it: `"{flow(value)}"`'
-    return None
-
-
-def spell(value: Any, limit: int = 60) -> str:
-    """A value as the user would write it, with its kind where that may surprise.
-
-    >>> spell("on"), spell(True), spell([1, 2]), spell(None)
-    ('the text `on`', '`true`', 'the list `[1, 2]`', 'nothing')
-    """
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if isinstance(value, (int, float)):
-        return f"`{value}`"
-    if isinstance(value, str):
-        shown = value.strip("\n").replace("\n", "\\n")
-        shown = shown if len(shown) <= limit else shown[:limit] + "..."
-        return f"the text `{shown}`" if shown.strip() else "an empty text"
-    if not value:
-        return f"an empty {'mapping' if isinstance(value, Mapping) else 'list'}"
-    words = flow(value)
-    words = words if len(words) <= limit else words[:limit] + "..."
-    return f"the {'list' if isinstance(value, (list, tuple)) else 'mapping'} `{words}`"
-
-
-def flow(value: Any) -> str:
-    """A plain value in YAML's flow style.
-
-    >>> flow({"kernel": [3, 3], "padding": "same"})
-    '{kernel: [3, 3], padding: same}'
-    """
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(flow(item) for item in value) + "]"
-    if isinstance(value, bool) or value is None:
-        return "null" if value is None else str(value).lower()
-    return str(value)
 
 
 # ---- words inside options: `activation: relu`, `learning_rate: {cosine: {...}}` ----

@@ -270,7 +270,9 @@ LEAVES = st.one_of(
     PLAIN,
 )
 TREES = st.dictionaries(
-    PLAIN, st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(PLAIN, inner), max_leaves=20), min_size=1
+    PLAIN,
+    st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(PLAIN, inner), max_leaves=20),
+    min_size=1,
 )
 
 
