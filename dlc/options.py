@@ -210,6 +210,8 @@ _LENGTHS = {
 
 def _wrong_value(error: ErrorDetails, loc: Location, kind: str, context: Mapping[str, Any]) -> Fault:
     name, value = _option_name(loc), error["input"]
+    if kind == "model_type" and value is None:
+        return Fault(loc, "DLC103", f"`{name}` is empty", expected="a name, alone or with its options")
     if kind in _TYPES:
         return wrong_type(name, value, _TYPES[kind])._replace(loc=loc)
     if kind in _BOUNDS:

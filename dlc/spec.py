@@ -49,6 +49,15 @@ def _share(value: Any) -> Any:
     raise reject(Fault((), "DLC104", "this is no part of the data", found=spell(value), expected=expected))
 
 
+def _batch_size(value: Any) -> Any:
+    if value == "full" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    expected = "a number of examples, or `full`"
+    hint = did_you_mean(value, ("full",)) if isinstance(value, str) else None
+    raise reject(Fault((), "DLC104", "this is no batch size", found=spell(value), expected=expected, hint=hint))
+
+
+BatchSize = Annotated[int | Literal["full"], BeforeValidator(_batch_size)]
 Share = Annotated[float | int, BeforeValidator(_share)]
 DataWord = Annotated[DataSource, word_field(lambda: SOURCES, "source")]
 
@@ -98,7 +107,7 @@ class Train(Options):
     """How long and in what portions to train."""
 
     epochs: int = option(10, ge=1, description="passes over the training split")
-    batch_size: int | Literal["full"] = option(32, description="examples a step; `full` takes the whole split")
+    batch_size: BatchSize = option(32, description="examples a step; `full` takes the whole split")
     shuffle: bool = option(True, description="draw a new order for every epoch")
     monitor: str | None = option(
         None, description="SPLIT/METRIC that decides which weights are best; validation/loss when left out"
@@ -167,9 +176,6 @@ def parse(source: Source, problems: Problems) -> Document:
     metrics = _objectives(source, "metrics", METRICS, Metric, MetricKeys, problems)
     optimizers = _objectives(source, "optimizer", OPTIMIZERS, Optimizer, OptimizerKeys, problems)
     train = section(source, ("train",), Train, problems)
-    if train is not None and isinstance(train.batch_size, int) and train.batch_size < 1:
-        span, found = source.span(("train", "batch_size")), spell(train.batch_size)
-        problems.add("DLC104", "`batch_size` is out of range", span, found=found, expected="at least 1")
     return Document(
         source=source,
         name=_name(source, problems),

@@ -118,7 +118,6 @@ SETS: list[tuple[str, tuple[str, ...], Any]] = [
     ("train.early_stopping.patience=2", ("train", "early_stopping", "patience"), 2),
     ("data.split.test=0.2", ("data", "split", "test"), 0.2),
     ("train={epochs: 3}", ("train",), {"epochs": 3}),
-
 ]
 
 
