@@ -76,6 +76,14 @@ def test_check_exit_codes(dlc_command, small_file: Path, tmp_path: Path) -> None
     assert dlc_command("check", str(small_file), "--set", "train.epochs=3")[0] == 0
 
 
+def test_plain_check_is_the_same_without_typer(dlc_command, small_file: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(SMALL.replace("units: 8", "unit: 8"))
+    files = [str(small_file), str(bad)]
+    assert dlc_command("check", *files) == dlc_command("check", "--format", "text", *files)
+    assert dlc_command("check", *files)[0] == 1
+
+
 def test_check_formats(dlc_command, tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text(SMALL.replace("units: 8", "unit: 8"))

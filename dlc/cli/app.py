@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -45,6 +46,8 @@ def _main(
     ] = False,
 ) -> None:
     """Compile a YAML description of a network into one XLA program; train, evaluate, use and export it."""
+    del version  # its callback has printed it
+    gc.enable()  # `main` put it off
 
 
 @app.command()

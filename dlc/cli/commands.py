@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 import dlc
 from dlc.cli import colorful, exit_code
 from dlc.diagnostics import Report, SpecError, did_you_mean, listing
 
+TEMPLATES = Path(dlc.__file__).parent / "templates"
 
-def check_files(files: Sequence[Path], how: str, sets: Sequence[str]) -> int:
+
+def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str]) -> int:
     """Check specs, print the findings, give the exit code."""
     from dlc.diagnostics import render
 
@@ -100,6 +100,8 @@ def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: 
     """Print metrics of a run."""
     found = dlc.evaluate(run, split, data)
     if as_json:
+        import json
+
         matrices = {name: counts.tolist() for name, counts in found.confusion.items()}
         print(
             json.dumps(
@@ -136,12 +138,10 @@ def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: 
 
 def templates() -> dict[str, str]:
     """The starter specs by name, each with the first line of its comment."""
-    folder = resources.files("dlc") / "templates"
-    found = {}
-    for item in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if item.name.endswith(".yaml"):
-            found[item.name.removesuffix(".yaml")] = item.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-    return found
+    return {
+        path.stem: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        for path in sorted(TEMPLATES.glob("*.yaml"))
+    }
 
 
 def init_spec(template: str | None, out: Path | None) -> None:
@@ -161,7 +161,7 @@ def init_spec(template: str | None, out: Path | None) -> None:
             hint=did_you_mean(template, known),
         )
     target = out or Path(f"{template}.yaml")
-    text = (resources.files("dlc") / "templates" / f"{template}.yaml").read_text(encoding="utf-8")
+    text = (TEMPLATES / f"{template}.yaml").read_text(encoding="utf-8")
     try:
         with open(target, "x", encoding="utf-8") as file:
             file.write(text)
