@@ -157,12 +157,11 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     from dlc.training.tables import present, read_inputs, read_table
 
     model = load_model(RunFolder(run))
-    columns = (
-        {name: np.asarray(value) for name, value in inputs.items()}
-        if isinstance(inputs, Mapping)
-        else read_table(Path(inputs))
-    )
-    return present(model.spec, model.predict(read_inputs(model.spec, columns)))
+    if isinstance(inputs, Mapping):
+        columns, where = {name: np.asarray(value) for name, value in inputs.items()}, None
+    else:
+        columns, where = dict(read_table(Path(inputs))), str(inputs)
+    return present(model.spec, model.predict(read_inputs(model.spec, columns, where)))
 
 
 def export(run: Path | str, to: str, out: Path | str | None = None) -> Path:

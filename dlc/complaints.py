@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import yaml
@@ -30,9 +31,15 @@ def report_syntax(error: Exception, text: str, name: str, problems: Problems) ->
     message, fix = next((words for key, words in _COMPLAINTS.items() if key in said), unknown)
     if span.line > len(lines) or not line.strip():  # the end of the text is no help; the place where it began is
         span, start = start or span, None
+    if "mapping values" in said and span.line > 1 and _BARE_WORD.match(lines[span.line - 2]):
+        word = lines[span.line - 2].strip(" -")
+        fix = f"write `{word}:` with a colon when keys stand beside it"
     inside = any(word in context for word in ("flow", "block", "quoted"))
     notes = [Note("it begins here", start)] if inside and start is not None and start != span else []
     problems.add("DLC005", f"not valid YAML: {message}", span, hint=fix, notes=notes)
+
+
+_BARE_WORD = re.compile(r" *- +[\w-]+ *\Z")
 
 
 def _mark(name: str, mark: yaml.Mark) -> Span:

@@ -42,6 +42,7 @@ class Residual(Options):
     """A body whose input is added to its result (He et al. 2015, arXiv:1512.03385): x + body(x)."""
 
     word = "residual"
+    holds_items = ("layers", "shortcut")
     layers: Items = main(min_length=1, description="items of the body")
     shortcut: Items | None = option(None, min_length=1, description="items that the input goes through before the sum")
     activation: Activation = option(None, description="what follows the sum")
@@ -51,6 +52,7 @@ class Parallel(Options):
     """Branches on the same input, merged at the end (Szegedy et al. 2014, arXiv:1409.4842)."""
 
     word = "parallel"
+    holds_items = ("branches",)
     branches: Annotated[dict[str, Items], BeforeValidator(_branches)] = main(
         description="lists of items, or a mapping of names to such lists"
     )
@@ -61,6 +63,7 @@ class Repeat(Options):
     """A body that runs several times, each time with weights of its own."""
 
     word = "repeat"
+    holds_items = ("layers",)
     times: int = option(ge=1, le=10_000, description="how many times")
     layers: Items = main(min_length=1, description="items of the body")
 

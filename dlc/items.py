@@ -19,7 +19,7 @@ from dlc.options import (
     validate,
     wrong_type,
 )
-from dlc.source import Path, Source, Tree, holds_broken
+from dlc.source import Broken, Path, Source, Tree
 
 T = TypeVar("T", bound=Options)
 K = TypeVar("K", bound=Options)
@@ -52,7 +52,7 @@ def read_item(
     problems: Problems,
 ) -> Item[T, K] | None:
     """One item of the language, or None after its problems were added."""
-    if holds_broken(tree):
+    if isinstance(tree, Broken):
         return None
     parts = split_item(tree, table, kind, list(keys.model_fields), options_of(table))
     if isinstance(parts, list):
@@ -100,6 +100,8 @@ def read_options(
         beside: keys that may stand beside the word, for hints.
         notes: notes for each fault.
     """
+    if isinstance(body, Broken):
+        return None
     options = as_options(cls, body, ())
     made = [options] if isinstance(options, Fault) else validate(cls, options[0], given)
     if isinstance(made, list):
@@ -123,7 +125,7 @@ def section(source: Source, path: Path, cls: type[T], problems: Problems) -> T |
     tree: Any = source.tree
     for key in path:
         tree = tree.get(key) if isinstance(tree, dict) else None
-    if holds_broken(tree):
+    if isinstance(tree, Broken):
         return None
     main = cls.main_option()
     what = str(path[-1])

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dlc.diagnostics import Note, Problems, article, did_you_mean, listing, nearest, plural
 from dlc.faults import Fault, Location, flow, spell, unknown_key, wrong_type
-from dlc.source import Path, Source
+from dlc.source import Broken, Path, Source, holds_broken
 
 __all__ = [
     "Fault",
@@ -57,6 +57,7 @@ class Options(BaseModel):
 
     word: ClassVar[str] = ""
     examples: ClassVar[tuple[Any, ...]] = ()
+    holds_items: ClassVar[tuple[str, ...]] = ()  # options that hold items of a network, which are read one by one
 
     @classmethod
     def main_option(cls) -> str | None:
@@ -125,15 +126,24 @@ def load_class(table: Table, word: str) -> type[Any]:
 def validate(cls: type[Options], options: Mapping[str, Any], given: Collection[str] = ()) -> Options | list[Fault]:
     """An instance of `cls`, or everything that is wrong with the options.
 
+    Of a value that is known to be broken nothing more is said, but the others are still checked: the list is then
+    empty when nothing else is wrong.
+
     Args:
         cls: the class.
         options: its options.
         given: options that stand in another place, which was reported: they are not missing.
     """
+    broken = {
+        key
+        for key, value in options.items()
+        if isinstance(value, Broken) or (key not in cls.holds_items and holds_broken(value))
+    }
     try:
-        return cls.model_validate(dict(options))
+        made = cls.model_validate({key: value for key, value in options.items() if key not in broken})
     except ValidationError as error:
-        return list(_faults(cls, error.errors(include_url=False), given))
+        return list(_faults(cls, error.errors(include_url=False), {*given, *broken}))
+    return [] if broken else made
 
 
 def _faults(cls: type[Options], errors: Sequence[ErrorDetails], given: Collection[str]) -> Iterator[Fault]:

@@ -169,7 +169,8 @@ def init_spec(template: str | None, out: Path | None) -> None:
         raise SpecError.of("DLC507", f"`{target}` exists already", hint="choose another file with `--out`") from None
     except OSError as error:
         raise SpecError.of("DLC507", f"can't write `{target}`: {(error.strerror or str(error)).lower()}") from None
-    print(f"wrote {target}\ntry: dlc check {target}, then dlc train {target}")
+    use = "train" if "\noptimizer:" in text else "show"
+    print(f"wrote {target}\ntry: dlc check {target}, then dlc {use} {target}")
 
 
 def explain_code(code: str) -> None:

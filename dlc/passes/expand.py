@@ -202,8 +202,6 @@ class _Expander:
             bad = bad or shared is None
             weights = shared[0] if shared else weights
         step = Step(path, keys.name, names, origin, weights, parts.word)
-        if holds_broken(parts.body):
-            return _broken(step)
         if parts.word in LAYERS:
             made = self.layer(step, parts.body, at, parts.misplaced)
         elif parts.word in CONTAINERS:
@@ -238,7 +236,9 @@ class _Expander:
         places = [at] if single else [(*at, index) for index in range(len(parts))]
         good = True
         for part, place in zip(parts, places, strict=True):
-            if not isinstance(part, str):
+            if isinstance(part, Broken):
+                good = False
+            elif not isinstance(part, str):
                 hint = "name the other item with `name:` and use that" if isinstance(part, int) else None
                 fault = Fault((), "DLC103", f"`{word}` takes names", spell(part), "the name of an item or input", hint)
                 report_faults([fault], self.source, place, self.problems, uses)

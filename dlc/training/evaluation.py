@@ -103,7 +103,7 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
         if split is not None:
             raise SpecError.of("DLC510", "`--split` has no effect beside `--data`", hint="remove one of them")
         columns = read_table(data)
-        table = read_encoded(spec, columns, stats)
+        table = read_encoded(spec, columns, stats, str(data))
         rows = np.arange(len(next(iter(columns.values()))), dtype=np.int32)
         label = str(data)
     else:

@@ -6,12 +6,14 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dlc.diagnostics import SpecError
+from dlc.diagnostics import Report, SpecError
+from dlc.features.feature import Feature
 from dlc.lower.objective import input_feature, target_feature
 from dlc.lower.serve import answers, raw_inputs
 from dlc.options import Wrong
@@ -54,27 +56,39 @@ def read_table(path: Path) -> Columns:
     return columns
 
 
-def read_inputs(spec: Spec, columns: Columns) -> dict[str, np.ndarray[Any, Any]]:
-    """The raw inputs of a network from columns.
+def read_inputs(spec: Spec, columns: Columns, where: str | None = None) -> dict[str, np.ndarray[Any, Any]]:
+    """The raw inputs of a network from columns; `where` says in messages where the columns come from.
 
     Raises:
         SpecError: DLC402-DLC406.
     """
     found = {}
     for name in raw_inputs(spec):
-        found[name] = read_feature(spec, "inputs", name, input_feature(spec, name), columns)
+        found[name] = _read(spec, "inputs", name, input_feature(spec, name), columns, where)
     return found
 
 
-def read_encoded(spec: Spec, columns: Columns, stats: Stats) -> dict[str, dict[str, Any]]:
+def _read(
+    spec: Spec, section: str, name: str, feature: Feature, columns: Columns, where: str | None
+) -> np.ndarray[Any, Any]:
+    """`read_feature` of columns that the spec does not name: findings speak of the file, not of a place in the spec."""
+    try:
+        return read_feature(spec, section, name, feature, columns)
+    except SpecError as error:
+        told = f"{where}: " if where else ""
+        items = [replace(item, span=None, message=f"{told}{item.message}") for item in error.report.diagnostics]
+        raise SpecError(Report(tuple(items))) from None
+
+
+def read_encoded(spec: Spec, columns: Columns, stats: Stats, where: str) -> dict[str, dict[str, Any]]:
     """Inputs and targets as the network sees them: `{"inputs": ..., "targets": ...}`, encoded with fitted statistics.
 
     Raises:
         SpecError: DLC402-DLC406.
     """
-    inputs = read_inputs(spec, columns)
+    inputs = read_inputs(spec, columns, where)
     targets = {
-        name: read_feature(spec, "targets", name, target_feature(spec, name), columns) for name in spec.document.targets
+        name: _read(spec, "targets", name, target_feature(spec, name), columns, where) for name in spec.document.targets
     }
     return {
         "inputs": {
