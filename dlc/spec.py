@@ -115,6 +115,9 @@ class Train(Options):
     early_stopping: EarlyStopping | None = option(None, description="stop when nothing improves")
     checkpoint_every: int = option(1, ge=1, description="epochs between checkpoints")
     keep_checkpoints: int = option(2, ge=1, description="checkpoints to keep")
+    tensorboard: bool = option(
+        False, description="write TensorBoard events into the run folder; needs dlc[tensorboard]"
+    )
 
 
 class LossKeys(Options):

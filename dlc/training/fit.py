@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from dlc.diagnostics import SpecError
+from dlc.extras import need
 from dlc.lower.program import Program, lower
 from dlc.lower.steps import Trainer, TrainState, make_trainer
 from dlc.objectives.optimizers import Optimizer
@@ -22,6 +23,7 @@ from dlc.sources.dataset import Dataset, load_dataset
 from dlc.spec import Item, OptimizerKeys
 from dlc.training.checkpoint import Checkpoint, Writer, flatten_state, newest, restore_state
 from dlc.training.evaluation import better, evaluate_rows, means, monitored
+from dlc.training.events import Events
 from dlc.training.feeding import Feeder, make_sampler
 from dlc.training.files import Log, read_json, to_json, write_atomic
 from dlc.training.progress import Moment, Plan, Reporter, Silent
@@ -131,6 +133,8 @@ def fit(
     began = time.perf_counter()
     reporter = reporter or Silent()
     need_trainable(spec)
+    if spec.document.train.tensorboard:
+        need("tensorboard")  # before anything is written
     if run is None or dry_run:
         return Training(spec, None, reporter, began, chunk_turns, stop).run(dry_run)
     run.lock()
@@ -200,6 +204,7 @@ class Training:
         self.progress = _Progress()
         self.best: dict[str, Any] | None = None
         self.history: list[dict[str, float]] = []
+        self.events: Events | None = None
         self.seconds_per_step: float | None = None
 
     def evaluate(self, variables: Any, split: str) -> dict[str, float]:
@@ -227,6 +232,8 @@ class Training:
         finally:
             if writer is not None:
                 writer.close()
+            if self.events is not None:
+                self.events.close()
             self.reporter.end()
 
     def _plan(self, start: int) -> Plan:
@@ -247,8 +254,12 @@ class Training:
         self.log = Log(folder.metrics)
         if checkpoint is None:
             self.log.begin()
+        else:
+            self.history = self.log.rewind(checkpoint.metrics)
+        if self.train.tensorboard:
+            self.events = Events(folder.path / "events", self.history)
+        if checkpoint is None:
             return state
-        self.history = self.log.rewind(checkpoint.metrics)
         self.progress = _Progress(**checkpoint.progress)
         self.best = dict(checkpoint.best) if checkpoint.best is not None else None
         folder.result.unlink(missing_ok=True)
@@ -312,6 +323,8 @@ class Training:
         self.history.append(record)
         if writer is not None:
             self.log.append(record)
+            if self.events is not None:
+                self.events.add(record)
             last_epoch = step >= self.steps or self.progress.stopped
             if number % self.train.checkpoint_every == 0 or last_epoch:
                 self._submit(writer, state)

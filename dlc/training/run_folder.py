@@ -27,6 +27,7 @@ MAY_CHANGE = (
     ("train", "early_stopping"),
     ("train", "checkpoint_every"),
     ("train", "keep_checkpoints"),
+    ("train", "tensorboard"),
 )
 """What a resumed run may set anew."""
 

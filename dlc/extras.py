@@ -1,0 +1,30 @@
+"""Packages that only some users need: imported when they are, and named with their extra when they are not there."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from dlc.diagnostics import SpecError
+
+EXTRAS: dict[str, tuple[str, str]] = {
+    "tensorboard": ("tensorboard", "writes TensorBoard events"),
+}
+"""Package -> the extra that installs it, and what it is for."""
+
+
+def need(package: str, module: str | None = None) -> Any:
+    """A module of an optional package.
+
+    Args:
+        package: a key of `EXTRAS`.
+        module: the module to import; the package itself when None.
+
+    Raises:
+        SpecError: DLC506, naming the extra, when the package is not installed.
+    """
+    extra, use = EXTRAS[package]
+    if find_spec(package) is None:
+        raise SpecError.of("DLC506", f"`{package}`, which {use}, is not installed", hint=f"pip install 'dlc[{extra}]'")
+    return import_module(module or package)

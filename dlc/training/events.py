@@ -1,0 +1,42 @@
+"""TensorBoard events of a run: the same figures as `metrics.jsonl`, never a step twice."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from dlc.extras import need
+
+
+class Events:
+    """A folder of event files.
+
+    A resumed run writes it anew from the records that it kept: what a killed run had written past its last checkpoint
+    would stand there twice.
+
+    Args:
+        folder: the folder; what is in it is replaced.
+        records: the epochs so far.
+
+    Raises:
+        SpecError: DLC506 when TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, records: Iterable[Mapping[str, float]]) -> None:
+        writer = need("tensorboard", "tensorboard.summary").Writer
+        shutil.rmtree(folder, ignore_errors=True)
+        self._writer = writer(str(folder))
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Mapping[str, float]) -> None:
+        """Add an epoch's figures, at its step."""
+        for name, value in record.items():
+            if name not in ("epoch", "step"):
+                self._writer.add_scalar(name, value, int(record["step"]))
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.close()
