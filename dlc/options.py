@@ -137,7 +137,8 @@ def validate(cls: type[Options], options: Mapping[str, Any], given: Collection[s
     broken = {
         key
         for key, value in options.items()
-        if isinstance(value, Broken) or (key not in cls.holds_items and holds_broken(value))
+        if key in cls.model_fields  # of an unknown key it is still to be said that it is unknown
+        and (isinstance(value, Broken) or (key not in cls.holds_items and holds_broken(value)))
     }
     try:
         made = cls.model_validate({key: value for key, value in options.items() if key not in broken})

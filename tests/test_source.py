@@ -255,7 +255,7 @@ def test_deep_variables_are_bounded() -> None:
 def test_many_faults_are_quick() -> None:
     text = "inputs: {x: {tensor: [4]}}\nnetwork:\n" + "  - dense: {unist: $a}\n" * 3000
     start = time.perf_counter()
-    assert len(check_text(text)[1].diagnostics) == 3000
+    assert check_text(text)[1].codes == ("DLC101", "DLC107") * 3000  # an unknown option and an unknown variable, each
     assert time.perf_counter() - start < 5
 
 
