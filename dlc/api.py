@@ -150,17 +150,15 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     from dlc.lower.jax_config import configure
 
     configure()
-    import numpy as np
-
     from dlc.training.model import load_model
     from dlc.training.run_folder import RunFolder
-    from dlc.training.tables import present, read_inputs, read_table
+    from dlc.training.tables import as_columns, present, read_inputs, read_table
 
     model = load_model(RunFolder(run))
     if isinstance(inputs, Mapping):
-        columns, where = {name: np.asarray(value) for name, value in inputs.items()}, None
+        columns, where = as_columns(inputs), None
     else:
-        columns, where = dict(read_table(Path(inputs))), str(inputs)
+        columns, where = dict(read_table(Path(inputs), model.spec)), str(inputs)
     return present(model.spec, model.predict(read_inputs(model.spec, columns, where)))
 
 

@@ -178,6 +178,9 @@ def _apply(
     if not equals or not all(parts):
         problems.add("DLC110", "this is no setting", whole, expected="the form `a.b=value`")
         return
+    if parts[0] == "extends":
+        problems.add("DLC110", "`extends` can't be set: the base is merged before", whole, hint="change it in the file")
+        return
     new = _value(text, line, len(name) + 2, problems)
     if new is None:
         return

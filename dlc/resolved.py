@@ -10,14 +10,27 @@ from typing import Any
 
 import yaml
 
-from dlc.ir import Layer
+from dlc.ir import InternalError, Layer
 from dlc.layers import LAYERS
 from dlc.objectives.schedules import Length
 from dlc.options import Options, load_class
 from dlc.passes.expand import CONTAINERS
-from dlc.pipeline import Spec
+from dlc.pipeline import Spec, check_text
 from dlc.source import Tree, scalar
-from dlc.spec import Block, Document, Item
+from dlc.spec import Document, Item
+
+
+def resolved_text(spec: Spec) -> str:
+    """The resolved spec as YAML, read back to be sure that it means the same.
+
+    Raises:
+        InternalError: when it does not, which is a bug in dlc.
+    """
+    text = dump(resolve_document(spec))
+    again, report = check_text(text, "resolved.yaml")
+    if again is None or dump(resolve_document(again)) != text:
+        raise InternalError(f"the resolved spec does not read back: {'; '.join(report.codes)}")
+    return text
 
 
 def resolve_document(spec: Spec) -> dict[str, Tree]:
@@ -39,11 +52,7 @@ def resolve_document(spec: Spec) -> dict[str, Tree]:
     tree["inputs"] = {name: _word(feature) for name, feature in document.inputs.items() if feature is not None}
     if document.targets:
         tree["targets"] = {name: _word(feature) for name, feature in document.targets.items() if feature is not None}
-    tree = _escaped(tree)
-    filler = _Filler(document)
-    if document.blocks:
-        tree["blocks"] = {name: filler.block(block) for name, block in document.blocks.items()}
-    tree["network"] = _escaped(filler.items(document.source.tree["network"]))
+    tree["network"] = _Filler(document).items(document.source.tree["network"])
     if document.outputs is not None:
         tree["outputs"] = dict(document.outputs)
     if document.losses:
@@ -54,6 +63,9 @@ def resolve_document(spec: Spec) -> dict[str, Tree]:
         tree["optimizer"] = _item(document.optimizer)
     if document.data is not None:
         tree["train"] = _plain(document.train)
+    tree = _escaped(tree)
+    if document.blocks:  # as they are written: there a parameter may stand for an option, an item or a whole list
+        tree["blocks"] = dict(document.source.tree["blocks"])
     return tree
 
 
@@ -124,14 +136,10 @@ def _escaped(tree: Tree) -> Tree:
 
 
 class _Filler:
-    """Fills defaults into items as written, also where a block's parameters stand for values."""
+    """Fills defaults into items as written."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
-
-    def block(self, block: Block) -> Tree:
-        form = dict(self.document.source.tree["blocks"][block.name])
-        return {**form, "layers": self.items(form["layers"])}
 
     def items(self, trees: list[Tree]) -> list[Tree]:
         return [self.item(tree) for tree in trees]

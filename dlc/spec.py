@@ -228,8 +228,9 @@ def _name(source: Source, problems: Problems) -> str:
     name = source.tree.get("name")
     if name is None:
         return FilePath(source.main).stem if source.main else "model"
-    if isinstance(name, str) and name.strip() and not set(name) & set("/\\\0") and not name.startswith("."):
-        return name
+    fits = isinstance(name, str) and name.isprintable() and len(name.encode(errors="replace")) <= 100
+    if fits and name.strip() and not set(name) & set("/\\") and not name.startswith("."):
+        return str(name)
     if isinstance(name, str):
         expected = "a name for a folder: letters, digits, `-` and `_`"
         span = source.span(("name",))

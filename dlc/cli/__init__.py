@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from typing import TextIO
@@ -14,6 +15,12 @@ EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERNAL, EXIT_RESUME = 0, 1, 2, 70,
 
 def main() -> None:
     """Run a command. A user's mistake is a diagnostic, never a traceback."""
+    for name in ("stdout", "stderr"):  # closed, or unable to show a sign: no reason to fail
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         _run(sys.argv[1:])
     except SpecError as error:

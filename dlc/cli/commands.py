@@ -49,6 +49,8 @@ def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None,
         )
     if step and emit is None:
         raise SpecError.of("DLC510", "`--step` has no effect without `--emit`", expected=f"--emit {'|'.join(kinds)}")
+    if emit is not None and expanded:
+        raise SpecError.of("DLC510", "`--expanded` has no effect beside `--emit`", hint="remove one of them")
     spec = dlc.load(file, sets)
     if emit is not None:
         from dlc.lower.jax_config import configure
@@ -98,6 +100,9 @@ def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None,
 
 def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: bool, as_json: bool) -> None:
     """Print metrics of a run."""
+    if as_json and confusion:
+        hint = "the JSON holds the confusion matrix already"
+        raise SpecError.of("DLC510", "`--confusion` has no effect beside `--json`", hint=hint)
     found = dlc.evaluate(run, split, data)
     if as_json:
         import json

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, quiet: bool, sets: Sequence[str]) -> int:
     """Train a spec file, or continue a run folder; the exit code."""
+    if dry_run and (resume or run is not None):
+        given = "--resume" if resume else "--run"
+        raise SpecError.of("DLC510", f"`{given}` has no effect beside `--dry-run`", hint="a dry run writes nothing")
     if file.is_dir():
         if not resume or run is not None:
             raise SpecError.of(

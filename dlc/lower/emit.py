@@ -6,11 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from dlc.ir import DTYPES, TensorType
 from dlc.lower.program import lower
-from dlc.lower.steps import Feed, make_trainer
+from dlc.lower.steps import Feed, make_trainer, make_transformation
 from dlc.objectives.schedules import Horizon
 from dlc.pipeline import Spec
 
@@ -37,9 +36,7 @@ def program_text(spec: Spec, how: str, step: bool) -> str:
         from dlc.training.fit import need_trainable
 
         optimizer = need_trainable(spec)
-        transformation = optimizer.thing.build(Horizon(1000, 100.0))
-        if optimizer.keys.clip_norm:
-            transformation = optax.chain(optax.clip_by_global_norm(optimizer.keys.clip_norm), transformation)
+        transformation = make_transformation(optimizer, Horizon(10**9, 1e6))  # longer than any warm-up
         trainer = make_trainer(spec, program, transformation)
         features = {**spec.document.inputs, **spec.document.targets}
         targets = {

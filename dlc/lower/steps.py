@@ -14,10 +14,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dlc.items import Item
 from dlc.lower.objective import Stats, loss_per_example, metric_statistics
 from dlc.lower.program import Program
+from dlc.objectives.optimizers import Optimizer
+from dlc.objectives.schedules import Horizon
 from dlc.pipeline import Spec
+from dlc.spec import OptimizerKeys
 
+COUNT = "#examples"  # can't be the name of a metric
 Rows = dict[str, dict[str, Any]]  # {"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}
 
 
@@ -28,7 +33,7 @@ class TrainState(NamedTuple):
         variables: the program's params and state.
         optimizer: optax's state.
         step: steps done, int32.
-        sums: since the epoch began, the sum over examples of the loss and of each metric's statistics, and `count`.
+        sums: since the epoch began: loss and metrics' statistics summed over examples, and how many they were.
     """
 
     variables: dict[str, Any]
@@ -79,13 +84,21 @@ class Trainer:
     evaluate: Callable[..., dict[str, jax.Array]]
 
 
+def make_transformation(optimizer: Item[Optimizer, OptimizerKeys], horizon: Horizon) -> optax.GradientTransformation:
+    """An optimizer with the settings beside it, for a run of this length."""
+    transformation = optimizer.thing.build(horizon)
+    if optimizer.keys.clip_norm is None:
+        return transformation
+    return optax.chain(optax.clip_by_global_norm(optimizer.keys.clip_norm), transformation)
+
+
 def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTransformation) -> Trainer:
     """The functions that train a spec."""
-    names = ["loss", *(term.name for term in spec.metrics), "count"]
+    names = ["loss", *(term.name for term in spec.metrics), COUNT]
     root = jax.random.key(spec.document.seed)
 
     def zeros() -> dict[str, jax.Array]:
-        return {name: jnp.zeros((), jnp.int32 if name == "count" else jnp.float32) for name in names}
+        return {name: jnp.zeros((), jnp.int32 if name == COUNT else jnp.float32) for name in names}
 
     def start(variables: dict[str, Any]) -> TrainState:
         return TrainState(variables, transformation.init(variables["params"]), jnp.zeros((), jnp.int32), zeros())
@@ -104,7 +117,7 @@ def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTra
         updates, optimizer = transformation.update(gradients, state.optimizer, params)
         found = {"loss": losses, **metric_statistics(spec, outputs, batch["targets"], stats)}
         sums = {name: state.sums[name] + value.sum() for name, value in found.items()}
-        sums["count"] = state.sums["count"] + losses.shape[0]
+        sums[COUNT] = state.sums[COUNT] + losses.shape[0]
         variables = {"params": optax.apply_updates(params, updates), "state": new}
         return TrainState(variables, optimizer, state.step + 1, sums)
 
@@ -126,7 +139,7 @@ def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTra
                 **metric_statistics(spec, outputs, batch["targets"], stats),
             }
             new = {name: sums[name] + jnp.where(counted, value, 0.0).sum() for name, value in found.items()}
-            return {**new, "count": sums["count"] + counted.sum()}
+            return {**new, COUNT: sums[COUNT] + counted.sum()}
 
         sums: dict[str, jax.Array] = jax.lax.fori_loop(0, turns, add, zeros())
         return sums

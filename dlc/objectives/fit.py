@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dlc.ir import TensorType
 from dlc.options import Wrong
 
 if TYPE_CHECKING:
     from jax import Array
+    from numpy.typing import NDArray
 
 
 def need_classes(code: str, word: str, output: TensorType, target: TensorType) -> None:
@@ -35,8 +36,13 @@ def need_classes(code: str, word: str, output: TensorType, target: TensorType) -
         return
     if output.rank < 2 or output.shape[:-1] != target.shape:
         expected = f"an output f32[{', '.join(map(str, target.shape))}, classes]"
+        hint = "bring the output to one vector: `flatten` or `global_avg_pool2d` before the last `dense`"
         raise Wrong(
-            code, f"`{word}` takes one score per class", found=f"output {output}, target {target}", expected=expected
+            code,
+            f"`{word}` takes one score per class",
+            found=f"output {output}, target {target}",
+            expected=expected,
+            hint=hint if output.rank > target.rank + 1 else None,
         )
     if target.bound is not None and output.shape[-1] != target.bound:
         hint = f"end the network with `dense: {target.bound}`"
@@ -72,6 +78,19 @@ def need_pairs(code: str, word: str, output: TensorType, target: TensorType) -> 
             expected=f"an output f32[{', '.join(map(str, target.shape))}]",
             hint=hint,
         )
+
+
+def need_probabilities(word: str, target: NDArray[Any]) -> None:
+    """Raise DLC403 unless real-valued targets lie between 0 and 1."""
+    if target.dtype.kind != "f" or not target.size or (target.min() >= 0 and target.max() <= 1):
+        return
+    raise Wrong(
+        "DLC403",
+        f"`{word}` compares probabilities, and the target's values do not lie between 0 and 1",
+        found=f"values from {target.min():g} to {target.max():g}",
+        expected="values from 0 to 1",
+        hint="use `mse` for real values, or declare a `category`",
+    )
 
 
 def need_real_output(code: str, word: str, output: TensorType) -> None:

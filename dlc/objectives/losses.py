@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dlc.ir import TensorType
 from dlc.lazy import jax, jnp, optax
-from dlc.objectives.fit import need_classes, need_pairs, paired, rows
+from dlc.objectives.fit import need_classes, need_pairs, need_probabilities, paired, rows
 from dlc.options import Options, main, option
 
 if TYPE_CHECKING:
     from jax import Array
+    from numpy.typing import NDArray
 
 
 class LossExample(NamedTuple):
@@ -39,6 +40,13 @@ class Loss(Options):
     def apply(self, output: Array, target: Array) -> Array:
         """The loss of each example: (batch,)."""
         raise NotImplementedError
+
+    def check_values(self, target: NDArray[Any]) -> None:
+        """Check the encoded targets of all records, on the host.
+
+        Raises:
+            Wrong: DLC403 when the loss makes no sense of them.
+        """
 
     def activate(self, output: Array) -> Array:
         """The prediction that an output means: probabilities from logits; the output itself by default."""
@@ -74,6 +82,10 @@ class CrossEntropy(Loss):
     def infer(self, output: TensorType, target: TensorType) -> None:
         """One score per class."""
         need_classes(self.code, self.word, output, target)
+
+    def check_values(self, target: NDArray[Any]) -> None:
+        """Probabilities lie between 0 and 1."""
+        need_probabilities(self.word, target)
 
     def apply(self, output: Array, target: Array) -> Array:
         """-log p(target), from logits in a stable form."""
@@ -119,6 +131,10 @@ class BinaryCrossEntropy(Loss):
     def infer(self, output: TensorType, target: TensorType) -> None:
         """One logit per 0/1 target."""
         need_pairs(self.code, self.word, output, target)
+
+    def check_values(self, target: NDArray[Any]) -> None:
+        """Probabilities lie between 0 and 1."""
+        need_probabilities(self.word, target)
 
     def apply(self, output: Array, target: Array) -> Array:
         """-(t log p + (1 - t) log(1 - p)), from logits in a stable form."""

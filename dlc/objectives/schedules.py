@@ -69,6 +69,10 @@ RunLength = Annotated[Length, BeforeValidator(_length)]
 class Schedule(Options):
     """A learning rate that changes with the step."""
 
+    def follows_length(self) -> bool:
+        """Whether the rate of a step depends on the length of the whole run."""
+        return False
+
     def build(self, horizon: Horizon) -> Rate:
         """The rate at a step, for a run of this length."""
         raise NotImplementedError
@@ -113,6 +117,10 @@ class Cosine(Schedule):
             found, expected = f"a warm-up of {self.warmup}", f"less than {self.length}"
             raise reject(Fault(("warmup",), "DLC303", _TOO_WARM, found, expected))
         return self
+
+    def follows_length(self) -> bool:
+        """When a part of it is a share of the run."""
+        return "%" in (self.warmup.unit, self.length.unit)
 
     def build(self, horizon: Horizon) -> Rate:
         """Optax's `warmup_cosine_decay_schedule`, or `cosine_decay_schedule` without warm-up.

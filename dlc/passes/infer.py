@@ -23,6 +23,7 @@ from dlc.passes.expand import MAX_STEPS
 
 MAX_FORMULA = 200
 
+MAX_ELEMENTS = 1 << 31  # of one array: more is a slip of the pen
 Types = dict[Ref, TensorType | None]  # None: unknown, because of an error that was reported
 
 
@@ -136,6 +137,12 @@ class _Inference:
 
     def bounded(self, node: Node, signature: Signature) -> bool:
         """Whether the sizes are ones to go on with: formulas of symbols may not grow without end."""
+        sizes = [spec.size for spec in signature.params.values()] + [signature.output.size]
+        if max(sizes) > MAX_ELEMENTS and node.layer is not None:
+            message = f"`{node.layer.word}` is too large: one array of {max(sizes):,} numbers"
+            expected = f"at most {MAX_ELEMENTS:,}"
+            self.problems.add("DLC104", message, node.origin.span, expected=expected, notes=node.origin.uses)
+            return False
         long = [size for size in signature.output.shape if isinstance(size, str) and len(size) > MAX_FORMULA]
         if long:
             message = "the size of an axis has become too long a formula"
@@ -171,6 +178,8 @@ class _Inference:
         self.origins[f"{node.path}/*"] = self.origins.get(node.input.source, node.origin)
         types[Ref(node.path)] = None
         start = self.type_of(node.input, types, node.origin.span, node.origin.uses)
+        if node.weights in self.ends:  # it shares those of a repeat that was unrolled
+            return self.unrolled(node, types, renames)
         inner: Types = {**types, Ref(f"{node.path}/*"): start}
         saved = (dict(self.declared), dict(self.ends))
         body = self.nodes(node.body, inner, renames)

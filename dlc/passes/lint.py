@@ -39,6 +39,10 @@ def _unused(document: Document, graph: Graph, problems: Problems) -> None:
             hint = "name it and use it elsewhere, list it in `outputs:`, or delete it"
             message, span = f"the result of `{node.path}` is never used", node.origin.span
             problems.add("DLC208", message, span, hint=hint, notes=node.origin.uses)
+        elif isinstance(node, RepeatNode) and f"{node.path}/*" not in used:
+            message = "no iteration of this repeat takes the result of the one before: only the last counts"
+            hint = "let an item of the body take `previous`"
+            problems.add("DLC208", message, node.origin.span, hint=hint, notes=node.origin.uses)
     for name in document.inputs:
         if name not in used:
             span, hint = document.source.key_span(("inputs", name)), f"use it with `inputs: {name}`, or delete it"

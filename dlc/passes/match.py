@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dlc.diagnostics import Note, Problems, did_you_mean, listing
 from dlc.ir import Graph, Layer, Node, TensorType
+from dlc.items import NAME_RULE, valid_name
 from dlc.objectives.losses import Loss
 from dlc.objectives.metrics import Metric
 from dlc.options import Wrong
@@ -65,19 +66,28 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         pair = matcher.pair(found.keys, found.path, found.thing.word, "metric")
         if pair is None:
             continue
-        name = found.keys.name or found.thing.word
+        name = found.thing.word if found.keys.name is None else found.keys.name
         if name == "loss" or name in names:
             message = "`loss` is the name of the loss" if name == "loss" else f"two metrics are called `{name}`"
             at = (*found.path, "name") if found.keys.name else found.path
             hint = "choose another name" if found.keys.name else "give this one a `name:` beside it"
             problems.add("DLC202", message, document.source.span(at), hint=hint)
             continue
+        if found.keys.name is not None and not valid_name(found.keys.name):
+            at = (*found.path, "name")
+            message = f"`{found.keys.name}` can't name a metric"
+            problems.add("DLC104", message, document.source.span(at), expected=NAME_RULE)
         names.add(name)
         activate = next((term.loss for term in losses if (term.output, term.target) == pair), None)
         if pair not in unfit and matcher.fits(found.thing, pair, found.path):
             metrics.append(MetricTerm(name, found.thing, *pair, activate))
     for item, term in zip(document.losses, losses, strict=False) if len(losses) == len(document.losses) else ():
         _activated_twice(document, item.path, term, graph, problems)
+    for term in losses:
+        if term.target in outputs and term.target != term.output:
+            message = f"the output `{term.target}` is called like the target of the output `{term.output}`"
+            hint = "predictions carry the target's name: rename the output"
+            problems.add("DLC202", message, document.source.key_span(("outputs", term.target)), hint=hint)
     _columns(document, problems)
     _splits(document, problems)
     return Objectives(tuple(losses), tuple(metrics))

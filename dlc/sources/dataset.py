@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.diagnostics import SpecError
+from dlc.diagnostics import Diagnostic, Report, SpecError
+from dlc.expressions import substitute
 from dlc.features.feature import Feature
 from dlc.options import Wrong
 from dlc.pipeline import Spec
@@ -35,6 +37,14 @@ class Dataset:
     targets: Mapping[str, NDArray[Any]]
     splits: Mapping[str, NDArray[np.int32]]
     stats: Stats
+
+    @property
+    def fingerprint(self) -> int:
+        """A checksum of all records and how they are divided: a resumed run must have the same."""
+        found = 0
+        for name, array in sorted({**self.inputs, **self.targets, **self.splits}.items()):
+            found = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, zlib.crc32(name.encode(), found))
+        return found
 
     @property
     def rows(self) -> dict[str, dict[str, Any]]:
@@ -120,7 +130,34 @@ def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:
             raw = np.concatenate([read_feature(spec, section, name, feature, table) for table in tables])
             stats[name] = feature.fit(raw[splits["train"]]) if fitted is None else fitted[name]
             encoded[section][name] = np.asarray(feature.encode(raw, stats[name]))
+    _sizes_agree(spec, encoded)
+    for term in spec.losses:
+        try:
+            term.loss.check_values(encoded["targets"][term.target])
+        except Wrong as wrong:
+            raise wrong_data(spec, wrong, ("targets", term.target)) from None
     return Dataset(encoded["inputs"], encoded["targets"], splits, stats)
+
+
+def _sizes_agree(spec: Spec, encoded: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+    """Bind the symbols of the declared shapes to the data's sizes, and check that every layer has something to do."""
+    sizes: dict[str, int] = {}
+    for section, features in (("inputs", spec.document.inputs), ("targets", spec.document.targets)):
+        for name, feature in features.items():
+            assert feature is not None
+            for dim, size in zip(feature.value_type().shape[1:], encoded[section][name].shape[1:], strict=True):
+                if isinstance(dim, str) and sizes.setdefault(dim, size) != size:
+                    message = f"the size `{dim}` is {sizes[dim]} in one feature and {size} in `{name}`"
+                    hint = "give sizes that differ different names"
+                    raise wrong_data(spec, Wrong("DLC406", message, hint=hint), (section, name))
+    for node, _ in spec.graph.walk():
+        for dim in node.signature.output.shape[1:]:
+            size = substitute(f"$({dim})", sizes) if isinstance(dim, str) and sizes else 1
+            if size < 1:
+                found = ", ".join(f"{name} {value}" for name, value in sizes.items())
+                message = f"the data are too small for `{node.path}`: nothing would be left of `{dim}`"
+                item = Diagnostic("DLC406", message, node.origin.span, found=found)
+                raise SpecError(Report((item,), spec.texts))
 
 
 def _read(spec: Spec, source: Source, key: str) -> Columns:
@@ -148,19 +185,27 @@ def read_feature(spec: Spec, section: str, name: str, feature: Feature, columns:
 
 def _visible(spec: Spec, section: str, columns: Columns) -> tuple[str, ...]:
     """The columns that a feature may select: a pattern of an input, such as `*`, does not reach what a target reads."""
+    known = tuple(columns)
     if section != "inputs":
-        return tuple(columns)
-    features = spec.document.inputs.items()
-    named = {column for name, feature in features if feature is not None for column in feature.reads(name)}
-    targets = spec.document.targets.items()
-    hidden = {column for name, feature in targets if feature is not None for column in feature.reads(name)} - named
-    return tuple(column for column in columns if column not in hidden)
+        return known
+    named = {column for feature in _reads(spec.document.inputs) for column in feature if "*" not in column}
+    hidden = {column for feature in _reads(spec.document.targets) for column in _selected(feature, known)} - named
+    return tuple(column for column in known if column not in hidden)
+
+
+def _reads(features: Mapping[str, Feature | None]) -> list[tuple[str, ...]]:
+    return [feature.reads(name) for name, feature in features.items() if feature is not None]
+
+
+def _selected(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
+    try:
+        return select(columns, known)
+    except Wrong:  # a target that is not there, as in prediction
+        return []
 
 
 def wrong_data(spec: Spec, wrong: Wrong, path: tuple[str, ...]) -> SpecError:
     """What was wrong with data, at the place of the spec that says what the data should be."""
-    from dlc.diagnostics import Diagnostic, Report
-
     source = spec.document.source
     place = (*path, wrong.option) if wrong.option else path
     span = source.values.get(place) or source.key_span(path)

@@ -154,11 +154,13 @@ class Csv(FileSource):
         if first is None:
             raise Wrong("DLC401", f"`{path}` is empty", expected="a table", option="path")
         names = [name.strip() for name in first] if self.header else [f"column_{i}" for i in range(len(first))]
+        if self.header and all(map(_is_number, first)):
+            message = f"the first row of `{path}` holds numbers where column names belong"
+            fix = "is there a header? `header: false`"
+            raise Wrong("DLC401", message, found=listing(first, 6), expected="names", hint=fix, option="path")
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            hint = None if self.header and not all(map(_is_number, first)) else "is there a header? `header: false`"
-            message = f"`{path}` names columns twice"
-            raise Wrong("DLC401", message, found=listing(twice, 8), hint=hint, option="path")
+            raise Wrong("DLC401", f"`{path}` names columns twice", found=listing(twice, 8), option="path")
         records = [] if self.header else [first]
         for row in rows:
             if len(row) != len(names):

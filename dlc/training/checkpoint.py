@@ -116,6 +116,20 @@ def found(run: RunFolder) -> list[Path]:
     return sorted((path for path in run.checkpoints.iterdir() if path.name.startswith("step-")), reverse=True)
 
 
+def tidy(run: RunFolder) -> None:
+    """Clear up what a kill left: a checkpoint that was being replaced is put back, parts are removed."""
+    for old in run.checkpoints.glob(".old-*"):
+        final = run.checkpoints / old.name.removeprefix(".old-")
+        if final.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(final)
+    for part in run.checkpoints.glob(".part-*"):
+        shutil.rmtree(part, ignore_errors=True)
+    for file in run.path.glob(".*.part"):
+        file.unlink(missing_ok=True)
+
+
 def load(path: Path) -> Checkpoint:
     """A checkpoint, its digests checked.
 
@@ -136,7 +150,7 @@ def load(path: Path) -> Checkpoint:
         return Checkpoint(index["step"], files[STATE], index["progress"], index["metrics"], files.get(BEST))
     except OSError as error:
         raise SpecError.of("DLC503", f"`{path}` can't be read: {(error.strerror or str(error)).lower()}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SpecError.of("DLC503", f"`{path / INDEX}` is damaged") from None
 
 
@@ -146,6 +160,7 @@ def newest(run: RunFolder, warn: Callable[[str], None]) -> Checkpoint | None:
     Raises:
         SpecError: DLC503 when there are checkpoints but all are damaged.
     """
+    tidy(run)
     paths = found(run)
     damaged: list[tuple[Path, str]] = []
     for path in paths:
@@ -156,7 +171,9 @@ def newest(run: RunFolder, warn: Callable[[str], None]) -> Checkpoint | None:
             continue
         for bad, message in damaged:
             warn(f"{message}; using {path.name} instead")
-            bad.rename(bad.with_name(f".damaged-{bad.name}"))
+            aside = bad.with_name(f".damaged-{bad.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            bad.rename(aside)
         return checkpoint
     if paths:
         reasons = "; ".join(message for _, message in damaged)

@@ -16,7 +16,7 @@ from dlc.diagnostics import SpecError, did_you_mean, listing
 from dlc.features.category import Category
 from dlc.lower.objective import Stats, target_feature
 from dlc.lower.serve import answers
-from dlc.lower.steps import Trainer, make_trainer
+from dlc.lower.steps import COUNT, Trainer, make_trainer
 from dlc.pipeline import Spec
 from dlc.sources.dataset import load_dataset
 from dlc.training.feeding import Feeder
@@ -38,7 +38,7 @@ def evaluate_rows(
 
 def means(spec: Spec, sums: Mapping[str, Any]) -> dict[str, float]:
     """Loss and metrics from sums over examples."""
-    count = float(sums["count"])
+    count = float(sums[COUNT])
     values = {"loss": float(sums["loss"]) / count}
     for term in spec.metrics:
         values[term.name] = term.metric.result(float(sums[term.name]) / count)
@@ -98,11 +98,11 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
     model = load_model(run)
     spec = model.spec
     assert spec.document.data is not None
-    stats = run.load_stats()
+    stats = run.load_stats(spec)
     if data is not None:
         if split is not None:
             raise SpecError.of("DLC510", "`--split` has no effect beside `--data`", hint="remove one of them")
-        columns = read_table(data)
+        columns = read_table(data, spec)
         table = read_encoded(spec, columns, stats, str(data))
         rows = np.arange(len(next(iter(columns.values()))), dtype=np.int32)
         label = str(data)

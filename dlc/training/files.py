@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +19,10 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         SpecError: DLC507 when it can't be written.
     """
+    if path.is_symlink():
+        path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise SpecError.of("DLC507", f"can't write `{path}`: it is no regular file", hint="name another file")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as file:
@@ -100,7 +105,8 @@ def sync_folder(path: Path) -> None:
 def cannot_write(path: Path, error: OSError) -> SpecError:
     """The diagnostic for a failed write."""
     reason = (error.strerror or str(error)).lower()
-    return SpecError.of("DLC507", f"can't write `{path}`: {reason}", hint="free space or choose another folder")
+    hint = "free space, or choose another place" if error.errno == errno.ENOSPC else "choose another place"
+    return SpecError.of("DLC507", f"can't write `{path}`: {reason}", hint=hint)
 
 
 def digest(data: bytes) -> str:
@@ -123,21 +129,21 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise SpecError.of("DLC502", f"`{path}` is missing") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise SpecError.of("DLC503", f"`{path}` is damaged: {error}") from None
 
 
 def pack(arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> bytes:
-    """Arrays as a safetensors file, the same bytes every time. `metadata` goes in as JSON under `dlc`.
+    """Arrays as a safetensors file, the same bytes every time, with a digest that `unpack` checks.
 
-    The arrays are made contiguous: safetensors writes others wrongly, in silence.
+    The arrays are made contiguous: safetensors writes others wrongly, in silence. The metadata goes in as one entry of
+    JSON, `dlc`: safetensors writes several in an order that changes from run to run.
     """
     import numpy as np
     from safetensors.numpy import save
 
-    # one entry: safetensors writes several in an order that changes from run to run
-    header = {"dlc": json.dumps(dict(metadata))} if metadata else None
-    return save({name: np.asarray(array, order="C") for name, array in arrays.items()}, header)
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    return save(ordered, {"dlc": json.dumps({**(metadata or {}), "sha256": _digest(ordered)})})
 
 
 def unpack(data: bytes, path: Path) -> dict[str, Any]:
@@ -150,6 +156,19 @@ def unpack(data: bytes, path: Path) -> dict[str, Any]:
     from safetensors.numpy import load
 
     try:
-        return load(data)
-    except (SafetensorError, ValueError, KeyError) as error:
+        arrays = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        wanted = json.loads(header["__metadata__"]["dlc"])["sha256"]
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise SpecError.of("DLC503", f"`{path}` is damaged: {error}") from None
+    if _digest(arrays) != wanted:
+        raise SpecError.of("DLC503", f"`{path}` is damaged: its digest differs")
+    return arrays
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        found.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        found.update(arrays[name].tobytes())
+    return found.hexdigest()

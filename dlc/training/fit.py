@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -10,18 +11,18 @@ from typing import Any, NoReturn
 
 import jax
 import numpy as np
-import optax
 
 from dlc.diagnostics import SpecError
 from dlc.extras import need
 from dlc.lower.program import Program, lower
-from dlc.lower.steps import Trainer, TrainState, make_trainer
+from dlc.lower.steps import Trainer, TrainState, make_trainer, make_transformation
 from dlc.objectives.optimizers import Optimizer
 from dlc.objectives.schedules import Horizon, rate_at
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset, load_dataset
 from dlc.spec import Item, OptimizerKeys
 from dlc.training.checkpoint import Checkpoint, Writer, flatten_state, newest, restore_state
+from dlc.training.checkpoint import found as checkpoints_of
 from dlc.training.evaluation import better, evaluate_rows, means, monitored
 from dlc.training.events import Events
 from dlc.training.feeding import Feeder, make_sampler
@@ -51,7 +52,7 @@ class Result:
         test: metrics of the best weights on the test split; empty without one.
         variables: the best weights, nested by path.
         steps: steps done.
-        seconds: time spent training, evaluation and saving included, compilation not.
+        seconds: time of all chunks of steps but the first, which compiles.
         first_step_seconds: time from the call to the first finished step.
     """
 
@@ -76,6 +77,7 @@ class _Progress:
     stale: int = 0  # epochs without improvement, for early stopping
     watched: float | None = None  # the best that early stopping saw
     stopped: bool = False
+    data: int = 0  # the records' checksum
 
 
 def need_trainable(spec: Spec) -> Item[Optimizer, OptimizerKeys]:
@@ -133,6 +135,8 @@ def fit(
     began = time.perf_counter()
     reporter = reporter or Silent()
     need_trainable(spec)
+    if resume and run is None:
+        raise SpecError.of("DLC510", "there is nothing to resume without a run folder", hint="name the folder")
     if spec.document.train.tensorboard:
         need("tensorboard")  # before anything is written
     if run is None or dry_run:
@@ -145,8 +149,11 @@ def fit(
                 f"`{run.path}` holds a run already",
                 hint="continue it with `--resume`, or choose another folder with `--run`",
             )
+        if not run.exists and checkpoints_of(run):
+            message = f"`{run.path}` holds checkpoints, but its `resolved.yaml` is missing"
+            raise SpecError.of("DLC503", message, hint="put it back, or choose another folder with `--run`")
         if run.exists:
-            run.same_spec(spec)
+            run.continue_with(spec)
             if run.finished and not _extended(run, spec):
                 return finished(run)
         return Training(spec, run, reporter, began, chunk_turns, stop).run(dry_run=False)
@@ -155,19 +162,39 @@ def fit(
 
 
 def finished(run: RunFolder) -> Result:
-    """The result of a run that came to its end."""
-    import json
+    """The result of a run that came to its end.
 
+    Raises:
+        SpecError: DLC503 when its files are damaged.
+    """
     record = read_json(run.result)
-    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
-    history = tuple(line for line in lines if "train/loss" in line)
-    return Result(run, history, record["best_epoch"], record["test"], steps=record["steps"])
+    try:
+        lines = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+        history = tuple(line for line in lines if "train/loss" in line)
+        if len(history) != record["epochs"]:
+            raise ValueError("epochs are missing")
+        run.load_weights()
+        return Result(run, history, record["best_epoch"], dict(record["test"]), steps=record["steps"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpecError.of("DLC503", f"`{run.metrics}` or `{run.result}` is damaged: {error}") from None
 
 
 def _extended(run: RunFolder, spec: Spec) -> bool:
-    """Whether a finished run is asked for more epochs than it did."""
-    record = read_json(run.result)
-    return bool(spec.document.train.epochs > record["epochs"] and not record["stopped_early"])
+    """Whether a finished run is asked for more than it did: more epochs, or more patience."""
+    record, train = read_json(run.result), spec.document.train
+    try:
+        if record["stopped_early"]:
+            return train.early_stopping is None or train.early_stopping.patience > record["stale"]
+        return bool(train.epochs > record["epochs"])
+    except (KeyError, TypeError):
+        raise SpecError.of("DLC503", f"`{run.result}` is damaged") from None
+
+
+def _restored(checkpoint: Checkpoint) -> _Progress:
+    try:
+        return _Progress(**checkpoint.progress)
+    except TypeError:
+        raise SpecError.of("DLC503", "the checkpoint was written by another version of dlc") from None
 
 
 class Training:
@@ -193,15 +220,13 @@ class Training:
         self.steps = self.sampler.steps(self.train.epochs)
         self.horizon = Horizon(self.steps, self.sampler.steps_per_epoch)
         optimizer = need_trainable(spec)
-        chain = [optax.clip_by_global_norm(optimizer.keys.clip_norm)] if optimizer.keys.clip_norm else []
-        transformation = (
-            optax.chain(*chain, optimizer.thing.build(self.horizon)) if chain else optimizer.thing.build(self.horizon)
-        )
+        transformation = make_transformation(optimizer, self.horizon)
         self.rate = optimizer.thing.learning_rate
         self.trainer: Trainer = make_trainer(spec, self.program, transformation)
         self.stats = self.data.stats
         self.monitor = monitored(spec)
-        self.progress = _Progress()
+        self.progress = _Progress(data=self.data.fingerprint if run is not None else 0)
+        self.submitted = -1  # the step of the newest checkpoint
         self.best: dict[str, Any] | None = None
         self.history: list[dict[str, float]] = []
         self.events: Events | None = None
@@ -260,9 +285,18 @@ class Training:
             self.events = Events(folder.path / "events", self.history)
         if checkpoint is None:
             return state
-        self.progress = _Progress(**checkpoint.progress)
+        self.progress = _restored(checkpoint)
+        if self.progress.data != self.data.fingerprint:
+            raise SpecError.of(
+                "DLC504",
+                f"the data changed since the run in `{folder.path}` began",
+                hint="put the data back, or train in a new folder with `--run`",
+            )
+        stopping = self.train.early_stopping
+        self.progress.stopped = stopping is not None and self.progress.stale >= stopping.patience
         self.best = dict(checkpoint.best) if checkpoint.best is not None else None
         folder.result.unlink(missing_ok=True)
+        self.submitted = checkpoint.step
         restored: TrainState = jax.device_put(restore_state(state, checkpoint.state))
         self.reporter.note(f"resuming after epoch {self.progress.epoch}, step {checkpoint.step:,}")
         return restored
@@ -320,6 +354,8 @@ class Training:
         improved = self._judge(record, number, step)
         if improved:
             self.best = self.program.to_flat(jax.tree.map(np.array, state.variables))
+            if not all(np.isfinite(value).all() for value in self.best.values()):
+                self._finite({"loss": math.nan}, step, writer)
         self.history.append(record)
         if writer is not None:
             self.log.append(record)
@@ -341,6 +377,9 @@ class Training:
         raise Stopped(int_step(state))
 
     def _submit(self, writer: Writer, state: TrainState) -> None:
+        if self.submitted == int_step(state):
+            return
+        self.submitted = int_step(state)
         progress = dict(vars(self.progress))
         weights = (self.best, self._metadata()) if self.best is not None else None
         writer.submit(Checkpoint(int_step(state), flatten_state(state), progress, self.log.mark, self.best), weights)
@@ -405,6 +444,7 @@ class Training:
                 "epochs": self.progress.epoch,
                 "steps": steps,
                 "stopped_early": self.progress.stopped,
+                "stale": self.progress.stale,
                 "best_epoch": self.progress.best_epoch,
                 "monitor": self.monitor[0],
                 "best_value": self.progress.best_value,

@@ -62,4 +62,4 @@ def load_model(run: RunFolder) -> Model:
     for name, (shape, dtype) in program.shapes().items():
         if name not in weights or weights[name].shape != shape or weights[name].dtype != dtype:
             raise SpecError.of("DLC503", f"`{run.weights}` does not fit the spec: `{name}` differs or is missing")
-    return Model(spec, program, with_stats(weights, run.load_stats()))
+    return Model(spec, program, with_stats(weights, run.load_stats(spec)))

@@ -16,10 +16,11 @@ import numpy as np
 
 from dlc.diagnostics import SpecError
 from dlc.loader import SET_FILE
+from dlc.objectives.schedules import Schedule
 from dlc.pipeline import Spec, check_file
-from dlc.resolved import dump, resolve_document
+from dlc.resolved import resolved_text
 from dlc.source import parse_yaml
-from dlc.training.files import cannot_write, pack, read_json, to_json, unpack, write_atomic
+from dlc.training.files import cannot_write, digest, pack, read_json, to_json, unpack, write_atomic
 
 PACKAGES = ("dlc", "jax", "jaxlib", "optax", "numpy", "pydantic", "safetensors", "scikit-learn")
 MAY_CHANGE = (
@@ -65,6 +66,16 @@ class RunFolder:
         return (self.path / "resolved.yaml").is_file()
 
     @property
+    def spec_name(self) -> str | None:
+        """The name of the spec that began this run; None when that can't be read."""
+        path = self.path / "resolved.yaml"
+        try:
+            name = parse_yaml(path.read_text(encoding="utf-8"), str(path)).tree.get("name")
+        except (OSError, ValueError, SpecError):
+            return None
+        return name if isinstance(name, str) else None
+
+    @property
     def finished(self) -> bool:
         """Whether the run came to its end."""
         return self.result.is_file()
@@ -92,10 +103,14 @@ class RunFolder:
         self._lock = handle
 
     def unlock(self) -> None:
-        """Let the folder go."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Let the folder go; one in which no run began is removed."""
+        if self._lock is None:
+            return
+        if not self.exists and [path.name for path in self.path.iterdir()] == [".lock"]:
+            (self.path / ".lock").unlink()
+            self.path.rmdir()
+        os.close(self._lock)
+        self._lock = None
 
     def begin(self, spec: Spec, stats: Mapping[str, Mapping[str, Any]], environment: Mapping[str, Any]) -> None:
         """Write what describes the run. `resolved.yaml` comes last: with it the run exists."""
@@ -109,24 +124,35 @@ class RunFolder:
         plain = {
             name: {key: np.asarray(value).tolist() for key, value in fitted.items()} for name, fitted in stats.items()
         }
-        write_atomic(self.path / "features.json", to_json(plain))
-        write_atomic(self.path / "resolved.yaml", dump(resolve_document(spec)).encode())
+        write_atomic(self.path / "features.json", to_json({"fitted": plain, "sha256": digest(to_json(plain))}))
+        write_atomic(self.path / "resolved.yaml", resolved_text(spec).encode())
 
-    def same_spec(self, spec: Spec) -> None:
-        """Check that a spec is the one that began this run, but for what may change.
+    def continue_with(self, spec: Spec) -> None:
+        """Check that a spec is the one that began this run, but for what may change; keep what changed.
 
         Raises:
-            SpecError: DLC504, with each difference.
+            SpecError: DLC504, with each difference; DLC503 when the run's own spec is damaged.
         """
         path = self.path / "resolved.yaml"
-        before = _leaves(parse_yaml(path.read_text(encoding="utf-8"), str(path)).tree)
-        after = _leaves(parse_yaml(dump(resolve_document(spec)), "resolved").tree)
+        text = resolved_text(spec)
+        try:
+            before = _leaves(parse_yaml(path.read_text(encoding="utf-8"), str(path)).tree)
+        except (OSError, ValueError, SpecError) as error:
+            raise SpecError.of("DLC503", f"`{path}` is damaged: {_reason(error)}") from None
+        after = _leaves(parse_yaml(text, "resolved").tree)
+        optimizer = spec.document.optimizer
+        rate = optimizer.thing.learning_rate if optimizer is not None else None
+        free_keys: tuple[tuple[str, str], ...] = MAY_CHANGE
+        if isinstance(rate, Schedule) and rate.follows_length():  # another length would be another schedule
+            free_keys = tuple(key for key in MAY_CHANGE if key != ("train", "epochs"))
         changed = [
             key
             for key in [*before, *(key for key in after if key not in before)]
-            if before.get(key) != after.get(key) and not any(key[: len(free)] == free for free in MAY_CHANGE)
+            if before.get(key) != after.get(key) and not any(key[: len(free)] == free for free in free_keys)
         ]
         if not changed:
+            if before != after:
+                write_atomic(path, text.encode())
             return
         lines = [
             f"`{'.'.join(map(str, key))}` was {before.get(key, 'not set')}, is {after.get(key, 'not set')}"
@@ -137,7 +163,7 @@ class RunFolder:
             "DLC504",
             f"the spec changed since the run in `{self.path}` began",
             found="; ".join(lines[:5]) + more,
-            expected="the same spec; " + ", ".join(f"`{'.'.join(key)}`" for key in MAY_CHANGE) + " may change",
+            expected="the same spec; " + ", ".join(f"`{'.'.join(key)}`" for key in free_keys) + " may change",
             hint="train in a new folder with `--run`",
         )
 
@@ -155,13 +181,30 @@ class RunFolder:
             raise SpecError(report)
         return spec
 
-    def load_stats(self) -> dict[str, dict[str, Any]]:
-        """What the features fitted on the training split."""
-        found = read_json(self.path / "features.json")
-        return {
-            name: {key: np.asarray(value, np.float32) for key, value in fitted.items()}
-            for name, fitted in found.items()
-        }
+    def load_stats(self, spec: Spec) -> dict[str, dict[str, Any]]:
+        """What the features fitted on the training split.
+
+        Raises:
+            SpecError: DLC502 or DLC503 when it is missing or does not fit the spec.
+        """
+        path = self.path / "features.json"
+        found = read_json(path)
+        stats: dict[str, dict[str, Any]] = {}
+        try:
+            found, stated = found["fitted"], found["sha256"]
+            if digest(to_json(found)) != stated:
+                raise ValueError("its digest differs")
+            for name, feature in {**spec.document.inputs, **spec.document.targets}.items():
+                wanted = feature.stats_types() if feature is not None else {}
+                stats[name] = {key: np.asarray(found[name][key], np.float32) for key in wanted}
+                if any(array.ndim != 1 or not np.isfinite(array).all() for array in stats[name].values()):
+                    raise ValueError(name)
+                sizes = {key: kind.shape for key, kind in wanted.items()}
+                if any(array.shape != sizes[key] for key, array in stats[name].items()):
+                    raise ValueError(name)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+            raise SpecError.of("DLC503", f"`{path}` is damaged: it does not fit the spec") from None
+        return stats
 
     def save_weights(self, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
         """Replace the best weights."""
@@ -177,7 +220,10 @@ class RunFolder:
             raise SpecError.of(
                 "DLC502", f"the run in `{self.path}` has no weights yet", hint="let `dlc train` finish an epoch first"
             )
-        return unpack(self.weights.read_bytes(), self.weights)
+        try:
+            return unpack(self.weights.read_bytes(), self.weights)
+        except OSError as error:
+            raise SpecError.of("DLC503", f"`{self.weights}` can't be read: {_reason(error)}") from None
 
 
 def new_run_folder(name: str, base: Path | None = None) -> RunFolder:
@@ -192,13 +238,14 @@ def new_run_folder(name: str, base: Path | None = None) -> RunFolder:
 
 
 def last_run_folder(name: str, base: Path | None = None) -> RunFolder | None:
-    """The newest folder of `runs/NAME`, `runs/NAME-2`, ... that holds a run."""
+    """The newest folder of `runs/NAME`, `runs/NAME-2`, ... that holds a run of that name."""
     base = base or Path("runs")
     numbered = []
-    for path in base.glob(f"{name}*"):
-        rest = path.name[len(name) :]
-        if (rest == "" or (rest[:1] == "-" and rest[1:].isdigit())) and path.is_dir():
-            numbered.append((int(rest[1:] or 1), path))
+    for path in base.iterdir() if base.is_dir() else ():
+        stem, _, number = path.name.rpartition("-")
+        count = 1 if path.name == name else int(number) if stem == name and number.isdecimal() else 0
+        if count and RunFolder(path).exists and RunFolder(path).spec_name == name:
+            numbered.append((count, path))
     return RunFolder(max(numbered)[1]) if numbered else None
 
 
@@ -223,6 +270,12 @@ def environment() -> dict[str, Any]:
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in devices],
     }
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, SpecError):
+        return error.report.diagnostics[0].message
+    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error).splitlines()[0]
 
 
 def _leaves(tree: Any, path: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], Any]:

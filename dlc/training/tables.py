@@ -24,14 +24,15 @@ from dlc.sources.source import Columns, Source
 from dlc.training.files import write_atomic
 
 
-def source_for(path: Path) -> Source:
-    """The source for a table file, by its ending.
+def source_for(path: Path, like: Source | None = None) -> Source:
+    """The source for a table file, by its ending; a CSV file has the header and delimiter of the one `like` it.
 
     Raises:
         SpecError: DLC510 for an unknown ending.
     """
     if path.suffix == ".csv":
-        return Csv(path=str(path))
+        form = {"header": like.header, "delimiter": like.delimiter} if isinstance(like, Csv) else {}
+        return Csv.model_validate({"path": str(path), **form})
     if path.suffix == ".npz":
         return Npz(path=str(path))
     raise SpecError.of(
@@ -39,20 +40,37 @@ def source_for(path: Path) -> Source:
     )
 
 
-def read_table(path: Path) -> Columns:
-    """The columns of a table file.
+def read_table(path: Path, spec: Spec) -> Columns:
+    """The columns of a table file, in the form that the spec's own data have.
 
     Raises:
         SpecError: DLC401 when it can't be read, DLC405 when it is empty, DLC510 for an unknown ending.
     """
     try:
-        columns = source_for(path).load(Path())
+        data = spec.document.data
+        columns = source_for(path, data.source if data is not None else None).load(Path())
     except Wrong as wrong:
         raise SpecError.of(
             wrong.code, wrong.message, found=wrong.found, expected=wrong.expected, hint=wrong.hint
         ) from None
     if not len(next(iter(columns.values()))):
         raise SpecError.of("DLC405", f"`{path}` holds no record")
+    return columns
+
+
+def as_columns(inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Columns given as arrays or lists.
+
+    Raises:
+        SpecError: DLC401 unless all have the same number of records, DLC405 when that is zero.
+    """
+    columns = {name: np.asarray(value) for name, value in inputs.items()}
+    counts = {name: len(value) if value.ndim else None for name, value in columns.items()}
+    if not columns or None in counts.values() or len(set(counts.values())) != 1:
+        found = ", ".join(f"`{name}` {'a single value' if count is None else count}" for name, count in counts.items())
+        raise SpecError.of("DLC401", "the columns need one entry a record", found=found or "no columns")
+    if not next(iter(counts.values())):
+        raise SpecError.of("DLC405", "the columns hold no record")
     return columns
 
 
