@@ -32,6 +32,14 @@ def layers_of(rng: np.random.Generator, sizes: list[int]) -> list[dict[str, np.n
     return params
 
 
+def dropout(key, rate, x):
+    """As dlc does it: two 16-bit numbers from each 32 random bits, half the work of `jax.random.bernoulli`."""
+    bits = jax.random.bits(key, (x.size // 2,))
+    halves = jnp.stack([bits & 0xFFFF, bits >> 16]).reshape(x.shape)
+    keep = round((1 - rate) * 65536)
+    return jnp.where(halves < keep, x * (65536 / keep), 0)
+
+
 def make(sizes: list[int], rate: float, learning_rate: float):
     """The jitted chunk of steps, as many as it gets rows for, and its first state."""
     optimizer = optax.adam(learning_rate)
@@ -41,8 +49,7 @@ def make(sizes: list[int], rate: float, learning_rate: float):
         for index, layer in enumerate(params[:-1]):
             x = jax.nn.relu(x @ layer["kernel"] + layer["bias"])
             if rate:
-                kept = jax.random.bernoulli(jax.random.fold_in(key, index), 1 - rate, x.shape)
-                x = jnp.where(kept, x / (1 - rate), 0)
+                x = dropout(jax.random.fold_in(key, index), rate, x)
         return x @ params[-1]["kernel"] + params[-1]["bias"]
 
     def step(state, rows, data):
@@ -51,7 +58,8 @@ def make(sizes: list[int], rate: float, learning_rate: float):
 
         def objective(params):
             logits = network(params, x, jax.random.fold_in(root, number))
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
+            logs = jax.nn.log_softmax(logits)
+            losses = -jnp.where(y[:, None] == jnp.arange(logs.shape[-1]), logs, 0).sum(-1)
             return losses.mean(), (losses, logits)
 
         gradients, (losses, logits) = jax.grad(objective, has_aux=True)(params)
@@ -81,8 +89,8 @@ def main() -> None:
     sizes, rate, learning_rate, train = eval_arguments(sys.argv[1:])
     data, rows = data_and_rows(train)
     chunk, state = make(sizes, rate, learning_rate)
-    per_epoch = train // BATCH
-    state = chunk(state, rows[: per_epoch * BATCH].reshape(per_epoch, BATCH), data)
+    steps = 8  # as many as the first chunk of dlc
+    state = chunk(state, rows[: steps * BATCH].reshape(steps, BATCH), data)
     jax.block_until_ready(state)
     print(time.perf_counter() - BEGAN)
 
