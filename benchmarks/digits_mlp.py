@@ -64,16 +64,17 @@ def throughput(arguments: list[str]) -> tuple[list[float], list[float]]:
     chunk, other = twin.make(sizes, rate, learning_rate)
     turns = train // twin.BATCH
     indices = rows[: turns * twin.BATCH].reshape(turns, twin.BATCH)
+    done = 0
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(ROUNDS + 2):
         began = time.perf_counter()
         for _ in range(EPOCHS):  # as the run does it: batches drawn, a chunk, its sums fetched
-            step = int(state.step)
             state = fit.trainer.chunk(
-                state, fit.feeder.training(step, turns), np.int32(turns), np.bool_(True), fit.stats
+                state, fit.feeder.training(done, turns), np.int32(turns), np.bool_(True), fit.stats
             )
             jax.device_get(state.sums)
+            done += turns
         middle = time.perf_counter()
         for _ in range(EPOCHS):
             order = np.random.default_rng(0).permutation(indices)

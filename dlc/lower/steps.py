@@ -51,7 +51,7 @@ class Feed(NamedTuple):
     """
 
     rows: Rows
-    indices: jax.Array | None
+    indices: Any  # jax.Array | numpy.ndarray | None
 
     def batch(self, turn: Any) -> Rows:
         """The batch of a turn of the loop."""

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,7 +83,7 @@ class Feeder:
         """What lies behind the given batches is padding that is not looked at."""
         indices = _padded(indices, turns)
         if self.resident:
-            return Feed(self.rows, jnp.asarray(indices))
+            return Feed(self.rows, indices)
         return Feed(jax.tree.map(lambda leaf: leaf[indices], self.rows), None)
 
 

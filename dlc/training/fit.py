@@ -249,7 +249,7 @@ class Training:
         self.seconds = 0.0
         try:
             if dry_run:
-                state = self.chunk(state, 1)
+                state = self.chunk(state, 0, 1)
                 return Result(None, (), 0, {}, jax.device_get(state.variables), 1, 0.0, self.first_step_seconds)
             while int_step(state) < self.steps and not self.progress.stopped:
                 state = self.epoch(state, writer)
@@ -309,10 +309,9 @@ class Training:
             return min(left, self.feeder.max_turns, 8)
         return min(left, self.feeder.max_turns, max(1, int(CHUNK_SECONDS / self.seconds_per_step)))
 
-    def chunk(self, state: TrainState, turns: int, fresh: bool = True) -> TrainState:
+    def chunk(self, state: TrainState, step: int, turns: int, fresh: bool = True) -> TrainState:
         """Do some steps, and wait for them."""
         began = time.perf_counter()
-        step = int_step(state)
         state = self.trainer.chunk(
             state, self.feeder.training(step, turns), np.int32(turns), np.bool_(fresh), self.stats
         )
@@ -334,7 +333,7 @@ class Training:
         while step < last:
             turns = self.turns(last - step)
             started = time.perf_counter()
-            state = self.chunk(state, turns, fresh=step == first)
+            state = self.chunk(state, step, turns, fresh=step == first)
             step += turns
             sums = jax.device_get(state.sums)
             speed = turns * self.sampler.batch_size / (time.perf_counter() - started)
