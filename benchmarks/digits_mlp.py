@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.timing import machine, ratio, summary
 
 SPEC = "specs/digits_mlp.yaml"
-ROUNDS, EPOCHS, STARTS = 15, 20, 10
+ROUNDS, EPOCHS, STARTS = 15, 20, 8
 
 FIRST_STEP = """
 import sys, os
