@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from dlc.containers import CONTAINERS
 from dlc.diagnostics import Problems
 from dlc.items import NAME_RULE, section, valid_name
-from dlc.layers import LAYERS
+from dlc.layers import BLOCKS, LAYERS
 from dlc.options import Options, option, report_faults, wrong_type
 from dlc.source import Broken, Path, Source, Tree
 from dlc.variables import VARIABLE_RULE, valid_variable
@@ -67,7 +67,7 @@ def read_blocks(source: Source, problems: Problems) -> dict[str, Block]:
 def _block(name: str, source: Source, problems: Problems) -> Block:
     path: Path = ("blocks", name)
     before = problems.count
-    if name in LAYERS or name in CONTAINERS:
+    if name in LAYERS or name in BLOCKS or name in CONTAINERS:
         hint = "choose another name for the block"
         problems.add("DLC202", f"`{name}` is a word of the language already", source.key_span(path), hint=hint)
     elif not valid_name(name):

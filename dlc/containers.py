@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from dlc.ir import Layer
+from dlc.diagnostics import Note, Span
+from dlc.ir import DTYPES, Layer, Settings
 from dlc.layers import MERGES
 from dlc.layers.activations import Activation
+from dlc.objectives.initializers import ByWeight
 from dlc.options import Fault, Options, main, option, reject, word_field, wrong_type
 
 Items = list[Any]
@@ -30,12 +33,45 @@ def _branches(value: Any) -> Any:
     return value
 
 
+def settings_of(
+    trainable: bool | None = None,
+    dtype: str | None = None,
+    l1: float | None = None,
+    l2: float | None = None,
+    initializer: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The values of a `Settings`."""
+    short = {name: key for key, name in DTYPES.items()}
+    plain = {"trainable": trainable, "dtype": short[dtype] if dtype else None, "l1": l1, "l2": l2}
+    named = {f"initializer.{name}" if name else "initializer": thing for name, thing in (initializer or {}).items()}
+    return {**{key: value for key, value in plain.items() if value is not None}, **named}
+
+
 class Keys(Options):
     """What may stand beside a layer."""
 
     name: str | None = option(None, description="what other items call it; part of its weights' paths")
     inputs: Any = option(None, description="the names of what it takes, instead of the item before")
     share: str | None = option(None, description="the item whose weights it uses")
+    trainable: bool | None = option(None, description="false: the weights inside stay as they are, statistics too")
+    dtype: Literal["float32", "bfloat16", "float16"] | None = option(None, description="in what it computes")
+    l1: float | None = option(None, ge=0, description="factor of the sum of |w| of its kernels in the loss")
+    l2: float | None = option(None, ge=0, description="factor of the sum of w^2 of its kernels in the loss")
+    initializer: ByWeight | None = option(
+        None, description="how its kernels are drawn, or a mapping of weights' names to initializers"
+    )
+
+    def settings(self, spans: Mapping[str, Span | None], uses: tuple[Note, ...]) -> tuple[Settings, ...]:
+        """What it says of the weights and the arithmetic inside; `spans` tells where each key stands."""
+        values = settings_of(self.trainable, self.dtype, self.l1, self.l2, self.initializer)
+        places = {key: spans.get(key) or spans.get(key.partition(".")[0]) for key in values}
+        return (Settings(values, places, uses),) if values else ()
+
+
+def _first(value: Any) -> Any:
+    if isinstance(value, (list, dict)) and not value:
+        raise reject(Fault((), "DLC104", "`first` says nothing", expected="options, or a list of items"))
+    return value
 
 
 class Residual(Options):
@@ -44,7 +80,7 @@ class Residual(Options):
     word = "residual"
     holds_items = ("layers", "shortcut")
     layers: Items = main(min_length=1, description="items of the body")
-    shortcut: Items | None = option(None, min_length=1, description="items that the input goes through before the sum")
+    shortcut: Items | None = option(None, description="items that the input goes through before the sum; [] for none")
     activation: Activation = option(None, description="what follows the sum")
 
 
@@ -60,12 +96,20 @@ class Parallel(Options):
 
 
 class Repeat(Options):
-    """A body that runs several times, each time with weights of its own."""
+    """A body that runs several times, each time with weights of its own.
+
+    Iterations that take what they give are compiled once and run as a loop, however many there are; `first` says how
+    the first one differs: options for the only item of the body, or a list of items in its place.
+    """
 
     word = "repeat"
-    holds_items = ("layers",)
+    holds_items = ("layers", "first")
     times: int = option(ge=1, le=10_000, description="how many times")
     layers: Items = main(min_length=1, description="items of the body")
+    first: Annotated[Items | dict[str, Any] | None, BeforeValidator(_first)] = option(
+        None, description="options of the body's item in the first iteration, or other items for it"
+    )
+    unroll: bool = option(False, description="compile each iteration by itself: longer to compile, the same numbers")
 
 
 class Share(Options):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from dlc.diagnostics import Note, Span
 from dlc.options import Options, Wrong
@@ -15,29 +15,30 @@ if TYPE_CHECKING:
     from jax import Array
 
 Dim = int | str
+MASK = ".mask"  # the mask of a value stands beside it, under its name with this behind it
 DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i32": "int32", "u8": "uint8", "bool": "bool"}
-_TYPE = re.compile(r"(f32|f16|bf16|i32|u8|bool)(?:\[([^\]]*)\])?(?:<(\d+))?\Z")
+_TYPE = re.compile(r"(f32|f16|bf16|i32|u8|bool)(?:\[([^\]]*)\])?(?:<(\d+))?( masked)?\Z")
 
 
 @dataclass(frozen=True)
 class TensorType:
-    """The type of a value: sizes, element type, masked axis, and for class numbers the count of classes.
+    """The type of a value: sizes, element type, whether a mask travels with it, and for class numbers how many.
 
     Args:
         shape: sizes with the batch axis first; a text is a symbol whose size is known when the program runs.
         dtype: a key of `DTYPES`.
-        mask: the symbol of the axis that a mask travels with, or None.
+        mask: whether a mask travels with it, bool[batch, time], time being axis 1: false where the value is padding.
         bound: integers lie in [0, bound), or None when nothing is known.
 
     >>> TensorType.parse("f32[batch, 8, 8, 1]")
-    TensorType(shape=('batch', 8, 8, 1), dtype='f32', mask=None, bound=None)
-    >>> str(TensorType(("batch",), "i32", bound=10))
-    'i32[batch]<10'
+    TensorType(shape=('batch', 8, 8, 1), dtype='f32', mask=False, bound=None)
+    >>> str(TensorType(("batch", "time"), "i32", mask=True, bound=10))
+    'i32[batch, time]<10 masked'
     """
 
     shape: tuple[Dim, ...]
     dtype: str = "f32"
-    mask: str | None = None
+    mask: bool = False
     bound: int | None = None
 
     @classmethod
@@ -48,11 +49,13 @@ class TensorType:
             raise ValueError(f"not a tensor type: {text!r}")
         parts = [part.strip() for part in (match.group(2) or "").split(",") if part.strip()]
         shape = tuple(int(part) if part.isdigit() else part for part in parts)
-        return cls(shape, match.group(1), bound=int(match.group(3)) if match.group(3) else None)
+        bound = int(match.group(3)) if match.group(3) else None
+        return cls(shape, match.group(1), match.group(4) is not None, bound)
 
     def __str__(self) -> str:
         bound = f"<{self.bound}" if self.bound is not None else ""
-        return f"{self.dtype}[{', '.join(str(dim) for dim in self.shape)}]{bound}"
+        mask = " masked" if self.mask else ""
+        return f"{self.dtype}[{', '.join(str(dim) for dim in self.shape)}]{bound}{mask}"
 
     @property
     def rank(self) -> int:
@@ -70,17 +73,30 @@ class TensorType:
         return self.dtype in ("f32", "f16", "bf16")
 
     def resized(self, *shape: Dim) -> TensorType:
-        """The same elements in another shape; a mask whose axis is gone is dropped."""
-        return TensorType(shape, self.dtype, self.mask if self.mask in shape else None, self.bound)
+        """The same elements in another shape; a mask goes with axis 1."""
+        kept = self.rank > 1 and len(shape) > 1 and shape[1] == self.shape[1]
+        return TensorType(shape, self.dtype, self.mask and kept, self.bound)
+
+    def masked(self, mask: bool) -> TensorType:
+        """The same type with or without a mask."""
+        return self if mask == self.mask else TensorType(self.shape, self.dtype, mask, self.bound)
+
+    def of(self, dtype: str) -> TensorType:
+        """The same type with elements of another kind."""
+        return self if dtype == self.dtype else TensorType(self.shape, dtype, self.mask, self.bound)
 
 
 class Init(NamedTuple):
-    """How a weight is drawn: a name of `dlc.objectives.initializers`, with fan-in and fan-out where it needs them."""
+    """How a weight is drawn: an initializer by name with its options, and fan-in and fan-out where it needs them.
+
+    >>> Init("normal", options=(("stddev", 0.02),)).options
+    (('stddev', 0.02),)
+    """
 
     name: str
     fan_in: int = 1
     fan_out: int = 1
-    value: float = 0.0
+    options: tuple[tuple[str, float], ...] = ()
 
 
 ZEROS, ONES = Init("zeros"), Init("ones")
@@ -94,9 +110,11 @@ class ParamSpec:
         shape: its sizes, all known.
         init: how its first value is drawn.
         axes: what each axis means, for sharding: `in`, `out`, `kernel`, `channels`.
-        kernel: whether it multiplies inputs, so that l1 and l2 apply to it.
+        kernel: whether it multiplies inputs, so that l1, l2 and a bare `initializer:` apply to it.
         dtype: a key of `DTYPES`.
         trainable: whether the optimizer updates it.
+        l1: factor of the sum of its absolute values in the loss.
+        l2: factor of the sum of its squares in the loss.
     """
 
     shape: tuple[int, ...]
@@ -105,6 +123,8 @@ class ParamSpec:
     kernel: bool = False
     dtype: str = "f32"
     trainable: bool = True
+    l1: float = 0.0
+    l2: float = 0.0
 
     @property
     def size(self) -> int:
@@ -118,11 +138,13 @@ class Signature:
 
     Args:
         output: the main result's type.
-        params: weights by name.
-        state: state by name; a layer with state returns `(output, new_state)` from `apply`.
-        results: further results by name, such as a recurrent layer's `state`. A layer with results returns a mapping
-            from `apply`, the main one under `output`.
+        params: weights by name; a name with slashes (`query/kernel`) is nested in what `apply` gets.
+        state: state by name.
+        results: further results by name, such as a recurrent layer's `state`.
         flops: floating-point operations per example, a multiply and an add counted as two.
+        penalty: whether it adds to the loss of each example, as the KL term of a variational autoencoder.
+
+    A layer with state, results, a penalty or a mask of its own returns an `Outcome` from `apply`.
     """
 
     output: TensorType
@@ -130,6 +152,28 @@ class Signature:
     state: Mapping[str, ParamSpec] = field(default_factory=dict)
     results: Mapping[str, TensorType] = field(default_factory=dict)
     flops: int = 0
+    penalty: bool = False
+
+
+class Outcome(NamedTuple):
+    """What `apply` returns when it gives more than its output.
+
+    Args:
+        output: the main result.
+        state: the new state, all of it.
+        results: the further results by name.
+        penalty: (batch,), what is added to the loss of each example.
+        mask: bool (batch, time), the output's mask; that of the first input when None.
+    """
+
+    output: Any
+    state: Mapping[str, Any] | None = None
+    results: Mapping[str, Any] | None = None
+    penalty: Any = None
+    mask: Any = None
+
+
+Masks = Literal["refused", "elementwise", "pointwise", "used"]
 
 
 class Example(NamedTuple):
@@ -161,15 +205,24 @@ class Layer(Options):
     takes: ClassVar[tuple[int, int | None]] = (1, 1)  # how many inputs: at least, at most (None: any number)
     random: ClassVar[bool] = False  # whether apply uses its key
     short_form_inputs: ClassVar[bool] = False  # whether the short form names inputs (merges)
+    borrows: ClassVar[bool] = False  # whether all its weights are another item's: `infer` gets them as `borrowed=`
+    full_precision: ClassVar[bool] = False  # whether weights stay float32 in a layer of another dtype (norms)
+
+    # What happens to a mask (batch, time) that travels with an input of shape (batch, time, ...):
+    # refused      a masked input is an error: padding would change the result
+    # elementwise  each element is computed by itself: the mask goes on
+    # pointwise    each place of the time axis is computed by itself, along the axes behind it: the mask goes on
+    # used         `apply` gets `masks=`, one for each input or None, and `infer` says whether the output is masked
+    masks: ClassVar[Masks] = "refused"
 
     # `**` lets a subclass name its own inputs, `infer(self, x)`, without breaking the contract for the type checker.
 
-    def infer(self, *inputs: Any, **none: Any) -> Signature:
+    def infer(self, *inputs: Any, **context: Any) -> Signature:
         """The signature for these inputs.
 
         Args:
             inputs: the types of the inputs, as many as the layer takes.
-            none: nothing.
+            context: `borrowed`, the other item's weights by name, when the layer borrows.
 
         Raises:
             Wrong: when they don't fit.
@@ -182,13 +235,26 @@ class Layer(Options):
         Args:
             weights: the declared params and state, by name.
             inputs: arrays of the inferred shapes.
-            context: `key`, a random key when the layer is `random` and `train` is set, else None; and `train`, whether
-                this is a training step.
+            context: `key`, a random key when the layer is `random` and `train` is set, else None; `train`, whether
+                this is a training step; and `masks`, when the layer uses them.
 
         Returns:
-            The output; `(output, new_state)` when the signature declares state; a mapping when it declares results.
+            The output, or an `Outcome` when there is more.
         """
         raise NotImplementedError(f"{type(self).__name__} has no function")
+
+
+class Macro(Options):
+    """A word that stands for items of a network, as a block of a file does; its options choose them.
+
+    The first line of its docstring is its shape contract, as a layer's.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ()  # what its items call its inputs; empty for one that needs no name
+
+    def items(self) -> list[Any]:
+        """The items that it stands for, as a plain tree."""
+        raise NotImplementedError(f"{type(self).__name__} stands for nothing")
 
 
 # ---- graphs ----
@@ -202,6 +268,22 @@ class Ref(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.source}.{self.result}" if self.result else self.source
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one item says of the weights and the arithmetic inside it.
+
+    Args:
+        values: by key of the item: `dtype`, `trainable`, `l1`, `l2`, `initializer` (for kernels), and
+            `initializer.NAME` for a weight by name.
+        spans: where each is written.
+        uses: for notes.
+    """
+
+    values: Mapping[str, Any]
+    spans: Mapping[str, Span | None] = field(default_factory=dict)
+    uses: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -233,11 +315,15 @@ class Node:
     weights: str
     labels: tuple[str, ...] = ()  # what a message calls the inputs; their names when empty
     places: tuple[Span | None, ...] = ()  # where the inputs are named; empty when they are not
+    settings: tuple[Settings, ...] = ()  # of the items around it and its own, outermost first
 
 
 @dataclass(frozen=True)
 class RepeatNode:
-    """A body that runs `times` times, each feeding the next. Paths inside hold `*` in the place of an iteration."""
+    """A body that runs `times` times, each feeding the next. Paths inside hold `*` in the place of an iteration.
+
+    The iterations are counted from `start`: a first one of its own may go before.
+    """
 
     path: str
     times: int
@@ -246,6 +332,8 @@ class RepeatNode:
     output: Ref
     origin: Origin
     weights: str
+    start: int = 0
+    unroll: bool = False
 
 
 @dataclass(frozen=True)
@@ -278,11 +366,13 @@ class TypedNode:
     signature: Signature
     origin: Origin
     weights: str
+    dtype: str = "f32"  # in which it computes; its real-valued inputs are cast to it
+    frozen: bool = False  # whether its state stays as it is: it computes as in evaluation
 
 
 @dataclass(frozen=True)
 class TypedRepeat:
-    """A repeat whose iterations agree: it runs as one scan over stacked weights."""
+    """A repeat whose iterations agree: it runs as one scan over stacked weights. They are counted from `start`."""
 
     path: str
     times: int
@@ -292,6 +382,12 @@ class TypedRepeat:
     type: TensorType
     origin: Origin
     weights: str
+    start: int = 0
+
+    @property
+    def iterations(self) -> range:
+        """The numbers of its iterations."""
+        return range(self.start, self.start + self.times)
 
 
 @dataclass(frozen=True)
@@ -303,19 +399,20 @@ class TypedGraph:
     outputs: Mapping[str, Ref]
     types: Mapping[str, TensorType]
 
-    def walk(self) -> Iterator[tuple[TypedNode, tuple[int, ...]]]:
-        """Every node once, with the times of the repeats around it, outermost first."""
+    def walk(self) -> Iterator[tuple[TypedNode, Iterations]]:
+        """Every node once, with the iterations of the repeats around it, outermost first."""
         yield from _walk(self.nodes, ())
 
 
-def _walk(
-    nodes: Sequence[TypedNode | TypedRepeat], times: tuple[int, ...]
-) -> Iterator[tuple[TypedNode, tuple[int, ...]]]:
+Iterations = tuple[range, ...]  # the numbers that stand for the stars of a path
+
+
+def _walk(nodes: Sequence[TypedNode | TypedRepeat], around: Iterations) -> Iterator[tuple[TypedNode, Iterations]]:
     for node in nodes:
         if isinstance(node, TypedRepeat):
-            yield from _walk(node.body, (*times, node.times))
+            yield from _walk(node.body, (*around, node.iterations))
         else:
-            yield node, times
+            yield node, around
 
 
 class InternalError(Exception):
@@ -386,6 +483,13 @@ def need_float(x: TensorType, word: str) -> None:
     if not x.is_float:
         hint = "one-hot encode the category: `one_hot: true`" if x.bound is not None else None
         raise Wrong("DLC207", f"`{word}` computes with real numbers", found=str(x), expected="f32[...]", hint=hint)
+
+
+def need_behind_mask(x: TensorType, word: str) -> None:
+    """Raise DLC212 when a layer along the last axis gets that axis masked: padding would change what is not padding."""
+    if x.mask and x.rank < 3:
+        hint = "bring it to f32[batch, time, channels] first, or reduce the time axis"
+        raise Wrong("DLC212", f"`{word}` would mix padding into its result", found=str(x), hint=hint)
 
 
 def known_size(x: TensorType, axis: int, word: str) -> int:

@@ -24,6 +24,8 @@ SECTIONS = (
     "targets",
     "network",
     "outputs",
+    "initializer",
+    "regularization",
     "loss",
     "metrics",
     "optimizer",
@@ -35,6 +37,7 @@ MAX_FILES = 32
 # Places that hold one item each: when a file extends another and names another thing there, it replaces the whole.
 _ITEMS: tuple[Path, ...] = (
     ("optimizer",),
+    ("initializer",),
     ("loss",),
     ("data", "source"),
     ("data", "validation"),

@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from dlc.ir import InternalError, Layer
-from dlc.layers import LAYERS
+from dlc.containers import Keys
+from dlc.ir import InternalError, Layer, Macro
+from dlc.layers import BLOCKS, LAYERS
 from dlc.objectives.schedules import Length
 from dlc.options import Options, load_class
 from dlc.passes.expand import CONTAINERS
@@ -55,6 +56,10 @@ def resolve_document(spec: Spec) -> dict[str, Tree]:
     tree["network"] = _Filler(document).items(document.source.tree["network"])
     if document.outputs is not None:
         tree["outputs"] = dict(document.outputs)
+    if document.initializer is not None:
+        tree["initializer"] = document.source.tree["initializer"]
+    if document.regularization.l1 or document.regularization.l2:
+        tree["regularization"] = _plain(document.regularization)
     if document.losses:
         tree["loss"] = [_item(item) for item in document.losses]
     if document.metrics:
@@ -150,13 +155,15 @@ class _Filler:
         return {word: self.body(word, value) for word, value in tree.items()}
 
     def body(self, word: str, value: Tree) -> Tree:
+        if word in Keys.model_fields:
+            return value
         if word in CONTAINERS and not isinstance(value, str):
             return self.container(CONTAINERS[word], value)
-        if word not in LAYERS:
+        if word not in LAYERS and word not in BLOCKS:
             return {} if value is None and word in self.document.blocks else value
-        cls = load_class(LAYERS, word)
-        assert issubclass(cls, Layer)
-        if cls.short_form_inputs and isinstance(value, (list, str)):
+        cls = load_class(LAYERS if word in LAYERS else BLOCKS, word)
+        assert issubclass(cls, (Layer, Macro))
+        if issubclass(cls, Layer) and cls.short_form_inputs and isinstance(value, (list, str)):
             return value
         given = {} if value is None else value if isinstance(value, dict) else {str(cls.main_option()): value}
         defaults = {
@@ -175,7 +182,7 @@ class _Filler:
             else {str(cls.main_option()): value}
         )
         return {
-            name: self.inner(item) if name in ("layers", "shortcut", "branches") else item
+            name: self.inner(item) if name in ("layers", "shortcut", "branches") and item else item
             for name, item in given.items()
         }
 

@@ -16,10 +16,23 @@ from dlc.features.feature import Feature
 from dlc.items import NAME_RULE, Item, read_item, section, valid_name
 from dlc.loader import SECTIONS
 from dlc.objectives import LOSSES, METRICS, OPTIMIZERS
+from dlc.objectives.initializers import ByWeight
 from dlc.objectives.losses import Loss
 from dlc.objectives.metrics import Metric
 from dlc.objectives.optimizers import Optimizer
-from dlc.options import Fault, Options, flow, main, option, reject, report_faults, spell, word_field, wrong_type
+from dlc.options import (
+    Fault,
+    Options,
+    flow,
+    main,
+    option,
+    reject,
+    report_faults,
+    spell,
+    validate,
+    word_field,
+    wrong_type,
+)
 from dlc.source import BROKEN, Broken, Source
 from dlc.sources import SOURCES
 from dlc.sources.source import Source as DataSource
@@ -142,6 +155,19 @@ class OptimizerKeys(Options):
     clip_norm: float | None = option(None, gt=0, description="scale gradients down to this global norm")
 
 
+class Regularization(Options):
+    """What is added to the loss for the sizes of all kernels (weights that multiply inputs)."""
+
+    l1: float = option(0.0, ge=0, description="factor of the sum of their absolute values")
+    l2: float = option(0.0, ge=0, description="factor of the sum of their squares")
+
+
+class _Initializer(Options):
+    """How weights are drawn."""
+
+    initializer: ByWeight | None = main(None, description="an initializer, or a mapping of weights' names to them")
+
+
 class NoKeys(Options):
     """What may stand beside a feature: nothing."""
 
@@ -161,6 +187,8 @@ class Document:
     losses: tuple[Item[Loss, LossKeys], ...]
     metrics: tuple[Item[Metric, MetricKeys], ...]
     optimizer: Item[Optimizer, OptimizerKeys] | None
+    initializer: Mapping[str, Any] | None
+    regularization: Regularization
     train: Train
     folder: FilePath
 
@@ -191,6 +219,8 @@ def parse(source: Source, problems: Problems) -> Document:
         losses=losses,
         metrics=metrics,
         optimizer=optimizers[0] if optimizers else None,
+        initializer=_initializer(source, problems),
+        regularization=section(source, ("regularization",), Regularization, problems) or Regularization(),
         train=train or Train(),
         folder=FilePath(source.main).parent if source.main else FilePath(),
     )
@@ -272,6 +302,18 @@ def _objectives(
         for item, place in zip(tree if many else [tree], places, strict=True)
     ]
     return tuple(item for item in items if item is not None)
+
+
+def _initializer(source: Source, problems: Problems) -> Mapping[str, Any] | None:
+    tree = source.tree.get("initializer")
+    if tree is None or isinstance(tree, Broken):
+        return None
+    made = validate(_Initializer, {"initializer": tree})
+    if isinstance(made, list):
+        report_faults([fault._replace(loc=fault.loc[1:]) for fault in made], source, ("initializer",), problems)
+        return None
+    assert isinstance(made, _Initializer)
+    return made.initializer
 
 
 def _features(source: Source, section: str, problems: Problems) -> dict[str, Feature | None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from dlc.ir import ParamSpec, TensorType, TypedNode, TypedRepeat
+from dlc.ir import Iterations, ParamSpec, TensorType, TypedNode, TypedRepeat
 from dlc.pipeline import Spec
 
 BYTES = {"f32": 4, "f16": 2, "bf16": 2, "i32": 4, "u8": 1, "bool": 1}
@@ -67,8 +67,8 @@ def table(spec: Spec, expanded: bool = False) -> Table:
     seen: set[str] = set()
     rows = tuple(_rows(spec.graph.nodes, 1, seen))
     weight_bytes = sum(
-        _bytes(spec_) * prod(times)
-        for node, times in _owners(spec)
+        _bytes(spec_) * prod(len(numbers) for numbers in around)
+        for node, around in _owners(spec)
         for spec_ in (*node.signature.params.values(), *node.signature.state.values())
     )
     activations = sum(row.output.size * BYTES[row.output.dtype] * row.times for row in rows)
@@ -85,12 +85,12 @@ def table(spec: Spec, expanded: bool = False) -> Table:
     )
 
 
-def _owners(spec: Spec) -> Iterator[tuple[TypedNode, tuple[int, ...]]]:
+def _owners(spec: Spec) -> Iterator[tuple[TypedNode, Iterations]]:
     seen: set[str] = set()
-    for node, times in spec.graph.walk():
+    for node, around in spec.graph.walk():
         if node.weights not in seen:
             seen.add(node.weights)
-            yield node, times[: node.weights.split("/").count("*")]
+            yield node, around[: node.weights.split("/").count("*")]
 
 
 def _bytes(spec: ParamSpec) -> int:
@@ -129,7 +129,7 @@ def _expanded(spec: Spec) -> Iterator[Row]:
     def walk(nodes: Sequence[TypedNode | TypedRepeat], indices: tuple[int, ...]) -> Iterator[Row]:
         for node in nodes:
             if isinstance(node, TypedRepeat):
-                for index in range(node.times):
+                for index in node.iterations:
                     yield from walk(node.body, (*indices, index))
             else:
                 path, weights = _numbered(node.path, indices), _numbered(node.weights, indices)

@@ -18,8 +18,9 @@ import pytest
 import scipy.special
 
 from dlc.expressions import substitute
-from dlc.ir import DTYPES, Example, Layer, ParamSpec, Signature, TensorType
+from dlc.ir import DTYPES, Example, Layer, Outcome, ParamSpec, Signature, TensorType
 from dlc.layers import ACTIVATIONS, LAYERS, MERGES
+from dlc.lower.tree import flatten, nest
 from dlc.objectives.initializers import draw
 from dlc.options import Wrong, as_options, build_word, load_class, validate
 from dlc.source import parse_yaml
@@ -59,8 +60,9 @@ def build(example: Example) -> Built:
     least, most = made.takes
     if len(types) < least or (most is not None and len(types) > most):
         return Built(made, types, None, "DLC206")
+    borrowed = {"borrowed": {"embedding": ParamSpec((5, 4))}} if made.borrows else {}
     try:
-        return Built(made, types, made.infer(*types), None)
+        return Built(made, types, made.infer(*types, **borrowed), None)
     except Wrong as wrong:
         return Built(made, types, None, wrong.code)
 
@@ -77,8 +79,17 @@ def value(kind: TensorType, seed: int = 0) -> jax.Array:
     return jnp.asarray(generator.normal(size=sizes(kind)), DTYPES[kind.dtype])
 
 
-def weights_of(declared: dict[str, ParamSpec]) -> dict[str, jax.Array]:
-    return {name: jnp.asarray(draw(spec, 0, name)) for name, spec in declared.items()}
+def mask(kind: TensorType) -> jax.Array | None:
+    """The mask of a masked type: the second example is two places shorter."""
+    if not kind.mask:
+        return None
+    batch, time = sizes(kind)[:2]
+    return jnp.arange(time) < jnp.array([time, time - 2])[:batch, None]
+
+
+def weights_of(declared: dict[str, ParamSpec]) -> dict[str, Any]:
+    """First values of declared weights; names with slashes are nested."""
+    return nest({name: jnp.asarray(draw(spec, 0, name)) for name, spec in declared.items()})
 
 
 ALL = [(word, example) for word in LAYERS for example in load_class(LAYERS, word).examples]
@@ -169,8 +180,9 @@ def test_an_example_computes_what_it_infers(word: str, example: Example) -> None
     key = jax.random.key(0) if layer.random else None
 
     def run(params: Any, inputs: Any, train: bool) -> tuple[jax.Array, Any]:
-        result = layer.apply({**params, **state}, *inputs, key=key if train else None, train=train)
-        return result if signature.state else (result, {})
+        more = {"masks": tuple(mask(kind) for kind in types)} if layer.masks == "used" else {}
+        result = layer.apply({**params, **state}, *inputs, key=key if train else None, train=train, **more)
+        return (result.output, dict(result.state or {})) if isinstance(result, Outcome) else (result, {})
 
     want = jax.ShapeDtypeStruct(sizes(signature.output), DTYPES[signature.output.dtype])
     pull = value(TensorType(sizes(signature.output)), seed=9)  # so that no gradient cancels by symmetry
@@ -192,7 +204,7 @@ def test_an_example_computes_what_it_infers(word: str, example: Example) -> None
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), moved, eager_moved)
     for leaf in jax.tree.leaves(gradients):
         assert np.isfinite(leaf).all()
-    for name, gradient in gradients[0].items():
+    for name, gradient in flatten(gradients[0]).items():
         assert np.any(gradient), f"the weight `{name}` gets no gradient"
     if not layer.random and not signature.state:
         np.testing.assert_allclose(evaluated, y, rtol=1e-6, atol=1e-6)  # nothing else depends on `train`
@@ -474,7 +486,8 @@ def batch_norm(x: Any, *, train: bool, spec: str = "batch_norm: 0.9", **weights:
         "scale": np.ones(channels),
         "bias": np.zeros(channels),
     }
-    return apply(spec, x, train=train, **{**fresh, **weights})
+    found = apply(spec, x, train=train, **{**fresh, **weights})
+    return found.output, found.state
 
 
 @pytest.mark.parametrize("shape", [(16, 3), (4, 5, 3), (4, 3, 2, 3)])
@@ -574,6 +587,6 @@ def test_half_precision_stays_half(spec: str) -> None:
     result = jax.eval_shape(
         lambda x: made.apply({**weights, **state}, x, key=jax.random.key(0), train=True), value(kind)
     )
-    y, moved = result if signature.state else (result, {})
+    y, moved = (result.output, result.state or {}) if isinstance(result, Outcome) else (result, {})
     assert y.dtype == jnp.bfloat16 and signature.output.dtype == "bf16"
     assert all(leaf.dtype == jnp.float32 for leaf in moved.values())

@@ -136,6 +136,11 @@ CODES: dict[str, Code] = {
         "weights can't be shared",
         "`share` needs an earlier item in scope with the same weights: same names, shapes and types.",
     ),
+    "DLC212": Code(
+        "a layer can't honour a mask",
+        "A sequence of varying length travels with a mask that tells padding from data. A layer that would mix the two "
+        "is an error: reduce the time axis before it, or use a layer that knows masks.",
+    ),
     "DLC301": Code("a loss doesn't fit its output and target", "For example 8 logits against a target of 10 classes."),
     "DLC302": Code("a metric doesn't fit its output and target", "For example accuracy of a real-valued target."),
     "DLC303": Code(

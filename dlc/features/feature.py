@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dlc.ir import TensorType
+from dlc.ir import MASK, TensorType
 from dlc.lazy import np
 from dlc.options import Options, Wrong, option, spell
 
@@ -68,6 +68,10 @@ class Feature(Options):
         """Raw values -> the network's values."""
         return raw
 
+    def mask(self, raw: Any) -> Any:
+        """Bool (n, time), false where raw values are padding; only of a feature whose type is masked."""
+        raise NotImplementedError
+
     def decode(self, value: Any, stats: Stats) -> Any:
         """The network's values -> values in the user's unit."""
         return value
@@ -83,6 +87,12 @@ class Feature(Options):
             return {name: flat[:, 0]}
         places = np.ndindex(*sizes)
         return {"_".join(map(str, (name, *place))): flat[:, index] for index, place in enumerate(places)}
+
+
+def encoded(feature: Feature, name: str, raw: Any, stats: Stats) -> dict[str, Any]:
+    """The network's values of a feature under its name, and beside them the mask, when it has one."""
+    values = {name: feature.encode(raw, stats)}
+    return {**values, name + MASK: feature.mask(raw)} if feature.value_type().mask else values
 
 
 def only(columns: Sequence[NDArray[Any]], name: str, word: str) -> NDArray[Any]:

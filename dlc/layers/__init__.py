@@ -41,4 +41,6 @@ ACTIVATIONS: dict[str, str] = {
 
 LAYERS.update(ACTIVATIONS)  # an activation is a layer, too
 
+BLOCKS: dict[str, str] = {}  # ready blocks: words that stand for several items
+
 MERGES: dict[str, str] = {word: LAYERS[word] for word in ("add", "concat")}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from dlc.ir import Example, Layer, Signature, TensorType, need_float
+from dlc.ir import Example, Layer, Masks, Signature, TensorType, need_float
 from dlc.layers import ACTIVATIONS
 from dlc.lazy import jax, jnp
 from dlc.options import Wrong, main, option, word_field
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 class Elementwise(Layer):
     """What all activations share: the shape stays."""
 
+    masks: ClassVar[Masks] = "elementwise"
     cost: ClassVar[int] = 1  # floating-point operations per element, roughly
 
     def infer(self, x: TensorType) -> Signature:
@@ -42,7 +44,7 @@ def activated(signature: Signature, activation: Elementwise | None) -> Signature
     if activation is None:
         return signature
     after = activation.infer(signature.output)
-    return Signature(after.output, signature.params, signature.state, signature.results, signature.flops + after.flops)
+    return replace(signature, output=after.output, flops=signature.flops + after.flops)
 
 
 class Linear(Elementwise):
@@ -261,6 +263,8 @@ class Softsign(Elementwise):
 
 class AlongLast(Elementwise):
     """What the activations along the last axis share."""
+
+    masks = "pointwise"
 
     def infer(self, x: TensorType) -> Signature:
         """(*lead, d) -> (*lead, d); without an axis besides the batch it would mix the examples."""

@@ -21,6 +21,7 @@ class Dense(Layer):
     """
 
     word = "dense"
+    masks = "pointwise"
     units: int = main(ge=1, description="size of the new last axis")
     use_bias: bool = option(True, description="add a learned vector to the result")
     activation: Activation = option(None, description="what follows the affine map")

@@ -26,6 +26,7 @@ class Add(Merge):
     """(*shape), (*shape), ... -> (*shape): the sum, element by element."""
 
     word = "add"
+    masks = "elementwise"
     examples = (
         Example("add: [a, b]", ("f32[batch, 4]", "f32[batch, 4]"), "f32[batch, 4]"),
         Example("add: [a, b, c]", ("f32[batch, 4, 2]",) * 3, "f32[batch, 4, 2]"),

@@ -34,6 +34,7 @@ class Dropout(Layer):
     """
 
     word = "dropout"
+    masks = "elementwise"
     random = True
     rate: float = main(0.5, ge=0, lt=1, description="share of elements that become 0")
 

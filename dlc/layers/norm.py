@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dlc.ir import ONES, ZEROS, Example, Layer, ParamSpec, Signature, TensorType, known_size, need_float
+from dlc.ir import (
+    ONES,
+    ZEROS,
+    Example,
+    Layer,
+    Outcome,
+    ParamSpec,
+    Signature,
+    TensorType,
+    known_size,
+    need_behind_mask,
+    need_float,
+)
 from dlc.lazy import jnp, lax
 from dlc.options import Wrong, main, option
 
@@ -16,6 +28,20 @@ if TYPE_CHECKING:
 def _affine(size: int, center: bool, scale: bool) -> dict[str, ParamSpec]:
     params = {"scale": ParamSpec((size,), ONES, ("channels",))} if scale else {}
     return {**params, "bias": ParamSpec((size,), ZEROS, ("channels",))} if center else params
+
+
+def _averaging(mask: Array | None, rank: int) -> Callable[[Array, tuple[int, ...]], Array]:
+    """The mean over axes, (batch, time) among them; what a mask hides does not count."""
+    if mask is None:
+        return lambda x, axes: x.mean(axes)
+    real = mask.reshape(*mask.shape, *(1,) * (rank - 2))  # (batch, time, 1, ...)
+
+    def average(x: Array, axes: tuple[int, ...]) -> Array:
+        counted = jnp.broadcast_to(real, (*x.shape[:-1], 1)).sum(axes, dtype=x.dtype)  # (1,) or more
+        total: Array = jnp.where(real, x, 0.0).sum(axes)
+        return total / jnp.maximum(counted, 1.0)
+
+    return average
 
 
 def _need_vectors(x: TensorType, word: str) -> None:
@@ -33,6 +59,8 @@ class BatchNorm(Layer):
     """
 
     word = "batch_norm"
+    masks = "used"
+    full_precision = True
     momentum: float = main(0.99, ge=0, lt=1, description="how much of the running statistics a step keeps")
     epsilon: float = option(1e-3, gt=0, description="added to the variance")
     center: bool = option(True, description="learn a bias")
@@ -50,6 +78,7 @@ class BatchNorm(Layer):
     def infer(self, x: TensorType) -> Signature:
         """The shape stays; weights and statistics are per channel."""
         _need_vectors(x, self.word)
+        need_behind_mask(x, self.word)
         channels = known_size(x, -1, self.word)
         state = {
             "mean": ParamSpec((channels,), ZEROS, ("channels",), trainable=False),
@@ -58,8 +87,14 @@ class BatchNorm(Layer):
         return Signature(x, _affine(channels, self.center, self.scale), state, flops=8 * x.size)
 
     def apply(
-        self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool
-    ) -> tuple[Array, dict[str, Array]]:
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Outcome:
         """(x - mean) / sqrt(variance + epsilon) * scale + bias, and the new running statistics."""
         mean, variance = weights["mean"], weights["variance"]
         state = {"mean": mean, "variance": variance}
@@ -70,9 +105,10 @@ class BatchNorm(Layer):
             # distances are taken from one element of the batch: the error then stays below n * epsilon of the variance.
             origin = lax.stop_gradient(wide[(0,) * (x.ndim - 1)])  # (channels,)
             away = wide - origin
-            drift = away.mean(axes)
+            average = _averaging(masks[0], x.ndim)
+            drift = average(away, axes)
             mean = origin + drift
-            variance = jnp.maximum((away * away).mean(axes) - drift * drift, 0.0)
+            variance = jnp.maximum(average(away * away, axes) - drift * drift, 0.0)
             keep = self.momentum
             state = {
                 "mean": keep * state["mean"] + (1 - keep) * lax.stop_gradient(mean),
@@ -84,7 +120,7 @@ class BatchNorm(Layer):
         y = (wide - mean) * factor  # subtracted first: x * factor - mean * factor would lose the digits of a large mean
         if self.center:
             y = y + weights["bias"]
-        return y.astype(x.dtype), state
+        return Outcome(y.astype(x.dtype), state)
 
 
 class LayerNorm(Layer):
@@ -94,6 +130,8 @@ class LayerNorm(Layer):
     """
 
     word = "layer_norm"
+    masks = "pointwise"
+    full_precision = True
     epsilon: float = main(1e-3, gt=0, description="added to the variance")
     center: bool = option(True, description="learn a bias")
     scale: bool = option(True, description="learn a scale")

@@ -3,53 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlc.ir import DTYPES, InternalError, ParamSpec, Ref, TypedGraph, TypedNode, TypedRepeat
-from dlc.lower.tree import Tree, flatten, get_in, instances, nest, restack, set_in, unstack
+from dlc.ir import DTYPES, MASK, Iterations, Outcome, ParamSpec, Ref, TypedGraph, TypedNode, TypedRepeat
+from dlc.lower.tree import Tree, flatten, get_in, instances, nest, restack, set_in, stacked, unstack
 from dlc.objectives.initializers import draw, path_hash
 
 Arrays = Mapping[str, Any]
+KINDS = ("params", "state", "frozen")
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A declared weight or state and the times of the repeats around it."""
+    """A declared weight or state and the iterations of the repeats around it."""
 
     spec: ParamSpec
-    times: tuple[int, ...]
+    around: Iterations
+
+    @property
+    def size(self) -> int:
+        """Its numbers, all iterations together."""
+        return self.spec.size * int(np.prod(stacked(self.around), dtype=np.int64))
+
+
+class Results(NamedTuple):
+    """What a network gives for a batch.
+
+    Args:
+        outputs: by name.
+        state: the new state.
+        masks: bool (batch, time), of the outputs that have one.
+        penalty: (batch,) or a number, what layers add to the loss of each example.
+    """
+
+    outputs: dict[str, jax.Array]
+    state: Tree
+    masks: dict[str, jax.Array]
+    penalty: Any
 
 
 @dataclass(frozen=True)
 class Program:
     """A network as pure functions.
 
+    Variables are nested dicts of three kinds: `params`, the trained weights; `state`, what training updates by rule;
+    `frozen`, weights that stay as they are.
+
     Args:
         graph: what it was made from.
-        params: the trained weights: path -> slot.
-        state: what training updates by rule.
-        init: seed -> variables `{"params": ..., "state": ...}`, nested dicts of numpy arrays.
-        apply: (variables, inputs, *, key, train) -> (outputs, new state). Inputs and outputs are dicts of arrays with
-            the batch axis first; `key` is the step's random key, needed only when `train` is set.
+        slots: what is declared, by kind and path.
+        init: seed -> variables, nested dicts of numpy arrays.
+        run: (variables, inputs, *, key, train) -> `Results`. Inputs and outputs are dicts of arrays with the batch axis
+            first; beside an input `x` its mask may stand as `x.mask`. `key` is the step's random key, needed only when
+            `train` is set.
     """
 
     graph: TypedGraph
-    params: Mapping[str, Slot]
-    state: Mapping[str, Slot]
+    slots: Mapping[str, Mapping[str, Slot]]
     init: Callable[[int], Tree]
-    apply: Callable[..., tuple[dict[str, jax.Array], Tree]]
+    run: Callable[..., Results]
 
     @property
-    def stacks(self) -> dict[str, tuple[int, ...]]:
-        """The times of every leaf of flattened variables."""
-        slots = {**{f"params/{path}": slot for path, slot in self.params.items()}}
-        slots.update({f"state/{path}": slot for path, slot in self.state.items()})
-        return {path: slot.times for path, slot in slots.items()}
+    def params(self) -> Mapping[str, Slot]:
+        """The trained weights."""
+        return self.slots["params"]
+
+    @property
+    def state(self) -> Mapping[str, Slot]:
+        """What training updates by rule."""
+        return self.slots["state"]
+
+    def apply(
+        self, variables: Mapping[str, Any], inputs: Arrays, *, key: jax.Array | None = None, train: bool = False
+    ) -> tuple[dict[str, jax.Array], Tree]:
+        """The outputs and the new state: the first two of what `run` gives."""
+        found = self.run(variables, inputs, key=key, train=train)
+        return found.outputs, found.state
+
+    @property
+    def stacks(self) -> dict[str, Iterations]:
+        """The iterations of every leaf of flattened variables."""
+        return {f"{kind}/{path}": slot.around for kind in KINDS for path, slot in self.slots[kind].items()}
 
     def to_flat(self, variables: Tree) -> dict[str, np.ndarray[Any, Any]]:
         """Variables as contiguous arrays by name, one for each iteration of a repeat: what files hold."""
@@ -62,20 +101,29 @@ class Program:
         Raises:
             KeyError: when an array is missing.
         """
-        split = {
-            name: arrays[_file_name(name)] for path, times in self.stacks.items() for _, name in instances(path, times)
-        }
+        names = [name for path, around in self.stacks.items() for _, name in instances(path, around)]
+        split = {name: arrays[_file_name(name)] for name in names}
         tree = nest(restack(split, self.stacks, stack))
-        return {"params": tree.get("params", {}), "state": tree.get("state", {})}
+        return {kind: tree.get(kind, {}) for kind in KINDS}
 
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Shape and dtype of each array of `to_flat`, by name."""
         return {
             name: (slot.spec.shape, DTYPES[slot.spec.dtype])
-            for slots in (self.params, self.state)
+            for slots in self.slots.values()
             for path, slot in slots.items()
-            for _, name in instances(path, slot.times)
+            for _, name in instances(path, slot.around)
         }
+
+    def penalty(self, params: Tree) -> Any:
+        """The l1 and l2 terms of the trained weights: sum(l1 * |w| + l2 * w^2); 0.0 without any."""
+        total: Any = 0.0
+        for path, slot in self.params.items():
+            if slot.spec.l1 or slot.spec.l2:
+                weight = get_in(params, path).astype(jnp.float32)
+                total = total + slot.spec.l1 * jnp.abs(weight).sum() if slot.spec.l1 else total
+                total = total + slot.spec.l2 * jnp.square(weight).sum() if slot.spec.l2 else total
+        return total
 
 
 def _file_name(path: str) -> str:
@@ -85,94 +133,165 @@ def _file_name(path: str) -> str:
 
 def lower(graph: TypedGraph) -> Program:
     """The program of a typed graph."""
-    params: dict[str, Slot] = {}
-    state: dict[str, Slot] = {}
-    for node, times in graph.walk():
-        for slots, declared in ((params, node.signature.params), (state, node.signature.state)):
-            for name, spec in declared.items():
-                stars = times[: node.weights.split("/").count("*")]
-                slots.setdefault(f"{node.weights}/{name}", Slot(spec, stars))
+    slots: dict[str, dict[str, Slot]] = {kind: {} for kind in KINDS}
+    for node, around in graph.walk():
+        stars = around[: node.weights.split("/").count("*")]
+        for name, spec in node.signature.params.items():
+            slots["params" if spec.trainable else "frozen"].setdefault(f"{node.weights}/{name}", Slot(spec, stars))
+        for name, spec in node.signature.state.items():
+            slots["state"].setdefault(f"{node.weights}/{name}", Slot(spec, stars))
     salts = {
-        node.path: np.array([path_hash(name) for _, name in instances(node.path, times)], np.uint32).reshape(times)
-        for node, times in graph.walk()
+        node.path: np.array([path_hash(name) for _, name in instances(node.path, around)], np.uint32).reshape(
+            stacked(around)
+        )
+        for node, around in graph.walk()
         if node.layer.random
     }
 
     def init(seed: int) -> Tree:
-        tree: Tree = {"params": {}, "state": {}}
-        for kind, slots in (("params", params), ("state", state)):
+        tree: Tree = {}
+        for kind, declared in slots.items():
             drawn = {
                 name: draw(slot.spec, seed, name)
-                for path, slot in slots.items()
-                for _, name in instances(path, slot.times)
+                for path, slot in declared.items()
+                for _, name in instances(path, slot.around)
             }
-            tree[kind] = nest(restack(drawn, {path: slot.times for path, slot in slots.items()}))
+            tree[kind] = nest(restack(drawn, {path: slot.around for path, slot in declared.items()}))
         return tree
 
-    def apply(
+    def run(
         variables: Mapping[str, Any], inputs: Arrays, *, key: jax.Array | None = None, train: bool = False
-    ) -> tuple[dict[str, jax.Array], Tree]:
-        run = _Run(variables["params"], variables["state"], salts, key, train)
-        values: dict[Ref, Any] = {Ref(name): jnp.asarray(inputs[name]) for name in graph.inputs}
-        run.nodes(graph.nodes, values)
-        return {name: values[ref] for name, ref in graph.outputs.items()}, run.state
+    ) -> Results:
+        weights = Weights(variables["params"], variables["state"], variables.get("frozen", {}))
+        trace = _Run(weights, salts, key, train)
+        for name, kind in graph.inputs.items():
+            ref = Ref(name)
+            trace.values[ref] = jnp.asarray(inputs[name])
+            if kind.mask and name + MASK in inputs:
+                trace.masks[ref] = jnp.asarray(inputs[name + MASK])
+        trace.nodes(graph.nodes)
+        outputs = {name: trace.values[ref] for name, ref in graph.outputs.items()}
+        masks = {name: trace.masks[ref] for name, ref in graph.outputs.items() if ref in trace.masks}
+        return Results(outputs, trace.weights.state, masks, trace.penalty)
 
-    return Program(graph, params, state, init, apply)
+    return Program(graph, slots, init, run)
 
 
+class Weights(NamedTuple):
+    """The variables in reach."""
+
+    params: Tree
+    state: Tree
+    frozen: Tree
+
+    def at(self, path: str) -> Tree:
+        """All that a layer has."""
+        found: Tree = {}
+        for tree in self:
+            found = _merged(found, get_in(tree, path))
+        return found
+
+
+def _merged(first: Tree, second: Tree) -> Tree:
+    both = {key: _merged(first[key], second[key]) for key in first if key in second}
+    return {**first, **second, **both}
+
+
+@dataclass
 class _Run:
-    """One trace through a list of nodes: the weights in reach, the state as it changes, the values so far."""
+    """One trace through a list of nodes: the weights in reach, the values and masks so far."""
 
-    def __init__(self, params: Tree, state: Tree, salts: Mapping[str, Any], key: jax.Array | None, train: bool) -> None:
-        self.params, self.state, self.salts, self.key, self.train = params, state, salts, key, train
+    weights: Weights
+    salts: Mapping[str, Any]
+    key: jax.Array | None
+    train: bool
+    values: dict[Ref, Any] = field(default_factory=dict)
+    masks: dict[Ref, Any] = field(default_factory=dict)
+    penalty: Any = 0.0
 
-    def nodes(self, nodes: Sequence[TypedNode | TypedRepeat], values: dict[Ref, Any]) -> None:
-        """Compute nodes in order; their results are added to `values`."""
+    def nodes(self, nodes: Sequence[TypedNode | TypedRepeat]) -> None:
+        """Compute nodes in order."""
         for node in nodes:
             if isinstance(node, TypedRepeat):
-                values[Ref(node.path)] = self.repeat(node, values)
+                self.repeat(node)
             else:
-                self.node(node, values)
+                self.node(node)
 
-    def node(self, node: TypedNode, values: dict[Ref, Any]) -> None:
+    def node(self, node: TypedNode) -> None:
         """Compute one layer."""
-        weights = {**get_in(self.params, node.weights), **get_in(self.state, node.weights)}
+        layer, signature, ref = node.layer, node.signature, Ref(node.path)
+        train = self.train and not node.frozen
         key = None
-        if node.layer.random and self.train and self.key is not None:
+        if layer.random and train and self.key is not None:
             key = jax.random.fold_in(self.key, self.salts[node.path])
+        inputs = [_cast(self.values[value], node.dtype) for value in node.inputs]
+        masks = tuple(self.masks.get(value) for value in node.inputs)
+        weights = self.weights.at(node.weights)
+        if node.dtype != "f32" and not layer.full_precision:
+            weights = {**jax.tree.map(lambda leaf: _cast(leaf, node.dtype), weights)}
+        more = {"masks": masks} if layer.masks == "used" else {}
         with jax.named_scope(node.path.replace("/*/", "/each/")):
-            result = node.layer.apply(weights, *(values[ref] for ref in node.inputs), key=key, train=self.train)
-        if node.signature.state:
-            result, new = result
-            self.state = set_in(self.state, node.weights, new)
-        if node.signature.results:
-            values[Ref(node.path)] = result["output"]
-            values.update({Ref(node.path, name): result[name] for name in node.signature.results})
-        else:
-            values[Ref(node.path)] = result
+            result = layer.apply(weights, *inputs, key=key, train=train, **more)
+        if not isinstance(result, Outcome):
+            result = Outcome(result)
+        if signature.state and not node.frozen:
+            self.weights = self.weights._replace(
+                state=set_in(self.weights.state, node.weights, dict(result.state or {}))
+            )
+        if signature.penalty:
+            self.penalty = self.penalty + result.penalty
+        self.values[ref] = _cast(result.output, node.dtype)
+        for name, value in (result.results or {}).items():
+            self.values[Ref(node.path, name)] = _cast(value, node.dtype)
+        if signature.output.mask:
+            mask = result.mask
+            if mask is None:
+                mask = masks[0] if layer.masks == "used" else _both(masks)
+            if mask is not None:
+                self.masks[ref] = mask
 
-    def repeat(self, node: TypedRepeat, values: dict[Ref, Any]) -> jax.Array:
-        """Run a repeat as one scan: weights, state and salts are sliced, the value is carried."""
+    def repeat(self, node: TypedRepeat) -> None:
+        """Run a repeat as one scan: weights, state and salts are sliced, the value is carried, with its mask."""
         each = f"{node.weights}/*"
         own = {path: salt for path, salt in self.salts.items() if path.startswith(f"{node.path}/*/")}
-        slices = (get_in(self.params, each), get_in(self.state, each), own)
+        slices = (Weights(*(get_in(tree, each) for tree in self.weights)), own)
+        start = Ref(f"{node.path}/*")
 
-        def body(carry: jax.Array, part: tuple[Tree, Tree, dict[str, Any]]) -> tuple[jax.Array, Tree]:
-            params, state, salts = part
-            inner = _Run(
-                set_in(self.params, each, params),
-                set_in(self.state, each, state),
-                {**self.salts, **salts},
-                self.key,
-                self.train,
-            )
-            local = {**values, Ref(f"{node.path}/*"): carry}
-            inner.nodes(node.body, local)
-            return local[node.output], get_in(inner.state, each)
+        def body(carry: tuple[Any, Any], part: tuple[Weights, dict[str, Any]]) -> tuple[tuple[Any, Any], Any]:
+            sliced, salts = part
+            weights = Weights(*(set_in(tree, each, item) for tree, item in zip(self.weights, sliced, strict=True)))
+            inner = _Run(weights, {**self.salts, **salts}, self.key, self.train, dict(self.values), dict(self.masks))
+            inner.values[start], mask = carry
+            if mask is not None:
+                inner.masks[start] = mask
+            inner.nodes(node.body)
+            end = (inner.values[node.output], inner.masks.get(node.output))
+            return end, (get_in(inner.weights.state, each), inner.penalty)
 
-        end, new = jax.lax.scan(body, values[node.input], slices, length=node.times)
+        carry = (self.values[node.input], self.masks.get(node.input) if node.type.mask else None)
+        (end, mask), (new, penalties) = jax.lax.scan(body, carry, slices, length=node.times)
         if new:
-            self.state = set_in(self.state, each, new)
-        if not isinstance(end, jax.Array):
-            raise InternalError(f"the repeat {node.path} carries more than one value")
-        return end
+            self.weights = self.weights._replace(state=set_in(self.weights.state, each, new))
+        if any(inner.signature.penalty for inner in _layers(node.body)):
+            self.penalty = self.penalty + penalties.sum(0)
+        self.values[Ref(node.path)] = end
+        if mask is not None:
+            self.masks[Ref(node.path)] = mask
+
+
+def _layers(nodes: Sequence[TypedNode | TypedRepeat]) -> list[TypedNode]:
+    return [inner for node in nodes for inner in (_layers(node.body) if isinstance(node, TypedRepeat) else [node])]
+
+
+def _both(masks: Sequence[Any]) -> Any:
+    """Where every input that has a mask is real."""
+    found = [mask for mask in masks if mask is not None]
+    total = found[0] if found else None
+    for mask in found[1:]:
+        total = total & mask
+    return total
+
+
+def _cast(x: Any, dtype: str) -> Any:
+    """Real numbers in another type; integers as they are."""
+    return x.astype(DTYPES[dtype]) if jnp.issubdtype(x.dtype, jnp.floating) else x

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dlc.features.feature import encoded
 from dlc.ir import DTYPES, TensorType
 from dlc.lower.objective import input_feature, target_feature
 from dlc.lower.program import Program
@@ -47,11 +48,10 @@ def serving(spec: Spec, program: Program) -> Callable[[Mapping[str, Any], Mappin
 
     def predict(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, jax.Array]:
         variables = program.from_flat(weights, jnp.stack)
-        encoded = {
-            name: input_feature(spec, name).encode(jnp.asarray(inputs[name]), stats_of(weights, name))
-            for name in spec.graph.inputs
-        }
-        outputs, _ = program.apply(variables, encoded, train=False)
+        values: dict[str, Any] = {}
+        for name in spec.graph.inputs:
+            values |= encoded(input_feature(spec, name), name, jnp.asarray(inputs[name]), stats_of(weights, name))
+        outputs, _ = program.apply(variables, values, train=False)
         predictions = {}
         for name, answer in named.items():
             value = outputs[answer.output]

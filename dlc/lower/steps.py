@@ -107,18 +107,17 @@ def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTra
         key = jax.random.fold_in(root, state.step)
 
         def objective(params: Any) -> tuple[jax.Array, tuple[Any, ...]]:
-            variables = {"params": params, "state": state.variables["state"]}
-            outputs, new = program.apply(variables, batch["inputs"], key=key, train=True)
-            losses = loss_per_example(spec, outputs, batch["targets"])
-            return losses.mean(), (losses, outputs, new)
+            results = program.run({**state.variables, "params": params}, batch["inputs"], key=key, train=True)
+            losses = loss_per_example(spec, results, batch["targets"], program.penalty(params))
+            return losses.mean(), (losses, results)
 
         params = state.variables["params"]
-        gradients, (losses, outputs, new) = jax.grad(objective, has_aux=True)(params)
+        gradients, (losses, results) = jax.grad(objective, has_aux=True)(params)
         updates, optimizer = transformation.update(gradients, state.optimizer, params)
-        found = {"loss": losses, **metric_statistics(spec, outputs, batch["targets"], stats)}
+        found = {"loss": losses, **metric_statistics(spec, results, batch["targets"], stats)}
         sums = {name: state.sums[name] + value.sum() for name, value in found.items()}
         sums[COUNT] = state.sums[COUNT] + losses.shape[0]
-        variables = {"params": optax.apply_updates(params, updates), "state": new}
+        variables = {**state.variables, "params": optax.apply_updates(params, updates), "state": results.state}
         return TrainState(variables, optimizer, state.step + 1, sums)
 
     def chunk(state: TrainState, feed: Feed, turns: Any, fresh: Any, stats: Stats) -> TrainState:
@@ -130,13 +129,15 @@ def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTra
     def evaluate(
         variables: Mapping[str, Any], feed: Feed, real: jax.Array, turns: Any, stats: Stats
     ) -> dict[str, jax.Array]:
+        penalty = program.penalty(variables["params"])
+
         def add(turn: Any, sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
             batch = feed.batch(turn)
             counted = jax.lax.dynamic_index_in_dim(real, turn, keepdims=False)  # (batch,)
-            outputs, _ = program.apply(variables, batch["inputs"], train=False)
+            results = program.run(variables, batch["inputs"], train=False)
             found = {
-                "loss": loss_per_example(spec, outputs, batch["targets"]),
-                **metric_statistics(spec, outputs, batch["targets"], stats),
+                "loss": loss_per_example(spec, results, batch["targets"], penalty),
+                **metric_statistics(spec, results, batch["targets"], stats),
             }
             new = {name: sums[name] + jnp.where(counted, value, 0.0).sum() for name, value in found.items()}
             return {**new, COUNT: sums[COUNT] + counted.sum()}

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from dlc.ir import Iterations
+
 Tree = dict[str, Any]
 
 
@@ -68,21 +70,31 @@ def nest(flat: Mapping[str, Any]) -> Tree:
     return tree
 
 
-def instances(path: str, times: tuple[int, ...]) -> list[tuple[tuple[int, ...], str]]:
-    """The paths that one with stars stands for, each with its indices.
+def instances(path: str, around: Iterations) -> list[tuple[tuple[int, ...], str]]:
+    """The paths that one with stars stands for, each with its place in the stack.
 
-    >>> instances("a/*/b", (2,))
-    [((0,), 'a/0/b'), ((1,), 'a/1/b')]
+    >>> instances("a/*/b", (range(1, 3),))
+    [((0,), 'a/1/b'), ((1,), 'a/2/b')]
     """
     found = []
-    for indices in product(*(range(count) for count in times)):
-        numbers = iter(indices)
-        found.append((indices, "/".join(str(next(numbers)) if part == "*" else part for part in path.split("/"))))
+    for pairs in product(*(enumerate(numbers) for numbers in around)):
+        numbers = iter(number for _, number in pairs)
+        name = "/".join(str(next(numbers)) if part == "*" else part for part in path.split("/"))
+        found.append((tuple(place for place, _ in pairs), name))
     return found
 
 
-def unstack(flat: Mapping[str, Any], stacks: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Flat leaves with stacked ones split into their iterations. `stacks` gives the times of each leaf."""
+def stacked(around: Iterations) -> tuple[int, ...]:
+    """The leading axes of what is stacked over iterations.
+
+    >>> stacked((range(1, 3), range(4)))
+    (2, 4)
+    """
+    return tuple(len(numbers) for numbers in around)
+
+
+def unstack(flat: Mapping[str, Any], stacks: Mapping[str, Iterations]) -> dict[str, Any]:
+    """Flat leaves with stacked ones split into their iterations. `stacks` gives those of each leaf."""
     split: dict[str, Any] = {}
     for path, value in flat.items():
         for indices, name in instances(path, stacks[path]):
@@ -90,10 +102,10 @@ def unstack(flat: Mapping[str, Any], stacks: Mapping[str, tuple[int, ...]]) -> d
     return split
 
 
-def restack(split: Mapping[str, Any], stacks: Mapping[str, tuple[int, ...]], stack: Any = np.stack) -> dict[str, Any]:
+def restack(split: Mapping[str, Any], stacks: Mapping[str, Iterations], stack: Any = np.stack) -> dict[str, Any]:
     """The inverse of `unstack`. `stack` joins arrays along a new first axis."""
     flat: dict[str, Any] = {}
-    for path, times in stacks.items():
-        leaves = [split[name] for _, name in instances(path, times)]
-        flat[path] = leaves[0] if not times else stack(leaves).reshape((*times, *leaves[0].shape))
+    for path, around in stacks.items():
+        leaves = [split[name] for _, name in instances(path, around)]
+        flat[path] = leaves[0] if not around else stack(leaves).reshape((*stacked(around), *leaves[0].shape))
     return flat

@@ -24,3 +24,21 @@ SCHEDULES: dict[str, str] = {
     "constant": "dlc.objectives.schedules:Constant",
     "cosine": "dlc.objectives.schedules:Cosine",
 }
+
+INITIALIZERS: dict[str, str] = {
+    "zeros": "dlc.objectives.initializers:Zeros",
+    "ones": "dlc.objectives.initializers:Ones",
+    "constant": "dlc.objectives.initializers:Constant",
+    "normal": "dlc.objectives.initializers:Normal",
+    "truncated_normal": "dlc.objectives.initializers:TruncatedNormal",
+    "uniform": "dlc.objectives.initializers:Uniform",
+    "variance_scaling": "dlc.objectives.initializers:VarianceScaling",
+    "glorot_uniform": "dlc.objectives.initializers:GlorotUniform",
+    "glorot_normal": "dlc.objectives.initializers:GlorotNormal",
+    "he_uniform": "dlc.objectives.initializers:HeUniform",
+    "he_normal": "dlc.objectives.initializers:HeNormal",
+    "lecun_uniform": "dlc.objectives.initializers:LecunUniform",
+    "lecun_normal": "dlc.objectives.initializers:LecunNormal",
+    "orthogonal": "dlc.objectives.initializers:Orthogonal",
+    "identity": "dlc.objectives.initializers:Identity",
+}

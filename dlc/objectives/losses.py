@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dlc.ir import TensorType
 from dlc.lazy import jax, jnp, optax
-from dlc.objectives.fit import need_classes, need_pairs, need_probabilities, paired, rows
+from dlc.objectives.fit import averaged, need_classes, need_pairs, need_probabilities, paired
 from dlc.options import Options, main, option
 
 if TYPE_CHECKING:
@@ -37,8 +37,12 @@ class Loss(Options):
         """
         raise NotImplementedError
 
-    def apply(self, output: Array, target: Array) -> Array:
-        """The loss of each example: (batch,)."""
+    def apply(self, output: Array, target: Array, mask: Array | None = None) -> Array:
+        """The loss of each example: (batch,). With a mask (batch, time) it is the mean over the places that count."""
+        return averaged(self.elements(output, target), mask)
+
+    def elements(self, output: Array, target: Array) -> Array:
+        """The loss of each element: (batch, *axes)."""
         raise NotImplementedError
 
     def check_values(self, target: NDArray[Any]) -> None:
@@ -87,7 +91,7 @@ class CrossEntropy(Loss):
         """Probabilities lie between 0 and 1."""
         need_probabilities(self.word, target)
 
-    def apply(self, output: Array, target: Array) -> Array:
+    def elements(self, output: Array, target: Array) -> Array:
         """-log p(target), from logits in a stable form."""
         wide = output.astype(jnp.float32)
         logs = jax.nn.log_softmax(wide, axis=-1) if self.from_logits else jnp.log(jnp.clip(wide, 1e-7, 1.0))
@@ -100,7 +104,7 @@ class CrossEntropy(Loss):
             wanted = (logs * target).sum(-1)
         if self.label_smoothing:
             wanted = (1 - self.label_smoothing) * wanted + self.label_smoothing * logs.mean(-1)
-        return -rows(wanted).mean(-1)
+        return -wanted
 
     def activate(self, output: Array) -> Array:
         """Probabilities."""
@@ -136,14 +140,14 @@ class BinaryCrossEntropy(Loss):
         """Probabilities lie between 0 and 1."""
         need_probabilities(self.word, target)
 
-    def apply(self, output: Array, target: Array) -> Array:
+    def elements(self, output: Array, target: Array) -> Array:
         """-(t log p + (1 - t) log(1 - p)), from logits in a stable form."""
         y, t = paired(output, target)
         if self.from_logits:
             loss: Array = optax.sigmoid_binary_cross_entropy(y, t)
-            return loss.mean(-1)
+            return loss
         p = jnp.clip(y, 1e-7, 1 - 1e-7)
-        return -(t * jnp.log(p) + (1 - t) * jnp.log1p(-p)).mean(-1)
+        return -(t * jnp.log(p) + (1 - t) * jnp.log1p(-p))
 
     def activate(self, output: Array) -> Array:
         """Probabilities of class 1."""
@@ -169,7 +173,7 @@ class MeanSquaredError(Loss):
         """Numbers of one shape."""
         need_pairs(self.code, self.word, output, target)
 
-    def apply(self, output: Array, target: Array) -> Array:
-        """The mean of the squared differences of each example."""
+    def elements(self, output: Array, target: Array) -> Array:
+        """The squared differences."""
         y, t = paired(output, target)
-        return jnp.square(y - t).mean(-1)
+        return jnp.square(y - t)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dlc.ir import TensorType
 from dlc.lazy import jnp
-from dlc.objectives.fit import need_classes, need_pairs, paired, rows
+from dlc.objectives.fit import averaged, need_classes, need_pairs, paired
 from dlc.objectives.losses import LossExample
 from dlc.options import Options, Wrong, main
 
@@ -30,8 +30,11 @@ class Metric(Options):
         """
         raise NotImplementedError
 
-    def statistics(self, prediction: Array, target: Array) -> Array:
-        """One number per example: (batch,). The prediction is what the loss's `activate` gave."""
+    def statistics(self, prediction: Array, target: Array, mask: Array | None = None) -> Array:
+        """One number per example: (batch,); with a mask (batch, time) of the places that count.
+
+        The prediction is what the loss's `activate` gave.
+        """
         raise NotImplementedError
 
     def result(self, mean: float) -> float:
@@ -73,7 +76,7 @@ class Accuracy(Metric):
             message = "`threshold` has no effect on several scores: the largest one is the answer"
             raise Wrong("DLC303", message, found=f"output {output}", hint="remove `threshold`", option="threshold")
 
-    def statistics(self, prediction: Array, target: Array) -> Array:
+    def statistics(self, prediction: Array, target: Array, mask: Array | None = None) -> Array:
         """1 where the answer is right, else 0."""
         if prediction.shape[-1] == 1:
             answer, target = paired(prediction > self.threshold, target)
@@ -82,7 +85,7 @@ class Accuracy(Metric):
             if not jnp.issubdtype(target.dtype, jnp.integer):
                 target = jnp.argmax(target, axis=-1)
         right = (answer == target).astype(jnp.float32)
-        return rows(right).mean(-1)
+        return averaged(right, mask)
 
 
 class MeanAbsoluteError(Metric):
@@ -99,10 +102,10 @@ class MeanAbsoluteError(Metric):
         """Numbers of one shape."""
         need_pairs(self.code, self.word, output, target)
 
-    def statistics(self, prediction: Array, target: Array) -> Array:
+    def statistics(self, prediction: Array, target: Array, mask: Array | None = None) -> Array:
         """The mean absolute difference of each example."""
         y, t = paired(prediction, target)
-        return jnp.abs(y - t).mean(-1)
+        return averaged(jnp.abs(y - t), mask)
 
 
 class RootMeanSquaredError(Metric):
@@ -119,10 +122,10 @@ class RootMeanSquaredError(Metric):
         """Numbers of one shape."""
         need_pairs(self.code, self.word, output, target)
 
-    def statistics(self, prediction: Array, target: Array) -> Array:
+    def statistics(self, prediction: Array, target: Array, mask: Array | None = None) -> Array:
         """The mean squared difference of each example."""
         y, t = paired(prediction, target)
-        return jnp.square(y - t).mean(-1)
+        return averaged(jnp.square(y - t), mask)
 
     def result(self, mean: float) -> float:
         """The root of the mean."""

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dlc.blocks import Block, is_kind
-from dlc.containers import CONTAINERS, Keys, Parallel, Repeat, Residual, Share
-from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing, one_of
-from dlc.ir import Layer, Origin
+from dlc.containers import CONTAINERS, Keys, Parallel, Repeat, Residual, Share, settings_of
+from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing, one_of, plural
+from dlc.ir import Layer, Macro, Origin, Settings
 from dlc.items import NAME_RULE, read_options, valid_name
-from dlc.layers import LAYERS
+from dlc.layers import BLOCKS, LAYERS
 from dlc.loader import SET_FILE
 from dlc.options import Fault, load_class, report_faults, spell, split_item, validate, wrong_type
 from dlc.passes.steps import BlockStep, BrokenStep, LayerStep, Name, ParallelStep, RepeatStep, ResidualStep, Step
@@ -39,12 +39,18 @@ class _Scope:
         taken: names of inputs, which no item may have, and where they are declared.
         items: each item's weights and how it was written.
         places: where each name is given.
+        settings: what the items around say of the weights inside.
     """
 
     parent: _Scope | None = None
     taken: Mapping[str, Span | None] = field(default_factory=dict)
     items: dict[str, tuple[str, Tree, Path]] = field(default_factory=dict)
     places: dict[str, Span | None] = field(default_factory=dict)
+    settings: tuple[Settings, ...] = ()
+
+    def inside(self, settings: tuple[Settings, ...]) -> _Scope:
+        """The scope of a list inside an item with these settings."""
+        return _Scope(self, settings=settings)
 
     def find(self, name: str) -> tuple[str, Tree, Path] | None:
         """The item of this name that can be shared."""
@@ -78,11 +84,22 @@ def expand(document: Document, problems: Problems) -> tuple[Step, ...]:
     steps: tuple[Step, ...] = ()
     if isinstance(tree, list):
         inputs = {name: source.key_span(("inputs", name)) for name in document.inputs}
-        steps = expander.items(tree, ("network",), "", "", _Scope(taken=inputs), ())
+        root = _Scope(taken=inputs, settings=_root_settings(document))
+        steps = expander.items(tree, ("network",), "", "", root, ())
         expander.unused()
     elif tree not in (None, {}) and not isinstance(tree, Broken):
         report_faults([wrong_type("network", tree, "a list of items")], source, ("network",), problems)
     return steps
+
+
+def _root_settings(document: Document) -> tuple[Settings, ...]:
+    """What the sections `initializer` and `regularization` say of all weights."""
+    rules = document.regularization
+    values = settings_of(l1=rules.l1 or None, l2=rules.l2 or None, initializer=document.initializer)
+    places: dict[str, Path] = {"l1": ("regularization", "l1"), "l2": ("regularization", "l2")}
+    for key in values:
+        places.setdefault(key, tuple(key.split(".", 1)))
+    return (Settings(values, {key: document.source.key_span(places[key]) for key in values}),) if values else ()
 
 
 class _Expander:
@@ -98,7 +115,7 @@ class _Expander:
         self.mentioned: dict[str, set[str]] = {}  # the parameters that the bodies of blocks use
         self.count = 0
         self.nesting = 0
-        self.words = {**dict.fromkeys(self.blocks, ""), **LAYERS, **dict.fromkeys(CONTAINERS, "")}
+        self.words = {**dict.fromkeys(self.blocks, ""), **LAYERS, **BLOCKS, **dict.fromkeys(CONTAINERS, "")}
 
     def items(
         self,
@@ -178,7 +195,7 @@ class _Expander:
         """One item."""
         name = tree.get("name") if isinstance(tree, dict) else None
         origin = Origin(self.source.key_span(place), {}, uses)
-        broken = BrokenStep(path, name if isinstance(name, str) else None, None, origin, weights, "")
+        broken = BrokenStep(path, name if isinstance(name, str) else None, None, origin, weights, "", ())
         if isinstance(tree, Broken):
             return broken
         parts = split_item(tree, self.words, "layer", self.beside(tree), self.options)
@@ -201,9 +218,16 @@ class _Expander:
             shared = self.shared(keys.share, (*place, "share"), scope, uses)
             bad = bad or shared is None
             weights = shared[0] if shared else weights
-        step = Step(path, keys.name, names, origin, weights, parts.word)
+        spans = {key: self.source.key_span((*place, key)) for key in parts.common}
+        spans.update(
+            {f"initializer.{key}": self.source.key_span((*place, "initializer", key)) for key in keys.initializer or ()}
+        )
+        settings = (*scope.settings, *keys.settings(spans, uses))
+        step = Step(path, keys.name, names, origin, weights, parts.word, settings)
         if parts.word in LAYERS:
             made = self.layer(step, parts.body, at, parts.misplaced)
+        elif parts.word in BLOCKS:
+            made = self.macro(step, parts.body, at, parts.misplaced)
         elif parts.word in CONTAINERS:
             made = self.container(step, parts.body, at, scope, parts.misplaced)
         else:
@@ -219,8 +243,8 @@ class _Expander:
 
     def options(self, word: str) -> list[str]:
         """The options of a word."""
-        if word in LAYERS:
-            return list(load_class(LAYERS, word).model_fields)
+        if word in LAYERS or word in BLOCKS:
+            return list(load_class(LAYERS if word in LAYERS else BLOCKS, word).model_fields)
         return list(CONTAINERS[word].model_fields if word in CONTAINERS else self.blocks[word].params)
 
     def places(self, body: Tree, at: Path) -> dict[str, Span]:
@@ -291,23 +315,67 @@ class _Expander:
         made = read_options(cls, body, at, self.source, self.problems, given, Keys.model_fields, uses)
         main_at = (*at, cls.main_option() or "") if isinstance(body, dict) else at
         if isinstance(made, Residual):
-            reserved = ("shortcut",) * (made.shortcut is not None) + ("activation",) * (made.activation is not None)
-            inner = self.items(made.layers, main_at, f"{step.path}/", f"{step.weights}/", _Scope(scope), uses, reserved)
+            within = scope.inside(step.settings)
+            reserved = ("shortcut",) * bool(made.shortcut) + ("activation",) * (made.activation is not None)
+            inner = self.items(made.layers, main_at, f"{step.path}/", f"{step.weights}/", within, uses, reserved)
             shortcut = None
-            if made.shortcut is not None:
+            if made.shortcut:
                 prefixes = f"{step.path}/shortcut/", f"{step.weights}/shortcut/"
-                shortcut = self.items(made.shortcut, (*at, "shortcut"), *prefixes, _Scope(scope), uses)
+                shortcut = self.items(made.shortcut, (*at, "shortcut"), *prefixes, scope.inside(step.settings), uses)
             return ResidualStep(**vars(step), body=inner, shortcut=shortcut, activation=made.activation)
         if isinstance(made, Parallel):
             return self.parallel(step, made, main_at, scope)
         if isinstance(made, Repeat):
-            prefixes = f"{step.path}/*/", f"{step.weights}/*/"
-            inner = self.items(made.layers, main_at, *prefixes, _Scope(scope), uses)
-            return RepeatStep(**vars(step), times=made.times, body=inner)
+            return self.repeat(step, made, main_at, at, scope)
         if isinstance(made, Share):
             found = self.shared(made.item, main_at, scope, uses)
             return self.again(step, found, scope) if found else _broken(step)
         return _broken(step)
+
+    def repeat(self, step: Step, made: Repeat, main_at: Path, at: Path, scope: _Scope) -> Step:
+        uses = step.origin.uses
+        prefixes = f"{step.path}/*/", f"{step.weights}/*/"
+        inner = self.items(made.layers, main_at, *prefixes, scope.inside(step.settings), uses)
+        first: tuple[Step, ...] | None = None
+        if made.first is not None:
+            trees, place = made.first, (*at, "first")
+            if isinstance(trees, dict):
+                merged = self.first(made.layers, trees, place, uses)
+                if merged is None:
+                    return _broken(step)
+                trees, place = merged, main_at
+            note = Note("in the first iteration", self.source.key_span((*at, "first")))
+            prefixes = f"{step.path}/0/", f"{step.weights}/0/"
+            first = self.items(trees, place, *prefixes, scope.inside(step.settings), (note, *uses))
+        if made.unroll and made.times == 1:
+            message, span = "`unroll` has no effect on a single iteration", self.source.key_span((*at, "unroll"))
+            self.problems.add("DLC303", message, span, hint="delete it", notes=uses)
+        return RepeatStep(**vars(step), times=made.times, body=inner, first=first, unroll=made.unroll)
+
+    def first(
+        self, trees: Sequence[Tree], options: dict[str, Tree], at: Path, uses: tuple[Note, ...]
+    ) -> list[Tree] | None:
+        """The body of a first iteration: its only item with other options; None after the fault was added."""
+        span = self.source.key_span(at)
+        if len(trees) != 1:
+            message = "`first` gives options, but the body has several items"
+            hint = "make a block of them, or let `first` be a list of items"
+            self.problems.add("DLC106", message, span, found=plural(len(trees), "item"), hint=hint, notes=uses)
+            return None
+        item = {trees[0]: None} if isinstance(trees[0], str) else trees[0]
+        words = [key for key in item if key in self.words] if isinstance(item, dict) else []
+        if not isinstance(item, dict) or len(words) != 1:
+            return None if isinstance(item, Broken) else list(trees)  # what is wrong with it is said of the body
+        body = item[words[0]]
+        if body is not None and not isinstance(body, dict):
+            message = f"`first` gives options, but those of `{words[0]}` are in the short form"
+            self.problems.add("DLC106", message, span, hint=f"write them out: `{words[0]}: {{...}}`", notes=uses)
+            return None
+        same = [key for key, value in options.items() if body is not None and key in body and body[key] == value]
+        if same:
+            message = f"`{same[0]}` of the first iteration is that of all"
+            self.problems.add("DLC303", message, self.source.key_span((*at, same[0])), hint="delete it", notes=uses)
+        return [{**item, words[0]: {**(body or {}), **options}}]
 
     def parallel(self, step: Step, made: Parallel, at: Path, scope: _Scope) -> Step:
         uses = step.origin.uses
@@ -326,7 +394,7 @@ class _Expander:
                 self.problems.add("DLC104", f"the branch `{key}` has no items", span, hint=hint, notes=uses)
                 return _broken(step)
             prefixes = f"{step.path}/{key}/", f"{step.weights}/{key}/"
-            branches.append((key, self.items(trees, place, *prefixes, _Scope(scope), uses)))
+            branches.append((key, self.items(trees, place, *prefixes, scope.inside(step.settings), uses)))
         return ParallelStep(**vars(step), branches=tuple(branches), merge=made.merge)
 
     def again(self, step: Step, found: tuple[str, Tree, Path], scope: _Scope) -> Step:
@@ -335,11 +403,26 @@ class _Expander:
         beside = self.beside(tree)
         tree = {key: value for key, value in tree.items() if key not in beside}
         note = Note(f"shared by `{step.path}`", step.origin.span)
-        again = self.item(tree, place, step.path, weights, scope, (note, *step.origin.uses))
+        within = replace(scope, settings=step.settings)
+        again = self.item(tree, place, step.path, weights, within, (note, *step.origin.uses))
         origin = Origin(step.origin.span, again.origin.options, step.origin.uses)
         return replace(again, name=step.name, inputs=step.inputs, origin=origin)
 
     # ---- blocks ----
+
+    def macro(self, step: Step, body: Tree, at: Path, given: tuple[str, ...]) -> Step:
+        """A ready block: its items are opened as those of a block of the file."""
+        cls = load_class(BLOCKS, step.word)
+        assert issubclass(cls, Macro)
+        uses = step.origin.uses
+        made = read_options(cls, body, at, self.source, self.problems, given, Keys.model_fields, uses)
+        if made is None:
+            return _broken(step)
+        within = _Scope(taken=dict.fromkeys(cls.names), settings=step.settings)
+        note = Note(f"in `{step.word}`, used here", step.origin.span)
+        inner = self.items(made.items(), at, f"{step.path}/", f"{step.weights}/", within, (note, *uses))
+        places = (None,) * len(cls.names)
+        return BlockStep(**vars(step), block=step.word, names=cls.names, places=places, body=inner)
 
     def block(self, step: Step, body: Tree, at: Path, misplaced: tuple[str, ...]) -> Step:
         block = self.blocks[step.word]
@@ -363,7 +446,9 @@ class _Expander:
         self.mentioned.setdefault(block.name, set()).update(self.bodies.used)
         inputs = {name: self.source.span((*block.path, "inputs", at)) for at, name in enumerate(block.inputs)}
         self.open.append(block.name)
-        inner = self.items(bound, place, f"{step.path}/", f"{step.weights}/", _Scope(taken=inputs), uses)
+        inner = self.items(
+            bound, place, f"{step.path}/", f"{step.weights}/", _Scope(taken=inputs, settings=step.settings), uses
+        )
         self.open.pop()
         return BlockStep(**vars(step), block=block.name, names=block.inputs, places=tuple(inputs.values()), body=inner)
 
@@ -430,7 +515,7 @@ class _Expander:
 
 def _broken(step: Step) -> BrokenStep:
     """The step of which nothing more is said, with the names that it takes."""
-    return BrokenStep(step.path, step.name, step.inputs, step.origin, step.weights, step.word)
+    return BrokenStep(step.path, step.name, step.inputs, step.origin, step.weights, step.word, step.settings)
 
 
 def _mended(fault: Fault, tree: Tree) -> Fault:

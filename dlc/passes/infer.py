@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
 from dlc.ir import (
     Graph,
+    Layer,
     Node,
     Origin,
+    ParamSpec,
     Ref,
     RepeatNode,
+    Settings,
     Signature,
     TensorType,
     TypedGraph,
     TypedNode,
     TypedRepeat,
+    need_behind_mask,
 )
+from dlc.objectives.initializers import init_of
 from dlc.options import Wrong
 from dlc.passes.expand import MAX_STEPS
 
@@ -28,7 +34,10 @@ Types = dict[Ref, TensorType | None]  # None: unknown, because of an error that 
 
 
 def infer(graph: Graph, problems: Problems) -> TypedGraph | None:
-    """The typed graph, or None when something does not fit. Finds DLC201 (results), DLC203-DLC207 and DLC211."""
+    """The typed graph, or None when something does not fit.
+
+    Finds DLC201 (results), DLC203-DLC207, DLC211, DLC212 and DLC303 (settings of weights that are not there).
+    """
     engine = _Inference(graph, problems)
     types: Types = {Ref(name): kind for name, kind in graph.inputs.items()}
     nodes = engine.nodes(graph.nodes, types, {})
@@ -36,7 +45,10 @@ def infer(graph: Graph, problems: Problems) -> TypedGraph | None:
     kinds = {name: engine.type_of(ref, types, graph.places.get(name)) for name, ref in graph.outputs.items()}
     inputs = {name: kind for name, kind in graph.inputs.items() if kind is not None}
     known = {name: kind for name, kind in kinds.items() if kind is not None}
-    if nodes is None or len(known) != len(kinds) or len(inputs) != len(graph.inputs) or not problems.ok:
+    if nodes is None or len(known) != len(kinds) or len(inputs) != len(graph.inputs):
+        return None
+    engine.idle()
+    if not problems.ok:
         return None
     return TypedGraph(inputs, tuple(nodes), outputs, known)
 
@@ -44,7 +56,10 @@ def infer(graph: Graph, problems: Problems) -> TypedGraph | None:
 class _Inference:
     def __init__(self, graph: Graph, problems: Problems) -> None:
         self.problems = problems
-        self.declared: dict[str, tuple[Signature, Origin]] = {}
+        self.declared: dict[str, _Owner] = {}
+        self.settings: dict[tuple[str, Span | None], Settings] = {}  # all that were met
+        self.effective: set[tuple[str, Span | None]] = set()  # those that something obeys
+        self.peeled: dict[str, int] = {}  # by weights of a repeat: its iterations that run on their own, from the first
         self.origins: dict[str, Origin] = dict(graph.origins)
         self.unrolled_nodes = 0
         self.ends: dict[str, Ref] = {}  # where an unrolled repeat's result is
@@ -94,20 +109,96 @@ class _Inference:
         given = [
             self.type_of(ref, types, place, node.origin.uses) for ref, place in zip(node.inputs, places, strict=True)
         ]
-        inputs = tuple(kind for kind in given if kind is not None)
-        if node.layer is None or len(inputs) != len(given):
+        known = tuple(kind for kind in given if kind is not None)
+        if node.layer is None or len(known) != len(given):
             return None
+        dtype = self.setting(node, "dtype", "f32")
+        inputs = tuple(kind.of(dtype) if kind.is_float else kind for kind in known)
         try:
-            signature = node.layer.infer(*inputs)
+            signature = self.signature(node, node.layer, inputs, dtype)
         except Wrong as wrong:
             self.wrong(wrong, node, inputs)
             return None
-        if not self.shares(node, signature) or not self.bounded(node, signature):
+        shared = self.shares(node, signature)
+        if shared is None or not self.bounded(node, signature):
             return None
+        signature = shared
         types[Ref(node.path)] = signature.output
         types.update({Ref(node.path, name): kind for name, kind in signature.results.items()})
         refs = tuple(self.follow(ref, renames) for ref in node.inputs)
-        return TypedNode(node.path, node.layer, refs, inputs, signature, node.origin, node.weights)
+        frozen = bool(signature.state) and not self.setting(node, "trainable", True)
+        return TypedNode(node.path, node.layer, refs, inputs, signature, node.origin, node.weights, dtype, frozen)
+
+    def signature(self, node: Node, layer: Layer, inputs: tuple[TensorType, ...], dtype: str) -> Signature:
+        """What a layer makes of its inputs, with the mask of its output and the type of its elements."""
+        masked = any(x.mask for x in inputs)
+        if masked and layer.masks == "refused":
+            first = next(x for x in inputs if x.mask)
+            hint = "reduce the time axis first: the last state of a recurrent layer, `global_avg_pool1d`, `attention`"
+            raise Wrong("DLC212", f"`{layer.word}` can't honour the mask of its input", found=str(first), hint=hint)
+        if masked and layer.masks == "pointwise":
+            for x in inputs:
+                need_behind_mask(x, layer.word)
+        if layer.borrows:
+            owner = self.declared.get(node.weights)
+            found = layer.infer(*inputs, borrowed=owner.signature.params if owner else {})
+        else:
+            found = layer.infer(*inputs)
+        output, results = found.output, found.results
+        if layer.masks in ("elementwise", "pointwise"):
+            output = output.masked(masked and output.rank > 1)
+        if dtype != "f32":
+            output = output.of(dtype) if output.is_float else output
+            results = {name: kind.of(dtype) if kind.is_float else kind for name, kind in results.items()}
+        return replace(found, output=output, results=results)
+
+    def setting(self, node: Node, key: str, default: Any) -> Any:
+        """What the innermost item around a node says of it, or a default."""
+        for level in reversed(node.settings):
+            self.settings.setdefault((key, level.spans.get(key)), level)
+            if key in level.values:
+                self.effective.add((key, level.spans.get(key)))
+                return level.values[key]
+        return default
+
+    def settled(self, node: Node, signature: Signature) -> Signature:
+        """A signature with what the file says of its weights."""
+        if not node.settings:
+            return signature
+        for level in node.settings:
+            for key in level.values:
+                self.settings.setdefault((key, level.spans.get(key)), level)
+        trainable = self.setting(node, "trainable", True) if signature.params or signature.state else True
+        params = {}
+        for name, spec in signature.params.items():
+            init = self.initializer(node, name, spec)
+            l1, l2 = (self.setting(node, key, 0.0) if spec.kernel else 0.0 for key in ("l1", "l2"))
+            made = init_of(init, spec) if init is not None else spec.init
+            params[name] = replace(spec, init=made, l1=l1, l2=l2, trainable=trainable)
+        return replace(signature, params=params)
+
+    def initializer(self, node: Node, name: str, spec: ParamSpec) -> Any:
+        """The initializer that the file names for a weight: by its name, or for all kernels."""
+        named = (f"initializer.{name}", f"initializer.{name.rpartition('/')[2]}")
+        keys = (*named, "initializer") if spec.kernel else named
+        for level in reversed(node.settings):
+            for key in keys:
+                if key in level.values:
+                    self.effective.add((key, level.spans.get(key)))
+                    return level.values[key]
+        return None
+
+    def idle(self) -> None:
+        """Report settings that nothing obeys."""
+        for (key, span), level in self.settings.items():
+            if key not in level.values or (key, span) in self.effective:
+                continue
+            what, _, weight = key.partition(".")
+            message = f"`{what}` has no effect: no weight here is called `{weight}`"
+            if not weight:
+                kind = "kernel" if what in ("l1", "l2", "initializer") else "weight"
+                message = f"`{what}` has no effect: there is no {kind} here"
+            self.problems.add("DLC303", message, span, hint="delete it", notes=level.uses)
 
     def wrong(self, wrong: Wrong, node: Node, inputs: tuple[TensorType, ...]) -> None:
         """Report what a shape rule raised, with the inputs by name and origin when there are several."""
@@ -151,16 +242,22 @@ class _Inference:
             self.problems.add("DLC117", message, node.origin.span, found=found, hint=hint, notes=uses)
         return not long
 
-    def shares(self, node: Node, signature: Signature) -> bool:
-        """Whether a node that shares weights declares those of their owner."""
+    def shares(self, node: Node, signature: Signature) -> Signature | None:
+        """A node's signature with the settings of its weights; None when it shares weights that it does not fit."""
         if node.weights == node.path:
-            self.declared[node.path] = (signature, node.origin)
-            return True
+            settled = self.settled(node, signature)
+            self.declared[node.path] = _Owner(signature, settled, node.origin)
+            return settled
+        for level in node.settings:
+            for key in level.values:
+                self.settings.setdefault((key, level.spans.get(key)), level)
         owner = self.declared.get(node.weights)
-        if owner is not None and owner[0].params == signature.params and owner[0].state == signature.state:
-            return True
-        expected = _weights(owner[0]) if owner else "the same layers"
-        notes = [Note("the weights are declared here", owner[1].span)] if owner else []
+        if owner is not None:
+            declared = owner.signature
+            if declared.params == signature.params and declared.state == signature.state:
+                return replace(signature, params=owner.settled.params)
+        expected = _weights(owner.signature) if owner else "the same layers"
+        notes = [Note("the weights are declared here", owner.origin.span)] if owner else []
         message = f"the weights of `{node.weights}` don't fit here"
         self.problems.add(
             "DLC211",
@@ -170,55 +267,94 @@ class _Inference:
             expected=expected,
             notes=[*notes, *node.origin.uses],
         )
-        return False
+        return None
 
     def repeat(self, node: RepeatNode, types: Types, renames: dict[str, Ref]) -> list[TypedNode | TypedRepeat] | None:
-        """One scan when the iterations agree; else the iterations one after another, under the same paths."""
+        """One scan when the iterations agree, or all but the first do; else one after another. Paths stay the same."""
         self.origins[node.path] = node.origin
-        self.origins[f"{node.path}/*"] = self.origins.get(node.input.source, node.origin)
         types[Ref(node.path)] = None
-        start = self.type_of(node.input, types, node.origin.span, node.origin.uses)
-        if node.weights in self.ends:  # it shares those of a repeat that was unrolled
-            return self.unrolled(node, types, renames)
-        inner: Types = {**types, Ref(f"{node.path}/*"): start}
-        saved = (dict(self.declared), dict(self.ends))
-        body = self.nodes(node.body, inner, renames)
-        end = self.type_of(node.output, inner, node.origin.span, node.origin.uses)
-        if start is None or body is None or end is None:
-            return None
-        if end == start and not _outer_state(body, node.weights):
-            types.update({ref: kind for ref, kind in inner.items() if ref not in types})
-            types[Ref(node.path)] = start
-            source = self.follow(node.input, renames)
-            output = self.follow(node.output, renames)
-            return [TypedRepeat(node.path, node.times, source, tuple(body), output, start, node.origin, node.weights)]
-        self.declared, self.ends = saved
-        return self.unrolled(node, types, renames)
-
-    def unrolled(self, node: RepeatNode, types: Types, renames: dict[str, Ref]) -> list[TypedNode | TypedRepeat] | None:
-        """The iterations one after another: their shapes differ, so they can't share one scan."""
+        value = self.follow(node.input, renames)
+        kind = self.type_of(node.input, types, node.origin.span, node.origin.uses)
+        alone = self.peeled.get(node.weights) if node.weights != node.path else None  # as in what it shares
         typed: list[TypedNode | TypedRepeat] = []
-        value, kind = self.follow(node.input, renames), self.type_of(node.input, types)
         for index in range(node.times):
-            self.unrolled_nodes += len(node.body)
-            if self.unrolled_nodes > MAX_STEPS:
-                message = f"the network expands to more than {MAX_STEPS:,} layers"
-                self.problems.add("DLC117", message, node.origin.span, notes=node.origin.uses)
+            self.origins[f"{node.path}/*"] = self.origins.get(value.source, node.origin)
+            left = node.times - index
+            if not node.unroll and left > 1 and (index < 2 if alone is None else index == alone):
+                good, scanned = self.scan(node, index, kind, value, types, renames)
+                if not good:
+                    return None
+                if scanned is not None:
+                    self.peeled[node.weights] = index
+                    types[Ref(node.path)] = scanned.type
+                    return [*typed, scanned]
+            done = self.iteration(node, index, kind, value, types, renames)
+            if done is None:
                 return None
-            body, output = _iteration(node, index)
-            start = f"{node.path}/{index}/*"  # this iteration's input
-            types[Ref(start)] = kind
-            self.origins[start] = self.origins.get(value.source, node.origin)
-            note = Note(f"in iteration {index + 1} of {node.times} of the repeat", node.origin.span)
-            made = self.nodes([_noted(item, note) for item in body], types, {**renames, start: value})
-            if made is None:
-                return None
-            typed += made
-            kind = self.type_of(output, types)
-            value = self.follow(output, {**renames, start: value})
+            nodes, value, kind = done
+            typed += nodes
+        self.peeled[node.weights] = node.times
         types[Ref(node.path)] = kind
         self.ends[node.path] = value
         return typed
+
+    def scan(
+        self, node: RepeatNode, index: int, kind: TensorType | None, value: Ref, types: Types, renames: dict[str, Ref]
+    ) -> tuple[bool, TypedRepeat | None]:
+        """The iterations from one on as a scan: whether all is well, and the scan if what they give is what they take.
+
+        Nothing is declared when it is not.
+        """
+        inner: Types = {**types, Ref(f"{node.path}/*"): kind}
+        saved = (dict(self.declared), dict(self.ends), dict(self.peeled))
+        body = self.nodes(self.noted(node, node.body, index) if index else node.body, inner, renames)
+        end = self.type_of(node.output, inner, node.origin.span, node.origin.uses)
+        if kind is None or body is None or end is None:
+            return False, None
+        if end != kind or _outer_state(body, node.weights):
+            self.declared, self.ends, self.peeled = saved
+            return True, None
+        types.update({ref: kind for ref, kind in inner.items() if ref not in types})
+        output = self.follow(node.output, renames)
+        start = node.start + index
+        left = node.times - index
+        found = TypedRepeat(node.path, left, value, tuple(body), output, kind, node.origin, node.weights, start)
+        return True, found
+
+    def iteration(
+        self, node: RepeatNode, index: int, kind: TensorType | None, value: Ref, types: Types, renames: dict[str, Ref]
+    ) -> tuple[list[TypedNode | TypedRepeat], Ref, TensorType | None] | None:
+        """One iteration on its own: its nodes, its result and the type of that."""
+        self.unrolled_nodes += len(node.body)
+        if self.unrolled_nodes > MAX_STEPS:
+            message = f"the network expands to more than {MAX_STEPS:,} layers"
+            self.problems.add("DLC117", message, node.origin.span, notes=node.origin.uses)
+            return None
+        number = node.start + index
+        body, output = _iteration(node, number)
+        start = f"{node.path}/{number}/*"  # this iteration's input
+        types[Ref(start)] = kind
+        self.origins[start] = self.origins.get(value.source, node.origin)
+        renamed = {**renames, start: value}
+        made = self.nodes(self.noted(node, body, index), types, renamed)
+        if made is None:
+            return None
+        return made, self.follow(output, renamed), self.type_of(output, types)
+
+    def noted(self, node: RepeatNode, body: Sequence[Node | RepeatNode], index: int) -> list[Node | RepeatNode]:
+        """A body whose messages tell the iteration."""
+        number, count = node.start + index + 1, node.start + node.times
+        note = Note(f"in iteration {number} of {count} of the repeat", node.origin.span)
+        return [_noted(item, note) for item in body]
+
+
+@dataclass(frozen=True)
+class _Owner:
+    """Who declared weights: its signature as the layer gave it, and with the file's settings."""
+
+    signature: Signature
+    settled: Signature
+    origin: Origin
 
 
 def _weights(signature: Signature) -> str:

@@ -92,7 +92,9 @@ def _all_names(steps: Iterable[Step]) -> set[str]:
             inner = (*step.body, *(step.shortcut or ()))
         elif isinstance(step, ParallelStep):
             inner = tuple(item for _, branch in step.branches for item in branch)
-        elif isinstance(step, (RepeatStep, BlockStep)):
+        elif isinstance(step, RepeatStep):
+            inner = (*step.body, *(step.first or ()))
+        elif isinstance(step, BlockStep):
             inner = step.body
         found |= _all_names(inner)
     return found
@@ -198,6 +200,7 @@ class _Resolver:
                 self.sequence(branch, none, _Scope(scope), None)
         elif isinstance(step, RepeatStep):
             self.sequence(step.body, none, _Scope(scope), None)
+            self.sequence(step.first or (), none, _Scope(scope), None)
 
     def block(self, step: BlockStep, refs: tuple[Ref, ...], nodes: Nodes, scope: _Scope) -> Ref:
         """A block in use: its body sees its own inputs and nothing else."""
@@ -235,7 +238,16 @@ class _Resolver:
         body: Nodes = []
         output = self.sequence(step.body, body, _Scope(scope), Ref(f"{step.path}/*"))
         assert output is not None, "a body has at least one item"
-        nodes.append(RepeatNode(step.path, step.times, source, tuple(body), output, step.origin, step.weights))
+        start = 0
+        if step.first is not None:
+            first = self.sequence(step.first, nodes, _Scope(scope), source)
+            assert first is not None, "a body has at least one item"
+            source, start = first, 1
+            if step.times == 1:
+                return source
+        place, weights = step.path, step.weights
+        left = step.times - start
+        nodes.append(RepeatNode(place, left, source, tuple(body), output, step.origin, weights, start, step.unroll))
         return Ref(step.path)
 
     def fits(self, step: Step, refs: tuple[Ref, ...], least: int, most: int | None) -> bool:
@@ -267,7 +279,7 @@ class _Resolver:
     ) -> Ref:
         """Append one node."""
         places = tuple(name.span for name in step.inputs or ()) if isinstance(step, LayerStep) else ()
-        nodes.append(Node(path, layer, refs, step.origin, weights, labels, places))
+        nodes.append(Node(path, layer, refs, step.origin, weights, labels, places, step.settings))
         return Ref(path)
 
     def unknown(self, step: Step, refs: tuple[Ref, ...] | None, nodes: Nodes) -> Ref:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dlc.diagnostics import Span
-from dlc.ir import Layer, Origin
+from dlc.ir import Layer, Origin, Settings
 
 
 class Name(NamedTuple):
@@ -26,6 +26,7 @@ class Step:
     origin: Origin
     weights: str
     word: str
+    settings: tuple[Settings, ...]
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,12 @@ class ParallelStep(Step):
 
 @dataclass(frozen=True)
 class RepeatStep(Step):
-    """A body that runs `times` times."""
+    """A body that runs `times` times; the first time another one, if there is one."""
 
     times: int
     body: tuple[Step, ...]
+    first: tuple[Step, ...] | None
+    unroll: bool
 
 
 @dataclass(frozen=True)

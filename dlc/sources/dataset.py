@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dlc.diagnostics import Diagnostic, Report, SpecError
 from dlc.expressions import substitute
-from dlc.features.feature import Feature
+from dlc.features.feature import Feature, encoded
 from dlc.options import Wrong
 from dlc.pipeline import Spec
 from dlc.sources.source import Columns, Source, select
@@ -123,29 +123,30 @@ def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:
             splits[name] = np.arange(start, start + len(next(iter(tables[-1].values()))), dtype=np.int32)
     _not_empty(spec, splits)
     stats: Stats = {}
-    encoded: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
+    values: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
     for section, features in (("inputs", spec.document.inputs), ("targets", spec.document.targets)):
         for name, feature in features.items():
             assert feature is not None
             raw = np.concatenate([read_feature(spec, section, name, feature, table) for table in tables])
             stats[name] = feature.fit(raw[splits["train"]]) if fitted is None else fitted[name]
-            encoded[section][name] = np.asarray(feature.encode(raw, stats[name]))
-    _sizes_agree(spec, encoded)
+            found = encoded(feature, name, raw, stats[name])
+            values[section].update({key: np.asarray(value) for key, value in found.items()})
+    _sizes_agree(spec, values)
     for term in spec.losses:
         try:
-            term.loss.check_values(encoded["targets"][term.target])
+            term.loss.check_values(values["targets"][term.target])
         except Wrong as wrong:
             raise wrong_data(spec, wrong, ("targets", term.target)) from None
-    return Dataset(encoded["inputs"], encoded["targets"], splits, stats)
+    return Dataset(values["inputs"], values["targets"], splits, stats)
 
 
-def _sizes_agree(spec: Spec, encoded: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+def _sizes_agree(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
     """Bind the symbols of the declared shapes to the data's sizes, and check that every layer has something to do."""
     sizes: dict[str, int] = {}
     for section, features in (("inputs", spec.document.inputs), ("targets", spec.document.targets)):
         for name, feature in features.items():
             assert feature is not None
-            for dim, size in zip(feature.value_type().shape[1:], encoded[section][name].shape[1:], strict=True):
+            for dim, size in zip(feature.value_type().shape[1:], values[section][name].shape[1:], strict=True):
                 if isinstance(dim, str) and sizes.setdefault(dim, size) != size:
                     message = f"the size `{dim}` is {sizes[dim]} in one feature and {size} in `{name}`"
                     hint = "give sizes that differ different names"

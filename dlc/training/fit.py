@@ -263,7 +263,7 @@ class Training:
 
     def _plan(self, start: int) -> Plan:
         sizes = {name: len(rows) for name, rows in self.data.splits.items()}
-        count = sum(slot.spec.size * math.prod(slot.times) for slot in self.program.params.values())
+        count = sum(slot.size for slot in self.program.params.values())
         folder = str(self.folder.path) if self.folder else None
         device = jax.devices()[0]
         name = device.device_kind if device.platform != "cpu" else "cpu"

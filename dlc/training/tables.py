@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlc.diagnostics import Report, SpecError
-from dlc.features.feature import Feature
+from dlc.features.feature import Feature, encoded
 from dlc.lower.objective import input_feature, target_feature
 from dlc.lower.serve import answers, raw_inputs
 from dlc.options import Wrong
@@ -108,14 +108,12 @@ def read_encoded(spec: Spec, columns: Columns, stats: Stats, where: str) -> dict
     targets = {
         name: _read(spec, "targets", name, target_feature(spec, name), columns, where) for name in spec.document.targets
     }
-    return {
-        "inputs": {
-            name: np.asarray(input_feature(spec, name).encode(raw, stats[name])) for name, raw in inputs.items()
-        },
-        "targets": {
-            name: np.asarray(target_feature(spec, name).encode(raw, stats[name])) for name, raw in targets.items()
-        },
-    }
+    found: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
+    for section, raws, feature in (("inputs", inputs, input_feature), ("targets", targets, target_feature)):
+        for name, raw in raws.items():
+            values = encoded(feature(spec, name), name, raw, stats[name])
+            found[section].update({key: np.asarray(value) for key, value in values.items()})
+    return found
 
 
 def present(spec: Spec, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
