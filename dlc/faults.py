@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dlc.aliases import option_meant
 from dlc.diagnostics import did_you_mean, one_of
 
 Location = tuple[str | int, ...]
@@ -26,7 +27,8 @@ class Fault(NamedTuple):
 def unknown_key(key: str, known: Sequence[str], what: str) -> Fault:
     """The fault of a key that `what` does not have."""
     expected = one_of(known) if known else "no options"
-    hint = did_you_mean(key, known)
+    meant = option_meant(key, known)
+    hint = f"dlc calls it `{meant}`" if meant else did_you_mean(key, known)
     return Fault((key,), "DLC101", f"unknown option `{key}` of {what}", expected=expected, hint=hint, at_key=True)
 
 
