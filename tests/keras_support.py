@@ -106,6 +106,8 @@ def conform(
     state = random_values(signature.state, generator, state=True)
 
     feed = (lambda xs: xs) if apart else (lambda xs: (xs[0] if len(xs) == 1 else list(xs),))
+    for name in [name for name in vars(reference) if name.endswith("_initializer")]:
+        setattr(reference, name, keras.initializers.Zeros())  # a random one would be compiled for each shape
     if apart:
         reference(*arrays, **(call or {}))  # builds it
     elif not reference.built:
