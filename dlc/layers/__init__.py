@@ -22,10 +22,26 @@ LAYERS: dict[str, str] = {
     "gaussian_noise": "dlc.layers.noise:GaussianNoise",
     "gaussian_dropout": "dlc.layers.noise:GaussianDropout",
     "alpha_dropout": "dlc.layers.noise:AlphaDropout",
+    "prelu": "dlc.layers.activations:PRelu",
+    "glu": "dlc.layers.activations:Glu",
+    "swiglu": "dlc.layers.activations:SwiGlu",
     "flatten": "dlc.layers.shape:Flatten",
     "reshape": "dlc.layers.shape:Reshape",
+    "permute": "dlc.layers.shape:Permute",
+    "repeat_vector": "dlc.layers.shape:RepeatVector",
+    "slice": "dlc.layers.shape:Slice",
+    "squeeze": "dlc.layers.shape:Squeeze",
+    "expand_dims": "dlc.layers.shape:ExpandDims",
+    "masking": "dlc.layers.shape:Masking",
     "add": "dlc.layers.merge:Add",
+    "subtract": "dlc.layers.merge:Subtract",
+    "multiply": "dlc.layers.merge:Multiply",
+    "average": "dlc.layers.merge:Average",
+    "maximum": "dlc.layers.merge:Maximum",
+    "minimum": "dlc.layers.merge:Minimum",
+    "dot": "dlc.layers.merge:Dot",
     "concat": "dlc.layers.merge:Concat",
+    "stack": "dlc.layers.merge:Stack",
 }
 
 ACTIVATIONS: dict[str, str] = {
@@ -47,10 +63,21 @@ ACTIVATIONS: dict[str, str] = {
     "softsign": "dlc.layers.activations:Softsign",
     "softmax": "dlc.layers.activations:Softmax",
     "log_softmax": "dlc.layers.activations:LogSoftmax",
+    "celu": "dlc.layers.activations:Celu",
+    "exponential": "dlc.layers.activations:Exponential",
+    "log_sigmoid": "dlc.layers.activations:LogSigmoid",
+    "hard_tanh": "dlc.layers.activations:HardTanh",
+    "tanh_shrink": "dlc.layers.activations:TanhShrink",
+    "soft_shrink": "dlc.layers.activations:SoftShrink",
+    "hard_shrink": "dlc.layers.activations:HardShrink",
+    "squareplus": "dlc.layers.activations:Squareplus",
 }
 
 LAYERS.update(ACTIVATIONS)  # an activation is a layer, too
 
 BLOCKS: dict[str, str] = {}  # ready blocks: words that stand for several items
 
-MERGES: dict[str, str] = {word: LAYERS[word] for word in ("add", "concat")}
+MERGES: dict[str, str] = {
+    word: LAYERS[word]
+    for word in ("add", "subtract", "multiply", "average", "maximum", "minimum", "dot", "concat", "stack")
+}

@@ -287,7 +287,6 @@ class GroupNorm(Grouped):
         return self.groups
 
 
-
 class InstanceNorm(Grouped):
     """(batch, *axes, channels) -> (batch, *axes, channels): each channel of each example to mean 0, variance 1.
 
