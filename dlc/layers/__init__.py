@@ -4,6 +4,9 @@ from __future__ import annotations
 
 LAYERS: dict[str, str] = {
     "dense": "dlc.layers.dense:Dense",
+    "einsum_dense": "dlc.layers.dense:EinsumDense",
+    "scale": "dlc.layers.dense:Scale",
+    "l2_normalize": "dlc.layers.norm:L2Normalize",
     "conv2d": "dlc.layers.conv:Conv2D",
     "max_pool2d": "dlc.layers.pooling:MaxPool2D",
     "avg_pool2d": "dlc.layers.pooling:AvgPool2D",
@@ -31,6 +34,8 @@ LAYERS: dict[str, str] = {
     "rotary_positions": "dlc.layers.embedding:RotaryPositions",
     "class_token": "dlc.layers.embedding:ClassToken",
     "tie": "dlc.layers.embedding:Tie",
+    "expression": "dlc.layers.expression:Expression",
+    "gaussian_sample": "dlc.layers.sample:GaussianSample",
     "flatten": "dlc.layers.shape:Flatten",
     "reshape": "dlc.layers.shape:Reshape",
     "permute": "dlc.layers.shape:Permute",
