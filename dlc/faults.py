@@ -13,7 +13,10 @@ Location = tuple[str | int, ...]
 
 
 class Fault(NamedTuple):
-    """What is wrong with an option. `loc` leads from the options to the value."""
+    """What is wrong with an option.
+
+    `loc` leads from the options to the value. `inside` is the value's text with the start and length of the wrong part.
+    """
 
     loc: Location
     code: str
@@ -22,6 +25,7 @@ class Fault(NamedTuple):
     expected: str | None = None
     hint: str | None = None
     at_key: bool = False
+    inside: tuple[str, int, int] | None = None
 
 
 def unknown_key(key: str, known: Sequence[str], what: str) -> Fault:

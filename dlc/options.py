@@ -475,10 +475,11 @@ def report_faults(
     """Add faults as diagnostics; `path` leads to the value that the locations start from."""
     for fault in faults:
         place = (*path, *fault.loc)
+        span = source.key_span(place) if fault.at_key else source.span(place)
         problems.add(
             fault.code,
             fault.message,
-            source.key_span(place) if fault.at_key else source.span(place),
+            source.within(place, *fault.inside) if fault.inside is not None else span,
             found=fault.found,
             expected=fault.expected,
             hint=fault.hint,

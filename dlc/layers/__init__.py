@@ -5,6 +5,9 @@ from __future__ import annotations
 LAYERS: dict[str, str] = {
     "dense": "dlc.layers.dense:Dense",
     "conv1d": "dlc.layers.conv:Conv1D",
+    "einsum_dense": "dlc.layers.dense:EinsumDense",
+    "scale": "dlc.layers.dense:Scale",
+    "l2_normalize": "dlc.layers.norm:L2Normalize",
     "conv2d": "dlc.layers.conv:Conv2D",
     "conv3d": "dlc.layers.conv:Conv3D",
     "conv1d_transpose": "dlc.layers.conv:Conv1DTranspose",
@@ -43,15 +46,49 @@ LAYERS: dict[str, str] = {
     "crop3d": "dlc.layers.resizing:Crop3D",
     "batch_norm": "dlc.layers.norm:BatchNorm",
     "layer_norm": "dlc.layers.norm:LayerNorm",
+    "group_norm": "dlc.layers.norm:GroupNorm",
+    "instance_norm": "dlc.layers.norm:InstanceNorm",
+    "rms_norm": "dlc.layers.norm:RMSNorm",
     "dropout": "dlc.layers.noise:Dropout",
+    "spatial_dropout1d": "dlc.layers.noise:SpatialDropout1D",
+    "spatial_dropout2d": "dlc.layers.noise:SpatialDropout2D",
+    "spatial_dropout3d": "dlc.layers.noise:SpatialDropout3D",
+    "drop_path": "dlc.layers.noise:DropPath",
+    "gaussian_noise": "dlc.layers.noise:GaussianNoise",
+    "gaussian_dropout": "dlc.layers.noise:GaussianDropout",
+    "alpha_dropout": "dlc.layers.noise:AlphaDropout",
+    "prelu": "dlc.layers.activations:PRelu",
+    "glu": "dlc.layers.activations:Glu",
+    "swiglu": "dlc.layers.activations:SwiGlu",
+    "embedding": "dlc.layers.embedding:Embedding",
+    "learned_positions": "dlc.layers.embedding:LearnedPositions",
+    "sinusoidal_positions": "dlc.layers.embedding:SinusoidalPositions",
+    "rotary_positions": "dlc.layers.embedding:RotaryPositions",
+    "class_token": "dlc.layers.embedding:ClassToken",
+    "tie": "dlc.layers.embedding:Tie",
+    "expression": "dlc.layers.expression:Expression",
+    "gaussian_sample": "dlc.layers.sample:GaussianSample",
     "flatten": "dlc.layers.shape:Flatten",
     "reshape": "dlc.layers.shape:Reshape",
+    "permute": "dlc.layers.shape:Permute",
+    "repeat_vector": "dlc.layers.shape:RepeatVector",
+    "slice": "dlc.layers.shape:Slice",
+    "squeeze": "dlc.layers.shape:Squeeze",
+    "expand_dims": "dlc.layers.shape:ExpandDims",
+    "masking": "dlc.layers.shape:Masking",
     "add": "dlc.layers.merge:Add",
+    "subtract": "dlc.layers.merge:Subtract",
+    "multiply": "dlc.layers.merge:Multiply",
+    "average": "dlc.layers.merge:Average",
+    "maximum": "dlc.layers.merge:Maximum",
+    "minimum": "dlc.layers.merge:Minimum",
+    "dot": "dlc.layers.merge:Dot",
     "concat": "dlc.layers.merge:Concat",
     "rnn": "dlc.layers.recurrent:Rnn",
     "lstm": "dlc.layers.recurrent:Lstm",
     "gru": "dlc.layers.recurrent:Gru",
     "attention": "dlc.layers.attention:Attention",
+    "stack": "dlc.layers.merge:Stack",
 }
 
 ACTIVATIONS: dict[str, str] = {
@@ -73,6 +110,14 @@ ACTIVATIONS: dict[str, str] = {
     "softsign": "dlc.layers.activations:Softsign",
     "softmax": "dlc.layers.activations:Softmax",
     "log_softmax": "dlc.layers.activations:LogSoftmax",
+    "celu": "dlc.layers.activations:Celu",
+    "exponential": "dlc.layers.activations:Exponential",
+    "log_sigmoid": "dlc.layers.activations:LogSigmoid",
+    "hard_tanh": "dlc.layers.activations:HardTanh",
+    "tanh_shrink": "dlc.layers.activations:TanhShrink",
+    "soft_shrink": "dlc.layers.activations:SoftShrink",
+    "hard_shrink": "dlc.layers.activations:HardShrink",
+    "squareplus": "dlc.layers.activations:Squareplus",
 }
 
 LAYERS.update(ACTIVATIONS)  # an activation is a layer, too
@@ -83,4 +128,7 @@ BLOCKS: dict[str, str] = {
     "transformer_decoder": "dlc.layers.transformer:TransformerDecoder",
 }
 
-MERGES: dict[str, str] = {word: LAYERS[word] for word in ("add", "concat")}
+MERGES: dict[str, str] = {
+    word: LAYERS[word]
+    for word in ("add", "subtract", "multiply", "average", "maximum", "minimum", "dot", "concat", "stack")
+}
