@@ -17,7 +17,7 @@ from jax import export
 from dlc.expressions import substitute
 from dlc.ir import Layer, Outcome, TensorType
 from dlc.layers import LAYERS
-from dlc.layers.conv import by_patches, by_window
+from dlc.layers.conv import by_channels, by_elements, by_patches, by_window
 from dlc.layers.windows import Window
 from dlc.lower.tree import nest
 from dlc.objectives.initializers import draw
@@ -130,13 +130,14 @@ def test_convolution_values(window: Window, groups: int) -> None:
     assert signature.flops == np.prod(y.shape[1:]) * (2 * np.prod(window.size) * 4 // groups + 1)
 
 
+@pytest.mark.parametrize(("fast", "plain", "out"), [(by_patches, by_window, 4), (by_elements, by_channels, 2)])
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
-def test_a_product_of_patches_is_the_convolution(window: Window) -> None:
-    """What a CPU runs in place of XLA's convolution gives the same values and gradients."""
+def test_what_a_cpu_runs_is_the_convolution(window: Window, fast: Any, plain: Any, out: int) -> None:
+    """What stands in for XLA's convolution gives the same values and gradients."""
     x = jnp.asarray(random(2, *SIZES[len(window.size)], 3), jnp.float32)
-    kernel = jnp.asarray(random(*window.size, 3, 4, seed=1), jnp.float32)
+    kernel = jnp.asarray(random(*window.size, 3, out, seed=1), jnp.float32)
     results = []
-    for function in (by_patches, by_window):
+    for function in (fast, plain):
 
         def both(x: Any, kernel: Any, function: Any = function) -> Any:
             y, back = jax.vjp(lambda x, kernel: function(window, x, kernel), x, kernel)
