@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -175,3 +176,55 @@ def test_activations_take_each_element_by_itself() -> None:
     run = jax.jit(lambda x: [one.apply({}, x, key=None, train=True) for one in made])
     for y, cut in zip(run(x), run(x[:, :3]), strict=True):
         np.testing.assert_array_equal(y[:, :3], cut)
+
+
+@pytest.mark.parametrize("spec", ["batch_norm", "group_norm: 2", "gaussian_noise: 1", "learned_positions: 5", "concat"])
+def test_empty_batches(spec: str) -> None:
+    made = layer(spec)
+    x, mask = jnp.ones((0, TIME, 4)), jnp.ones((0, TIME), bool)
+    count = made.takes[0]
+    signature = made.infer(*[TensorType(("batch", TIME, 4), mask=True)] * count)
+    weights = {name: jnp.ones(p.shape) for name, p in {**signature.params, **signature.state}.items()}
+    more = {"masks": (mask,) * count} if made.masks == "used" else {}
+    found = made.apply(weights, *[x] * count, key=jax.random.key(0), train=True, **more)
+    y = found.output if isinstance(found, Outcome) else found
+    assert y.shape == (0, *signature.output.shape[1:])
+    if isinstance(found, Outcome) and found.state:
+        assert all(np.isfinite(leaf).all() for leaf in found.state.values())
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "batch_norm",
+        "group_norm: 2",
+        "reshape: [-1, 2]",
+        "slice: {start: 2}",
+        "slice: {start: 1, stop: -1}",
+        "slice: {stop: 1}",
+        "slice: {start: -1}",
+        "learned_positions: 9",
+        "sinusoidal_positions",
+        "rotary_positions",
+        "class_token",
+        "einsum_dense: {equation: 'abc,cd->abd', output_shape: [null, 3]}",
+    ],
+)
+def test_symbolic_sizes_can_be_exported(spec: str) -> None:
+    """One program for every length, with the values that a program for one length gives."""
+    made = layer(spec)
+    signature = made.infer(TensorType(("batch", "time", 4)))
+    generator = np.random.default_rng(0)
+    weights = {
+        name: jnp.asarray(generator.uniform(1, 2, p.shape), jnp.float32)
+        for name, p in {**signature.params, **signature.state}.items()
+    }
+
+    def run(x: Any) -> Any:
+        found = made.apply(weights, x, key=None, train=False)
+        return found.output if isinstance(found, Outcome) else found
+
+    batch, time = jax.export.symbolic_shape("b, t")
+    program = jax.export.export(jax.jit(run))(jax.ShapeDtypeStruct((batch, time, 4), jnp.float32))
+    x = jnp.asarray(generator.normal(size=(2, 6, 4)), jnp.float32)
+    np.testing.assert_allclose(program.call(x), run(x), rtol=1e-6, atol=1e-6)
