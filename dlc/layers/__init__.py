@@ -14,6 +14,7 @@ LAYERS: dict[str, str] = {
     "dropout": "dlc.layers.noise:Dropout",
     "flatten": "dlc.layers.shape:Flatten",
     "reshape": "dlc.layers.shape:Reshape",
+    "pad_channels": "dlc.layers.shape:PadChannels",
     "add": "dlc.layers.merge:Add",
     "concat": "dlc.layers.merge:Concat",
 }

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
 
-from dlc.ir import Example, Layer, Signature, TensorType, known_size
+from dlc.ir import Example, Layer, Signature, TensorType, known_size, need_behind_mask
+from dlc.lazy import jnp
 from dlc.options import Fault, Wrong, main, reject, spell
 
 if TYPE_CHECKING:
@@ -78,3 +79,50 @@ class Reshape(Layer):
         total = prod(x.shape[1:])
         fixed = prod(part for part in self.shape if part != -1)
         return x.reshape(x.shape[0], *(total // fixed if part == -1 else part for part in self.shape))
+
+
+def _sides(value: Any) -> Any:
+    parts = value if isinstance(value, (list, tuple)) else [value] * 2
+    whole = all(isinstance(part, int) and not isinstance(part, bool) and part >= 0 for part in parts)
+    if len(parts) != 2 or not whole or not any(parts):
+        expected = "an integer of at least 1, or [before, after]"
+        raise reject(Fault((), "DLC104", "this is not an amount of channels", found=spell(value), expected=expected))
+    return tuple(parts)
+
+
+class PadChannels(Layer):
+    """(*lead, channels) -> (*lead, before + channels + after): zeros before and after the channels.
+
+    The shortcut without weights of He et al. 2015, arXiv:1512.03385, option A.
+    """
+
+    word = "pad_channels"
+    masks = "pointwise"
+    amount: Annotated[tuple[int, int], BeforeValidator(_sides)] = main(
+        description="how many on either side, or [before, after]"
+    )
+
+    examples = (
+        Example("pad_channels: 2", "f32[batch, 4, 4, 3]", "f32[batch, 4, 4, 7]"),
+        Example("pad_channels: [0, 1]", "f32[batch, time, 3]", "f32[batch, time, 4]"),
+        Example("pad_channels: 2", "f32[batch, channels]", "f32[batch, (channels + 4)]"),
+        Example("pad_channels: [1, 2]", "i32[batch, 3]<7", "i32[batch, 6]<7"),
+        Example("pad_channels: 0", "f32[batch, 3]", error="DLC104"),
+        Example("pad_channels: [1, 2, 3]", "f32[batch, 3]", error="DLC104"),
+        Example("pad_channels: 1", "f32[batch]", error="DLC204"),
+        Example("pad_channels: 1", "f32[batch, time] masked", error="DLC212"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The last axis grows."""
+        if x.rank < 2:
+            raise Wrong("DLC204", f"`{self.word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
+        need_behind_mask(x, self.word)
+        channels, more = x.shape[-1], sum(self.amount)
+        return Signature(
+            x.resized(*x.shape[:-1], f"({channels} + {more})" if isinstance(channels, str) else channels + more)
+        )
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+        """Zeros on both sides of the last axis."""
+        return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [self.amount])
