@@ -6,4 +6,5 @@ FEATURES: dict[str, str] = {
     "tensor": "dlc.features.tensor:Tensor",
     "number": "dlc.features.number:Number",
     "category": "dlc.features.category:Category",
+    "tokens": "dlc.features.tokens:Tokens",
 }

@@ -17,6 +17,10 @@ LAYERS: dict[str, str] = {
     "pad_channels": "dlc.layers.shape:PadChannels",
     "add": "dlc.layers.merge:Add",
     "concat": "dlc.layers.merge:Concat",
+    "rnn": "dlc.layers.recurrent:Rnn",
+    "lstm": "dlc.layers.recurrent:Lstm",
+    "gru": "dlc.layers.recurrent:Gru",
+    "attention": "dlc.layers.attention:Attention",
 }
 
 ACTIVATIONS: dict[str, str] = {
@@ -42,6 +46,10 @@ ACTIVATIONS: dict[str, str] = {
 
 LAYERS.update(ACTIVATIONS)  # an activation is a layer, too
 
-BLOCKS: dict[str, str] = {}  # ready blocks: words that stand for several items
+# ready blocks: words that stand for several items
+BLOCKS: dict[str, str] = {
+    "transformer_encoder": "dlc.layers.transformer:TransformerEncoder",
+    "transformer_decoder": "dlc.layers.transformer:TransformerDecoder",
+}
 
 MERGES: dict[str, str] = {word: LAYERS[word] for word in ("add", "concat")}

@@ -40,5 +40,6 @@ INITIALIZERS: dict[str, str] = {
     "lecun_uniform": "dlc.objectives.initializers:LecunUniform",
     "lecun_normal": "dlc.objectives.initializers:LecunNormal",
     "orthogonal": "dlc.objectives.initializers:Orthogonal",
+    "forget_bias": "dlc.objectives.initializers:ForgetBias",
     "identity": "dlc.objectives.initializers:Identity",
 }

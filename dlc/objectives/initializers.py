@@ -264,6 +264,17 @@ class LecunNormal(_Scaled):
     word = "lecun_normal"
 
 
+class ForgetBias(Initializer):
+    """0, and 1 in the second quarter: the bias of an LSTM's forget gate (Jozefowicz et al. 2015)."""
+
+    word = "forget_bias"
+
+    def draw(self, generator: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Values:
+        """0, 1, 0, 0."""
+        quarter = np.arange(shape[-1]) * 4 // shape[-1]
+        return np.broadcast_to((quarter == 1).astype(np.float32), shape)
+
+
 class Orthogonal(Initializer):
     """A random orthogonal matrix, (product of the first axes, last axis) (Saxe et al. 2013, arXiv:1312.6120)."""
 

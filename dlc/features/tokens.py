@@ -1,0 +1,118 @@
+"""Sequences of token numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, model_validator
+
+from dlc.features.feature import Feature, FeatureExample, as_numbers
+from dlc.ir import Dim, TensorType
+from dlc.lazy import np
+from dlc.options import Fault, Wrong, main, option, reject, spell
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def _length(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if whole or (isinstance(value, str) and value.isidentifier() and value != "batch"):
+        return value
+    raise reject(Fault((), "DLC104", "this is no length", found=spell(value), expected="a number, or a word"))
+
+
+class Tokens(Feature):
+    """A sequence of numbers of a vocabulary: (batch, length) in int32.
+
+    It reads one column that holds arrays, or several columns of one token each. `padding` is the number that stands
+    behind shorter sequences: a mask then travels with the value, and what lies there never counts.
+    """
+
+    word = "tokens"
+    vocabulary: int = main(ge=1, le=2**24, description="count of different tokens, numbered from 0")
+    length: Annotated[Dim, BeforeValidator(_length)] = option(
+        "time", description="tokens of a record; a word for a length that varies between data sets"
+    )
+    padding: int | None = option(None, ge=0, description="the number that fills shorter sequences up")
+    columns: tuple[str, ...] | None = option(None, description="columns of one token each; `token_*` matches many")
+
+    examples = (
+        FeatureExample("tokens: 5", "i32[batch, time]<5", [[0, 4, 2], [1, 1, 1]], [[0, 4, 2], [1, 1, 1]]),
+        FeatureExample(
+            "tokens: {vocabulary: 5, length: 3, padding: 0}",
+            "i32[batch, 3]<5 masked",
+            [[1, 4, 0], [1, 1, 1]],
+            [[1, 4, 0], [1, 1, 1]],
+        ),
+        FeatureExample("tokens: 4", "i32[batch, time]<4", [[0, 4, 2]], error="DLC404"),
+        FeatureExample("tokens: 4", "i32[batch, time]<4", [[0, -1, 2]], error="DLC404"),
+        FeatureExample("tokens: 4", "i32[batch, time]<4", [[0, 1.5, 2]], error="DLC404"),
+        FeatureExample("tokens: {vocabulary: 5, length: 2}", "i32[batch, 2]<5", [[0, 4, 2]], error="DLC406"),
+        FeatureExample("tokens: {vocabulary: 5, padding: 5}", "i32[batch, time]<5", [[0]], error="DLC104"),
+        FeatureExample("tokens: {vocabulary: 5, length: 0}", "i32[batch, time]<5", [[0]], error="DLC104"),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("columns"), (list, str)):
+            columns = data["columns"]
+            return {**data, "columns": (columns,) if isinstance(columns, str) else tuple(columns)}
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Tokens:
+        if self.columns and self.column:
+            raise reject(Fault(("column",), "DLC303", "`column` has no effect beside `columns`", at_key=True))
+        if self.columns == ():
+            raise reject(Fault(("columns",), "DLC104", "`columns` names no column", expected="at least one name"))
+        if self.padding is not None and self.padding >= self.vocabulary:
+            expected = f"a number below {self.vocabulary}"
+            message = "`padding` is not in the vocabulary"
+            raise reject(Fault(("padding",), "DLC104", message, found=f"`{self.padding}`", expected=expected))
+        return self
+
+    def reads(self, name: str) -> tuple[str, ...]:
+        """The named columns, else the feature's own."""
+        return self.columns or super().reads(name)
+
+    def value_type(self) -> TensorType:
+        """i32[batch, length]<vocabulary, masked when there is padding."""
+        return TensorType(("batch", self.length), "i32", self.padding is not None, self.vocabulary)
+
+    def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
+        """The tokens of each record in a row, each a number of the vocabulary."""
+        rows = len(columns[0])
+        parts = [as_numbers(column, name, first_row).reshape(rows, prod(column.shape[1:])) for column in columns]
+        values = np.concatenate(parts, axis=1)
+        if isinstance(self.length, int) and values.shape[1] != self.length:
+            raise Wrong(
+                "DLC406",
+                f"records of `{name}` have another length",
+                found=f"{values.shape[1]} tokens",
+                expected=f"{self.length} tokens",
+                option="length",
+            )
+        bad = (values < 0) | (values >= self.vocabulary) | (values % 1 != 0)
+        if bad.any():
+            row, place = np.unravel_index(int(bad.argmax()), bad.shape)
+            raise Wrong(
+                "DLC404",
+                f"row {first_row + int(row)} of `{name}` holds a number that is not in the vocabulary",
+                found=f"`{values[row, place]:g}`",
+                expected=f"an integer from 0 to {self.vocabulary - 1}",
+                option="vocabulary",
+            )
+        return np.ascontiguousarray(values.astype(np.int32))
+
+    def mask(self, raw: Any) -> Any:
+        """Where there is no padding."""
+        return raw != self.padding
+
+    def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The most probable token of each place: a column each."""
+        best = prediction.argmax(-1) if prediction.ndim == 3 else prediction
+        return super().present(name, best)
