@@ -54,7 +54,9 @@ def by_residual(name: str) -> tuple[bool, list[int]]:
 NETWORKS = {
     "vgg16": Network(keras.applications.VGG16),
     "resnet50": Network(keras.applications.ResNet50, by_residual),
+    "mobilenet_v2": Network(keras.applications.MobileNetV2),
     "densenet121": Network(keras.applications.DenseNet121),
+    "efficientnet_b0": Network(keras.applications.EfficientNetB0, divisor=255),
 }
 
 

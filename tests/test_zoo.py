@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import prod
 from pathlib import Path
 
@@ -26,7 +27,22 @@ WEIGHTS = {
     "resnet50": 25_557_032,
     "densenet121": 7_978_856,
     "squeezenet": 1_235_496,
+    "mobilenet_v2": 3_504_872,
+    "efficientnet_b0": 5_288_548,
+    "convnext_tiny": 28_589_128,
+    "unet": 31_030_658,
+    "unet_batch_norm": 31_037_633,
+    "lstm_language_model": 19_775_200,
+    "bilstm_classifier": 2_757_761,
+    "gru_seq2seq": 5_292_936,
+    "transformer_base": 63_082_496,
+    "bert_base": 109_482_240,
+    "gpt2_small": 124_439_808,
+    "char_gpt": 804_096,
+    "vit_b16": 86_567_656,
     "dense_autoencoder": 10_484,
+    "conv_autoencoder": 28_353,
+    "variational_autoencoder": 134_165,
 }
 EACH = pytest.mark.parametrize("name", WEIGHTS)
 SIZES = {"batch": 2, "time": 7, "source_time": 5, "target_time": 6}
@@ -56,6 +72,12 @@ def test_count(name: str) -> None:
     assert dlc.show(spec).params == WEIGHTS[name]
     program = dlc.compile(spec)
     assert sum(prod(shape) for shape, _ in program.shapes().values()) - dlc.show(spec).state == WEIGHTS[name]
+
+
+def test_the_page_has_the_counts() -> None:
+    page = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([0-9,]+) \|", page, re.MULTILINE)
+    assert {name: int(count.replace(",", "")) for name, count in rows} == WEIGHTS
 
 
 @EACH
@@ -95,8 +117,17 @@ def test_the_command_finds_nothing() -> None:
     [
         ("resnet20_cifar", ["vars.blocks=9"], 853_018),  # ResNet-56 of the same paper
         ("vgg16", ["vars.classes=10"], 138_357_544 - 990 * 4097),
+        ("gpt2_small", ["vars.width=1024", "vars.layers=24", "vars.heads=16"], 354_823_168),  # GPT-2 medium
+        ("bert_base", ["vars.width=1024", "vars.layers=24", "vars.heads=16"], 335_141_888),  # BERT-large
+        ("vit_b16", ["vars.width=1024", "vars.layers=24", "vars.heads=16"], 304_326_632),  # ViT-L/16
+        ("transformer_base", ["vars.width=1024", "vars.hidden=4096", "vars.heads=16"], 176_357_376 + 37_000 * 1024),
     ],
 )
 def test_variables(name: str, sets: list[str], count: int) -> None:
     """What a file lets vary gives the other members of the family."""
     assert dlc.show(dlc.load(path(name), sets)).params == count
+
+
+def test_transformer_base_without_its_table() -> None:
+    rows = dlc.show(dlc.load(path("transformer_base"))).rows
+    assert sum(row.params for row in rows if row.path != "table") == 44_138_496
