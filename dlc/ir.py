@@ -467,13 +467,15 @@ def _verify_nodes(nodes: Sequence[Any], known: set[str], paths: set[str], declar
 # ---- checks that shape rules share ----
 
 
-def need_rank(x: TensorType, rank: int, word: str, axes: str) -> None:
-    """Raise DLC204 unless `x` has `rank` axes. `axes` names them: `(batch, height, width, channels)`."""
+def need_rank(x: TensorType, rank: int, word: str, axes: str, hint: str | None = None) -> None:
+    """Raise DLC204 unless `x` has `rank` axes. `axes` names them: `(batch, height, width, channels)`.
+
+    An image layer that gives no hint of its own gets one.
+    """
     if x.rank != rank:
-        hint = None
-        if rank == 4 and x.rank == 3:
+        if hint is None and rank == 4 and x.rank == 3:
             hint = "give the input a channel axis: `shape: [height, width, 1]`"
-        elif rank == 4 and x.rank == 2:
+        elif hint is None and rank == 4 and x.rank == 2:
             hint = f"`{word}` works on images: use it before `flatten`, or make images with `reshape`"
         raise Wrong("DLC204", f"`{word}` takes {rank} axes", found=str(x), expected=axes, hint=hint)
 

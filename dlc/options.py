@@ -23,7 +23,9 @@ __all__ = [
     "Known",
     "Location",
     "Options",
+    "Size1",
     "Size2",
+    "Size3",
     "Table",
     "Wrong",
     "as_options",
@@ -34,6 +36,7 @@ __all__ = [
     "option",
     "options_of",
     "parse_word",
+    "read_sizes",
     "reject",
     "report_faults",
     "spell",
@@ -430,21 +433,29 @@ def word_field(table: Callable[[], Table], kind: str) -> BeforeValidator:
 # ---- sizes ----
 
 
-def _sizes(count: int, minimum: int) -> BeforeValidator:
-    def parse(value: Any) -> Any:
-        parts = value if isinstance(value, (list, tuple)) else [value] * count
-        whole = all(isinstance(part, int) and not isinstance(part, bool) and part >= minimum for part in parts)
-        if len(parts) != count or not whole:
-            expected = f"an integer of at least {minimum}, or a list of {count}"
-            code = "DLC103" if not all(isinstance(part, int) for part in parts) else "DLC104"
-            raise reject(Fault((), code, "this is not a size", found=spell(value), expected=expected))
-        return tuple(parts)
+def read_sizes(value: Any, count: int, minimum: int) -> tuple[int, ...]:
+    """Sizes along `count` axes: one integer for all, or a list of one for each; rejects anything else.
 
-    return BeforeValidator(parse)
+    >>> read_sizes(3, 2, 1), read_sizes([2, 4], 2, 1)
+    ((3, 3), (2, 4))
+    """
+    parts = value if isinstance(value, (list, tuple)) else [value] * count
+    whole = all(isinstance(part, int) and not isinstance(part, bool) and part >= minimum for part in parts)
+    if len(parts) != count or not whole:
+        expected = f"an integer of at least {minimum}" + (f", or a list of {count}" if count > 1 else "")
+        code = "DLC103" if not all(isinstance(part, int) for part in parts) else "DLC104"
+        raise reject(Fault((), code, "this is not a size", found=spell(value), expected=expected))
+    return tuple(parts)
 
 
-Size2 = Annotated[tuple[int, int], _sizes(2, 1)]
+Size1 = Annotated[tuple[int], BeforeValidator(lambda value: read_sizes(value, 1, 1))]
+"""The size along time: an integer, or a list of one."""
+
+Size2 = Annotated[tuple[int, int], BeforeValidator(lambda value: read_sizes(value, 2, 1))]
 """Height and width: one integer for both, or a list of two."""
+
+Size3 = Annotated[tuple[int, int, int], BeforeValidator(lambda value: read_sizes(value, 3, 1))]
+"""Depth, height and width: one integer for all, or a list of three."""
 
 
 # ---- from faults to diagnostics ----

@@ -25,7 +25,7 @@ from dlc.objectives.initializers import draw
 from dlc.options import Wrong, as_options, build_word, load_class, validate
 from dlc.source import parse_yaml
 
-SIZES = {"batch": 2, "time": 5, "height": 6, "width": 7, "channels": 3, "classes": 4}
+SIZES = {"batch": 2, "time": 5, "depth": 3, "height": 6, "width": 7, "channels": 3, "classes": 4}
 
 
 def item(spec: str) -> Any:

@@ -1,42 +1,52 @@
-"""Pooling, channels last."""
+"""Pooling, channels last: with a window, over all places, and to a given size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
 
-from dlc.ir import Example, Layer, Signature, TensorType, need_float, need_rank
-from dlc.layers.windows import Padding2, lax_padding, window_sizes
-from dlc.lazy import jnp, lax, np
-from dlc.options import Size2, Wrong, main, option
+from pydantic import field_validator
+
+from dlc.ir import Example, Outcome, Signature, TensorType
+from dlc.layers.windows import AXES, Padding, Spatial, Window, padding_option, read_padding, real_only, size_option
+from dlc.lazy import jnp, lax
+from dlc.options import Wrong, main, option
 
 if TYPE_CHECKING:
     from jax import Array
 
-_AXES = "(batch, height, width, channels)"
 
-
-class Pool2D(Layer):
+class Pool(Spatial):
     """What pools with a window share."""
 
-    window: Size2 = main((2, 2), description="height and width of the window")
-    strides: Size2 | None = option(None, description="steps of the window; the window's size when left out")
-    padding: Padding2 = option("valid", description="valid, same, an amount, or [[top, bottom], [left, right]]")
+    window: tuple[int, ...] = main(2, validate_default=True, description="size of the window")
+    strides: tuple[int, ...] | None = size_option(None, "steps of the window; the window's size when left out")
+    padding: Padding = padding_option()
+
+    @field_validator("padding", mode="before")
+    @classmethod
+    def read_padding(cls, value: Any) -> Any:
+        """A word, an amount, or amounts before and after each axis."""
+        return read_padding(value, cls.rank, causal=False)
+
+    @property
+    def slide(self) -> Window:
+        """The window that slides."""
+        return Window(self.window, self.strides or self.window, (1,) * self.rank, self.padding)
 
     def infer(self, x: TensorType) -> Signature:
         """Sizes as the window goes."""
-        need_rank(x, 4, self.word, _AXES)
-        need_float(x, self.word)
+        self.need(x)
         self._need_covered()
-        sizes = window_sizes(x, self.window, self.steps, (1, 1), self.padding, self.word)
-        output = x.resized(x.shape[0], *sizes, x.shape[3])
-        return Signature(output, flops=output.size * self.window[0] * self.window[1])
+        output = self.slide.slid(x, x.shape[-1], self.word)
+        return Signature(output, flops=output.size * prod(self.window))
 
     def _need_covered(self) -> None:
         """Raise DLC205 when a window could lie in the padding alone, where there is nothing to pool."""
         if isinstance(self.padding, str):
             return
-        for axis, pads, size in zip(("height", "width"), self.padding, self.window, strict=True):
+        for axis, pads, size in zip(AXES[self.rank], self.padding, self.window, strict=True):
             if max(pads) >= size:
                 raise Wrong(
                     "DLC205",
@@ -46,36 +56,103 @@ class Pool2D(Layer):
                     option="padding",
                 )
 
-    @property
-    def steps(self) -> tuple[int, int]:
-        """The strides, defaults filled in."""
-        return self.strides or self.window
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Any:
+        """Each window pooled; what a mask hides does not count."""
+        y = self.pooled(x, masks)
+        mask = self.slide.masked(masks)
+        return y if mask is None else Outcome(real_only(y, (mask,)), mask=mask)
+
+    def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
+        """The result of each window."""
+        raise NotImplementedError
 
     @property
     def tiles(self) -> bool:
         """Whether the windows lie side by side, so that a reshape separates them."""
-        return self.steps == self.window and self.padding == "valid"
+        return self.slide.strides == self.window and self.padding == "valid"
 
-    def tiled(self, x: Array) -> Array:
-        """(B, H, W, C) -> (B, H // h, h, W // w, w, C): the windows side by side, a rest at the edge cut off."""
-        (h, w), (batch, height, width, channels) = self.window, x.shape
-        x = x[:, : height // h * h, : width // w * w]
-        return x.reshape(batch, height // h, h, width // w, w, channels)  # (B, H/h, h, W/w, w, C)
+    def tiled(self, x: Array) -> tuple[Array, tuple[int, ...]]:
+        """The windows side by side, a rest at the edge cut off, and the axes inside a window.
 
-    def slide(self, x: Array, start: float, combine: Callable[..., Array]) -> Array:
-        """Combine each window's elements, beginning with `start`."""
-        dims, strides = (1, *self.window, 1), (1, *self.steps, 1)
-        pads = lax_padding(self.padding)
-        padding = pads if isinstance(pads, str) else [(0, 0), *pads, (0, 0)]
-        # A numpy scalar stays a constant inside jit: lax then knows the operation and its gradient.
-        result: Array = lax.reduce_window(x, np.asarray(start, x.dtype)[()], combine, dims, strides, padding)
-        return result
+        (B, H, W, C) -> (B, H // h, h, W // w, w, C) and (2, 4).
+        """
+        counts = [size // step for size, step in zip(x.shape[1:-1], self.window, strict=True)]
+        kept = tuple(slice(count * step) for count, step in zip(counts, self.window, strict=True))
+        parts = [part for pair in zip(counts, self.window, strict=True) for part in pair]
+        axes = tuple(range(2, 2 * self.rank + 1, 2))
+        return x[:, *kept].reshape(x.shape[0], *parts, x.shape[-1]), axes
 
 
-class MaxPool2D(Pool2D):
+class MaxPool(Pool):
+    """The largest element of each window."""
+
+    def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
+        """The maximum over each window."""
+        x = real_only(x, masks, -float("inf"))
+        # A reshape is much faster than reduce_window and its select-and-scatter gradient on a CPU.
+        if self.tiles:
+            windows, axes = self.tiled(x)
+            return windows.max(axis=axes)
+        return self.slide.combine(x, -float("inf"), lax.max)
+
+
+class AvgPool(Pool):
+    """The mean of each window."""
+
+    def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
+        """The mean over each window's elements."""
+        x = real_only(x, masks)
+        if self.tiles:
+            windows, axes = self.tiled(x)
+            return windows.mean(axis=axes)
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        total = self.slide.combine(wide, 0.0, lax.add)
+        return (total / self.count(wide, masks[0])).astype(x.dtype)
+
+    def count(self, x: Array, mask: Array | None) -> Array | int:
+        """How many elements of each window are real."""
+        if self.padding == "valid":
+            return prod(self.window)  # a window that a mask hides a part of gives no real place
+        real = jnp.ones((1, *x.shape[1:-1], 1), x.dtype) if mask is None else mask[:, :, None].astype(x.dtype)
+        return jnp.maximum(self.slide.combine(real, 0.0, lax.add), 1.0)
+
+
+class MaxPool1D(MaxPool):
+    """(batch, time, channels) -> (batch, time', channels): the largest element of each window.
+
+    Of a masked sequence a place of the result is real where the sequence without its padding has it.
+    """
+
+    word = "max_pool1d"
+    rank = 1
+    masks = "used"
+    examples = (
+        Example("max_pool1d", "f32[batch, 7, 3]", "f32[batch, 3, 3]"),
+        Example(
+            "max_pool1d: {window: 3, strides: 2, padding: 1}",
+            "f32[batch, time, 3] masked",
+            "f32[batch, ((time - 1) // 2 + 1), 3] masked",
+        ),
+        Example("max_pool1d: {padding: same}", "f32[batch, time, 3] masked", error="DLC212"),
+        Example("max_pool1d: {padding: causal}", "f32[batch, time, 3]", error="DLC104"),
+        Example("max_pool1d: 9", "f32[batch, 8, 3]", error="DLC205"),
+        Example("max_pool1d: 2", "f32[batch, 8, 8, 3]", error="DLC204"),
+    )
+
+
+class MaxPool2D(MaxPool):
     """(batch, height, width, channels) -> (batch, height', width', channels): the largest element of each window."""
 
     word = "max_pool2d"
+    rank = 2
     examples = (
         Example("max_pool2d", "f32[batch, 8, 8, 3]", "f32[batch, 4, 4, 3]"),
         Example("max_pool2d: {window: 3, strides: 2, padding: same}", "f32[batch, 7, 7, 1]", "f32[batch, 4, 4, 1]"),
@@ -93,21 +170,53 @@ class MaxPool2D(Pool2D):
         Example("max_pool2d: 0", "f32[batch, 8, 8, 3]", error="DLC104"),
     )
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
-        """The maximum over each window."""
-        # A reshape is much faster than reduce_window and its select-and-scatter gradient on a CPU.
-        if self.tiles:
-            return self.tiled(x).max(axis=(2, 4))
-        return self.slide(x, -float("inf"), lax.max)
+
+class MaxPool3D(MaxPool):
+    """(batch, depth, height, width, channels) -> (batch, depth', height', width', channels): maxima of windows."""
+
+    word = "max_pool3d"
+    rank = 3
+    examples = (
+        Example("max_pool3d", "f32[batch, 4, 5, 2, 3]", "f32[batch, 2, 2, 1, 3]"),
+        Example(
+            "max_pool3d: {window: [1, 3, 2], strides: 2, padding: same}",
+            "f32[batch, 3, 5, 2, 1]",
+            "f32[batch, 2, 3, 1, 1]",
+        ),
+        Example("max_pool3d: 3", "f32[batch, 4, 5, 2, 3]", error="DLC205"),
+        Example("max_pool3d: 2", "f32[batch, 8, 8, 3]", error="DLC204"),
+    )
 
 
-class AvgPool2D(Pool2D):
+class AvgPool1D(AvgPool):
+    """(batch, time, channels) -> (batch, time', channels): the mean of each window.
+
+    Padding does not count: the mean is over the elements of the sequence. Masks as in `max_pool1d`.
+    """
+
+    word = "avg_pool1d"
+    rank = 1
+    masks = "used"
+    examples = (
+        Example("avg_pool1d", "f32[batch, 7, 3]", "f32[batch, 3, 3]"),
+        Example(
+            "avg_pool1d: {window: 3, strides: 1, padding: same}",
+            "f32[batch, time, 3] masked",
+            "f32[batch, time, 3] masked",
+        ),
+        Example("avg_pool1d: {padding: same}", "f32[batch, time, 3] masked", error="DLC212"),
+        Example("avg_pool1d: {padding: [[2, 0]]}", "f32[batch, time, 3]", error="DLC205"),
+    )
+
+
+class AvgPool2D(AvgPool):
     """(batch, height, width, channels) -> (batch, height', width', channels): the mean of each window.
 
     Padding does not count: the mean is over the elements of the image.
     """
 
     word = "avg_pool2d"
+    rank = 2
     examples = (
         Example("avg_pool2d: 2", "f32[batch, 8, 8, 3]", "f32[batch, 4, 4, 3]"),
         Example("avg_pool2d: {window: 2, strides: 1, padding: same}", "f32[batch, 3, 3, 1]", "f32[batch, 3, 3, 1]"),
@@ -115,56 +224,234 @@ class AvgPool2D(Pool2D):
         Example("avg_pool2d: {window: 2, padding: [[0, 2], [0, 0]]}", "f32[batch, 8, 8, 3]", error="DLC205"),
     )
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
-        """The mean over each window's elements."""
-        if self.tiles:
-            return self.tiled(x).mean(axis=(2, 4))
-        total = self.slide(x, 0.0, lax.add)
-        count = self.slide(jnp.ones((1, *x.shape[1:3], 1), x.dtype), 0.0, lax.add)
-        return total / count
+
+class AvgPool3D(AvgPool):
+    """(batch, depth, height, width, channels) -> (batch, depth', height', width', channels): means of windows.
+
+    Padding does not count: the mean is over the elements of the volume.
+    """
+
+    word = "avg_pool3d"
+    rank = 3
+    examples = (
+        Example("avg_pool3d", "f32[batch, 4, 5, 2, 3]", "f32[batch, 2, 2, 1, 3]"),
+        Example(
+            "avg_pool3d: {strides: [1, 2, 2], padding: [[1, 0], [0, 0], [0, 1]]}",
+            "f32[batch, 3, 5, 2, 1]",
+            "f32[batch, 3, 2, 1, 1]",
+        ),
+        Example("avg_pool3d: 2", "f32[batch, 8, 3]", error="DLC204"),
+    )
 
 
-class GlobalMaxPool2D(Layer):
+# ---- over all places ----
+
+
+class GlobalPool(Spatial):
+    """What pools over all places share."""
+
+    keep_dims: bool = option(False, description="keep the axes of places, of size 1")
+
+    def infer(self, x: TensorType) -> Signature:
+        """The axes between batch and channels go."""
+        self.need(x)
+        kept = (1,) * self.rank if self.keep_dims else ()
+        return Signature(x.resized(x.shape[0], *kept, x.shape[-1]).masked(False), flops=x.size)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The axes of places."""
+        return tuple(range(1, self.rank + 1))
+
+
+class GlobalMaxPool(GlobalPool):
+    """The largest element of each channel."""
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Array:
+        """The maximum over all places that are real; 0 where there is none."""
+        y = real_only(x, masks, -float("inf")).max(axis=self.places, keepdims=True)
+        if masks[0] is not None:
+            y = real_only(y, (masks[0].any(axis=1, keepdims=True),))
+        return y if self.keep_dims else y.squeeze(self.places)
+
+
+class GlobalAvgPool(GlobalPool):
+    """The mean of each channel."""
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Array:
+        """The mean over all places that are real; 0 where there is none."""
+        mask = masks[0]
+        if mask is None:
+            return x.mean(axis=self.places, keepdims=self.keep_dims)
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        total = real_only(x, masks).sum(axis=1, keepdims=True, dtype=wide)
+        count = mask.sum(axis=1, keepdims=True, dtype=wide)[:, :, None]  # (batch, 1, 1)
+        y: Array = (total / jnp.maximum(count, 1.0)).astype(x.dtype)
+        return y if self.keep_dims else y.squeeze(1)
+
+
+class GlobalMaxPool1D(GlobalMaxPool):
+    """(batch, time, channels) -> (batch, channels): the largest element of each channel.
+
+    What a mask hides does not count; a sequence of padding alone gives 0.
+    """
+
+    word = "global_max_pool1d"
+    rank = 1
+    masks = "used"
+    examples = (
+        Example("global_max_pool1d", "f32[batch, time, 3] masked", "f32[batch, 3]"),
+        Example("global_max_pool1d: {keep_dims: true}", "f32[batch, time, 3]", "f32[batch, 1, 3]"),
+        Example("global_max_pool1d", "f32[batch, 4, 4, 3]", error="DLC204"),
+    )
+
+
+class GlobalMaxPool2D(GlobalMaxPool):
     """(batch, height, width, channels) -> (batch, channels): the largest element of each channel."""
 
     word = "global_max_pool2d"
+    rank = 2
     examples = (
         Example("global_max_pool2d", "f32[batch, height, width, 3]", "f32[batch, 3]"),
         Example("global_max_pool2d", "f32[batch, 12]", error="DLC204"),
     )
 
-    def infer(self, x: TensorType) -> Signature:
-        """The image axes go."""
-        return _global(x, self.word)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
-        """The maximum over height and width."""
-        return x.max(axis=(1, 2))
+class GlobalMaxPool3D(GlobalMaxPool):
+    """(batch, depth, height, width, channels) -> (batch, channels): the largest element of each channel."""
+
+    word = "global_max_pool3d"
+    rank = 3
+    examples = (
+        Example("global_max_pool3d", "f32[batch, depth, 2, 3, 3]", "f32[batch, 3]"),
+        Example("global_max_pool3d", "i32[batch, 2, 2, 3, 3]", error="DLC207"),
+    )
 
 
-class GlobalAvgPool2D(Layer):
+class GlobalAvgPool1D(GlobalAvgPool):
+    """(batch, time, channels) -> (batch, channels): the mean of each channel.
+
+    What a mask hides does not count; a sequence of padding alone gives 0.
+    """
+
+    word = "global_avg_pool1d"
+    rank = 1
+    masks = "used"
+    examples = (
+        Example("global_avg_pool1d", "f32[batch, time, 3] masked", "f32[batch, 3]"),
+        Example("global_avg_pool1d: {keep_dims: true}", "f32[batch, time, 3] masked", "f32[batch, 1, 3]"),
+        Example("global_avg_pool1d", "f32[batch, 3]", error="DLC204"),
+    )
+
+
+class GlobalAvgPool2D(GlobalAvgPool):
     """(batch, height, width, channels) -> (batch, channels): the mean of each channel.
 
     Lin et al. 2013, arXiv:1312.4400.
     """
 
     word = "global_avg_pool2d"
+    rank = 2
     examples = (
         Example("global_avg_pool2d", "f32[batch, 4, 4, 3]", "f32[batch, 3]"),
+        Example("global_avg_pool2d: {keep_dims: true}", "f32[batch, height, 4, 3]", "f32[batch, 1, 1, 3]"),
         Example("global_avg_pool2d", "f32[batch, 12]", error="DLC204"),
         Example("global_avg_pool2d: 2", "f32[batch, 4, 4, 3]", error="DLC106"),
     )
 
+
+class GlobalAvgPool3D(GlobalAvgPool):
+    """(batch, depth, height, width, channels) -> (batch, channels): the mean of each channel."""
+
+    word = "global_avg_pool3d"
+    rank = 3
+    examples = (
+        Example("global_avg_pool3d", "f32[batch, 2, height, 3, 3]", "f32[batch, 3]"),
+        Example("global_avg_pool3d", "f32[batch, 4, 4, 3]", error="DLC204"),
+    )
+
+
+# ---- to a given size ----
+
+
+class AdaptiveAvgPool(Spatial):
+    """The mean of as many windows as are asked for."""
+
+    size: tuple[int, ...] = main(description="places of the result along each axis")
+
     def infer(self, x: TensorType) -> Signature:
-        """The image axes go."""
-        return _global(x, self.word)
+        """The sizes asked for."""
+        self.need(x)
+        return Signature(x.resized(x.shape[0], *self.size, x.shape[-1]), flops=x.size)
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
-        """The mean over height and width."""
-        return x.mean(axis=(1, 2))
+        """The mean from place floor(i * size / count) to ceil((i + 1) * size / count), along each axis in turn."""
+        y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        for axis, count in enumerate(self.size, 1):
+            size = x.shape[axis]
+            index, place = jnp.arange(count)[:, None], jnp.arange(size)[None, :]
+            first, end = index * size // count, -((index + 1) * -size // count)
+            share = jnp.where((place >= first) & (place < end), 1.0 / (end - first), 0.0).astype(y.dtype)
+            y = jnp.moveaxis(jnp.tensordot(y, share, (axis, 1), precision=lax.Precision.HIGHEST), -1, axis)
+        return y.astype(x.dtype)
 
 
-def _global(x: TensorType, word: str) -> Signature:
-    need_rank(x, 4, word, _AXES)
-    need_float(x, word)
-    return Signature(x.resized(x.shape[0], x.shape[3]), flops=x.size)
+class AdaptiveAvgPool1D(AdaptiveAvgPool):
+    """(batch, time, channels) -> (batch, size, channels): the mean of `size` windows that cover the sequence.
+
+    Window i goes from place floor(i * time / size) to ceil((i + 1) * time / size), as in PyTorch.
+    """
+
+    word = "adaptive_avg_pool1d"
+    rank = 1
+    examples = (
+        Example("adaptive_avg_pool1d: 3", "f32[batch, 7, 2]", "f32[batch, 3, 2]"),
+        Example("adaptive_avg_pool1d: 2", "f32[batch, 7, 2, 3]", error="DLC204"),
+        Example("adaptive_avg_pool1d", "f32[batch, 7, 2]", error="DLC102"),
+    )
+
+
+class AdaptiveAvgPool2D(AdaptiveAvgPool):
+    """(batch, height, width, channels) -> (batch, *size, channels): the mean of windows that cover the image.
+
+    Window i of n goes from place floor(i * size / n) to ceil((i + 1) * size / n), as in PyTorch.
+    """
+
+    word = "adaptive_avg_pool2d"
+    rank = 2
+    examples = (
+        Example("adaptive_avg_pool2d: [2, 3]", "f32[batch, height, 5, 2]", "f32[batch, 2, 3, 2]"),
+        Example("adaptive_avg_pool2d: 7", "f32[batch, 3, 7, 1]", "f32[batch, 7, 7, 1]"),
+        Example("adaptive_avg_pool2d: 0", "f32[batch, 3, 7, 1]", error="DLC104"),
+        Example("adaptive_avg_pool2d: 2", "f32[batch, 64]", error="DLC204"),
+    )
+
+
+class AdaptiveAvgPool3D(AdaptiveAvgPool):
+    """(batch, depth, height, width, channels) -> (batch, *size, channels): the mean of windows that cover the volume.
+
+    Window i of n goes from place floor(i * size / n) to ceil((i + 1) * size / n), as in PyTorch.
+    """
+
+    word = "adaptive_avg_pool3d"
+    rank = 3
+    examples = (
+        Example("adaptive_avg_pool3d: [1, 2, 3]", "f32[batch, 2, 3, 4, 1]", "f32[batch, 1, 2, 3, 1]"),
+        Example("adaptive_avg_pool3d: [1, 2]", "f32[batch, 2, 3, 4, 1]", error="DLC104"),
+    )

@@ -1,36 +1,148 @@
-"""Arithmetic of windows that slide over an axis: what convolutions and pools share."""
+"""What layers on (batch, *places, channels) share: the names of the axes, and windows that slide along them.
+
+One mechanism serves sequences (time), images (height, width) and volumes (depth, height, width).
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import field_validator
 
-from dlc.ir import Dim, TensorType
-from dlc.options import Fault, Wrong, reject, spell
+from dlc.ir import Dim, Layer, TensorType, known_size, need_float, need_rank
+from dlc.layers import LAYERS
+from dlc.lazy import jnp, lax, np
+from dlc.options import Fault, Wrong, option, read_sizes, reject, spell
 
-Explicit = tuple[tuple[int, int], tuple[int, int]]
+if TYPE_CHECKING:
+    from jax import Array
+
+Pads = tuple[tuple[int, int], ...]
+Padding = Literal["valid", "same", "causal"] | Pads
+
+AXES = {1: ("time",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+SIDES = {
+    1: "[[before, after]]",
+    2: "[[top, bottom], [left, right]]",
+    3: "[[front, back], [top, bottom], [left, right]]",
+}
 
 
-def _padding(value: Any) -> Any:
-    if value in ("valid", "same"):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return ((value, value), (value, value))
-    pairs = value if isinstance(value, (list, tuple)) else ()
+class Spatial(Layer):
+    """A layer on (batch, *places, channels), of one rank: how many axes of places there are."""
+
+    rank: ClassVar[int] = 2
+
+    @field_validator("kernel", "window", "strides", "dilation", "size", mode="before", check_fields=False)
+    @classmethod
+    def read_size(cls, value: Any) -> Any:
+        """One integer for all axes, or a list of one for each."""
+        return None if value is None else read_sizes(value, cls.rank, 1)
+
+    def need(self, x: TensorType) -> None:
+        """Raise DLC204 or DLC207 unless `x` has the layer's axes and holds real numbers."""
+        need_rank(x, self.rank + 2, self.word, f"(batch, {', '.join(AXES[self.rank])}, channels)", self._other_rank(x))
+        need_float(x, self.word)
+
+    def channels(self, x: TensorType) -> int:
+        """The count of channels of a fitting input; DLC203 when it is a symbol."""
+        self.need(x)
+        return known_size(x, -1, self.word)
+
+    def _other_rank(self, x: TensorType) -> str | None:
+        """A hint at the same layer for inputs of another rank."""
+        rank = x.rank - 2
+        word = self.word.replace(f"{self.rank}d", f"{rank}d")
+        if rank not in AXES or word == self.word or word not in LAYERS:
+            return None
+        other = f"`{word}` for ({', '.join(('batch', *AXES[rank], 'channels'))})"
+        if self.rank == 2 and rank == 1:
+            return f"give an image a channel axis, `shape: [height, width, 1]`, or use {other}"
+        return f"use {other}"
+
+
+# ---- options ----
+
+
+def padding_option() -> Any:
+    """The option of a layer with a window."""
+    return option("valid", description="valid, same, an amount, or [[before, after], ...] for each axis")
+
+
+def causal_padding_option() -> Any:
+    """The option of a convolution."""
+    return option(
+        "valid", description="valid, same, causal (sequences only), an amount, or [[before, after], ...] for each axis"
+    )
+
+
+def size_option(default: int | None, description: str) -> Any:
+    """An option with one integer for all axes or one for each."""
+    return option(default, validate_default=True, description=description)
+
+
+def read_pads(value: Any, rank: int) -> Pads | None:
+    """Amounts before and after each axis; None when the value is none: an integer, or a list of pairs.
+
+    >>> read_pads(1, 2), read_pads([2, 0], 1), read_pads([[1, 0], [0, 2]], 2), read_pads([1], 1)
+    (((1, 1), (1, 1)), ((2, 0),), ((1, 0), (0, 2)), None)
+    """
+    if _is_amount(value):
+        return ((value, value),) * rank
+    if not isinstance(value, (list, tuple)):
+        return None
+    pairs = [value] if rank == 1 and len(value) == 2 and all(_is_amount(part) for part in value) else value
     rows = [tuple(pair) for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) == 2]
-    whole = all(isinstance(part, int) and not isinstance(part, bool) and part >= 0 for row in rows for part in row)
-    if len(rows) == len(pairs) == 2 and whole:
-        return tuple(rows)
+    whole = all(_is_amount(part) for row in rows for part in row)
+    return tuple(rows) if len(rows) == len(pairs) == rank and whole else None
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def read_padding(value: Any, rank: int, causal: bool) -> Any:
+    """The padding of a window as `Padding`; raises DLC104 for what is none."""
+    words = ("valid", "same", "causal") if causal and rank == 1 else ("valid", "same")
+    found = value if value in words else read_pads(value, rank)
+    if found is not None:
+        return found
     from dlc.diagnostics import did_you_mean
 
-    expected = "`valid`, `same`, an integer, or [[top, bottom], [left, right]]"
-    hint = did_you_mean(value, ("valid", "same")) if isinstance(value, str) else None
+    expected = f"{', '.join(f'`{word}`' for word in words)}, an integer, or {SIDES[rank]}"
+    hint = did_you_mean(value, words) if isinstance(value, str) else None
+    if value == "causal":
+        hint = "only a convolution along time can be causal" if causal else "give the amounts: `[[before, after]]`"
     raise reject(Fault((), "DLC104", "this is no padding", found=spell(value), expected=expected, hint=hint))
 
 
-Padding2 = Annotated[Literal["valid", "same"] | Explicit, BeforeValidator(_padding)]
-"""`valid`, `same`, or explicit amounts for height and width."""
+# ---- symbolic sizes ----
+
+
+def shifted(size: Dim, amount: int) -> Dim:
+    """A size plus an amount.
+
+    >>> shifted(5, -2), shifted("time", 0), shifted("time", -2)
+    (3, 'time', '(time - 2)')
+    """
+    if isinstance(size, int):
+        return size + amount
+    return f"({size} {'+' if amount > 0 else '-'} {abs(amount)})" if amount else size
+
+
+def scaled(size: Dim, factor: int, amount: int = 0) -> Dim:
+    """A size times a factor plus an amount.
+
+    >>> scaled(5, 2, 1), scaled("time", 1), scaled("time", 2, -1)
+    (11, 'time', '(time * 2 - 1)')
+    """
+    if isinstance(size, int):
+        return size * factor + amount
+    if factor == 1:
+        return shifted(size, amount)
+    return f"({size} * {factor} {'+' if amount > 0 else '-'} {abs(amount)})" if amount else f"({size} * {factor})"
 
 
 def window_size(
@@ -47,7 +159,7 @@ def window_size(
     (4, '(time - 2)')
     """
     reach = (kernel - 1) * dilation + 1
-    if padding == "same":
+    if padding in ("same", "causal"):
         if isinstance(size, int):
             return -(-size // stride)
         return size if stride == 1 else f"(({size} + {stride - 1}) // {stride})"
@@ -63,31 +175,122 @@ def window_size(
             )
         return (size + extra - reach) // stride + 1
     if stride == 1:
-        return _shifted(size, extra - reach + 1)
-    return f"({_shifted(size, extra - reach)} // {stride} + 1)"
+        return shifted(size, extra - reach + 1)
+    return f"({shifted(size, extra - reach)} // {stride} + 1)"
 
 
-def _shifted(size: str, amount: int) -> str:
-    return f"({size} {'+' if amount > 0 else '-'} {abs(amount)})" if amount else size
+# ---- windows ----
 
 
-def window_sizes(
-    x: TensorType,
-    kernel: tuple[int, int],
-    strides: tuple[int, int],
-    dilation: tuple[int, int],
-    padding: str | Explicit,
-    word: str,
-) -> tuple[Dim, Dim]:
-    """The new height and width of `(batch, height, width, channels)`."""
+class Window(NamedTuple):
+    """A window that slides along the axes of places.
 
-    def along(axis: int, name: str) -> Dim:
-        pads = padding if isinstance(padding, str) else padding[axis]
-        return window_size(x.shape[axis + 1], kernel[axis], strides[axis], dilation[axis], pads, word, name)
+    Args:
+        size: its elements along each axis.
+        strides: its steps.
+        dilation: the spacing of its elements.
+        padding: `valid`, `same` (the size becomes ceil(size / stride), as TensorFlow pads), `causal` (all before the
+            sequence), or amounts before and after each axis.
+    """
 
-    return along(0, "height"), along(1, "width")
+    size: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: Padding
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """The places from its first element to its last."""
+        return tuple((size - 1) * step + 1 for size, step in zip(self.size, self.dilation, strict=True))
+
+    def slid(self, x: TensorType, channels: Dim, word: str) -> TensorType:
+        """The type of (batch, *places', channels) that it makes of `x`, masked where `x` is.
+
+        Raises:
+            Wrong: DLC205 when it is larger than an axis, DLC212 when its places would shift with the padding behind
+                a masked sequence.
+        """
+        if x.mask and self.padding == "same" and max(self.strides) > 1:
+            raise Wrong(
+                "DLC212",
+                f"where the window of `{word}` lies would depend on the padding of the sequence",
+                found=f"{x}, `padding: same` with strides of {self.strides[0]}",
+                hint="use `padding: valid` or explicit amounts" + (", or `causal`" if "conv" in word else ""),
+                option="padding",
+            )
+        places = [
+            window_size(
+                x.shape[axis + 1],
+                self.size[axis],
+                self.strides[axis],
+                self.dilation[axis],
+                self.padding if isinstance(self.padding, str) else self.padding[axis],
+                word,
+                name,
+            )
+            for axis, name in enumerate(AXES[len(self.size)])
+        ]
+        return x.resized(x.shape[0], *places, channels).masked(x.mask)
+
+    def lax_padding(self) -> str | list[tuple[int, int]]:
+        """The padding as `jax.lax` takes it."""
+        if self.padding == "causal":
+            return [(self.reach[0] - 1, 0)]
+        return self.padding.upper() if isinstance(self.padding, str) else list(self.padding)
+
+    def padded(self, x: Array) -> Array:
+        """`x` with zeros around its places."""
+        padding = self.lax_padding()
+        if padding == "VALID":
+            return x
+        sizes = x.shape[1:-1]
+        pads = lax.padtype_to_pads(sizes, self.reach, self.strides, padding) if isinstance(padding, str) else padding
+        return jnp.pad(x, ((0, 0), *pads, (0, 0)))
+
+    def parts(self, x: Array) -> list[Array]:
+        """(batch, *places, channels) -> for each element of the window, what it meets: (batch, *places', channels)."""
+        x = self.padded(x)
+        inner = list(zip(x.shape[1:-1], self.reach, self.strides, strict=True))
+        spans = [(size - reach) // step * step + 1 for size, reach, step in inner]
+        found = []
+        for place in product(*map(range, self.size)):
+            starts = [index * step for index, step in zip(place, self.dilation, strict=True)]
+            ends = [start + span for start, span in zip(starts, spans, strict=True)]
+            found.append(lax.slice(x, (0, *starts, 0), (x.shape[0], *ends, x.shape[-1]), (1, *self.strides, 1)))
+        return found
+
+    def masked(self, masks: Sequence[Array | None]) -> Array | None:
+        """The mask of the result: a place is real where the sequence without its padding has a window, too.
+
+        Such a window ends, explicit padding behind the sequence taken off, at a real place.
+        """
+        mask = masks[0]
+        if mask is None:
+            return None
+        if self.padding in ("same", "causal"):
+            behind = 0
+        else:
+            behind = self.reach[0] - 1 - (0 if isinstance(self.padding, str) else sum(self.padding[0]))
+        return shift_mask(mask, behind)[:, :: self.strides[0]]
+
+    def combine(self, x: Array, start: float, function: Callable[..., Array]) -> Array:
+        """Each window's elements combined, beginning with `start`."""
+        padding = self.lax_padding()
+        pads = padding if isinstance(padding, str) else [(0, 0), *padding, (0, 0)]
+        # A numpy scalar stays a constant inside jit: lax then knows the operation and its gradient.
+        first = np.asarray(start, x.dtype)[()]
+        result: Array = lax.reduce_window(x, first, function, (1, *self.size, 1), (1, *self.strides, 1), pads)
+        return result
 
 
-def lax_padding(padding: str | Explicit) -> str | list[tuple[int, int]]:
-    """The padding as `jax.lax` takes it."""
-    return padding.upper() if isinstance(padding, str) else list(padding)
+def shift_mask(mask: Array, amount: int) -> Array:
+    """The mask of a sequence of which `amount` places are taken off in front; a negative amount is put there."""
+    if amount >= 0:
+        return mask[:, amount:]
+    return jnp.pad(mask, ((0, 0), (-amount, 0)), constant_values=True)
+
+
+def real_only(x: Array, masks: Sequence[Array | None], value: float = 0.0) -> Array:
+    """`x` (batch, time, channels) with `value` in the places that are padding."""
+    mask = masks[0]
+    return x if mask is None else jnp.where(mask[:, :, None], x, value)
