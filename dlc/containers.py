@@ -92,7 +92,7 @@ class Parallel(Options):
     branches: Annotated[dict[str, Items], BeforeValidator(_branches)] = main(
         description="lists of items, or a mapping of names to such lists"
     )
-    merge: Annotated[Layer, word_field(lambda: MERGES, "merge")] = option(description="concat or add")
+    merge: Annotated[Layer, word_field(lambda: MERGES, "merge")] = option(description="a merge: concat, add, ...")
 
 
 class Repeat(Options):

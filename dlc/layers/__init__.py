@@ -43,16 +43,42 @@ LAYERS: dict[str, str] = {
     "crop3d": "dlc.layers.resizing:Crop3D",
     "batch_norm": "dlc.layers.norm:BatchNorm",
     "layer_norm": "dlc.layers.norm:LayerNorm",
+    "group_norm": "dlc.layers.norm:GroupNorm",
+    "instance_norm": "dlc.layers.norm:InstanceNorm",
+    "rms_norm": "dlc.layers.norm:RMSNorm",
     "dropout": "dlc.layers.noise:Dropout",
+    "spatial_dropout1d": "dlc.layers.noise:SpatialDropout1D",
+    "spatial_dropout2d": "dlc.layers.noise:SpatialDropout2D",
+    "spatial_dropout3d": "dlc.layers.noise:SpatialDropout3D",
+    "drop_path": "dlc.layers.noise:DropPath",
+    "gaussian_noise": "dlc.layers.noise:GaussianNoise",
+    "gaussian_dropout": "dlc.layers.noise:GaussianDropout",
+    "alpha_dropout": "dlc.layers.noise:AlphaDropout",
+    "prelu": "dlc.layers.activations:PRelu",
+    "glu": "dlc.layers.activations:Glu",
+    "swiglu": "dlc.layers.activations:SwiGlu",
     "flatten": "dlc.layers.shape:Flatten",
     "reshape": "dlc.layers.shape:Reshape",
     "pad_channels": "dlc.layers.shape:PadChannels",
+    "permute": "dlc.layers.shape:Permute",
+    "repeat_vector": "dlc.layers.shape:RepeatVector",
+    "slice": "dlc.layers.shape:Slice",
+    "squeeze": "dlc.layers.shape:Squeeze",
+    "expand_dims": "dlc.layers.shape:ExpandDims",
+    "masking": "dlc.layers.shape:Masking",
     "add": "dlc.layers.merge:Add",
+    "subtract": "dlc.layers.merge:Subtract",
+    "multiply": "dlc.layers.merge:Multiply",
+    "average": "dlc.layers.merge:Average",
+    "maximum": "dlc.layers.merge:Maximum",
+    "minimum": "dlc.layers.merge:Minimum",
+    "dot": "dlc.layers.merge:Dot",
     "concat": "dlc.layers.merge:Concat",
     "rnn": "dlc.layers.recurrent:Rnn",
     "lstm": "dlc.layers.recurrent:Lstm",
     "gru": "dlc.layers.recurrent:Gru",
     "attention": "dlc.layers.attention:Attention",
+    "stack": "dlc.layers.merge:Stack",
 }
 
 ACTIVATIONS: dict[str, str] = {
@@ -74,6 +100,14 @@ ACTIVATIONS: dict[str, str] = {
     "softsign": "dlc.layers.activations:Softsign",
     "softmax": "dlc.layers.activations:Softmax",
     "log_softmax": "dlc.layers.activations:LogSoftmax",
+    "celu": "dlc.layers.activations:Celu",
+    "exponential": "dlc.layers.activations:Exponential",
+    "log_sigmoid": "dlc.layers.activations:LogSigmoid",
+    "hard_tanh": "dlc.layers.activations:HardTanh",
+    "tanh_shrink": "dlc.layers.activations:TanhShrink",
+    "soft_shrink": "dlc.layers.activations:SoftShrink",
+    "hard_shrink": "dlc.layers.activations:HardShrink",
+    "squareplus": "dlc.layers.activations:Squareplus",
 }
 
 LAYERS.update(ACTIVATIONS)  # an activation is a layer, too
@@ -84,4 +118,7 @@ BLOCKS: dict[str, str] = {
     "transformer_decoder": "dlc.layers.transformer:TransformerDecoder",
 }
 
-MERGES: dict[str, str] = {word: LAYERS[word] for word in ("add", "concat")}
+MERGES: dict[str, str] = {
+    word: LAYERS[word]
+    for word in ("add", "subtract", "multiply", "average", "maximum", "minimum", "dot", "concat", "stack")
+}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from dlc.diagnostics import Note, Problems, did_you_mean, listing, plural
 from dlc.ir import Graph, Layer, Node, Origin, Ref, RepeatNode
-from dlc.layers.merge import Add
+from dlc.layers.merge import ResidualSum
 from dlc.passes.steps import (
     BlockStep,
     BrokenStep,
@@ -217,7 +217,7 @@ class _Resolver:
         """A residual or parallel step: lists on the same input, then a merge."""
         if isinstance(step, ResidualStep):
             lists = {"layers": step.body, **({"shortcut": step.shortcut} if step.shortcut else {})}
-            merge: Layer | None = Add()
+            merge: Layer | None = ResidualSum()
         else:
             assert isinstance(step, ParallelStep)
             lists, merge = dict(step.branches), step.merge
