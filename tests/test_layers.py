@@ -477,6 +477,8 @@ def test_shape_layers_keep_the_order() -> None:
     np.testing.assert_array_equal(apply("reshape: [-1, 6]", x), x.reshape(2, 4, 6))
     padded = np.concatenate([np.zeros((2, 2, 3, 1)), x, np.zeros((2, 2, 3, 2))], -1)
     np.testing.assert_array_equal(apply("pad_channels: [1, 2]", x), padded)
+    np.testing.assert_array_equal(apply("take: -1", x), x[:, -1])
+    np.testing.assert_array_equal(apply("take: {index: 1, axis: -2}", x), x[:, :, 1])
     np.testing.assert_array_equal(apply("concat", x, x + 100), np.concatenate([x, x + 100], -1))
     np.testing.assert_array_equal(apply("concat: {axis: 1}", x, x + 100), np.concatenate([x, x + 100], 1))
     np.testing.assert_array_equal(apply("add", x, x, x), 3 * x)

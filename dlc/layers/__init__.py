@@ -63,6 +63,7 @@ LAYERS: dict[str, str] = {
     "permute": "dlc.layers.shape:Permute",
     "repeat_vector": "dlc.layers.shape:RepeatVector",
     "slice": "dlc.layers.shape:Slice",
+    "take": "dlc.layers.shape:Take",
     "squeeze": "dlc.layers.shape:Squeeze",
     "expand_dims": "dlc.layers.shape:ExpandDims",
     "masking": "dlc.layers.shape:Masking",

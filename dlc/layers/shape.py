@@ -284,6 +284,56 @@ class Slice(Layer):
         return Outcome(cut(x, axis), mask=mask)
 
 
+class Take(Layer):
+    """(batch, n, *axes) -> (batch, *axes): one place of an axis, which goes.
+
+    A negative index counts from the end. Of an axis with a mask only a place counted from the beginning can be taken:
+    where the end is depends on the padding.
+    """
+
+    word = "take"
+    masks = "used"
+    index: int = main(description="which place, counted from 0; negative from the end")
+    axis: int = option(1, description="of which axis, the batch axis counted as 0; negative from the end")
+
+    examples = (
+        Example("take: 0", "f32[batch, time, 3]", "f32[batch, 3]"),
+        Example("take: -1", "f32[batch, 5, 3]", "f32[batch, 3]"),
+        Example("take: {index: 1, axis: -1}", "i32[batch, time, 3]<4 masked", "i32[batch, time]<4 masked"),
+        Example("take: 1", "f32[batch, 5, 3, 2] masked", "f32[batch, 3, 2]"),
+        Example("take: -1", "f32[batch, time, 3] masked", error="DLC212"),
+        Example("take: 3", "f32[batch, 3]", error="DLC205"),
+        Example("take: -4", "f32[batch, 3]", error="DLC205"),
+        Example("take: {index: 0, axis: 0}", "f32[batch, 3]", error="DLC104"),
+        Example("take", "f32[batch, 3]", error="DLC102"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The axis goes."""
+        axis = place_of(self.axis, x.rank, self.word)
+        size = x.shape[axis]
+        if isinstance(size, int) and not -size <= self.index < size:
+            message = f"axis {axis} has no place {self.index}"
+            raise Wrong("DLC205", message, found=str(x), expected=f"{-size} to {size - 1}", option="index")
+        output = x.resized(*x.shape[:axis], *x.shape[axis + 1 :])
+        if axis == 1 and self.index >= 0:
+            return Signature(output.masked(False))
+        return Signature(with_mask(x, output, axis > 1, self.word, "it counts from the end of a padded axis"))
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Array:
+        """The elements at the place."""
+        axis = place_of(self.axis, x.ndim, self.word)
+        return lax.index_in_dim(x, self.index, axis, keepdims=False)
+
+
 class Squeeze(Layer):
     """(batch, *axes) -> (batch, *axes): the axes of size 1 go, or the named ones."""
 
