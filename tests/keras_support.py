@@ -106,7 +106,10 @@ def conform(
     state = random_values(signature.state, generator, state=True)
 
     feed = (lambda xs: xs) if apart else (lambda xs: (xs[0] if len(xs) == 1 else list(xs),))
-    reference(*feed(arrays), **(call or {}))  # builds it
+    if apart:
+        reference(*arrays, **(call or {}))  # builds it
+    elif not reference.built:
+        reference.build(arrays[0].shape if len(arrays) == 1 else [x.shape for x in arrays])
     known = {key_of(variable) for variable in reference.variables}
 
     def keras_name(name: str) -> str:

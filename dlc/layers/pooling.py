@@ -67,8 +67,15 @@ class Pool(Spatial):
     ) -> Any:
         """Each window pooled; what a mask hides does not count."""
         y = self.pooled(x, masks)
-        mask = self.slide.masked(masks)
+        mask = self.masked(masks)
         return y if mask is None else Outcome(real_only(y, (mask,)), mask=mask)
+
+    def masked(self, masks: Sequence[Array | None]) -> Array | None:
+        """The mask of the result; of tiles, it has their symbolic size."""
+        if masks[0] is None or not self.tiles:
+            return self.slide.masked(masks)
+        windows, axes = self.tiled(masks[0][:, :, None])
+        return windows.all(axis=axes)[:, :, 0]
 
     def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
         """The result of each window."""

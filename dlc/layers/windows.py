@@ -271,7 +271,8 @@ class Window(NamedTuple):
             behind = 0
         else:
             behind = self.reach[0] - 1 - (0 if isinstance(self.padding, str) else sum(self.padding[0]))
-        return shift_mask(mask, behind)[:, :: self.strides[0]]
+        mask = shift_mask(mask, behind)
+        return lax.slice(mask, (0, 0), mask.shape, (1, self.strides[0]))  # its symbolic size is as a convolution's
 
     def combine(self, x: Array, start: float, function: Callable[..., Array]) -> Array:
         """Each window's elements combined, beginning with `start`."""
