@@ -92,7 +92,9 @@ class Parallel(Options):
     branches: Annotated[dict[str, Items], BeforeValidator(_branches)] = main(
         description="lists of items, or a mapping of names to such lists"
     )
-    merge: Annotated[Layer, word_field(lambda: MERGES, "merge")] = option(description="a merge: concat, add, ...")
+    merge: Annotated[Layer, word_field(lambda: MERGES, "merge")] = option(
+        description="what joins them: concat, add, ..."
+    )
 
 
 class Repeat(Options):

@@ -225,7 +225,7 @@ class _Expander:
         settings = (*scope.settings, *keys.settings(spans, uses))
         step = Step(path, keys.name, names, origin, weights, parts.word, settings)
         if parts.word in LAYERS:
-            made = self.layer(step, parts.body, at, parts.misplaced)
+            made = self.layer(step, parts.body, at, scope, parts.misplaced, keys.share is not None)
         elif parts.word in BLOCKS:
             made = self.macro(step, parts.body, at, parts.misplaced)
         elif parts.word in CONTAINERS:
@@ -291,7 +291,7 @@ class _Expander:
 
     # ---- layers ----
 
-    def layer(self, step: Step, body: Tree, at: Path, given: tuple[str, ...]) -> Step:
+    def layer(self, step: Step, body: Tree, at: Path, scope: _Scope, given: tuple[str, ...], shares: bool) -> Step:
         cls = load_class(LAYERS, step.word)
         assert issubclass(cls, Layer)
         uses = step.origin.uses
@@ -305,6 +305,16 @@ class _Expander:
                 return _broken(step)
             step, body = replace(step, inputs=names), None
         layer = read_options(cls, body, at, self.source, self.problems, given, Keys.model_fields, uses)
+        if layer is not None and layer.borrows:
+            if shares:
+                message, hint = f"`{step.word}` names the item whose weights it uses itself", "delete `share`"
+                self.problems.add("DLC106", message, step.origin.span, hint=hint, notes=uses)
+                return _broken(step)
+            name = cls.main_option() or ""
+            found = self.shared(getattr(layer, name), (*at, name) if isinstance(body, dict) else at, scope, uses)
+            if found is None:
+                return _broken(step)
+            step = replace(step, weights=found[0])
         return LayerStep(**vars(step), layer=layer)
 
     # ---- containers ----
