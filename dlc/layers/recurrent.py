@@ -335,9 +335,9 @@ class Gru(Recurrent):
     def project(self, weights: Weights, x: Array) -> Array:
         """X W + b."""
         y: Array = jnp.matmul(x, weights["kernel"])
-        if not self.use_bias:
-            return y
-        return y + (weights["bias"][0] if self.reset_after else weights["bias"])
+        if self.use_bias:
+            y = y + (weights["bias"][0] if self.reset_after else weights["bias"])
+        return y
 
     def step(self, weights: Weights, now: Array, state: State, kept: Array | None) -> State:
         """The new state."""
