@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlc.api import check, compile, evaluate, export, load, loads, predict, show, train
+from dlc.api import allow_plugins, check, compile, evaluate, export, load, loads, predict, show, train
 from dlc.diagnostics import Diagnostic, Report, Span, SpecError
 
 __version__ = "0.1.0"
@@ -13,6 +13,7 @@ __all__ = [
     "Span",
     "SpecError",
     "__version__",
+    "allow_plugins",
     "check",
     "compile",
     "evaluate",

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from dlc.training.progress import Reporter
 
 
+def allow_plugins(allow: bool = True) -> None:
+    """Let specs load their plugins, which runs the code in them, from here on in this process."""
+    from dlc.plugins import allow_plugins
+
+    allow_plugins(allow)
+
+
 def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
     """Check a spec file: everything that is wrong with it, without JAX and without data.
 

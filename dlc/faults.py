@@ -6,13 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dlc.aliases import option_meant
 from dlc.diagnostics import did_you_mean, one_of
 
 Location = tuple[str | int, ...]
 
 
 class Fault(NamedTuple):
-    """What is wrong with an option. `loc` leads from the options to the value."""
+    """What is wrong with an option.
+
+    `loc` leads from the options to the value. `inside` is the value's text with the start and length of the wrong part.
+    """
 
     loc: Location
     code: str
@@ -21,12 +25,14 @@ class Fault(NamedTuple):
     expected: str | None = None
     hint: str | None = None
     at_key: bool = False
+    inside: tuple[str, int, int] | None = None
 
 
 def unknown_key(key: str, known: Sequence[str], what: str) -> Fault:
     """The fault of a key that `what` does not have."""
     expected = one_of(known) if known else "no options"
-    hint = did_you_mean(key, known)
+    meant = option_meant(key, known)
+    hint = f"dlc calls it `{meant}`" if meant else did_you_mean(key, known)
     return Fault((key,), "DLC101", f"unknown option `{key}` of {what}", expected=expected, hint=hint, at_key=True)
 
 

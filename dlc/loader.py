@@ -17,6 +17,7 @@ SECTIONS = (
     "name",
     "seed",
     "extends",
+    "plugins",
     "vars",
     "blocks",
     "data",

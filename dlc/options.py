@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from dlc.aliases import option_meant, word_meant
 from dlc.diagnostics import Note, Problems, article, did_you_mean, listing, nearest, plural
 from dlc.faults import Fault, Location, flow, spell, unknown_key, wrong_type
 from dlc.source import Broken, Path, Source, holds_broken
@@ -154,7 +155,7 @@ def _faults(cls: type[Options], errors: Sequence[ErrorDetails], given: Collectio
     missing = {error["loc"] for error in errors if error["type"] == "missing"}
     unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
     # a misspelt key is one mistake, not an unknown key and a missing one
-    meant = {(*loc[:-1], nearest(str(loc[-1]), _fields_at(cls, loc[:-1]))) for loc in unknown}
+    meant = {(*loc[:-1], _meant(str(loc[-1]), _fields_at(cls, loc[:-1]))) for loc in unknown}
     for error in errors:
         loc, kind, context = error["loc"], error["type"], error.get("ctx", {})
         what = _owner(cls, loc[:-1])
@@ -169,6 +170,10 @@ def _faults(cls: type[Options], errors: Sequence[ErrorDetails], given: Collectio
             yield fault._replace(expected=f"a mapping of {listing(fields)}") if fields else fault
         elif loc not in meant and loc in missing and (len(loc) > 1 or loc[0] not in given):
             yield Fault(loc[:-1], "DLC102", f"{what} needs `{loc[-1]}`", hint=_describe(cls, loc), at_key=True)
+
+
+def _meant(key: str, known: Collection[str]) -> str | None:
+    return option_meant(key, known) or nearest(key, known)
 
 
 def _owner(cls: type[Options], loc: Location) -> str:
@@ -365,8 +370,9 @@ def parse_word(value: Any, table: Table, kind: str) -> tuple[type[Options], dict
 def unknown_word(word: str, table: Iterable[str], kind: str, loc: Location) -> Fault:
     """The fault of a name that the vocabulary lacks."""
     known = list(table)
-    close = nearest(word, known)
+    meant, close = word_meant(word, kind, known), nearest(word, known)
     hint = f"did you mean `{close}`?" if close else f"known: {listing(known)}"
+    hint = f"dlc calls it `{meant}`" if meant else hint
     before, colon, after = word.partition(":")
     if colon and before in known:
         hint = f"a space is missing after the colon: `{before}: {after.strip()}`"
@@ -383,6 +389,8 @@ def as_options(cls: type[Options], body: Any, loc: Location) -> tuple[dict[str, 
     if name is None:
         if not cls.model_fields:
             message, hint = f"`{cls.word}` takes no options", f"write `{cls.word}` alone"
+            if other := word_meant(cls.word, "layer", ("dense",)):
+                hint = f"{hint}; a learned affine map is `{other}: {flow(body)}`"
             return Fault(loc, "DLC106", message, found=spell(body), hint=hint)
         expected = f"a mapping with {listing(cls.model_fields)}"
         return Fault(loc, "DLC106", f"`{cls.word}` has no short form", found=spell(body), expected=expected)
@@ -467,10 +475,11 @@ def report_faults(
     """Add faults as diagnostics; `path` leads to the value that the locations start from."""
     for fault in faults:
         place = (*path, *fault.loc)
+        span = source.key_span(place) if fault.at_key else source.span(place)
         problems.add(
             fault.code,
             fault.message,
-            source.key_span(place) if fault.at_key else source.span(place),
+            source.within(place, *fault.inside) if fault.inside is not None else span,
             found=fault.found,
             expected=fault.expected,
             hint=fault.hint,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dlc.diagnostics import Problems, Report, SpecError
 from dlc.ir import TypedGraph, verify
@@ -17,6 +18,9 @@ from dlc.passes.resolve import resolve
 from dlc.source import Source
 from dlc.spec import Document, parse
 
+if TYPE_CHECKING:
+    from dlc.plugins import Plugin
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -27,12 +31,14 @@ class Spec:
         graph: the network, its shapes proved.
         losses: losses paired with outputs and targets.
         metrics: metrics paired likewise.
+        plugins: where words come from that are not dlc's own.
     """
 
     document: Document
     graph: TypedGraph
     losses: tuple[LossTerm, ...]
     metrics: tuple[MetricTerm, ...]
+    plugins: tuple[Plugin, ...] = ()
 
     @property
     def name(self) -> str:
@@ -48,6 +54,27 @@ class Spec:
 def check_source(source: Source) -> tuple[Spec | None, Report]:
     """The checked spec of a source, and all findings; the spec is None when one of them is an error."""
     problems = Problems()
+    plugins: Sequence[Plugin] = ()
+    if "plugins" in source.tree:
+        plugins = load_plugins(source, problems)
+        if problems.count:  # its words are unknown: whatever else would be said may be wrong
+            return None, problems.report(source.texts)
+    if plugins:
+        from dlc.plugins import active
+
+        with active(plugins):
+            return _checked(source, plugins, problems)
+    return _checked(source, plugins, problems)
+
+
+def load_plugins(source: Source, problems: Problems) -> Sequence[Plugin]:
+    """The plugins that a source names."""
+    from dlc.plugins import read_plugins
+
+    return read_plugins(source, Path(source.main).parent if source.main else Path(), problems)
+
+
+def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> tuple[Spec | None, Report]:
     document = parse(source, problems)
     steps = expand(document, problems)
     graph = resolve(document, steps, problems)
@@ -60,7 +87,7 @@ def check_source(source: Source) -> tuple[Spec | None, Report]:
     report = problems.report(source.texts)
     if typed is None or not report.ok:
         return None, report
-    return Spec(document, typed, objectives.losses, objectives.metrics), report
+    return Spec(document, typed, objectives.losses, objectives.metrics, tuple(plugins)), report
 
 
 def check_file(path: Path | str, sets: Sequence[str] = ()) -> tuple[Spec | None, Report]:

@@ -17,6 +17,7 @@ from dlc.objectives.schedules import Length
 from dlc.options import Options, load_class
 from dlc.passes.expand import CONTAINERS
 from dlc.pipeline import Spec, check_text
+from dlc.plugins import active
 from dlc.source import Tree, scalar
 from dlc.spec import Document, Item
 
@@ -27,9 +28,11 @@ def resolved_text(spec: Spec) -> str:
     Raises:
         InternalError: when it does not, which is a bug in dlc.
     """
-    text = dump(resolve_document(spec))
-    again, report = check_text(text, "resolved.yaml")
-    if again is None or dump(resolve_document(again)) != text:
+    with active(spec.plugins):
+        text = dump(resolve_document(spec))
+        again, report = check_text(text, "resolved.yaml")
+        same = again is not None and dump(resolve_document(again)) == text
+    if not same:
         raise InternalError(f"the resolved spec does not read back: {'; '.join(report.codes)}")
     return text
 
@@ -38,6 +41,8 @@ def resolve_document(spec: Spec) -> dict[str, Tree]:
     """The sections of the resolved spec, as a plain tree."""
     document = spec.document
     tree: dict[str, Tree] = {"dlc": 1, "name": document.name, "seed": document.seed}
+    if spec.plugins:
+        tree["plugins"] = [plugin.name for plugin in spec.plugins]
     if document.data is not None:
         tree["data"] = _plain(
             document.data.model_copy(

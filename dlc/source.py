@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from dlc.complaints import report_syntax
-from dlc.diagnostics import Diagnostic, Note, Problems, Report, Span, SpecError, did_you_mean
+from dlc.diagnostics import Diagnostic, Note, Problems, Report, Span, SpecError, did_you_mean, lines_of
 
 Path = tuple[str | int, ...]
 Tree = Any  # dict[str, Tree] | list[Tree] | str | int | float | bool | None | Broken
@@ -92,6 +92,16 @@ class Source:
     def key_span(self, path: Path) -> Span | None:
         """The place of the key at `path`; for a list's item, of the item."""
         return self.keys.get(path) or self.span(path)
+
+    def within(self, path: Path, text: str, start: int, length: int) -> Span | None:
+        """The place of a part of the text at `path`; the whole where it is written otherwise (escapes, folds)."""
+        span = self.span(path)
+        if span is None or span.line != span.end_line:
+            return span
+        lines = lines_of(self.texts.get(span.file, ""))
+        line = lines[span.line - 1] if span.line <= len(lines) else ""
+        at = line.find(text, span.column - 1, span.end_column - 1)
+        return span.inside(at - span.column + 1 + start, length) if at >= 0 else span
 
     def notes(self, path: Path) -> list[Note]:
         """Where the variables are set that the value at `path` was made of."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from dlc.diagnostics import Note, Problems, Span, lines_of
+from dlc.diagnostics import Note, Problems
 from dlc.expressions import NAME, ExpressionFault, mentioned, substitute
 from dlc.loader import SET_FILE
 from dlc.options import spell
@@ -54,7 +54,7 @@ class Substitution:
         except ExpressionFault as fault:
             if fault.meant is not None:
                 self.used.add(fault.meant)
-            span = _within(self.source, path, tree, fault)
+            span = self.source.within(path, tree, fault.start, fault.length)
             self.problems.add(fault.code, fault.message, span, hint=fault.hint, notes=notes)
             return BROKEN
         if names:
@@ -86,17 +86,6 @@ def _measure(tree: Tree) -> tuple[int, int]:
         return 1, 0
     parts = [_measure(item) for item in (tree.values() if isinstance(tree, dict) else tree)]
     return 1 + sum(size for size, _ in parts), 1 + max((depth for _, depth in parts), default=0)
-
-
-def _within(source: Source, path: Path, text: str, fault: ExpressionFault) -> Span | None:
-    """The place of a fault in a value; the whole value where its text stands otherwise in the file (escapes, folds)."""
-    span = source.span(path)
-    if span is None or span.line != span.end_line:
-        return span
-    lines = lines_of(source.texts.get(span.file, ""))
-    line = lines[span.line - 1] if span.line <= len(lines) else ""
-    at = line.find(text, span.column - 1, span.end_column - 1)
-    return span.inside(at - span.column + 1 + fault.start, fault.length) if at >= 0 else span
 
 
 def values_of(source: Source, substitution: Substitution) -> dict[str, Tree]:

@@ -108,10 +108,12 @@ def conform(
     state = random_values(signature.state, generator, state=True)
 
     feed = (lambda xs: xs) if apart else (lambda xs: (xs[0] if len(xs) == 1 else list(xs),))
-    if not apart and type(reference).__module__.startswith("keras."):
-        reference.build(arrays[0].shape if len(arrays) == 1 else [x.shape for x in arrays])
-    elif not reference.built:
+    for name in [name for name in vars(reference) if name.endswith("_initializer")]:
+        setattr(reference, name, keras.initializers.Zeros())  # a random one would be compiled for each shape
+    if apart or not type(reference).__module__.startswith("keras"):
         reference(*feed(arrays), **(call or {}))  # builds it
+    elif not reference.built:
+        reference.build(arrays[0].shape if len(arrays) == 1 else [x.shape for x in arrays])
     known = {key_of(variable) for variable in reference.variables}
 
     def keras_name(name: str) -> str:

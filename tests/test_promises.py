@@ -12,7 +12,7 @@ import pytest
 
 import dlc
 from dlc.layers.conv import Conv2D
-from dlc.pipeline import Spec
+from dlc.pipeline import Spec, check_text
 from dlc.resolved import dump, resolve_document, resolved_text
 from dlc.training import checkpoint as checkpoints
 from dlc.training.fit import Stopped, fit
@@ -383,3 +383,22 @@ def test_output_survives_a_poor_terminal(tmp_path: Path) -> None:
     assert b"unknown section `zz\\xe9`" in done.stdout
     shell = f"{' '.join(map(repr, command[:1]))} -c 'from dlc.cli import main; main()' check {tmp_path / 'u.yaml'} >&-"
     assert subprocess.run(shell, shell=True, env=environment, capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("network", "hint"),
+    [
+        ("[Linear: 4]", "dlc calls it `dense`"),
+        ("[{linear: 4}]", "write `linear` alone; a learned affine map is `dense: 4`"),
+        ("[Conv2D: {filters: 3}]", "dlc calls it `conv2d`"),
+        ("[BatchNormalization]", "dlc calls it `batch_norm`"),
+        ("[dense: {out_features: 3}]", "dlc calls it `units`"),
+        ("[dense: {units: 3, bias: false}]", "dlc calls it `use_bias`"),
+        ("[dropout: {p: 0.5}]", "dlc calls it `rate`"),
+        ("[{lstm: {hidden_size: 3}}]", "dlc calls it `units`"),
+        ("[{dense: 3, initializer: xavier_uniform}]", "dlc calls it `glorot_uniform`"),
+    ],
+)
+def test_words_of_other_frameworks_lead_to_ours(network: str, hint: str) -> None:
+    _, report = check_text(f"inputs: {{x: {{tensor: [5, 4]}}}}\nnetwork: {network}\n")
+    assert report.diagnostics[0].hint == hint

@@ -31,6 +31,19 @@ Sets = Annotated[
 ]
 
 
+def _allow(value: bool) -> None:
+    if value:
+        from dlc.plugins import allow_plugins
+
+        allow_plugins()
+
+
+AllowPlugins = Annotated[
+    bool,
+    typer.Option("--allow-plugins", callback=_allow, help="Let the spec's plugins run their code.", show_default=False),
+]
+
+
 def _version(value: bool) -> None:
     if value:
         from dlc import __version__
@@ -55,6 +68,7 @@ def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Spec files.", show_default=False)],
     format: Annotated[str, typer.Option(help="text, json, sarif or github.")] = "text",
     sets: Sets = None,
+    allow_plugins: AllowPlugins = False,
 ) -> None:
     """Validate specs: names, types and shapes, all errors at once. Exit code 0 clean, 1 findings, 2 usage."""
     from dlc.cli.commands import check_files
@@ -73,6 +87,7 @@ def show(
         bool, typer.Option("--step", help="With --emit: the training step instead of the forward pass.")
     ] = False,
     sets: Sets = None,
+    allow_plugins: AllowPlugins = False,
 ) -> None:
     """Show a network: layers with shapes, weights, FLOPs and memory, or its compiled program."""
     from dlc.cli.commands import show_spec
@@ -93,6 +108,7 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compile, do one step, stop; write nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")] = False,
     sets: Sets = None,
+    allow_plugins: AllowPlugins = False,
 ) -> None:
     """Train a spec. Exit code 75: interrupted, continue with --resume."""
     from dlc.cli.train import train_file
@@ -112,6 +128,7 @@ def evaluate(
     ] = None,
     confusion: Annotated[bool, typer.Option("--confusion", help="Print the confusion matrix.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    allow_plugins: AllowPlugins = False,
 ) -> None:
     """Evaluate a run's best weights on a split or on new data."""
     from dlc.cli.commands import evaluate_run
@@ -127,6 +144,7 @@ def predict(
         Path | None,
         typer.Option("--out", "-o", help="A .csv or .jsonl file; standard output by default.", show_default=False),
     ] = None,
+    allow_plugins: AllowPlugins = False,
 ) -> None:
     """Predict for the records of a file: classes with probabilities, numbers in their own unit."""
     import dlc
@@ -148,6 +166,7 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where to; RUN/exports by default.", show_default=False)
     ] = None,
+    allow_plugins: AllowPlugins = False,
 ) -> None:
     """Export a run's best network. The artifact is loaded again and compared before it is kept."""
     import dlc
@@ -177,11 +196,17 @@ def layers(
         str | None,
         typer.Argument(metavar="[NAME]", help="A word of the language; without it, a list.", show_default=False),
     ] = None,
+    plugins: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option(
+            "--plugin", metavar="MODULE", help="Also the words of a plugin; runs its code.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """List the words of the language (layers, losses, optimizers, ...), or print the page of one."""
     from dlc.cli.words import print_words
 
-    print_words(name)
+    print_words(name, plugins or [])
 
 
 @app.command()

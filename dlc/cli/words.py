@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from dlc.diagnostics import SpecError, nearest
+from dlc.diagnostics import Problems, SpecError, nearest
 from dlc.features import FEATURES
 from dlc.ir import Example as LayerExample
-from dlc.layers import ACTIVATIONS, LAYERS
-from dlc.objectives import LOSSES, METRICS, OPTIMIZERS, SCHEDULES
+from dlc.layers import ACTIVATIONS, BLOCKS, LAYERS
+from dlc.objectives import INITIALIZERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES
 from dlc.objectives.losses import LossExample
 from dlc.objectives.schedules import Length
 from dlc.options import Options, flow, load_class
 from dlc.passes.expand import CONTAINERS
+from dlc.plugins import active, load_plugin
 from dlc.sources import SOURCES
 
 
@@ -24,6 +26,8 @@ def vocabulary() -> dict[str, dict[str, type[Options]]]:
     tables: Mapping[str, Mapping[str, str]] = {
         "layers": plain,
         "activations": ACTIVATIONS,
+        "blocks": BLOCKS,
+        "initializers": INITIALIZERS,
         "losses": LOSSES,
         "metrics": METRICS,
         "optimizers": OPTIMIZERS,
@@ -35,9 +39,18 @@ def vocabulary() -> dict[str, dict[str, type[Options]]]:
     return {"layers": words.pop("layers"), "containers": dict(CONTAINERS), **words}
 
 
-def print_words(name: str | None) -> None:
-    """Print the list of words, or one word's page."""
-    words = vocabulary()
+def print_words(name: str | None, plugins: Sequence[str] = ()) -> None:
+    """Print the list of words, or one word's page. `plugins` are modules or files whose words count, too."""
+    problems = Problems()
+    loaded = [load_plugin(plugin, Path(), None, problems, typed=True) for plugin in plugins]
+    report = problems.report({})
+    if not report.ok:
+        raise SpecError(report)
+    with active([plugin for plugin in loaded if plugin is not None]):
+        _print(name, vocabulary())
+
+
+def _print(name: str | None, words: Mapping[str, Mapping[str, type[Options]]]) -> None:
     if name is None:
         for kind, table in words.items():
             print(kind)

@@ -78,7 +78,8 @@ CODES: dict[str, Code] = {
     "DLC108": Code(
         "an expression is wrong",
         "`$( ... )` knows numbers, variables, `+ - * / // %`, parentheses and the functions "
-        "min, max, abs, round, floor, ceil.",
+        "min, max, abs, round, floor, ceil. The formula of an `expression` works element by element on arrays: "
+        "`dlc layers expression` lists what it knows.",
     ),
     "DLC109": Code(
         "a variable, parameter or anchor is never used", "A setting without effect is an error; delete it or use it."
@@ -103,6 +104,15 @@ CODES: dict[str, Code] = {
     "DLC117": Code(
         "the expanded network is too large",
         "Blocks that use blocks many times over can grow a small file beyond reason; 20,000 layers are allowed.",
+    ),
+    "DLC118": Code(
+        "a plugin is not allowed",
+        "`plugins:` names Python modules, and loading one runs its code. dlc does so only when you say "
+        "`--allow-plugins`, call `dlc.allow_plugins()`, or list the module in your configuration.",
+    ),
+    "DLC119": Code(
+        "a plugin can't be used",
+        "Its module can't be imported, or its tables (`LAYERS`, `LOSSES`, ...) don't lead to classes of dlc.",
     ),
     "DLC201": Code(
         "a name isn't known",

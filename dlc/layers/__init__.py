@@ -5,6 +5,9 @@ from __future__ import annotations
 LAYERS: dict[str, str] = {
     "dense": "dlc.layers.dense:Dense",
     "conv1d": "dlc.layers.conv:Conv1D",
+    "einsum_dense": "dlc.layers.dense:EinsumDense",
+    "scale": "dlc.layers.dense:Scale",
+    "l2_normalize": "dlc.layers.norm:L2Normalize",
     "conv2d": "dlc.layers.conv:Conv2D",
     "conv3d": "dlc.layers.conv:Conv3D",
     "conv1d_transpose": "dlc.layers.conv:Conv1DTranspose",
@@ -63,6 +66,8 @@ LAYERS: dict[str, str] = {
     "rotary_positions": "dlc.layers.embedding:RotaryPositions",
     "class_token": "dlc.layers.embedding:ClassToken",
     "tie": "dlc.layers.embedding:Tie",
+    "expression": "dlc.layers.expression:Expression",
+    "gaussian_sample": "dlc.layers.sample:GaussianSample",
     "flatten": "dlc.layers.shape:Flatten",
     "reshape": "dlc.layers.shape:Reshape",
     "pad_channels": "dlc.layers.shape:PadChannels",

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator
 
 from dlc.ir import Dim, Example, Layer, Masks, Outcome, Signature, TensorType, need_float
 from dlc.layers.axes import place_of, with_mask
+from dlc.layers.norm import unit
 from dlc.lazy import jnp, lax
 from dlc.options import Fault, Wrong, option, reject, spell
 
@@ -254,13 +255,6 @@ class Dot(Merge):
             a, b = unit(a, first), unit(b, second)
         y = lax.dot_general(a, b, (((first,), (second,)), ((0,), (0,))))  # (B, *a, *b)
         return y if y.ndim > 1 else y[:, None]
-
-
-def unit(x: Array, axis: int) -> Array:
-    """X over its length along an axis; a vector shorter than 1e-6 counts as that long."""
-    wide = x.astype(jnp.float32)
-    square = jnp.square(wide).sum(axis, keepdims=True)
-    return (wide * lax.rsqrt(jnp.maximum(square, 1e-12))).astype(x.dtype)
 
 
 class Concat(Merge):

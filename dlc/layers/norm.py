@@ -19,6 +19,7 @@ from dlc.ir import (
     need_behind_mask,
     need_float,
 )
+from dlc.layers.axes import place_of, with_mask
 from dlc.lazy import jnp, lax
 from dlc.options import Wrong, main, option
 
@@ -311,3 +312,41 @@ class InstanceNorm(Grouped):
             expected = "f32[batch, ..., channels] with at least one axis between"
             raise Wrong("DLC204", "`instance_norm` takes at least 3 axes", found=str(x), expected=expected)
         return known_size(x, -1, self.word)
+
+
+def unit(x: Array, axis: int) -> Array:
+    """X over its length along an axis; a vector shorter than 1e-6 counts as that long."""
+    wide = x.astype(jnp.float32)
+    square = jnp.square(wide).sum(axis, keepdims=True)
+    return (wide * lax.rsqrt(jnp.maximum(square, 1e-12))).astype(x.dtype)
+
+
+class L2Normalize(Layer):
+    """(*shape) -> (*shape): each vector along an axis divided by its length, sqrt(sum(x^2)).
+
+    A vector shorter than 1e-6 is divided by that.
+    """
+
+    word = "l2_normalize"
+    masks = "pointwise"
+    axis: int = main(-1, description="along which axis, the batch axis counted as 0; negative from the end")
+
+    examples = (
+        Example("l2_normalize", "f32[batch, time, 3]", "f32[batch, time, 3]"),
+        Example("l2_normalize: 1", "f32[batch, time, 3]", "f32[batch, time, 3]"),
+        Example("l2_normalize: 2", "f32[batch, time, 3] masked", "f32[batch, time, 3] masked"),
+        Example("l2_normalize: 1", "f32[batch, time, 3] masked", error="DLC212"),
+        Example("l2_normalize: 0", "f32[batch, 3]", error="DLC104"),
+        Example("l2_normalize: 2", "f32[batch, 3]", error="DLC104"),
+        Example("l2_normalize", "i32[batch, 3]", error="DLC207"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The shape stays."""
+        need_float(x, self.word)
+        axis = place_of(self.axis, x.rank, self.word)
+        return Signature(with_mask(x, x, axis > 1, self.word, "it sums over the padding"), flops=3 * x.size)
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+        """X / sqrt(sum(x^2)) along the axis."""
+        return unit(x, self.axis)

@@ -71,11 +71,14 @@ class Pool(Spatial):
         return y if mask is None else Outcome(real_only(y, (mask,)), mask=mask)
 
     def masked(self, masks: Sequence[Array | None]) -> Array | None:
-        """The mask of the result; of tiles, it has their symbolic size."""
-        if masks[0] is None or not self.tiles:
-            return self.slide.masked(masks)
-        windows, axes = self.tiled(masks[0][:, :, None])
-        return windows.all(axis=axes)[:, :, 0]
+        """The mask of the result: also false where a sequence has no real place, for there is nothing to pool."""
+        if masks[0] is None:
+            return None
+        if self.tiles:  # the mask's symbolic size is then that of the tiles
+            windows, axes = self.tiled(masks[0][:, :, None])
+            return windows.all(axis=axes)[:, :, 0]
+        mask = self.slide.masked(masks)
+        return None if mask is None else mask & masks[0].any(axis=1, keepdims=True)
 
     def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
         """The result of each window."""

@@ -250,9 +250,7 @@ class Lstm(Recurrent):
     states = ("state", "cell")
     gates = 4
     recurrent_activation: Activation = option(Sigmoid(), description="what the gates go through")
-    unit_forget_bias: bool | None = option(
-        None, description="begin with a forget gate's bias of 1; true when left out"
-    )
+    unit_forget_bias: bool | None = option(None, description="begin with a forget gate's bias of 1; true when left out")
 
     examples = (
         Example("lstm: 4", "f32[batch, time, 3]", "f32[batch, 4]", params=128),

@@ -1,28 +1,29 @@
-"""Rotary positions (Su et al. 2021, arXiv:2104.09864), with the halves paired as in GPT-NeoX and Llama."""
+"""Rotary positions: pairs of numbers turned by an angle that grows with the place."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dlc.lazy import jnp
+from dlc.lazy import jnp, np
 
 if TYPE_CHECKING:
     from jax import Array
 
 
-def rotate(x: Array, positions: Any, base: float = 10000.0) -> Array:
-    """(batch, time, ..., size) -> the same: the pair (x_i, x_{i + size / 2}) turned by position * base^(-2 i / size).
+def rotate(x: Array, positions: Array, base: float = 10_000.0) -> Array:
+    """`x` with the pairs (i, i + size / 2) of its last axis turned by the angle position * base^(-2 i / size).
+
+    The product of two turned vectors depends on the distance of their places alone. This is the half-split form of
+    GPT-NeoX and Llama; the paper's pairs are neighbours (Su et al. 2021, arXiv:2104.09864).
 
     Args:
-        x: size is even.
-        positions: (time,), where each place stands.
-        base: the longest wave is about 2 pi times it.
+        x: (batch, time, heads, size), the size even.
+        positions: (time,) or (batch, time), the number of each place.
+        base: how slowly the last pair turns.
     """
     half = x.shape[-1] // 2
-    rates = jnp.exp(jnp.arange(half, dtype=jnp.float32) * (-jnp.log(base) / half))
-    angles = jnp.asarray(positions, jnp.float32)[:, None] * rates  # (time, size / 2)
-    angles = angles.reshape(1, x.shape[1], *(1,) * (x.ndim - 3), half)
+    rates = np.asarray(base ** (-np.arange(half) / half), np.float32)  # (size / 2,)
+    angles = positions.astype(jnp.float32)[..., None, None] * rates  # (T, 1, size / 2) or (B, T, 1, size / 2)
     cos, sin = jnp.cos(angles), jnp.sin(angles)
-    wide = x.astype(jnp.float32)
-    first, second = wide[..., :half], wide[..., half:]
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)
