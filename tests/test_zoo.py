@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 import pytest
 
 import dlc
@@ -131,3 +135,74 @@ def test_variables(name: str, sets: list[str], count: int) -> None:
 def test_transformer_base_without_its_table() -> None:
     rows = dlc.show(dlc.load(path("transformer_base"))).rows
     assert sum(row.params for row in rows if row.path != "table") == 44_138_496
+
+
+# ---- what sequence models promise, on small forms of them ----
+
+SMALL = {
+    "gru_seq2seq": ["vars.source_words=11", "vars.target_words=11", "vars.width=8"],
+    "transformer_base": ["vars.vocabulary=11", "vars.width=8", "vars.hidden=16", "vars.heads=2", "vars.layers=2"],
+    "lstm_language_model": ["vars.vocabulary=11", "vars.width=8"],
+    "gpt2_small": ["vars.vocabulary=11", "vars.length=6", "vars.width=8", "vars.heads=2", "vars.layers=2"],
+    "char_gpt": ["vars.characters=11", "vars.length=6", "vars.width=8", "vars.heads=2", "vars.layers=2"],
+    "bert_base": ["vars.vocabulary=11", "vars.length=6", "vars.width=8", "vars.heads=2", "vars.layers=2"],
+}
+
+
+def words(seed: int, time: int = 6) -> np.ndarray[Any, Any]:
+    """(3, time), none of them 0: that is padding."""
+    return np.random.default_rng(seed).integers(1, 11, (3, time)).astype(np.int32)
+
+
+@cache
+def small(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A small form of a network, as a function of its inputs; 0 is padding."""
+    program = dlc.compile(dlc.load(path(name), SMALL[name]))
+    variables = program.init(0)
+    apply = jax.jit(program.apply)
+
+    def run(inputs: dict[str, Any]) -> dict[str, Any]:
+        masks = {f"{key}.mask": value != 0 for key, value in inputs.items() if program.graph.inputs[key].mask}
+        return dict(apply(variables, {**inputs, **masks})[0])
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["gru_seq2seq", "transformer_base"])
+def test_longer_padding_changes_nothing(name: str) -> None:
+    run = small(name)
+    source, target = words(0), words(1, 5)
+    source[1, 4:] = target[2, 3:] = 0
+    longer = {"source": np.pad(source, ((0, 0), (0, 3))), "target": np.pad(target, ((0, 0), (0, 2)))}
+    got, want = run(longer)["output"][:, :5], run({"source": source, "target": target})["output"]
+    real = target != 0
+    np.testing.assert_allclose(got[real], want[real], rtol=1e-4, atol=1e-5)
+
+
+def test_what_padding_hides_does_not_count() -> None:
+    run = small("bert_base")
+    tokens, sentences = words(0), np.zeros((3, 6), np.int32)
+    tokens[:, 4:] = 0
+    want, got = (run({"tokens": tokens, "sentences": kind}) for kind in (sentences, sentences | (tokens == 0)))
+    np.testing.assert_allclose(got["pooled"], want["pooled"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gru_seq2seq", "transformer_base", "lstm_language_model", "gpt2_small", "char_gpt"])
+def test_no_place_sees_those_behind_it(name: str) -> None:
+    """A later word changes the scores from its place on, and none before."""
+    run = small(name)
+    names = list(dlc.load(path(name)).graph.inputs)
+    inputs = {key: words(seed) for seed, key in enumerate(names)}
+    changed = {**inputs, names[-1]: inputs[names[-1]].copy()}
+    changed[names[-1]][:, 4] = changed[names[-1]][:, 4] % 10 + 1
+    before, after = run(inputs)["output"], run(changed)["output"]
+    np.testing.assert_allclose(after[:, :4], before[:, :4], rtol=1e-5, atol=1e-6)
+    assert np.abs(after[:, 4] - before[:, 4]).max() > 1e-3
+
+
+def test_bert_sees_both_sides() -> None:
+    run = small("bert_base")
+    tokens, sentences = words(0), np.zeros((3, 6), np.int32)
+    other = np.concatenate([tokens[:, :5], tokens[:, 5:] % 10 + 1], axis=1)
+    first, second = (run({"tokens": given, "sentences": sentences})["sequence"] for given in (tokens, other))
+    assert np.abs(first[:, 0] - second[:, 0]).max() > 1e-4
