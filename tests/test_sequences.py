@@ -271,7 +271,7 @@ def tagger(folder: Path, length: int) -> Spec:
         "  - batch_norm: 0.5\n"
         "  - repeat: {times: 2, layers: [transformer_encoder: {size: 8, heads: 2}]}\n"
         "  - dense: 3\n"
-        "loss: cross_entropy\nmetrics: [accuracy]\noptimizer: {adam: 0.05}\ntrain: {epochs: 3, batch_size: 8}\n"
+        "loss: cross_entropy\nmetrics: [accuracy]\noptimizer: {sgd: 0.2}\ntrain: {epochs: 3, batch_size: 8}\n"
     )
 
 
