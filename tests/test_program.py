@@ -76,6 +76,13 @@ def test_init_depends_on_seed_and_path_alone() -> None:
     assert not np.array_equal(plain["params"]["dense"]["kernel"], again["params"]["dense"]["kernel"])
 
 
+@pytest.mark.parametrize("text", [REPEAT, NESTED], ids=["state", "nested"])
+def test_declared_is_what_init_draws(text: str) -> None:
+    program = compiled(text)
+    drawn = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), program.init(0))
+    assert program.declared() == drawn
+
+
 def test_a_graph_computes_what_it_says() -> None:
     text = """
 inputs: {a: {tensor: [6]}, b: {tensor: [6]}}

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
 
-from dlc.ir import Dim, Example, Layer, Outcome, Signature, TensorType, known_size, need_float, need_rank
+from dlc.ir import (
+    Dim,
+    Example,
+    Layer,
+    Outcome,
+    Signature,
+    TensorType,
+    known_size,
+    need_behind_mask,
+    need_float,
+    need_rank,
+)
 from dlc.layers.axes import axes_list, place_of, with_mask
 from dlc.lazy import jnp, lax
 from dlc.options import Fault, Wrong, main, option, reject, spell
@@ -275,6 +286,56 @@ class Slice(Layer):
         return Outcome(cut(x, axis), mask=mask)
 
 
+class Take(Layer):
+    """(batch, n, *axes) -> (batch, *axes): one place of an axis, which goes.
+
+    A negative index counts from the end. Of an axis with a mask only a place counted from the beginning can be taken:
+    where the end is depends on the padding.
+    """
+
+    word = "take"
+    masks = "used"
+    index: int = main(description="which place, counted from 0; negative from the end")
+    axis: int = option(1, description="of which axis, the batch axis counted as 0; negative from the end")
+
+    examples = (
+        Example("take: 0", "f32[batch, time, 3]", "f32[batch, 3]"),
+        Example("take: -1", "f32[batch, 5, 3]", "f32[batch, 3]"),
+        Example("take: {index: 1, axis: -1}", "i32[batch, time, 3]<4 masked", "i32[batch, time]<4 masked"),
+        Example("take: 1", "f32[batch, 5, 3, 2] masked", "f32[batch, 3, 2]"),
+        Example("take: -1", "f32[batch, time, 3] masked", error="DLC212"),
+        Example("take: 3", "f32[batch, 3]", error="DLC205"),
+        Example("take: -4", "f32[batch, 3]", error="DLC205"),
+        Example("take: {index: 0, axis: 0}", "f32[batch, 3]", error="DLC104"),
+        Example("take", "f32[batch, 3]", error="DLC102"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The axis goes."""
+        axis = place_of(self.axis, x.rank, self.word)
+        size = x.shape[axis]
+        if isinstance(size, int) and not -size <= self.index < size:
+            message = f"axis {axis} has no place {self.index}"
+            raise Wrong("DLC205", message, found=str(x), expected=f"{-size} to {size - 1}", option="index")
+        output = x.resized(*x.shape[:axis], *x.shape[axis + 1 :])
+        if axis == 1 and self.index >= 0:
+            return Signature(output.masked(False))
+        return Signature(with_mask(x, output, axis > 1, self.word, "it counts from the end of a padded axis"))
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Array:
+        """The elements at the place."""
+        axis = place_of(self.axis, x.ndim, self.word)
+        return lax.index_in_dim(x, self.index, axis, keepdims=False)
+
+
 class Squeeze(Layer):
     """(batch, *axes) -> (batch, *axes): the axes of size 1 go, or the named ones."""
 
@@ -404,3 +465,50 @@ class Masking(Layer):
             real = real & masks[0]
         shown = real.reshape(*real.shape, *(1,) * (x.ndim - 2))
         return Outcome(jnp.where(shown, x, jnp.zeros((), x.dtype)), mask=real)
+
+
+def _sides(value: Any) -> Any:
+    parts = value if isinstance(value, (list, tuple)) else [value] * 2
+    whole = all(isinstance(part, int) and not isinstance(part, bool) and part >= 0 for part in parts)
+    if len(parts) != 2 or not whole or not any(parts):
+        expected = "an integer of at least 1, or [before, after]"
+        raise reject(Fault((), "DLC104", "this is not an amount of channels", found=spell(value), expected=expected))
+    return tuple(parts)
+
+
+class PadChannels(Layer):
+    """(*lead, channels) -> (*lead, before + channels + after): zeros before and after the channels.
+
+    The shortcut without weights of He et al. 2015, arXiv:1512.03385, option A.
+    """
+
+    word = "pad_channels"
+    masks = "pointwise"
+    amount: Annotated[tuple[int, int], BeforeValidator(_sides)] = main(
+        description="how many on either side, or [before, after]"
+    )
+
+    examples = (
+        Example("pad_channels: 2", "f32[batch, 4, 4, 3]", "f32[batch, 4, 4, 7]"),
+        Example("pad_channels: [0, 1]", "f32[batch, time, 3]", "f32[batch, time, 4]"),
+        Example("pad_channels: 2", "f32[batch, channels]", "f32[batch, (channels + 4)]"),
+        Example("pad_channels: [1, 2]", "i32[batch, 3]<7", "i32[batch, 6]<7"),
+        Example("pad_channels: 0", "f32[batch, 3]", error="DLC104"),
+        Example("pad_channels: [1, 2, 3]", "f32[batch, 3]", error="DLC104"),
+        Example("pad_channels: 1", "f32[batch]", error="DLC204"),
+        Example("pad_channels: 1", "f32[batch, time] masked", error="DLC212"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The last axis grows."""
+        if x.rank < 2:
+            raise Wrong("DLC204", f"`{self.word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
+        need_behind_mask(x, self.word)
+        channels, more = x.shape[-1], sum(self.amount)
+        return Signature(
+            x.resized(*x.shape[:-1], f"({channels} + {more})" if isinstance(channels, str) else channels + more)
+        )
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+        """Zeros on both sides of the last axis."""
+        return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [self.amount])

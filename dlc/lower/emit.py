@@ -28,7 +28,7 @@ def program_text(spec: Spec, how: str, step: bool) -> str:
         SpecError: DLC115 when `step` is set and the spec can't be trained.
     """
     program = lower(spec.graph)
-    variables = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, program.init(0)))
+    variables = program.declared()
     batch = spec.document.train.batch_size
     size = batch if isinstance(batch, int) else VARYING
     inputs = {name: _shape(kind, size) for name, kind in spec.graph.inputs.items()}

@@ -115,6 +115,18 @@ class Program:
             for _, name in instances(path, slot.around)
         }
 
+    def declared(self) -> Tree:
+        """The variables as types alone: what `init` gives, without drawing it."""
+        return {
+            kind: nest(
+                {
+                    path: jax.ShapeDtypeStruct((*stacked(slot.around), *slot.spec.shape), DTYPES[slot.spec.dtype])
+                    for path, slot in slots.items()
+                }
+            )
+            for kind, slots in self.slots.items()
+        }
+
     def penalty(self, params: Tree) -> Any:
         """The l1 and l2 terms of the trained weights: sum(l1 * |w| + l2 * w^2); 0.0 without any."""
         total: Any = 0.0

@@ -488,7 +488,9 @@ class _Expander:
                     hint = f"`{name}` stands beside `{block.name}`, not inside"
                 message, span = f"the block `{block.name}` has no parameter `{name}`", self.source.key_span(place)
                 self.problems.add("DLC112", message, span, expected=expected, hint=hint, notes=origin.uses)
-                meant |= {param for param in block.params if hint == f"did you mean `{param}`?"}
+                likely = {param for param in block.params if hint == f"did you mean `{param}`?"} - set(given)
+                values.update(dict.fromkeys(likely, Broken()))  # its default would give findings that follow
+                meant |= likely
             elif is_kind(value, block.params[name]):
                 values[name] = value
             else:
