@@ -10,6 +10,11 @@ from dlc.training.run_folder import RunFolder
 from tests.support import SMALL
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Functions and classes by name: their addresses differ between two processes that share the tests."""
+    return getattr(val, "__name__", None) if callable(val) else None
+
+
 @pytest.fixture(scope="session")
 def small() -> Spec:
     """A small trainable spec with state, dropout and fitted statistics."""
