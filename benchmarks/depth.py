@@ -3,8 +3,8 @@
     python -m benchmarks.depth [ROUNDS]
 
 Each round starts a process for each, which loads the spec, draws the weights, compiles a training step and does it; the
-time is that of the process. Then the lengths of the two programs as StableHLO text. Targets: the time at most 1.5 times,
-the text at most 1.2 times.
+time is that of the process. Then the lengths of the two programs as StableHLO text. Targets: 1.5 times the time, 1.2
+times the text.
 """
 
 from __future__ import annotations

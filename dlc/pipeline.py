@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlc.diagnostics import Problems, Report, SpecError
-from dlc.ir import TypedGraph, verify
+from dlc.ir import Graph, TypedGraph, verify
 from dlc.loader import load_source, source_of
 from dlc.passes.expand import expand
 from dlc.passes.infer import infer
@@ -31,6 +31,7 @@ class Spec:
         graph: the network, its shapes proved.
         losses: losses paired with outputs and targets.
         metrics: metrics paired likewise.
+        untyped: the network before its shapes were proved, to prove them again for the sizes of data.
         plugins: where words come from that are not dlc's own.
     """
 
@@ -38,6 +39,7 @@ class Spec:
     graph: TypedGraph
     losses: tuple[LossTerm, ...]
     metrics: tuple[MetricTerm, ...]
+    untyped: Graph
     plugins: tuple[Plugin, ...] = ()
 
     @property
@@ -87,7 +89,7 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
     report = problems.report(source.texts)
     if typed is None or not report.ok:
         return None, report
-    return Spec(document, typed, objectives.losses, objectives.metrics, tuple(plugins)), report
+    return Spec(document, typed, objectives.losses, objectives.metrics, graph, tuple(plugins)), report
 
 
 def check_file(path: Path | str, sets: Sequence[str] = ()) -> tuple[Spec | None, Report]:

@@ -155,7 +155,6 @@ def test_global_avg_pool_of_a_masked_sequence() -> None:
         ("crop2d: [[2, 1], [0, 1]]", lambda: K.Cropping2D(((2, 1), (0, 1)))),
         ("crop3d: [[2, 1], [0, 1], [1, 0]]", lambda: K.Cropping3D(((2, 1), (0, 1), (1, 0)))),
     ],
-    ids=str,
 )
 def test_sizes(spec: str, made: Callable[[], Any]) -> None:
     rank = next((int(letter) for letter in spec.partition(":")[0] if letter.isdigit()), 2)

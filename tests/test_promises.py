@@ -183,7 +183,7 @@ def test_a_size_has_one_value_and_must_suffice(tmp_path: Path) -> None:
     spec = arrays_spec(tmp_path, "{add: [a, b]}", a=image(5), b=image(7))
     assert "`h` is 5 in one feature and 7" in raises("DLC406", dlc.train, spec).message
     spec = arrays_spec(tmp_path, "{conv2d: {filters: 2, kernel: 3}}", a=image(2))
-    assert "too small for `conv2d`" in raises("DLC406", dlc.train, spec).message
+    assert "larger than what it slides over, for data of h 2" in raises("DLC406", dlc.train, spec).message
     assert dlc.train(arrays_spec(tmp_path, "{conv2d: {filters: 2, kernel: 3}}", a=image(3))).steps == 2
 
 

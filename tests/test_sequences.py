@@ -307,3 +307,23 @@ def test_a_layer_that_would_mix_padding_in_is_an_error(layer: str) -> None:
     start = "{x: {tensor: [5]}}" if cast else "{x: {tokens: {vocabulary: 9, padding: 0, length: 5}}}"
     _, report = check_text(f"inputs: {start}\nnetwork: [{cast}{embed}{layer}]\n")
     assert report.codes[0] in ("DLC212", "DLC204")
+
+
+def test_sizes_of_data_are_proved_before_they_run(tmp_path: Path) -> None:
+    """Sequences longer than the positions that were declared: a diagnostic, in training and in prediction."""
+
+    def spec_of(length: int) -> Spec:
+        words = np.ones((8, length), int)
+        np.savez(tmp_path / "words.npz", words=words, tags=words[:, 0])
+        return dlc.loads(
+            f"data: {{source: {{npz: {tmp_path / 'words.npz'}}}}}\n"
+            "inputs: {words: {tokens: 9}}\ntargets: {tags: {category: 2}}\n"
+            "network: [embedding: {vocabulary: 9, size: 4}, learned_positions: 6, global_avg_pool1d, dense: 2]\n"
+            "loss: cross_entropy\noptimizer: adam\ntrain: {epochs: 1, batch_size: 4}\n"
+        )
+
+    with pytest.raises(dlc.SpecError, match="DLC406.*fewer places than its input, for data of time 7"):
+        dlc.train(spec_of(7))
+    dlc.train(spec_of(6), tmp_path / "run")
+    with pytest.raises(dlc.SpecError, match="DLC406.*fewer places than its input, for data of time 8"):
+        dlc.predict(tmp_path / "run", {"words": np.ones((2, 8), int)})

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.diagnostics import Diagnostic, Report, SpecError
-from dlc.expressions import substitute
+from dlc.diagnostics import Diagnostic, Problems, Report, SpecError
 from dlc.features.feature import Feature, encoded
 from dlc.options import Wrong
+from dlc.passes.infer import infer
 from dlc.pipeline import Spec
 from dlc.sources.source import Columns, Source, select
 
@@ -141,7 +141,7 @@ def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:
 
 
 def _sizes_agree(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
-    """Bind the symbols of the declared shapes to the data's sizes, and check that every layer has something to do."""
+    """Bind the symbols of the declared shapes to the data's sizes, and check that every layer takes them."""
     sizes: dict[str, int] = {}
     for section, features in (("inputs", spec.document.inputs), ("targets", spec.document.targets)):
         for name, feature in features.items():
@@ -151,14 +151,30 @@ def _sizes_agree(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -
                     message = f"the size `{dim}` is {sizes[dim]} in one feature and {size} in `{name}`"
                     hint = "give sizes that differ different names"
                     raise wrong_data(spec, Wrong("DLC406", message, hint=hint), (section, name))
-    for node, _ in spec.graph.walk():
-        for dim in node.signature.output.shape[1:]:
-            size = substitute(f"$({dim})", sizes) if isinstance(dim, str) and sizes else 1
-            if size < 1:
-                found = ", ".join(f"{name} {value}" for name, value in sizes.items())
-                message = f"the data are too small for `{node.path}`: nothing would be left of `{dim}`"
-                item = Diagnostic("DLC406", message, node.origin.span, found=found)
-                raise SpecError(Report((item,), spec.texts))
+    fit_sizes(spec, sizes)
+
+
+def fit_sizes(spec: Spec, sizes: Mapping[str, int]) -> None:
+    """Prove the network's shapes once more, with the sizes of data in the place of symbols.
+
+    Raises:
+        SpecError: DLC406 with what a layer says of these sizes.
+    """
+    if not sizes:
+        return
+    types = {
+        name: replace(kind, shape=tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in kind.shape))
+        for name, kind in spec.graph.inputs.items()
+    }
+    problems = Problems()
+    infer(replace(spec.untyped, inputs=types), problems)
+    report = problems.report(spec.texts)
+    if not report.ok:
+        told = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        items = [
+            replace(item, code="DLC406", message=f"{item.message}, for data of {told}") for item in report.diagnostics
+        ]
+        raise SpecError(Report(tuple(items), spec.texts))
 
 
 def _read(spec: Spec, source: Source, key: str) -> Columns:

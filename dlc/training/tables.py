@@ -18,7 +18,7 @@ from dlc.lower.objective import input_feature, target_feature
 from dlc.lower.serve import answers, raw_inputs
 from dlc.options import Wrong
 from dlc.pipeline import Spec
-from dlc.sources.dataset import Stats, read_feature
+from dlc.sources.dataset import Stats, fit_sizes, read_feature
 from dlc.sources.files import Csv, Npz
 from dlc.sources.source import Columns, Source
 from dlc.training.files import write_atomic
@@ -83,6 +83,15 @@ def read_inputs(spec: Spec, columns: Columns, where: str | None = None) -> dict[
     found = {}
     for name in raw_inputs(spec):
         found[name] = _read(spec, "inputs", name, input_feature(spec, name), columns, where)
+    sizes: dict[str, int] = {}
+    for name, kind in raw_inputs(spec).items():
+        if len(kind.shape) == found[name].ndim:
+            sizes |= {
+                dim: size
+                for dim, size in zip(kind.shape[1:], found[name].shape[1:], strict=True)
+                if isinstance(dim, str)
+            }
+    fit_sizes(spec, sizes)
     return found
 
 
