@@ -100,7 +100,7 @@ def load_plugin(name: str, folder: Path, span: Span | None, problems: Problems, 
     where = str(file) if file is not None else name
     if not (typed or _allowed or where in _listed()):
         message = f"the plugin `{name}` is not allowed to run its code"
-        hint = f"read {file or 'its code'}, then say `--allow-plugins`, or list `{where}` in {config_file()}"
+        hint = f"read {file or 'its code'}, then say `--allow-plugins`, or list `{where}` in {_short(config_file())}"
         problems.add("DLC118", message, span, hint=hint)
         return None
     try:
@@ -182,6 +182,12 @@ def _sound(plugin: str, key: str, word: object, place: object, span: Span | None
     if not isinstance(cls, type) or not issubclass(cls, Options) or cls.word != word:
         return wrong(f'`{place}` is no class with `word = "{word}"`')
     return True
+
+
+def _short(path: Path) -> str:
+    """A path as its user writes it."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
 def _listed() -> list[str]:

@@ -28,6 +28,7 @@ def settings(path: Path) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_report(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(FOLDER)
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     spec, report = check_file(f"{name}.yaml", settings(FOLDER / f"{name}.yaml"))
     assert spec is None
     assert not report.ok

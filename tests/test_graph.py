@@ -6,8 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+import dlc
 from dlc.diagnostics import Problems
 from dlc.ir import (
     Graph,
@@ -314,6 +318,86 @@ def test_shared_state_unrolls_a_repeat() -> None:
     """A scan can't carry running statistics that belong to a layer outside of it."""
     graph = graph_of("[{batch_norm: , name: n}, {repeat: {times: 2, layers: [share: n]}}]")
     assert weights(graph) == {"n": "n", "repeat/0/share": "n", "repeat/1/share": "n"}
+
+
+# ---- tie: an embedding's weights once more ----
+
+TOKENS = "{a: {category: 5}, b: {category: 5}}"
+TWO = "{stack: [a, b]}, {embedding: {vocabulary: 5, size: 4}, name: tokens}"
+
+
+def test_tie_uses_the_weights_of_an_embedding() -> None:
+    graph = graph_of(f"[{TWO}, {{tie: tokens, name: logits}}]", TOKENS)
+    assert weights(graph) == {"stack": "stack", "tokens": "tokens", "logits": "tokens"}
+    assert str(graph.types["output"]) == "f32[batch, 2, 5]"
+    assert weights(graph_of(f"[{TWO}, {{tie: {{item: tokens}}}}]", TOKENS))["tie"] == "tokens"
+
+
+def test_tied_weights_are_counted_and_kept_once() -> None:
+    spec, _ = check_text(f"inputs: {TOKENS}\nnetwork: [{TWO}, tie: tokens]\n")
+    assert spec is not None
+    assert dlc.show(spec).params == 20
+    program = dlc.compile(spec)
+    assert set(program.params) == {"tokens/embedding"}
+
+
+def test_a_tied_embedding_gets_gradients_from_both_uses() -> None:
+    program = dlc.compile(dlc.loads(f"inputs: {TOKENS}\nnetwork: [{TWO}, tie: tokens]\n"))
+    variables = program.init(0)
+    feed = {"a": np.array([0, 1], np.int32), "b": np.array([1, 3], np.int32)}
+    table = variables["params"]["tokens"]["embedding"]
+    ids = np.array([[0, 1], [1, 3]])
+    pull = np.random.default_rng(0).normal(size=(2, 2, 5)).astype(np.float32)
+
+    def total(table: Any) -> Any:
+        kept = {**variables, "params": {"tokens": {"embedding": table}}}
+        return (program.apply(kept, feed)[0]["output"] * pull).sum()
+
+    want = np.einsum("btv,btd->vd", pull, table[ids])  # as the output's kernel
+    np.add.at(want, ids, pull @ table)  # as the table that was read
+    np.testing.assert_allclose(jax.grad(total)(jnp.asarray(table)), want, rtol=1e-5, atol=1e-6)
+
+
+def test_tie_in_a_repeat() -> None:
+    network = f"[{TWO}, {{repeat: {{times: 2, layers: [{{tie: tokens}}, softmax, dense: 4]}}}}]"
+    graph = graph_of(network, TOKENS)
+    assert isinstance(graph.nodes[2], TypedRepeat)
+    assert weights(graph)["repeat/*/tie"] == "tokens"
+
+
+@pytest.mark.parametrize(
+    ("items", "code", "hint"),
+    [
+        ("{dense: 4, name: wide}, {tie: wide}", "DLC211", "give the `embedding` item a `name:` and write that"),
+        ("relu, {tie: tokenz}", "DLC211", "did you mean `tokens`?"),
+        ("{tie: tokens, share: tokens}", "DLC106", "delete `share`"),
+        ("dense: 3, tie: tokens", "DLC205", "bring it to 4 with `dense: 4`"),
+        ("{relu: , name: plain}, {tie: plain}", "DLC211", "give the `embedding` item a `name:` and write that"),
+        ("{tie: tokens, l2: 0.1}", "DLC303", "delete it"),
+        ("{tie: tokens, trainable: false}", "DLC303", "delete it"),
+    ],
+)
+def test_wrong_ties(items: str, code: str, hint: str) -> None:
+    report = check_text(f"inputs: {TOKENS}\nnetwork: [{TWO}, {items}]\n")[1]
+    assert [(item.code, item.hint) for item in report.diagnostics] == [(code, hint)]
+
+
+# ---- merges of unlike shapes ----
+
+
+def test_a_size_of_1_is_spread_by_add_and_multiply_but_not_in_a_residual() -> None:
+    network = "[{dense: 1, name: a}, {WORD: [a, x]}]"
+    for word, codes in (("add", ()), ("multiply", ()), ("subtract", ("DLC205",)), ("maximum", ("DLC205",))):
+        assert codes_of(network.replace("WORD", word)) == codes
+    assert codes_of("[residual: [dense: 1]]") == ("DLC205",)
+
+
+@pytest.mark.parametrize("word", ["add", "subtract", "multiply", "average", "maximum", "minimum", "stack", "dot"])
+def test_a_merge_of_unlike_shapes_names_both_and_where_they_come_from(word: str) -> None:
+    network = f"[{{dense: 3, name: a}}, {{dense: 2, inputs: x, name: b}}, {{{word}: [a, b]}}]"
+    (item,) = check_text(f"inputs: {{x: {{tensor: [4]}}}}\nnetwork: {network}\n")[1].diagnostics
+    assert (item.code, item.found) == ("DLC205", "`a` f32[batch, 3], `b` f32[batch, 2]")
+    assert [note.message for note in item.notes] == ["`a` comes from here", "`b` comes from here"]
 
 
 # ---- verify ----

@@ -589,6 +589,22 @@ def test_dropout_in_training_and_evaluation() -> None:
     [
         "batch_norm",
         "layer_norm",
+        "group_norm: 1",
+        "instance_norm",
+        "rms_norm",
+        "l2_normalize",
+        "prelu",
+        "relu: {max_value: 1, negative_slope: 0.1, threshold: 0.5}",
+        "soft_shrink",
+        "squareplus",
+        "scale",
+        "expression: 'where(x > 0, 1, exp(x) / 2)'",
+        "rotary_positions",
+        "spatial_dropout2d",
+        "drop_path: 0.5",
+        "gaussian_noise: 0.5",
+        "gaussian_dropout",
+        "alpha_dropout",
         "dense: 3",
         "conv2d: {filters: 3, kernel: 1}",
         "max_pool2d: {window: 2, strides: 1}",
@@ -600,7 +616,7 @@ def test_dropout_in_training_and_evaluation() -> None:
 def test_half_precision_stays_half(spec: str) -> None:
     """A bfloat16 value with bfloat16 weights gives bfloat16; statistics stay float32."""
     made = layer(spec)
-    kind = TensorType((2, 4, 4, 3), "bf16")
+    kind = TensorType((2, 4, 4, 4), "bf16")
     signature = made.infer(kind)
     weights = {name: w.astype(jnp.bfloat16) for name, w in weights_of(dict(signature.params)).items()}
     state = weights_of(dict(signature.state))

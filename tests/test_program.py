@@ -200,3 +200,54 @@ network: [{conv2d: {filters: 2, padding: same}}, global_avg_pool2d, dense: 3]
     for size in (4, 9):
         outputs, _ = program.apply(variables, {"x": np.ones((2, size, size + 1, 1), np.float32)})
         assert outputs["output"].shape == (2, 3)
+
+
+# ---- what layers add to the loss ----
+
+VAE = """
+inputs: {x: {tensor: [4]}}
+network:
+  - {dense: 3, name: mean, inputs: x}
+  - {dense: 3, name: log_variance, inputs: x}
+  - {gaussian_sample: 0.5, inputs: [mean, log_variance]}
+  - dense: 4
+"""
+
+
+def test_a_sample_adds_its_divergence() -> None:
+    program = compiled(VAE)
+    variables = program.init(0)
+    value = x(5, 4)
+
+    def penalty(params: dict, train: bool) -> jax.Array:
+        found = program.run({**variables, "params": params}, {"x": value}, key=jax.random.key(1), train=train)
+        return found.penalty
+
+    params = variables["params"]
+    mean, log_variance = (value @ params[name]["kernel"] + params[name]["bias"] for name in ("mean", "log_variance"))
+    want = 0.25 * (np.exp(log_variance) + mean**2 - 1 - log_variance).sum(1)
+    for train in (False, True):
+        np.testing.assert_allclose(penalty(params, train), want, rtol=1e-5)
+    gradient = jax.grad(lambda params: penalty(params, True).sum())(params)
+    np.testing.assert_allclose(gradient["mean"]["kernel"], 0.5 * value.T @ mean, rtol=1e-4, atol=1e-6)
+    slope = 0.25 * value.T @ (np.exp(log_variance) - 1)
+    np.testing.assert_allclose(gradient["log_variance"]["kernel"], slope, rtol=1e-4, atol=1e-6)
+    assert not np.any(gradient["dense"]["kernel"])
+
+
+@pytest.mark.parametrize("unroll", ["false", "true"])
+def test_a_sample_in_a_repeat_adds_each_divergence(unroll: str) -> None:
+    body = "[{dense: 4, name: mean}, {gaussian_sample: , inputs: [mean, mean]}]"
+    text = f"inputs: {{x: {{tensor: [4]}}}}\nnetwork: [repeat: {{times: 3, unroll: {unroll}, layers: {body}}}]\n"
+    program = compiled(text)
+    variables = program.init(0)
+    value = x(5, 4)
+    found = program.run(variables, {"x": value}, train=False)
+    flat, want, y = program.to_flat(variables), 0.0, value
+    for index in range(3):
+        y = y @ flat[f"repeat/{index}/mean/kernel"] + flat[f"repeat/{index}/mean/bias"]
+        want = want + 0.5 * (np.exp(y) + y**2 - 1 - y).sum(1)
+    np.testing.assert_allclose(found.outputs["output"], y, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.penalty, want, rtol=1e-4)
+    drawn = program.run(variables, {"x": value}, key=jax.random.key(0), train=True).outputs["output"]
+    assert np.any(drawn != found.outputs["output"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.layers.conv import Conv2D
+from dlc.layers.conv import Conv2D, by_patches, by_window
 from dlc.pipeline import Spec, check_text
 from dlc.resolved import dump, resolve_document, resolved_text
 from dlc.training import checkpoint as checkpoints
@@ -281,12 +282,14 @@ def test_both_forms_of_a_convolution_are_equal(options: dict) -> None:
         value, pull = jax.vjp(form, x, kernel)
         return value, *pull(value)
 
-    for mine, wanted in zip(both(layer.by_patches), both(layer.by_window), strict=True):
+    forms = (partial(form, layer.window) for form in (by_patches, by_window))
+    for mine, wanted in zip(*map(both, forms), strict=True):
         np.testing.assert_allclose(mine, wanted, rtol=2e-5, atol=2e-5)
 
 
-def test_a_program_for_a_gpu_has_the_convolution_itself() -> None:
-    spec = dlc.loads("inputs: {x: {tensor: [8, 8, 3]}}\nnetwork: [{conv2d: 4}]\n")
+@pytest.mark.parametrize(("item", "instead"), [("conv2d: 4", "dot_general"), ("depthwise_conv2d: 3", "multiply")])
+def test_a_program_for_a_gpu_has_the_convolution_itself(item: str, instead: str) -> None:
+    spec = dlc.loads(f"inputs: {{x: {{tensor: [8, 8, 3]}}}}\nnetwork: [{{{item}}}]\n")
     program = dlc.compile(spec)
     function = jax.jit(lambda v, x: program.apply(v, {"x": x})[0])
     shapes = (program.init(0), jax.ShapeDtypeStruct((2, 8, 8, 3), np.float32))
@@ -294,7 +297,7 @@ def test_a_program_for_a_gpu_has_the_convolution_itself() -> None:
     cpu = str(jax.export.export(function, platforms=["cpu"])(*shapes).mlir_module())
     assert "stablehlo.convolution" in gpu
     assert "stablehlo.convolution" not in cpu
-    assert "stablehlo.dot_general" in cpu
+    assert f"stablehlo.{instead}" in cpu
 
 
 @pytest.mark.parametrize(("name", "code"), [("weights.safetensors", "DLC503"), ("features.json", "DLC503")])

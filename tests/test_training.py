@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -330,3 +331,30 @@ def test_stochastic_layers_draw_anew_every_step() -> None:
     )
     losses = [record["train/loss"] for record in dlc.train(dlc.loads(text)).history]
     assert len(set(losses)) == len(losses)
+
+
+def test_the_reported_loss_holds_the_divergence_of_a_sample() -> None:
+    """The same run with the divergence weighed 0 and 1: before a step, the losses differ by the divergence alone."""
+    text = """
+seed: 3
+data: {source: iris, split: {validation: 0.2}}
+inputs: {features: {tensor: {shape: [4], normalize: standard}}}
+targets: {species: {category: [setosa, versicolor, virginica]}}
+network:
+  - {dense: 2, name: mean, inputs: features}
+  - {dense: 2, name: log_variance, inputs: features}
+  - {gaussian_sample: WEIGHT, inputs: [mean, log_variance]}
+  - dense: 3
+loss: cross_entropy
+optimizer: {sgd: 1e-9}  # nothing moves
+train: {epochs: 1, batch_size: 40}
+"""
+
+    def run(weight: float) -> Any:
+        return dlc.train(dlc.loads(text.replace("WEIGHT", str(weight))))
+
+    losses = {weight: run(weight).history[-1] for weight in (0.0, 1.0, 3.0)}
+    for split in ("train/loss", "validation/loss"):
+        one = losses[1.0][split] - losses[0.0][split]
+        assert one > 0.1
+        np.testing.assert_allclose(losses[3.0][split] - losses[0.0][split], 3 * one, rtol=1e-3)

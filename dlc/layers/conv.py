@@ -79,8 +79,28 @@ def by_patches(window: Window, x: Array, kernel: Array) -> Array:
 
 def depthwise(x: Array, kernel: Array, window: Window) -> Array:
     """Each channel with windows of its own: a kernel (*window, channels, multiplier) gives channels * multiplier."""
+    if all(isinstance(size, int) for size in x.shape[1:-1]):  # for the same reason
+        result: Array = lax.platform_dependent(
+            x, kernel, cpu=partial(by_elements, window), default=partial(by_channels, window)
+        )
+        return result
+    return by_channels(window, x, kernel)
+
+
+def by_channels(window: Window, x: Array, kernel: Array) -> Array:
+    """The depthwise convolution as XLA's own operation, each channel being a group."""
     channels, multiplier = kernel.shape[-2:]
     return by_window(window, x, kernel.reshape(*window.size, 1, channels * multiplier), channels)
+
+
+def by_elements(window: Window, x: Array, kernel: Array) -> Array:
+    """The same as a sum over the window's elements, in float32 at least."""
+    channels, multiplier = kernel.shape[-2:]
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    factors = kernel.astype(wide).reshape(-1, channels, multiplier)
+    parts = [part[..., None].astype(wide) * factor for part, factor in zip(window.parts(x), factors, strict=True)]
+    y: Array = sum(parts[1:], parts[0])  # (B, *places', C, multiplier)
+    return y.reshape(*y.shape[:-2], channels * multiplier).astype(x.dtype)
 
 
 class Convolution(Spatial):

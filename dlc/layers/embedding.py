@@ -58,6 +58,7 @@ class Embedding(Layer):
                 "the vocabulary of `embedding` is smaller than the numbers that it gets",
                 found=f"{x.bound} numbers, a vocabulary of {self.vocabulary}",
                 expected=f"at least {x.bound}",
+                hint=f"write `vocabulary: {x.bound}`",
                 option="vocabulary",
             )
         if self.mask_zero and x.rank != 2:

@@ -41,7 +41,7 @@ class ElementwiseMerge(Merge):
             if x.mask and x.shape[1:2] != shape[1:2]:
                 message = f"`{self.word}` can't spread a mask of size {x.shape[1]} over {shape[1]}"
                 raise Wrong("DLC212", message, expected="a masked input of the full size of axis 1")
-        output = TensorType(shape, inputs[0].dtype)
+        output = TensorType(shape, inputs[0].dtype, any(x.mask for x in inputs))
         return Signature(output, flops=(len(inputs) - 1) * output.size)
 
     def shape(self, inputs: Sequence[TensorType]) -> tuple[Dim, ...]:

@@ -278,7 +278,9 @@ class Slice(Layer):
             size = value.shape[axis]
             first = self.start + size if self.start < 0 else self.start
             last = size if self.stop is None else self.stop + size if self.stop < 0 else self.stop
-            return lax.slice_in_dim(value, first, last, axis=axis)
+            if isinstance(size, int):
+                return lax.slice_in_dim(value, first, last, axis=axis)  # an axis that is too short is an error
+            return value[(slice(None),) * axis + (slice(self.start, self.stop),)]
 
         mask = cut(masks[0], 1) if masks[0] is not None and axis == 1 else masks[0]
         return Outcome(cut(x, axis), mask=mask)

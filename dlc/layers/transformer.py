@@ -39,7 +39,7 @@ class Transformer(Macro):
     def attention(self, **options: Any) -> dict[str, Any]:
         """The options of one attention."""
         given = {"heads": self.heads, "kv_heads": self.kv_heads, "dropout": self.dropout, "use_bias": self.use_bias}
-        return {**given, **options}
+        return {**given, "head_size": self.size // self.heads, "output_size": self.size, **options}
 
     def self_attention(self, causal: bool) -> dict[str, Any]:
         """The options of attention to the block's own input."""

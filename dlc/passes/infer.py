@@ -134,7 +134,7 @@ class _Inference:
         masked = any(x.mask for x in inputs)
         if masked and layer.masks == "refused":
             first = next(x for x in inputs if x.mask)
-            hint = "reduce the time axis first: the last state of a recurrent layer, `global_avg_pool1d`, `attention`"
+            hint = "reduce the time axis first, with `global_avg_pool1d` or the last state of a recurrent layer"
             raise Wrong("DLC212", f"`{layer.word}` can't honour the mask of its input", found=str(first), hint=hint)
         if masked and layer.masks == "pointwise":
             for x in inputs:
