@@ -2,9 +2,9 @@
 
     python -m benchmarks.depth [ROUNDS]
 
-Each round starts a process for each, which loads the spec, draws the weights, compiles the training step and does one;
-the time is that of the process. Then the lengths of the two programs as StableHLO text. Targets: time at most 1.5 times,
-text at most 1.2 times.
+Each round starts a process for each, which loads the spec, draws the weights, compiles a training step and does it; the
+time is that of the process. Then the lengths of the two programs as StableHLO text. Targets: time at most 1.5 times, text
+at most 1.2 times.
 """
 
 from __future__ import annotations
