@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -100,10 +100,13 @@ def test_the_program_has_the_inferred_types(name: str) -> None:
     spec = dlc.load(path(name))
     program = dlc.compile(spec)
     inputs = {name: jax.ShapeDtypeStruct(sizes(kind), DTYPES[kind.dtype]) for name, kind in spec.graph.inputs.items()}
-    outputs, _ = jax.eval_shape(program.apply, program.declared(), inputs)
-    assert {name: (value.shape, str(value.dtype)) for name, value in outputs.items()} == {
-        name: (sizes(kind), DTYPES[kind.dtype]) for name, kind in spec.graph.types.items()
-    }
+    for train in (False, True):
+        run = partial(program.apply, key=jax.random.key(0), train=train)
+        outputs, state = jax.eval_shape(run, program.declared(), inputs)
+        assert {name: (value.shape, str(value.dtype)) for name, value in outputs.items()} == {
+            name: (sizes(kind), DTYPES[kind.dtype]) for name, kind in spec.graph.types.items()
+        }
+        assert state == program.declared()["state"]
 
 
 def test_show_prints_the_count() -> None:
