@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -168,6 +169,35 @@ def test_an_example_gives_what_it_states(word: str, example: Example) -> None:
         assert sum(spec.size for spec in built.signature.state.values()) == example.state
         assert built.signature.flops >= 0
         assert not any(spec.trainable for spec in built.signature.state.values())
+
+
+SYMBOLIC = [(word, example) for word, example in GOOD if re.search(r", [a-z(]", str(example.inputs))]
+
+
+@pytest.mark.parametrize(("word", "example"), SYMBOLIC, ids=ids(SYMBOLIC))
+def test_an_example_of_symbolic_sizes_exports(word: str, example: Example) -> None:
+    """One program for every size: nothing in the function needs a number where the shape rule needs none."""
+    layer, types, signature, _ = build(example)
+    assert layer is not None and signature is not None
+    names = {
+        name for kind in types for dim in kind.shape[1:] if isinstance(dim, str) for name in re.findall("[a-z]+", dim)
+    }
+    scope = jax.export.SymbolicScope([f"{name} >= 4" for name in names])
+
+    def shape(kind: TensorType) -> Any:
+        dims = ", ".join(str(dim) for dim in kind.shape)
+        return jax.ShapeDtypeStruct(jax.export.symbolic_shape(dims, scope=scope), DTYPES[kind.dtype])
+
+    weights = jax.tree.map(jnp.asarray, {**weights_of(dict(signature.params)), **weights_of(dict(signature.state))})
+    masks = [jax.ShapeDtypeStruct(shape(kind).shape[:2], bool) if kind.mask else None for kind in types]
+
+    def run(masks: Any, *inputs: Any) -> Any:
+        more = {"masks": tuple(masks)} if layer.masks == "used" else {}
+        result = layer.apply(weights, *inputs, key=None, train=False, **more)
+        return result.output if isinstance(result, Outcome) else result
+
+    exported = jax.export.export(jax.jit(run))(masks, *(shape(kind) for kind in types))
+    assert len(exported.out_avals[0].shape) == signature.output.rank
 
 
 @pytest.mark.parametrize(("word", "example"), GOOD, ids=ids(GOOD))

@@ -41,6 +41,9 @@ class Attention(Layer):
     examples = (
         Example("attention: 2", "f32[batch, time, 8]", "f32[batch, time, 8]", params=288),
         Example(
+            "attention: {heads: 2, window: 2}", "f32[batch, time, 8] masked", "f32[batch, time, 8] masked", params=288
+        ),
+        Example(
             "attention: {heads: 2, causal: true}", "f32[batch, 5, 8] masked", "f32[batch, 5, 8] masked", params=288
         ),
         Example(
@@ -127,12 +130,15 @@ class Attention(Layer):
             q, k = rotate(q, places, base), rotate(k, places, base)
         hidden = masks[-1]
         seen = None if hidden is None else hidden[:, None, None, :]  # (batch, 1, 1, time')
+        if self.window is not None:
+            place = jnp.arange(x.shape[1])
+            near = abs(place[:, None] - place) < self.window  # (time, time)
+            seen = near[None, None] if seen is None else seen & near
         if train and self.dropout:
             assert key is not None, "dropout needs a key in training"
             y = self._dropped(q, k, v, seen, key)
         else:
-            window = None if self.window is None else (self.window - 1, 0 if self.causal else self.window - 1)
-            y = jax.nn.dot_product_attention(q, k, v, mask=seen, is_causal=self.causal, local_window_size=window)
+            y = jax.nn.dot_product_attention(q, k, v, mask=seen, is_causal=self.causal)
         y = jnp.einsum("bthk,hkd->btd", y, weights["output"]["kernel"])
         return y + weights["output"]["bias"] if self.use_bias else y
 
@@ -146,14 +152,12 @@ class Attention(Layer):
         group = q.shape[2] // k.shape[2]
         k, v = jnp.repeat(k, group, axis=2), jnp.repeat(v, group, axis=2)
         scores = jnp.einsum("bthd,bshd->bhts", q, k).astype(jnp.float32) / self._root(q)
-        row, column = jnp.arange(q.shape[1])[:, None], jnp.arange(k.shape[1])[None, :]
-        allowed = jnp.ones((q.shape[1], k.shape[1]), bool)
         if self.causal:
-            allowed &= column <= row
-        if self.window is not None:
-            allowed &= abs(row - column) < self.window
-        visible = allowed if seen is None else allowed & seen
-        scores = jnp.where(visible, scores, _FAR)
+            place = jnp.arange(q.shape[1])
+            past = place <= place[:, None]
+            seen = past[None, None] if seen is None else seen & past
+        if seen is not None:
+            scores = jnp.where(seen, scores, _FAR)
         shares = jax.nn.softmax(scores, axis=-1)
         kept = jax.random.bernoulli(key, 1 - self.dropout, shares.shape)
         shares = jnp.where(kept, shares / (1 - self.dropout), 0.0).astype(q.dtype)
