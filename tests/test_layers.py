@@ -501,6 +501,15 @@ def test_global_pool_values() -> None:
     np.testing.assert_allclose(apply("global_avg_pool2d", x), x.mean((1, 2)), rtol=1e-5, atol=1e-6)
 
 
+def test_a_place_taken_from_padding_is_zero() -> None:
+    x = np.arange(1.0, 25.0).reshape(2, 4, 3)
+    real = jnp.array([[True, True, False, False], [True, True, True, True]])
+    made = build_word({"take": 2}, LAYERS, "layer")
+    assert isinstance(made, Layer)
+    got = made.apply({}, jnp.asarray(x), key=None, train=False, masks=(real,))
+    np.testing.assert_array_equal(got, [[0.0, 0.0, 0.0], x[1, 2]])
+
+
 def test_shape_layers_keep_the_order() -> None:
     x = np.arange(48.0).reshape(2, 2, 3, 4)
     np.testing.assert_array_equal(apply("flatten", x), x.reshape(2, 24))

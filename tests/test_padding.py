@@ -61,6 +61,8 @@ CASES: list[tuple[str, tuple[str, ...]]] = [
     ("stack: {axis: 2}", (FLOATS, FLOATS)),
     ("reshape: [-1, 2, 2]", (FLOATS,)),
     ("permute: [1, 3, 2]", ("f32[batch, time, 2, 3] masked",)),
+    ("take: {index: -1, axis: 2}", (FLOATS,)),
+    ("pad_channels: [1, 2]", (FLOATS,)),
     ("slice: {axis: 2, start: 1, stop: -1}", (FLOATS,)),
     ("slice: {start: 1}", (FLOATS,)),
     ("squeeze: 2", ("f32[batch, time, 1, 3] masked",)),

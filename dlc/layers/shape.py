@@ -290,7 +290,7 @@ class Take(Layer):
     """(batch, n, *axes) -> (batch, *axes): one place of an axis, which goes.
 
     A negative index counts from the end. Of an axis with a mask only a place counted from the beginning can be taken:
-    where the end is depends on the padding.
+    where the end is depends on the padding; it is 0 where that place is padding.
     """
 
     word = "take"
@@ -333,7 +333,11 @@ class Take(Layer):
     ) -> Array:
         """The elements at the place."""
         axis = place_of(self.axis, x.ndim, self.word)
-        return lax.index_in_dim(x, self.index, axis, keepdims=False)
+        taken = lax.index_in_dim(x, self.index, axis, keepdims=False)
+        if masks[0] is None or axis > 1:
+            return taken
+        real = masks[0][:, self.index].reshape(-1, *(1,) * (taken.ndim - 1))  # (B, 1, ...)
+        return jnp.where(real, taken, jnp.zeros((), x.dtype))
 
 
 class Squeeze(Layer):
