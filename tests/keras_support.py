@@ -139,7 +139,9 @@ def conform(
 
     def shown(y: Any, mask: Any = None) -> Any:
         mask = given_masks[0] if mask is None else mask
-        return jnp.where(mask.reshape(*mask.shape, *(1,) * (y.ndim - 2)), y, 0) if signature.output.mask else y
+        if mask is None or not signature.output.mask:  # the layer makes its mask of the values: all are compared
+            return y
+        return jnp.where(mask.reshape(*mask.shape, *(1,) * (y.ndim - 2)), y, 0)
 
     for train in (False, True) if state else (False,):
 
