@@ -138,9 +138,9 @@ def conform(
         return xs
 
     def shown(y: Any, mask: Any = None) -> Any:
-        mask = given_masks[0] if mask is None else mask
-        if mask is None or not signature.output.mask:  # the layer makes its mask of the values: all are compared
+        if given_masks[0] is None or not signature.output.mask:
             return y
+        mask = given_masks[0] if mask is None else mask
         return jnp.where(mask.reshape(*mask.shape, *(1,) * (y.ndim - 2)), y, 0)
 
     for train in (False, True) if state else (False,):

@@ -95,6 +95,7 @@ def weights_of(declared: dict[str, ParamSpec]) -> dict[str, Any]:
 
 ALL = [(word, example) for word in LAYERS for example in load_class(LAYERS, word).examples]
 GOOD = [(word, example) for word, example in ALL if example.error is None]
+FIRST = {next(example for name, example in GOOD if name == word) for word in LAYERS}
 
 
 def ids(cases: list[tuple[str, Example]]) -> list[str]:
@@ -225,13 +226,14 @@ def test_an_example_computes_what_it_infers(word: str, example: Example) -> None
     (_, (y, moved, evaluated)), gradients = jax.jit(jax.value_and_grad(total, argnums=(0, 1), has_aux=True))(
         params, floats
     )
-    eager, eager_moved = run(params, inputs, True)
     for train in (False, True):
         shape = jax.eval_shape(lambda train=train: run(params, inputs, train)[0])
         assert (shape.shape, shape.dtype) == (want.shape, want.dtype)
-    np.testing.assert_allclose(y, eager, rtol=1e-6, atol=1e-6)
     assert jax.tree.structure(moved) == jax.tree.structure(state)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), moved, eager_moved)
+    if example in FIRST:  # an eager run compiles each operation by itself: it costs more than all else here
+        eager, eager_moved = run(params, inputs, True)
+        np.testing.assert_allclose(y, eager, rtol=1e-6, atol=1e-6)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), moved, eager_moved)
     for leaf in jax.tree.leaves(gradients):
         assert np.isfinite(leaf).all()
     for name, gradient in flatten(gradients[0]).items():
