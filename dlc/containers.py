@@ -11,7 +11,7 @@ from dlc.diagnostics import Note, Span
 from dlc.ir import DTYPES, Layer, Settings
 from dlc.layers import MERGES
 from dlc.layers.activations import Activation
-from dlc.objectives.initializers import ByWeight
+from dlc.objectives.initializer import ByWeight
 from dlc.options import Fault, Options, main, option, reject, word_field, wrong_type
 
 Items = list[Any]

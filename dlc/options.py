@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast, get_args
+from inspect import get_annotations
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -50,6 +51,7 @@ __all__ = [
 ]
 
 Table = Mapping[str, str]
+_EVALUATED: set[type] = set()
 
 
 class Options(BaseModel):
@@ -62,6 +64,18 @@ class Options(BaseModel):
     word: ClassVar[str] = ""
     examples: ClassVar[tuple[Any, ...]] = ()
     holds_items: ClassVar[tuple[str, ...]] = ()  # options that hold items of a network, which are read one by one
+
+    def __init_subclass__(cls, **keys: Any) -> None:
+        """Evaluate the bases' annotations for good, before pydantic evaluates their texts for each subclass anew.
+
+        That is half of what it costs to load a vocabulary.
+        """
+        super().__init_subclass__(**keys)
+        for base in cls.__mro__[1:]:
+            if issubclass(base, Options) and base not in _EVALUATED:
+                _EVALUATED.add(base)
+                own = type(base.__name__, (), {"__annotations__": get_annotations(base), "__module__": base.__module__})
+                base.__annotations__ = get_type_hints(own, include_extras=True)
 
     @classmethod
     def main_option(cls) -> str | None:

@@ -16,7 +16,7 @@ from dlc.features.feature import Feature
 from dlc.items import NAME_RULE, Item, read_item, section, valid_name
 from dlc.loader import SECTIONS
 from dlc.objectives import LOSSES, METRICS, OPTIMIZERS
-from dlc.objectives.initializers import ByWeight
+from dlc.objectives.initializer import ByWeight
 from dlc.objectives.losses import Loss
 from dlc.objectives.metrics import Metric
 from dlc.objectives.optimizers import Optimizer

@@ -22,7 +22,7 @@ from dlc.expressions import substitute
 from dlc.ir import DTYPES, Example, Layer, Outcome, ParamSpec, Signature, TensorType
 from dlc.layers import ACTIVATIONS, LAYERS, MERGES
 from dlc.lower.tree import flatten, nest
-from dlc.objectives.initializers import draw
+from dlc.objectives.initializer import draw
 from dlc.options import Wrong, as_options, build_word, load_class, validate
 from dlc.source import parse_yaml
 

@@ -17,7 +17,7 @@ import sklearn.metrics
 from dlc.diagnostics import SpecError
 from dlc.ir import DTYPES, ONES, ZEROS, Init, ParamSpec, TensorType
 from dlc.objectives import LOSSES, METRICS, OPTIMIZERS, SCHEDULES
-from dlc.objectives.initializers import draw, path_hash
+from dlc.objectives.initializer import draw, path_hash
 from dlc.objectives.losses import Loss, LossExample
 from dlc.objectives.metrics import Metric
 from dlc.objectives.optimizers import Optimizer

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 import dlc
 from dlc.ir import Init, ParamSpec
 from dlc.objectives import INITIALIZERS
-from dlc.objectives.initializers import draw, fans
+from dlc.objectives.initializer import draw, fans
 from dlc.pipeline import Spec, check_text
 from tests.keras_support import keras
 

@@ -20,7 +20,7 @@ from dlc.layers import LAYERS
 from dlc.layers.conv import by_channels, by_elements, by_patches, by_window
 from dlc.layers.windows import Window
 from dlc.lower.tree import nest
-from dlc.objectives.initializers import draw
+from dlc.objectives.initializer import draw
 from dlc.options import Wrong, build_word
 from dlc.source import parse_yaml
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from dlc.ir import DTYPES, MASK, Iterations, Outcome, ParamSpec, Ref, TypedGraph, TypedNode, TypedRepeat
 from dlc.lower.tree import Tree, flatten, get_in, instances, nest, restack, set_in, stacked, unstack
-from dlc.objectives.initializers import draw, path_hash
+from dlc.objectives.initializer import draw, path_hash
 
 Arrays = Mapping[str, Any]
 KINDS = ("params", "state", "frozen")

@@ -23,7 +23,7 @@ from dlc.ir import (
     TypedRepeat,
     need_behind_mask,
 )
-from dlc.objectives.initializers import init_of
+from dlc.objectives.initializer import init_of
 from dlc.options import Wrong
 from dlc.passes.expand import MAX_STEPS
 

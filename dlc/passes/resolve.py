@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from dlc.diagnostics import Note, Problems, did_you_mean, listing, plural
 from dlc.ir import Graph, Layer, Node, Origin, Ref, RepeatNode
-from dlc.layers.merge import ResidualSum
 from dlc.passes.steps import (
     BlockStep,
     BrokenStep,
@@ -217,6 +216,8 @@ class _Resolver:
         """A residual or parallel step: lists on the same input, then a merge."""
         if isinstance(step, ResidualStep):
             lists = {"layers": step.body, **({"shortcut": step.shortcut} if step.shortcut else {})}
+            from dlc.layers.merge import ResidualSum  # a spec without residuals does without the merges
+
             merge: Layer | None = ResidualSum()
         else:
             assert isinstance(step, ParallelStep)

@@ -1,0 +1,121 @@
+"""How weights are drawn: the contract of initializers, and first values by path.
+
+Values are drawn on the host: nothing to compile, so the first step comes a second earlier.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator
+
+from dlc.ir import DTYPES, Init, ParamSpec
+from dlc.lazy import np
+from dlc.objectives import INITIALIZERS
+from dlc.options import Options, build_word, reject, word_field
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    Generator = numpy.random.Generator
+    Values = NDArray[numpy.floating]
+
+
+def path_hash(path: str) -> int:
+    """A 32-bit number for a path: the same in every process and version.
+
+    >>> path_hash("dense/kernel") == path_hash("dense/kernel")
+    True
+    """
+    return int.from_bytes(hashlib.blake2s(path.encode(), digest_size=4).digest(), "little")
+
+
+def draw(spec: ParamSpec, seed: int, path: str) -> NDArray[Any]:
+    """The first value of the weight at `path`. It depends on the seed, the path and the declaration alone."""
+    generator = np.random.Generator(np.random.Philox(key=[seed, path_hash(path)]))
+    value = _made(spec.init).draw(generator, spec.shape, spec.init.fan_in, spec.init.fan_out)
+    return np.ascontiguousarray(value.astype(DTYPES[spec.dtype]))
+
+
+@cache
+def _made(init: Init) -> Initializer:
+    options = dict(init.options)
+    if init.name in INITIALIZERS:
+        made = build_word({init.name: options}, INITIALIZERS, "initializer")
+    else:
+        raise ValueError(f"no initializer is called {init.name}")
+    assert isinstance(made, Initializer), made
+    return made
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Fan-in and fan-out of a weight of which nothing but the shape is known: (*window, in, out).
+
+    >>> fans((3, 3, 8, 16)), fans((5,)), fans(())
+    ((72, 144), (5, 5), (1, 1))
+    """
+    if len(shape) < 2:
+        size = math.prod(shape)
+        return size, size
+    area = math.prod(shape[:-2])
+    return area * shape[-2], area * shape[-1]
+
+
+def init_of(thing: Initializer, spec: ParamSpec) -> Init:
+    """What `thing` makes of a weight: the initializer with the fans of the weight's own declaration."""
+    fan_in, fan_out = (spec.init.fan_in, spec.init.fan_out) if spec.init.fan_in * spec.init.fan_out > 1 else (0, 0)
+    if not fan_in:
+        fan_in, fan_out = fans(spec.shape)
+    options = tuple((name, getattr(thing, name)) for name in type(thing).model_fields)
+    return Init(thing.word, fan_in, fan_out, options)
+
+
+class Initializer(Options):
+    """How a weight is drawn. `draw` gives float values of a shape from a random generator."""
+
+    example: ClassVar[str] = ""
+
+    def draw(self, generator: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Values:
+        """The values.
+
+        Args:
+            generator: numpy's; it is the weight's own.
+            shape: the weight's shape.
+            fan_in: how many inputs reach one output.
+            fan_out: how many outputs one input reaches.
+        """
+        raise NotImplementedError
+
+
+InitializerWord = Annotated[Initializer, word_field(lambda: INITIALIZERS, "initializer")]
+"""The type of an option that holds an initializer."""
+
+
+def _by_weight(value: Any) -> Any:
+    """An initializer for the kernels, or a mapping of weights' names to initializers."""
+    if isinstance(value, dict) and value and not set(value) & set(INITIALIZERS):
+        parts = {str(name): build_word(item, INITIALIZERS, "initializer") for name, item in value.items()}
+        faults = [
+            fault._replace(loc=(name, *fault.loc), at_key=fault.at_key and bool(fault.loc))
+            for name, made in parts.items()
+            if isinstance(made, list)
+            for fault in made
+        ]
+        if not isinstance(next(iter(value.values())), (str, dict)) and len(value) == 1:
+            faults = build_word(value, INITIALIZERS, "initializer")  # type: ignore[assignment]
+        if faults:
+            raise reject(*faults)
+        return parts
+    made = build_word(value, INITIALIZERS, "initializer")
+    if isinstance(made, list):
+        raise reject(*made)
+    return {"": made}
+
+
+ByWeight = Annotated[Mapping[str, Any], BeforeValidator(_by_weight)]
+"""The initializers of an item's weights by name; that of its kernels under the empty name."""
