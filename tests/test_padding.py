@@ -20,7 +20,19 @@ from dlc.options import build_word, load_class
 from dlc.source import parse_yaml
 
 FLOATS = "f32[batch, time, 4] masked"
-MODULES = ("activations", "dense", "embedding", "expression", "merge", "noise", "norm", "shape")
+MODULES = (
+    "activations",
+    "dense",
+    "dropouts",
+    "embedding",
+    "expression",
+    "gates",
+    "group_norm",
+    "merge",
+    "noise",
+    "norm",
+)
+MODULES += ("piecewise", "places", "shape", "smooth")
 
 # a layer, the types of its inputs, and where it matters whether it trains
 CASES: list[tuple[str, tuple[str, ...]]] = [

@@ -17,7 +17,8 @@ from jax import export
 from dlc.expressions import substitute
 from dlc.ir import Layer, Outcome, TensorType
 from dlc.layers import LAYERS
-from dlc.layers.conv import by_channels, by_elements, by_patches, by_window
+from dlc.layers.conv import by_patches, by_window
+from dlc.layers.depthwise import by_channels, by_elements
 from dlc.layers.windows import Window
 from dlc.lower.tree import nest
 from dlc.objectives.initializer import draw

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 
 from dlc.ir import Dim, Example, Layer, Masks, Outcome, Signature, TensorType, need_float
 from dlc.layers.axes import place_of, with_mask
-from dlc.layers.norm import unit
+from dlc.layers.group_norm import unit
 from dlc.lazy import jnp, lax
 from dlc.options import Fault, Wrong, option, reject, spell
 
