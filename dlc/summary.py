@@ -21,6 +21,7 @@ class Row:
         word: what it is.
         output: the type of its result.
         params: trained numbers, all iterations together; 0 where they belong to another layer.
+        frozen: weights that are not trained.
         state: numbers that training updates by rule.
         flops: floating-point operations per example, all iterations together.
         times: how many iterations the line stands for.
@@ -31,6 +32,7 @@ class Row:
     word: str
     output: TensorType
     params: int
+    frozen: int
     state: int
     flops: int
     times: int
@@ -46,6 +48,7 @@ class Table:
         inputs: the network's inputs.
         rows: one line a layer.
         params: trained numbers.
+        frozen: weights that are not trained.
         state: numbers of state.
         flops: floating-point operations per example, forward.
         weight_bytes: bytes of weights and state.
@@ -56,6 +59,7 @@ class Table:
     inputs: dict[str, TensorType]
     rows: tuple[Row, ...]
     params: int
+    frozen: int
     state: int
     flops: int
     weight_bytes: int
@@ -78,6 +82,7 @@ def table(spec: Spec, expanded: bool = False) -> Table:
         dict(spec.graph.inputs),
         shown,
         sum(row.params for row in rows),
+        sum(row.frozen for row in rows),
         sum(row.state for row in rows),
         sum(row.flops for row in rows),
         weight_bytes,
@@ -99,6 +104,7 @@ def _bytes(spec: ParamSpec) -> int:
 
 def _row(node: TypedNode, path: str, times: int, owned: bool, copies: int) -> Row:
     params = sum(item.size for item in node.signature.params.values() if item.trainable) if owned else 0
+    frozen = sum(item.size for item in node.signature.params.values() if not item.trainable) if owned else 0
     state = sum(item.size for item in node.signature.state.values()) if owned else 0
     shares = node.weights if node.weights != node.path and (node.signature.params or node.signature.state) else None
     return Row(
@@ -106,6 +112,7 @@ def _row(node: TypedNode, path: str, times: int, owned: bool, copies: int) -> Ro
         node.layer.word,
         node.signature.output,
         params * copies,
+        frozen * copies,
         state * copies,
         node.signature.flops * times,
         times,

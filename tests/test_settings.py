@@ -124,6 +124,7 @@ def test_settings_reach_into_blocks_and_repeats() -> None:
         ("[dense: 3, {relu: , initializer: ones}]", "", ["DLC303"]),
         ("[dense: 3, {relu: , trainable: false}]", "", ["DLC303"]),
         ("[dense: 3, {layer_norm: , l2: 0.1}]", "", ["DLC303"]),
+        ("[{dense: 3, trainable: false, l2: 0.1}, dense: 2]", "", ["DLC303"]),
         ("[{dense: 3, l2: -1}]", "", ["DLC104"]),
         ("[{dense: 3, dtype: float64}]", "", ["DLC104"]),
         ("[{dense: {units: 3, l2: 0.1}}]", "", ["DLC101"]),
@@ -178,6 +179,7 @@ def test_frozen_weights_and_statistics_stay(tmp_path: Path) -> None:
         "dense/kernel",
         "dense/bias",
     }
+    assert table.frozen == 20 + 8
     before = weights(spec, spec.document.seed)
     dlc.train(spec, tmp_path / "run")
     after = load_file(tmp_path / "run" / "weights.safetensors")

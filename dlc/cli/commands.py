@@ -82,7 +82,9 @@ def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None,
         grid.add_row(name, "input", Text(str(kind)), "", "")
     for row in found.rows:
         label = row.path if row.times == 1 else f"{row.path} (x{row.times})"
-        weights = f"of {row.shares}" if row.shares else f"{row.params:,}" + (f" +{row.state:,}" if row.state else "")
+        counts = f"{row.params:,}" + (f" +{row.state:,}" if row.state else "")
+        counts = f"{row.frozen:,} frozen" + (f" +{row.state:,}" if row.state else "") if row.frozen else counts
+        weights = f"of {row.shares}" if row.shares else counts
         grid.add_row(
             Text(label),
             row.word,
@@ -93,7 +95,8 @@ def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None,
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     console.print(grid)
     state = f", and {found.state:,} numbers of state" if found.state else ""
-    console.print(f"weights: {found.params:,} trained{state}; {human(found.weight_bytes, 'B', 1024)}")
+    frozen = f", {found.frozen:,} frozen" if found.frozen else ""
+    console.print(f"weights: {found.params:,} trained{frozen}{state}; {human(found.weight_bytes, 'B', 1024)}")
     kept = human(found.activation_bytes, "B", 1024)
     console.print(f"one example, forward: {human(found.flops, 'FLOPs')}; results of all layers {kept}")
 

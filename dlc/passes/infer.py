@@ -172,7 +172,8 @@ class _Inference:
         params = {}
         for name, spec in signature.params.items():
             init = self.initializer(node, name, spec)
-            l1, l2 = (self.setting(node, key, 0.0) if spec.kernel else 0.0 for key in ("l1", "l2"))
+            sized = spec.kernel and trainable  # what stays as it is needs no penalty
+            l1, l2 = (self.setting(node, key, 0.0) if sized else 0.0 for key in ("l1", "l2"))
             made = init_of(init, spec) if init is not None else spec.init
             params[name] = replace(spec, init=made, l1=l1, l2=l2, trainable=trainable)
         return replace(signature, params=params)
@@ -196,7 +197,8 @@ class _Inference:
             what, _, weight = key.partition(".")
             message = f"`{what}` has no effect: no weight here is called `{weight}`"
             if not weight:
-                kind = "kernel" if what in ("l1", "l2", "initializer") else "weight"
+                kinds = {"l1": "trained kernel", "l2": "trained kernel", "initializer": "kernel"}
+                kind = kinds.get(what, "weight")
                 message = f"`{what}` has no effect: there is no {kind} here"
             self.problems.add("DLC303", message, span, hint="delete it", notes=level.uses)
 
