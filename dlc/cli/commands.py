@@ -81,7 +81,7 @@ def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None,
     for name, kind in found.inputs.items():
         grid.add_row(name, "input", Text(str(kind)), "", "")
     for row in found.rows:
-        label = row.path if row.times == 1 else f"{row.path} (x{row.times})"
+        label = _folded(row.path if row.times == 1 else f"{row.path} (x{row.times})")
         counts = f"{row.params:,}" + (f" +{row.state:,}" if row.state else "")
         counts = f"{row.frozen:,} frozen" + (f" +{row.state:,}" if row.state else "") if row.frozen else counts
         weights = f"of {row.shares}" if row.shares else counts
@@ -99,6 +99,20 @@ def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None,
     console.print(f"weights: {found.params:,} trained{frozen}{state}; {human(found.weight_bytes, 'B', 1024)}")
     kept = human(found.activation_bytes, "B", 1024)
     console.print(f"one example, forward: {human(found.flops, 'FLOPs')}; results of all layers {kept}")
+
+
+def _folded(path: str, width: int = 30) -> str:
+    """A path in lines that end at a slash, so that no name is broken.
+
+    >>> _folded("repeat/*/transformer_encoder/feed_forward_norm")
+    'repeat/*/transformer_encoder/\\n  feed_forward_norm'
+    """
+    lines = [""]
+    for part in path.replace("/", "/\n").split("\n"):
+        if lines[-1].strip() and len(lines[-1] + part) > width:
+            lines.append("  ")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: bool, as_json: bool) -> None:
