@@ -153,6 +153,8 @@ def _value(tree: Tree, arrays: Mapping[str, Any], functions: Mapping[str, Functi
     if isinstance(tree, Variable):
         return arrays[tree.name]
     made = [_value(part, arrays, functions) for part in tree.arguments]
+    if tree.function != "negative" and all(isinstance(part, (int, float)) for part in made):
+        made = [jnp.asarray(part) for part in made]  # numbers alone follow the rules of arrays: 1 / 0 is infinite
     return (_OPERATORS.get(tree.function) or functions[tree.function].make)(*made)
 
 

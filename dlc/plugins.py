@@ -17,7 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dlc.diagnostics import Problems, Span, nearest
+from dlc.containers import CONTAINERS
+from dlc.diagnostics import Problems, Span, SpecError, nearest
 from dlc.features import FEATURES
 from dlc.layers import ACTIVATIONS, BLOCKS, LAYERS
 from dlc.objectives import INITIALIZERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES
@@ -75,11 +76,15 @@ def read_plugins(source: Source, folder: Path, problems: Problems) -> list[Plugi
         fault = wrong_type("plugins", tree, "a list of modules")
         report_faults([fault], source, ("plugins",), problems)
         return []
-    found = []
+    found: list[Plugin] = []
     for index, name in enumerate(names):
         path = ("plugins", index) if isinstance(tree, list) else ("plugins",)
         if isinstance(name, str) and name.strip():
             plugin = load_plugin(name, folder, source.span(path), problems)
+            twice = _twice(found, plugin) if plugin is not None else None
+            if twice is not None:
+                message = f"the plugins `{twice[1]}` and `{name}` both define `{twice[0]}`"
+                problems.add("DLC119", message, source.span(path), hint="rename one of the two")
             found += [plugin] if plugin is not None else []
         elif not isinstance(name, Broken):
             report_faults([wrong_type("a plugin", name, "the name of a module")], source, path, problems)
@@ -96,9 +101,22 @@ def load_plugin(name: str, folder: Path, span: Span | None, problems: Problems, 
         problems: what findings are added to.
         typed: whether the user named it on the command line, which allows it.
     """
-    file = _file(name, folder)
+    if not name.endswith(".py") and not all(part.isidentifier() for part in name.split(".")):
+        hint = "for example `plugins: [my_layers]`, or `plugins: [parts/my_layers.py]`"
+        problems.add("DLC119", f"`{name[:60]}` names no module", span, hint=hint)
+        return None
+    try:
+        file = _file(name, folder)
+        listed = _listed()
+    except (OSError, UnicodeDecodeError) as error:
+        problems.add("DLC119", f"the plugin `{name[:60]}` can't be looked for: {error}", span)
+        return None
+    except SpecError as error:
+        for item in error.report.diagnostics:
+            problems.append(item)
+        return None
     where = str(file) if file is not None else name
-    if not (typed or _allowed or where in _listed()):
+    if not (typed or _allowed or where in listed):
         message = f"the plugin `{name}` is not allowed to run its code"
         hint = f"read {file or 'its code'}, then say `--allow-plugins`, or list `{where}` in {_short(config_file())}"
         problems.add("DLC118", message, span, hint=hint)
@@ -125,6 +143,16 @@ def load_plugin(name: str, folder: Path, span: Span | None, problems: Problems, 
     return Plugin(where, tables) if all(good) else None
 
 
+def _twice(plugins: Sequence[Plugin], plugin: Plugin) -> tuple[str, str] | None:
+    """A word that an earlier plugin brought already, and that one's name."""
+    for earlier in plugins:
+        for key, words in plugin.tables.items():
+            for word in words:
+                if word in earlier.tables.get(key, {}):
+                    return word, earlier.name
+    return None
+
+
 def _own(place: object, module: str) -> bool:
     """Whether an entry is the plugin's: a table that it imported from dlc and filled holds dlc's own as well."""
     return not (isinstance(place, str) and place.startswith("dlc.")) or module.startswith("dlc.")
@@ -132,7 +160,7 @@ def _own(place: object, module: str) -> bool:
 
 def _file(name: str, folder: Path) -> Path | None:
     """The file that a name means, or None for an installed module."""
-    if name.endswith(".py") or os.sep in name:
+    if name.endswith(".py"):
         return (folder / name).absolute()
     beside = folder.joinpath(*name.split("."))
     for path in (beside.with_suffix(".py"), beside / "__init__.py"):
@@ -173,7 +201,8 @@ def _sound(plugin: str, key: str, word: object, place: object, span: Span | None
 
     if not isinstance(word, str) or not isinstance(place, str) or ":" not in place:
         return wrong(f"{key} holds {spell(word)}: {spell(place)}", 'an entry is `"word": "module:Class"`')
-    if TABLES[key].get(word, place) != place:
+    namespace = [LAYERS, ACTIVATIONS, BLOCKS] if key in ("LAYERS", "ACTIVATIONS", "BLOCKS") else [TABLES[key]]
+    if any(table.get(word, place) != place for table in namespace) or (len(namespace) > 1 and word in CONTAINERS):
         return wrong(f"`{word}` is a word of the language already", "choose another word")
     try:
         cls: Any = load_class({word: place}, word)
@@ -196,10 +225,14 @@ def _listed() -> list[str]:
 
     try:
         text = config_file().read_text(encoding="utf-8")
-    except OSError:
+    except FileNotFoundError:
+        return []
+    if not text.strip():
         return []
     names = parse_yaml(text, str(config_file())).tree.get("allow_plugins", [])
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise OSError(f"`allow_plugins` in {_short(config_file())} is no list of names")
+    return names
 
 
 @contextmanager
@@ -209,8 +242,9 @@ def active(plugins: Sequence[Plugin]) -> Iterator[None]:
     for plugin in plugins:
         for key, words in plugin.tables.items():
             for table in (TABLES[key], *((LAYERS,) if key == "ACTIVATIONS" else ())):
-                added += [(table, word) for word in words if word not in table]
-                table.update(words)
+                new = {word: place for word, place in words.items() if word not in table}
+                added += [(table, word) for word in new]
+                table.update(new)
     try:
         yield
     finally:

@@ -174,3 +174,12 @@ def test_the_caret_stands_inside_the_formula() -> None:
     (item,) = check_text(text.replace('"2 * sigmiod(x)"', "{formula: x * (1 + )}"))[1].diagnostics
     assert item.span is not None
     assert item.span.column == len("  - expression: {formula: x * (1 + ") + 1
+
+
+@pytest.mark.parametrize(
+    "text", ["x + 1e30 ** 64", "x + 1 / (1 - 1)", "x + 0 ** -1", "x + (0 - 8) ** 0.5", "where(0 ** -1 > 0, x, 0)"]
+)
+def test_numbers_alone_follow_the_rules_of_arrays(text: str) -> None:
+    """Infinite or no number, as in the program: never an exception, never a complex number."""
+    value = parse(text, "x").value({"x": jnp.ones(2)})
+    assert jnp.asarray(value).dtype == jnp.float32 and not jnp.iscomplexobj(value)

@@ -140,3 +140,69 @@ def test_a_broken_plugin_is_one_finding(plugins: Path, code: str, message: str) 
 def test_a_plugin_that_is_not_there(plugins: Path, name: str) -> None:
     (plugins / "spec.yaml").write_text(SPEC.format(name=name))
     assert list(check_file(plugins / "spec.yaml")[1].codes) == ["DLC119"]
+
+
+ACTIVATION = """
+from dlc.layers.activations import Elementwise
+from dlc.ir import Example
+
+
+class Zap(Elementwise):
+    \"\"\"(*shape) -> (*shape): f(x) = 2 x.\"\"\"
+
+    word = "{word}"
+    examples = (Example("{word}", "f32[batch, 3]", "f32[batch, 3]"),)
+
+    def function(self, x):
+        return 2 * x
+
+
+ACTIVATIONS = {{"{word}": "{module}:Zap"}}
+"""
+
+
+def test_a_plugin_can_replace_no_word(plugins: Path) -> None:
+    """Nor can two plugins bring the same one; and nothing stays behind."""
+    before = dict(LAYERS)
+    for module, word in (("dense_plugin", "dense"), ("repeat_plugin", "repeat"), ("zap_a", "zap"), ("zap_b", "zap")):
+        (plugins / f"{module}.py").write_text(ACTIVATION.format(word=word, module=module))
+    head = "inputs: {x: {tensor: [4]}}\nnetwork: [dense: 3]\n"
+    for names in ("dense_plugin", "repeat_plugin", "zap_a, zap_b"):
+        (plugins / "spec.yaml").write_text(f"plugins: [{names}]\n{head}")
+        assert list(check_file(plugins / "spec.yaml")[1].codes) == ["DLC119"], names
+    assert before == LAYERS
+    (plugins / "spec.yaml").write_text(f"plugins: [zap_a]\n{head.replace('dense: 3', 'dense: 3, zap')}")
+    assert check_file(plugins / "spec.yaml")[1].ok
+    assert before == LAYERS
+
+
+def test_an_initializer_of_a_plugin_draws(plugins: Path) -> None:
+    (plugins / "half_plugin.py").write_text(
+        "import numpy as np\nfrom dlc.objectives.initializer import Initializer\n\n\n"
+        "class Half(Initializer):\n    word = 'half'\n\n"
+        "    def draw(self, generator, shape, fan_in, fan_out):\n        return np.full(shape, 0.5, np.float32)\n\n\n"
+        "INITIALIZERS = {'half': 'half_plugin:Half'}\n"
+    )
+    (plugins / "spec.yaml").write_text(
+        "plugins: half_plugin\ninputs: {x: {tensor: [4]}}\nnetwork: [{dense: 3, initializer: half}]\n"
+    )
+    program = dlc.compile(dlc.load(plugins / "spec.yaml"))
+    np.testing.assert_array_equal(program.init(0)["params"]["dense"]["kernel"], 0.5)
+
+
+@pytest.mark.parametrize("name", ["'.'", "'..'", "a/b", "x" * 300, "'1 2'"])
+def test_what_names_no_module(plugins: Path, name: str) -> None:
+    (plugins / "spec.yaml").write_text(SPEC.format(name=name))
+    assert list(check_file(plugins / "spec.yaml")[1].codes) == ["DLC119"]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a: [", b"- x", b"allow_plugins: gain", b"[" * 3000])
+def test_a_damaged_configuration_is_a_finding(plugins: Path, content: bytes) -> None:
+    dlc.allow_plugins(False)
+    (plugins / "gain.py").write_text(documented())
+    (plugins / "spec.yaml").write_text(SPEC.format(name="gain"))
+    config_file().parent.mkdir(parents=True)
+    config_file().write_bytes(content)
+    assert not check_file(plugins / "spec.yaml")[1].ok
+    config_file().write_bytes(b"")
+    assert list(check_file(plugins / "spec.yaml")[1].codes) == ["DLC118"]

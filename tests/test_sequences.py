@@ -327,3 +327,20 @@ def test_sizes_of_data_are_proved_before_they_run(tmp_path: Path) -> None:
     dlc.train(spec_of(6), tmp_path / "run")
     with pytest.raises(dlc.SpecError, match=r"DLC406.*fewer places than its input, for data of time 8"):
         dlc.predict(tmp_path / "run", {"words": np.ones((2, 8), int)})
+
+
+def test_splits_of_other_lengths_are_padded(tmp_path: Path) -> None:
+    """A test split of longer sequences; without padding it is a diagnostic."""
+    generator = np.random.default_rng(0)
+    for name, length in (("train", 4), ("test", 6)):
+        words = generator.integers(1, 9, (16, length))
+        np.savez(tmp_path / f"{name}.npz", words=words, tags=words[:, 0] % 2)
+    text = (
+        f"data: {{source: {{npz: {tmp_path / 'train.npz'}}}, test: {{npz: {tmp_path / 'test.npz'}}}}}\n"
+        "inputs: {words: {tokens: {vocabulary: 9, padding: 0}}}\ntargets: {tags: {category: 2}}\n"
+        "network: [embedding: {vocabulary: 9, size: 4}, gru: 4, dense: 2]\n"
+        "loss: cross_entropy\noptimizer: adam\ntrain: {epochs: 1, batch_size: 8}\n"
+    )
+    assert dlc.train(dlc.loads(text)).test["loss"] > 0
+    with pytest.raises(dlc.SpecError, match="records of different sizes"):
+        dlc.train(dlc.loads(text.replace(", padding: 0", "")))

@@ -222,3 +222,27 @@ def test_a_whole_stage_in_half_precision_still_scans() -> None:
     )
     assert outputs["output"].dtype == jnp.float32
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state))
+
+
+def test_what_shares_a_frozen_item_is_frozen_and_keeps_its_type() -> None:
+    spec = dlc.loads(
+        "inputs: {left: {tensor: [4]}, right: {tensor: [4]}}\n"
+        "network:\n"
+        "  - residual: [batch_norm: 0.5, dense: 4]\n    inputs: left\n    name: tower\n"
+        "    trainable: false\n    dtype: bfloat16\n"
+        "  - share: tower\n    inputs: right\n    name: again\n"
+        "  - concat: [tower, again]\n  - dense: 1\n"
+    )
+    assert {node.dtype for node, _ in spec.graph.walk() if node.path.startswith(("tower", "again"))} == {"bf16"}
+    program = dlc.compile(spec)
+    variables = program.init(0)
+    x = np.random.default_rng(0).normal(5, 1, (8, 4)).astype(np.float32)
+    _, state = program.apply(variables, {"left": x, "right": x}, key=jax.random.key(0), train=True)
+    jax.tree.map(np.testing.assert_array_equal, state, variables["state"])
+
+
+def test_an_output_is_float32_whatever_its_layer_computes_in() -> None:
+    spec = loads("[{dense: 3, dtype: bfloat16}]")
+    assert str(spec.graph.types["output"]) == "f32[batch, 3]"
+    program = dlc.compile(spec)
+    assert program.apply(program.init(0), {"x": np.ones((2, 6), np.float32)})[0]["output"].dtype == jnp.float32

@@ -102,10 +102,10 @@ def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None,
 
 
 def _folded(path: str, width: int = 30) -> str:
-    """A path in lines that end at a slash, so that no name is broken.
+    r"""A path in lines that end at a slash, so that no name is broken.
 
     >>> _folded("repeat/*/transformer_encoder/feed_forward_norm")
-    'repeat/*/transformer_encoder/\\n  feed_forward_norm'
+    'repeat/*/transformer_encoder/\n  feed_forward_norm'
     """
     lines = [""]
     for part in path.replace("/", "/\n").split("\n"):

@@ -72,6 +72,10 @@ class Feature(Options):
         """Bool (n, time), false where raw values are padding; only of a feature whose type is masked."""
         raise NotImplementedError
 
+    def aligned(self, parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Raw values of several sources, brought to one size where the feature knows how."""
+        return list(parts)
+
     def decode(self, value: Any, stats: Stats) -> Any:
         """The network's values -> values in the user's unit."""
         return value

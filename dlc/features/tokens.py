@@ -51,6 +51,7 @@ class Tokens(Feature):
         FeatureExample("tokens: 4", "i32[batch, time]<4", [[0, -1, 2]], error="DLC404"),
         FeatureExample("tokens: 4", "i32[batch, time]<4", [[0, 1.5, 2]], error="DLC404"),
         FeatureExample("tokens: {vocabulary: 5, length: 2}", "i32[batch, 2]<5", [[0, 4, 2]], error="DLC406"),
+        FeatureExample("tokens: {vocabulary: 5, padding: 0}", "i32[batch, time]<5 masked", [[0, 4, 2]], error="DLC404"),
         FeatureExample("tokens: {vocabulary: 5, padding: 5}", "i32[batch, time]<5", [[0]], error="DLC104"),
         FeatureExample("tokens: {vocabulary: 5, length: 0}", "i32[batch, time]<5", [[0]], error="DLC104"),
     )
@@ -106,7 +107,27 @@ class Tokens(Feature):
                 expected=f"an integer from 0 to {self.vocabulary - 1}",
                 option="vocabulary",
             )
+        if self.padding is not None:
+            hidden = values == self.padding
+            before = hidden[:, :-1] & ~hidden[:, 1:]
+            if before.any():
+                first = int(before.any(1).argmax())
+                raise Wrong(
+                    "DLC404",
+                    f"row {first_row + first} of `{name}` has padding before data",
+                    found=f"`{self.padding}` and then `{values[first, int(before[first].argmax()) + 1]:g}`",
+                    expected="padding behind the sequence only",
+                    hint="move the padding to the end; a token that means something needs another number",
+                    option="padding",
+                )
         return np.ascontiguousarray(values.astype(np.int32))
+
+    def aligned(self, parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """All as long as the longest, when there is padding to fill up with."""
+        if self.padding is None:
+            return list(parts)
+        longest = max(part.shape[1] for part in parts)
+        return [np.pad(part, ((0, 0), (0, longest - part.shape[1])), constant_values=self.padding) for part in parts]
 
     def mask(self, raw: Any) -> Any:
         """Where there is no padding."""

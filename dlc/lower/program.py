@@ -182,7 +182,7 @@ def lower(graph: TypedGraph) -> Program:
             if kind.mask and name + MASK in inputs:
                 trace.masks[ref] = jnp.asarray(inputs[name + MASK])
         trace.nodes(graph.nodes)
-        outputs = {name: trace.values[ref] for name, ref in graph.outputs.items()}
+        outputs = {name: _cast(trace.values[ref], "f32") for name, ref in graph.outputs.items()}
         masks = {name: trace.masks[ref] for name, ref in graph.outputs.items() if ref in trace.masks}
         return Results(outputs, trace.weights.state, masks, trace.penalty)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator
@@ -16,7 +15,7 @@ from pydantic import BeforeValidator
 from dlc.ir import DTYPES, Init, ParamSpec
 from dlc.lazy import np
 from dlc.objectives import INITIALIZERS
-from dlc.options import Options, build_word, reject, word_field
+from dlc.options import Options, build_word, load_class, reject, word_field
 
 if TYPE_CHECKING:
     import numpy
@@ -42,13 +41,10 @@ def draw(spec: ParamSpec, seed: int, path: str) -> NDArray[Any]:
     return np.ascontiguousarray(value.astype(DTYPES[spec.dtype]))
 
 
-@cache
 def _made(init: Init) -> Initializer:
-    options = dict(init.options)
-    if init.name in INITIALIZERS:
-        made = build_word({init.name: options}, INITIALIZERS, "initializer")
-    else:
-        raise ValueError(f"no initializer is called {init.name}")
+    """The initializer: a word of dlc, or `module:Class` of a plugin, whose words are gone when weights are drawn."""
+    cls = load_class({init.name: INITIALIZERS.get(init.name, init.name)}, init.name)
+    made = cls(**dict(init.options))
     assert isinstance(made, Initializer), made
     return made
 
@@ -72,7 +68,9 @@ def init_of(thing: Initializer, spec: ParamSpec) -> Init:
     if not fan_in:
         fan_in, fan_out = fans(spec.shape)
     options = tuple((name, getattr(thing, name)) for name in type(thing).model_fields)
-    return Init(thing.word, fan_in, fan_out, options)
+    own = INITIALIZERS.get(thing.word, "").startswith("dlc.")
+    name = thing.word if own else f"{type(thing).__module__}:{type(thing).__qualname__}"
+    return Init(name, fan_in, fan_out, options)
 
 
 class Initializer(Options):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from dlc.blocks import Block, is_kind
 from dlc.containers import CONTAINERS, Keys, Parallel, Repeat, Residual, Share, settings_of
@@ -30,6 +31,15 @@ MAX_STEPS = 20_000
 MAX_NESTING = 48
 
 
+class _Shared(NamedTuple):
+    """A named item that can be shared: where its weights are, how it was written, and what holds inside it."""
+
+    weights: str
+    tree: Tree
+    place: Path
+    settings: tuple[Settings, ...]
+
+
 @dataclass
 class _Scope:
     """The names that are taken here, and the named items that can be shared from here.
@@ -44,7 +54,7 @@ class _Scope:
 
     parent: _Scope | None = None
     taken: Mapping[str, Span | None] = field(default_factory=dict)
-    items: dict[str, tuple[str, Tree, Path]] = field(default_factory=dict)
+    items: dict[str, _Shared] = field(default_factory=dict)
     places: dict[str, Span | None] = field(default_factory=dict)
     settings: tuple[Settings, ...] = ()
 
@@ -52,7 +62,7 @@ class _Scope:
         """The scope of a list inside an item with these settings."""
         return _Scope(self, settings=settings)
 
-    def find(self, name: str) -> tuple[str, Tree, Path] | None:
+    def find(self, name: str) -> _Shared | None:
         """The item of this name that can be shared."""
         scope: _Scope | None = self
         while scope is not None:
@@ -143,7 +153,7 @@ class _Expander:
             step = self.item(tree, place, f"{prefix}{label}", f"{weights}{label}", scope, uses)
             steps.append(step)
             if good and isinstance(tree, dict):
-                scope.items[label] = (step.weights, tree, place)
+                scope.items[label] = _Shared(step.weights, tree, place, step.settings)
         self.nesting -= 1
         return tuple(steps)
 
@@ -217,7 +227,7 @@ class _Expander:
         if keys.share is not None:
             shared = self.shared(keys.share, (*place, "share"), scope, uses)
             bad = bad or shared is None
-            weights = shared[0] if shared else weights
+            weights = shared.weights if shared else weights
         spans = {key: self.source.key_span((*place, key)) for key in parts.common}
         spans.update(
             {f"initializer.{key}": self.source.key_span((*place, "initializer", key)) for key in keys.initializer or ()}
@@ -276,7 +286,7 @@ class _Expander:
             return None
         return tuple(Name(part, self.source.span(place)) for part, place in zip(parts, places, strict=True))
 
-    def shared(self, name: str, at: Path, scope: _Scope, uses: tuple[Note, ...]) -> tuple[str, Tree, Path] | None:
+    def shared(self, name: str, at: Path, scope: _Scope, uses: tuple[Note, ...]) -> _Shared | None:
         """The earlier item whose weights are shared, or None after the fault was added."""
         found = scope.find(name)
         if found is None:
@@ -314,7 +324,7 @@ class _Expander:
             found = self.shared(getattr(layer, name), (*at, name) if isinstance(body, dict) else at, scope, uses)
             if found is None:
                 return _broken(step)
-            step = replace(step, weights=found[0])
+            step = replace(step, weights=found.weights)
         return LayerStep(**vars(step), layer=layer)
 
     # ---- containers ----
@@ -407,13 +417,14 @@ class _Expander:
             branches.append((key, self.items(trees, place, *prefixes, scope.inside(step.settings), uses)))
         return ParallelStep(**vars(step), branches=tuple(branches), merge=made.merge)
 
-    def again(self, step: Step, found: tuple[str, Tree, Path], scope: _Scope) -> Step:
+    def again(self, step: Step, found: _Shared, scope: _Scope) -> Step:
         """An earlier item once more, at a path of its own, with the earlier one's weights."""
-        weights, tree, place = found
+        weights, tree, place, settings = found
         beside = self.beside(tree)
         tree = {key: value for key, value in tree.items() if key not in beside}
         note = Note(f"shared by `{step.path}`", step.origin.span)
-        within = replace(scope, settings=step.settings)
+        own = step.settings[len(scope.settings) :]  # the item is what it was, but for what is said here
+        within = replace(scope, settings=(*settings, *own))
         again = self.item(tree, place, step.path, weights, within, (note, *step.origin.uses))
         origin = Origin(step.origin.span, again.origin.options, step.origin.uses)
         return replace(again, name=step.name, inputs=step.inputs, origin=origin)

@@ -44,7 +44,7 @@ def infer(graph: Graph, problems: Problems) -> TypedGraph | None:
     outputs = {name: engine.follow(ref, {}) for name, ref in graph.outputs.items()}
     kinds = {name: engine.type_of(ref, types, graph.places.get(name)) for name, ref in graph.outputs.items()}
     inputs = {name: kind for name, kind in graph.inputs.items() if kind is not None}
-    known = {name: kind for name, kind in kinds.items() if kind is not None}
+    known = {name: kind.of("f32") if kind.is_float else kind for name, kind in kinds.items() if kind is not None}
     if nodes is None or len(known) != len(kinds) or len(inputs) != len(graph.inputs):
         return None
     engine.idle()
@@ -126,7 +126,7 @@ class _Inference:
         types[Ref(node.path)] = signature.output
         types.update({Ref(node.path, name): kind for name, kind in signature.results.items()})
         refs = tuple(self.follow(ref, renames) for ref in node.inputs)
-        frozen = bool(signature.state) and not self.setting(node, "trainable", True)
+        frozen = bool(signature.state) and self.declared[node.weights].frozen
         return TypedNode(node.path, node.layer, refs, inputs, signature, node.origin, node.weights, dtype, frozen)
 
     def signature(self, node: Node, layer: Layer, inputs: tuple[TensorType, ...], dtype: str) -> Signature:
@@ -248,7 +248,8 @@ class _Inference:
         """A node's signature with the settings of its weights; None when it shares weights that it does not fit."""
         if node.weights == node.path:
             settled = self.settled(node, signature)
-            self.declared[node.path] = _Owner(signature, settled, node.origin)
+            frozen = bool(signature.state) and not self.setting(node, "trainable", True)
+            self.declared[node.path] = _Owner(signature, settled, node.origin, frozen)
             return settled
         for level in node.settings:
             for key in level.values:
@@ -352,11 +353,12 @@ class _Inference:
 
 @dataclass(frozen=True)
 class _Owner:
-    """Who declared weights: its signature as the layer gave it, and with the file's settings."""
+    """Who declared weights: its signature as the layer gave it, with the file's settings, and if it is frozen."""
 
     signature: Signature
     settled: Signature
     origin: Origin
+    frozen: bool
 
 
 def _weights(signature: Signature) -> str:

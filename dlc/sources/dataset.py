@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,7 +127,7 @@ def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:
     for section, features in (("inputs", spec.document.inputs), ("targets", spec.document.targets)):
         for name, feature in features.items():
             assert feature is not None
-            raw = np.concatenate([read_feature(spec, section, name, feature, table) for table in tables])
+            raw = _joined(spec, section, name, feature, tables)
             stats[name] = feature.fit(raw[splits["train"]]) if fitted is None else fitted[name]
             found = encoded(feature, name, raw, stats[name])
             values[section].update({key: np.asarray(value) for key, value in found.items()})
@@ -138,6 +138,20 @@ def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:
         except Wrong as wrong:
             raise wrong_data(spec, wrong, ("targets", term.target)) from None
     return Dataset(values["inputs"], values["targets"], splits, stats)
+
+
+def _joined(spec: Spec, section: str, name: str, feature: Feature, tables: Sequence[Columns]) -> NDArray[Any]:
+    """The raw values of a feature from all sources, one below the other."""
+    parts = [read_feature(spec, section, name, feature, table) for table in tables]
+    sizes = sorted({part.shape[1:] for part in parts})
+    if len(sizes) > 1:
+        parts = feature.aligned(parts)
+        if len({part.shape[1:] for part in parts}) > 1:
+            found = " and ".join(str(list(size)) for size in sizes)
+            message = f"the sources have records of different sizes for `{name}`"
+            hint = "bring them to one size; `tokens` with `padding` do so by themselves"
+            raise wrong_data(spec, Wrong("DLC406", message, found=found, hint=hint), (section, name))
+    return np.concatenate(parts)
 
 
 def _sizes_agree(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
