@@ -71,6 +71,8 @@ class Keys(Options):
 def _first(value: Any) -> Any:
     if isinstance(value, (list, dict)) and not value:
         raise reject(Fault((), "DLC104", "`first` says nothing", expected="options, or a list of items"))
+    if not isinstance(value, (list, dict, type(None))):
+        raise reject(wrong_type("first", value, "options, or a list of items"))
     return value
 
 

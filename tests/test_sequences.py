@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 import dlc
 from dlc.diagnostics import Problems
@@ -25,6 +28,8 @@ from dlc.passes.infer import infer
 from dlc.passes.resolve import resolve
 from dlc.pipeline import Spec, check_text
 from dlc.source import parse_yaml
+from dlc.training.model import load_model
+from dlc.training.run_folder import RunFolder
 from tests.keras_support import build, random_values
 from tests.test_layers import sizes, value
 
@@ -344,3 +349,58 @@ def test_splits_of_other_lengths_are_padded(tmp_path: Path) -> None:
     assert dlc.train(dlc.loads(text)).test["loss"] > 0
     with pytest.raises(dlc.SpecError, match="records of different sizes"):
         dlc.train(dlc.loads(text.replace(", padding: 0", "")))
+
+
+@pytest.mark.parametrize(
+    ("layers", "least"),
+    [
+        ("conv1d: {filters: 3, kernel: 3}, conv1d: {filters: 3, kernel: 2}, global_avg_pool1d", 4),
+        ("conv1d: {filters: 3, kernel: 3, strides: 2}, gru: 3", 3),
+        ("take: 4", 5),
+        ("max_pool1d: {window: 3, strides: 1}, global_max_pool1d", 3),
+        ("crop1d: [2, 0], gru: 3", 3),
+        ("attention: 2, take: 0", 1),
+    ],
+)
+def test_a_network_with_windows_over_sequences_is_exported(layers: str, least: int, tmp_path: Path) -> None:
+    """One program for every length from the least that the network takes on, masks and all; shorter is refused."""
+    generator = np.random.default_rng(0)
+    words = np.where(np.arange(7) < generator.integers(6, 8, 16)[:, None], generator.integers(1, 9, (16, 7)), 0)
+    np.savez(tmp_path / "words.npz", words=words, tags=words[:, 0] % 2)
+    items = ", ".join(f"{{{item}}}" for item in re.split(r", (?=\w+1d|gru|take)", layers))
+    text = (
+        f"data: {{source: {{npz: {tmp_path / 'words.npz'}}}}}\n"
+        "inputs: {words: {tokens: {vocabulary: 9, padding: 0}}}\ntargets: {tags: {category: 2}}\n"
+        f"network: [embedding: {{vocabulary: 9, size: 4}}, {items}, dense: 2]\n"
+        "loss: cross_entropy\noptimizer: adam\ntrain: {epochs: 1, batch_size: 8}\n"
+    )
+    dlc.train(dlc.loads(text), tmp_path / "run")
+    folder = dlc.export(tmp_path / "run", "stablehlo", tmp_path / "artifact")
+    assert json.loads((folder / "signature.json").read_text())["least"] == {"time": least}
+    program = jax.export.deserialize(bytearray((folder / "model.stablehlo").read_bytes()))
+    weights = load_file(folder / "weights.safetensors")
+    for length in (max(least, 6), 11):
+        some = np.pad(words[:3], ((0, 0), (0, 4)))[:, :length].astype(np.int32)
+        wanted = load_model(RunFolder(tmp_path / "run")).predict({"words": some})
+        for name, found in program.call(weights, {"words": some}).items():
+            np.testing.assert_allclose(found, wanted[name], rtol=1e-5, atol=1e-6)
+    if least > 1:
+        with pytest.raises(ValueError, match="refining shapes"):
+            program.call(weights, {"words": words[:3, : least - 1].astype(np.int32)})
+
+
+def test_predict_takes_a_feature_of_many_columns_as_one_array(tmp_path: Path) -> None:
+    words = np.random.default_rng(0).integers(1, 9, (16, 3))
+    columns = {f"word_{place}": words[:, place] for place in range(3)}
+    np.savez(tmp_path / "words.npz", **columns, tags=words[:, 0] % 2)
+    dlc.train(
+        dlc.loads(
+            f"data: {{source: {{npz: {tmp_path / 'words.npz'}}}}}\n"
+            "inputs: {words: {tokens: {vocabulary: 9, columns: word_*}}}\ntargets: {tags: {category: 2}}\n"
+            "network: [embedding: {vocabulary: 9, size: 4}, gru: 4, dense: 2]\n"
+            "loss: cross_entropy\noptimizer: adam\ntrain: {epochs: 1, batch_size: 8}\n"
+        ),
+        tmp_path / "run",
+    )
+    one, many = dlc.predict(tmp_path / "run", {"words": words}), dlc.predict(tmp_path / "run", columns)
+    np.testing.assert_array_equal(one["tags_0"], many["tags_0"])

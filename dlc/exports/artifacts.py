@@ -14,6 +14,7 @@ from jax import export as jax_export
 from dlc.diagnostics import SpecError, did_you_mean, listing
 from dlc.ir import DTYPES, TensorType
 from dlc.lower.serve import raw_inputs, serving, weight_shapes
+from dlc.passes.sizes import least_sizes, prove_sizes
 from dlc.training.files import cannot_write, pack, to_json, unpack, write_atomic
 from dlc.training.model import Model, load_model
 from dlc.training.run_folder import RunFolder
@@ -65,7 +66,8 @@ def _safetensors(model: Model, target: Path) -> None:
 
 def _stablehlo(model: Model, target: Path) -> None:
     """A folder: `model.stablehlo` from (weights, inputs) to predictions, `weights.safetensors`, `signature.json`."""
-    scope = jax_export.SymbolicScope()
+    least = least_sizes(model.spec)
+    scope = jax_export.SymbolicScope([f"{name} >= {size}" for name, size in least.items()])
     inputs = {name: _symbolic(kind, scope) for name, kind in raw_inputs(model.spec).items()}
     function = jax.jit(serving(model.spec, model.program))
     exported = jax_export.export(function, platforms=PLATFORMS)(weight_shapes(model.spec, model.program), inputs)
@@ -76,6 +78,7 @@ def _stablehlo(model: Model, target: Path) -> None:
         "name": model.spec.name,
         "inputs": {name: _described(kind) for name, kind in raw_inputs(model.spec).items()},
         "outputs": {name: str(shape) for name, shape in zip(sorted(_outputs(model)), exported.out_avals, strict=True)},
+        "least": least,
         "platforms": list(exported.platforms),
         "calling_convention_version": exported.calling_convention_version,
         "use": "jax.export.deserialize(open('model.stablehlo', 'rb').read()).call(weights, inputs)",
@@ -105,11 +108,14 @@ def _described(kind: TensorType) -> dict[str, Any]:
 
 
 def sample_inputs(model: Model, batch: int) -> dict[str, Any]:
-    """Made-up raw inputs of the right types, the same every time; sizes that vary are 8."""
+    """Made-up raw inputs of the right types, the same every time; sizes that vary are at least 8 where that fits."""
     generator = np.random.Generator(np.random.Philox(key=[0, batch]))
+    least = least_sizes(model.spec)
+    longer = {name: max(size, 8) for name, size in least.items()}
+    sizes = longer if prove_sizes(model.spec, longer).ok else least
     found: dict[str, Any] = {}
     for name, kind in raw_inputs(model.spec).items():
-        shape = (batch, *(dim if isinstance(dim, int) else 8 for dim in kind.shape[1:]))
+        shape = (batch, *(dim if isinstance(dim, int) else sizes.get(dim, 8) for dim in kind.shape[1:]))
         if kind.bound is not None:
             found[name] = generator.integers(0, kind.bound, shape).astype(DTYPES[kind.dtype])
         else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator
 
+from dlc.diagnostics import nearest
 from dlc.ir import DTYPES, Init, ParamSpec
 from dlc.lazy import np
 from dlc.objectives import INITIALIZERS
@@ -104,7 +105,7 @@ def _by_weight(value: Any) -> Any:
             if isinstance(made, list)
             for fault in made
         ]
-        if not isinstance(next(iter(value.values())), (str, dict)) and len(value) == 1:
+        if faults and len(value) == 1 and nearest(str(next(iter(value))), INITIALIZERS):  # a misspelled initializer
             faults = build_word(value, INITIALIZERS, "initializer")  # type: ignore[assignment]
         if faults:
             raise reject(*faults)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.diagnostics import Diagnostic, Problems, Report, SpecError
+from dlc.diagnostics import Diagnostic, Report, SpecError
 from dlc.features.feature import Feature, encoded
 from dlc.options import Wrong
-from dlc.passes.infer import infer
+from dlc.passes.sizes import prove_sizes
 from dlc.pipeline import Spec
 from dlc.sources.source import Columns, Source, select
 
@@ -176,13 +176,7 @@ def fit_sizes(spec: Spec, sizes: Mapping[str, int]) -> None:
     """
     if not sizes:
         return
-    types = {
-        name: replace(kind, shape=tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in kind.shape))
-        for name, kind in spec.graph.inputs.items()
-    }
-    problems = Problems()
-    infer(replace(spec.untyped, inputs=types), problems)
-    report = problems.report(spec.texts)
+    report = prove_sizes(spec, sizes)
     if not report.ok:
         told = ", ".join(f"{name} {size}" for name, size in sizes.items())
         items = [
@@ -201,14 +195,16 @@ def _read(spec: Spec, source: Source, key: str) -> Columns:
     return columns
 
 
-def read_feature(spec: Spec, section: str, name: str, feature: Feature, columns: Columns) -> NDArray[Any]:
-    """The raw values of one feature.
+def read_feature(
+    spec: Spec, section: str, name: str, feature: Feature, columns: Columns, whole: bool = False
+) -> NDArray[Any]:
+    """The raw values of one feature: from the columns that it reads, or `whole` from the one of its own name.
 
     Raises:
         SpecError: DLC402-DLC406.
     """
     try:
-        chosen = select(feature.reads(name), _visible(spec, section, columns))
+        chosen = select((name,) if whole else feature.reads(name), _visible(spec, section, columns))
         return feature.read([columns[column] for column in chosen], ", ".join(chosen[:3]))
     except Wrong as wrong:
         raise wrong_data(spec, wrong, (section, name, feature.word)) from None

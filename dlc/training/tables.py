@@ -98,9 +98,13 @@ def read_inputs(spec: Spec, columns: Columns, where: str | None = None) -> dict[
 def _read(
     spec: Spec, section: str, name: str, feature: Feature, columns: Columns, where: str | None
 ) -> np.ndarray[Any, Any]:
-    """`read_feature` of columns that the spec does not name: findings speak of the file, not of a place in the spec."""
+    """`read_feature` of columns that the spec does not name: findings speak of the file, not of a place in the spec.
+
+    A feature of several columns may come as one array under its own name.
+    """
+    whole = name in columns and columns[name].ndim > 1 and not set(feature.reads(name)) & set(columns)
     try:
-        return read_feature(spec, section, name, feature, columns)
+        return read_feature(spec, section, name, feature, {name: columns[name]} if whole else columns, whole)
     except SpecError as error:
         told = f"{where}: " if where else ""
         items = [replace(item, span=None, message=f"{told}{item.message}") for item in error.report.diagnostics]
