@@ -17,9 +17,10 @@ from dlc.items import NAME_RULE, Item, read_item, section, valid_name
 from dlc.loader import SECTIONS
 from dlc.objectives import LOSSES, METRICS, OPTIMIZERS
 from dlc.objectives.initializer import ByWeight
-from dlc.objectives.losses import Loss
-from dlc.objectives.metrics import Metric
+from dlc.objectives.loss import Loss
+from dlc.objectives.metric import Metric
 from dlc.objectives.optimizers import Optimizer
+from dlc.objectives.schedules import Length, RunLength
 from dlc.options import (
     Fault,
     Options,
@@ -137,22 +138,76 @@ class LossKeys(Options):
     """What may stand beside a loss."""
 
     output: str | None = option(None, description="the output it reads")
-    target: str | None = option(None, description="the target it compares with")
+    target: str | None = option(None, description="what it compares with: a target, an input or another output")
     weight: float = option(1.0, gt=0, description="its factor in the sum")
+    sample_weight: str | None = option(None, description="the target, a `number`, that says what each example counts")
+    reduction: Literal["mean", "sum"] = option("mean", description="over the elements of an example")
+    name: str | None = option(None, description="what it is called in reports")
 
 
 class MetricKeys(Options):
     """What may stand beside a metric."""
 
     output: str | None = option(None, description="the output it reads")
-    target: str | None = option(None, description="the target it compares with")
+    target: str | None = option(None, description="what it compares with: a target, an input or another output")
+    sample_weight: str | None = option(None, description="the target, a `number`, that says what each example counts")
     name: str | None = option(None, description="what it is called in reports")
+
+
+def _patterns(value: Any) -> Any:
+    parts = [value] if isinstance(value, str) else value
+    if isinstance(parts, (list, tuple)) and all(isinstance(part, str) for part in parts):
+        return tuple(parts)
+    expected = "a pattern of paths such as `encoder/**`, or a list of them"
+    raise reject(Fault((), "DLC103", "these are no patterns", found=spell(value), expected=expected))
+
+
+def _groups(value: Any) -> Any:
+    if isinstance(value, (list, tuple)) and all(isinstance(part, dict) for part in value):
+        return tuple(value)
+    expected = "a list of mappings, `{match: PATTERN, OPTION: VALUE}`"
+    raise reject(Fault((), "DLC103", "these are no groups of weights", found=spell(value), expected=expected))
+
+
+Groups = Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(_groups)]
+
+
+class Swa(Options):
+    """Stochastic weight averaging (Izmailov et al. 2018, arXiv:1803.05407): the mean of the weights from `start` on."""
+
+    start: RunLength = main(Length(75, "%"), description="when it begins: steps, `10 epochs` or `75%`")
+    every: RunLength = option(Length(1, "epochs"), description="how far apart the weights are that it averages")
+
+
+class Lookahead(Options):
+    """Lookahead (Zhang et al. 2019, arXiv:1907.08610): slow weights follow the fast ones every `period` steps."""
+
+    period: int = main(5, ge=1, description="steps between two moves of the slow weights")
+    slow: float = option(0.5, gt=0, le=1, description="share of the way that the slow weights move")
 
 
 class OptimizerKeys(Options):
     """What may stand beside an optimizer."""
 
-    clip_norm: float | None = option(None, gt=0, description="scale gradients down to this global norm")
+    clip_norm: float | None = option(None, gt=0, description="scale gradients down to this norm of all together")
+    clip_weight_norm: float | None = option(None, gt=0, description="scale each weight's gradient down to this norm")
+    clip_value: float | None = option(None, gt=0, description="clip gradients to this magnitude, element by element")
+    clip_adaptive: float | None = option(
+        None, gt=0, description="clip each unit's gradient to this share of its weights' norm (Brock et al. 2021)"
+    )
+    accumulate: int = option(1, ge=1, description="batches whose gradients make one step")
+    groups: Groups = option((), description="options for some weights: `{match: PATTERN, OPTION: VALUE}`")
+    freeze: Annotated[tuple[str, ...], BeforeValidator(_patterns)] = option(
+        (), description="patterns of weights that stay as they are"
+    )
+    ema: float | None = option(
+        None, gt=0, lt=1, description="evaluate and keep a running mean of the weights, with this decay"
+    )
+    swa: Swa | None = option(None, description="evaluate and keep the mean of the weights from some step on")
+    lookahead: Lookahead | None = option(None, description="slow weights that follow the fast ones")
+    sam: float | None = option(
+        None, gt=0, description="sharpness-aware minimization: radius of the neighbourhood (Foret et al. 2020)"
+    )
 
 
 class Regularization(Options):
@@ -191,6 +246,11 @@ class Document:
     regularization: Regularization
     train: Train
     folder: FilePath
+
+    @property
+    def objectives(self) -> tuple[Item[Any, Any], ...]:
+        """The losses and the metrics."""
+        return (*self.losses, *self.metrics)
 
 
 def parse(source: Source, problems: Problems) -> Document:

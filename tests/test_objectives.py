@@ -18,8 +18,8 @@ from dlc.diagnostics import SpecError
 from dlc.ir import DTYPES, ONES, ZEROS, Init, ParamSpec, TensorType
 from dlc.objectives import LOSSES, METRICS, OPTIMIZERS, SCHEDULES
 from dlc.objectives.initializer import draw, path_hash
-from dlc.objectives.losses import Loss, LossExample
-from dlc.objectives.metrics import Metric
+from dlc.objectives.loss import Loss, LossExample, Score
+from dlc.objectives.metric import Metric
 from dlc.objectives.optimizers import Optimizer
 from dlc.objectives.schedules import Horizon, Length, Schedule, rate_at, rate_of
 from dlc.options import Fault, Wrong, build_word, load_class
@@ -79,12 +79,14 @@ EXAMPLES = [
 ]
 
 
-def pair(example: LossExample, seed: int = 0) -> tuple[jax.Array, jax.Array]:
+def pair(example: LossExample, seed: int = 0) -> tuple[jax.Array, Any]:
     """A random output and target; real-valued targets lie in 0..1 and sum to 1 along the last axis."""
     generator = np.random.default_rng(seed)
-    kinds = [TensorType.parse(text) for text in (example.output, example.target)]
+    kinds = [TensorType.parse(text) for text in (example.output, example.target) if text is not None]
     shapes = [tuple(6 if dim == "batch" else dim for dim in kind.shape) for kind in kinds]
     output = jax.nn.sigmoid(jnp.asarray(generator.normal(size=shapes[0]), jnp.float32))
+    if example.target is None:
+        return output, None
     if kinds[1].is_float:
         target = jnp.asarray(generator.uniform(0.1, 1, shapes[1]), jnp.float32)
         return output, target / target.sum(-1, keepdims=True)
@@ -99,7 +101,7 @@ def test_an_example_gives_what_it_states(kind: str, word: str, example: LossExam
     if isinstance(made, list):
         assert made[0].code == example.error
         return
-    types = TensorType.parse(example.output), TensorType.parse(example.target)
+    types = TensorType.parse(example.output), TensorType.parse(example.target) if example.target else None
     if example.error is not None:
         with pytest.raises(Wrong) as caught:
             made.infer(*types)
@@ -109,22 +111,28 @@ def test_an_example_gives_what_it_states(kind: str, word: str, example: LossExam
     made.infer(*types)
     output, target = pair(example)
     if kind == "metric":
-        statistics = made.statistics(output, target)
-        assert statistics.shape == (6,) and statistics.dtype == jnp.float32 and np.isfinite(statistics).all()
-        assert jax.eval_shape(made.statistics, output[:0], target[:0]).shape == (0,)
-        assert isinstance(made.result(float(statistics.mean())), float)
+        assert math.isfinite(over_split(made, np.asarray(output), np.asarray(target), 4))
+        if not made.collected:
+            empty = jax.eval_shape(made.statistics, output[:0], target[:0], jnp.zeros(0))
+            full = jax.eval_shape(made.statistics, output, target, jnp.zeros(6))
+            assert jax.tree.map(lambda leaf: leaf.shape, empty) == jax.tree.map(lambda leaf: leaf.shape, full)
+            assert {leaf.dtype for leaf in jax.tree.leaves(full)} == {jnp.dtype("float32")}
         return
 
-    def total(y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return made.apply(y, target).sum(), made.apply(y[:1], target[:1])
+    def total(y: jax.Array) -> tuple[jax.Array, Any]:
+        first = None if made.in_batch else made.apply(y[:1], None if target is None else target[:1])
+        found = made.apply(y, target)
+        return found.total.sum(), (found, first)
 
-    (value, first), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(output)
-    each = made.apply(output, target)
-    assert each.shape == (6,) and each.dtype == jnp.float32
-    assert np.isfinite(each).all() and np.isfinite(gradient).all() and np.any(gradient)
-    np.testing.assert_allclose(value, each.sum(), rtol=1e-6)
-    np.testing.assert_allclose(each[:1], first, rtol=1e-6)  # an example's loss is its own
-    assert jax.eval_shape(made.apply, output[:0], target[:0]).shape == (0,)
+    (value, (found, first)), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(output)
+    for part in (found.total, found.weight):
+        assert part.shape == (6,) and part.dtype == jnp.float32 and np.isfinite(part).all()
+    assert np.isfinite(gradient).all() and np.any(gradient)
+    np.testing.assert_allclose(value, found.total.sum(), rtol=1e-6)
+    if first is not None:
+        np.testing.assert_allclose(found.total[:1], first.total, rtol=1e-6)  # an example's loss is its own
+    nothing = None if target is None else target[:0]
+    assert jax.eval_shape(made.apply, output[:0], nothing).total.shape == (0,)
     assert jax.eval_shape(made.activate, output).shape == output.shape
     assert made.activation() is not None or made.activate(output) is output
 
@@ -134,8 +142,13 @@ def test_an_example_gives_what_it_states(kind: str, word: str, example: LossExam
 
 @cache
 def compiled(made: Loss) -> Any:
-    """A loss as training runs it; an eager call would compile each of its operations apart, which takes longer."""
-    return jax.jit(made.apply)
+    """The loss of each example as training computes it; an eager call would compile each operation apart."""
+
+    def each(*arguments: Any) -> jax.Array:
+        found: Score = made.apply(*arguments)
+        return found.total / found.weight
+
+    return jax.jit(each)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
@@ -188,11 +201,11 @@ def test_cross_entropies_stay_finite_far_out(size: float) -> None:
     logits = jnp.asarray([[-size, 0.0, size], [size, size, -size]])
     target = jnp.asarray([0, 1])
     many = loss("cross_entropy: {label_smoothing: 0.1}")
-    value, gradient = jax.jit(jax.value_and_grad(lambda y: many.apply(y, target).sum()))(logits)
+    value, gradient = jax.jit(jax.value_and_grad(lambda y: many.apply(y, target).total.sum()))(logits)
     assert np.isfinite(value) and np.isfinite(gradient).all()
     np.testing.assert_allclose(compiled(loss("cross_entropy"))(logits, target), [2 * size, math.log(2)], rtol=1e-6)
     one = loss("binary_cross_entropy")
-    value, gradient = jax.jit(jax.value_and_grad(lambda y: one.apply(y, target).sum()))(logits[:, :1])
+    value, gradient = jax.jit(jax.value_and_grad(lambda y: one.apply(y, target).total.sum()))(logits[:, :1])
     assert np.isfinite(value) and np.isfinite(gradient).all()
     np.testing.assert_allclose(
         compiled(one)(jnp.asarray([[-size], [size], [-size], [size]]), jnp.asarray([1, 0, 0, 1])),
@@ -208,7 +221,7 @@ def test_probabilities_of_zero_and_one_stay_finite() -> None:
     ):
         made, y = loss(spec), jnp.asarray(output)
         for target in (jnp.asarray([0, 1]), jnp.asarray([1, 0])):
-            total = jax.value_and_grad(lambda y, made=made, target=target: made.apply(y, target).sum())
+            total = jax.value_and_grad(lambda y, made=made, target=target: made.apply(y, target).total.sum())
             value, gradient = jax.jit(total)(y)
             assert np.isfinite(value) and np.isfinite(gradient).all()
 
@@ -272,14 +285,17 @@ def test_a_class_too_many_is_seen() -> None:
 
 
 def over_split(made: Metric, prediction: np.ndarray, target: np.ndarray, size: int) -> float:
-    """As evaluation does it: statistics of batches, the last one filled up with rows of weight zero."""
-    total, count, of_batch = 0.0, 0.0, jax.jit(made.statistics)
+    """As evaluation does it: statistics of batches, the last one filled up with rows that don't count."""
+    if made.collected:
+        return made.judge(prediction, target, np.ones(len(target)))
+    whole, of_batch = None, jax.jit(made.statistics)
     for start in range(0, len(target), size):
         rows = np.minimum(np.arange(start, start + size), len(target) - 1)
-        weight = (np.arange(start, start + size) < len(target)).astype(np.float32)
-        statistics = np.asarray(of_batch(prediction[rows], target[rows]))
-        total, count = total + float((statistics * weight).sum()), count + float(weight.sum())
-    return made.result(total / count)
+        weights = (np.arange(start, start + size) < len(target)).astype(np.float32)
+        found = jax.tree.map(np.float64, of_batch(prediction[rows], target[rows], weights))
+        whole = found if whole is None else made.merge(whole, found)
+    assert whole is not None
+    return made.result(whole)
 
 
 @pytest.mark.parametrize("size", [1, 7, 32, 100])
@@ -311,8 +327,8 @@ def test_metrics_add_up_over_ragged_batches(size: int) -> None:
 def test_a_metric_that_ranks_sees_only_the_order(word: str) -> None:
     made, logits = metric(word), jnp.asarray(np.random.default_rng(0).normal(0, 3, (30, 4)), jnp.float32)
     target = jnp.asarray(np.arange(30) % 4)
-    want = made.statistics(loss("cross_entropy").activate(logits), target)
-    np.testing.assert_array_equal(made.statistics(logits, target), want)
+    want = over_split(made, np.asarray(loss("cross_entropy").activate(logits)), np.asarray(target), 30)
+    assert over_split(made, np.asarray(logits), np.asarray(target), 30) == want
 
 
 def test_which_way_a_metric_is_better() -> None:

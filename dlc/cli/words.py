@@ -12,7 +12,7 @@ from dlc.features import FEATURES
 from dlc.ir import Example as LayerExample
 from dlc.layers import ACTIVATIONS, BLOCKS, LAYERS
 from dlc.objectives import INITIALIZERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES
-from dlc.objectives.losses import LossExample
+from dlc.objectives.loss import LossExample
 from dlc.objectives.schedules import Length
 from dlc.options import Options, flow, load_class
 from dlc.passes.expand import CONTAINERS

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from dlc.ir import DTYPES, TensorType
+from dlc.ir import DTYPES, MASK, TensorType
+from dlc.lower.optimizing import make_updater
 from dlc.lower.program import lower
-from dlc.lower.steps import Feed, make_trainer, make_transformation
+from dlc.lower.steps import Feed, make_trainer
 from dlc.objectives.schedules import Horizon
 from dlc.pipeline import Spec
 
@@ -31,26 +33,24 @@ def program_text(spec: Spec, how: str, step: bool) -> str:
     variables = program.declared()
     batch = spec.document.train.batch_size
     size = batch if isinstance(batch, int) else VARYING
-    inputs = {name: _shape(kind, size) for name, kind in spec.graph.inputs.items()}
     if step:
         from dlc.training.fit import need_trainable
 
-        optimizer = need_trainable(spec)
-        transformation = make_transformation(optimizer, Horizon(10**9, 1e6))  # longer than any warm-up
-        trainer = make_trainer(spec, program, transformation)
+        size *= need_trainable(spec).keys.accumulate
+    inputs = _shapes(spec.graph.inputs, size)
+    if step:
         features = {**spec.document.inputs, **spec.document.targets}
-        targets = {
-            name: _shape(feature.value_type(), size) for name, feature in spec.document.targets.items() if feature
-        }
+        kinds = {name: feature.value_type() for name, feature in spec.document.targets.items() if feature}
+        batch_of = {"inputs": inputs, "targets": _shapes(kinds, size)}
         stats = {
             name: {key: _shape(kind, size) for key, kind in feature.stats_types().items()}
             for name, feature in features.items()
             if feature is not None
         }
-        rows = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), {"inputs": inputs, "targets": targets}
-        )
-        state = jax.eval_shape(trainer.start, variables)
+        updater = make_updater(spec, program, Horizon(10**9, 1e6))  # longer than any warm-up
+        trainer = make_trainer(spec, program, updater, stats)
+        rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), batch_of)
+        state = jax.eval_shape(lambda variables: trainer.start(variables, batch_of), variables)
         function: Any = trainer.chunk
         arguments: tuple[Any, ...] = (state, Feed(rows, None), jnp.int32(1), jnp.bool_(True), stats)
     else:
@@ -60,6 +60,15 @@ def program_text(spec: Spec, how: str, step: bool) -> str:
         return str(jax.make_jaxpr(function)(*arguments))
     lowered = function.lower(*arguments)
     return str(lowered.as_text() if how == "stablehlo" else lowered.compile().as_text())
+
+
+def _shapes(kinds: Mapping[str, TensorType], batch: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """The arrays of a batch, each with its mask."""
+    found = {name: _shape(kind, batch) for name, kind in kinds.items()}
+    masks = {
+        name + MASK: jax.ShapeDtypeStruct(found[name].shape[:2], jnp.bool_) for name, kind in kinds.items() if kind.mask
+    }
+    return {**found, **masks}
 
 
 def _shape(kind: TensorType, batch: int) -> jax.ShapeDtypeStruct:

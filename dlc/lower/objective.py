@@ -1,9 +1,9 @@
-"""The loss and the metrics of a spec as functions of outputs and targets."""
+"""The losses and the metrics of a spec as functions of a network's results and a batch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,43 +11,147 @@ import jax.numpy as jnp
 from dlc.features.feature import Feature
 from dlc.ir import MASK
 from dlc.lower.program import Results
+from dlc.objectives.metric import Statistics
+from dlc.passes.match import Against, LossTerm, MetricTerm
 from dlc.pipeline import Spec
 
 Stats = Mapping[str, Mapping[str, Any]]
+Batch = Mapping[str, Mapping[str, Any]]  # {"inputs": {name: (batch, ...)}, "targets": {name: (batch, ...)}}
+PENALTY = "#penalty"  # can't be the name of a loss
 
 
-def loss_per_example(spec: Spec, results: Results, targets: Mapping[str, jax.Array], penalty: Any = 0.0) -> jax.Array:
-    """The weighted sum of all losses, with what layers add and a penalty for the weights: (batch,)."""
-    total: Any = results.penalty + penalty
+class Mixing(NamedTuple):
+    """What a batch's examples were mixed with: the inputs of `partner`, (batch,) int32, `1 - share` of them each.
+
+    The loss of an example is share * loss(own target) + (1 - share) * loss(partner's target).
+    """
+
+    partner: jax.Array
+    share: jax.Array
+
+
+class Totals(NamedTuple):
+    """A loss summed over examples: scalars. The loss is total / weight."""
+
+    total: jax.Array
+    weight: jax.Array
+
+
+def loss_scores(
+    spec: Spec, results: Results, batch: Batch, real: jax.Array | None = None, mixing: Mixing | None = None
+) -> dict[str, Totals]:
+    """The sums over a batch of each loss by name, and of what layers add to the loss. Scalars.
+
+    Args:
+        spec: the spec.
+        results: of the network.
+        batch: what it was given.
+        real: bool (batch,), false where an example only fills the batch.
+        mixing: what its examples were mixed with.
+    """
+    counted: Any = 1.0 if real is None else real.astype(jnp.float32)
+    found: dict[str, Totals] = {}
     for term in spec.losses:
-        mask = _mask(results, targets, term.output, term.target)
-        value = term.loss.apply(results.outputs[term.output], targets[term.target], mask)
-        total = total + (value if term.weight == 1 else term.weight * value)
-    return jnp.asarray(total)
+        total, weight = _weighed(term, results, batch, real)
+        if mixing is not None and term.against is not None and term.against.section == "targets":
+            others = {**batch, "targets": {name: value[mixing.partner] for name, value in batch["targets"].items()}}
+            more, weights = _weighed(term, results, others, real)
+            total = mixing.share * total + (1 - mixing.share) * more
+            weight = mixing.share * weight + (1 - mixing.share) * weights
+        found[term.name] = Totals((counted * total).sum(), (counted * weight).sum())
+    size = next(iter(results.outputs.values())).shape[0]
+    penalty = jnp.broadcast_to(jnp.asarray(results.penalty, jnp.float32), (size,))
+    found[PENALTY] = Totals((counted * penalty).sum(), (counted * jnp.ones(size, jnp.float32)).sum())
+    return found
 
 
-def _mask(results: Results, targets: Mapping[str, jax.Array], output: str, target: str) -> jax.Array | None:
-    """Which places of the time axis count: those that both output and target have."""
-    masks = [mask for mask in (results.masks.get(output), targets.get(target + MASK)) if mask is not None]
-    return masks[0] & masks[1] if len(masks) == 2 else masks[0] if masks else None
+def _weighed(term: LossTerm, results: Results, batch: Batch, real: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """The total of each example and what it weighs, (batch,) each."""
+    target = _value(term.against, results, batch) if term.against is not None else None
+    mask = _mask(results, batch, term.output, term.against)
+    total, weight, size = term.loss.apply(results.outputs[term.output], target, mask, real)
+    if term.reduction == "sum":
+        total, weight = total * size, jnp.ones_like(weight)
+    if term.sample_weight is not None:
+        factor = batch["targets"][term.sample_weight][:, 0]
+        total, weight = factor * total, factor * weight
+    return total, weight
+
+
+def combined(spec: Spec, scores: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
+    """The loss: the weighted sum of sum(total) / sum(weight) of each term, and what layers add."""
+    total: Any = 0.0
+    for name, factor in [*((term.name, term.weight) for term in spec.losses), (PENALTY, 1.0)]:
+        weight = weights[name]
+        part = scores[name].total / jnp.where(weight > 0, weight, 1.0)  # nothing counted: nothing to learn
+        total = total + (part if factor == 1 else factor * part)
+    return total
+
+
+def _value(against: Against, results: Results, batch: Batch) -> Any:
+    return results.outputs[against.name] if against.section == "outputs" else batch[against.section][against.name]
+
+
+def _mask(results: Results, batch: Batch, output: str, against: Against | None) -> jax.Array | None:
+    """Which places of the time axis count: those that both sides have."""
+    masks = [results.masks.get(output)]
+    if against is not None and against.section == "outputs":
+        masks.append(results.masks.get(against.name))
+    elif against is not None:
+        masks.append(batch[against.section].get(against.name + MASK))
+    there = [mask for mask in masks if mask is not None]
+    return there[0] & there[1] if len(there) == 2 else there[0] if there else None
+
+
+class Answers(NamedTuple):
+    """What a metric compares, for each example of a batch.
+
+    Args:
+        prediction: (batch, *axes), in the user's unit.
+        target: in the user's unit.
+        weights: (batch,) float32, what each example counts.
+        mask: bool (batch, time), false where a place is padding, or None.
+    """
+
+    prediction: jax.Array
+    target: jax.Array
+    weights: jax.Array
+    mask: jax.Array | None
+
+
+def answers_of(
+    spec: Spec, term: MetricTerm, results: Results, batch: Batch, stats: Stats, real: jax.Array | None = None
+) -> Answers:
+    """What a metric compares."""
+    output, target = results.outputs[term.output], _value(term.against, results, batch)
+    if term.activate is not None and not (term.metric.ranks and output.shape[-1] > 1):
+        output = term.activate.activate(output)
+    feature = feature_of(spec, term.against)
+    if feature is not None:
+        fitted = stats[term.against.name]
+        output, target = feature.decode(output, fitted), feature.decode(target, fitted)
+    weights = jnp.ones(output.shape[0], jnp.float32) if real is None else real.astype(jnp.float32)
+    if term.sample_weight is not None:
+        weights = weights * batch["targets"][term.sample_weight][:, 0]
+    return Answers(output, target, weights, _mask(results, batch, term.output, term.against))
 
 
 def metric_statistics(
-    spec: Spec, results: Results, targets: Mapping[str, jax.Array], stats: Stats
-) -> dict[str, jax.Array]:
-    """Each metric's numbers per example, (batch,), on predictions and targets in the user's units."""
-    found = {}
-    for term in spec.metrics:
-        feature = target_feature(spec, term.target)
-        output = results.outputs[term.output]
-        if term.activate is not None and not (term.metric.ranks and output.shape[-1] > 1):
-            output = term.activate.activate(output)
-        found[term.name] = term.metric.statistics(
-            feature.decode(output, stats[term.target]),
-            feature.decode(targets[term.target], stats[term.target]),
-            _mask(results, targets, term.output, term.target),
-        )
-    return found
+    spec: Spec, results: Results, batch: Batch, stats: Stats, real: jax.Array | None = None
+) -> dict[str, Statistics]:
+    """Each metric's statistics of a batch; those that need all answers at once have none."""
+    return {
+        term.name: term.metric.statistics(*answers_of(spec, term, results, batch, stats, real))
+        for term in spec.metrics
+        if not term.metric.collected
+    }
+
+
+def feature_of(spec: Spec, against: Against | None) -> Feature | None:
+    """The feature that an output is compared with; None for another output."""
+    if against is None or against.section == "outputs":
+        return None
+    return (target_feature if against.section == "targets" else input_feature)(spec, against.name)
 
 
 def target_feature(spec: Spec, name: str) -> Feature:

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 
 from dlc.features.feature import encoded
 from dlc.ir import DTYPES, TensorType
-from dlc.lower.objective import input_feature, target_feature
+from dlc.lower.objective import feature_of, input_feature
 from dlc.lower.program import Program
-from dlc.objectives.losses import Loss
+from dlc.objectives.loss import Loss
+from dlc.passes.match import Against
 from dlc.pipeline import Spec
 
 
@@ -21,7 +22,7 @@ class Answer(NamedTuple):
 
     output: str
     loss: Loss | None
-    target: str | None
+    against: Against | None
 
 
 def answers(spec: Spec) -> dict[str, Answer]:
@@ -30,9 +31,8 @@ def answers(spec: Spec) -> dict[str, Answer]:
     paired = {term.output: term for term in reversed(spec.losses)}
     for output in spec.graph.outputs:
         term = paired.get(output)
-        free = term is not None and all(answer.target != term.target for answer in found.values())
-        if term is not None and free:
-            found[term.target] = Answer(output, term.loss, term.target)
+        if term is not None and term.target is not None and term.target not in found:
+            found[term.target] = Answer(output, term.loss, term.against)
         else:
             found[output] = Answer(output, term.loss if term else None, None)
     return found
@@ -57,8 +57,9 @@ def serving(spec: Spec, program: Program) -> Callable[[Mapping[str, Any], Mappin
             value = outputs[answer.output]
             if answer.loss is not None:
                 value = answer.loss.activate(value)
-            if answer.target is not None:
-                value = target_feature(spec, answer.target).decode(value, stats_of(weights, answer.target))
+            feature = feature_of(spec, answer.against)
+            if answer.against is not None and feature is not None:
+                value = feature.decode(value, stats_of(weights, answer.against.name))
             predictions[name] = value
         return predictions
 

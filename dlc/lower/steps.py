@@ -14,15 +14,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dlc.items import Item
-from dlc.lower.objective import Stats, loss_per_example, metric_statistics
+from dlc.lower import tally
+from dlc.lower.averaging import Averaging
+from dlc.lower.objective import Answers, Stats, answers_of, combined, loss_scores, metric_statistics
 from dlc.lower.program import Program
-from dlc.objectives.optimizers import Optimizer
-from dlc.objectives.schedules import Horizon
+from dlc.lower.tally import COUNT, DECAY, LOSSES
+from dlc.lower.tree import Tree
 from dlc.pipeline import Spec
-from dlc.spec import OptimizerKeys
 
-COUNT = "#examples"  # can't be the name of a metric
 Rows = dict[str, dict[str, Any]]  # {"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}
 
 
@@ -33,13 +32,17 @@ class TrainState(NamedTuple):
         variables: the program's params and state.
         optimizer: optax's state.
         step: steps done, int32.
-        sums: since the epoch began: loss and metrics' statistics summed over examples, and how many they were.
+        sums: the tally since the epoch began.
+        average: averaged variables, empty when nothing is averaged.
+        rate: factor of every update, which a plateau lowers; empty when the schedule has none.
     """
 
     variables: dict[str, Any]
     optimizer: Any
     step: jax.Array
-    sums: dict[str, jax.Array]
+    sums: dict[str, Any]
+    average: dict[str, Any]
+    rate: dict[str, jax.Array]
 
 
 class Feed(NamedTuple):
@@ -67,58 +70,148 @@ def take(rows: Rows, indices: Any) -> Rows:
     return taken
 
 
+class Updater(NamedTuple):
+    """How gradients change weights.
+
+    Args:
+        transformation: optax's.
+        evaluated: (its state, params) -> the params to evaluate with.
+        accumulate: how many batches make one step.
+        sharpness: the radius of sharpness-aware minimization, or None.
+        averaging: how weights are averaged, or None.
+        plateau: whether updates are scaled by `TrainState.rate`.
+    """
+
+    transformation: optax.GradientTransformation
+    evaluated: Callable[[Any, Any], Any] = lambda _state, params: params
+    accumulate: int = 1
+    sharpness: float | None = None
+    averaging: Averaging | None = None
+    plateau: bool = False
+
+
 @dataclass(frozen=True)
 class Trainer:
     """The compiled side of a training run.
 
     Args:
-        start: (variables) -> TrainState.
+        start: (variables, shapes of a batch) -> TrainState.
         chunk: (state, feed, turns, fresh, stats) -> TrainState after `turns` steps; `fresh` empties the sums first.
             The state's buffers are donated.
-        evaluate: (variables, feed, real, turns, stats) -> sums over the examples. `real`, (batches, batch), is false
-            where a batch is padded.
+        shown: state -> the variables to evaluate with and to keep.
+        evaluate: (variables, feed, real, turns, stats) -> the tally over the examples, and for each metric that needs
+            all answers at once the `Answers`, (batches, batch, ...). `real`, (batches, batch), is false where a batch
+            is padded.
     """
 
-    start: Callable[[dict[str, Any]], TrainState]
+    start: Callable[[dict[str, Any], Any], TrainState]
     chunk: Callable[[TrainState, Feed, Any, Any, Stats], TrainState]
-    evaluate: Callable[..., dict[str, jax.Array]]
+    shown: Callable[[TrainState], dict[str, Any]]
+    evaluate: Callable[..., tuple[dict[str, Any], dict[str, Any]]]
 
 
-def make_transformation(optimizer: Item[Optimizer, OptimizerKeys], horizon: Horizon) -> optax.GradientTransformation:
-    """An optimizer with the settings beside it, for a run of this length."""
-    transformation = optimizer.thing.build(horizon)
-    if optimizer.keys.clip_norm is None:
-        return transformation
-    return optax.chain(optax.clip_by_global_norm(optimizer.keys.clip_norm), transformation)
+class _Found(NamedTuple):
+    """What a batch gave: its gradients, the new state, what is added to the tally."""
+
+    gradients: Tree
+    state: Tree
+    told: dict[str, Any]
 
 
-def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTransformation) -> Trainer:
-    """The functions that train a spec."""
-    names = ["loss", *(term.name for term in spec.metrics), COUNT]
+def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -> Trainer:
+    """The functions that train a spec. `stats` is what its features fitted, for its shapes."""
     root = jax.random.key(spec.document.seed)
 
-    def zeros() -> dict[str, jax.Array]:
-        return {name: jnp.zeros((), jnp.int32 if name == COUNT else jnp.float32) for name in names}
+    def measured(results: Any, batch: Rows, scores: Any, penalty: Any, stats: Stats) -> dict[str, Any]:
+        size = next(iter(results.outputs.values())).shape[0]
+        found = {COUNT: jnp.asarray(size, jnp.float32), LOSSES: scores}
+        found[DECAY] = jnp.asarray(penalty * size, jnp.float32)
+        return {**found, **metric_statistics(spec, results, batch, stats)}
 
-    def start(variables: dict[str, Any]) -> TrainState:
-        return TrainState(variables, transformation.init(variables["params"]), jnp.zeros((), jnp.int32), zeros())
+    def scored(params: Tree, variables: Tree, batch: Rows, key: Any) -> tuple[Any, Any]:
+        results = program.run({**variables, "params": params}, batch["inputs"], key=key, train=True)
+        return loss_scores(spec, results, batch), results
+
+    def found_in(
+        params: Tree, variables: Tree, batch: Rows, key: Any, weights: Any, share: float, stats: Stats
+    ) -> _Found:
+        """The gradients of a batch; of `share` of one when `weights` are those of the whole."""
+
+        def objective(params: Tree) -> tuple[jax.Array, tuple[Any, ...]]:
+            scores, results = scored(params, variables, batch, key)
+            penalty = program.penalty(params)
+            total = combined(spec, scores, weights or {name: found.weight for name, found in scores.items()})
+            return jnp.asarray(total + share * penalty), (scores, results, penalty)
+
+        gradients, (scores, results, penalty) = jax.grad(objective, has_aux=True)(params)
+        return _Found(gradients, results.state, measured(results, batch, scores, penalty, stats))
+
+    def gradients_of(params: Tree, variables: Tree, batch: Rows, key: Any, stats: Stats) -> _Found:
+        """The gradients of all batches that make a step: those of one batch of their sizes together."""
+        count = updater.accumulate
+        if count == 1:
+            return found_in(params, variables, batch, key, None, 1.0, stats)
+        parts: Rows = jax.tree.map(lambda leaf: leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]), batch)
+        keys = jax.vmap(lambda turn: jax.random.fold_in(key, turn))(jnp.arange(count))
+
+        def weigh(state: Tree, part: tuple[Rows, Any]) -> tuple[Tree, Any]:  # XLA leaves out all but masks and weights
+            scores, results = scored(params, {**variables, "state": state}, *part)
+            return results.state, {name: found.weight for name, found in scores.items()}
+
+        weights = jax.tree.map(lambda each: each.sum(0), jax.lax.scan(weigh, variables["state"], (parts, keys))[1])
+
+        def turn(carry: tuple[Tree, Tree], part: tuple[Rows, Any]) -> tuple[tuple[Tree, Tree], Any]:
+            total, state = carry
+            rows, key = part
+            found = found_in(params, {**variables, "state": state}, rows, key, weights, 1 / count, stats)
+            return (jax.tree.map(jnp.add, total, found.gradients), found.state), found.told
+
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        (gradients, state), told = jax.lax.scan(turn, (zeros, variables["state"]), (parts, keys))
+        each = [jax.tree.map(lambda leaf, turn=turn: leaf[turn], told) for turn in range(count)]
+        merged = each[0]
+        for more in each[1:]:
+            merged = tally.joined(spec, merged, more)
+        return _Found(gradients, state, merged)
 
     def step(state: TrainState, batch: Rows, stats: Stats) -> TrainState:
         key = jax.random.fold_in(root, state.step)
-
-        def objective(params: Any) -> tuple[jax.Array, tuple[Any, ...]]:
-            results = program.run({**state.variables, "params": params}, batch["inputs"], key=key, train=True)
-            losses = loss_per_example(spec, results, batch["targets"], program.penalty(params))
-            return losses.mean(), (losses, results)
-
         params = state.variables["params"]
-        gradients, (losses, results) = jax.grad(objective, has_aux=True)(params)
-        updates, optimizer = transformation.update(gradients, state.optimizer, params)
-        found = {"loss": losses, **metric_statistics(spec, results, batch["targets"], stats)}
-        sums = {name: state.sums[name] + value.sum() for name, value in found.items()}
-        sums[COUNT] = state.sums[COUNT] + losses.shape[0]
-        variables = {**state.variables, "params": optax.apply_updates(params, updates), "state": results.state}
-        return TrainState(variables, optimizer, state.step + 1, sums)
+        found = gradients_of(params, state.variables, batch, key, stats)
+        gradients = found.gradients
+        if updater.sharpness is not None:  # the gradients of the worst place near by, Foret et al. 2020
+            size = updater.sharpness / jnp.maximum(optax.global_norm(gradients), 1e-12)
+            worst = jax.tree.map(lambda w, g: w + size * g, params, gradients)
+            gradients = gradients_of(worst, state.variables, batch, key, stats).gradients
+        updates, optimizer = updater.transformation.update(gradients, state.optimizer, params)
+        if updater.plateau:
+            updates = jax.tree.map(lambda u: u * state.rate["factor"], updates)
+        variables = {**state.variables, "params": optax.apply_updates(params, updates), "state": found.state}
+        sums = tally.add(spec, state.sums, found.told)
+        average = state.average
+        if updater.averaging is not None:
+            average = updater.averaging.moved(average, _averaged(variables), state.step + 1)
+        return TrainState(variables, optimizer, state.step + 1, sums, average, state.rate)
+
+    def start(variables: dict[str, Any], like: Any) -> TrainState:
+        def told(variables: Tree, batch: Rows, stats: Stats) -> dict[str, Any]:
+            return gradients_of(variables["params"], variables, batch, root, stats).told
+
+        shapes = jax.eval_shape(told, variables, like, stats)
+
+        def begin(variables: Tree) -> TrainState:
+            average = _averaged(variables) if updater.averaging is not None else {}
+            return TrainState(
+                variables,
+                updater.transformation.init(variables["params"]),
+                jnp.zeros((), jnp.int32),
+                tally.empty(spec, shapes),
+                jax.tree.map(jnp.copy, average),
+                {"factor": jnp.ones((), jnp.float32)} if updater.plateau else {},
+            )
+
+        begun: TrainState = jax.jit(begin)(variables)
+        return begun
 
     def chunk(state: TrainState, feed: Feed, turns: Any, fresh: Any, stats: Stats) -> TrainState:
         sums = jax.tree.map(lambda value: jnp.where(fresh, jnp.zeros_like(value), value), state.sums)
@@ -126,23 +219,43 @@ def make_trainer(spec: Spec, program: Program, transformation: optax.GradientTra
         end: TrainState = jax.lax.fori_loop(0, turns, lambda turn, carry: step(carry, feed.batch(turn), stats), state)
         return end
 
+    def shown(state: TrainState) -> dict[str, Any]:
+        if updater.averaging is not None:
+            return {**state.variables, **state.average}
+        return {**state.variables, "params": updater.evaluated(state.optimizer, state.variables["params"])}
+
     def evaluate(
         variables: Mapping[str, Any], feed: Feed, real: jax.Array, turns: Any, stats: Stats
-    ) -> dict[str, jax.Array]:
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         penalty = program.penalty(variables["params"])
 
-        def add(turn: Any, sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        def of(turn: Any) -> tuple[dict[str, Any], dict[str, Answers]]:
             batch = feed.batch(turn)
             counted = jax.lax.dynamic_index_in_dim(real, turn, keepdims=False)  # (batch,)
             results = program.run(variables, batch["inputs"], train=False)
-            found = {
-                "loss": loss_per_example(spec, results, batch["targets"], penalty),
-                **metric_statistics(spec, results, batch["targets"], stats),
+            size = counted.sum().astype(jnp.float32)
+            found = {COUNT: size, LOSSES: loss_scores(spec, results, batch, counted), DECAY: size * penalty}
+            answers = {
+                term.name: answers_of(spec, term, results, batch, stats, counted)
+                for term in spec.metrics
+                if term.metric.collected
             }
-            new = {name: sums[name] + jnp.where(counted, value, 0.0).sum() for name, value in found.items()}
-            return {**new, COUNT: sums[COUNT] + counted.sum()}
+            return {**found, **metric_statistics(spec, results, batch, stats, counted)}, answers
 
-        sums: dict[str, jax.Array] = jax.lax.fori_loop(0, turns, add, zeros())
+        def add(turn: Any, carry: tuple[dict[str, Any], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+            sums, kept = carry
+            told, answers = of(turn)
+            kept = jax.tree.map(lambda all_, new: all_.at[turn].set(new), kept, answers)
+            return tally.add(spec, sums, told), kept
+
+        told, answers = jax.eval_shape(of, 0)
+        kept = jax.tree.map(lambda leaf: jnp.zeros((real.shape[0], *leaf.shape), leaf.dtype), answers)
+        sums: tuple[dict[str, Any], dict[str, Any]] = jax.lax.fori_loop(0, turns, add, (tally.empty(spec, told), kept))
         return sums
 
-    return Trainer(jax.jit(start), jax.jit(chunk, donate_argnums=0), jax.jit(evaluate))
+    return Trainer(start, jax.jit(chunk, donate_argnums=0), jax.jit(shown), jax.jit(evaluate))
+
+
+def _averaged(variables: Tree) -> Tree:
+    """What is averaged: weights, and the statistics that belong to them."""
+    return {"params": variables["params"], "state": variables["state"]}

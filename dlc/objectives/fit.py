@@ -6,7 +6,6 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from dlc.ir import TensorType
-from dlc.lazy import jnp
 from dlc.options import Wrong
 
 if TYPE_CHECKING:
@@ -107,17 +106,6 @@ def _trim(x: TensorType) -> tuple[int | str, ...]:
 def rows(x: Array) -> Array:
     """(batch, *axes) -> (batch, n), n the elements of one example. A product, for -1 fails without examples."""
     return x.reshape(x.shape[0], prod(x.shape[1:]))
-
-
-def averaged(values: Array, mask: Array | None) -> Array:
-    """(batch, *axes) -> (batch,): the mean of each example; with a mask (batch, time) over the places that count."""
-    flat = rows(values)
-    if mask is None:
-        return flat.mean(-1)
-    repeats = flat.shape[1] // mask.shape[1]
-    counted = jnp.broadcast_to(mask[:, :, None], (*mask.shape, repeats)).reshape(flat.shape)  # (batch, time * rest)
-    total: Array = jnp.where(counted, flat, 0.0).sum(-1)
-    return total / jnp.maximum(counted.sum(-1), 1)
 
 
 def paired(output: Array, target: Array) -> tuple[Array, Array]:

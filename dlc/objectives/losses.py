@@ -1,64 +1,18 @@
-"""Losses. Each gives one number per example; training takes the mean."""
+"""Losses of classes and of numbers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dlc.ir import TensorType
 from dlc.lazy import jax, jnp, optax
-from dlc.objectives.fit import averaged, need_classes, need_pairs, need_probabilities, paired
-from dlc.options import Options, main, option
+from dlc.objectives.fit import need_classes, need_pairs, need_probabilities, paired
+from dlc.objectives.loss import Loss, LossExample
+from dlc.options import main, option
 
 if TYPE_CHECKING:
     from jax import Array
     from numpy.typing import NDArray
-
-
-class LossExample(NamedTuple):
-    """A worked use: the loss as written, the types of output and target, and the code when they don't fit."""
-
-    spec: str
-    output: str
-    target: str
-    error: str | None = None
-
-
-class Loss(Options):
-    """A loss. Its docstring's first line says what it compares: (batch, classes) with (batch,)."""
-
-    code: ClassVar[str] = "DLC301"
-    higher_is_better: ClassVar[bool] = False
-
-    def infer(self, output: TensorType, target: TensorType) -> None:
-        """Check that output and target fit.
-
-        Raises:
-            Wrong: DLC301 when they don't.
-        """
-        raise NotImplementedError
-
-    def apply(self, output: Array, target: Array, mask: Array | None = None) -> Array:
-        """The loss of each example: (batch,). With a mask (batch, time) it is the mean over the places that count."""
-        return averaged(self.elements(output, target), mask)
-
-    def elements(self, output: Array, target: Array) -> Array:
-        """The loss of each element: (batch, *axes)."""
-        raise NotImplementedError
-
-    def check_values(self, target: NDArray[Any]) -> None:
-        """Check the encoded targets of all records, on the host.
-
-        Raises:
-            Wrong: DLC403 when the loss makes no sense of them.
-        """
-
-    def activate(self, output: Array) -> Array:
-        """The prediction that an output means: probabilities from logits; the output itself by default."""
-        return output
-
-    def activation(self) -> str | None:
-        """The name of what `activate` applies, or None."""
-        return None
 
 
 class CrossEntropy(Loss):

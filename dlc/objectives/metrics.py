@@ -1,45 +1,19 @@
-"""Metrics, computed over a whole split: they add up statistics over batches, and make one number of them at the end."""
+"""Metrics that are means over elements."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from dlc.ir import TensorType
 from dlc.lazy import jnp
-from dlc.objectives.fit import averaged, need_classes, need_pairs, paired
-from dlc.objectives.losses import LossExample
-from dlc.options import Options, Wrong, main
+from dlc.objectives.fit import need_classes, need_pairs, paired
+from dlc.objectives.loss import LossExample
+from dlc.objectives.metric import Metric
+from dlc.options import Wrong, main
 
 if TYPE_CHECKING:
     from jax import Array
-
-
-class Metric(Options):
-    """A metric. `statistics` gives numbers per example whose weighted sums `result` turns into the value."""
-
-    code: ClassVar[str] = "DLC302"
-    higher_is_better: ClassVar[bool] = True
-    ranks: ClassVar[bool] = False  # whether only the order of several scores counts, so that logits do as well
-
-    def infer(self, output: TensorType, target: TensorType) -> None:
-        """Check that prediction and target fit.
-
-        Raises:
-            Wrong: DLC302 when they don't.
-        """
-        raise NotImplementedError
-
-    def statistics(self, prediction: Array, target: Array, mask: Array | None = None) -> Array:
-        """One number per example: (batch,); with a mask (batch, time) of the places that count.
-
-        The prediction is what the loss's `activate` gave.
-        """
-        raise NotImplementedError
-
-    def result(self, mean: float) -> float:
-        """The metric from the mean of the statistics over the split."""
-        return mean
 
 
 class Accuracy(Metric):
@@ -76,7 +50,7 @@ class Accuracy(Metric):
             message = "`threshold` has no effect on several scores: the largest one is the answer"
             raise Wrong("DLC303", message, found=f"output {output}", hint="remove `threshold`", option="threshold")
 
-    def statistics(self, prediction: Array, target: Array, mask: Array | None = None) -> Array:
+    def elements(self, prediction: Array, target: Array) -> Array:
         """1 where the answer is right, else 0."""
         if prediction.shape[-1] == 1:
             answer, target = paired(prediction > self.threshold, target)
@@ -84,8 +58,8 @@ class Accuracy(Metric):
             answer = jnp.argmax(prediction, axis=-1)
             if not jnp.issubdtype(target.dtype, jnp.integer):
                 target = jnp.argmax(target, axis=-1)
-        right = (answer == target).astype(jnp.float32)
-        return averaged(right, mask)
+        right: Array = (answer == target).astype(jnp.float32)
+        return right
 
 
 class MeanAbsoluteError(Metric):
@@ -102,10 +76,10 @@ class MeanAbsoluteError(Metric):
         """Numbers of one shape."""
         need_pairs(self.code, self.word, output, target)
 
-    def statistics(self, prediction: Array, target: Array, mask: Array | None = None) -> Array:
-        """The mean absolute difference of each example."""
+    def elements(self, prediction: Array, target: Array) -> Array:
+        """The absolute differences."""
         y, t = paired(prediction, target)
-        return averaged(jnp.abs(y - t), mask)
+        return jnp.abs(y - t)
 
 
 class RootMeanSquaredError(Metric):
@@ -122,11 +96,11 @@ class RootMeanSquaredError(Metric):
         """Numbers of one shape."""
         need_pairs(self.code, self.word, output, target)
 
-    def statistics(self, prediction: Array, target: Array, mask: Array | None = None) -> Array:
-        """The mean squared difference of each example."""
+    def elements(self, prediction: Array, target: Array) -> Array:
+        """The squared differences."""
         y, t = paired(prediction, target)
-        return averaged(jnp.square(y - t), mask)
+        return jnp.square(y - t)
 
-    def result(self, mean: float) -> float:
+    def finish(self, mean: float) -> float:
         """The root of the mean."""
         return math.sqrt(mean)

@@ -44,7 +44,7 @@ def _unused(document: Document, graph: Graph, problems: Problems) -> None:
             hint = "let an item of the body take `previous`"
             problems.add("DLC208", message, node.origin.span, hint=hint, notes=node.origin.uses)
     for name in document.inputs:
-        if name not in used:
+        if name not in used and name not in used_targets(document):
             span, hint = document.source.key_span(("inputs", name)), f"use it with `inputs: {name}`, or delete it"
             problems.add("DLC209", f"the input `{name}` is never used", span, hint=hint)
 
@@ -74,8 +74,9 @@ def _targets(document: Document, problems: Problems) -> None:
     ):
         return
     names = list(document.targets)
-    read = used_targets([*document.losses, *document.metrics], names)
-    if any(name and name not in names for name in read):
+    read = used_targets(document)
+    others = [*document.inputs, *document.source.tree.get("outputs", {"output": None})]
+    if any(name and name not in names and name not in others for name in read):
         return  # a misspelt name was reported
     for name in names:
         if name not in read and "" not in read:
@@ -137,11 +138,13 @@ def _monitor(document: Document, monitor: str | None, path: Path, problems: Prob
     unread = document.data is None and "data" in tree
     if monitor is None or unread or not _complete(tree.get("metrics"), len(document.metrics)):
         return
-    names = ["loss", *(item.keys.name or item.thing.word for item in document.metrics)]
+    told = document.objectives if len(document.losses) > 1 else document.metrics
+    names = ["loss", *(item.keys.name or item.thing.word for item in told)]
+    late = {item.keys.name or item.thing.word for item in document.metrics if item.thing.collected}
     splits = (
         [split for split in document.data.splits() if split != "test"] if document.data else ["train", "validation"]
     )
-    known = [f"{split}/{name}" for split in splits for name in names]
+    known = [f"{split}/{name}" for split in splits for name in names if split != "train" or name not in late]
     if monitor in known:
         return
     hint = did_you_mean(monitor, known)

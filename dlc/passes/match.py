@@ -4,37 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 from dlc.diagnostics import Note, Problems, did_you_mean, listing
+from dlc.features.feature import Feature
+from dlc.features.number import Number
 from dlc.ir import Graph, Layer, Node, TensorType
 from dlc.items import NAME_RULE, valid_name
-from dlc.objectives.losses import Loss
-from dlc.objectives.metrics import Metric
+from dlc.objectives.loss import Loss
+from dlc.objectives.metric import Metric
 from dlc.options import Wrong
 from dlc.source import Path
 from dlc.sources.source import select
 from dlc.spec import Document, Item, LossKeys, MetricKeys
 
 
+class Against(NamedTuple):
+    """What an output is compared with: a value of one of the sections."""
+
+    section: Literal["targets", "inputs", "outputs"]
+    name: str
+
+
 @dataclass(frozen=True)
 class LossTerm:
-    """A loss between one output and one target, and its factor in the sum."""
+    """A loss of one output.
 
+    Args:
+        name: what it is called in reports.
+        loss: the loss.
+        output: the output that it reads.
+        against: what it compares that with, or None.
+        weight: its factor in the sum.
+        sample_weight: the target that says what each example counts, or None.
+        reduction: over the elements of an example.
+    """
+
+    name: str
     loss: Loss
     output: str
-    target: str
-    weight: float
+    against: Against | None
+    weight: float = 1.0
+    sample_weight: str | None = None
+    reduction: Literal["mean", "sum"] = "mean"
+
+    @property
+    def target(self) -> str | None:
+        """The name of what the output is compared with as predictions carry it: a target's or an input's."""
+        return self.against.name if self.against is not None and self.against.section != "outputs" else None
 
 
 @dataclass(frozen=True)
 class MetricTerm:
-    """A metric between one output and one target; `activate` is the loss that says what the output means, if any."""
+    """A metric of one output; `activate` is the loss that says what the output means, if any."""
 
     name: str
     metric: Metric
     output: str
-    target: str
+    against: Against
     activate: Loss | None
+    sample_weight: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,41 +79,34 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
     declared = document.source.tree.get("outputs")
     outputs = list(declared) if isinstance(declared, dict) else list(graph.outputs)
     matcher = _Matcher(document, outputs, types, problems)
-    losses = []
-    unfit: set[tuple[str, str]] = set()  # what does not fit a loss will not fit its metrics: one finding is enough
+    losses: list[LossTerm] = []
+    unfit: set[_Pair] = set()  # what does not fit a loss will not fit its metrics: one finding is enough
     for item in document.losses:
-        pair = matcher.pair(item.keys, item.path, item.thing.word, "loss")
+        pair = matcher.pair(item.keys, item.path, item.thing.word, item.thing.compares)
         if pair is None:
             continue
-        if matcher.fits(item.thing, pair, item.path):
-            losses.append(LossTerm(item.thing, *pair, item.keys.weight))
-        else:
+        if not matcher.fits(item.thing, pair, item.path):
             unfit.add(pair)
+            continue
+        name = matcher.name(item, [term.name for term in losses])
+        matcher.weighs(item)
+        keys = item.keys
+        losses.append(LossTerm(name, item.thing, *pair, keys.weight, keys.sample_weight, keys.reduction))
+    several = [term.name for term in losses] if len(document.losses) > 1 else []
     metrics: list[MetricTerm] = []
-    names: set[str] = set()
     for found in document.metrics:
-        pair = matcher.pair(found.keys, found.path, found.thing.word, "metric")
-        if pair is None:
+        pair = matcher.pair(found.keys, found.path, found.thing.word, "always")
+        if pair is None or pair.against is None:
             continue
-        name = found.thing.word if found.keys.name is None else found.keys.name
-        if name == "loss" or name in names:
-            message = "`loss` is the name of the loss" if name == "loss" else f"two metrics are called `{name}`"
-            at = (*found.path, "name") if found.keys.name else found.path
-            hint = "choose another name" if found.keys.name else "give this one a `name:` beside it"
-            problems.add("DLC202", message, document.source.span(at), hint=hint)
-            continue
-        if found.keys.name is not None and not valid_name(found.keys.name):
-            at = (*found.path, "name")
-            message = f"`{found.keys.name}` can't name a metric"
-            problems.add("DLC104", message, document.source.span(at), expected=NAME_RULE)
-        names.add(name)
-        activate = next((term.loss for term in losses if (term.output, term.target) == pair), None)
+        name = matcher.name(found, [*several, *(term.name for term in metrics)])
+        matcher.weighs(found)
+        activate = next((term.loss for term in losses if (term.output, term.against) == pair), None)
         if pair not in unfit and matcher.fits(found.thing, pair, found.path):
-            metrics.append(MetricTerm(name, found.thing, *pair, activate))
+            metrics.append(MetricTerm(name, found.thing, pair.output, pair.against, activate, found.keys.sample_weight))
     for item, term in zip(document.losses, losses, strict=False) if len(losses) == len(document.losses) else ():
         _activated_twice(document, item.path, term, graph, problems)
     for term in losses:
-        if term.target in outputs and term.target != term.output:
+        if term.target is not None and term.target in outputs and term.target != term.output:
             message = f"the output `{term.target}` is called like the target of the output `{term.output}`"
             hint = "predictions carry the target's name: rename the output"
             problems.add("DLC202", message, document.source.key_span(("outputs", term.target)), hint=hint)
@@ -93,17 +115,53 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
     return Objectives(tuple(losses), tuple(metrics))
 
 
+class _Pair(NamedTuple):
+    output: str
+    against: Against | None
+
+
 class _Matcher:
     def __init__(
         self, document: Document, outputs: Sequence[str], types: Mapping[str, TensorType] | None, problems: Problems
     ) -> None:
         self.document, self.outputs, self.types, self.problems = document, outputs, types, problems
 
-    def pair(self, keys: LossKeys | MetricKeys, path: Path, word: str, kind: str) -> tuple[str, str] | None:
-        """The output and target that an item means."""
+    def pair(self, keys: LossKeys | MetricKeys, path: Path, word: str, compares: str) -> _Pair | None:
+        """The output and the target that an item means."""
+        source = self.document.source
         output = self.one("output", keys.output, self.outputs, path, word)
-        target = self.one("target", keys.target, list(self.document.targets), path, word)
-        return (output, target) if output is not None and target is not None else None
+        if compares == "never":
+            if keys.target is not None:
+                message = f"`{word}` compares with no target: `target` has no effect"
+                self.problems.add("DLC303", message, source.key_span((*path, "target")), hint="delete it")
+            return _Pair(output, None) if output is not None else None
+        if keys.target is None:
+            targets = free_targets(self.document)
+            if compares == "either" and len(targets) != 1:
+                return _Pair(output, None) if output is not None else None
+            target = self.one("target", None, targets, path, word)
+            return _Pair(output, Against("targets", target)) if output is not None and target is not None else None
+        against = self.against(keys.target)
+        if against is None:
+            known = [*self.document.targets, *self.document.inputs, *self.outputs]
+            if all(self.sound(kind) for kind in ("target", "input", "output")):
+                hint = did_you_mean(keys.target, known) or f"known: {listing(known)}"
+                message = f"no target, input or output is called `{keys.target}`"
+                self.problems.add("DLC210", message, source.span((*path, "target")), hint=hint)
+            return None
+        if against == ("outputs", output):
+            message = f"`{word}` compares the output `{output}` with itself"
+            self.problems.add("DLC303", message, source.span((*path, "target")), hint="name another `target`")
+            return None
+        return _Pair(output, against) if output is not None else None
+
+    def against(self, name: str) -> Against | None:
+        """The value that a name means: a target, else an input, else an output."""
+        if name in self.document.targets:
+            return Against("targets", name)
+        if name in self.document.inputs:
+            return Against("inputs", name)
+        return Against("outputs", name) if name in self.outputs else None
 
     def one(self, kind: str, given: str | None, known: Sequence[str], path: Path, word: str) -> str | None:
         source = self.document.source
@@ -126,21 +184,63 @@ class _Matcher:
             )
         elif kind == "target" and "targets" not in source.tree:
             hint = "for example `targets: {digit: {category: 10}}`"
+            if len(self.document.inputs) == 1:
+                name = next(iter(self.document.inputs))
+                hint += f"; an autoencoder says `target: {name}` beside its loss"
             self.problems.add("DLC210", f"`{word}` has no target to compare with", source.key_span(path), hint=hint)
         return None
 
     def sound(self, kind: str) -> bool:
-        """Whether the section of outputs or targets could be read: else their names are unknown."""
+        """Whether a section could be read: else its names are unknown."""
         return isinstance(self.document.source.tree.get(f"{kind}s", {}), dict)
 
-    def fits(self, thing: Loss | Metric, pair: tuple[str, str], path: Path) -> bool:
+    def name(self, item: Item[Loss, LossKeys] | Item[Metric, MetricKeys], taken: Sequence[str]) -> str:
+        """What an item is called in reports."""
+        source, given, word = self.document.source, item.keys.name, item.thing.word
+        name = word if given is None else given
+        at = (*item.path, "name") if given else item.path
+        if name == "loss" or name in taken:
+            message = "`loss` is the name of the whole loss" if name == "loss" else f"two values are called `{name}`"
+            hint = "choose another name" if given else "give this one a `name:` beside it"
+            self.problems.add("DLC202", message, source.span(at), hint=hint)
+        elif not valid_name(name):
+            message = f"`{name}` can't name a loss or a metric"
+            self.problems.add("DLC104", message, source.span(at), expected=NAME_RULE)
+        return name
+
+    def weighs(self, item: Item[Loss, LossKeys] | Item[Metric, MetricKeys]) -> None:
+        """Check what an item's `sample_weight` names."""
+        name, targets = item.keys.sample_weight, self.document.targets
+        if name is None or not self.sound("target"):
+            return
+        feature = targets.get(name)
+        if name in targets and (feature is None or _is_weight(feature)):
+            return
+        span = self.document.source.span((*item.path, "sample_weight"))
+        if name not in targets:
+            hint = did_you_mean(name, targets) or f"declare it: `targets: {{{name}: number}}`"
+            self.problems.add("DLC210", f"no target is called `{name}`", span, hint=hint)
+        else:
+            message, hint = f"`{name}` can't weigh examples", f"declare it as `{name}: number`"
+            self.problems.add("DLC301", message, span, found=_described(feature), expected="a `number`", hint=hint)
+
+    def type_of(self, against: Against | None) -> TensorType | None:
+        """The type of a value that an output is compared with; None while it is unknown."""
+        if against is None:
+            return None
+        if against.section == "outputs":
+            return self.types.get(against.name) if self.types is not None else None
+        feature = getattr(self.document, against.section)[against.name]
+        return feature.value_type() if feature is not None else None
+
+    def fits(self, thing: Loss | Metric, pair: _Pair, path: Path) -> bool:
         """Whether a loss or metric takes the types of its output and target; True while they are unknown."""
-        target = self.document.targets.get(pair[1])
-        output = self.types.get(pair[0]) if self.types is not None else None
-        if output is None or target is None:
+        output = self.types.get(pair.output) if self.types is not None else None
+        target: Any = self.type_of(pair.against)
+        if output is None or (target is None and pair.against is not None):
             return True
         try:
-            thing.infer(output, target.value_type())
+            thing.infer(output, target)
         except Wrong as wrong:
             span = self.document.source.span((*path, thing.word)) if wrong.option else None
             span = span or self.document.source.key_span((*path, thing.word))
@@ -149,6 +249,21 @@ class _Matcher:
             )
             return False
         return True
+
+
+def _is_weight(feature: Feature) -> bool:
+    return isinstance(feature, Number) and feature.normalize == "none"
+
+
+def _described(feature: Feature | None) -> str:
+    normalized = isinstance(feature, Number) and feature.normalize != "none"
+    return f"a `{feature.word}`{' that is normalised' if normalized else ''}" if feature is not None else "nothing"
+
+
+def free_targets(document: Document) -> list[str]:
+    """The targets that do not weigh examples."""
+    weights = {item.keys.sample_weight for item in document.objectives}
+    return [name for name in document.targets if name not in weights]
 
 
 def _activated_twice(document: Document, path: Path, term: LossTerm, graph: Graph, problems: Problems) -> None:
@@ -211,6 +326,10 @@ def _splits(document: Document, problems: Problems) -> None:
         problems.add("DLC303", message, source.key_span((*path, "seed")), hint=hint)
 
 
-def used_targets(items: Sequence[Item[Loss, LossKeys] | Item[Metric, MetricKeys]], targets: Sequence[str]) -> set[str]:
-    """The targets that losses and metrics read, by name or as the only one."""
-    return {item.keys.target or (targets[0] if len(targets) == 1 else "") for item in items}
+def used_targets(document: Document) -> set[str]:
+    """The names of values that losses and metrics read; "" when one of them does not say which target."""
+    items = document.objectives
+    free = free_targets(document)
+    only = free[0] if len(free) == 1 else ""
+    read = {item.keys.target or only for item in items if getattr(item.thing, "compares", "always") != "never"}
+    return read | {item.keys.sample_weight for item in items if item.keys.sample_weight}

@@ -132,12 +132,26 @@ def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:
             found = encoded(feature, name, raw, stats[name])
             values[section].update({key: np.asarray(value) for key, value in found.items()})
     _sizes_agree(spec, values)
-    for term in spec.losses:
-        try:
-            term.loss.check_values(values["targets"][term.target])
-        except Wrong as wrong:
-            raise wrong_data(spec, wrong, ("targets", term.target)) from None
+    _check_values(spec, values)
     return Dataset(values["inputs"], values["targets"], splits, stats)
+
+
+def _check_values(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+    """Losses make sense of all that they compare with, and no example counts less than nothing."""
+    for term in spec.losses:
+        if term.against is not None and term.against.section != "outputs":
+            try:
+                term.loss.check_values(values[term.against.section][term.against.name])
+            except Wrong as wrong:
+                raise wrong_data(spec, wrong, term.against) from None
+    names = [*(term.sample_weight for term in spec.losses), *(term.sample_weight for term in spec.metrics)]
+    for name in sorted({name for name in names if name is not None}):
+        weights = values["targets"][name]
+        if weights.min() < 0 or not weights.any():
+            message = f"`{name}` holds what each example counts"
+            found = f"{weights.min():g}" if weights.any() else "nothing but 0"
+            fault = Wrong("DLC403", message, found=found, expected="numbers from 0 on, not all 0")
+            raise wrong_data(spec, fault, ("targets", name))
 
 
 def _joined(spec: Spec, section: str, name: str, feature: Feature, tables: Sequence[Columns]) -> NDArray[Any]:

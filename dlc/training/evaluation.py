@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from dlc.diagnostics import SpecError, did_you_mean, listing
 from dlc.features.category import Category
-from dlc.lower.objective import Stats, target_feature
+from dlc.lower import tally
+from dlc.lower.objective import Answers, Stats, feature_of
 from dlc.lower.serve import answers
-from dlc.lower.steps import COUNT, Trainer, make_trainer
+from dlc.lower.steps import Trainer, Updater, make_trainer
+from dlc.objectives.metric import Metric
 from dlc.pipeline import Spec
 from dlc.sources.dataset import load_dataset
 from dlc.training.feeding import Feeder
@@ -29,20 +31,30 @@ def evaluate_rows(
     spec: Spec, trainer: Trainer, variables: Any, feeder: Feeder, chosen: NDArray[np.int32], stats: Stats
 ) -> dict[str, float]:
     """Loss and metrics on the chosen rows."""
-    totals: dict[str, Any] = {}
+    totals: dict[str, Any] | None = None
+    parts: dict[str, list[Answers]] = {term.name: [] for term in spec.metrics if term.metric.collected}
     for feed, real, turns in feeder.evaluation(chosen):
-        sums = jax.device_get(trainer.evaluate(variables, feed, real, np.int32(turns), stats))
-        totals = {name: totals[name] + value for name, value in sums.items()} if totals else sums
-    return means(spec, totals)
-
-
-def means(spec: Spec, sums: Mapping[str, Any]) -> dict[str, float]:
-    """Loss and metrics from sums over examples."""
-    count = float(sums[COUNT])
-    values = {"loss": float(sums["loss"]) / count}
+        told, answers = jax.device_get(trainer.evaluate(variables, feed, real, np.int32(turns), stats))
+        sums = tally.settled(told)
+        totals = tally.joined(spec, totals, sums) if totals is not None else sums
+        for name, found in answers.items():
+            parts[name].append(jax.tree.map(lambda leaf, real=real: leaf[real], found))
+    assert totals is not None, "no rows were chosen"
+    values = tally.values(spec, totals)
     for term in spec.metrics:
-        values[term.name] = term.metric.result(float(sums[term.name]) / count)
-    return values
+        if term.metric.collected:
+            values[term.name] = _judged(term.metric, parts[term.name])
+    order = [term.name for term in spec.metrics]
+    return {**{name: value for name, value in values.items() if name not in order}, **{n: values[n] for n in order}}
+
+
+def _judged(metric: Metric, parts: Sequence[Answers]) -> float:
+    """The value of a metric that needs all answers at once."""
+    whole: Answers = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    weights = whole.weights.astype(np.float64)
+    if whole.mask is not None:
+        weights = weights[:, None] * whole.mask
+    return metric.judge(np.asarray(whole.prediction), np.asarray(whole.target), np.asarray(weights))
 
 
 def monitored(spec: Spec, name: str | None = None) -> tuple[str, bool]:
@@ -51,7 +63,7 @@ def monitored(spec: Spec, name: str | None = None) -> tuple[str, bool]:
     splits: Iterable[str] = data.splits() if data is not None else ()
     name = name or spec.document.train.monitor or ("validation/loss" if "validation" in splits else "train/loss")
     metric = name.partition("/")[2]
-    return name, any(term.name == metric and term.metric.higher_is_better for term in spec.metrics)
+    return name, any(term.name == metric and term.metric.rises for term in spec.metrics)
 
 
 def better(value: float, best: float | None, higher: bool, margin: float = 0.0) -> bool:
@@ -119,7 +131,7 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
             )
         rows, table = dataset.splits[label], dataset.rows
     variables = model.program.from_flat(model.weights)
-    trainer = make_trainer(spec, model.program, optax.identity())
+    trainer = make_trainer(spec, model.program, Updater(optax.identity()), stats)
     metrics = evaluate_rows(spec, trainer, variables, Feeder(table, None, len(rows)), rows, stats)
     confusion, classes = _confusion(model, table, rows, variables)
     return Evaluation(label, len(rows), metrics, confusion, classes)
@@ -136,7 +148,7 @@ def _confusion(
     categories = {
         name: (answer, feature)
         for name, answer in answers(spec).items()
-        if answer.target is not None and isinstance(feature := target_feature(spec, answer.target), Category)
+        if isinstance(feature := feature_of(spec, answer.against), Category)
     }
     if not categories:
         return found, classes
@@ -155,7 +167,8 @@ def _confusion(
             if scores.ndim != 2:
                 continue
             guess = scores.argmax(-1) if scores.shape[1] > 1 else (scores[:, 0] > 0.5).astype(int)
-            truth = table["targets"][answer.target][part]
+            assert answer.against is not None
+            truth = table[answer.against.section][answer.against.name][part]
             truth = truth.argmax(-1) if truth.ndim == 2 else truth
             counts = confusion_matrix(truth, guess, labels=range(len(feature.names)))
             found[name] = found.get(name, 0) + counts

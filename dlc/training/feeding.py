@@ -29,6 +29,8 @@ def make_sampler(spec: Spec, data: Dataset) -> Sampler:
     """
     train, rows = spec.document.train, data.splits["train"]
     size = len(rows) if train.batch_size == "full" else train.batch_size
+    if spec.document.optimizer is not None:
+        size *= spec.document.optimizer.keys.accumulate
     if size > len(rows):
         raise SpecError.of(
             "DLC405",
@@ -71,6 +73,13 @@ class Feeder:
         """The batches of a chunk of steps."""
         assert self.sampler is not None, "there is nothing to train"
         return self._feed(self.sampler.batches(step, turns), self.max_turns)
+
+    def shapes(self) -> Rows:
+        """What a batch of training looks like."""
+        assert self.sampler is not None, "there is nothing to train"
+        size = self.sampler.batch_size
+        shapes: Rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), self.rows)
+        return shapes
 
     def evaluation(self, chosen: NDArray[np.int32]) -> Iterator[tuple[Feed, NDArray[np.bool_], int]]:
         """The chosen rows in chunks: a feed, which examples are no padding, how many turns."""

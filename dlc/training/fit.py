@@ -14,8 +14,10 @@ import numpy as np
 
 from dlc.diagnostics import SpecError
 from dlc.extras import need
+from dlc.lower import tally
+from dlc.lower.optimizing import make_updater
 from dlc.lower.program import Program, lower
-from dlc.lower.steps import Trainer, TrainState, make_trainer, make_transformation
+from dlc.lower.steps import Trainer, TrainState, make_trainer
 from dlc.objectives.optimizers import Optimizer
 from dlc.objectives.schedules import Horizon, rate_at
 from dlc.pipeline import Spec
@@ -23,7 +25,7 @@ from dlc.sources.dataset import Dataset, load_dataset
 from dlc.spec import Item, OptimizerKeys
 from dlc.training.checkpoint import Checkpoint, Writer, flatten_state, newest, restore_state
 from dlc.training.checkpoint import found as checkpoints_of
-from dlc.training.evaluation import better, evaluate_rows, means, monitored
+from dlc.training.evaluation import better, evaluate_rows, monitored
 from dlc.training.events import Events
 from dlc.training.feeding import Feeder, make_sampler
 from dlc.training.files import Log, read_json, to_json, write_atomic
@@ -91,7 +93,6 @@ def need_trainable(spec: Spec) -> Item[Optimizer, OptimizerKeys]:
         name
         for name, there in (
             ("data", document.data),
-            ("targets", document.targets),
             ("loss", spec.losses),
             ("optimizer", document.optimizer),
         )
@@ -220,10 +221,10 @@ class Training:
         self.steps = self.sampler.steps(self.train.epochs)
         self.horizon = Horizon(self.steps, self.sampler.steps_per_epoch)
         optimizer = need_trainable(spec)
-        transformation = make_transformation(optimizer, self.horizon)
         self.rate = optimizer.thing.learning_rate
-        self.trainer: Trainer = make_trainer(spec, self.program, transformation)
         self.stats = self.data.stats
+        updater = make_updater(spec, self.program, self.horizon)
+        self.trainer: Trainer = make_trainer(spec, self.program, updater, self.stats)
         self.monitor = monitored(spec)
         self.progress = _Progress(data=self.data.fingerprint if run is not None else 0)
         self.submitted = -1  # the step of the newest checkpoint
@@ -238,7 +239,8 @@ class Training:
 
     def run(self, dry_run: bool) -> Result:
         """Train from the beginning or the newest checkpoint to the end."""
-        state = jax.device_put(self.trainer.start(self.program.init(self.spec.document.seed)))
+        variables = self.program.init(self.spec.document.seed)
+        state = jax.device_put(self.trainer.start(variables, self.feeder.shapes()))
         writer: Writer | None = None
         if self.folder is not None:
             state = self._begin(state, self.folder)
@@ -250,7 +252,8 @@ class Training:
         try:
             if dry_run:
                 state = self.chunk(state, 0, 1)
-                return Result(None, (), 0, {}, jax.device_get(state.variables), 1, 0.0, self.first_step_seconds)
+                shown = jax.device_get(self.trainer.shown(state))
+                return Result(None, (), 0, {}, shown, 1, 0.0, self.first_step_seconds)
             while int_step(state) < self.steps and not self.progress.stopped:
                 state = self.epoch(state, writer)
             return self._finish(state, writer)
@@ -337,7 +340,7 @@ class Training:
             step += turns
             sums = jax.device_get(state.sums)
             speed = turns * self.sampler.batch_size / (time.perf_counter() - started)
-            values = self._finite(means(self.spec, sums), step, writer)
+            values = self._finite(tally.values(self.spec, tally.settled(sums)), step, writer)
             self.reporter.moment(Moment(number, step, values, speed))
             if step < last and self.stop is not None and self.stop():
                 self._halt(state, writer)
@@ -347,12 +350,13 @@ class Training:
             "learning_rate": rate_at(self.rate, self.horizon, step - 1),
         }
         record |= {f"train/{name}": value for name, value in values.items()}
+        shown = self.trainer.shown(state)
         if "validation" in self.data.splits:
-            found = self._finite(self.evaluate(state.variables, "validation"), step, writer)
+            found = self._finite(self.evaluate(shown, "validation"), step, writer)
             record |= {f"validation/{name}": value for name, value in found.items()}
         improved = self._judge(record, number, step)
         if improved:
-            self.best = self.program.to_flat(jax.tree.map(np.array, state.variables))
+            self.best = self.program.to_flat(jax.tree.map(np.array, shown))
             if not all(np.isfinite(value).all() for value in self.best.values()):
                 self._finite({"loss": math.nan}, step, writer)
         self.history.append(record)
@@ -432,7 +436,9 @@ class Training:
         """Judge the best weights on the test split; close the run's files."""
         if writer is not None:
             writer.flush()
-        variables = self.program.from_flat(self.best) if self.best is not None else jax.device_get(state.variables)
+        variables = (
+            self.program.from_flat(self.best) if self.best is not None else jax.device_get(self.trainer.shown(state))
+        )
         test = self.evaluate(variables, "test") if "test" in self.data.splits else {}
         steps = int_step(state)
         if self.folder is not None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from dlc.diagnostics import Report, SpecError
 from dlc.features.feature import Feature, encoded
-from dlc.lower.objective import input_feature, target_feature
+from dlc.lower.objective import feature_of, input_feature, target_feature
 from dlc.lower.serve import answers, raw_inputs
 from dlc.options import Wrong
 from dlc.pipeline import Spec
@@ -134,8 +134,9 @@ def present(spec: Spec, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[
     columns: dict[str, Any] = {}
     for name, answer in answers(spec).items():
         value = np.asarray(predictions[name])
-        if answer.target is not None:
-            columns.update(target_feature(spec, answer.target).present(name, value))
+        feature = feature_of(spec, answer.against)
+        if feature is not None:
+            columns.update(feature.present(name, value))
         else:
             flat = value.reshape(len(value), -1)
             columns.update({name if flat.shape[1] == 1 else f"{name}_{i}": flat[:, i] for i in range(flat.shape[1])})
