@@ -120,7 +120,7 @@ def _plain(value: Any) -> Tree:
     """Options as a plain tree; what is not set is left out."""
     if isinstance(value, Options):
         fields = {name: getattr(value, name) for name in type(value).model_fields}
-        return {name: _nested(item) for name, item in fields.items() if item is not None}
+        return {name: _nested(item) for name, item in fields.items() if item is not None and item != ()}
     return value
 
 

@@ -180,7 +180,7 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
         found = gradients_of(params, state.variables, batch, key, stats)
         gradients = found.gradients
         if updater.sharpness is not None:  # the gradients of the worst place near by, Foret et al. 2020
-            size = updater.sharpness / jnp.maximum(optax.global_norm(gradients), 1e-12)
+            size = updater.sharpness / jnp.maximum(optax.tree.norm(gradients), 1e-12)
             worst = jax.tree.map(lambda w, g: w + size * g, params, gradients)
             gradients = gradients_of(worst, state.variables, batch, key, stats).gradients
         updates, optimizer = updater.transformation.update(gradients, state.optimizer, params)
