@@ -434,7 +434,7 @@ class TypedGraph:
 
     def walk(self) -> Iterator[tuple[TypedNode, Iterations]]:
         """Every node once, with the iterations of the repeats around it, outermost first."""
-        yield from _walk(self.nodes, ())
+        yield from walk(self.nodes)
 
 
 Iterations = tuple[range, ...]  # the numbers that stand for the stars of a path
@@ -454,10 +454,11 @@ def instances(path: str, around: Iterations) -> list[tuple[tuple[int, ...], str]
     return found
 
 
-def _walk(nodes: Sequence[TypedNode | TypedRepeat], around: Iterations) -> Iterator[tuple[TypedNode, Iterations]]:
+def walk(nodes: Sequence[TypedNode | TypedRepeat], around: Iterations = ()) -> Iterator[tuple[TypedNode, Iterations]]:
+    """Every layer of a list once, with the iterations of the repeats around it, outermost first."""
     for node in nodes:
         if isinstance(node, TypedRepeat):
-            yield from _walk(node.body, (*around, node.iterations))
+            yield from walk(node.body, (*around, node.iterations))
         else:
             yield node, around
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
 from dlc.ir import (
     Graph,
+    Iterations,
     Layer,
     Node,
     Origin,
@@ -22,7 +23,9 @@ from dlc.ir import (
     TypedGraph,
     TypedNode,
     TypedRepeat,
+    instances,
     need_behind_mask,
+    walk,
 )
 from dlc.objectives.initializer import init_of
 from dlc.options import Wrong
@@ -34,12 +37,18 @@ MAX_ELEMENTS = 1 << 31  # of one array: more is a slip of the pen
 Types = dict[Ref, TensorType | None]  # None: unknown, because of an error that was reported
 
 
-def infer(graph: Graph, problems: Problems) -> TypedGraph | None:
+def infer(graph: Graph, problems: Problems, marks: Callable[[str], Hashable] | None = None) -> TypedGraph | None:
     """The typed graph, or None when something does not fit.
+
+    Args:
+        graph: the network.
+        problems: what findings are added to.
+        marks: tells trained weights apart by their full paths. A repeat some of whose iterations have weights of other
+            marks is not scanned: it runs as with `unroll: true`, with the same paths and numbers.
 
     Finds DLC201 (results), DLC203-DLC207, DLC211, DLC212 and DLC303 (settings of weights that are not there).
     """
-    engine = _Inference(graph, problems)
+    engine = _Inference(graph, problems, marks)
     types: Types = {Ref(name): kind for name, kind in graph.inputs.items()}
     nodes = engine.nodes(graph.nodes, types, {})
     outputs = {name: engine.follow(ref, {}) for name, ref in graph.outputs.items()}
@@ -55,8 +64,10 @@ def infer(graph: Graph, problems: Problems) -> TypedGraph | None:
 
 
 class _Inference:
-    def __init__(self, graph: Graph, problems: Problems) -> None:
+    def __init__(self, graph: Graph, problems: Problems, marks: Callable[[str], Hashable] | None = None) -> None:
         self.problems = problems
+        self.marks = marks
+        self.around: Iterations = ()  # of the repeats that are being tried as scans
         self.declared: dict[str, _Owner] = {}
         self.settings: dict[tuple[str, Span | None], Settings] = {}  # all that were met
         self.effective: set[tuple[str, Span | None]] = set()  # those that something obeys
@@ -351,11 +362,14 @@ class _Inference:
         """
         inner: Types = {**types, Ref(f"{node.path}/*"): kind}
         saved = (dict(self.declared), dict(self.ends), dict(self.peeled))
+        around, numbers = self.around, range(node.start + index, node.start + node.times)
+        self.around = (*around, numbers)
         body = self.nodes(self.noted(node, node.body, index) if index else node.body, inner, renames)
+        self.around = around
         end = self.type_of(node.output, inner, node.origin.span, node.origin.uses)
         if kind is None or body is None or end is None:
             return False, None
-        if end != kind or _outer_state(body, node.weights):
+        if end != kind or _outer_state(body, node.weights) or not self.alike(node.weights, numbers, body):
             self.declared, self.ends, self.peeled = saved
             return True, None
         types.update({ref: kind for ref, kind in inner.items() if ref not in types})
@@ -364,6 +378,25 @@ class _Inference:
         left = node.times - index
         found = TypedRepeat(node.path, left, value, tuple(body), output, kind, node.origin, node.weights, start)
         return True, found
+
+    def alike(self, weights: str, numbers: range, body: Sequence[TypedNode | TypedRepeat]) -> bool:
+        """Whether no mark tells the iterations of a repeat apart."""
+        if self.marks is None:
+            return True
+        outer = self.around[: weights.split("/").count("*")]
+        seen: dict[Any, Hashable] = {}
+        for node, inside in walk(body):
+            for name, spec in node.signature.params.items():
+                path = f"{node.weights}/{name}"
+                if not spec.trainable or not path.startswith(f"{weights}/*/"):
+                    continue
+                around = (*outer, numbers, *inside)[: path.split("/").count("*")]
+                for places, full in instances(path, around):
+                    others = (path, *places[: len(outer)], *places[len(outer) + 1 :])
+                    mark = self.marks(full)
+                    if seen.setdefault(others, mark) != mark:
+                        return False
+        return True
 
     def iteration(
         self, node: RepeatNode, index: int, kind: TensorType | None, value: Ref, types: Types, renames: dict[str, Ref]
