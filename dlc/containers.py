@@ -11,8 +11,8 @@ from dlc.diagnostics import Note, Span
 from dlc.ir import DTYPES, Layer, Settings
 from dlc.layers import MERGES
 from dlc.layers.activations import Activation
-from dlc.objectives.initializer import ByWeight
-from dlc.options import Fault, Options, main, option, reject, word_field, wrong_type
+from dlc.objectives.initializer import ByConstraint, ByWeight
+from dlc.options import Fault, Options, main, option, reject, spell, word_field, wrong_type
 
 Items = list[Any]
 
@@ -39,12 +39,26 @@ def settings_of(
     l1: float | None = None,
     l2: float | None = None,
     initializer: Mapping[str, Any] | None = None,
+    constraint: Mapping[str, Any] | None = None,
+    rematerialize: bool | str | None = None,
 ) -> dict[str, Any]:
     """The values of a `Settings`."""
     short = {name: key for key, name in DTYPES.items()}
     plain = {"trainable": trainable, "dtype": short[dtype] if dtype else None, "l1": l1, "l2": l2}
-    named = {f"initializer.{name}" if name else "initializer": thing for name, thing in (initializer or {}).items()}
+    plain["rematerialize"] = rematerialize
+    named = {
+        f"{key}.{name}" if name else key: thing
+        for key, things in (("initializer", initializer), ("constraint", constraint))
+        for name, thing in (things or {}).items()
+    }
     return {**{key: value for key, value in plain.items() if value is not None}, **named}
+
+
+def _rematerialize(value: Any) -> Any:
+    if isinstance(value, bool) or value in ("dots", None):
+        return value
+    expected = "`true`, `false` or `dots`"
+    raise reject(Fault((), "DLC104", "unknown value for `rematerialize`", found=spell(value), expected=expected))
 
 
 class Keys(Options):
@@ -60,12 +74,23 @@ class Keys(Options):
     initializer: ByWeight | None = option(
         None, description="how its kernels are drawn, or a mapping of weights' names to initializers"
     )
+    constraint: ByConstraint | None = option(
+        None,
+        description="what its kernels are brought back to after every step, or a mapping of weights' names to that",
+    )
+    rematerialize: Annotated[bool | Literal["dots"] | None, BeforeValidator(_rematerialize)] = option(
+        None,
+        description="true: compute the values inside again in the backward pass instead of keeping them; `dots` keeps "
+        "products of matrices",
+    )
 
-    def settings(self, spans: Mapping[str, Span | None], uses: tuple[Note, ...]) -> tuple[Settings, ...]:
-        """What it says of the weights and the arithmetic inside; `spans` tells where each key stands."""
-        values = settings_of(self.trainable, self.dtype, self.l1, self.l2, self.initializer)
+    def settings(self, spans: Mapping[str, Span | None], uses: tuple[Note, ...], path: str) -> tuple[Settings, ...]:
+        """What the item at `path` says of what is inside; `spans` tells where each key stands."""
+        values = settings_of(
+            self.trainable, self.dtype, self.l1, self.l2, self.initializer, self.constraint, self.rematerialize
+        )
         places = {key: spans.get(key) or spans.get(key.partition(".")[0]) for key in values}
-        return (Settings(values, places, uses),) if values else ()
+        return (Settings(values, places, uses, path),) if values else ()
 
 
 def _first(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -13,6 +14,8 @@ from dlc.options import Options, Wrong
 
 if TYPE_CHECKING:
     from jax import Array
+
+    from dlc.constraints.constraint import Constraint
 
 Dim = int | str
 MASK = ".mask"  # the mask of a value stands beside it, under its name with this behind it
@@ -115,6 +118,7 @@ class ParamSpec:
         trainable: whether the optimizer updates it.
         l1: factor of the sum of its absolute values in the loss.
         l2: factor of the sum of its squares in the loss.
+        constraint: what it is brought back to after every step, or None.
     """
 
     shape: tuple[int, ...]
@@ -125,6 +129,7 @@ class ParamSpec:
     trainable: bool = True
     l1: float = 0.0
     l2: float = 0.0
+    constraint: Constraint | None = None
 
     @property
     def size(self) -> int:
@@ -275,15 +280,31 @@ class Settings:
     """What one item says of the weights and the arithmetic inside it.
 
     Args:
-        values: by key of the item: `dtype`, `trainable`, `l1`, `l2`, `initializer` (for kernels), and
-            `initializer.NAME` for a weight by name.
+        values: by key of the item: `dtype`, `trainable`, `l1`, `l2`, `rematerialize`; `initializer` and `constraint`
+            (for kernels), and `initializer.NAME` and `constraint.NAME` for a weight by name.
         spans: where each is written.
         uses: for notes.
+        path: the item's; empty when the whole network is meant.
     """
 
     values: Mapping[str, Any]
     spans: Mapping[str, Span | None] = field(default_factory=dict)
     uses: tuple[Note, ...] = ()
+    path: str = ""
+
+
+class Segment(NamedTuple):
+    """Nodes whose inner values are not kept for the backward pass but computed again there.
+
+    Args:
+        path: the item that says so.
+        keep: what is kept all the same: nothing, or the products of matrices (`dots`).
+        iteration: the path of the innermost iteration around it of a repeat that is not scanned: each is on its own.
+    """
+
+    path: str
+    keep: Literal["nothing", "dots"] = "nothing"
+    iteration: str = ""
 
 
 @dataclass(frozen=True)
@@ -346,6 +367,7 @@ class Graph:
         outputs: what each output refers to.
         origins: where the inputs are declared.
         places: where the outputs are named.
+        matmul: how float32 matrices are multiplied, as `jax.default_matmul_precision` calls it.
     """
 
     inputs: Mapping[str, TensorType | None]
@@ -353,6 +375,7 @@ class Graph:
     outputs: Mapping[str, Ref]
     origins: Mapping[str, Origin] = field(default_factory=dict)
     places: Mapping[str, Span | None] = field(default_factory=dict)
+    matmul: str = "default"
 
 
 @dataclass(frozen=True)
@@ -368,6 +391,7 @@ class TypedNode:
     weights: str
     dtype: str = "f32"  # in which it computes; its real-valued inputs are cast to it
     frozen: bool = False  # whether its state stays as it is: it computes as in evaluation
+    segments: tuple[Segment, ...] = ()  # those that it is part of, outermost first
 
 
 @dataclass(frozen=True)
@@ -392,25 +416,49 @@ class TypedRepeat:
 
 @dataclass(frozen=True)
 class TypedGraph:
-    """A checked network. It can't hold an unchecked node."""
+    """A checked network. It can't hold an unchecked node.
+
+    Args:
+        inputs: their types.
+        nodes: the nodes in order.
+        outputs: what each output refers to.
+        types: the outputs' types.
+        matmul: how float32 matrices are multiplied, as `jax.default_matmul_precision` calls it.
+    """
 
     inputs: Mapping[str, TensorType]
     nodes: tuple[TypedNode | TypedRepeat, ...]
     outputs: Mapping[str, Ref]
     types: Mapping[str, TensorType]
+    matmul: str = "default"
 
     def walk(self) -> Iterator[tuple[TypedNode, Iterations]]:
         """Every node once, with the iterations of the repeats around it, outermost first."""
-        yield from _walk(self.nodes, ())
+        yield from walk(self.nodes)
 
 
 Iterations = tuple[range, ...]  # the numbers that stand for the stars of a path
 
 
-def _walk(nodes: Sequence[TypedNode | TypedRepeat], around: Iterations) -> Iterator[tuple[TypedNode, Iterations]]:
+def instances(path: str, around: Iterations) -> list[tuple[tuple[int, ...], str]]:
+    """The paths that one with stars stands for, each with its place in the stack.
+
+    >>> instances("a/*/b", (range(1, 3),))
+    [((0,), 'a/1/b'), ((1,), 'a/2/b')]
+    """
+    found = []
+    for pairs in product(*(enumerate(numbers) for numbers in around)):
+        numbers = iter(number for _, number in pairs)
+        name = "/".join(str(next(numbers)) if part == "*" else part for part in path.split("/"))
+        found.append((tuple(place for place, _ in pairs), name))
+    return found
+
+
+def walk(nodes: Sequence[TypedNode | TypedRepeat], around: Iterations = ()) -> Iterator[tuple[TypedNode, Iterations]]:
+    """Every layer of a list once, with the iterations of the repeats around it, outermost first."""
     for node in nodes:
         if isinstance(node, TypedRepeat):
-            yield from _walk(node.body, (*around, node.iterations))
+            yield from walk(node.body, (*around, node.iterations))
         else:
             yield node, around
 

@@ -27,6 +27,7 @@ SECTIONS = (
     "outputs",
     "initializer",
     "regularization",
+    "precision",
     "loss",
     "metrics",
     "optimizer",

@@ -18,6 +18,7 @@ from dlc.options import Options, load_class
 from dlc.passes.expand import CONTAINERS
 from dlc.pipeline import Spec, check_text
 from dlc.plugins import active
+from dlc.precision import Precision
 from dlc.source import Tree, scalar
 from dlc.spec import Document, Item
 
@@ -65,6 +66,8 @@ def resolve_document(spec: Spec) -> dict[str, Tree]:
         tree["initializer"] = document.source.tree["initializer"]
     if document.regularization.l1 or document.regularization.l2:
         tree["regularization"] = _plain(document.regularization)
+    if document.precision != Precision():
+        tree["precision"] = _plain(document.precision)
     if document.losses:
         tree["loss"] = [_item(item) for item in document.losses]
     if document.metrics:

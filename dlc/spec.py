@@ -34,6 +34,7 @@ from dlc.options import (
     word_field,
     wrong_type,
 )
+from dlc.precision import Precision
 from dlc.source import BROKEN, Broken, Source
 from dlc.sources import SOURCES
 from dlc.sources.source import Source as DataSource
@@ -244,6 +245,7 @@ class Document:
     optimizer: Item[Optimizer, OptimizerKeys] | None
     initializer: Mapping[str, Any] | None
     regularization: Regularization
+    precision: Precision
     train: Train
     folder: FilePath
 
@@ -281,6 +283,7 @@ def parse(source: Source, problems: Problems) -> Document:
         optimizer=optimizers[0] if optimizers else None,
         initializer=_initializer(source, problems),
         regularization=section(source, ("regularization",), Regularization, problems) or Regularization(),
+        precision=section(source, ("precision",), Precision, problems) or Precision(),
         train=train or Train(),
         folder=FilePath(source.main).parent if source.main else FilePath(),
     )

@@ -107,11 +107,21 @@ class Convolution(Spatial):
         flops += output.size if use_bias else 0
         return activated(Signature(output, params, flops=flops), activation)
 
-    def kernel_of(self, window: Sequence[int], into: int, out: int, fans: tuple[int, int]) -> ParamSpec:
-        """A kernel (*window, into, out), drawn Glorot uniform; `fans` are the channels in and out of one window."""
+    def kernel_of(
+        self,
+        window: Sequence[int],
+        into: int,
+        out: int,
+        fans: tuple[int, int],
+        axes: tuple[str, str] = ("in", "out"),
+    ) -> ParamSpec:
+        """A kernel (*window, into, out), drawn Glorot uniform; `fans` are the channels in and out of one window.
+
+        `axes` says what the last two axes mean.
+        """
         area = prod(window)
         init = Init("glorot_uniform", area * fans[0], area * fans[1])
-        return ParamSpec((*window, into, out), init, (*("kernel",) * len(window), "in", "out"), kernel=True)
+        return ParamSpec((*window, into, out), init, (*("kernel",) * len(window), *axes), kernel=True)
 
 
 class Sliding(Convolution):

@@ -73,7 +73,8 @@ class DepthwiseConv(Sliding):
         """Sizes as the window goes; `depth_multiplier` channels of each."""
         channels = self.channels(x)
         output = self.window.slid(x, channels * self.depth_multiplier, self.word)
-        kernel = self.kernel_of(self.kernel, channels, self.depth_multiplier, (channels, self.depth_multiplier))
+        multiplier = self.depth_multiplier
+        kernel = self.kernel_of(self.kernel, channels, multiplier, (channels, multiplier), ("channels", "out"))
         flops = output.size * 2 * prod(self.kernel)
         return self.sign(output, {"kernel": kernel}, flops, self.use_bias, self.activation)
 
@@ -161,11 +162,12 @@ class SeparableConv(Sliding):
     def infer(self, x: TensorType) -> Signature:
         """Sizes as the window goes; channels become `filters`."""
         channels = self.channels(x)
-        between = channels * self.depth_multiplier
+        multiplier = self.depth_multiplier
+        between = channels * multiplier
         output = self.window.slid(x, self.filters, self.word)
         params = {
             "depthwise/kernel": self.kernel_of(
-                self.kernel, channels, self.depth_multiplier, (channels, self.depth_multiplier)
+                self.kernel, channels, multiplier, (channels, multiplier), ("channels", "out")
             ),
             "pointwise/kernel": self.kernel_of((1,) * self.rank, between, self.filters, (between, self.filters)),
         }

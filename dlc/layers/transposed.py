@@ -84,7 +84,7 @@ class ConvTranspose(Convolution):
                 )
         sizes = [self.size(x.shape[axis + 1], axis) for axis in range(self.rank)]
         output = x.resized(x.shape[0], *sizes, self.filters)
-        kernel = self.kernel_of(self.kernel, self.filters, channels, (channels, self.filters))
+        kernel = self.kernel_of(self.kernel, self.filters, channels, (channels, self.filters), ("out", "in"))
         flops = x.size * 2 * prod(self.kernel) * self.filters
         return self.sign(output, {"kernel": kernel}, flops, self.use_bias, self.activation)
 

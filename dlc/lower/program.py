@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlc.ir import DTYPES, MASK, Iterations, Outcome, ParamSpec, Ref, TypedGraph, TypedNode, TypedRepeat
-from dlc.lower.tree import Tree, flatten, get_in, instances, nest, restack, set_in, stacked, unstack
+from dlc.ir import (
+    DTYPES,
+    MASK,
+    Iterations,
+    Outcome,
+    ParamSpec,
+    Ref,
+    Segment,
+    TypedGraph,
+    TypedNode,
+    TypedRepeat,
+    instances,
+)
+from dlc.lower.segments import Part, cut, kept_products, reads
+from dlc.lower.tree import Tree, flatten, get_in, nest, restack, set_in, stacked, unstack
 from dlc.objectives.initializer import draw, path_hash
 
 Arrays = Mapping[str, Any]
@@ -127,6 +141,14 @@ class Program:
             for kind, slots in self.slots.items()
         }
 
+    def constrained(self, params: Tree) -> Tree:
+        """Trained weights brought back to what their constraints allow, as after each update; without any, as given."""
+        for path, slot in self.params.items():
+            bound = slot.spec.constraint
+            if bound is not None:
+                params = set_in(params, path, bound.apply(get_in(params, path), bound.over(slot.spec)))
+        return params
+
     def penalty(self, params: Tree) -> Any:
         """The l1 and l2 terms of the trained weights: sum(l1 * |w| + l2 * w^2); 0.0 without any."""
         total: Any = 0.0
@@ -181,12 +203,19 @@ def lower(graph: TypedGraph) -> Program:
             trace.values[ref] = jnp.asarray(inputs[name])
             if kind.mask and name + MASK in inputs:
                 trace.masks[ref] = jnp.asarray(inputs[name + MASK])
-        trace.nodes(graph.nodes)
+        with _matmul(graph.matmul):
+            trace.nodes(graph.nodes, tuple(graph.outputs.values()))
         outputs = {name: _cast(trace.values[ref], "f32") for name, ref in graph.outputs.items()}
         masks = {name: trace.masks[ref] for name, ref in graph.outputs.items() if ref in trace.masks}
         return Results(outputs, trace.weights.state, masks, trace.penalty)
 
     return Program(graph, slots, init, run)
+
+
+def _matmul(how: str) -> AbstractContextManager[Any]:
+    """The context in which matrices are multiplied in one way; gradients take it over from the forward pass."""
+    context: AbstractContextManager[Any] = nullcontext() if how == "default" else jax.default_matmul_precision(how)
+    return context
 
 
 class Weights(NamedTuple):
@@ -202,6 +231,15 @@ class Weights(NamedTuple):
         for tree in self:
             found = _merged(found, get_in(tree, path))
         return found
+
+    def only(self, paths: Iterable[str]) -> Weights:
+        """Those at some paths."""
+        trees: list[Tree] = [{}, {}, {}]
+        for path in paths:
+            for place, tree in enumerate(self):
+                found = get_in(tree, path)
+                trees[place] = set_in(trees[place], path, found) if found else trees[place]
+        return Weights(*trees)
 
 
 def _merged(first: Tree, second: Tree) -> Tree:
@@ -220,14 +258,63 @@ class _Run:
     values: dict[Ref, Any] = field(default_factory=dict)
     masks: dict[Ref, Any] = field(default_factory=dict)
     penalty: Any = 0.0
+    looped: bool = False  # whether this is the body of a loop
 
-    def nodes(self, nodes: Sequence[TypedNode | TypedRepeat]) -> None:
-        """Compute nodes in order."""
-        for node in nodes:
-            if isinstance(node, TypedRepeat):
-                self.repeat(node)
-            else:
-                self.node(node)
+    def nodes(self, nodes: Sequence[TypedNode | TypedRepeat], wanted: Sequence[Ref], depth: int = 0) -> None:
+        """Compute nodes in order.
+
+        Args:
+            nodes: the nodes.
+            wanted: the values that are read after them.
+            depth: how many of their segments are open. Evaluation knows none: it keeps nothing anyway.
+        """
+        for part in cut(nodes, wanted, depth) if self.train else [Part(nodes)]:
+            if part.segment is not None:
+                self.segment(part.segment, part, depth)
+                continue
+            for node in part.nodes:
+                if isinstance(node, TypedRepeat):
+                    self.repeat(node)
+                else:
+                    self.node(node)
+
+    def segment(self, segment: Segment, part: Part, depth: int) -> None:
+        """Compute nodes as one function whose inner values the backward pass computes again (arXiv:1604.06174).
+
+        Args:
+            segment: their segment.
+            part: the nodes.
+            depth: how many segments are open around it.
+        """
+        given, layers = part.given, _layers(part.nodes)
+        taken = [ref for ref in reads(part.nodes) if ref in self.values]
+        owners = {node.weights: None for node in layers if node.signature.params or node.signature.state}
+        moving = {node.weights: None for node in layers if node.signature.state and not node.frozen}
+        adds = any(node.signature.penalty for node in layers)
+
+        def inside(weights: Weights, values: Sequence[Any], masks: Sequence[Any]) -> tuple[Any, ...]:
+            known = {ref: mask for ref, mask in zip(taken, masks, strict=True) if mask is not None}
+            inner = replace(
+                self, weights=weights, values=dict(zip(taken, values, strict=True)), masks=known, penalty=0.0
+            )
+            inner.nodes(part.nodes, given, depth + 1)
+            new = [get_in(inner.weights.state, path) for path in moving]
+            masks = [inner.masks.get(ref) for ref in given]
+            return [inner.values[ref] for ref in given], masks, new, inner.penalty if adds else None
+
+        # In a loop the forward and the backward pass are loops of their own, which nothing can merge.
+        apart = not self.looped or depth > 0
+        policy = kept_products if segment.keep == "dots" else None
+        again = jax.checkpoint(inside, prevent_cse=apart, policy=policy)
+        values, masks, new, penalty = again(
+            self.weights.only(owners), [self.values[ref] for ref in taken], [self.masks.get(ref) for ref in taken]
+        )
+        self.values.update(zip(given, values, strict=True))
+        self.masks.update({ref: mask for ref, mask in zip(given, masks, strict=True) if mask is not None})
+        for path, state in zip(moving, new, strict=True):
+            self.weights = self.weights._replace(state=set_in(self.weights.state, path, state))
+        if adds:
+            self.penalty = self.penalty + penalty
 
     def node(self, node: TypedNode) -> None:
         """Compute one layer."""
@@ -272,11 +359,12 @@ class _Run:
         def body(carry: tuple[Any, Any], part: tuple[Weights, dict[str, Any]]) -> tuple[tuple[Any, Any], Any]:
             sliced, salts = part
             weights = Weights(*(set_in(tree, each, item) for tree, item in zip(self.weights, sliced, strict=True)))
-            inner = _Run(weights, {**self.salts, **salts}, self.key, self.train, dict(self.values), dict(self.masks))
+            every = {**self.salts, **salts}
+            inner = _Run(weights, every, self.key, self.train, dict(self.values), dict(self.masks), looped=True)
             inner.values[start], mask = carry
             if mask is not None:
                 inner.masks[start] = mask
-            inner.nodes(node.body)
+            inner.nodes(node.body, (node.output,))
             end = (inner.values[node.output], inner.masks.get(node.output))
             return end, (get_in(inner.weights.state, each), inner.penalty)
 

@@ -7,12 +7,11 @@ name: `encoder/*/dense/kernel` of shape (6, ...) is `encoder/0/dense/kernel` to 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import product
 from typing import Any
 
 import numpy as np
 
-from dlc.ir import Iterations
+from dlc.ir import Iterations, instances
 
 Tree = dict[str, Any]
 
@@ -68,20 +67,6 @@ def nest(flat: Mapping[str, Any]) -> Tree:
             node = node.setdefault(part, {})
         node[leaf] = value
     return tree
-
-
-def instances(path: str, around: Iterations) -> list[tuple[tuple[int, ...], str]]:
-    """The paths that one with stars stands for, each with its place in the stack.
-
-    >>> instances("a/*/b", (range(1, 3),))
-    [((0,), 'a/1/b'), ((1,), 'a/2/b')]
-    """
-    found = []
-    for pairs in product(*(enumerate(numbers) for numbers in around)):
-        numbers = iter(number for _, number in pairs)
-        name = "/".join(str(next(numbers)) if part == "*" else part for part in path.split("/"))
-        found.append((tuple(place for place, _ in pairs), name))
-    return found
 
 
 def stacked(around: Iterations) -> tuple[int, ...]:

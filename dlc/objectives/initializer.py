@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator
 
+from dlc.constraints import CONSTRAINTS
 from dlc.diagnostics import nearest
 from dlc.ir import DTYPES, Init, ParamSpec
 from dlc.lazy import np
 from dlc.objectives import INITIALIZERS
-from dlc.options import Options, build_word, load_class, reject, word_field
+from dlc.options import Options, Table, build_word, load_class, reject, word_field
 
 if TYPE_CHECKING:
     import numpy
@@ -95,26 +96,33 @@ InitializerWord = Annotated[Initializer, word_field(lambda: INITIALIZERS, "initi
 """The type of an option that holds an initializer."""
 
 
-def _by_weight(value: Any) -> Any:
-    """An initializer for the kernels, or a mapping of weights' names to initializers."""
-    if isinstance(value, dict) and value and not set(value) & set(INITIALIZERS):
-        parts = {str(name): build_word(item, INITIALIZERS, "initializer") for name, item in value.items()}
+def by_weight(value: Any, table: Table, kind: str) -> dict[str, Any]:
+    """A thing of a table for the kernels, under the empty name, or a mapping of weights' names to such things."""
+    if isinstance(value, dict) and value and not set(value) & set(table):
+        parts = {str(name): build_word(item, table, kind) for name, item in value.items()}
         faults = [
             fault._replace(loc=(name, *fault.loc), at_key=fault.at_key and bool(fault.loc))
             for name, made in parts.items()
             if isinstance(made, list)
             for fault in made
         ]
-        if faults and len(value) == 1 and nearest(str(next(iter(value))), INITIALIZERS):  # a misspelled initializer
-            faults = build_word(value, INITIALIZERS, "initializer")  # type: ignore[assignment]
+        if faults and len(value) == 1 and nearest(str(next(iter(value))), table):  # a misspelled word
+            faults = build_word(value, table, kind)  # type: ignore[assignment]
         if faults:
             raise reject(*faults)
         return parts
-    made = build_word(value, INITIALIZERS, "initializer")
+    made = build_word(value, table, kind)
     if isinstance(made, list):
         raise reject(*made)
     return {"": made}
 
 
-ByWeight = Annotated[Mapping[str, Any], BeforeValidator(_by_weight)]
+def _words(table: Table, kind: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: by_weight(value, table, kind))
+
+
+ByWeight = Annotated[Mapping[str, Any], _words(INITIALIZERS, "initializer")]
 """The initializers of an item's weights by name; that of its kernels under the empty name."""
+
+ByConstraint = Annotated[Mapping[str, Any], _words(CONSTRAINTS, "constraint")]
+"""The constraints of an item's weights by name; that of its kernels under the empty name."""

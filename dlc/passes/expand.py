@@ -32,8 +32,9 @@ MAX_NESTING = 48
 
 
 class _Shared(NamedTuple):
-    """A named item that can be shared: where its weights are, how it was written, and what holds inside it."""
+    """A named item that can be shared: its path, where its weights are, how it was written, and what holds inside."""
 
+    path: str
     weights: str
     tree: Tree
     place: Path
@@ -103,10 +104,13 @@ def expand(document: Document, problems: Problems) -> tuple[Step, ...]:
 
 
 def _root_settings(document: Document) -> tuple[Settings, ...]:
-    """What the sections `initializer` and `regularization` say of all weights."""
-    rules = document.regularization
-    values = settings_of(l1=rules.l1 or None, l2=rules.l2 or None, initializer=document.initializer)
+    """What the sections `initializer`, `regularization` and `precision` say of all items."""
+    rules, dtype = document.regularization, document.precision.dtype
+    half = dtype if dtype != "float32" else None  # which is what items compute in anyway
+    values = settings_of(l1=rules.l1 or None, l2=rules.l2 or None, initializer=document.initializer, dtype=half)
     places: dict[str, Path] = {"l1": ("regularization", "l1"), "l2": ("regularization", "l2")}
+    long = isinstance(document.source.tree.get("precision"), dict)
+    places["dtype"] = ("precision", "dtype") if long else ("precision",)
     for key in values:
         places.setdefault(key, tuple(key.split(".", 1)))
     return (Settings(values, {key: document.source.key_span(places[key]) for key in values}),) if values else ()
@@ -153,7 +157,7 @@ class _Expander:
             step = self.item(tree, place, f"{prefix}{label}", f"{weights}{label}", scope, uses)
             steps.append(step)
             if good and isinstance(tree, dict):
-                scope.items[label] = _Shared(step.weights, tree, place, step.settings)
+                scope.items[label] = _Shared(step.path, step.weights, tree, place, step.settings)
         self.nesting -= 1
         return tuple(steps)
 
@@ -229,10 +233,9 @@ class _Expander:
             bad = bad or shared is None
             weights = shared.weights if shared else weights
         spans = {key: self.source.key_span((*place, key)) for key in parts.common}
-        spans.update(
-            {f"initializer.{key}": self.source.key_span((*place, "initializer", key)) for key in keys.initializer or ()}
-        )
-        settings = (*scope.settings, *keys.settings(spans, uses))
+        for what, named in (("initializer", keys.initializer), ("constraint", keys.constraint)):
+            spans.update({f"{what}.{key}": self.source.key_span((*place, what, key)) for key in named or ()})
+        settings = (*scope.settings, *keys.settings(spans, uses, path))
         step = Step(path, keys.name, names, origin, weights, parts.word, settings)
         if parts.word in LAYERS:
             made = self.layer(step, parts.body, at, scope, parts.misplaced, keys.share is not None)
@@ -419,12 +422,12 @@ class _Expander:
 
     def again(self, step: Step, found: _Shared, scope: _Scope) -> Step:
         """An earlier item once more, at a path of its own, with the earlier one's weights."""
-        weights, tree, place, settings = found
+        _, weights, tree, place, _ = found
         beside = self.beside(tree)
         tree = {key: value for key, value in tree.items() if key not in beside}
         note = Note(f"shared by `{step.path}`", step.origin.span)
         own = step.settings[len(scope.settings) :]  # the item is what it was, but for what is said here
-        within = replace(scope, settings=(*settings, *own))
+        within = replace(scope, settings=(*_moved(found, scope.settings, step.path), *own))
         again = self.item(tree, place, step.path, weights, within, (note, *step.origin.uses))
         origin = Origin(step.origin.span, again.origin.options, step.origin.uses)
         return replace(again, name=step.name, inputs=step.inputs, origin=origin)
@@ -534,6 +537,19 @@ class _Expander:
                     )
                     place = self.source.key_span((*block.path, "params", param))
                     self.problems.add("DLC109", message, place, hint=hint)
+
+
+def _moved(found: _Shared, around: Sequence[Settings], path: str) -> tuple[Settings, ...]:
+    """What holds inside a shared item at another path. What is computed again is said by the items around it there."""
+    key = "rematerialize"
+    outside = [replace(level, values={key: level.values[key]}) for level in around if key in level.values]
+    inside = []
+    for level in found.settings:
+        own = level.path == found.path
+        values = {name: value for name, value in level.values.items() if name != key or own}
+        if values:
+            inside.append(replace(level, values=values, path=path if own else level.path))
+    return (*outside, *inside)
 
 
 def _broken(step: Step) -> BrokenStep:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
 from dlc.ir import (
     Graph,
+    Iterations,
     Layer,
     Node,
     Origin,
     ParamSpec,
     Ref,
     RepeatNode,
+    Segment,
     Settings,
     Signature,
     TensorType,
     TypedGraph,
     TypedNode,
     TypedRepeat,
+    instances,
     need_behind_mask,
+    walk,
 )
 from dlc.objectives.initializer import init_of
 from dlc.options import Wrong
@@ -33,12 +37,18 @@ MAX_ELEMENTS = 1 << 31  # of one array: more is a slip of the pen
 Types = dict[Ref, TensorType | None]  # None: unknown, because of an error that was reported
 
 
-def infer(graph: Graph, problems: Problems) -> TypedGraph | None:
+def infer(graph: Graph, problems: Problems, marks: Callable[[str], Hashable] | None = None) -> TypedGraph | None:
     """The typed graph, or None when something does not fit.
+
+    Args:
+        graph: the network.
+        problems: what findings are added to.
+        marks: tells trained weights apart by their full paths. A repeat some of whose iterations have weights of other
+            marks is not scanned: it runs as with `unroll: true`, with the same paths and numbers.
 
     Finds DLC201 (results), DLC203-DLC207, DLC211, DLC212 and DLC303 (settings of weights that are not there).
     """
-    engine = _Inference(graph, problems)
+    engine = _Inference(graph, problems, marks)
     types: Types = {Ref(name): kind for name, kind in graph.inputs.items()}
     nodes = engine.nodes(graph.nodes, types, {})
     outputs = {name: engine.follow(ref, {}) for name, ref in graph.outputs.items()}
@@ -50,12 +60,14 @@ def infer(graph: Graph, problems: Problems) -> TypedGraph | None:
     engine.idle()
     if not problems.ok:
         return None
-    return TypedGraph(inputs, tuple(nodes), outputs, known)
+    return TypedGraph(inputs, tuple(nodes), outputs, known, graph.matmul)
 
 
 class _Inference:
-    def __init__(self, graph: Graph, problems: Problems) -> None:
+    def __init__(self, graph: Graph, problems: Problems, marks: Callable[[str], Hashable] | None = None) -> None:
         self.problems = problems
+        self.marks = marks
+        self.around: Iterations = ()  # of the repeats that are being tried as scans
         self.declared: dict[str, _Owner] = {}
         self.settings: dict[tuple[str, Span | None], Settings] = {}  # all that were met
         self.effective: set[tuple[str, Span | None]] = set()  # those that something obeys
@@ -127,7 +139,10 @@ class _Inference:
         types.update({Ref(node.path, name): kind for name, kind in signature.results.items()})
         refs = tuple(self.follow(ref, renames) for ref in node.inputs)
         frozen = bool(signature.state) and self.declared[node.weights].frozen
-        return TypedNode(node.path, node.layer, refs, inputs, signature, node.origin, node.weights, dtype, frozen)
+        segments = self.segments(node)
+        return TypedNode(
+            node.path, node.layer, refs, inputs, signature, node.origin, node.weights, dtype, frozen, segments
+        )
 
     def signature(self, node: Node, layer: Layer, inputs: tuple[TensorType, ...], dtype: str) -> Signature:
         """What a layer makes of its inputs, with the mask of its output and the type of its elements."""
@@ -171,23 +186,53 @@ class _Inference:
         trainable = self.setting(node, "trainable", True) if signature.params or signature.state else True
         params = {}
         for name, spec in signature.params.items():
-            init = self.initializer(node, name, spec)
+            init, _ = self.by_name(node, "initializer", name, spec)
             sized = spec.kernel and trainable  # what stays as it is needs no penalty
             l1, l2 = (self.setting(node, key, 0.0) if sized else 0.0 for key in ("l1", "l2"))
             made = init_of(init, spec) if init is not None else spec.init
-            params[name] = replace(spec, init=made, l1=l1, l2=l2, trainable=trainable)
+            bound = self.constraint(node, name, spec) if trainable else None
+            params[name] = replace(spec, init=made, l1=l1, l2=l2, trainable=trainable, constraint=bound)
         return replace(signature, params=params)
 
-    def initializer(self, node: Node, name: str, spec: ParamSpec) -> Any:
-        """The initializer that the file names for a weight: by its name, or for all kernels."""
-        named = (f"initializer.{name}", f"initializer.{name.rpartition('/')[2]}")
-        keys = (*named, "initializer") if spec.kernel else named
+    def by_name(self, node: Node, what: str, name: str, spec: ParamSpec) -> tuple[Any, Span | None]:
+        """The initializer or constraint that the file names for a weight, by its name or for all kernels; and where."""
+        named = (f"{what}.{name}", f"{what}.{name.rpartition('/')[2]}")
+        keys = (*named, what) if spec.kernel else named
         for level in reversed(node.settings):
             for key in keys:
                 if key in level.values:
                     self.effective.add((key, level.spans.get(key)))
-                    return level.values[key]
-        return None
+                    return level.values[key], level.spans.get(key)
+        return None, None
+
+    def constraint(self, node: Node, name: str, spec: ParamSpec) -> Any:
+        """The constraint of a weight, proved to fit it; None without one."""
+        found, span = self.by_name(node, "constraint", name, spec)
+        if found is not None:
+            try:
+                found.over(spec)
+            except Wrong as wrong:
+                message, notes = f"the constraint does not fit `{name}`: {wrong.message}", node.origin.uses
+                self.problems.add(wrong.code, message, span, found=wrong.found, expected=wrong.expected, notes=notes)
+                return None
+        return found
+
+    def segments(self, node: Node) -> tuple[Segment, ...]:
+        """The segments that a node is part of: one for each item around it that says so, since the last that denies."""
+        found: list[tuple[Segment, tuple[str, Span | None]]] = []
+        for level in node.settings:
+            says = level.values.get("rematerialize")
+            if says is None:
+                continue
+            key = ("rematerialize", level.spans.get("rematerialize"))
+            self.settings.setdefault(key, level)
+            if says:
+                found.append((Segment(level.path, "dots" if says == "dots" else "nothing"), key))
+            elif found:
+                self.effective.add(key)
+                found.clear()
+        self.effective.update(key for _, key in found)
+        return tuple(segment for segment, _ in found)
 
     def idle(self) -> None:
         """Report settings that nothing obeys."""
@@ -195,10 +240,17 @@ class _Inference:
             if key not in level.values or (key, span) in self.effective:
                 continue
             what, _, weight = key.partition(".")
-            message = f"`{what}` has no effect: no weight here is called `{weight}`"
-            if not weight:
-                kinds = {"l1": "trained kernel", "l2": "trained kernel", "initializer": "kernel"}
-                kind = kinds.get(what, "weight")
+            trained = "trained " if what == "constraint" else ""
+            message = f"`{what}` has no effect: no {trained}weight here is called `{weight}`"
+            if what == "dtype":
+                message = "`dtype` has no effect: every item here has one of its own"
+            elif what == "rematerialize":
+                message = "`rematerialize: false` has no effect: nothing around it is computed again"
+                if level.values[key]:
+                    message = "`rematerialize` has no effect: every item here says `rematerialize: false`"
+            elif not weight:
+                kinds = dict.fromkeys(("l1", "l2", "constraint"), "trained kernel")
+                kind = {**kinds, "initializer": "kernel"}.get(what, "weight")
                 message = f"`{what}` has no effect: there is no {kind} here"
             self.problems.add("DLC303", message, span, hint="delete it", notes=level.uses)
 
@@ -310,11 +362,14 @@ class _Inference:
         """
         inner: Types = {**types, Ref(f"{node.path}/*"): kind}
         saved = (dict(self.declared), dict(self.ends), dict(self.peeled))
+        around, numbers = self.around, range(node.start + index, node.start + node.times)
+        self.around = (*around, numbers)
         body = self.nodes(self.noted(node, node.body, index) if index else node.body, inner, renames)
+        self.around = around
         end = self.type_of(node.output, inner, node.origin.span, node.origin.uses)
         if kind is None or body is None or end is None:
             return False, None
-        if end != kind or _outer_state(body, node.weights):
+        if end != kind or _outer_state(body, node.weights) or not self.alike(node.weights, numbers, body):
             self.declared, self.ends, self.peeled = saved
             return True, None
         types.update({ref: kind for ref, kind in inner.items() if ref not in types})
@@ -323,6 +378,25 @@ class _Inference:
         left = node.times - index
         found = TypedRepeat(node.path, left, value, tuple(body), output, kind, node.origin, node.weights, start)
         return True, found
+
+    def alike(self, weights: str, numbers: range, body: Sequence[TypedNode | TypedRepeat]) -> bool:
+        """Whether no mark tells the iterations of a repeat apart."""
+        if self.marks is None:
+            return True
+        outer = self.around[: weights.split("/").count("*")]
+        seen: dict[Any, Hashable] = {}
+        for node, inside in walk(body):
+            for name, spec in node.signature.params.items():
+                path = f"{node.weights}/{name}"
+                if not spec.trainable or not path.startswith(f"{weights}/*/"):
+                    continue
+                around = (*outer, numbers, *inside)[: path.split("/").count("*")]
+                for places, full in instances(path, around):
+                    others = (path, *places[: len(outer)], *places[len(outer) + 1 :])
+                    mark = self.marks(full)
+                    if seen.setdefault(others, mark) != mark:
+                        return False
+        return True
 
     def iteration(
         self, node: RepeatNode, index: int, kind: TensorType | None, value: Ref, types: Types, renames: dict[str, Ref]
@@ -342,6 +416,7 @@ class _Inference:
         made = self.nodes(self.noted(node, body, index), types, renamed)
         if made is None:
             return None
+        made = [_within(item, f"{node.path}/{number}") for item in made]
         return made, self.follow(output, renamed), self.type_of(output, types)
 
     def noted(self, node: RepeatNode, body: Sequence[Node | RepeatNode], index: int) -> list[Node | RepeatNode]:
@@ -402,6 +477,14 @@ def _iteration(node: RepeatNode, index: int) -> tuple[list[Node | RepeatNode], R
         return replace(item, path=place, weights=weights, inputs=tuple(ref(value) for value in item.inputs))
 
     return [move(item) for item in node.body], ref(node.output)
+
+
+def _within(item: TypedNode | TypedRepeat, iteration: str) -> TypedNode | TypedRepeat:
+    """A node with its segments kept apart from those of other iterations; a scan keeps its own apart anyway."""
+    if isinstance(item, TypedRepeat) or not item.segments:
+        return item
+    named = tuple(part if part.iteration else part._replace(iteration=iteration) for part in item.segments)
+    return replace(item, segments=named)
 
 
 def _noted(item: Node | RepeatNode, note: Note) -> Node | RepeatNode:

@@ -19,6 +19,7 @@ def lint(document: Document, graph: Graph, problems: Problems) -> None:
         _targets(document, problems)
     _training(document, problems)
     _warmup(document, problems)
+    _precision(document, graph, problems)
 
 
 def _unused(document: Document, graph: Graph, problems: Problems) -> None:
@@ -130,6 +131,33 @@ def _warmup(document: Document, problems: Problems) -> None:
         span = document.source.span((*optimizer.path, optimizer.thing.word, "learning_rate", "cosine", "warmup"))
         message, hint = f"the warm-up of {rate.warmup} is as long as the run", "the rate would never fall"
         problems.add("DLC303", message, span, found=f"{epochs} epochs in all", hint=hint)
+
+
+def _precision(document: Document, graph: Graph, problems: Problems) -> None:
+    """Settings of a precision that no layer is there for. Nothing is said while a layer is unknown."""
+    precision, source = document.precision, document.source
+    nodes = [node for node in _flat(graph.nodes) if isinstance(node, Node)]
+    if not nodes or any(node.layer is None for node in nodes):
+        return
+    computed = {_dtype(node) for node in nodes}
+    if precision.matmul != "default" and "f32" not in computed:
+        message = "`matmul` has no effect: no layer computes in float32"
+        span, hint = source.key_span(("precision", "matmul")), "delete it: matrices of half precision have one product"
+        problems.add("DLC303", message, span, hint=hint)
+    if precision.loss_scale is not None:
+        span, hint = source.key_span(("precision", "loss_scale")), "delete it"
+        if "f16" not in computed:
+            message = "`loss_scale` has no effect: no layer computes in float16"
+            hint = "delete it: gradients in bfloat16 and float32 reach as far as the weights"
+            problems.add("DLC303", message, span, hint=hint)
+        elif "loss" not in source.tree:
+            problems.add("DLC303", "`loss_scale` has no effect without a `loss`", span, hint=hint)
+
+
+def _dtype(node: Node) -> str:
+    """The type that a node computes in: what the innermost item around it says."""
+    said = [str(level.values["dtype"]) for level in node.settings if "dtype" in level.values]
+    return said[-1] if said else "f32"
 
 
 def _monitor(document: Document, monitor: str | None, path: Path, problems: Problems) -> None:

@@ -78,7 +78,7 @@ def resolve(document: Document, steps: tuple[Step, ...], problems: Problems) -> 
         ref = last if text == "previous" else resolver.find(Name(text, places[key]), root, ())
         if ref is not None:
             outputs[key] = ref
-    return Graph(inputs, tuple(nodes), outputs, origins, places)
+    return Graph(inputs, tuple(nodes), outputs, origins, places, document.precision.matmul)
 
 
 def _all_names(steps: Iterable[Step]) -> set[str]:

@@ -1,0 +1,68 @@
+"""Loss scaling: gradients in float16 underflow, so the loss is multiplied before them and they are divided after.
+
+Micikevicius et al. 2018, arXiv:1710.03740. The dynamic scale is halved when gradients overflow, and that step is left out;
+it is doubled after 2,000 steps without. A scale is a power of two as long as it is dynamic, so that it changes no digit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+START = 2.0**15
+LEAST, MOST = 1.0, 2.0**24
+PATIENCE = 2_000  # steps without overflow before the scale grows
+
+T = TypeVar("T")
+
+
+class LossScale(NamedTuple):
+    """The state of a scale, which a checkpoint keeps.
+
+    Args:
+        scale: float32, what the loss is multiplied by.
+        good: int32, steps without overflow since the scale last changed.
+    """
+
+    scale: jax.Array
+    good: jax.Array
+
+
+def start(scale: float | Literal["dynamic"]) -> LossScale:
+    """The state before the first step. A number is kept as it is if `next_state` is never asked."""
+    return LossScale(jnp.float32(START if scale == "dynamic" else scale), jnp.int32(0))
+
+
+def scaled(state: LossScale, loss: jax.Array) -> jax.Array:
+    """The loss whose gradients are taken: () float32."""
+    return loss.astype(jnp.float32) * state.scale
+
+
+def unscaled(state: LossScale, gradients: T) -> T:
+    """The gradients of the loss itself, in float32."""
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) / state.scale, gradients)
+
+
+def finite(gradients: Any) -> jax.Array:
+    """Whether no gradient is infinite or not a number: () bool; true without any."""
+    leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients)]
+    return jnp.stack(leaves).all() if leaves else jnp.bool_(True)
+
+
+def next_state(state: LossScale, finite: jax.Array) -> LossScale:
+    """The state after a step whose gradients were finite or not: half as large at once, twice as large in time."""
+    good = state.good + 1
+    grown = good >= PATIENCE
+    larger = jnp.where(grown, jnp.minimum(state.scale * 2, MOST), state.scale)
+    smaller = jnp.maximum(state.scale / 2, LEAST)
+    return LossScale(
+        jnp.where(finite, larger, smaller).astype(jnp.float32),
+        jnp.where(finite & ~grown, good, 0).astype(jnp.int32),
+    )
+
+
+def guarded(finite: jax.Array, new: T, old: T) -> T:
+    """What follows a step: the new weights and optimizer's state, or the old ones when the step is left out."""
+    return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)

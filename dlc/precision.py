@@ -1,0 +1,48 @@
+"""The section `precision`: in which element type a network computes, how matrices are multiplied, how losses scale."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
+
+from dlc.diagnostics import did_you_mean
+from dlc.ir import TypedGraph
+from dlc.options import Fault, Options, main, option, reject, spell
+
+DYNAMIC = "dynamic"
+
+Matmul = Literal["default", "high", "highest", "bfloat16", "tensorfloat32", "float32"]
+"""What `jax.default_matmul_precision` calls the ways to multiply float32 matrices."""
+
+
+def _loss_scale(value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+        return float(value)
+    if value == DYNAMIC:
+        return value
+    hint = did_you_mean(value, (DYNAMIC,)) if isinstance(value, str) else None
+    expected = f"`{DYNAMIC}`, or a number above 0"
+    raise reject(Fault((), "DLC104", "this is no loss scale", found=spell(value), expected=expected, hint=hint))
+
+
+class Precision(Options):
+    """In what a network computes. Weights, statistics, losses and outputs stay float32."""
+
+    dtype: Literal["float32", "bfloat16", "float16"] = main(
+        "float32", description="what items compute in that have no `dtype` of their own"
+    )
+    matmul: Matmul = option(
+        "default", description="how float32 matrices are multiplied and convolved, where the device has a choice"
+    )
+    loss_scale: Annotated[float | Literal["dynamic"] | None, BeforeValidator(_loss_scale)] = option(
+        None,
+        description="factor of the loss in float16, taken off the gradients again; `dynamic` when left out",
+    )
+
+
+def loss_scale_of(graph: TypedGraph, precision: Precision) -> float | Literal["dynamic"] | None:
+    """The scale of the loss: None where nothing computes in float16, whose gradients alone need one."""
+    if not any(node.dtype == "f16" for node, _ in graph.walk()):
+        return None
+    return precision.loss_scale if precision.loss_scale is not None else "dynamic"
