@@ -86,6 +86,11 @@ class Options(BaseModel):
         return None
 
     @classmethod
+    def advice(cls, key: str) -> str | None:  # noqa: ARG003 - some classes know better
+        """The hint for an option that this thing does not have, where a name alone does not say it."""
+        return None
+
+    @classmethod
     def required_options(cls) -> list[str]:
         """The options that have no default."""
         return [name for name, field in cls.model_fields.items() if field.is_required()]
@@ -177,7 +182,9 @@ def _faults(cls: type[Options], errors: Sequence[ErrorDetails], given: Collectio
             for fault in context["faults"]:
                 yield fault._replace(loc=(*loc, *fault.loc))
         elif kind == "extra_forbidden":
-            yield unknown_key(str(loc[-1]), _fields_at(cls, loc[:-1]), what)._replace(loc=loc)
+            fault = unknown_key(str(loc[-1]), _fields_at(cls, loc[:-1]), what)
+            advice = cls.advice(str(loc[-1])) if len(loc) == 1 else None
+            yield fault._replace(loc=loc, hint=advice or fault.hint)
         elif kind != "missing":
             fault = _wrong_value(error, loc, kind, context)
             fields = _fields_at(cls, loc) if kind == "model_type" else []

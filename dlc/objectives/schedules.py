@@ -1,18 +1,18 @@
-"""Learning-rate schedules: functions of the step."""
+"""Learning-rate schedules, functions of the step: their base, and lengths of parts of a run."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BeforeValidator, model_validator
 
 from dlc.diagnostics import SpecError
 from dlc.lazy import jnp, optax
 from dlc.objectives import SCHEDULES
-from dlc.options import Fault, Options, build_word, main, option, reject, spell
+from dlc.options import Fault, Options, build_word, option, reject, spell
 
 if TYPE_CHECKING:
     from jax import Array
@@ -66,80 +66,126 @@ def _length(value: Any) -> Any:
 RunLength = Annotated[Length, BeforeValidator(_length)]
 
 
+class Run(NamedTuple):
+    """How long a run is as far as its spec says: in epochs, and how many steps one has, when that is known."""
+
+    epochs: float
+    steps_per_epoch: float | None = None
+
+    def place(self, length: Length) -> float | None:
+        """Where a length ends, in epochs; None when it is in steps and an epoch's are not known."""
+        if length.unit == "steps":
+            return length.amount / self.steps_per_epoch if self.steps_per_epoch else None
+        return length.amount if length.unit == "epochs" else length.amount * self.epochs / 100
+
+
+WHOLE = Length(100, "%")
+
+
 class Schedule(Options):
-    """A learning rate that changes with the step."""
+    """A learning rate that changes with the step.
 
-    def follows_length(self) -> bool:
-        """Whether the rate of a step depends on the length of the whole run."""
-        return False
-
-    def build(self, horizon: Horizon) -> Rate:
-        """The rate at a step, for a run of this length."""
-        raise NotImplementedError
-
-
-class Constant(Schedule):
-    """The same rate at every step."""
-
-    word = "constant"
-    value: float = main(gt=0, description="the rate")
-    examples = ("constant: 0.1",)
-
-    def build(self, horizon: Horizon) -> Rate:
-        """The value."""
-        return lambda _step: self.value
-
-
-_TOO_WARM = "the warm-up leaves no time for the schedule: its peak would never be reached"
-
-
-class Cosine(Schedule):
-    """Half a cosine from `peak` to `end` over the run, after a linear warm-up from zero.
-
-    After `length` the rate stays at `end` (Loshchilov and Hutter 2016, arXiv:1608.03983).
+    Each may begin with a warm-up, in which the rate rises linearly from `warmup_from` to the schedule's first rate.
+    A `length` and `boundaries` count from the beginning of the run, a period (`every`, `period`) from the end of the
+    warm-up.
     """
 
-    word = "cosine"
-    peak: float = main(gt=0, description="the highest rate, reached after the warm-up")
-    end: float = option(0.0, ge=0, description="the last rate")
+    plateau: ClassVar[bool] = False  # whether the training loop scales it, by what it validates
+
     warmup: RunLength = option(Length(0, "steps"), description="linear warm-up: steps, `2 epochs` or `10%`")
-    length: RunLength = option(Length(100, "%"), description="length with the warm-up: steps, `20 epochs` or `100%`")
-    examples = ("cosine: 1e-3", "cosine: {peak: 1e-3, end: 1e-5, warmup: 10%}", "cosine: {peak: 0.1, warmup: 2 epochs}")
+    warmup_from: float = option(0.0, ge=0, description="the rate that the warm-up begins with")
 
     @model_validator(mode="after")
-    def _check(self) -> Cosine:
-        if self.end > self.peak:
-            found, expected = f"`end` {self.end:g}, `peak` {self.peak:g}", "a number up to `peak`"
-            raise reject(Fault(("end",), "DLC104", "the rate must fall, and `end` is above `peak`", found, expected))
-        if not self.length.amount:
-            raise reject(Fault(("length",), "DLC104", "a schedule must have a length", spell(str(self.length))))
-        if self.warmup.unit == self.length.unit and self.warmup.amount >= self.length.amount:
-            found, expected = f"a warm-up of {self.warmup}", f"less than {self.length}"
-            raise reject(Fault(("warmup",), "DLC303", _TOO_WARM, found, expected))
+    def _check(self) -> Schedule:
+        faults = list(self.wrong())
+        if not faults and self.warmup.amount:
+            faults = list(self._warmup_faults())
+        elif not faults and self.warmup_from:
+            faults = [Fault(("warmup_from",), "DLC303", "`warmup_from` has no effect without `warmup`")]
+        if faults:
+            raise reject(*faults)
         return self
 
+    def _warmup_faults(self) -> Iterator[Fault]:
+        until, first, start = self.until(), self.first(), self.warmup_from
+        if self.warmup.unit == until.unit and self.warmup.amount >= until.amount:
+            found, expected = f"a warm-up of {self.warmup}", f"less than {until}"
+            yield Fault(("warmup",), "DLC303", _TOO_WARM, found, expected)
+        if start >= first:
+            code = "DLC303" if start == first else "DLC104"
+            found, expected = f"`warmup_from` {start:g}, a first rate of {first:g}", "less than the first rate"
+            yield Fault(("warmup_from",), code, "a warm-up must rise", found, expected)
+
+    def wrong(self) -> Iterator[Fault]:
+        """Settings that contradict each other or would do nothing."""
+        yield from ()
+
+    def late(self, run: Run) -> Iterator[Fault]:
+        """Settings that would do nothing in a run of this length. What is not known of it is not judged."""
+        warmup, until = run.place(self.warmup), run.place(self.until())
+        if warmup and warmup >= run.epochs:
+            message, found = f"the warm-up of {self.warmup} is as long as the run", run_length(run)
+            yield Fault(("warmup",), "DLC303", message, found=found, hint="shorten it, as in `warmup: 10%`")
+        elif warmup and until is not None and warmup >= until:
+            found, expected = f"a warm-up of {self.warmup}", f"less than {self.until()}"
+            yield Fault(("warmup",), "DLC303", _TOO_WARM, found, expected, "shorten it, as in `warmup: 10%`")
+
+    def first(self) -> float:
+        """The rate after the warm-up."""
+        raise NotImplementedError
+
+    def monitored(self) -> str | None:
+        """The SPLIT/METRIC that it watches, when one is named."""
+        return None
+
+    def until(self) -> Length:
+        """How long it lasts, with the warm-up."""
+        return WHOLE
+
     def follows_length(self) -> bool:
-        """When a part of it is a share of the run."""
-        return "%" in (self.warmup.unit, self.length.unit)
+        """Whether the rate of a step depends on the length of the whole run: a part of it is a share of the run."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        lengths = [item for value in values for item in (value if type(value) is tuple else (value,))]
+        return any(isinstance(item, Length) and item.unit == "%" for item in lengths)
+
+    def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
+        """The rate at a step that counts from the end of a warm-up of so many steps."""
+        raise NotImplementedError
 
     def build(self, horizon: Horizon) -> Rate:
-        """Optax's `warmup_cosine_decay_schedule`, or `cosine_decay_schedule` without warm-up.
+        """The rate at a step, for a run of this length.
 
         Raises:
-            SpecError: DLC303 when the warm-up is as long as the schedule in a run of this length.
+            SpecError: DLC303 when a setting does nothing in a run of this length: a warm-up that is as long, say.
         """
-        warmup, length = self.warmup.in_steps(horizon), self.length.in_steps(horizon)
-        if self.warmup.unit == self.length.unit:
-            warmup = min(warmup, length - 1)  # checked above; in a run of a few steps both may round up to the same
-        if warmup and warmup >= length:
-            found, expected = f"a warm-up of {warmup} steps", f"less than {length} steps"
-            hint = "shorten it, as in `warmup: 10%`"
-            raise SpecError.of("DLC303", _TOO_WARM, found=found, expected=expected, hint=hint)
-        if warmup:
-            rate: Rate = optax.warmup_cosine_decay_schedule(0.0, self.peak, warmup, length, self.end)
+        run = Run(horizon.steps / horizon.steps_per_epoch, horizon.steps_per_epoch)
+        for fault in self.late(run):
+            raise SpecError.of(fault.code, fault.message, found=fault.found, expected=fault.expected, hint=fault.hint)
+        warmup = self.warmup.in_steps(horizon)
+        if warmup:  # it is shorter, but in a run of a few steps both may round up to the same
+            warmup = min(warmup, max(self.until().in_steps(horizon) - 1, 0))
+        rate = self.after_warmup(horizon, warmup)
+        if not warmup:
             return rate
-        decay: Rate = optax.cosine_decay_schedule(self.peak, length, self.end / self.peak)
-        return decay
+        rise = optax.linear_schedule(self.warmup_from, self.first(), warmup)
+        joined: Rate = optax.join_schedules([rise, rate], [warmup])
+        return joined
+
+
+_TOO_WARM = "the warm-up leaves no time for the schedule"
+
+
+def run_length(run: Run) -> str:
+    """A run's length as messages say it."""
+    steps = f", {run.epochs * run.steps_per_epoch:.0f} steps" if run.steps_per_epoch else ""
+    return f"{run.epochs:g} epochs in all{steps}"
+
+
+def need_length(name: str, length: Length) -> Iterator[Fault]:
+    """The fault of a length of nothing."""
+    if not length.amount:
+        message = "a schedule must have a length" if name == "length" else f"`{name}` must have a length"
+        yield Fault((name,), "DLC104", message, spell(str(length)))
 
 
 def _rate(value: Any) -> Any:

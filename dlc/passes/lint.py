@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from dlc.diagnostics import Problems, did_you_mean, listing, one_of
 from dlc.ir import Graph, Node, Ref, RepeatNode
-from dlc.objectives.schedules import Cosine
+from dlc.objectives.schedules import Run
+from dlc.options import report_faults
 from dlc.passes.match import used_targets
 from dlc.source import Path, Tree
 from dlc.spec import Document
@@ -18,8 +19,8 @@ def lint(document: Document, graph: Graph, problems: Problems) -> None:
     if not _pointless(document, problems):
         _targets(document, problems)
     _training(document, problems)
-    _warmup(document, problems)
     _precision(document, graph, problems)
+    _optimizer(document, problems)
 
 
 def _unused(document: Document, graph: Graph, problems: Problems) -> None:
@@ -121,16 +122,19 @@ def _training(document: Document, problems: Problems) -> None:
         )
 
 
-def _warmup(document: Document, problems: Problems) -> None:
-    optimizer, epochs = document.optimizer, document.train.epochs
-    rate = optimizer.thing.learning_rate if optimizer is not None else None
-    if optimizer is None or not isinstance(rate, Cosine):
+def _optimizer(document: Document, problems: Problems) -> None:
+    """An optimizer that another word names better, and settings of schedules that do nothing in so short a run."""
+    if document.optimizer is None:
         return
-    warmup = {"epochs": rate.warmup.amount, "%": rate.warmup.amount * epochs / 100}.get(rate.warmup.unit)
-    if warmup is not None and warmup >= epochs:
-        span = document.source.span((*optimizer.path, optimizer.thing.word, "learning_rate", "cosine", "warmup"))
-        message, hint = f"the warm-up of {rate.warmup} is as long as the run", "the rate would never fall"
-        problems.add("DLC303", message, span, found=f"{epochs} epochs in all", hint=hint)
+    optimizer, path = document.optimizer.thing, (*document.optimizer.path, document.optimizer.thing.word)
+    report_faults(list(optimizer.idle()), document.source, path, problems)
+    for name, schedule in optimizer.schedules().items():
+        place: Path = (*path, name, schedule.word)
+        faults = list(schedule.late(Run(float(document.train.epochs))))
+        for fault in faults:
+            given = (*place, *fault.loc) in document.source.values
+            report_faults([fault if given else fault._replace(loc=(), at_key=True)], document.source, place, problems)
+        _monitor(document, schedule.monitored(), (*place, "monitor"), problems)
 
 
 def _precision(document: Document, graph: Graph, problems: Problems) -> None:

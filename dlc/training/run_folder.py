@@ -16,7 +16,6 @@ import numpy as np
 
 from dlc.diagnostics import SpecError
 from dlc.loader import SET_FILE
-from dlc.objectives.schedules import Schedule
 from dlc.pipeline import Spec, check_file
 from dlc.resolved import resolved_text
 from dlc.source import parse_yaml
@@ -141,9 +140,9 @@ class RunFolder:
             raise SpecError.of("DLC503", f"`{path}` is damaged: {_reason(error)}") from None
         after = _leaves(parse_yaml(text, "resolved").tree)
         optimizer = spec.document.optimizer
-        rate = optimizer.thing.learning_rate if optimizer is not None else None
+        rates = optimizer.thing.schedules().values() if optimizer is not None else ()
         free_keys: tuple[tuple[str, str], ...] = MAY_CHANGE
-        if isinstance(rate, Schedule) and rate.follows_length():  # another length would be another schedule
+        if any(rate.follows_length() for rate in rates):  # another length would be another schedule
             free_keys = tuple(key for key in MAY_CHANGE if key != ("train", "epochs"))
         changed = [
             key
