@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from dlc.diagnostics import Problems, Report, SpecError
 from dlc.ir import Graph, TypedGraph, verify
 from dlc.loader import load_source, source_of
 from dlc.passes.expand import expand
+from dlc.passes.freeze import freeze
+from dlc.passes.groups import Grouping, check_groups, read_groups
 from dlc.passes.infer import infer
 from dlc.passes.lint import lint
 from dlc.passes.match import LossTerm, MetricTerm, match
@@ -32,6 +34,7 @@ class Spec:
         losses: losses paired with outputs and targets.
         metrics: metrics paired likewise.
         untyped: the network before its shapes were proved, to prove them again for the sizes of data.
+        grouping: which weights the optimizer treats apart.
         plugins: where words come from that are not dlc's own.
     """
 
@@ -40,6 +43,7 @@ class Spec:
     losses: tuple[LossTerm, ...]
     metrics: tuple[MetricTerm, ...]
     untyped: Graph
+    grouping: Grouping = field(default_factory=Grouping)
     plugins: tuple[Plugin, ...] = ()
 
     @property
@@ -81,7 +85,11 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
     steps = expand(document, problems)
     graph = resolve(document, steps, problems)
     verify(graph)
-    typed = infer(graph, problems)
+    grouping = read_groups(document, problems)
+    typed = infer(graph, problems, grouping.mark if grouping else None)
+    if typed is not None and grouping:
+        check_groups(document, grouping, typed, problems)
+        typed = freeze(typed, grouping.freezes)
     if typed is not None:
         verify(typed)
     objectives = match(document, graph, typed.types if typed else None, problems)
@@ -89,7 +97,7 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
     report = problems.report(source.texts)
     if typed is None or not report.ok:
         return None, report
-    return Spec(document, typed, objectives.losses, objectives.metrics, graph, tuple(plugins)), report
+    return Spec(document, typed, objectives.losses, objectives.metrics, graph, grouping, tuple(plugins)), report
 
 
 def check_file(path: Path | str, sets: Sequence[str] = ()) -> tuple[Spec | None, Report]:

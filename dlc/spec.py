@@ -164,10 +164,24 @@ def _patterns(value: Any) -> Any:
 
 
 def _groups(value: Any) -> Any:
-    if isinstance(value, (list, tuple)) and all(isinstance(part, dict) for part in value):
-        return tuple(value)
-    expected = "a list of mappings, `{match: PATTERN, OPTION: VALUE}`"
-    raise reject(Fault((), "DLC103", "these are no groups of weights", found=spell(value), expected=expected))
+    form = "`{match: PATTERN, OPTION: VALUE}`"
+    if not isinstance(value, (list, tuple)):
+        raise reject(wrong_type("groups", value, f"a list of mappings, {form}"))
+    faults = [
+        wrong_type("a group", part, f"a mapping, {form}")._replace(loc=(index,))
+        for index, part in enumerate(value)
+        if not isinstance(part, (dict, Broken))
+    ]
+    if faults:
+        raise reject(*faults)
+    return tuple(part for part in value if isinstance(part, dict))
+
+
+def _short(cls: type[Options]) -> BeforeValidator:
+    """Takes the short form of a setting, the value of its main option."""
+    return BeforeValidator(
+        lambda value: value if value is None or isinstance(value, (dict, Options)) else {str(cls.main_option()): value}
+    )
 
 
 Groups = Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(_groups)]
@@ -204,8 +218,12 @@ class OptimizerKeys(Options):
     ema: float | None = option(
         None, gt=0, lt=1, description="evaluate and keep a running mean of the weights, with this decay"
     )
-    swa: Swa | None = option(None, description="evaluate and keep the mean of the weights from some step on")
-    lookahead: Lookahead | None = option(None, description="slow weights that follow the fast ones")
+    swa: Annotated[Swa | None, _short(Swa)] = option(
+        None, description="evaluate and keep the mean of the weights from some step on"
+    )
+    lookahead: Annotated[Lookahead | None, _short(Lookahead)] = option(
+        None, description="slow weights that follow the fast ones"
+    )
     sam: float | None = option(
         None, gt=0, description="sharpness-aware minimization: radius of the neighbourhood (Foret et al. 2020)"
     )

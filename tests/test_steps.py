@@ -249,3 +249,214 @@ def test_a_long_sum_loses_no_digits() -> None:
     zero = {"x": jnp.zeros(())}
     found = jax.device_get(jax.jit(run)(tally.Sum(zero, zero))).exact()
     assert found["x"] == pytest.approx(1_000_000 * float(np.float32(0.1)), rel=1e-9)
+
+
+# ---- groups of weights ----
+
+DEEP = """network:
+  - {dense: 3, name: stem}
+  - repeat: {times: 3, layers: [dense: {units: 3, activation: tanh}]}
+    name: body
+  - dense: 2
+"""
+
+
+def moved(before: Any, after: Any) -> set[str]:
+    """The paths of the weights that differ."""
+    return {path for path, value in after.items() if np.any(np.asarray(before[path]) != np.asarray(value))}
+
+
+@pytest.mark.parametrize("unroll", ["", ", unroll: true"])
+def test_groups_have_options_of_their_own(unroll: str) -> None:
+    """Against optax.multi_transform on the weights by name; iterations of a repeat can be told apart."""
+    network = DEEP.replace("times: 3", f"times: 3{unroll}")
+    groups = "[{match: 'body/0/**', learning_rate: 0.01}, {match: '**/bias', weight_decay: 0}]"
+    spec = spec_of(f"{{adamw: {{learning_rate: 0.1, weight_decay: 0.1}}, groups: {groups}}}", network=network)
+    program, data = lower(spec.graph), batched(5, 6)
+    after = program.to_flat(trained(spec, data, 5)[0].variables)
+    rates = {True: 0.01, False: 0.1}
+
+    def label(path: str) -> str:
+        return f"{path.startswith('body/0/')} {path.endswith('bias')}"
+
+    start = {path: jnp.asarray(value) for path, value in program.to_flat(program.init(0)).items()}
+    rules = {
+        f"{early} {bias}": optax.adamw(rates[early], weight_decay=0.0 if bias else 0.1)
+        for early in (True, False)
+        for bias in (True, False)
+    }
+    rule = optax.partition(rules, {path: label(path) for path in start})
+    state, params = rule.init(start), start
+    for turn in range(5):
+        batch = jax.tree.map(lambda leaf, turn=turn: leaf[turn], data)
+
+        def objective(params: Any, batch: Any = batch) -> Any:
+            variables = program.from_flat(params, jnp.stack)
+            return squared(program.apply(variables, batch["inputs"], train=True)[0], batch)
+
+        updates, state = rule.update(jax.jit(jax.grad(objective))(params), state, params)
+        params = optax.apply_updates(params, updates)
+    close(after, {path: np.asarray(value) for path, value in params.items()})
+
+
+def test_frozen_patterns_stay_and_the_rest_moves() -> None:
+    spec = spec_of("{adam: 0.1, freeze: ['body/1/**', '**/bias']}", network=DEEP)
+    program = lower(spec.graph)
+    before = program.to_flat(program.init(0))
+    after = program.to_flat(trained(spec, batched(3, 6), 3)[0].variables)
+    assert moved(before, after) == {"stem/kernel", "body/0/dense/kernel", "body/2/dense/kernel", "dense/kernel"}
+
+
+@pytest.mark.parametrize("rule", ["lamb", "lars", "adafactor", "muon", "novograd"])
+def test_stacked_weights_train_as_unstacked_ones(rule: str) -> None:
+    """Also in groups, and with clipping and constraints of each weight."""
+    more = "clip_weight_norm: 0.1, clip_adaptive: 0.5, groups: [{match: 'stem/**', learning_rate: 0.05}]"
+    ends = []
+    for unroll in ("", ", unroll: true"):
+        spec = spec_of(f"{{{rule}: 0.01, {more}}}", network=DEEP.replace("times: 3", f"times: 3{unroll}"))
+        ends.append(lower(spec.graph).to_flat(trained(spec, batched(4, 6), 4)[0].variables))
+    close(ends[0], ends[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("keys", "clip"),
+    [
+        ("clip_norm: 0.05", optax.clip_by_global_norm(0.05)),
+        ("clip_value: 0.01", optax.clip(0.01)),
+        ("clip_adaptive: 0.01", optax.adaptive_grad_clip(0.01)),
+    ],
+    ids=["norm", "value", "adaptive"],
+)
+def test_clipping_is_optax_s(keys: str, clip: optax.GradientTransformation) -> None:
+    data = batched(4, 6)
+    state, _ = trained(spec_of(f"{{sgd: {{learning_rate: 0.5, momentum: 0.9}}, {keys}}}"), data, 4)
+    history = by_hand(spec_of("sgd"), data, 4, optax.chain(clip, optax.sgd(0.5, 0.9)), squared)
+    close(state.variables["params"], history[-1])
+
+
+def test_lookahead_is_optax_s() -> None:
+    data = batched(7, 6)
+    state, trainer = trained(spec_of("{sgd: 0.5, lookahead: {period: 3, slow: 0.4}}"), data, 7)
+    spec = spec_of("sgd")
+    program = lower(spec.graph)
+    variables = program.init(0)
+    rule = optax.lookahead(optax.sgd(0.5), 3, 0.4)
+    params = optax.LookaheadParams.init_synced(jax.tree.map(jnp.asarray, variables["params"]))
+    kept = rule.init(params)
+    for turn in range(7):
+        batch = jax.tree.map(lambda leaf, turn=turn: leaf[turn], data)
+        gradients = jax.grad(
+            lambda p, batch=batch: squared(program.apply({**variables, "params": p}, batch["inputs"])[0], batch)
+        )(params.fast)
+        updates, kept = rule.update(gradients, kept, params)
+        params = optax.apply_updates(params, updates)
+    close(state.variables["params"], params.fast)
+    close(trainer.shown(state)["params"], params.slow)
+
+
+def test_a_rule_that_averages_by_itself_shows_its_averages_in_groups_too() -> None:
+    data = batched(5, 6)
+    groups = "groups: [{match: '**/bias', learning_rate: 0.05}]"
+    state, trainer = trained(spec_of(f"{{schedule_free_adamw: 0.1, {groups}}}"), data, 5)
+    shown = trainer.shown(state)["params"]
+    bias = jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "bias", shown)
+    labels = jax.tree.map(lambda is_bias: "bias" if is_bias else "other", bias)
+    rules = {"bias": optax.contrib.schedule_free_adamw(0.05), "other": optax.contrib.schedule_free_adamw(0.1)}
+    spec = spec_of("sgd")
+    program = lower(spec.graph)
+    variables = program.init(0)
+    params = jax.tree.map(jnp.asarray, variables["params"])
+    rule = optax.partition(rules, labels)
+    kept = rule.init(params)
+    for turn in range(5):
+        batch = jax.tree.map(lambda leaf, turn=turn: leaf[turn], data)
+        gradients = jax.grad(
+            lambda p, batch=batch: squared(program.apply({**variables, "params": p}, batch["inputs"])[0], batch)
+        )(params)
+        updates, kept = rule.update(gradients, kept, params)
+        params = optax.apply_updates(params, updates)
+    close(state.variables["params"], params)
+    for label in rules:
+        inner = kept.inner_states[label].inner_state
+        own = jax.tree.map(
+            lambda leaf, name, label=label: leaf if name == label else optax.MaskedNode(), params, labels
+        )
+        wanted = optax.contrib.schedule_free_eval_params(inner, own)
+        mine = jax.tree.map(
+            lambda leaf, name, label=label: leaf if name == label else optax.MaskedNode(), shown, labels
+        )
+        close(mine, wanted)
+    assert np.any(np.asarray(shown["dense"]["kernel"]) != np.asarray(params["dense"]["kernel"]))
+
+
+def test_weights_stay_within_their_constraints() -> None:
+    network = "network:\n  - dense: {units: 4, activation: tanh}\n    constraint: {max_norm: 0.5}\n  - dense: 2\n"
+    params = trained(spec_of("{sgd: 1.0}", network=network), batched(4, 6), 4)[0].variables["params"]
+    assert np.linalg.norm(params["dense"]["kernel"], axis=0).max() <= 0.5 + 1e-6
+    assert np.linalg.norm(params["dense_2"]["kernel"], axis=0).max() > 0.5
+
+
+# ---- half precision ----
+
+
+def test_a_step_that_overflows_is_left_out_and_training_goes_on() -> None:
+    """The first batch is so large that its gradients overflow in float16 at any scale above 1."""
+    network = "precision: float16\n" + NET
+    data = batched(6, 6)
+    plain, _ = trained(spec_of("{sgd: 0.1}", network=network), data, 6)
+    assert np.isfinite(jax.tree.leaves(plain.variables)[0]).all()
+    scale = float(plain.scale["loss"].scale)
+    large = jax.tree.map(jnp.copy, data)
+    large["targets"]["y"] = large["targets"]["y"].at[0].set(1e4)
+    state, _ = trained(spec_of("{sgd: 0.1}", network=network), large, 1)
+    start = lower(spec_of("sgd", network=network).graph).init(0)
+    jax.tree.map(np.testing.assert_array_equal, state.variables["params"], start["params"])
+    assert int(state.step) == 1 and float(state.scale["loss"].scale) == 2.0**14
+    on, _ = trained(spec_of("{sgd: 0.1}", network=network), large, 6)
+    assert moved(
+        dict(enumerate(jax.tree.leaves(start["params"]))), dict(enumerate(jax.tree.leaves(on.variables["params"])))
+    )
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(on.variables))
+    assert scale >= 2.0**14
+
+
+def test_a_run_in_float16_survives_an_overflow(tmp_path: Path) -> None:
+    """Its first steps overflow; each chunk of one step, so that some chunks tell of no example at all."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(64, 3)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=3000 * x[:, :1])
+    text = (
+        f"data: {{source: {{npz: {tmp_path / 'data.npz'}}}, split: {{validation: 16}}}}\n"
+        "inputs: {x: {tensor: [3]}}\ntargets: {y: {tensor: [1]}}\nprecision: float16\nnetwork: [dense: {units: 16, activation: relu}, dense: 1]\n"
+        "loss: mse\noptimizer: {adam: 0.5}\ntrain: {epochs: 3, batch_size: 8}\n"
+    )
+    from dlc.training.fit import fit
+
+    one, other = fit(dlc.loads(text), chunk_turns=1), fit(dlc.loads(text))
+    jax.tree.map(np.testing.assert_array_equal, one.variables, other.variables)
+    assert one.history[-1]["validation/loss"] < one.history[0]["validation/loss"]
+
+
+# ---- a plateau ----
+
+
+def test_the_rate_falls_when_nothing_improves_and_a_resumed_run_knows(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", x=generator.normal(size=(32, 3)), y=generator.normal(size=(32, 1)))
+    text = (
+        f"data: {{source: {{npz: {tmp_path / 'data.npz'}}}, split: {{validation: 8}}}}\n"
+        "inputs: {x: {tensor: [3]}}\ntargets: {y: number}\nnetwork: [dense: 1]\nloss: mse\n"
+        "optimizer: {sgd: {learning_rate: {reduce_on_plateau: {value: 0.3, factor: 0.5, patience: 1}}}}\n"
+        "train: {epochs: EPOCHS, batch_size: 8}\n"
+    )
+    whole = dlc.train(dlc.loads(text.replace("EPOCHS", "8")), tmp_path / "whole")
+    rates = [record["learning_rate"] for record in whole.history]
+    assert rates[0] == pytest.approx(0.3) and rates[-1] < 0.3
+    for before, record, after in zip(whole.history, whole.history[1:], whole.history[2:], strict=False):
+        best = min(r["validation/loss"] for r in whole.history if r["epoch"] <= before["epoch"])
+        improved = record["validation/loss"] < best - 1e-4
+        assert after["learning_rate"] == pytest.approx(record["learning_rate"] * (1 if improved else 0.5))
+    dlc.train(dlc.loads(text.replace("EPOCHS", "4")), tmp_path / "parts")
+    parts = dlc.train(dlc.loads(text.replace("EPOCHS", "8")), tmp_path / "parts", resume=True)
+    assert parts.history == whole.history
+    jax.tree.map(np.testing.assert_array_equal, parts.variables, whole.variables)

@@ -5,25 +5,77 @@ from __future__ import annotations
 import optax
 
 from dlc.diagnostics import SpecError
+from dlc.ir import instances
+from dlc.lower import updates
 from dlc.lower.averaging import Averaging
 from dlc.lower.program import Program
 from dlc.lower.steps import Updater
+from dlc.lower.tree import Tree, nest
+from dlc.objectives.optimizer import Optimizer
+from dlc.objectives.plateau import ReduceOnPlateau
 from dlc.objectives.schedules import Horizon
+from dlc.passes.groups import optimizer_of
 from dlc.pipeline import Spec
+from dlc.precision import loss_scale_of
 from dlc.spec import OptimizerKeys
 
 
-def make_updater(spec: Spec, program: Program, horizon: Horizon) -> Updater:  # noqa: ARG001
-    """The update of a spec that has an optimizer, for a run of this length."""
+def make_updater(spec: Spec, program: Program, horizon: Horizon) -> Updater:
+    """The update of a spec that has an optimizer, for a run of this length.
+
+    Gradients are clipped by value, each weight's by norm, all by their common norm, then by the weights' own norms;
+    they go through the optimizer, and lookahead moves the weights that it makes.
+    """
     optimizer = spec.document.optimizer
     assert optimizer is not None, "the spec has no optimizer"
     keys = optimizer.keys
-    transformation = optimizer.thing.build(horizon)
-    if keys.clip_norm is not None:
-        transformation = optax.chain(optax.clip_by_global_norm(keys.clip_norm), transformation)
+    depths = nest({path: len(slot.around) for path, slot in program.params.items()})
+    chain = [
+        updates.clip_value(keys.clip_value) if keys.clip_value is not None else None,
+        updates.clip_weight_norm(keys.clip_weight_norm, depths) if keys.clip_weight_norm is not None else None,
+        updates.clip_norm(keys.clip_norm) if keys.clip_norm is not None else None,
+        updates.clip_adaptive(keys.clip_adaptive, depths=depths) if keys.clip_adaptive is not None else None,
+        rule_of(spec, program, horizon, depths),
+    ]
+    steps = [part for part in chain if part is not None]
+    transformation = optax.chain(*steps) if len(steps) > 1 else steps[0]
+    if keys.lookahead is not None:
+        transformation = updates.lookahead(transformation, keys.lookahead.period, keys.lookahead.slow)
     return Updater(
-        transformation, accumulate=keys.accumulate, sharpness=keys.sam, averaging=averaging_of(keys, horizon)
+        transformation,
+        updates.evaluated,
+        keys.accumulate,
+        keys.sam,
+        averaging_of(keys, horizon),
+        plateau_of(optimizer.thing) is not None,
+        loss_scale_of(spec.graph, spec.document.precision),
     )
+
+
+def rule_of(spec: Spec, program: Program, horizon: Horizon, depths: Tree) -> optax.GradientTransformation:
+    """The optimizer itself, another for each group of weights; stacked weights one iteration at a time if it must."""
+    names = {path: instances(path, slot.around)[0][1] for path, slot in program.params.items()}
+    labels = {path: spec.grouping.label(name) for path, name in names.items()}
+    kinds = dict.fromkeys(labels.values())
+    stacked = any(slot.around for slot in program.params.values())
+    rules = {}
+    for label in kinds:
+        optimizer = optimizer_of(spec.document, spec.grouping, label)
+        rule = optimizer.build(horizon)
+        rules[_text(label)] = updates.per_iteration(rule, depths) if stacked and optimizer.per_weight else rule
+    if len(rules) == 1:
+        return next(iter(rules.values()))
+    return updates.grouped(rules, nest({path: _text(label) for path, label in labels.items()}))
+
+
+def _text(label: tuple[int, ...]) -> str:
+    return "+".join(map(str, label)) or "others"
+
+
+def plateau_of(optimizer: Optimizer) -> ReduceOnPlateau | None:
+    """The schedule of an optimizer that what is validated scales, if it has one."""
+    found = [schedule for schedule in optimizer.schedules().values() if isinstance(schedule, ReduceOnPlateau)]
+    return found[0] if found else None
 
 
 def averaging_of(keys: OptimizerKeys, horizon: Horizon) -> Averaging | None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dlc.lower import tally
+from dlc.lower import loss_scale, tally
 from dlc.lower.averaging import Averaging
+from dlc.lower.loss_scale import LossScale
 from dlc.lower.objective import Answers, Stats, answers_of, combined, loss_scores, metric_statistics
 from dlc.lower.program import Program
 from dlc.lower.tally import COUNT, DECAY, LOSSES
@@ -35,6 +36,7 @@ class TrainState(NamedTuple):
         sums: the tally since the epoch began.
         average: averaged variables, empty when nothing is averaged.
         rate: factor of every update, which a plateau lowers; empty when the schedule has none.
+        scale: of the loss, for gradients in float16; empty when there are none.
     """
 
     variables: dict[str, Any]
@@ -43,6 +45,7 @@ class TrainState(NamedTuple):
     sums: dict[str, Any]
     average: dict[str, Any]
     rate: dict[str, jax.Array]
+    scale: dict[str, LossScale]
 
 
 class Feed(NamedTuple):
@@ -80,6 +83,7 @@ class Updater(NamedTuple):
         sharpness: the radius of sharpness-aware minimization, or None.
         averaging: how weights are averaged, or None.
         plateau: whether updates are scaled by `TrainState.rate`.
+        loss_scale: of gradients in float16: a number, `dynamic`, or None.
     """
 
     transformation: optax.GradientTransformation
@@ -88,6 +92,7 @@ class Updater(NamedTuple):
     sharpness: float | None = None
     averaging: Averaging | None = None
     plateau: bool = False
+    loss_scale: float | Literal["dynamic"] | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
         return loss_scores(spec, results, batch), results
 
     def found_in(
-        params: Tree, variables: Tree, batch: Rows, key: Any, weights: Any, share: float, stats: Stats
+        params: Tree, variables: Tree, batch: Rows, key: Any, weights: Any, share: float, scale: Any, stats: Stats
     ) -> _Found:
         """The gradients of a batch; of `share` of one when `weights` are those of the whole."""
 
@@ -141,16 +146,18 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
             scores, results = scored(params, variables, batch, key)
             penalty = program.penalty(params)
             total = combined(spec, scores, weights or {name: found.weight for name, found in scores.items()})
-            return jnp.asarray(total + share * penalty), (scores, results, penalty)
+            value = jnp.asarray(total + share * penalty)
+            return loss_scale.scaled(scale, value) if scale is not None else value, (scores, results, penalty)
 
         gradients, (scores, results, penalty) = jax.grad(objective, has_aux=True)(params)
+        gradients = loss_scale.unscaled(scale, gradients) if scale is not None else gradients
         return _Found(gradients, results.state, measured(results, batch, scores, penalty, stats))
 
-    def gradients_of(params: Tree, variables: Tree, batch: Rows, key: Any, stats: Stats) -> _Found:
+    def gradients_of(params: Tree, variables: Tree, batch: Rows, key: Any, scale: Any, stats: Stats) -> _Found:
         """The gradients of all batches that make a step: those of one batch of their sizes together."""
         count = updater.accumulate
         if count == 1:
-            return found_in(params, variables, batch, key, None, 1.0, stats)
+            return found_in(params, variables, batch, key, None, 1.0, scale, stats)
         parts: Rows = jax.tree.map(lambda leaf: leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]), batch)
         keys = jax.vmap(lambda turn: jax.random.fold_in(key, turn))(jnp.arange(count))
 
@@ -163,7 +170,7 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
         def turn(carry: tuple[Tree, Tree], part: tuple[Rows, Any]) -> tuple[tuple[Tree, Tree], Any]:
             total, state = carry
             rows, key = part
-            found = found_in(params, {**variables, "state": state}, rows, key, weights, 1 / count, stats)
+            found = found_in(params, {**variables, "state": state}, rows, key, weights, 1 / count, scale, stats)
             return (jax.tree.map(jnp.add, total, found.gradients), found.state), found.told
 
         zeros = jax.tree.map(jnp.zeros_like, params)
@@ -176,26 +183,36 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
 
     def step(state: TrainState, batch: Rows, stats: Stats) -> TrainState:
         key = jax.random.fold_in(root, state.step)
-        params = state.variables["params"]
-        found = gradients_of(params, state.variables, batch, key, stats)
+        params, scale = state.variables["params"], state.scale.get("loss")
+        found = gradients_of(params, state.variables, batch, key, scale, stats)
         gradients = found.gradients
         if updater.sharpness is not None:  # the gradients of the worst place near by, Foret et al. 2020
             size = updater.sharpness / jnp.maximum(optax.tree.norm(gradients), 1e-12)
             worst = jax.tree.map(lambda w, g: w + size * g, params, gradients)
-            gradients = gradients_of(worst, state.variables, batch, key, stats).gradients
+            gradients = gradients_of(worst, state.variables, batch, key, scale, stats).gradients
         updates, optimizer = updater.transformation.update(gradients, state.optimizer, params)
         if updater.plateau:
             updates = jax.tree.map(lambda u: u * state.rate["factor"], updates)
-        variables = {**state.variables, "params": optax.apply_updates(params, updates), "state": found.state}
-        sums = tally.add(spec, state.sums, found.told)
+        moved = program.constrained(optax.apply_updates(params, updates))
+        variables = {**state.variables, "params": moved, "state": found.state}
         average = state.average
         if updater.averaging is not None:
             average = updater.averaging.moved(average, _averaged(variables), state.step + 1)
-        return TrainState(variables, optimizer, state.step + 1, sums, average, state.rate)
+        sums = tally.add(spec, state.sums, found.told)
+        new = TrainState(variables, optimizer, state.step + 1, sums, average, state.rate, state.scale)
+        if scale is None:
+            return new
+        # A step whose gradients overflow is left out: only its number is used up. One whose loss does is not told of.
+        finite = loss_scale.finite(gradients)
+        if updater.loss_scale == "dynamic":
+            new = new._replace(scale={"loss": loss_scale.next_state(scale, finite)})
+        kept = loss_scale.guarded(finite, new, state._replace(step=new.step, sums=sums, scale=new.scale))
+        return kept._replace(sums=loss_scale.guarded(loss_scale.finite(found.told[LOSSES]), sums, state.sums))
 
     def start(variables: dict[str, Any], like: Any) -> TrainState:
         def told(variables: Tree, batch: Rows, stats: Stats) -> dict[str, Any]:
-            return gradients_of(variables["params"], variables, batch, root, stats).told
+            scale = loss_scale.start(1.0) if updater.loss_scale is not None else None
+            return gradients_of(variables["params"], variables, batch, root, scale, stats).told
 
         shapes = jax.eval_shape(told, variables, like, stats)
 
@@ -208,6 +225,7 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
                 tally.empty(spec, shapes),
                 jax.tree.map(jnp.copy, average),
                 {"factor": jnp.ones((), jnp.float32)} if updater.plateau else {},
+                {"loss": loss_scale.start(updater.loss_scale)} if updater.loss_scale is not None else {},
             )
 
         begun: TrainState = jax.jit(begin)(variables)

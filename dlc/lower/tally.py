@@ -6,6 +6,7 @@ A float32 sum of a million small numbers loses half its digits. So beside every 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -89,7 +90,13 @@ def _adding(spec: Spec) -> dict[str, bool]:
 
 
 def values(spec: Spec, sums: Mapping[str, Any]) -> dict[str, float]:
-    """Loss and metrics from a settled tally: the loss, its parts when there are several, the metrics."""
+    """Loss and metrics from a settled tally: the loss, its parts when there are several, the metrics.
+
+    A tally of no example gives NaN.
+    """
+    if not sums[COUNT]:
+        names = [*(term.name for term in spec.losses if len(spec.losses) > 1), *_metrics(spec)]
+        return dict.fromkeys(["loss", *names], math.nan)
     scores = sums[LOSSES]
     parts = {name: float(total / weight) if weight else 0.0 for name, (total, weight) in scores.items()}
     decay = float(sums[DECAY] / sums[COUNT])

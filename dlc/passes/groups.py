@@ -167,21 +167,34 @@ def _fits_some(pattern: str, weights: Sequence[str], span: Span | None, problems
 
 
 def _changes(document: Document, grouping: Grouping, weights: Sequence[str], problems: Problems) -> None:
-    """Each group changes the options of some of its weights."""
-    labels = {grouping.label(weight) for weight in weights}
+    """Each group changes the options of some of its weights, and what several say of one goes together."""
+    made: dict[Label, Optimizer | list[Fault]] = {}
+    for label in sorted({grouping.label(weight) for weight in weights}):
+        for size in range(len(label) + 1):
+            made.setdefault(label[:size], _built(document, grouping, label[:size]))
+        found = made[label]
+        if isinstance(found, list):
+            group = grouping.groups[label[-1]]
+            report_faults(_placed(found, group.options), document.source, group.path, problems)
+            return
     for index, group in enumerate(grouping.groups):
-        changed = False
-        for label in (label for label in labels if index in label):
-            without = tuple(other for other in label if other != index)
-            changed = changed or optimizer_of(document, grouping, label) != optimizer_of(document, grouping, without)
-        if not changed:
+        labels = [label for label in made if index in label]
+        if all(made[label] == _built(document, grouping, _without(label, index)) for label in labels):
             message, hint = "the group changes nothing", "its weights have these options without it"
             problems.add("DLC303", message, document.source.span(group.path), hint=hint)
 
 
+def _without(label: Label, index: int) -> Label:
+    return tuple(other for other in label if other != index)
+
+
+def _built(document: Document, grouping: Grouping, label: Label) -> Optimizer | list[Fault]:
+    assert document.optimizer is not None
+    return with_options(document.optimizer.thing, grouping.options(label))
+
+
 def optimizer_of(document: Document, grouping: Grouping, label: Label) -> Optimizer:
     """The optimizer of the weights of a label, in a checked document."""
-    assert document.optimizer is not None
-    made = with_options(document.optimizer.thing, grouping.options(label))
+    made = _built(document, grouping, label)
     assert isinstance(made, Optimizer), made
     return made

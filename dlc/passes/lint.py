@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dlc.diagnostics import Problems, did_you_mean, listing, one_of
 from dlc.ir import Graph, Node, Ref, RepeatNode
+from dlc.objectives.optimizer import Optimizer
 from dlc.objectives.schedules import Run
 from dlc.options import report_faults
 from dlc.passes.match import used_targets
@@ -21,6 +22,7 @@ def lint(document: Document, graph: Graph, problems: Problems) -> None:
     _training(document, problems)
     _precision(document, graph, problems)
     _optimizer(document, problems)
+    _beside(document, problems)
 
 
 def _unused(document: Document, graph: Graph, problems: Problems) -> None:
@@ -127,7 +129,9 @@ def _optimizer(document: Document, problems: Problems) -> None:
     if document.optimizer is None:
         return
     optimizer, path = document.optimizer.thing, (*document.optimizer.path, document.optimizer.thing.word)
-    report_faults(list(optimizer.idle()), document.source, path, problems)
+    grouped = {name for group in document.optimizer.keys.groups for name in group}
+    idle = [fault for fault in optimizer.idle() if not fault.loc or fault.loc[0] not in grouped]
+    report_faults(idle, document.source, path, problems)
     for name, schedule in optimizer.schedules().items():
         place: Path = (*path, name, schedule.word)
         faults = list(schedule.late(Run(float(document.train.epochs))))
@@ -135,6 +139,35 @@ def _optimizer(document: Document, problems: Problems) -> None:
             given = (*place, *fault.loc) in document.source.values
             report_faults([fault if given else fault._replace(loc=(), at_key=True)], document.source, place, problems)
         _monitor(document, schedule.monitored(), (*place, "monitor"), problems)
+
+
+def _beside(document: Document, problems: Problems) -> None:
+    """Settings beside an optimizer that exclude each other, or do nothing in so short a run."""
+    if document.optimizer is None:
+        return
+    source, path = document.source, document.optimizer.path
+    keys, thing = document.optimizer.keys, document.optimizer.thing
+    own = type(thing).evaluated is not Optimizer.evaluated
+    averages = [name for name in ("ema", "swa") if getattr(keys, name) is not None]
+    if len(averages) == 2 or (own and averages):
+        other = "`ema`" if len(averages) == 2 else f"`{thing.word}`"
+        message = f"`{averages[-1]}` and {other} both say which weights are evaluated"
+        problems.add("DLC303", message, source.key_span((*path, averages[-1])), hint="remove one of them")
+    if own and keys.lookahead is not None:
+        message = f"`lookahead` and `{thing.word}` both say which weights are evaluated"
+        problems.add("DLC303", message, source.key_span((*path, "lookahead")), hint="remove it")
+    if keys.accumulate > 1 and document.train.batch_size == "full":
+        message = "`accumulate` has no effect on a batch of the whole split"
+        hint = "give `batch_size` a number: `accumulate` of these make one step"
+        problems.add("DLC303", message, source.key_span((*path, "accumulate")), hint=hint)
+    if keys.swa is None:
+        return
+    start = Run(float(document.train.epochs)).place(keys.swa.start)
+    if start is not None and start >= document.train.epochs:
+        span = source.span((*path, "swa", "start")) if (*path, "swa", "start") in source.values else None
+        message, expected = "`swa` begins when the run is over", f"before the end of {document.train.epochs} epochs"
+        span = span or source.key_span((*path, "swa"))
+        problems.add("DLC303", message, span, found=f"`{keys.swa.start}`", expected=expected)
 
 
 def _precision(document: Document, graph: Graph, problems: Problems) -> None:

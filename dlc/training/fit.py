@@ -14,11 +14,12 @@ import numpy as np
 
 from dlc.diagnostics import SpecError
 from dlc.extras import need
-from dlc.lower import tally
-from dlc.lower.optimizing import make_updater
+from dlc.lower import loss_scale, tally
+from dlc.lower.optimizing import make_updater, plateau_of
 from dlc.lower.program import Program, lower
 from dlc.lower.steps import Trainer, TrainState, make_trainer
 from dlc.objectives.optimizers import Optimizer
+from dlc.objectives.plateau import Plateau
 from dlc.objectives.schedules import Horizon, rate_at
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset, load_dataset
@@ -80,6 +81,10 @@ class _Progress:
     watched: float | None = None  # the best that early stopping saw
     stopped: bool = False
     data: int = 0  # the records' checksum
+    rate: float = 1.0  # what a plateau has made of the learning rate
+    plateau_best: float | None = None
+    plateau_waited: int = 0
+    plateau_cooling: int = 0
 
 
 def need_trainable(spec: Spec) -> Item[Optimizer, OptimizerKeys]:
@@ -222,6 +227,7 @@ class Training:
         self.horizon = Horizon(self.steps, self.sampler.steps_per_epoch)
         optimizer = need_trainable(spec)
         self.rate = optimizer.thing.learning_rate
+        self.plateau = plateau_of(optimizer.thing)
         self.stats = self.data.stats
         updater = make_updater(spec, self.program, self.horizon)
         self.trainer: Trainer = make_trainer(spec, self.program, updater, self.stats)
@@ -231,6 +237,7 @@ class Training:
         self.best: dict[str, Any] | None = None
         self.history: list[dict[str, float]] = []
         self.events: Events | None = None
+        self.noted = False
         self.seconds_per_step: float | None = None
 
     def evaluate(self, variables: Any, split: str) -> dict[str, float]:
@@ -340,21 +347,25 @@ class Training:
             step += turns
             sums = jax.device_get(state.sums)
             speed = turns * self.sampler.batch_size / (time.perf_counter() - started)
-            values = self._finite(tally.values(self.spec, tally.settled(sums)), step, writer)
+            values = tally.values(self.spec, tally.settled(sums))
+            if step == last or float(sums[tally.COUNT].value):  # in float16 the first steps may be left out
+                values = self._finite(values, step, writer)
             self.reporter.moment(Moment(number, step, values, speed))
             if step < last and self.stop is not None and self.stop():
                 self._halt(state, writer)
         record: dict[str, float] = {
             "epoch": number,
             "step": step,
-            "learning_rate": rate_at(self.rate, self.horizon, step - 1),
+            "learning_rate": rate_at(self.rate, self.horizon, step - 1) * self.progress.rate,
         }
         record |= {f"train/{name}": value for name, value in values.items()}
+        self._scale_noted(state)
         shown = self.trainer.shown(state)
         if "validation" in self.data.splits:
             found = self._finite(self.evaluate(shown, "validation"), step, writer)
             record |= {f"validation/{name}": value for name, value in found.items()}
         improved = self._judge(record, number, step)
+        state = self._lowered(state, record)
         if improved:
             self.best = self.program.to_flat(jax.tree.map(np.array, shown))
             if not all(np.isfinite(value).all() for value in self.best.values()):
@@ -370,6 +381,27 @@ class Training:
         self.reporter.epoch(record, time.perf_counter() - began, improved)
         if self.stop is not None and step < self.steps and not self.progress.stopped and self.stop():
             self._halt(state, writer)
+        return state
+
+    def _scale_noted(self, state: TrainState) -> None:
+        """Say once that no loss scale is small enough for float16."""
+        if state.scale and not self.noted and float(state.scale["loss"].scale) <= loss_scale.LEAST:
+            self.noted = True
+            self.reporter.note("gradients overflow in float16 at any loss scale; bfloat16 has the range of float32")
+
+    def _lowered(self, state: TrainState, record: Mapping[str, float]) -> TrainState:
+        """The state with a lower rate when the schedule says that the validated value has stopped improving."""
+        if self.plateau is None:
+            return state
+        progress = self.progress
+        name, higher = monitored(self.spec, self.plateau.monitored())
+        known = Plateau(progress.rate, progress.plateau_best, progress.plateau_waited, progress.plateau_cooling)
+        found = self.plateau.after(known, record[name], higher)
+        if found.scale != progress.rate:
+            rate = rate_at(self.rate, self.horizon, int(record["step"])) * found.scale
+            self.reporter.note(f"{name} has stopped improving: the learning rate is {rate:g} from here on")
+            state = state._replace(rate={"factor": jax.device_put(np.float32(found.scale))})
+        progress.rate, progress.plateau_best, progress.plateau_waited, progress.plateau_cooling = found
         return state
 
     def _halt(self, state: TrainState, writer: Writer | None) -> NoReturn:

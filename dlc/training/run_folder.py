@@ -142,7 +142,9 @@ class RunFolder:
         optimizer = spec.document.optimizer
         rates = optimizer.thing.schedules().values() if optimizer is not None else ()
         free_keys: tuple[tuple[str, str], ...] = MAY_CHANGE
-        if any(rate.follows_length() for rate in rates):  # another length would be another schedule
+        averaging = optimizer.keys.swa if optimizer is not None else None
+        shares = averaging is not None and "%" in (averaging.start.unit, averaging.every.unit)
+        if shares or any(rate.follows_length() for rate in rates):  # another length would be another schedule
             free_keys = tuple(key for key in MAY_CHANGE if key != ("train", "epochs"))
         changed = [
             key
