@@ -30,6 +30,7 @@ SECTIONS = (
     "loss",
     "metrics",
     "optimizer",
+    "augment",
     "train",
 )
 
@@ -40,6 +41,7 @@ _ITEMS: tuple[Path, ...] = (
     ("optimizer",),
     ("initializer",),
     ("loss",),
+    ("augment",),
     ("data", "source"),
     ("data", "validation"),
     ("data", "test"),
