@@ -186,7 +186,7 @@ class RandomResizedCrop(Geometric):
         AugmentExample("random_resized_crop: [0, 1]", "f32[batch, 6, 7, 3]", error="DLC104"),
         AugmentExample("random_resized_crop: {ratio: [0, 1]}", "f32[batch, 6, 7, 3]", error="DLC104"),
         AugmentExample("random_resized_crop: 0.5", "f32[batch, 6, 7, 3]", error="DLC103"),
-        AugmentExample("random_resized_crop: [1, 1]", "f32[batch, 6, 7, 3]", error="DLC303"),
+        AugmentExample("random_resized_crop: {scale: [1, 1], ratio: [1, 1]}", "f32[batch, 6, 7, 3]", error="DLC303"),
     )
 
     def check(self, x: TensorType) -> None:
@@ -201,7 +201,8 @@ class RandomResizedCrop(Geometric):
 
     def idle(self) -> str | None:
         """The whole image at its own aspect changes nothing."""
-        return super().idle() if self.ratio == (1.0, 1.0) or self.p == 0 else None
+        name = super().idle()
+        return None if name == "scale" and self.ratio != (1.0, 1.0) else name
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Map:
         """Where parts lie: their height and width as shares of the image's, and their centres."""
