@@ -17,7 +17,7 @@ import scipy.stats
 from PIL import Image, ImageEnhance, ImageOps
 
 from dlc.augmentations import AUGMENTATIONS
-from dlc.augmentations.augmentation import AugmentExample, Augmentation
+from dlc.augmentations.augmentation import Augmentation, AugmentExample
 from dlc.augmentations.mixing import Mixing, boxes
 from dlc.augmentations.policies import OPERATIONS, Choice
 from dlc.augmentations.sampling import affine, curve
@@ -121,7 +121,10 @@ def test_an_example_keeps_types_and_padding(word: str, example: AugmentExample) 
     for one, other in zip(jax.tree.leaves(results[0]), jax.tree.leaves(again), strict=True):
         assert np.array_equal(one, other)
     assert any(not np.array_equal(results[0][0][0], result[0][0]) for result in results[1:])
-    far = [x if mask is None else jnp.where(spread(mask, x), x, x + 99) for x, mask in zip(values, masks, strict=True)]
+    far = [
+        x if mask is None else jnp.asarray(np.where(spread(mask, x), x, np.asarray(x) + 99))
+        for x, mask in zip(values, masks, strict=True)
+    ]
     moved = run(keys[0], far)
     for index, (x, kind, mask) in enumerate(zip(values, types, masks, strict=True)):
         for result in results:
@@ -136,8 +139,8 @@ def test_an_example_keeps_types_and_padding(word: str, example: AugmentExample) 
             assert np.array_equal(np.asarray(moved[0][index])[real], np.asarray(results[0][0][index])[real])
 
 
-def spread(mask: jax.Array, x: jax.Array) -> jax.Array:
-    return mask.reshape(*mask.shape, *(1,) * (x.ndim - 2))
+def spread(mask: jax.Array, x: jax.Array) -> np.ndarray[Any, Any]:
+    return np.asarray(mask).reshape(*mask.shape, *(1,) * (x.ndim - 2))
 
 
 MOVING = [word for word in AUGMENTATIONS if load_class(AUGMENTATIONS, word).moves]

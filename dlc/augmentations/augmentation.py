@@ -180,7 +180,7 @@ def _around_one(value: Any) -> tuple[float, float]:
 
 def _around_zero(value: Any) -> tuple[float, float]:
     found = _pair(value, "a number a for [-a, a], or [lowest, highest]", None, True)
-    return found if isinstance(found, tuple) else (-found, found)
+    return found if isinstance(found, tuple) else (0.0 - found, found)  # no -0
 
 
 def _between(value: Any) -> tuple[float, float]:

@@ -79,7 +79,7 @@ class TimeMask(Augmentation):
 class FrequencyMask(Augmentation):
     """(batch, time, frequencies): `count` bands of up to `width` frequencies become `value` (Park et al. 2019).
 
-    The last axis holds the frequencies; a band is hidden at all times (arXiv:1904.08779).
+    A band is hidden at all times (arXiv:1904.08779). An axis of channels may stand behind that of frequencies.
     """
 
     word = "frequency_mask"
@@ -90,6 +90,7 @@ class FrequencyMask(Augmentation):
     examples = (
         AugmentExample("frequency_mask: 2", "f32[batch, time, 3] masked"),
         AugmentExample("frequency_mask: {width: 1, count: 2, value: -1}", "f32[batch, time, channels]"),
+        AugmentExample("frequency_mask: 4", "f32[batch, time, 5, 1]"),
         AugmentExample("frequency_mask", "f32[batch, time, 3]", error="DLC102"),
         AugmentExample("frequency_mask: 4", "f32[batch, time, 3]", error="DLC205"),
         AugmentExample("frequency_mask: 2", "f32[batch, time]", error="DLC204"),
@@ -99,7 +100,7 @@ class FrequencyMask(Augmentation):
     def check(self, x: TensorType) -> None:
         """Spectrograms with as many frequencies as the widest band."""
         need_real(x, self.word)
-        if x.rank != 3:
+        if x.rank not in (3, 4):
             expected = "(batch, time, frequencies)"
             raise Wrong("DLC204", f"`{self.word}` changes spectrograms", found=str(x), expected=expected)
         if isinstance(x.shape[2], int) and self.width > x.shape[2]:
@@ -113,4 +114,5 @@ class FrequencyMask(Augmentation):
 
     def change(self, x: Array, drawn: Spans, mask: Array | None) -> Array:
         """The bands filled."""
-        return jnp.where(drawn.hidden(x.shape[2])[:, None], jnp.asarray(self.value, x.dtype), x)
+        hidden = over(drawn.hidden(x.shape[2])[:, None], x)  # (B, 1, F, ...)
+        return jnp.where(hidden, jnp.asarray(self.value, x.dtype), x)

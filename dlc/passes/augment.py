@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dlc.diagnostics import Note, Problems, did_you_mean, listing
+from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
 from dlc.ir import TensorType
 from dlc.options import Wrong, flow
 from dlc.spec import AugmentKeys, Document, Item
@@ -63,12 +63,9 @@ class _Matcher:
         name = item.thing.idle()
         if name is None:
             return True
-        path = (*item.path, item.thing.word, name)
-        span = self.document.source.values.get(path) or self.document.source.key_span((*item.path, item.thing.word))
-        value = getattr(item.thing, name)
-        found = f"`{name}: {flow(value)}`"
-        message = f"`{item.thing.word}` would change nothing"
-        self.problems.add("DLC303", message, span, found=found, hint=f"delete the item, or change `{name}`")
+        found = f"`{name}: {flow(getattr(item.thing, name))}`"
+        message, hint = f"`{item.thing.word}` would change nothing", f"delete the item, or change `{name}`"
+        self.problems.add("DLC303", message, self.place(item, name), found=found, hint=hint)
         return False
 
     def after(self, item: Item[Augmentation, AugmentKeys], mixing: Item[Augmentation, AugmentKeys]) -> None:
@@ -148,14 +145,23 @@ class _Matcher:
         self, item: Item[Augmentation, AugmentKeys], wrong: Wrong, found: str | None, hint: str | None = None
     ) -> None:
         """Add what an augmentation says of its values."""
-        source, place = self.document.source, (*item.path, item.thing.word)
-        span = source.values.get((*place, wrong.option or ""))
-        if span is None:
-            short = wrong.option is not None and wrong.option == item.thing.main_option()
-            span = source.span(place) if short else source.key_span(place)
-        self.problems.add(
-            wrong.code, wrong.message, span, found=found, expected=wrong.expected, hint=wrong.hint or hint
-        )
+        span, hint = self.place(item, wrong.option), wrong.hint or hint
+        self.problems.add(wrong.code, wrong.message, span, found=found, expected=wrong.expected, hint=hint)
+
+    def place(self, item: Item[Augmentation, AugmentKeys], option: str | None) -> Span | None:
+        """Where an option stands, as the short form too; the word when it is left out, or none is meant."""
+        source, word = self.document.source, (*item.path, item.thing.word)
+        if option is not None and (*word, option) in source.values:
+            return source.values[(*word, option)]
+        short = option is not None and option == item.thing.main_option()
+        return source.span(word) if short and not isinstance(self.body(item), dict) else source.key_span(word)
+
+    def body(self, item: Item[Augmentation, AugmentKeys]) -> object:
+        """What stands behind an item's word."""
+        tree: Any = self.document.source.tree
+        for step in item.path:
+            tree = tree[step]
+        return tree.get(item.thing.word) if isinstance(tree, dict) else None
 
     def aligned(self, thing: Augmentation, kind: TensorType) -> list[str]:
         """The targets that lie on the places of an input which an augmentation moves."""
