@@ -31,6 +31,7 @@ SECTIONS = (
     "loss",
     "metrics",
     "optimizer",
+    "augment",
     "train",
 )
 
@@ -41,6 +42,7 @@ _ITEMS: tuple[Path, ...] = (
     ("optimizer",),
     ("initializer",),
     ("loss",),
+    ("augment",),
     ("data", "source"),
     ("data", "validation"),
     ("data", "test"),

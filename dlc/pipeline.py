@@ -1,4 +1,4 @@
-"""The front end as one call: load -> parse -> expand -> resolve -> infer -> match -> lint."""
+"""The front end as one call: load -> parse -> expand -> resolve -> infer -> augment -> match -> lint."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dlc.diagnostics import Problems, Report, SpecError
 from dlc.ir import Graph, TypedGraph, verify
 from dlc.loader import load_source, source_of
+from dlc.passes.augment import AugmentTerm, augment
 from dlc.passes.expand import expand
 from dlc.passes.freeze import freeze
 from dlc.passes.groups import Grouping, check_groups, read_groups
@@ -36,6 +37,7 @@ class Spec:
         untyped: the network before its shapes were proved, to prove them again for the sizes of data.
         grouping: which weights the optimizer treats apart.
         plugins: where words come from that are not dlc's own.
+        augment: augmentations paired with the inputs and targets that they act on.
     """
 
     document: Document
@@ -45,6 +47,7 @@ class Spec:
     untyped: Graph
     grouping: Grouping = field(default_factory=Grouping)
     plugins: tuple[Plugin, ...] = ()
+    augment: tuple[AugmentTerm, ...] = ()
 
     @property
     def name(self) -> str:
@@ -92,12 +95,14 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
         typed = freeze(typed, grouping.freezes)
     if typed is not None:
         verify(typed)
+    augmented = augment(document, problems)
     objectives = match(document, graph, typed.types if typed else None, problems)
     lint(document, graph, problems)
     report = problems.report(source.texts)
     if typed is None or not report.ok:
         return None, report
-    return Spec(document, typed, objectives.losses, objectives.metrics, graph, grouping, tuple(plugins)), report
+    losses, metrics = objectives.losses, objectives.metrics
+    return Spec(document, typed, losses, metrics, graph, grouping, tuple(plugins), augmented), report
 
 
 def check_file(path: Path | str, sets: Sequence[str] = ()) -> tuple[Spec | None, Report]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dlc.augmentations import AUGMENTATIONS
 from dlc.containers import CONTAINERS
 from dlc.diagnostics import Problems, Span, SpecError, nearest
 from dlc.features import FEATURES
@@ -37,6 +38,7 @@ TABLES: Mapping[str, dict[str, str]] = {
     "INITIALIZERS": INITIALIZERS,
     "FEATURES": FEATURES,
     "SOURCES": SOURCES,
+    "AUGMENTATIONS": AUGMENTATIONS,
 }
 _allowed = False
 

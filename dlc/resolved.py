@@ -74,6 +74,8 @@ def resolve_document(spec: Spec) -> dict[str, Tree]:
         tree["metrics"] = [_item(item) for item in document.metrics]
     if document.optimizer is not None:
         tree["optimizer"] = _item(document.optimizer)
+    if document.augment:
+        tree["augment"] = [_item(item) for item in document.augment]
     if document.data is not None:
         tree["train"] = _plain(document.train)
     tree = _escaped(tree)

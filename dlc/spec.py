@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, model_validator
 
+from dlc.augmentations import AUGMENTATIONS
 from dlc.blocks import Block, read_blocks
 from dlc.diagnostics import Problems, Span, did_you_mean, nearest, one_of
 from dlc.features import FEATURES
@@ -40,7 +41,11 @@ from dlc.sources import SOURCES
 from dlc.sources.source import Source as DataSource
 from dlc.variables import with_variables
 
+if TYPE_CHECKING:
+    from dlc.augmentations.augmentation import Augmentation
+
 __all__ = [
+    "AugmentKeys",
     "Block",
     "Data",
     "Document",
@@ -229,6 +234,22 @@ class OptimizerKeys(Options):
     )
 
 
+def _on(value: Any) -> Any:
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, (list, tuple)) and names and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    expected = "the name of an input or target, or a list of them"
+    raise reject(Fault((), "DLC103", "`on` names no values", found=spell(value), expected=expected))
+
+
+class AugmentKeys(Options):
+    """What may stand beside an augmentation."""
+
+    on: Annotated[tuple[str, ...] | None, BeforeValidator(_on)] = option(
+        None, description="the inputs and targets that it acts on; the only input that fits when left out"
+    )
+
+
 class Regularization(Options):
     """What is added to the loss for the sizes of all kernels (weights that multiply inputs)."""
 
@@ -261,6 +282,7 @@ class Document:
     losses: tuple[Item[Loss, LossKeys], ...]
     metrics: tuple[Item[Metric, MetricKeys], ...]
     optimizer: Item[Optimizer, OptimizerKeys] | None
+    augment: tuple[Item[Augmentation, AugmentKeys], ...]
     initializer: Mapping[str, Any] | None
     regularization: Regularization
     precision: Precision
@@ -299,6 +321,7 @@ def parse(source: Source, problems: Problems) -> Document:
         losses=losses,
         metrics=metrics,
         optimizer=optimizers[0] if optimizers else None,
+        augment=_augment(source, problems),
         initializer=_initializer(source, problems),
         regularization=section(source, ("regularization",), Regularization, problems) or Regularization(),
         precision=section(source, ("precision",), Precision, problems) or Precision(),
@@ -371,11 +394,11 @@ K = TypeVar("K", bound=Options)
 def _objectives(
     source: Source, section: str, table: Mapping[str, str], cls: type[T], keys: type[K], problems: Problems
 ) -> tuple[Item[T, K], ...]:
-    """The items of a section that holds one item or (losses, metrics) a list of them."""
+    """The items of a section that holds one item or (losses, metrics, augmentations) a list of them."""
     tree = source.tree.get(section)
     if tree is None:
         return ()
-    kind = {"metrics": "metric"}.get(section, section)
+    kind = {"metrics": "metric", "augment": "augmentation"}.get(section, section)
     many = section != "optimizer" and isinstance(tree, list)
     places = [(section, index) for index in range(len(tree))] if many else [(section,)]
     items = [
@@ -383,6 +406,14 @@ def _objectives(
         for item, place in zip(tree if many else [tree], places, strict=True)
     ]
     return tuple(item for item in items if item is not None)
+
+
+def _augment(source: Source, problems: Problems) -> tuple[Item[Augmentation, AugmentKeys], ...]:
+    if "augment" not in source.tree:
+        return ()
+    from dlc.augmentations.augmentation import Augmentation
+
+    return _objectives(source, "augment", AUGMENTATIONS, Augmentation, AugmentKeys, problems)
 
 
 def _initializer(source: Source, problems: Problems) -> Mapping[str, Any] | None:

@@ -460,3 +460,59 @@ def test_the_rate_falls_when_nothing_improves_and_a_resumed_run_knows(tmp_path: 
     parts = dlc.train(dlc.loads(text.replace("EPOCHS", "8")), tmp_path / "parts", resume=True)
     assert parts.history == whole.history
     jax.tree.map(np.testing.assert_array_equal, parts.variables, whole.variables)
+
+
+# ---- augmentation ----
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_mixup_mixes_inputs_and_losses(accumulate: int) -> None:
+    """By hand, with the draws that the step makes; in parts the partners are those of the whole batch."""
+    from dlc.lower.augment import augmenter
+
+    data = batched(2, 6)
+    text = f"augment: [{{mixup: 0.7}}]\noptimizer: {{sgd: 0.5, accumulate: {accumulate}}}\n"
+    spec = dlc.loads("inputs: {x: {tensor: [3]}}\ntargets: {y: {tensor: [2]}}\n" + NET + "loss: mse\n" + text)
+    state, _ = trained(spec, data, 2)
+    plain = lower(spec.graph)
+    variables, augment, root = plain.init(0), augmenter(spec), jax.random.key(0)
+    params = jax.tree.map(jnp.asarray, variables["params"])
+    for turn in range(2):
+        batch = jax.tree.map(lambda leaf, turn=turn: leaf[turn], data)
+        changed, mixed = augment(jax.random.fold_in(root, turn), batch)
+        assert mixed is not None and np.any(np.asarray(changed["inputs"]["x"]) != np.asarray(batch["inputs"]["x"]))
+
+        def objective(params: Any, changed: Any = changed, mixed: Any = mixed) -> Any:
+            y, t = plain.apply({**variables, "params": params}, changed["inputs"])[0]["output"], changed["targets"]["y"]
+            own, other = jnp.square(y - t).mean(-1), jnp.square(y - t[mixed.permutation]).mean(-1)
+            return (mixed.lam * own + (1 - mixed.lam) * other).mean()
+
+        params = jax.tree.map(lambda w, g: w - 0.5 * g, params, jax.jit(jax.grad(objective))(params))
+    close(state.variables["params"], params)
+
+
+def test_augmentation_is_for_training_alone(tmp_path: Path) -> None:
+    """Evaluation sees the data as they are, and the same seed gives the same bits, however the run is cut."""
+    from dlc.training.fit import fit
+
+    generator = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", x=generator.uniform(size=(40, 6, 6, 1)), y=np.arange(40) % 2)
+    text = (
+        f"data: {{source: {{npz: {tmp_path / 'data.npz'}}}, split: {{validation: 8}}}}\n"
+        "inputs: {x: {tensor: [6, 6, 1]}}\ntargets: {y: {category: 2}}\n"
+        "network: [flatten, dense: 2]\nloss: cross_entropy\nmetrics: [accuracy]\noptimizer: {sgd: 0.01}\n"
+        "train: {epochs: 2, batch_size: 8}\n"
+    )
+    words = "augment: [{random_flip: horizontal}, {random_crop: 1}, {mixup: 0.5}]\n"
+    one, other, plain = (
+        fit(dlc.loads(text + words), chunk_turns=1),
+        fit(dlc.loads(text + words)),
+        fit(dlc.loads(text)),
+    )
+    assert one.history == other.history
+    assert one.history[0]["train/loss"] != plain.history[0]["train/loss"]
+    still = text.replace("{sgd: 0.01}", "{sgd: 1e-12}")
+    assert (
+        fit(dlc.loads(still + words)).history[0]["validation/loss"]
+        == fit(dlc.loads(still)).history[0]["validation/loss"]
+    )

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dlc.augmentations import AUGMENTATIONS
+from dlc.augmentations.augmentation import AugmentExample
 from dlc.diagnostics import Problems, SpecError, nearest
 from dlc.features import FEATURES
 from dlc.ir import Example as LayerExample
@@ -32,6 +34,7 @@ def vocabulary() -> dict[str, dict[str, type[Options]]]:
         "metrics": METRICS,
         "optimizers": OPTIMIZERS,
         "schedules": SCHEDULES,
+        "augmentations": AUGMENTATIONS,
         "features": FEATURES,
         "sources": SOURCES,
     }
@@ -119,4 +122,7 @@ def _example(example: Any) -> str:
         return f"{example.spec}    {given} -> {error or f'{example.output}{weights}'}"
     if isinstance(example, LossExample):
         return f"{example.spec}    output {example.output}, target {example.target}" + (f" -> {error}" if error else "")
+    if isinstance(example, AugmentExample):
+        on = ", ".join(example.on) if isinstance(example.on, tuple) else example.on
+        return f"{example.spec}    {on}" + (f" -> {error}" if error else "")
     return f"{example.spec}    {list(example.column)} -> {error or example.type}"

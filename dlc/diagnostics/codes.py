@@ -140,7 +140,8 @@ CODES: dict[str, Code] = {
     "DLC209": Code("an input is never used", "The network declares an input that no layer reads."),
     "DLC210": Code(
         "the outputs are unclear",
-        "A loss, metric or output must say which output and target it means when there are several.",
+        "A loss, metric or output must say which output and target it means when there are several, an augmentation "
+        "which values.",
     ),
     "DLC211": Code(
         "weights can't be shared",

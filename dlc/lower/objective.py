@@ -21,12 +21,16 @@ PENALTY = "#penalty"  # can't be the name of a loss
 
 
 class Mixing(NamedTuple):
-    """What a batch's examples were mixed with: the inputs of `partner`, (batch,) int32, `1 - share` of them each.
+    """What the examples of a batch were mixed with.
 
     The loss of an example is share * loss(own target) + (1 - share) * loss(partner's target).
+
+    Args:
+        targets: those of the partners, by name: (batch, ...).
+        share: (batch,) float32, how much of an example is its own.
     """
 
-    partner: jax.Array
+    targets: Mapping[str, Any]
     share: jax.Array
 
 
@@ -54,8 +58,7 @@ def loss_scores(
     for term in spec.losses:
         total, weight = _weighed(term, results, batch, real)
         if mixing is not None and term.against is not None and term.against.section == "targets":
-            others = {**batch, "targets": {name: value[mixing.partner] for name, value in batch["targets"].items()}}
-            more, weights = _weighed(term, results, others, real)
+            more, weights = _weighed(term, results, {**batch, "targets": mixing.targets}, real)
             total = mixing.share * total + (1 - mixing.share) * more
             weight = mixing.share * weight + (1 - mixing.share) * weights
         found[term.name] = Totals((counted * total).sum(), (counted * weight).sum())

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import optax
 
 from dlc.lower import loss_scale, tally
+from dlc.lower.augment import augmenter
 from dlc.lower.averaging import Averaging
 from dlc.lower.loss_scale import LossScale
-from dlc.lower.objective import Answers, Stats, answers_of, combined, loss_scores, metric_statistics
+from dlc.lower.objective import Answers, Mixing, Stats, answers_of, combined, loss_scores, metric_statistics
 from dlc.lower.program import Program
 from dlc.lower.tally import COUNT, DECAY, LOSSES
 from dlc.lower.tree import Tree
@@ -115,6 +116,13 @@ class Trainer:
     evaluate: Callable[..., tuple[dict[str, Any], dict[str, Any]]]
 
 
+class _Given(NamedTuple):
+    """A batch as the network gets it in training, and what its examples were mixed with."""
+
+    batch: Rows
+    mixing: Mixing | None
+
+
 class _Found(NamedTuple):
     """What a batch gave: its gradients, the new state, what is added to the tally."""
 
@@ -126,6 +134,7 @@ class _Found(NamedTuple):
 def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -> Trainer:
     """The functions that train a spec. `stats` is what its features fitted, for its shapes."""
     root = jax.random.key(spec.document.seed)
+    augment = augmenter(spec)
 
     def measured(results: Any, batch: Rows, scores: Any, penalty: Any, stats: Stats) -> dict[str, Any]:
         size = next(iter(results.outputs.values())).shape[0]
@@ -133,12 +142,32 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
         found[DECAY] = jnp.asarray(penalty * size, jnp.float32)
         return {**found, **metric_statistics(spec, results, batch, stats)}
 
-    def scored(params: Tree, variables: Tree, batch: Rows, key: Any) -> tuple[Any, Any]:
-        results = program.run({**variables, "params": params}, batch["inputs"], key=key, train=True)
-        return loss_scores(spec, results, batch), results
+    def given(batch: Rows, key: Any) -> _Given:
+        if not spec.augment:
+            return _Given(batch, None)
+        changed, mixed = augment(key, batch)
+        if mixed is None:
+            return _Given(changed, None)
+        partners = {name: value[mixed.permutation] for name, value in changed["targets"].items()}
+        return _Given(changed, Mixing(partners, mixed.lam))
+
+    def scored(params: Tree, variables: Tree, batch: _Given, key: Any) -> tuple[Any, Any]:
+        results = program.run({**variables, "params": params}, batch.batch["inputs"], key=key, train=True)
+        return loss_scores(spec, results, batch.batch, mixing=batch.mixing), results
+
+    def judged(batch: _Given) -> Rows:
+        """What metrics compare with: the target that an example has most of."""
+        if batch.mixing is None:
+            return batch.batch
+        own, mine = batch.mixing.share >= 0.5, batch.batch["targets"]
+
+        def choose(first: Any, second: Any) -> Any:
+            return jnp.where(own.reshape(-1, *(1,) * (first.ndim - 1)), first, second)
+
+        return {**batch.batch, "targets": jax.tree.map(choose, mine, dict(batch.mixing.targets))}
 
     def found_in(
-        params: Tree, variables: Tree, batch: Rows, key: Any, weights: Any, share: float, scale: Any, stats: Stats
+        params: Tree, variables: Tree, batch: _Given, key: Any, weights: Any, share: float, scale: Any, stats: Stats
     ) -> _Found:
         """The gradients of a batch; of `share` of one when `weights` are those of the whole."""
 
@@ -151,23 +180,24 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
 
         gradients, (scores, results, penalty) = jax.grad(objective, has_aux=True)(params)
         gradients = loss_scale.unscaled(scale, gradients) if scale is not None else gradients
-        return _Found(gradients, results.state, measured(results, batch, scores, penalty, stats))
+        return _Found(gradients, results.state, measured(results, judged(batch), scores, penalty, stats))
 
-    def gradients_of(params: Tree, variables: Tree, batch: Rows, key: Any, scale: Any, stats: Stats) -> _Found:
+    def gradients_of(params: Tree, variables: Tree, batch: _Given, key: Any, scale: Any, stats: Stats) -> _Found:
         """The gradients of all batches that make a step: those of one batch of their sizes together."""
         count = updater.accumulate
         if count == 1:
             return found_in(params, variables, batch, key, None, 1.0, scale, stats)
-        parts: Rows = jax.tree.map(lambda leaf: leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]), batch)
+        parts: _Given = jax.tree.map(lambda leaf: leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]), batch)
         keys = jax.vmap(lambda turn: jax.random.fold_in(key, turn))(jnp.arange(count))
 
-        def weigh(state: Tree, part: tuple[Rows, Any]) -> tuple[Tree, Any]:  # XLA leaves out all but masks and weights
+        def weigh(state: Tree, part: tuple[_Given, Any]) -> tuple[Tree, Any]:
+            # XLA leaves out all that neither a mask nor a weight follows from
             scores, results = scored(params, {**variables, "state": state}, *part)
             return results.state, {name: found.weight for name, found in scores.items()}
 
         weights = jax.tree.map(lambda each: each.sum(0), jax.lax.scan(weigh, variables["state"], (parts, keys))[1])
 
-        def turn(carry: tuple[Tree, Tree], part: tuple[Rows, Any]) -> tuple[tuple[Tree, Tree], Any]:
+        def turn(carry: tuple[Tree, Tree], part: tuple[_Given, Any]) -> tuple[tuple[Tree, Tree], Any]:
             total, state = carry
             rows, key = part
             found = found_in(params, {**variables, "state": state}, rows, key, weights, 1 / count, scale, stats)
@@ -184,12 +214,13 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
     def step(state: TrainState, batch: Rows, stats: Stats) -> TrainState:
         key = jax.random.fold_in(root, state.step)
         params, scale = state.variables["params"], state.scale.get("loss")
-        found = gradients_of(params, state.variables, batch, key, scale, stats)
+        rows = given(batch, key)
+        found = gradients_of(params, state.variables, rows, key, scale, stats)
         gradients = found.gradients
         if updater.sharpness is not None:  # the gradients of the worst place near by, Foret et al. 2020
             size = updater.sharpness / jnp.maximum(optax.tree.norm(gradients), 1e-12)
             worst = jax.tree.map(lambda w, g: w + size * g, params, gradients)
-            gradients = gradients_of(worst, state.variables, batch, key, scale, stats).gradients
+            gradients = gradients_of(worst, state.variables, rows, key, scale, stats).gradients
         updates, optimizer = updater.transformation.update(gradients, state.optimizer, params)
         if updater.plateau:
             updates = jax.tree.map(lambda u: u * state.rate["factor"], updates)
@@ -212,7 +243,7 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
     def start(variables: dict[str, Any], like: Any) -> TrainState:
         def told(variables: Tree, batch: Rows, stats: Stats) -> dict[str, Any]:
             scale = loss_scale.start(1.0) if updater.loss_scale is not None else None
-            return gradients_of(variables["params"], variables, batch, root, scale, stats).told
+            return gradients_of(variables["params"], variables, given(batch, root), root, scale, stats).told
 
         shapes = jax.eval_shape(told, variables, like, stats)
 

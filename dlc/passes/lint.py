@@ -96,7 +96,8 @@ def _pointless(document: Document, problems: Problems) -> bool:
     source = document.source
     if "loss" in source.tree:
         return False
-    idle = [name for name in ("optimizer", "train") if isinstance(source.tree.get(name), (dict, str))]
+    forms = {"optimizer": (dict, str), "augment": (dict, str, list), "train": (dict, str)}
+    idle = [name for name, form in forms.items() if isinstance(source.tree.get(name), form)]
     if idle:
         names, have = listing(idle), "has" if len(idle) == 1 else "have"
         span = source.key_span((idle[0],))
