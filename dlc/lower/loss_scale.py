@@ -1,7 +1,7 @@
 """Loss scaling: gradients in float16 underflow, so the loss is multiplied before them and they are divided after.
 
-Micikevicius et al. 2018, arXiv:1710.03740. A dynamic scale is halved when gradients overflow, and the step is left out; it
-is doubled after 2,000 steps without overflow. It stays a power of two, so that it changes no digit of a gradient.
+Micikevicius et al. 2018, arXiv:1710.03740. A dynamic scale is halved when gradients overflow, and the step is left out.
+It is doubled after 2,000 steps without overflow, and stays a power of two, so that it changes no digit of a gradient.
 """
 
 from __future__ import annotations
