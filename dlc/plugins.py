@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dlc.constraints import CONSTRAINTS
 from dlc.containers import CONTAINERS
 from dlc.diagnostics import Problems, Span, SpecError, nearest
 from dlc.features import FEATURES
@@ -35,6 +36,7 @@ TABLES: Mapping[str, dict[str, str]] = {
     "OPTIMIZERS": OPTIMIZERS,
     "SCHEDULES": SCHEDULES,
     "INITIALIZERS": INITIALIZERS,
+    "CONSTRAINTS": CONSTRAINTS,
     "FEATURES": FEATURES,
     "SOURCES": SOURCES,
 }

@@ -59,12 +59,8 @@ PATTERNS = st.lists(PARTS, min_size=1, max_size=6).map("/".join)
 
 def expression(pattern: str) -> re.Pattern[str]:
     """The regular expression that means the same: of a path with a slash behind each part."""
-    parts = [
-        "(?:[^/]+/)*"
-        if part == "**"
-        else "".join("[^/]*" if letter == "*" else re.escape(letter) for letter in part) + "/"
-        for part in pattern.split("/")
-    ]
+    gaps = {"**": "(?:[^/]+/)*"}
+    parts = [gaps.get(part, re.escape(part).replace(r"\*", "[^/]*") + "/") for part in pattern.split("/")]
     return re.compile("".join(parts))
 
 
@@ -123,7 +119,13 @@ STACK = """
 inputs: {x: {tensor: [6]}}
 network:
   - {dense: 6, name: stem}
-  - repeat: {times: 4, layers: [{residual: [{dense: 6, name: in}, batch_norm, {repeat: {times: 2, layers: [dense: 6]}, name: deep}]}]}
+  - repeat:
+      times: 4
+      layers:
+        - residual:
+            - {dense: 6, name: in}
+            - batch_norm
+            - {repeat: {times: 2, layers: [dense: 6]}, name: deep}
     name: encoder
   - {dense: 2, name: head}
 """
@@ -159,8 +161,8 @@ def test_marks_of_one_kind_change_nothing() -> None:
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ("encoder/**", {"encoder": (0, 4), "encoder/*/deep": (0, 2)}),
-        ("stem/**", {"encoder": (0, 4), "encoder/*/deep": (0, 2)}),
+        ("encoder/**", {"encoder": (0, 4), "encoder/*/residual/deep": (0, 2)}),
+        ("stem/**", {"encoder": (0, 4), "encoder/*/residual/deep": (0, 2)}),
         # the first iteration alone is apart: it runs before the scan of the others
         (
             "encoder/0/**",
@@ -178,10 +180,7 @@ def test_a_repeat_whose_iterations_are_told_apart_is_not_scanned(
     pattern: str, expected: dict[str, tuple[int, int]]
 ) -> None:
     graph = typed(STACK, lambda path: matches(pattern, path))
-    found = {path.replace("encoder/*/deep", "encoder/*/residual/deep"): turns for path, turns in scans(graph).items()}
-    assert found == {
-        path.replace("encoder/*/deep", "encoder/*/residual/deep"): turns for path, turns in expected.items()
-    }
+    assert scans(graph) == expected
     assert sorted(weight_paths(graph)) == sorted(weight_paths(typed(STACK)))
 
 
@@ -224,9 +223,8 @@ def test_all_paths_of_trained_weights() -> None:
     assert paths[:2] == ["stem/kernel", "stem/bias"]
     assert "encoder/3/residual/deep/1/dense/kernel" in paths
     program = lower(typed(STACK))
-    assert set(paths) == set(
-        program.to_flat({"params": program.init(0)["params"], "state": program.init(0)["state"]})
-    ) - {path for path in program.to_flat(program.init(0)) if path.endswith(("/mean", "/variance"))}
+    flat = program.to_flat(program.init(0))
+    assert sorted(paths) == sorted(path for path in flat if not path.endswith(("/mean", "/variance")))
 
 
 @pytest.mark.parametrize("pattern", ["encoder/**", "**/kernel", "encoder/1/**", "**/deep/0/**", "stem/*"])
@@ -254,7 +252,10 @@ def test_a_frozen_pattern_is_trainable_false() -> None:
 
 
 def test_statistics_stay_where_all_weights_do() -> None:
-    text = "inputs: {x: {tensor: [6]}}\nnetwork: [{batch_norm: 0.5, name: norm}, {batch_norm: {center: false, scale: false}, name: bare}]\n"
+    text = (
+        "inputs: {x: {tensor: [6]}}\nnetwork:\n  - {batch_norm: 0.5, name: norm}\n"
+        "  - {batch_norm: {center: false, scale: false}, name: bare}\n"
+    )
     kinds = {}
     for pattern in ("norm/scale", "norm/**", "bare/**", "**/scale"):
         kinds[pattern] = {node.path for node, _ in frozen_by(pattern, text).walk() if node.frozen}

@@ -12,6 +12,7 @@ import pytest
 from jax.ad_checkpoint import print_saved_residuals
 
 import dlc
+import dlc.summary
 from dlc.ir import Segment
 from dlc.lower.program import Program
 from dlc.pipeline import check_text
@@ -139,6 +140,23 @@ def test_evaluation_is_the_program_without() -> None:
     texts = [str(jax.make_jaxpr(lambda v, p=p: p.run(v, inputs()).outputs)(p.declared())) for p in (plain, remade)]
     assert texts[0] == texts[1]
     assert "checkpoint" not in texts[0]
+
+
+def test_show_counts_what_is_kept() -> None:
+    """The residual keeps its own result; inside the repeat an iteration keeps its last one."""
+
+    def table(source: str) -> dlc.summary.Table:
+        return dlc.show(dlc.loads(f"inputs: {{x: {{tensor: [6]}}}}\nnetwork: {source}\n"))
+
+    inner = "[{dense: 12}, relu, dense: 6]"
+    assert table(f"[{{residual: {inner}}}]").activation_bytes == 4 * (12 + 12 + 6 + 6)
+    found = table(f"[{{residual: {inner}, rematerialize: true}}]")
+    assert (found.activation_bytes, found.remade) == (4 * 6, True)
+    assert table(f"[{{residual: {inner}, rematerialize: dots}}]").activation_bytes == 4 * (12 + 6 + 6)
+    repeated = table(f"[{{repeat: {{times: 5, layers: {inner}}}, rematerialize: true}}, dense: 2]")
+    assert repeated.activation_bytes == 4 * (5 * 6 + 2)
+    half = dlc.show(dlc.loads("inputs: {x: {tensor: [6]}}\nprecision: bfloat16\nnetwork: [dense: 4]\n"))
+    assert half.activation_bytes == 2 * 4
 
 
 def segments(source: str) -> dict[str, tuple[Segment, ...]]:

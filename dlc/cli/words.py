@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dlc.constraints import CONSTRAINTS
 from dlc.diagnostics import Problems, SpecError, nearest
 from dlc.features import FEATURES
 from dlc.ir import Example as LayerExample
@@ -28,6 +29,7 @@ def vocabulary() -> dict[str, dict[str, type[Options]]]:
         "activations": ACTIVATIONS,
         "blocks": BLOCKS,
         "initializers": INITIALIZERS,
+        "constraints": CONSTRAINTS,
         "losses": LOSSES,
         "metrics": METRICS,
         "optimizers": OPTIMIZERS,
