@@ -16,6 +16,7 @@ import dlc.summary
 from dlc.ir import Segment
 from dlc.lower.program import Program
 from dlc.pipeline import check_text
+from tests.support import SMALL
 
 BODY = "[layer_norm, {dense: {units: 12, activation: gelu}}, {dense: 6}, {batch_norm: 0.9}, {dropout: 0.3}]"
 NETWORK = f"""
@@ -23,7 +24,7 @@ inputs: {{x: {{tensor: [8, 6]}}}}
 network:
   - dense: 6
   - masking
-  - repeat: {{times: 3, UNROLL layers: [{{residual: {BODY} INNER}}]}}
+  - repeat: {{times: 2, UNROLL layers: [{{residual: {BODY} INNER}}]}}
     name: stack
     AROUND
   - residual: {BODY}
@@ -133,6 +134,49 @@ def test_an_iteration_keeps_its_input_alone() -> None:
         kept[more] = residuals(loss, variables["params"])
     assert kept[""] > 5 * 2 * 64 * 4 * 2
     assert kept[", rematerialize: true"] < 5 * 2 * 4 * 4 + 200
+
+
+SKIPS = """
+inputs: {words: {tokens: {vocabulary: 7, padding: 0}}}
+network:
+  - {embedding: {vocabulary: 7, size: 4}, name: table}
+  - {layer_norm: , name: skip}
+  - {dense: 4, name: other}
+  - repeat: {times: 2, layers: [{residual: [dense: 4, add: [previous, skip]]}]}
+  - add: [previous, other]
+  - {lstm: {units: 3, return_sequences: true}, name: read}
+  - {global_avg_pool1d: , name: pooled}
+outputs: {all: read, pooled: pooled, state: read.cell}
+"""
+
+
+def test_values_and_masks_leave_a_segment() -> None:
+    """Read by a loop, by a sum, by a layer that needs the mask, and as outputs."""
+    plain = dlc.compile(dlc.loads(SKIPS))
+    said = SKIPS
+    for name in ("table", "skip", "other", "read", "pooled"):
+        said = said.replace(f"name: {name}}}", f"name: {name}, rematerialize: true}}")
+    remade = dlc.compile(dlc.loads(said))
+    variables, words = plain.init(0), {"words": np.array([[1, 2, 3, 0], [4, 5, 0, 0]])}
+    words["words.mask"] = words["words"] != 0
+    one, other = (program.run(variables, words, key=jax.random.key(0), train=True) for program in (plain, remade))
+    assert set(one.masks) == set(other.masks) == {"all"}
+    for name, value in one.outputs.items():
+        np.testing.assert_allclose(other.outputs[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
+    np.testing.assert_array_equal(one.masks["all"], other.masks["all"])
+
+
+def test_a_run_learns_the_same() -> None:
+    """A whole training run, statistics and dropout among it: the losses of every epoch are those without."""
+    source = SMALL.replace(
+        "  - dense: {units: 8, activation: relu}\n  - batch_norm: 0.9\n  - dropout: 0.2\n", "  - unit\n"
+    )
+    block = "blocks: {unit: {layers: [{dense: {units: 8, activation: relu}}, {batch_norm: 0.9}, {dropout: 0.2}]}}\n"
+    plain = dlc.train(dlc.loads(source + block)).history
+    remade = dlc.train(dlc.loads(source.replace("- unit\n", "- unit:\n    rematerialize: true\n") + block)).history
+    for one, other in zip(plain, remade, strict=True):
+        assert one.keys() == other.keys()
+        np.testing.assert_allclose(list(one.values()), list(other.values()), rtol=2e-3)
 
 
 def test_evaluation_is_the_program_without() -> None:
