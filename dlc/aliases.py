@@ -122,6 +122,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "randomnormal": "normal",
         "randomuniform": "uniform",
     },
+    "constraint": {"nonneg": "non_negative", "nonnegativity": "non_negative"},
 }
 _WORDS["activation"] = _WORDS["layer"]
 _WORDS["merge"] = _WORDS["layer"]
@@ -164,6 +165,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "beta_1": ("b1",),
     "beta2": ("b2",),
     "beta_2": ("b2",),
+    "max_value": ("value",),
     "n": ("times",),
     "count": ("times",),
 }

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from dlc.augmentations import AUGMENTATIONS
+from dlc.constraints import CONSTRAINTS
 from dlc.containers import CONTAINERS
 from dlc.diagnostics import Problems, Span, SpecError, nearest
 from dlc.features import FEATURES
@@ -36,6 +37,7 @@ TABLES: Mapping[str, dict[str, str]] = {
     "OPTIMIZERS": OPTIMIZERS,
     "SCHEDULES": SCHEDULES,
     "INITIALIZERS": INITIALIZERS,
+    "CONSTRAINTS": CONSTRAINTS,
     "FEATURES": FEATURES,
     "SOURCES": SOURCES,
     "AUGMENTATIONS": AUGMENTATIONS,

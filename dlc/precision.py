@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from dlc.diagnostics import did_you_mean
+from dlc.diagnostics import did_you_mean, one_of
 from dlc.ir import TypedGraph
 from dlc.options import Fault, Options, main, option, reject, spell
 
@@ -14,6 +14,23 @@ DYNAMIC = "dynamic"
 
 Matmul = Literal["default", "high", "highest", "bfloat16", "tensorfloat32", "float32"]
 """What `jax.default_matmul_precision` calls the ways to multiply float32 matrices."""
+
+
+_MEANT = {
+    **dict.fromkeys(("half", "fp16", "f16", "mixed_float16"), "float16"),
+    **dict.fromkeys(("bf16", "brain", "mixed_bfloat16"), "bfloat16"),
+    **dict.fromkeys(("single", "full", "fp32", "f32"), "float32"),
+}
+
+
+def _dtype(value: Any) -> Any:
+    known = ("float32", "bfloat16", "float16")
+    if value in known:
+        return value
+    meant = _MEANT.get(value) if isinstance(value, str) else None
+    hint = f"dlc calls it `{meant}`" if meant else did_you_mean(value, known) if isinstance(value, str) else None
+    message = "the network can't compute in this"
+    raise reject(Fault((), "DLC104", message, found=spell(value), expected=one_of(known), hint=hint))
 
 
 def _loss_scale(value: Any) -> Any:
@@ -29,7 +46,7 @@ def _loss_scale(value: Any) -> Any:
 class Precision(Options):
     """In what a network computes. Weights, statistics, losses and outputs stay float32."""
 
-    dtype: Literal["float32", "bfloat16", "float16"] = main(
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"], BeforeValidator(_dtype)] = main(
         "float32", description="what items compute in that have no `dtype` of their own"
     )
     matmul: Matmul = option(

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from dlc.ir import Iterations, ParamSpec, TensorType, TypedNode, TypedRepeat
+from dlc.ir import Iterations, ParamSpec, Ref, TensorType, TypedNode, TypedRepeat
 from dlc.pipeline import Spec
+from dlc.segments import cut
 
 BYTES = {"f32": 4, "f16": 2, "bf16": 2, "i32": 4, "u8": 1, "bool": 1}
 
@@ -52,7 +53,9 @@ class Table:
         state: numbers of state.
         flops: floating-point operations per example, forward.
         weight_bytes: bytes of weights and state.
-        activation_bytes: bytes of all layers' results for one example: what training keeps for the backward pass.
+        activation_bytes: bytes of the layers' results for one example that training keeps for the backward pass: all of
+            them but those that are computed again.
+        remade: whether some are computed again.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Table:
     flops: int
     weight_bytes: int
     activation_bytes: int
+    remade: bool = False
 
 
 def table(spec: Spec, expanded: bool = False) -> Table:
@@ -75,7 +79,7 @@ def table(spec: Spec, expanded: bool = False) -> Table:
         for node, around in _owners(spec)
         for spec_ in (*node.signature.params.values(), *node.signature.state.values())
     )
-    activations = sum(row.output.size * BYTES[row.output.dtype] * row.times for row in rows)
+    activations = _kept(spec.graph.nodes, tuple(spec.graph.outputs.values()), 1)
     shown = tuple(_expanded(spec)) if expanded else rows
     return Table(
         spec.name,
@@ -87,6 +91,7 @@ def table(spec: Spec, expanded: bool = False) -> Table:
         sum(row.flops for row in rows),
         weight_bytes,
         activations,
+        any(node.segments for node, _ in spec.graph.walk()),
     )
 
 
@@ -100,6 +105,24 @@ def _owners(spec: Spec) -> Iterator[tuple[TypedNode, Iterations]]:
 
 def _bytes(spec: ParamSpec) -> int:
     return spec.size * BYTES[spec.dtype]
+
+
+def _kept(nodes: Sequence[TypedNode | TypedRepeat], wanted: Sequence[Ref], times: int) -> int:
+    """Bytes of the results that the backward pass finds: inside a segment those alone that are read behind it."""
+    total = 0
+    for part in cut(nodes, wanted, 0):
+        read = {ref.source for ref in part.given}
+        for node in part.nodes:
+            if isinstance(node, TypedRepeat):
+                total += _kept(node.body, (node.output,), times * node.times)
+            elif part.segment is None or node.path in read or (part.segment.keep == "dots" and _multiplies(node)):
+                output = node.signature.output
+                total += output.size * BYTES[output.dtype] * times
+    return total
+
+
+def _multiplies(node: TypedNode) -> bool:
+    return any(item.kernel for item in node.signature.params.values())
 
 
 def _row(node: TypedNode, path: str, times: int, owned: bool, copies: int) -> Row:

@@ -51,8 +51,9 @@ network:
   - {join: , inputs: [a, b], name: joined}
   - {share: a, inputs: flat}
   - add: [previous, joined]
-  - {dense: 10, name: head}
+  - {dense: 10, name: head, dtype: float32, constraint: {max_norm: {value: 3, axis: 0}}, rematerialize: dots}
 outputs: {scores: head}
+precision: {dtype: float16, matmul: highest, loss_scale: 1024}
 loss: {cross_entropy: {label_smoothing: 0.1}, output: scores, target: digit, weight: 2.0}
 metrics: [accuracy, {accuracy: , name: again}]
 optimizer: {adam: {learning_rate: {cosine: {peak: 1e-3, warmup: 10%}}}, clip_norm: 1.0}

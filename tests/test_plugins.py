@@ -190,6 +190,22 @@ def test_an_initializer_of_a_plugin_draws(plugins: Path) -> None:
     np.testing.assert_array_equal(program.init(0)["params"]["dense"]["kernel"], 0.5)
 
 
+def test_a_plugin_may_bring_a_constraint(plugins: Path) -> None:
+    (plugins / "even_plugin.py").write_text(
+        "import jax.numpy as jnp\nfrom dlc.constraints.constraint import Constraint\n\n\n"
+        "class Even(Constraint):\n    word = 'even'\n\n"
+        "    def apply(self, weight, axes):\n        return 2 * jnp.round(weight / 2)\n\n\n"
+        "CONSTRAINTS = {'even': 'even_plugin:Even'}\n"
+    )
+    (plugins / "spec.yaml").write_text(
+        "plugins: even_plugin\ninputs: {x: {tensor: [4]}}\nnetwork: [{dense: 3, constraint: even}]\n"
+    )
+    program = dlc.compile(dlc.load(plugins / "spec.yaml"))
+    bound = program.constrained({"dense": {"kernel": np.full((4, 3), 2.9), "bias": np.full(3, 2.9)}})
+    np.testing.assert_array_equal(bound["dense"]["kernel"], 2)
+    np.testing.assert_array_equal(bound["dense"]["bias"], 2.9)
+
+
 @pytest.mark.parametrize("name", ["'.'", "'..'", "a/b", "x" * 300, "'1 2'"])
 def test_what_names_no_module(plugins: Path, name: str) -> None:
     (plugins / "spec.yaml").write_text(SPEC.format(name=name))

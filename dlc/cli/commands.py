@@ -98,7 +98,8 @@ def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None,
     frozen = f", {found.frozen:,} frozen" if found.frozen else ""
     console.print(f"weights: {found.params:,} trained{frozen}{state}; {human(found.weight_bytes, 'B', 1024)}")
     kept = human(found.activation_bytes, "B", 1024)
-    console.print(f"one example, forward: {human(found.flops, 'FLOPs')}; results of all layers {kept}")
+    which = "results that training keeps" if found.remade else "results of all layers"
+    console.print(f"one example, forward: {human(found.flops, 'FLOPs')}; {which} {kept}")
 
 
 def _folded(path: str, width: int = 30) -> str:

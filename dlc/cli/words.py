@@ -9,6 +9,7 @@ from typing import Any
 
 from dlc.augmentations import AUGMENTATIONS
 from dlc.augmentations.augmentation import AugmentExample
+from dlc.constraints import CONSTRAINTS
 from dlc.diagnostics import Problems, SpecError, nearest
 from dlc.features import FEATURES
 from dlc.ir import Example as LayerExample
@@ -30,6 +31,7 @@ def vocabulary() -> dict[str, dict[str, type[Options]]]:
         "activations": ACTIVATIONS,
         "blocks": BLOCKS,
         "initializers": INITIALIZERS,
+        "constraints": CONSTRAINTS,
         "losses": LOSSES,
         "metrics": METRICS,
         "optimizers": OPTIMIZERS,

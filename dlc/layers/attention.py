@@ -134,9 +134,10 @@ class Attention(Layer):
             place = jnp.arange(x.shape[1])
             near = abs(place[:, None] - place) < self.window  # (time, time)
             seen = near[None, None] if seen is None else seen & near
-        if train and self.dropout:
-            assert key is not None, "dropout needs a key in training"
-            y = self._dropped(q, k, v, seen, key)
+        dropped = train and self.dropout > 0
+        assert not dropped or key is not None, "dropout needs a key in training"
+        if dropped or q.dtype == jnp.float16:  # which JAX's own function can't multiply on CPUs (keras-hub PR 2354)
+            y = self._plain(q, k, v, seen, key if dropped else None)
         else:
             y = jax.nn.dot_product_attention(q, k, v, mask=seen, is_causal=self.causal)
         y = jnp.einsum("bthk,hkd->btd", y, weights["output"]["kernel"])
@@ -147,11 +148,11 @@ class Attention(Layer):
         y = jnp.einsum("btd,dhk->bthk", x, weights["kernel"])
         return y + weights["bias"] if self.use_bias else y
 
-    def _dropped(self, q: Array, k: Array, v: Array, seen: Array | None, key: Array) -> Array:
-        """The same as `dot_product_attention`, which has no dropout of its weights."""
+    def _plain(self, q: Array, k: Array, v: Array, seen: Array | None, key: Array | None) -> Array:
+        """The same as `dot_product_attention`, which has no dropout of its weights. Scores are float32."""
         group = q.shape[2] // k.shape[2]
         k, v = jnp.repeat(k, group, axis=2), jnp.repeat(v, group, axis=2)
-        scores = jnp.einsum("bthd,bshd->bhts", q, k).astype(jnp.float32) / self._root(q)
+        scores = jnp.einsum("bthd,bshd->bhts", q, k, preferred_element_type=jnp.float32) / self._root(q)
         if self.causal:
             place = jnp.arange(q.shape[1])
             past = place <= place[:, None]
@@ -159,9 +160,10 @@ class Attention(Layer):
         if seen is not None:
             scores = jnp.where(seen, scores, _FAR)
         shares = jax.nn.softmax(scores, axis=-1)
-        kept = jax.random.bernoulli(key, 1 - self.dropout, shares.shape)
-        shares = jnp.where(kept, shares / (1 - self.dropout), 0.0).astype(q.dtype)
-        return jnp.einsum("bhts,bshd->bthd", shares, v)
+        if key is not None:
+            kept = jax.random.bernoulli(key, 1 - self.dropout, shares.shape)
+            shares = jnp.where(kept, shares / (1 - self.dropout), 0.0)
+        return jnp.einsum("bhts,bshd->bthd", shares.astype(q.dtype), v)
 
     def _root(self, q: Array) -> float:
         root: float = q.shape[-1] ** 0.5

@@ -1,7 +1,7 @@
 """Loss scaling: gradients in float16 underflow, so the loss is multiplied before them and they are divided after.
 
-Micikevicius et al. 2018, arXiv:1710.03740. The dynamic scale is halved when gradients overflow, and that step is left out;
-it is doubled after 2,000 steps without. A scale is a power of two as long as it is dynamic, so that it changes no digit.
+Micikevicius et al. 2018, arXiv:1710.03740. A dynamic scale is halved when gradients overflow, and the step is left out.
+It is doubled after 2,000 steps without overflow, and stays a power of two, so that it changes no digit of a gradient.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def scaled(state: LossScale, loss: jax.Array) -> jax.Array:
 
 def unscaled(state: LossScale, gradients: T) -> T:
     """The gradients of the loss itself, in float32."""
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) / state.scale, gradients)
+    found: T = jax.tree.map(lambda leaf: leaf.astype(jnp.float32) / state.scale, gradients)
+    return found
 
 
 def finite(gradients: Any) -> jax.Array:
@@ -65,4 +66,5 @@ def next_state(state: LossScale, finite: jax.Array) -> LossScale:
 
 def guarded(finite: jax.Array, new: T, old: T) -> T:
     """What follows a step: the new weights and optimizer's state, or the old ones when the step is left out."""
-    return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
+    kept: T = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
+    return kept

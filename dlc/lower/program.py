@@ -24,9 +24,9 @@ from dlc.ir import (
     TypedRepeat,
     instances,
 )
-from dlc.lower.segments import Part, cut, kept_products, reads
 from dlc.lower.tree import Tree, flatten, get_in, nest, restack, set_in, stacked, unstack
 from dlc.objectives.initializer import draw, path_hash
+from dlc.segments import Part, cut, reads
 
 Arrays = Mapping[str, Any]
 KINDS = ("params", "state", "frozen")
@@ -304,7 +304,7 @@ class _Run:
 
         # In a loop the forward and the backward pass are loops of their own, which nothing can merge.
         apart = not self.looped or depth > 0
-        policy = kept_products if segment.keep == "dots" else None
+        policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if segment.keep == "dots" else None
         again = jax.checkpoint(inside, prevent_cse=apart, policy=policy)
         values, masks, new, penalty = again(
             self.weights.only(owners), [self.values[ref] for ref in taken], [self.masks.get(ref) for ref in taken]

@@ -243,7 +243,8 @@ class _Inference:
             trained = "trained " if what == "constraint" else ""
             message = f"`{what}` has no effect: no {trained}weight here is called `{weight}`"
             if what == "dtype":
-                message = "`dtype` has no effect: every item here has one of its own"
+                said = "dtype" if level.path else "precision"
+                message = f"`{said}` has no effect: every item here has a `dtype` of its own"
             elif what == "rematerialize":
                 message = "`rematerialize: false` has no effect: nothing around it is computed again"
                 if level.values[key]:

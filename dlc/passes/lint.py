@@ -180,13 +180,13 @@ def _precision(document: Document, graph: Graph, problems: Problems) -> None:
     computed = {_dtype(node) for node in nodes}
     if precision.matmul != "default" and "f32" not in computed:
         message = "`matmul` has no effect: no layer computes in float32"
-        span, hint = source.key_span(("precision", "matmul")), "delete it: matrices of half precision have one product"
+        span, hint = source.key_span(("precision", "matmul")), "delete it: it is for float32 alone"
         problems.add("DLC303", message, span, hint=hint)
     if precision.loss_scale is not None:
         span, hint = source.key_span(("precision", "loss_scale")), "delete it"
         if "f16" not in computed:
             message = "`loss_scale` has no effect: no layer computes in float16"
-            hint = "delete it: gradients in bfloat16 and float32 reach as far as the weights"
+            hint = "delete it: only gradients in float16 become too small without one"
             problems.add("DLC303", message, span, hint=hint)
         elif "loss" not in source.tree:
             problems.add("DLC303", "`loss_scale` has no effect without a `loss`", span, hint=hint)

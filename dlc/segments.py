@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-import jax
-
 from dlc.ir import Ref, Segment, TypedNode, TypedRepeat
 
 Nodes = Sequence[TypedNode | TypedRepeat]
-
-kept_products = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
 
 
 class Part(NamedTuple):
