@@ -399,11 +399,11 @@ def test_other_rules_evaluate_the_weights() -> None:
     assert made.evaluated(made.build(HORIZON).init(weights()), weights()) is weights()
 
 
-@pytest.mark.parametrize("word", ["prodigy", "dog", "dowg", "cocob", "madgrad", "schedule_free_sgd", "muon"])
-def test_a_state_shares_no_buffer_with_the_weights(word: str, tmp_path: Path) -> None:
-    """A step gives the buffers of weights and state away; none may be among both."""
-    run = dlc.train(spec_of(word, "train: {epochs: 2, batch_size: full}"), tmp_path / "run")
-    assert run is not None
+@pytest.mark.parametrize("word", ["prodigy", "madgrad"])
+def test_a_state_that_holds_first_weights_trains(word: str, tmp_path: Path) -> None:
+    """A step gives the buffers of weights and state away: none may be among both."""
+    dlc.train(spec_of(word, "train: {epochs: 2, batch_size: full}"), tmp_path / "run")
+    assert (tmp_path / "run" / "weights.safetensors").exists()
 
 
 # ---- replaced options ----

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dlc.lazy import optax
-from dlc.objectives.optimizer import B2, Eps, Optimizer, WeightDecay, apart, rate
+from dlc.objectives.optimizer import B2, Eps, Optimizer, WeightDecay, rate
 from dlc.objectives.schedules import Horizon, LearningRate, rate_of
 from dlc.options import option
 
@@ -96,4 +96,4 @@ class MadGrad(Optimizer):
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
         """`optax.contrib.madgrad`."""
         rate = rate_of(self.learning_rate, horizon)
-        return apart(optax.contrib.madgrad(rate, self.momentum, self.weight_decay, self.eps))
+        return optax.contrib.madgrad(rate, self.momentum, self.weight_decay, self.eps)

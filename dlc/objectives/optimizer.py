@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from dlc.lazy import jax, jnp
 from dlc.objectives.schedules import Horizon, LearningRate, Schedule
 from dlc.options import Fault, Options, main, reject, validate
 
@@ -58,7 +57,7 @@ class Optimizer(Options):
             other = "" if key == "l1" else f"write `{word or 'adamw'}`, or "
             return f"{other}add the section `regularization: {{{term}: 1e-4}}`"
         if key in ("clip_norm", "clipnorm", "global_clipnorm", "max_norm", "max_grad_norm", "gradient_clip_val"):
-            return f"it stands beside the word: `{cls.word}: {{...}}`, `clip_norm: 1.0`"
+            return f"it stands beside the word, as in `optimizer: {{{cls.word}: {{...}}, clip_norm: 1.0}}`"
         if key == "amsgrad" and cls.word.startswith("adam"):
             return "it is an optimizer of its own: `amsgrad`"
         if key == "momentum" and "b1" in cls.model_fields:
@@ -102,18 +101,6 @@ def with_options(optimizer: Optimizer, options: Mapping[str, Any]) -> Optimizer 
         return made
     assert isinstance(made, list)  # of a class of optimizers nothing else is made
     return [fault if fault.loc and fault.loc[0] in options else fault._replace(loc=()) for fault in made]
-
-
-def apart(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
-    """The same transformation, with a state that holds first weights as arrays of its own.
-
-    Else they would be the very buffers of the weights, which a step gives away: none can be given away twice.
-    """
-
-    def init(params: Any) -> Any:
-        return transformation.init(jax.tree.map(jnp.copy, params))
-
-    return transformation._replace(init=init)
 
 
 def needs_momentum(nesterov: bool, momentum: float) -> Iterator[Fault]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from dlc.lazy import optax
-from dlc.objectives.optimizer import B1, B2, Eps, Optimizer, WeightDecay, apart, rate
+from dlc.objectives.optimizer import B1, B2, Eps, Optimizer, WeightDecay, rate
 from dlc.objectives.schedules import Horizon, LearningRate, rate_of
 from dlc.options import option
 
@@ -36,17 +36,15 @@ class Prodigy(Optimizer):
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
         """`optax.contrib.prodigy`."""
-        return apart(
-            optax.contrib.prodigy(
-                rate_of(self.learning_rate, horizon),
-                (self.b1, self.b2),
-                self.b3,
-                self.eps,
-                self.estim_lr0,
-                self.estim_lr_coef,
-                self.weight_decay,
-                self.safeguard_warmup,
-            )
+        return optax.contrib.prodigy(
+            rate_of(self.learning_rate, horizon),
+            (self.b1, self.b2),
+            self.b3,
+            self.eps,
+            self.estim_lr0,
+            self.estim_lr_coef,
+            self.weight_decay,
+            self.safeguard_warmup,
         )
 
 
@@ -91,7 +89,7 @@ class DoG(Optimizer):
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
         """`optax.contrib.dog`."""
         rate, first = rate_of(self.learning_rate, horizon), (self.init_step, self.init_value)
-        return apart(optax.contrib.dog(rate, first, self.eps, self.weight_decay or None))
+        return optax.contrib.dog(rate, first, self.eps, self.weight_decay or None)
 
 
 class DoWG(Optimizer):
@@ -110,7 +108,7 @@ class DoWG(Optimizer):
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
         """`optax.contrib.dowg`."""
         rate, first = rate_of(self.learning_rate, horizon), self.init_estim_sq_dist
-        return apart(optax.contrib.dowg(rate, first, self.eps, self.weight_decay or None))
+        return optax.contrib.dowg(rate, first, self.eps, self.weight_decay or None)
 
 
 class Cocob(Optimizer):
@@ -129,4 +127,4 @@ class Cocob(Optimizer):
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
         """`optax.contrib.cocob`."""
         rate = rate_of(self.learning_rate, horizon)
-        return apart(optax.contrib.cocob(rate, self.alpha, self.eps, self.weight_decay))
+        return optax.contrib.cocob(rate, self.alpha, self.eps, self.weight_decay)
