@@ -153,13 +153,17 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
     >>> nearest("convd2", ["conv2d", "dense"])
     'conv2d'
+    >>> nearest("adma", ["adamax", "adam"])  # two letters changed places
+    'adam'
     """
     from difflib import get_close_matches
 
     choices = list(known)
     folded = {choice.lower().replace("-", "_"): choice for choice in reversed(choices)}
-    close = get_close_matches(word.lower().replace("-", "_").replace(" ", "_"), folded, n=1, cutoff=0.6)
-    return folded[close[0]] if close else None
+    plain = word.lower().replace("-", "_").replace(" ", "_")
+    close = get_close_matches(plain, folded, n=3, cutoff=0.6)
+    swapped = [choice for choice in close if sorted(choice) == sorted(plain)]
+    return folded[(swapped or close)[0]] if close else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

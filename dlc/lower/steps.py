@@ -231,12 +231,11 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
             average = updater.averaging.moved(average, _averaged(variables), state.step + 1)
         sums = tally.add(spec, state.sums, found.told)
         new = TrainState(variables, optimizer, state.step + 1, sums, average, state.rate, state.scale)
-        if scale is None:
+        if updater.loss_scale != "dynamic":
             return new
         # A step whose gradients overflow is left out: only its number is used up. One whose loss does is not told of.
         finite = loss_scale.finite(gradients)
-        if updater.loss_scale == "dynamic":
-            new = new._replace(scale={"loss": loss_scale.next_state(scale, finite)})
+        new = new._replace(scale={"loss": loss_scale.next_state(scale, finite)})
         kept = loss_scale.guarded(finite, new, state._replace(step=new.step, sums=sums, scale=new.scale))
         return kept._replace(sums=loss_scale.guarded(loss_scale.finite(found.told[LOSSES]), sums, state.sums))
 

@@ -10,6 +10,8 @@ from dlc.objectives.decays import must_fall
 from dlc.objectives.schedules import WHOLE, Horizon, Length, Rate, Run, RunLength, Schedule, need_length, run_length
 from dlc.options import Fault, main, option
 
+_PCT_FINAL = 0.85
+
 
 class CosineRestarts(Schedule):
     """Half cosines from `peak` to `end`, one after another (SGDR: Loshchilov and Hutter 2016, arXiv:1608.03983).
@@ -82,7 +84,9 @@ class OneCycle(Schedule):
     length: RunLength = option(WHOLE, description="length with the warm-up: steps, `20 epochs` or `100%`")
     anneal: Literal["cosine", "linear"] = option("cosine", description="half cosines, or straight lines")
     pct_start: float = option(0.3, gt=0, lt=1, description="the share of it in which the rate rises")
-    pct_final: float = option(0.85, gt=0, lt=1, description="the share until the first rate is back, with `linear`")
+    pct_final: float = option(
+        _PCT_FINAL, gt=0, lt=1, description="the share until the first rate is back, with `linear`"
+    )
     div_factor: float = option(25.0, gt=1, description="the peak over the first rate")
     final_div_factor: float = option(1e4, ge=1, description="the first rate over the last one")
     examples = ("one_cycle: 0.1", "one_cycle: {peak: 0.1, anneal: linear, pct_start: 0.45, pct_final: 0.9}")
@@ -90,7 +94,7 @@ class OneCycle(Schedule):
     def wrong(self) -> Iterator[Fault]:
         """Phases in the wrong order, or one that the form does not have."""
         yield from need_length("length", self.length)
-        if self.anneal == "cosine" and "pct_final" in self.model_fields_set:
+        if self.anneal == "cosine" and self.pct_final != _PCT_FINAL:
             hint = "write `anneal: linear`, or remove it"
             yield Fault(("pct_final",), "DLC303", "`pct_final` has no effect with `anneal: cosine`", hint=hint)
         elif self.anneal == "linear" and self.pct_final <= self.pct_start:

@@ -53,7 +53,7 @@ class Muon(Optimizer):
 
     def without_effect(self) -> Iterator[Fault]:
         """Dion's factors are five steps."""
-        if self.ns_coeffs == "dion" and "ns_steps" in self.model_fields_set:
+        if self.ns_coeffs == "dion" and self.ns_steps != 5:
             message = "`ns_steps` has no effect with `ns_coeffs: dion`, which has five steps"
             yield Fault(("ns_steps",), "DLC303", message, hint="remove it")
 
@@ -88,10 +88,10 @@ def matrices(params: Any) -> Any:
     """
 
     def matrix(path: tuple[Any, ...], weight: Any) -> Any:
-        *parts, name = [str(getattr(entry, "key", entry)) for entry in path]
-        if not name.endswith("kernel") or weight.ndim < 2:
+        names = [str(getattr(entry, "key", entry)) for entry in path]
+        if weight.ndim < 2 or not names or not names[-1].endswith("kernel"):
             return None
-        heads = weight.ndim == 3 and parts and parts[-1] in ("query", "key", "value")
+        heads = weight.ndim == 3 and names[-2:-1] in (["query"], ["key"], ["value"])
         inputs = 1 if heads else weight.ndim - 1
         axes = tuple(range(weight.ndim))
         return optax.contrib.MuonDimensionNumbers(axes[:inputs], axes[inputs:])

@@ -51,16 +51,19 @@ class Optimizer(Options):
         if key in ("weight_decay", "wd", "l2", "l1"):
             word = {"adam": "adamw", "nadam": "nadamw", "adamax": "adamaxw"}.get(cls.word)
             own = next((name for name in ("weight_decay", "weight_decay_rate") if name in cls.model_fields), None)
-            decay = f"write `{own}`, or" if own and key != "l1" else f"write `{word}`, or" if word else "write"
-            return f"{decay} `regularization: {{{'l1' if key == 'l1' else 'l2'}: 1e-4}}` as a section of its own"
+            if own and key != "l1":
+                return f"{cls.word} calls it `{own}`"
+            term = "l1" if key == "l1" else "l2"
+            other = "" if key == "l1" else f"write `{word or 'adamw'}`, or "
+            return f"{other}add the section `regularization: {{{term}: 1e-4}}`"
         if key in ("clip_norm", "clipnorm", "global_clipnorm", "max_norm", "max_grad_norm", "gradient_clip_val"):
-            return f"it stands beside the word: `{cls.word}: {{...}}`, `clip_norm: 1.0`"
+            return f"it stands beside the word, as in `optimizer: {{{cls.word}: {{...}}, clip_norm: 1.0}}`"
         if key == "amsgrad" and cls.word.startswith("adam"):
             return "it is an optimizer of its own: `amsgrad`"
+        if key == "momentum" and "b1" in cls.model_fields:
+            return "its momentum is `b1`"
         if key == "betas" and "b1" in cls.model_fields:
             return "write `b1` and `b2`"
-        if key == "nesterov" and cls.word == "signum":
-            return "only `sgd`, `rmsprop` and `lars` take it"
         return None
 
     def without_effect(self) -> Iterator[Fault]:

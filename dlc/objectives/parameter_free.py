@@ -89,8 +89,7 @@ class DoG(Optimizer):
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
         """`optax.contrib.dog`."""
         rate, first = rate_of(self.learning_rate, horizon), (self.init_step, self.init_value)
-        built: optax_types.GradientTransformation = optax.contrib.dog(rate, first, self.eps, self.weight_decay or None)
-        return built
+        return optax.contrib.dog(rate, first, self.eps, self.weight_decay or None)
 
 
 class DoWG(Optimizer):
@@ -109,8 +108,7 @@ class DoWG(Optimizer):
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
         """`optax.contrib.dowg`."""
         rate, first = rate_of(self.learning_rate, horizon), self.init_estim_sq_dist
-        built: optax_types.GradientTransformation = optax.contrib.dowg(rate, first, self.eps, self.weight_decay or None)
-        return built
+        return optax.contrib.dowg(rate, first, self.eps, self.weight_decay or None)
 
 
 class Cocob(Optimizer):

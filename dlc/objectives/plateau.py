@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dlc.lazy import optax
-from dlc.objectives.schedules import Horizon, Rate, Run, Schedule, run_length
+from dlc.objectives.schedules import Horizon, Rate, Run, Schedule
 from dlc.options import Fault, main, option
 
 
@@ -59,7 +59,7 @@ class ReduceOnPlateau(Schedule):
         if self.patience >= run.epochs:
             message, hint = f"the rate can't be lowered within {run.epochs:g} epochs", "lower `patience`"
             given = "" if "patience" in self.model_fields_set else " (its default)"
-            found, expected = f"`patience` {self.patience}{given}", f"less than {run_length(run)}"
+            found, expected = f"`patience` {self.patience}{given}", f"below {run.epochs:g}"
             yield Fault(("patience",), "DLC303", message, found, expected, hint)
 
     def first(self) -> float:

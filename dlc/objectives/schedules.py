@@ -74,9 +74,9 @@ class Run(NamedTuple):
 
     def place(self, length: Length) -> float | None:
         """Where a length ends, in epochs; None when it is in steps and an epoch's are not known."""
-        if length.unit == "steps":
+        if length.unit == "steps" and length.amount:
             return length.amount / self.steps_per_epoch if self.steps_per_epoch else None
-        return length.amount if length.unit == "epochs" else length.amount * self.epochs / 100
+        return length.amount * self.epochs / 100 if length.unit == "%" else length.amount
 
 
 WHOLE = Length(100, "%")

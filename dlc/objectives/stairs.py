@@ -116,7 +116,7 @@ class Piecewise(Schedule):
         for index, (length, place) in enumerate(zip(self.boundaries, places, strict=True)):
             if place is not None and place >= run.epochs:
                 message = "this boundary lies beyond the end of the run"
-                yield Fault(("boundaries", index), "DLC303", message, str(length), f"less than {run_length(run)}")
+                yield Fault(("boundaries", index), "DLC303", message, str(length), f"before the end: {run_length(run)}")
             if place is not None and warmup and place <= warmup < run.epochs and length.unit != self.warmup.unit:
                 message = "this boundary comes before the end of the warm-up"
                 yield Fault(("boundaries", index), "DLC303", message, str(length), f"more than {self.warmup}")
