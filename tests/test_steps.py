@@ -427,7 +427,8 @@ def test_a_run_in_float16_survives_an_overflow(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=x, y=3000 * x[:, :1])
     text = (
         f"data: {{source: {{npz: {tmp_path / 'data.npz'}}}, split: {{validation: 16}}}}\n"
-        "inputs: {x: {tensor: [3]}}\ntargets: {y: {tensor: [1]}}\nprecision: float16\nnetwork: [dense: {units: 16, activation: relu}, dense: 1]\n"
+        "inputs: {x: {tensor: [3]}}\ntargets: {y: {tensor: [1]}}\nprecision: float16\n"
+        "network: [dense: {units: 16, activation: relu}, dense: 1]\n"
         "loss: mse\noptimizer: {adam: 0.5}\ntrain: {epochs: 3, batch_size: 8}\n"
     )
     from dlc.training.fit import fit

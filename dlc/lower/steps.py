@@ -231,7 +231,7 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
             average = updater.averaging.moved(average, _averaged(variables), state.step + 1)
         sums = tally.add(spec, state.sums, found.told)
         new = TrainState(variables, optimizer, state.step + 1, sums, average, state.rate, state.scale)
-        if updater.loss_scale != "dynamic":
+        if scale is None or updater.loss_scale != "dynamic":
             return new
         # A step whose gradients overflow is left out: only its number is used up. One whose loss does is not told of.
         finite = loss_scale.finite(gradients)

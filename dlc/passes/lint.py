@@ -79,7 +79,8 @@ def _targets(document: Document, problems: Problems) -> None:
         return
     names = list(document.targets)
     read = used_targets(document)
-    others = [*document.inputs, *document.source.tree.get("outputs", {"output": None})]
+    declared = tree.get("outputs", {"output": None})
+    others = [*document.inputs, *(declared if isinstance(declared, dict) else ())]
     if any(name and name not in names and name not in others for name in read):
         return  # a misspelt name was reported
     for name in names:
