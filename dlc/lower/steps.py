@@ -190,12 +190,11 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
         parts: _Given = jax.tree.map(lambda leaf: leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]), batch)
         keys = jax.vmap(lambda turn: jax.random.fold_in(key, turn))(jnp.arange(count))
 
-        def weigh(state: Tree, part: tuple[_Given, Any]) -> tuple[Tree, Any]:
+        def weigh(part: tuple[_Given, Any]) -> dict[str, jax.Array]:
             # XLA leaves out all that neither a mask nor a weight follows from
-            scores, results = scored(params, {**variables, "state": state}, *part)
-            return results.state, {name: found.weight for name, found in scores.items()}
+            return {name: found.weight for name, found in scored(params, variables, *part)[0].items()}
 
-        weights = jax.tree.map(lambda each: each.sum(0), jax.lax.scan(weigh, variables["state"], (parts, keys))[1])
+        weights = jax.tree.map(lambda each: each.sum(0), jax.lax.map(weigh, (parts, keys)))
 
         def turn(carry: tuple[Tree, Tree], part: tuple[_Given, Any]) -> tuple[tuple[Tree, Tree], Any]:
             total, state = carry
