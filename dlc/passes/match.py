@@ -82,7 +82,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
     losses: list[LossTerm] = []
     unfit: set[_Pair] = set()  # what does not fit a loss will not fit its metrics: one finding is enough
     for item in document.losses:
-        pair = matcher.pair(item.keys, item.path, item.thing.word, item.thing.compares)
+        pair = matcher.pair(item.keys, item.path, item.thing.word, item.thing.compares, item.thing)
         if pair is None:
             continue
         if not matcher.fits(item.thing, pair, item.path):
@@ -90,6 +90,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
             continue
         name = matcher.name(item, [term.name for term in losses])
         matcher.weighs(item)
+        matcher.sums(item)
         keys = item.keys
         losses.append(LossTerm(name, item.thing, *pair, keys.weight, keys.sample_weight, keys.reduction))
     several = [term.name for term in losses] if len(document.losses) > 1 else []
@@ -126,8 +127,10 @@ class _Matcher:
     ) -> None:
         self.document, self.outputs, self.types, self.problems = document, outputs, types, problems
 
-    def pair(self, keys: LossKeys | MetricKeys, path: Path, word: str, compares: str) -> _Pair | None:
-        """The output and the target that an item means."""
+    def pair(
+        self, keys: LossKeys | MetricKeys, path: Path, word: str, compares: str, thing: Loss | None = None
+    ) -> _Pair | None:
+        """The output and the target that an item means; `thing` is a loss that may do without a target."""
         source = self.document.source
         output = self.one("output", keys.output, self.outputs, path, word)
         if compares == "never":
@@ -137,7 +140,7 @@ class _Matcher:
             return _Pair(output, None) if output is not None else None
         if keys.target is None:
             targets = free_targets(self.document)
-            if compares == "either" and len(targets) != 1:
+            if compares == "either" and (len(targets) != 1 or self.stands_alone(thing, output)):
                 return _Pair(output, None) if output is not None else None
             target = self.one("target", None, targets, path, word)
             return _Pair(output, Against("targets", target)) if output is not None and target is not None else None
@@ -154,6 +157,17 @@ class _Matcher:
             self.problems.add("DLC303", message, source.span((*path, "target")), hint="name another `target`")
             return None
         return _Pair(output, against) if output is not None else None
+
+    def stands_alone(self, thing: Loss | None, output: str | None) -> bool:
+        """Whether a loss takes an output without a target."""
+        kind = self.types.get(output or "") if self.types is not None else None
+        if thing is None or kind is None:
+            return False
+        try:
+            thing.infer(kind, None)
+        except Wrong as wrong:
+            return wrong.code == "DLC303"  # an idle setting, which `fits` reports
+        return True
 
     def against(self, name: str) -> Against | None:
         """The value that a name means: a target, else an input, else an output."""
@@ -224,6 +238,13 @@ class _Matcher:
             message, hint = f"`{name}` can't weigh examples", f"declare it as `{name}: number`"
             self.problems.add("DLC301", message, span, found=_described(feature), expected="a `number`", hint=hint)
 
+    def sums(self, item: Item[Loss, LossKeys]) -> None:
+        """Report a `reduction` of a loss that has nothing to reduce."""
+        if item.keys.reduction == "sum" and not item.thing.averages():
+            message = f"`{item.thing.word}` is no mean over elements: `reduction` has no effect"
+            hint = "delete it; `weight` multiplies the whole loss"
+            self.problems.add("DLC303", message, self.document.source.key_span((*item.path, "reduction")), hint=hint)
+
     def type_of(self, against: Against | None) -> TensorType | None:
         """The type of a value that an output is compared with; None while it is unknown."""
         if against is None:
@@ -268,19 +289,19 @@ def free_targets(document: Document) -> list[str]:
 
 def _activated_twice(document: Document, path: Path, term: LossTerm, graph: Graph, problems: Problems) -> None:
     """A network that ends with the activation that its loss applies: the second one would flatten the gradient."""
-    word, ref = term.loss.activation(), graph.outputs.get(term.output)
+    words, ref = term.loss.activations(), graph.outputs.get(term.output)
     ends = [node for node in graph.nodes if isinstance(node, Node) and ref is not None and node.path == ref.source]
     node = ends[0] if ends else None
-    if node is None or word is None or node.layer is None:
+    if node is None or node.layer is None:
         return
     inside = dict(node.layer).get("activation")
-    if word in (node.layer.word, inside.word if isinstance(inside, Layer) else ""):
+    ending = {node.layer.word, inside.word if isinstance(inside, Layer) else ""}
+    for word in [word for word in words if word in ending]:
         span = node.origin.options.get("activation", node.origin.span)
         loss = term.loss.word
-        message, hint = (
-            f"`{loss}` applies `{word}` itself",
-            f"remove it here, or write `{loss}: {{from_logits: false}}`",
-        )
+        switch = next((name for name in type(term.loss).model_fields if name in ("from_logits", "log_input")), None)
+        message, hint = f"`{loss}` applies `{word}` itself", "remove it here"
+        hint += f", or write `{loss}: {{{switch}: false}}`" if switch else ""
         notes = [Note("the loss is here", document.source.span(path)), *node.origin.uses]
         problems.add("DLC301", message, span, found=f"an output that ends with `{word}`", hint=hint, notes=notes)
 
