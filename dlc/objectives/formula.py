@@ -12,7 +12,7 @@ from dlc.formulas import ELEMENTWISE, Call, Formula, Function, Tree, Variable, p
 from dlc.ir import TensorType
 from dlc.lazy import jnp
 from dlc.objectives.fit import need_pairs, need_real_output, rows
-from dlc.objectives.loss import Loss, LossExample, Score, score, weights_of
+from dlc.objectives.loss import Loss, LossExample, Score, score, weights_of, where_there
 from dlc.options import Fault, Wrong, main, reject
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Expression(Loss):
 
     def apply(self, output: Array, target: Any, mask: Array | None = None, real: Array | None = None) -> Score:
         """The formula of each element, or of each example."""
-        y = rows(output).astype(jnp.float32)
+        y = rows(output if mask is None else where_there(output, mask)).astype(jnp.float32)
         weights = weights_of(output, mask, None)
         arrays = {"prediction": y} if target is None else {"prediction": y, "target": rows(target).astype(jnp.float32)}
         value = jnp.asarray(self.parsed._replace(functions=_bound(y.shape[1], weights)).value(arrays), jnp.float32)

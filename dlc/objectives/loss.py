@@ -92,7 +92,8 @@ class Loss(Options):
             real: bool (batch,), false where an example only fills the batch; None when none does. It matters to losses
                 that compare the examples of a batch.
         """
-        return score(self.elements(output, target), mask, self.importance(target))
+        shown = output if mask is None else where_there(output, mask)
+        return score(self.elements(shown, target), mask, self.importance(target))
 
     def elements(self, output: Array, target: Array) -> Array:
         """The loss of each element: (batch, *axes)."""
@@ -116,6 +117,11 @@ class Loss(Options):
     def activations(self) -> tuple[str, ...]:
         """The names of what `activate` may apply."""
         return ()
+
+
+def where_there(output: Array, mask: Array) -> Array:
+    """An output with zeros where it is padding: whatever stands there, no gradient comes of it."""
+    return jnp.where(mask.reshape(*mask.shape, *(1,) * (output.ndim - 2)), output, 0)
 
 
 def score(values: Array, mask: Array | None = None, importance: Array | None = None) -> Score:
