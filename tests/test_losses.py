@@ -21,6 +21,7 @@ import sklearn.metrics
 import dlc
 from dlc.diagnostics import Report
 from dlc.lower.objective import combined, loss_scores
+from dlc.lower.serve import answers
 from dlc.objectives import LOSSES
 from dlc.objectives.loss import Loss, Masks, Score
 from dlc.options import Wrong, build_word
@@ -694,6 +695,75 @@ def test_losses_that_may_do_without_a_target() -> None:
     idle = '{expression: "mean(abs(prediction))", target: y}'
     assert codes(report(idle)) == ["DLC303"]
     assert codes(report("{triplet: {mining: hard}}", "", "[{dense: 12}, {reshape: [3, 4]}]")) == ["DLC303"]
+
+
+def test_a_number_of_no_class_needs_a_loss_that_ignores_it() -> None:
+    target, network = "{y: {category: {classes: 3, ignored: 255}}}", "[dense: 3]"
+    assert codes(report("{cross_entropy: {ignore_index: 255}}", target, network)) == []
+    (item,) = report("cross_entropy", target, network).diagnostics
+    assert item.code == "DLC301" and item.hint == "write `cross_entropy: {ignore_index: 255}`"
+    (item,) = report("{cross_entropy: {ignore_index: 254}}", target, network).diagnostics
+    assert item.code == "DLC301" and item.span is not None and item.span.line == 5
+    (item,) = report("focal", target, network).diagnostics
+    assert item.code == "DLC301" and "can't leave places out" in (item.hint or "")
+    found = report("{cross_entropy: {ignore_index: 255}}", target, network, "metrics: [accuracy]\n")
+    assert codes(found) == ["DLC302"]
+    text = "inputs: {x: {tokens: {vocabulary: 5, ignored: 9}}}\nnetwork: [{embedding: {vocabulary: 5, size: 2}}]\n"
+    (item,) = check_text(text)[1].diagnostics
+    assert item.code == "DLC303" and item.span is not None and item.span.column == 38
+
+
+def test_ignored_numbers_reach_the_loss() -> None:
+    data = np.array(["0", "255", "2"], object)
+    spec = dlc.loads(
+        "inputs: {x: {tensor: [4]}}\ntargets: {y: {category: {classes: 3, ignored: 255}}}\nnetwork: [dense: 3]\n"
+        "loss: {cross_entropy: {ignore_index: 255}}\n"
+    )
+    feature = spec.document.targets["y"]
+    assert feature is not None
+    target = feature.encode(feature.read([data], "y"), {})
+    y = normal(3, 4)
+    program = dlc.compile(spec)
+    results = program.run(program.init(0), {"x": y})
+    totals = loss_scores(spec, results, {"inputs": {"x": y}, "targets": {"y": target}})["cross_entropy"]
+    logs = scipy.special.log_softmax(results.outputs["output"], -1)
+    assert float(totals.weight) == 2 and float(totals.total) == pytest.approx(-logs[0, 0] - logs[2, 2], rel=1e-5)
+
+
+def test_ctc_gets_the_masks_of_both_sides() -> None:
+    spec = dlc.loads(
+        "inputs: {x: {tokens: {vocabulary: 6, padding: 0}}}\n"
+        "targets: {y: {tokens: {vocabulary: 3, length: length, padding: 0}}}\n"
+        "network: [{embedding: {vocabulary: 6, size: 3}}]\nloss: ctc\n"
+    )
+    x = np.array([[1, 2, 3, 4], [5, 4, 0, 0]], np.int32)
+    y = np.array([[1, 2, 1], [2, 0, 0]], np.int32)
+    batch = {"inputs": {"x": x, "x.mask": x > 0}, "targets": {"y": y, "y.mask": y > 0}}
+    program = dlc.compile(spec)
+    results = program.run(program.init(0), batch["inputs"])
+    logits = np.asarray(results.outputs["output"])
+    totals = loss_scores(spec, results, batch)["ctc"]
+    want = spelt(logits[0], [1, 2, 1], 0) + spelt(logits[1, :2], [2], 0)
+    assert float(totals.total) == pytest.approx(want, rel=1e-4) and float(totals.weight) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "size", "name"),
+    [
+        ("mse", "{number: standard}", 1, "y"),
+        ("{quantile: [0.1, 0.9]}", "{number: standard}", 2, "y"),
+        ("{quantile: [0.1, 0.9]}", "{tensor: {shape: [3], normalize: standard}}", 6, "output"),
+        ("gaussian_nll", "{number: standard}", 2, "output"),
+        ("{gaussian_nll: 0.1}", "{number: standard}", 1, "y"),
+        ("laplace_nll", "number", 2, "output"),
+        ("triplet", "{category: 3}", 8, "output"),
+    ],
+)
+def test_an_output_that_is_no_prediction_keeps_its_name(text: str, target: str, size: int, name: str) -> None:
+    network = f"[dense: {size}]" if size != 6 else "[dense: 6, reshape: [3, 2]]"
+    spec, found = checked(text, f"{{y: {target}}}", network)
+    assert codes(found) == []
+    assert list(answers(spec)) == [name]
 
 
 # ---- formulas ----

@@ -61,6 +61,10 @@ class Contrastive(Loss):
         """1 for alike, 0 for not."""
         need_between(self.word, target, 0, 1)
 
+    def predicts(self, output: TensorType, target: TensorType) -> bool:
+        """Never: embeddings are no classes."""
+        return False
+
     def apply(self, output: Array, target: Array, mask: Array | None = None, real: Array | None = None) -> Score:
         """The squared distance, or the squared rest to the margin."""
         y, t = output.astype(jnp.float32), target.reshape(output.shape[0]).astype(jnp.float32)
@@ -123,6 +127,10 @@ class Triplet(Loss):
             message = f"`{self.word}` takes embeddings with the class of each, or triplets of embeddings and no target"
             found = f"output {output}, {f'target {target}' if target is not None else 'no target'}"
             raise Wrong(self.code, message, found=found, expected="f32[batch, d] and a `category`, or f32[batch, 3, d]")
+
+    def predicts(self, output: TensorType, target: TensorType) -> bool:
+        """Never: embeddings are no classes."""
+        return False
 
     def apply(self, output: Array, target: Any, mask: Array | None = None, real: Array | None = None) -> Score:
         """The sum over the triplets of each anchor, and their number."""
@@ -209,6 +217,10 @@ class NTXent(Loss):
             raise Wrong(
                 self.code, message, found=found, expected="two outputs f32[batch, d], or f32[batch, 2, d]", hint=hint
             )
+
+    def predicts(self, output: TensorType, target: TensorType) -> bool:
+        """Never: embeddings are no classes."""
+        return False
 
     def apply(self, output: Array, target: Any, mask: Array | None = None, real: Array | None = None) -> Score:
         """The mean of both views' losses."""

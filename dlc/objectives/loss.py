@@ -69,6 +69,10 @@ class Loss(Options):
         """Whether it is a mean over the elements of an example, so that it could be their sum."""
         return type(self).elements is not Loss.elements
 
+    def predicts(self, output: TensorType, target: TensorType) -> bool:
+        """Whether the output is a prediction of the target, so that it goes by its name and in its unit."""
+        return True
+
     def ignores(self, number: int) -> bool:
         """Whether places with this number in the target count for nothing."""
         return False

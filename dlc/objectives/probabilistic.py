@@ -134,7 +134,7 @@ class GaussianNLL(Loss):
     The first d numbers of the output are the means m, the others the logarithms v of the variances; the mean over all d
     and axes (Nix and Weigend 1994; PyTorch's `GaussianNLLLoss`, whose output is the variance itself). With `variance`,
     which is then the same everywhere, the output has the target's shape and is the mean: the reconstruction term of a
-    variational autoencoder. Predictions are the output as it is, v included: leave the target unnormalised, or undo it.
+    variational autoencoder. Predictions with v are the output as it is, under its own name.
     """
 
     word = "gaussian_nll"
@@ -154,6 +154,10 @@ class GaussianNLL(Loss):
         """A mean and a log-variance per number, or a mean alone."""
         _need_parts(self.word, self.variance is not None, output, target, "variance")
 
+    def predicts(self, output: TensorType, target: TensorType) -> bool:
+        """Whether the output is the mean alone."""
+        return self.variance is not None
+
     def elements(self, output: Array, target: Array) -> Array:
         """-log p."""
         constant = 0.5 * log(2 * pi) if self.full else 0.0
@@ -169,7 +173,7 @@ class LaplaceNLL(Loss):
     """(batch, *axes, 2d) with (batch, *axes, d): s + |target - m| / exp(s), a Laplace distribution's -log p.
 
     The first d numbers of the output are the medians m, the others the logarithms s of the scales; the mean over all d
-    and axes. Predictions are the output as it is, s included.
+    and axes. Predictions are the output as it is, under its own name.
     """
 
     word = "laplace_nll"
@@ -184,6 +188,10 @@ class LaplaceNLL(Loss):
     def infer(self, output: TensorType, target: TensorType) -> None:
         """A median and a log-scale per number."""
         _need_parts(self.word, False, output, target, "scale")
+
+    def predicts(self, output: TensorType, target: TensorType) -> bool:
+        """Never: half of the output is in no unit of the target."""
+        return False
 
     def elements(self, output: Array, target: Array) -> Array:
         """-log p."""

@@ -218,7 +218,8 @@ class Quantile(Loss):
     """(batch, *axes, quantiles) with (batch, *axes): the mean of max(q * (t - y), (q - 1) * (t - y)), q each quantile.
 
     The pinball loss (Koenker and Bassett 1978), by which an output learns the q-quantile of its targets; the mean over
-    quantiles and axes. (batch, *axes, 1) is a target, too.
+    quantiles and axes. (batch, *axes, 1) is a target, too. Predictions are in the unit of a target of one number, of
+    several in the network's.
     """
 
     word = "quantile"
@@ -250,6 +251,10 @@ class Quantile(Loss):
             message = f"`{self.word}` takes one output per quantile"
             found = f"output {output}, target {target}"
             raise Wrong(self.code, message, found=found, expected=expected, hint=hint)
+
+    def predicts(self, output: TensorType, target: TensorType) -> bool:
+        """Whether there is one number, whose unit all quantiles have; that of several is not undone."""
+        return target.rank == 1 or target.shape[1:] == (1,)
 
     def elements(self, output: Array, target: Array) -> Array:
         """The pinball losses, in the shape of the output."""

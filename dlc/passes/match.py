@@ -38,6 +38,7 @@ class LossTerm:
         weight: its factor in the sum.
         sample_weight: the target that says what each example counts, or None.
         reduction: over the elements of an example.
+        predicts: whether the output is a prediction of what it is compared with.
     """
 
     name: str
@@ -47,11 +48,13 @@ class LossTerm:
     weight: float = 1.0
     sample_weight: str | None = None
     reduction: Literal["mean", "sum"] = "mean"
+    predicts: bool = True
 
     @property
     def target(self) -> str | None:
         """The name of what the output is compared with as predictions carry it: a target's or an input's."""
-        return self.against.name if self.against is not None and self.against.section != "outputs" else None
+        named = self.predicts and self.against is not None and self.against.section != "outputs"
+        return self.against.name if named and self.against is not None else None
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,10 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         name = matcher.name(item, [term.name for term in losses])
         matcher.weighs(item)
         matcher.sums(item)
+        matcher.counts(item.thing, pair, item.path)
         keys = item.keys
-        losses.append(LossTerm(name, item.thing, *pair, keys.weight, keys.sample_weight, keys.reduction))
+        predicts = matcher.predicts(item.thing, pair)
+        losses.append(LossTerm(name, item.thing, *pair, keys.weight, keys.sample_weight, keys.reduction, predicts))
     several = [term.name for term in losses] if len(document.losses) > 1 else []
     metrics: list[MetricTerm] = []
     for found in document.metrics:
@@ -103,6 +108,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         matcher.weighs(found)
         activate = next((term.loss for term in losses if (term.output, term.against) == pair), None)
         if pair not in unfit and matcher.fits(found.thing, pair, found.path):
+            matcher.counts(found.thing, pair, found.path)
             metrics.append(MetricTerm(name, found.thing, pair.output, pair.against, activate, found.keys.sample_weight))
     for item, term in zip(document.losses, losses, strict=False) if len(losses) == len(document.losses) else ():
         _activated_twice(document, item.path, term, graph, problems)
@@ -111,6 +117,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
             message = f"the output `{term.target}` is called like the target of the output `{term.output}`"
             hint = "predictions carry the target's name: rename the output"
             problems.add("DLC202", message, document.source.key_span(("outputs", term.target)), hint=hint)
+    _ignored(document, problems)
     _columns(document, problems)
     _splits(document, problems)
     return Objectives(tuple(losses), tuple(metrics))
@@ -238,6 +245,24 @@ class _Matcher:
             message, hint = f"`{name}` can't weigh examples", f"declare it as `{name}: number`"
             self.problems.add("DLC301", message, span, found=_described(feature), expected="a `number`", hint=hint)
 
+    def predicts(self, thing: Loss, pair: _Pair) -> bool:
+        """Whether an output is a prediction of what a loss compares it with."""
+        output = self.types.get(pair.output) if self.types is not None else None
+        target = self.type_of(pair.against)
+        return output is not None and target is not None and thing.predicts(output, target)
+
+    def counts(self, thing: Loss | Metric, pair: _Pair, path: Path) -> None:
+        """Report a loss or metric that would take the number of no class for a class."""
+        name = pair.against.name if pair.against is not None else ""
+        number = getattr(self.document.targets.get(name), "ignored", None)
+        ignores = getattr(thing, "ignores", None)
+        if number is None or (ignores is not None and ignores(number)):
+            return
+        message = f"`{name}` holds {number} where there is no class, and `{thing.word}` would count it"
+        able = "ignore_index" in type(thing).model_fields
+        hint = f"write `{thing.word}: {{ignore_index: {number}}}`" if able else f"`{thing.word}` can't leave places out"
+        self.problems.add(thing.code, message, self.document.source.key_span((*path, thing.word)), hint=hint)
+
     def sums(self, item: Item[Loss, LossKeys]) -> None:
         """Report a `reduction` of a loss that has nothing to reduce."""
         if item.keys.reduction == "sum" and not item.thing.averages():
@@ -304,6 +329,15 @@ def _activated_twice(document: Document, path: Path, term: LossTerm, graph: Grap
         hint += f", or write `{loss}: {{{switch}: false}}`" if switch else ""
         notes = [Note("the loss is here", document.source.span(path)), *node.origin.uses]
         problems.add("DLC301", message, span, found=f"an output that ends with `{word}`", hint=hint, notes=notes)
+
+
+def _ignored(document: Document, problems: Problems) -> None:
+    """Numbers of no class are of use to losses only."""
+    for name, feature in document.inputs.items():
+        if getattr(feature, "ignored", None) is not None and feature is not None:
+            message, hint = "`ignored` is of use in a target only", "give gaps a class of their own"
+            span = document.source.key_span(("inputs", name, feature.word, "ignored"))
+            problems.add("DLC303", message, span, hint=hint)
 
 
 def _columns(document: Document, problems: Problems) -> None:
