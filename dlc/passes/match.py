@@ -288,8 +288,10 @@ class _Matcher:
         try:
             thing.infer(output, target)
         except Wrong as wrong:
-            span = self.document.source.span((*path, thing.word)) if wrong.option else None
-            span = span or self.document.source.key_span((*path, thing.word))
+            source, place = self.document.source, (*path, thing.word)
+            inside = (*place, wrong.option or "")
+            span = source.span(inside) if inside in source.values else None
+            span = span or (source.span(place) if wrong.option else source.key_span(place))
             self.problems.add(
                 wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint
             )
