@@ -8,8 +8,7 @@ from dlc.ir import TensorType
 from dlc.lazy import jax, jnp
 from dlc.objectives.fit import need_real_output
 from dlc.objectives.loss import Loss, LossExample, Score
-from dlc.objectives.regression import unit
-from dlc.objectives.values import need_between, need_unmasked
+from dlc.objectives.values import need_between, need_scores_behind_mask, need_unmasked
 from dlc.options import Wrong, main, option
 
 if TYPE_CHECKING:
@@ -21,6 +20,44 @@ def root(squares: Array) -> Array:
     """Square roots whose gradient at 0 is 0."""
     positive = squares > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1.0)), 0.0)
+
+
+class Cosine(Loss):
+    """(batch, *axes, d) with (batch, *axes, d): 1 - the cosine of the angle between output and target, 0 to 2.
+
+    The mean over the axes, as optax' `cosine_distance`; Keras' `CosineSimilarity` is this minus 1. A vector of zeros is
+    at right angles to all others.
+    """
+
+    word = "cosine"
+    examples = (
+        LossExample("cosine", "f32[batch, 8]", "f32[batch, 8]"),
+        LossExample("cosine", "f32[batch, 4, 8]", "f32[batch, 4, 8]"),
+        LossExample("cosine", "f32[batch, 1]", "f32[batch, 1]", error="DLC301"),
+        LossExample("cosine", "f32[batch, 8]", "f32[batch, 4]", error="DLC301"),
+        LossExample("cosine", "f32[batch, 8]", "i32[batch]<2", error="DLC301"),
+    )
+
+    def infer(self, output: TensorType, target: TensorType) -> None:
+        """Vectors of one shape."""
+        need_scores_behind_mask(self.word, output)
+        need_real_output(self.code, self.word, output)
+        if not target.is_float or target.shape != output.shape or output.rank < 2 or output.shape[-1] == 1:
+            message = f"`{self.word}` compares the directions of vectors"
+            found = f"output {output}, target {target}"
+            raise Wrong(self.code, message, found=found, expected="two values f32[batch, ..., d], d above 1")
+
+    def elements(self, output: Array, target: Array) -> Array:
+        """1 - cos, along the last axis."""
+        return 1 - (unit(output) * unit(target)).sum(-1)
+
+
+def unit(x: Array) -> Array:
+    """Vectors along the last axis at length 1, float32; zeros stay, and have a gradient."""
+    wide = x.astype(jnp.float32)
+    scale = jnp.maximum(jnp.abs(wide).max(-1, keepdims=True), 1e-12)  # squares of large numbers would overflow
+    wide = wide / scale
+    return wide / jnp.sqrt(jnp.maximum(jnp.square(wide).sum(-1, keepdims=True), 1e-12))
 
 
 class Contrastive(Loss):
