@@ -12,6 +12,7 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dlc
 from dlc.expressions import ExpressionFault
 from dlc.formulas import ELEMENTWISE, MAX_LENGTH, Function, parse
 from dlc.pipeline import check_text
@@ -183,3 +184,42 @@ def test_numbers_alone_follow_the_rules_of_arrays(text: str) -> None:
     """Infinite or no number, as in the program: never an exception, never a complex number."""
     value = parse(text, "x").value({"x": jnp.ones(2)})
     assert jnp.asarray(value).dtype == jnp.float32 and not jnp.iscomplexobj(value)
+
+
+def test_a_formula_as_an_activation() -> None:
+    text = """
+inputs: {x: {tensor: [5, 4]}}
+network:
+  - dense: {units: 3, activation: ONE}
+  - gru: {units: 3, recurrent_activation: TWO, activation: {expression: "sin(x)"}, return_sequences: true}
+  - residual: {layers: [dense: 3], activation: ONE}
+    dtype: DTYPE
+"""
+    x = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
+
+    def outputs(one: str, two: str, dtype: str) -> np.ndarray:
+        spec = check_text(text.replace("ONE", one).replace("TWO", two).replace("DTYPE", dtype))[0]
+        assert spec is not None
+        program = dlc.compile(spec)
+        return np.asarray(program.apply(program.init(0), {"x": x})[0]["output"], np.float32)
+
+    for dtype, rtol in (("float32", 1e-5), ("bfloat16", 2e-2)):
+        found = outputs('{expression: "x * sigmoid(x)"}', '{expression: "1 / (1 + exp(-x))"}', dtype)
+        np.testing.assert_allclose(found, outputs("silu", "sigmoid", dtype), rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x1 * 2", "the formula mentions `x1`"),
+        ("x + x2", "the formula mentions `x2`"),
+        ("1 + 1", "the formula mentions no input"),
+        ("x.real", "`.` is not part of a formula"),
+        ("sigmiod(x)", "unknown function `sigmiod`"),
+    ],
+)
+def test_a_formula_that_is_no_activation(text: str, message: str) -> None:
+    given = f'inputs: {{x: {{tensor: [4]}}}}\nnetwork:\n  - dense: {{units: 2, activation: {{expression: "{text}"}}}}\n'
+    (item,) = check_text(given)[1].diagnostics
+    assert (item.code, item.message) == ("DLC108", message)
+    assert item.span is not None and item.span.line == 3

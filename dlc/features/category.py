@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from dlc.diagnostics import did_you_mean, listing
 from dlc.features.feature import Feature, FeatureExample, Stats, as_text, only
@@ -17,6 +17,8 @@ from dlc.options import Fault, Wrong, main, option, reject, spell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_UNKNOWN, _IGNORED = -1, -2  # what stands for a spelling that is no class
 
 Classes = int | tuple[str, ...] | dict[str, tuple[str, ...]]
 
@@ -68,12 +70,16 @@ class Category(Feature):
     """A class: (batch,) in int32, numbers from 0; or (batch, classes) in float32 with `one_hot`.
 
     `classes` is a count (the data holds 0, 1, ...), a list of the names in the data, or groups of them:
-    `{flower: [rose, tulip], tree: [oak]}`.
+    `{flower: [rose, tulip], tree: [oak]}`. `ignored` is the number of what has no class, in the data and in the target:
+    a loss with this `ignore_index` leaves it out.
     """
 
     word = "category"
     classes: Annotated[Classes, BeforeValidator(_classes)] = main(description="count, names or groups of the classes")
     one_hot: bool = option(False, description="give rows of 0 and 1 instead of numbers")
+    ignored: int | None = option(
+        None, ge=-(2**31), lt=2**31, description="the number in the data that is no class; in a target only"
+    )
 
     examples = (
         FeatureExample("category: 3", "i32[batch]<3", ["0", "2"], [0, 2]),
@@ -85,6 +91,11 @@ class Category(Feature):
         FeatureExample("category: [false, true]", "i32[batch]<2", ["True", "FALSE"], [1, 0]),
         FeatureExample("category: [5, 7]", "i32[batch]<2", ["7.0", 5], [1, 0]),
         FeatureExample("category: ['', a]", "i32[batch]<2", [None, "a"], [0, 1]),
+        FeatureExample("category: {classes: 2, ignored: -1}", "i32[batch]<2", ["1", "-1", 0.0], [1, -1, 0]),
+        FeatureExample("category: {classes: [a, b], ignored: 255}", "i32[batch]<2", ["b", 255], [1, 255]),
+        FeatureExample("category: {classes: 2, ignored: -1}", "i32[batch]<2", ["0", "-2"], error="DLC404"),
+        FeatureExample("category: {classes: 2, ignored: 1}", "i32[batch]<2", ["0"], error="DLC104"),
+        FeatureExample("category: {classes: 2, ignored: 2, one_hot: true}", "f32[batch, 2]", ["0"], error="DLC303"),
         FeatureExample("category: 2", "i32[batch]<2", ["0", "2"], error="DLC404"),
         FeatureExample("category: 2", "i32[batch]<2", [0, 0.5], error="DLC404"),
         FeatureExample("category: 2", "i32[batch]<2", ["0", ""], error="DLC404"),
@@ -96,6 +107,19 @@ class Category(Feature):
         FeatureExample("category: {classes: {a: [x, y], b: y}}", "i32[batch]<2", ["y"], error="DLC104"),
         FeatureExample("category", "i32[batch]<2", ["y"], error="DLC102"),
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Category:
+        if self.ignored is None:
+            return self
+        if 0 <= self.ignored < self.count:
+            expected = f"a number that is no class: not 0 to {self.count - 1}"
+            message = "`ignored` is the number of a class"
+            raise reject(Fault(("ignored",), "DLC104", message, found=f"`{self.ignored}`", expected=expected))
+        if self.one_hot:
+            message = "`ignored` has no effect with `one_hot`: a row of 0 and 1 can't hold it"
+            raise reject(Fault(("ignored",), "DLC303", message, hint="leave `one_hot` away", at_key=True))
+        return self
 
     @property
     def count(self) -> int:
@@ -118,7 +142,12 @@ class Category(Feature):
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """Class numbers."""
         column = only(columns, name, self.word)
-        number = self._numbering()
+        known, ignored = self._numbering(), str(self.ignored) if self.ignored is not None else None
+
+        def number(text: str) -> int:
+            code = known(text)
+            return _IGNORED if code == _UNKNOWN and ignored is not None and _loose(text) == ignored else code
+
         if column.dtype.kind in "OUS":  # objects of several types can't be sorted, so no np.unique
             texts = [value.strip() if isinstance(value, str) else _spelling(value) for value in column.tolist()]
             codes = {text: number(text) for text in dict.fromkeys(texts)}
@@ -128,11 +157,11 @@ class Category(Feature):
             texts = [_spelling(value) for value in values]
             codes = {text: number(text) for text in texts}
             numbers = np.array([codes[text] for text in texts], np.int32)[inverse]
-        bad = numbers < 0
+        bad = numbers == _UNKNOWN
         if bad.any():
             row = int(bad.argmax())
             raise self._unknown(_spelling(column[row]), codes, f"row {first_row + row} of column `{name}`")
-        return numbers
+        return numbers if self.ignored is None else np.where(numbers == _IGNORED, np.int32(self.ignored), numbers)
 
     def _numbering(self) -> Callable[[str], int]:
         """The function from a spelling to its class's number, -1 for none."""
@@ -147,7 +176,7 @@ class Category(Feature):
         return lambda text: exact.get(text, loose.get(_loose(text), -1))
 
     def _unknown(self, text: str, codes: Mapping[str, int], where: str) -> Wrong:
-        unknown = [key for key, code in codes.items() if code < 0]
+        unknown = [key for key, code in codes.items() if code == _UNKNOWN]
         classes, hint = self.classes, None
         if isinstance(classes, int):
             expected = f"an integer from 0 to {classes - 1}"

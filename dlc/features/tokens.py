@@ -28,7 +28,8 @@ class Tokens(Feature):
     """A sequence of numbers of a vocabulary: (batch, length) in int32.
 
     It reads one column that holds arrays, or several columns of one token each. `padding` is the number that stands
-    behind shorter sequences: a mask then travels with the value, and what lies there never counts.
+    behind shorter sequences: a mask then travels with the value, and what lies there never counts. `ignored` is the
+    number of places without a token to predict: a loss with this `ignore_index` leaves them out.
     """
 
     word = "tokens"
@@ -37,6 +38,9 @@ class Tokens(Feature):
         "time", description="tokens of a record; a word for a length that varies between data sets"
     )
     padding: int | None = option(None, ge=0, description="the number that fills shorter sequences up")
+    ignored: int | None = option(
+        None, ge=-(2**31), lt=2**31, description="the number in the data that is no token; in a target only"
+    )
     columns: tuple[str, ...] | None = option(None, description="columns of one token each; `token_*` matches many")
 
     examples = (
@@ -47,6 +51,8 @@ class Tokens(Feature):
             [[1, 4, 0], [1, 1, 1]],
             [[1, 4, 0], [1, 1, 1]],
         ),
+        FeatureExample("tokens: {vocabulary: 4, ignored: -100}", "i32[batch, time]<4", [[0, -100, 2]], [[0, -100, 2]]),
+        FeatureExample("tokens: {vocabulary: 4, ignored: 3}", "i32[batch, time]<4", [[0]], error="DLC104"),
         FeatureExample("tokens: 4", "i32[batch, time]<4", [[0, 4, 2]], error="DLC404"),
         FeatureExample("tokens: 4", "i32[batch, time]<4", [[0, -1, 2]], error="DLC404"),
         FeatureExample("tokens: 4", "i32[batch, time]<4", [[0, 1.5, 2]], error="DLC404"),
@@ -74,6 +80,9 @@ class Tokens(Feature):
             expected = f"a number below {self.vocabulary}"
             message = "`padding` is not in the vocabulary"
             raise reject(Fault(("padding",), "DLC104", message, found=f"`{self.padding}`", expected=expected))
+        if self.ignored is not None and 0 <= self.ignored < self.vocabulary:
+            message, expected = "`ignored` is a token", f"a number that is none: not 0 to {self.vocabulary - 1}"
+            raise reject(Fault(("ignored",), "DLC104", message, found=f"`{self.ignored}`", expected=expected))
         return self
 
     def reads(self, name: str) -> tuple[str, ...]:
@@ -98,6 +107,8 @@ class Tokens(Feature):
                 option="length",
             )
         bad = (values < 0) | (values >= self.vocabulary) | (values % 1 != 0)
+        if self.ignored is not None:
+            bad &= values != self.ignored
         if bad.any():
             row, place = np.unravel_index(int(bad.argmax()), bad.shape)
             raise Wrong(

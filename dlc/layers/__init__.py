@@ -124,6 +124,9 @@ ACTIVATIONS: dict[str, str] = {
 
 LAYERS.update(ACTIVATIONS)  # an activation is a layer, too
 
+# what is an activation as an option only: the layer of this word takes several inputs
+OPTION_ACTIVATIONS: dict[str, str] = {"expression": "dlc.layers.expression:ExpressionActivation"}
+
 # ready blocks: words that stand for several items
 BLOCKS: dict[str, str] = {
     "transformer_encoder": "dlc.layers.transformer:TransformerEncoder",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from dlc.ir import Example, Layer, Masks, Signature, TensorType, need_float
-from dlc.layers import ACTIVATIONS
+from dlc.layers import ACTIVATIONS, OPTION_ACTIVATIONS
 from dlc.lazy import jax, jnp
 from dlc.options import Wrong, main, option, word_field
 
@@ -35,7 +36,7 @@ class Elementwise(Layer):
         raise NotImplementedError
 
 
-Activation = Annotated[Elementwise | None, word_field(lambda: ACTIVATIONS, "activation")]
+Activation = Annotated[Elementwise | None, word_field(lambda: ChainMap(ACTIVATIONS, OPTION_ACTIVATIONS), "activation")]
 """The type of an option that holds an activation."""
 
 

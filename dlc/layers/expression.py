@@ -10,6 +10,7 @@ from pydantic import BeforeValidator
 from dlc.expressions import ExpressionFault
 from dlc.formulas import Formula, parse
 from dlc.ir import Example, Layer, Signature, TensorType, need_float
+from dlc.layers.activations import Elementwise
 from dlc.layers.merge import need_one_dtype
 from dlc.lazy import jnp
 from dlc.options import Fault, Wrong, main, reject
@@ -18,18 +19,22 @@ if TYPE_CHECKING:
     from jax import Array
 
 
+def _names(text: str) -> set[str]:
+    """The inputs that a formula mentions; rejects what is none."""
+    try:
+        return set(parse(text, "x").names)
+    except ExpressionFault as fault:
+        inside = (text, fault.start, fault.length)
+        raise reject(Fault((), fault.code, fault.message, hint=fault.hint, inside=inside)) from None
+
+
 def _formula(value: Any) -> Any:
     """A text that can be read as a formula of x, or of x1, x2, ..."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
         return value
-    try:
-        names = parse(value, "x").names
-    except ExpressionFault as fault:
-        raise reject(
-            Fault((), fault.code, fault.message, hint=fault.hint, inside=(value, fault.start, fault.length))
-        ) from None
+    names = _names(value)
     if not names:
         hint = "the input is `x`; several inputs are `x1`, `x2`, ..."
         raise reject(Fault((), "DLC108", "the formula mentions no input", hint=hint))
@@ -37,6 +42,38 @@ def _formula(value: Any) -> Any:
         message, hint = "the formula mentions `x` and numbered inputs", "call them all `x1`, `x2`, ..."
         raise reject(Fault((), "DLC108", message, hint=hint))
     return value
+
+
+def _formula_of_x(value: Any) -> Any:
+    """A text that can be read as a formula of one input, x."""
+    if not isinstance(value, str):
+        return _formula(value)
+    numbered = _names(value) - {"x"}
+    if numbered:
+        hint = "an activation has one input, `x`; the layer `expression` takes several"
+        raise reject(Fault((), "DLC108", f"the formula mentions `{min(numbered)}`", hint=hint))
+    return _formula(value)
+
+
+class ExpressionActivation(Elementwise):
+    """(*shape) -> (*shape): a formula of x, element by element, as an activation: `x * sigmoid(x)`."""
+
+    word = "expression"
+    formula: Annotated[str, BeforeValidator(_formula_of_x)] = main(description="the formula of x")
+    examples = (
+        Example('expression: "x * sigmoid(x)"', "f32[batch, 3]", "f32[batch, 3]"),
+        Example('expression: "x1 * sigmoid(x1)"', "f32[batch, 3]", error="DLC108"),
+        Example('expression: "x * sigmiod(x)"', "f32[batch, 3]", error="DLC108"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The shape stays."""
+        need_float(x, self.word)
+        return Signature(x, flops=parse(self.formula, "x").cost * x.size)
+
+    def function(self, x: Array) -> Array:
+        """The formula of x."""
+        return jnp.asarray(parse(self.formula, "x").value({"x": x})).astype(x.dtype)
 
 
 class Expression(Layer):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from dlc.features.feature import Feature
 from dlc.ir import MASK
 from dlc.lower.program import Results
+from dlc.objectives.loss import Masks
 from dlc.objectives.metric import Statistics
 from dlc.passes.match import Against, LossTerm, MetricTerm
 from dlc.pipeline import Spec
@@ -71,7 +72,8 @@ def loss_scores(
 def _weighed(term: LossTerm, results: Results, batch: Batch, real: jax.Array | None) -> tuple[jax.Array, jax.Array]:
     """The total of each example and what it weighs, (batch,) each."""
     target = _value(term.against, results, batch) if term.against is not None else None
-    mask = _mask(results, batch, term.output, term.against)
+    masks = _masks(results, batch, term.output, term.against)
+    mask = _common(masks) if term.loss.aligned else masks
     total, weight, size = term.loss.apply(results.outputs[term.output], target, mask, real)
     if term.reduction == "sum":
         total, weight = total * size, jnp.ones_like(weight)
@@ -95,13 +97,17 @@ def _value(against: Against, results: Results, batch: Batch) -> Any:
     return results.outputs[against.name] if against.section == "outputs" else batch[against.section][against.name]
 
 
-def _mask(results: Results, batch: Batch, output: str, against: Against | None) -> jax.Array | None:
-    """Which places of the time axis count: those that both sides have."""
-    masks = [results.masks.get(output)]
-    if against is not None and against.section == "outputs":
-        masks.append(results.masks.get(against.name))
-    elif against is not None:
-        masks.append(batch[against.section].get(against.name + MASK))
+def _masks(results: Results, batch: Batch, output: str, against: Against | None) -> Masks:
+    """Which places of the time axis an output has, and which what it is compared with."""
+    if against is None:
+        return Masks(results.masks.get(output), None)
+    other = against.section == "outputs"
+    beside = results.masks.get(against.name) if other else batch[against.section].get(against.name + MASK)
+    return Masks(results.masks.get(output), beside)
+
+
+def _common(masks: Masks) -> jax.Array | None:
+    """Which places count: those that both sides have."""
     there = [mask for mask in masks if mask is not None]
     return there[0] & there[1] if len(there) == 2 else there[0] if there else None
 
@@ -136,7 +142,7 @@ def answers_of(
     weights = jnp.ones(output.shape[0], jnp.float32) if real is None else real.astype(jnp.float32)
     if term.sample_weight is not None:
         weights = weights * batch["targets"][term.sample_weight][:, 0]
-    return Answers(output, target, weights, _mask(results, batch, term.output, term.against))
+    return Answers(output, target, weights, _common(_masks(results, batch, term.output, term.against)))
 
 
 def metric_statistics(

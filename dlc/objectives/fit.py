@@ -66,7 +66,7 @@ def need_pairs(code: str, word: str, output: TensorType, target: TensorType) -> 
             f"`{word}` compares numbers, and the target is a class",
             found=f"output {output}, target {target}",
             expected="a real-valued target, or two classes",
-            hint="use `cross_entropy`, or `one_hot: true` on the target" if word == "mse" else "use `accuracy`",
+            hint="use `cross_entropy`, or `one_hot: true` on the target" if code == "DLC301" else "use `accuracy`",
         )
     if _trim(output) != _trim(target):
         size = target.shape[-1] if target.rank > 1 else 1

@@ -40,6 +40,13 @@ class Score(NamedTuple):
     size: int = 1
 
 
+class Masks(NamedTuple):
+    """The masks of an output and a target whose time axes differ, bool (batch, time) each, or None."""
+
+    output: Array | None
+    target: Array | None
+
+
 class Loss(Options):
     """A loss. Its docstring's first line says what it compares: (batch, classes) with (batch,).
 
@@ -50,8 +57,25 @@ class Loss(Options):
     higher_is_better: ClassVar[bool] = False
     # whether it compares an output with a target, with nothing, or with either
     compares: ClassVar[Literal["always", "never", "either"]] = "always"
-    # whether the loss of an example depends on the others of its batch
-    in_batch: ClassVar[bool] = False
+    # whether output and target have one time axis, so that one mask holds for both; else `apply` gets `Masks`
+    aligned: ClassVar[bool] = True
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether the loss of an example depends on the others of its batch."""
+        return False
+
+    def averages(self) -> bool:
+        """Whether it is a mean over the elements of an example, so that it could be their sum."""
+        return type(self).elements is not Loss.elements
+
+    def predicts(self, output: TensorType, target: TensorType) -> bool:
+        """Whether the output is a prediction of the target, so that it goes by its name and in its unit."""
+        return True
+
+    def ignores(self, number: int) -> bool:
+        """Whether places with this number in the target count for nothing."""
+        return False
 
     def infer(self, output: TensorType, target: Any) -> None:
         """Check that output and target, a `TensorType` or None, fit.
@@ -61,17 +85,19 @@ class Loss(Options):
         """
         raise NotImplementedError
 
-    def apply(self, output: Array, target: Any, mask: Array | None = None, real: Array | None = None) -> Score:
+    def apply(self, output: Array, target: Any, mask: Any = None, real: Array | None = None) -> Score:
         """The loss of each example.
 
         Args:
             output: the network's, (batch, *axes).
             target: what it is compared with, of a type that `infer` took.
-            mask: bool (batch, time), false where a place is padding and counts for nothing.
+            mask: bool (batch, time), false where a place is padding and counts for nothing; of a loss that is not
+                `aligned` the `Masks` of both sides.
             real: bool (batch,), false where an example only fills the batch; None when none does. It matters to losses
                 that compare the examples of a batch.
         """
-        return score(self.elements(output, target), mask, self.importance(target))
+        shown = output if mask is None else where_there(output, mask)
+        return score(self.elements(shown, target), mask, self.importance(target))
 
     def elements(self, output: Array, target: Array) -> Array:
         """The loss of each element: (batch, *axes)."""
@@ -92,9 +118,14 @@ class Loss(Options):
         """The prediction that an output means: probabilities from logits; the output itself by default."""
         return output
 
-    def activation(self) -> str | None:
-        """The name of what `activate` applies, or None."""
-        return None
+    def activations(self) -> tuple[str, ...]:
+        """The names of what `activate` may apply."""
+        return ()
+
+
+def where_there(output: Array, mask: Array) -> Array:
+    """An output with zeros where it is padding: whatever stands there, no gradient comes of it."""
+    return jnp.where(mask.reshape(*mask.shape, *(1,) * (output.ndim - 2)), output, 0)
 
 
 def score(values: Array, mask: Array | None = None, importance: Array | None = None) -> Score:

@@ -38,6 +38,7 @@ class LossTerm:
         weight: its factor in the sum.
         sample_weight: the target that says what each example counts, or None.
         reduction: over the elements of an example.
+        predicts: whether the output is a prediction of what it is compared with.
     """
 
     name: str
@@ -47,11 +48,13 @@ class LossTerm:
     weight: float = 1.0
     sample_weight: str | None = None
     reduction: Literal["mean", "sum"] = "mean"
+    predicts: bool = True
 
     @property
     def target(self) -> str | None:
         """The name of what the output is compared with as predictions carry it: a target's or an input's."""
-        return self.against.name if self.against is not None and self.against.section != "outputs" else None
+        named = self.predicts and self.against is not None and self.against.section != "outputs"
+        return self.against.name if named and self.against is not None else None
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
     losses: list[LossTerm] = []
     unfit: set[_Pair] = set()  # what does not fit a loss will not fit its metrics: one finding is enough
     for item in document.losses:
-        pair = matcher.pair(item.keys, item.path, item.thing.word, item.thing.compares)
+        pair = matcher.pair(item.keys, item.path, item.thing.word, item.thing.compares, item.thing)
         if pair is None:
             continue
         if not matcher.fits(item.thing, pair, item.path):
@@ -90,8 +93,11 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
             continue
         name = matcher.name(item, [term.name for term in losses])
         matcher.weighs(item)
+        matcher.sums(item)
+        matcher.counts(item.thing, pair, item.path)
         keys = item.keys
-        losses.append(LossTerm(name, item.thing, *pair, keys.weight, keys.sample_weight, keys.reduction))
+        predicts = matcher.predicts(item.thing, pair)
+        losses.append(LossTerm(name, item.thing, *pair, keys.weight, keys.sample_weight, keys.reduction, predicts))
     several = [term.name for term in losses] if len(document.losses) > 1 else []
     metrics: list[MetricTerm] = []
     for found in document.metrics:
@@ -102,6 +108,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         matcher.weighs(found)
         activate = next((term.loss for term in losses if (term.output, term.against) == pair), None)
         if pair not in unfit and matcher.fits(found.thing, pair, found.path):
+            matcher.counts(found.thing, pair, found.path)
             metrics.append(MetricTerm(name, found.thing, pair.output, pair.against, activate, found.keys.sample_weight))
     for item, term in zip(document.losses, losses, strict=False) if len(losses) == len(document.losses) else ():
         _activated_twice(document, item.path, term, graph, problems)
@@ -110,6 +117,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
             message = f"the output `{term.target}` is called like the target of the output `{term.output}`"
             hint = "predictions carry the target's name: rename the output"
             problems.add("DLC202", message, document.source.key_span(("outputs", term.target)), hint=hint)
+    _ignored(document, problems)
     _columns(document, problems)
     _splits(document, problems)
     return Objectives(tuple(losses), tuple(metrics))
@@ -126,8 +134,10 @@ class _Matcher:
     ) -> None:
         self.document, self.outputs, self.types, self.problems = document, outputs, types, problems
 
-    def pair(self, keys: LossKeys | MetricKeys, path: Path, word: str, compares: str) -> _Pair | None:
-        """The output and the target that an item means."""
+    def pair(
+        self, keys: LossKeys | MetricKeys, path: Path, word: str, compares: str, thing: Loss | None = None
+    ) -> _Pair | None:
+        """The output and the target that an item means; `thing` is a loss that may do without a target."""
         source = self.document.source
         output = self.one("output", keys.output, self.outputs, path, word)
         if compares == "never":
@@ -137,7 +147,7 @@ class _Matcher:
             return _Pair(output, None) if output is not None else None
         if keys.target is None:
             targets = free_targets(self.document)
-            if compares == "either" and len(targets) != 1:
+            if compares == "either" and (len(targets) != 1 or self.stands_alone(thing, output)):
                 return _Pair(output, None) if output is not None else None
             target = self.one("target", None, targets, path, word)
             return _Pair(output, Against("targets", target)) if output is not None and target is not None else None
@@ -154,6 +164,17 @@ class _Matcher:
             self.problems.add("DLC303", message, source.span((*path, "target")), hint="name another `target`")
             return None
         return _Pair(output, against) if output is not None else None
+
+    def stands_alone(self, thing: Loss | None, output: str | None) -> bool:
+        """Whether a loss takes an output without a target."""
+        kind = self.types.get(output or "") if self.types is not None else None
+        if thing is None or kind is None:
+            return False
+        try:
+            thing.infer(kind, None)
+        except Wrong as wrong:
+            return wrong.code == "DLC303"  # an idle setting, which `fits` reports
+        return True
 
     def against(self, name: str) -> Against | None:
         """The value that a name means: a target, else an input, else an output."""
@@ -224,6 +245,31 @@ class _Matcher:
             message, hint = f"`{name}` can't weigh examples", f"declare it as `{name}: number`"
             self.problems.add("DLC301", message, span, found=_described(feature), expected="a `number`", hint=hint)
 
+    def predicts(self, thing: Loss, pair: _Pair) -> bool:
+        """Whether an output is a prediction of what a loss compares it with."""
+        output = self.types.get(pair.output) if self.types is not None else None
+        target = self.type_of(pair.against)
+        return output is not None and target is not None and thing.predicts(output, target)
+
+    def counts(self, thing: Loss | Metric, pair: _Pair, path: Path) -> None:
+        """Report a loss or metric that would take the number of no class for a class."""
+        name = pair.against.name if pair.against is not None else ""
+        number = getattr(self.document.targets.get(name), "ignored", None)
+        ignores = getattr(thing, "ignores", None)
+        if number is None or (ignores is not None and ignores(number)):
+            return
+        message = f"`{name}` holds {number} where there is no class, and `{thing.word}` would count it"
+        able = "ignore_index" in type(thing).model_fields
+        hint = f"write `{thing.word}: {{ignore_index: {number}}}`" if able else f"`{thing.word}` can't leave places out"
+        self.problems.add(thing.code, message, self.document.source.key_span((*path, thing.word)), hint=hint)
+
+    def sums(self, item: Item[Loss, LossKeys]) -> None:
+        """Report a `reduction` of a loss that has nothing to reduce."""
+        if item.keys.reduction == "sum" and not item.thing.averages():
+            message = f"`{item.thing.word}` is no mean over elements: `reduction` has no effect"
+            hint = "delete it; `weight` multiplies the whole loss"
+            self.problems.add("DLC303", message, self.document.source.key_span((*item.path, "reduction")), hint=hint)
+
     def type_of(self, against: Against | None) -> TensorType | None:
         """The type of a value that an output is compared with; None while it is unknown."""
         if against is None:
@@ -242,8 +288,10 @@ class _Matcher:
         try:
             thing.infer(output, target)
         except Wrong as wrong:
-            span = self.document.source.span((*path, thing.word)) if wrong.option else None
-            span = span or self.document.source.key_span((*path, thing.word))
+            source, place = self.document.source, (*path, thing.word)
+            inside = (*place, wrong.option or "")
+            span = source.span(inside) if inside in source.values else None
+            span = span or (source.span(place) if wrong.option else source.key_span(place))
             self.problems.add(
                 wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint
             )
@@ -268,21 +316,30 @@ def free_targets(document: Document) -> list[str]:
 
 def _activated_twice(document: Document, path: Path, term: LossTerm, graph: Graph, problems: Problems) -> None:
     """A network that ends with the activation that its loss applies: the second one would flatten the gradient."""
-    word, ref = term.loss.activation(), graph.outputs.get(term.output)
+    words, ref = term.loss.activations(), graph.outputs.get(term.output)
     ends = [node for node in graph.nodes if isinstance(node, Node) and ref is not None and node.path == ref.source]
     node = ends[0] if ends else None
-    if node is None or word is None or node.layer is None:
+    if node is None or node.layer is None:
         return
     inside = dict(node.layer).get("activation")
-    if word in (node.layer.word, inside.word if isinstance(inside, Layer) else ""):
+    ending = {node.layer.word, inside.word if isinstance(inside, Layer) else ""}
+    for word in [word for word in words if word in ending]:
         span = node.origin.options.get("activation", node.origin.span)
         loss = term.loss.word
-        message, hint = (
-            f"`{loss}` applies `{word}` itself",
-            f"remove it here, or write `{loss}: {{from_logits: false}}`",
-        )
+        switch = next((name for name in type(term.loss).model_fields if name in ("from_logits", "log_input")), None)
+        message, hint = f"`{loss}` applies `{word}` itself", "remove it here"
+        hint += f", or write `{loss}: {{{switch}: false}}`" if switch else ""
         notes = [Note("the loss is here", document.source.span(path)), *node.origin.uses]
         problems.add("DLC301", message, span, found=f"an output that ends with `{word}`", hint=hint, notes=notes)
+
+
+def _ignored(document: Document, problems: Problems) -> None:
+    """Numbers of no class are of use to losses only."""
+    for name, feature in document.inputs.items():
+        if getattr(feature, "ignored", None) is not None and feature is not None:
+            message, hint = "`ignored` is of use in a target only", "give gaps a class of their own"
+            span = document.source.key_span(("inputs", name, feature.word, "ignored"))
+            problems.add("DLC303", message, span, hint=hint)
 
 
 def _columns(document: Document, problems: Problems) -> None:
