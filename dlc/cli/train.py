@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import time
@@ -75,10 +76,10 @@ def print_result(result: Result) -> None:
     assert result.folder is not None
     record = result.history[result.best_epoch - 1]
     kept = {name: value for name, value in record.items() if name.startswith("validation/")} or record
-    shown = ", ".join(f"{name.replace('/', ' ')} {value:.4f}" for name, value in kept.items() if "/" in name)
+    shown = ", ".join(f"{name.replace('/', ' ')} {figure(value)}" for name, value in kept.items() if "/" in name)
     print(f"best epoch {result.best_epoch}: {shown}")
     if result.test:
-        print("test " + ", ".join(f"{name} {value:.4f}" for name, value in result.test.items()))
+        print("test " + ", ".join(f"{name} {figure(value)}" for name, value in result.test.items()))
     print(f"run folder {result.folder.path}")
 
 
@@ -113,13 +114,25 @@ def headline(plan: Plan) -> str:
     return f"{plan.name}: {plural(plan.parameters, 'parameter')}, {sizes} examples, {work}, on {plan.device}"
 
 
+def figure(value: float) -> str:
+    """A figure in few characters: four places behind the point, four digits of what is very large or small.
+
+    >>> [figure(value) for value in (0.98765432, 0.0, 3012.5, 2.5e7, 0.00012345, float("nan"))]
+    ['0.9877', '0.0000', '3012.5000', '2.5e+07', '0.0001234', 'nan']
+    """
+    plain = value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6
+    return f"{value:.4f}" if plain else f"{value:.4g}"
+
+
 def epoch_line(record: Mapping[str, float], epochs: int, seconds: float, best: bool) -> str:
     """The line of an epoch."""
     width = len(str(epochs))
     parts = [f"epoch {int(record['epoch']):>{width}}/{epochs}"]
     for split in ("train", "validation"):
         values = [
-            f"{name.partition('/')[2]} {value:.4f}" for name, value in record.items() if name.startswith(f"{split}/")
+            f"{name.partition('/')[2]} {figure(value)}"
+            for name, value in record.items()
+            if name.startswith(f"{split}/")
         ]
         if values:
             parts.append(f"{split} " + " ".join(values))
@@ -189,7 +202,7 @@ class Live(Plain):
 
     def moment(self, moment: Moment) -> None:
         """Move the bar."""
-        values = " ".join(f"{name} {value:.4f}" for name, value in moment.metrics.items())
+        values = " ".join(f"{name} {figure(value)}" for name, value in moment.metrics.items())
         self.progress.update(
             self.task, completed=moment.step, epoch=moment.epoch, values=f"{values}  {moment.rate:,.0f} examples/s"
         )

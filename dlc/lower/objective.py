@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from dlc.features.feature import Feature
 from dlc.ir import MASK
 from dlc.lower.program import Results
+from dlc.objectives.loss import Loss
 from dlc.objectives.metric import Statistics
 from dlc.passes.match import Against, LossTerm, MetricTerm
 from dlc.pipeline import Spec
@@ -107,7 +108,7 @@ class Answers(NamedTuple):
     """What a metric compares, for each example of a batch.
 
     Args:
-        prediction: (batch, *axes), in the user's unit.
+        prediction: (batch, *axes), in the user's unit; logarithms of probabilities for a metric that takes these.
         target: in the user's unit.
         weights: (batch,) float32, what each example counts.
         mask: bool (batch, time), false where a place is padding, or None.
@@ -124,7 +125,9 @@ def answers_of(
 ) -> Answers:
     """What a metric compares."""
     output, target = results.outputs[term.output], _value(term.against, results, batch)
-    if term.activate is not None and not (term.metric.ranks and output.shape[-1] > 1):
+    if term.metric.logs:
+        output = _logarithms(term.activate, output)
+    elif term.activate is not None and not (term.metric.ranks and output.shape[-1] > 1):
         output = term.activate.activate(output)
     feature = feature_of(spec, term.against)
     if feature is not None:
@@ -134,6 +137,20 @@ def answers_of(
     if term.sample_weight is not None:
         weights = weights * batch["targets"][term.sample_weight][:, 0]
     return Answers(output, target, weights, _mask(results, batch, term.output, term.against))
+
+
+def _logarithms(loss: Loss | None, output: jax.Array) -> jax.Array:
+    """Log p of several scores, log(p / (1 - p)) of a single one; from logits, which lose nothing far out.
+
+    Probabilities that are 0 count as the smallest normal number, 1.2e-38, those of 1 as 1 - 6e-8.
+    """
+    applied, wide = loss.activation() if loss is not None else None, output.astype(jnp.float32)
+    if applied == "sigmoid":
+        return wide if wide.shape[-1] == 1 else jax.nn.log_sigmoid(wide)
+    if applied == "softmax":
+        return jax.nn.log_softmax(wide, axis=-1)
+    p = jnp.maximum(loss.activate(wide) if loss is not None else wide, 2.0**-126)
+    return jnp.log(p) if p.shape[-1] > 1 else jnp.log(p) - jnp.log1p(-jnp.minimum(p, 1 - 2.0**-24))
 
 
 def metric_statistics(

@@ -101,7 +101,8 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         name = matcher.name(found, [*several, *(term.name for term in metrics)])
         matcher.weighs(found)
         activate = next((term.loss for term in losses if (term.output, term.against) == pair), None)
-        if pair not in unfit and matcher.fits(found.thing, pair, found.path):
+        fits = pair not in unfit and matcher.fits(found.thing, pair, found.path)
+        if fits and matcher.agrees(found.thing, pair, activate, found.path):
             metrics.append(MetricTerm(name, found.thing, pair.output, pair.against, activate, found.keys.sample_weight))
     for item, term in zip(document.losses, losses, strict=False) if len(losses) == len(document.losses) else ():
         _activated_twice(document, item.path, term, graph, problems)
@@ -249,6 +250,20 @@ class _Matcher:
             )
             return False
         return True
+
+    def agrees(self, metric: Metric, pair: _Pair, loss: Loss | None, path: Path) -> bool:
+        """Whether a metric takes scores as the loss does: as alternatives, or each as a label of its own."""
+        output, target = self.types.get(pair.output) if self.types is not None else None, self.type_of(pair.against)
+        if output is None or target is None or loss is None or not metric.picks:
+            return True
+        if loss.activation() != "sigmoid" or not target.is_float or output.shape[-1] == 1:
+            return True
+        labels = "multi_label" in type(metric).model_fields
+        hint = f"write `{metric.word}: {{multi_label: true}}`" if labels else "use `hamming_loss`, `f1` or `roc_auc`"
+        message = f"`{metric.word}` takes one of the scores as the answer, and `{loss.word}` each as a label of its own"
+        span = self.document.source.key_span((*path, metric.word))
+        self.problems.add(metric.code, message, span, found=f"output {output}, target {target}", hint=hint)
+        return False
 
 
 def _is_weight(feature: Feature) -> bool:
