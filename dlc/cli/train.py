@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dlc.training.progress import Moment, Plan
     from dlc.training.run_folder import RunFolder
 
+LINE = 120  # characters of the longest line
+
 
 def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, quiet: bool, sets: Sequence[str]) -> int:
     """Train a spec file, or continue a run folder; the exit code."""
@@ -125,19 +127,16 @@ def figure(value: float) -> str:
 
 
 def epoch_line(record: Mapping[str, float], epochs: int, seconds: float, best: bool) -> str:
-    """The line of an epoch."""
-    width = len(str(epochs))
-    parts = [f"epoch {int(record['epoch']):>{width}}/{epochs}"]
+    """The line of an epoch; of many figures one for each split below it."""
+    number = f"epoch {int(record['epoch']):>{len(str(epochs))}}/{epochs}"
+    parts = []
     for split in ("train", "validation"):
-        values = [
-            f"{name.partition('/')[2]} {figure(value)}"
-            for name, value in record.items()
-            if name.startswith(f"{split}/")
-        ]
-        if values:
-            parts.append(f"{split} " + " ".join(values))
-    parts.append(f"{seconds:.2f} s")
-    return "  ".join(parts) + ("  best" if best else "")
+        named = [(name.partition("/")[2], value) for name, value in record.items() if name.startswith(f"{split}/")]
+        if named:
+            parts.append(f"{split} " + " ".join(f"{name} {figure(value)}" for name, value in named))
+    end = f"{seconds:.2f} s" + ("  best" if best else "")
+    line = "  ".join([number, *parts, end])
+    return line if len(line) <= LINE else "\n  ".join([f"{number}  {end}", *parts])
 
 
 class Plain:

@@ -180,7 +180,7 @@ class Recall(Averaged):
 
 
 class Specificity(Averaged):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of the others that is not taken for a class.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of the others not taken for a class.
 
     That is true negatives / (true negatives + false positives), of a class or averaged over them. A single score,
     (batch, *axes, 1), goes with two classes.

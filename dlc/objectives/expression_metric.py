@@ -67,9 +67,9 @@ def _formula(value: Any) -> Any:
 class Expression(Metric):
     """(batch, *axes) with (batch, *axes): the mean of a formula of `prediction` and `target` over the split's elements.
 
-    `mean(x)`, `sum(x)`, `max(x)` and `min(x)` go over the elements of an example, without padding; a formula that ends in
-    one has one value for each example, and the metric is their mean. The others are those of the layer `expression`:
-    `sqrt(mean((prediction - target) ** 2))` is the mean of each example's root mean squared error.
+    `mean(x)`, `sum(x)`, `max(x)` and `min(x)` go over the elements of an example, without padding. A formula of these
+    alone has one value for each example, and the metric is their mean. Other functions are those of the layer
+    `expression`: `sqrt(mean((prediction - target) ** 2))` is the mean of each example's root mean squared error.
     """
 
     word = "expression"

@@ -256,7 +256,10 @@ class _Matcher:
         output, target = self.types.get(pair.output) if self.types is not None else None, self.type_of(pair.against)
         if output is None or target is None or loss is None or not metric.picks:
             return True
+        feature = self.document.targets.get(pair.against.name) if pair.against is not None else None
         if loss.activation() != "sigmoid" or not target.is_float or output.shape[-1] == 1:
+            return True
+        if feature is not None and feature.word == "category":  # its rows hold one class each, whatever the loss
             return True
         labels = "multi_label" in type(metric).model_fields
         hint = f"write `{metric.word}: {{multi_label: true}}`" if labels else "use `hamming_loss`, `f1` or `roc_auc`"

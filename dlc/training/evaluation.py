@@ -161,12 +161,12 @@ def _confusion(
     spec = model.spec
     names: dict[str, list[str]] = {}
     terms: dict[str, MetricTerm] = {}
-    for name, answer in answers(spec).items():
-        feature = feature_of(spec, answer.against)
-        classes = _classes_of(feature, spec.graph.types[answer.output]) if feature is not None else None
-        if classes is not None and answer.against is not None:
+    for name, paired in answers(spec).items():
+        feature = feature_of(spec, paired.against)
+        classes = _classes_of(feature, spec.graph.types[paired.output]) if feature is not None else None
+        if classes is not None and paired.against is not None:
             names[name] = classes
-            terms[name] = MetricTerm(name, Accuracy(), answer.output, answer.against, answer.loss)
+            terms[name] = MetricTerm(name, Accuracy(), paired.output, paired.against, paired.loss)
     if not terms:
         return {}, {}
 
