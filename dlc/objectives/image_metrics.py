@@ -35,7 +35,7 @@ def _need_images(code: str, word: str, output: TensorType, target: TensorType, s
 class Psnr(Metric):
     """(batch, height, width, channels) images with images: the mean over images of 10 log10(max_value^2 / mse), in dB.
 
-    The peak signal-to-noise ratio; infinite when an image is met exactly.
+    The peak signal-to-noise ratio. Where an image is met exactly it is infinite, and so is the mean: it has no value.
     """
 
     word = "psnr"

@@ -61,7 +61,8 @@ class Metric(Options):
             mask: bool (batch, time), false where a place is padding.
         """
         found = score(self.elements(prediction, target), mask, self.importance(target))
-        return {"total": (found.total * weights).sum(), "weight": (found.weight * weights).sum()}
+        total = jnp.where(weights != 0, found.total * weights, 0.0)  # what does not count may be infinite
+        return {"total": total.sum(), "weight": (found.weight * weights).sum()}
 
     def elements(self, prediction: Array, target: Array) -> Array:
         """The value of each element: (batch, *axes)."""

@@ -38,6 +38,8 @@ class Ordering(Metric):
         if np.isnan(scores).any():
             return float("nan")
         scores = np.nan_to_num(scores)  # infinite ones are the largest numbers
+        if scores.shape[1] == 2 and (truth[:, 0] != truth[:, 1]).all():  # two classes: one question
+            scores, truth = scores[:, 1:], truth[:, 1:]
         values = [self.of_class(truth[:, i], scores[:, i], counted) for i in range(scores.shape[1])]
         known = [value for value in values if value is not None]
         return float(np.mean(known)) if known else float("nan")
@@ -51,8 +53,9 @@ class RocAuc(Ordering):
     """(batch, classes) scores with (batch,) classes: the area under the ROC curve, each class against all others.
 
     That is the chance that an example of the class has a higher score for it than another one; the mean over the
-    classes. Classes that no example has, or every one, are left out; without any other it has no value. A single score,
-    (batch, 1), goes with two classes, rows of 0 and 1 with as many scores: a class or a label each.
+    classes. Classes that no example has, or every one, are left out; without any other it has no value. Of two classes
+    it is that of the second, and a single score, (batch, 1), does; rows of 0 and 1 go with as many scores, a class or a
+    label each.
     """
 
     word = "roc_auc"
@@ -76,7 +79,8 @@ class PrAuc(Ordering):
 
     The sum over thresholds of precision * the recall gained there, which is the area under the precision-recall curve
     without interpolation; the mean over the classes. Classes that no example has are left out; without any other it has
-    no value. A single score, (batch, 1), goes with two classes, rows of 0 and 1 with as many scores.
+    no value. Of two classes it is that of the second, and a single score, (batch, 1), does; rows of 0 and 1 go with as
+    many scores, a class or a label each.
     """
 
     word = "pr_auc"
