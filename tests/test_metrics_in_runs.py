@@ -292,8 +292,8 @@ def test_confusion_of_sequences_counts_places_without_padding(tmp_path: Path, dl
         f"data: {{source: {{npz: {tmp_path / 'tags.npz'}}}}}\n"
         "inputs: {words: {tokens: {vocabulary: 9, padding: 0, length: 5}}}\n"
         "targets: {tags: {tokens: {vocabulary: 3, length: 5}}}\n"
-        "network: [embedding: {vocabulary: 9, size: 4}, dense: 3]\nloss: cross_entropy\nmetrics: [accuracy, perplexity, f1]\n"
-        "optimizer: {sgd: 0.1}\ntrain: {epochs: 1, batch_size: 32}\n"
+        "network: [embedding: {vocabulary: 9, size: 4}, dense: 3]\nloss: cross_entropy\n"
+        "metrics: [accuracy, perplexity, f1]\noptimizer: {sgd: 0.1}\ntrain: {epochs: 1, batch_size: 32}\n"
     )
     dlc.train(spec, tmp_path / "run")
     found = dlc.evaluate(tmp_path / "run", "train")

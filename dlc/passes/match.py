@@ -243,8 +243,10 @@ class _Matcher:
         try:
             thing.infer(output, target)
         except Wrong as wrong:
-            span = self.document.source.span((*path, thing.word)) if wrong.option else None
-            span = span or self.document.source.key_span((*path, thing.word))
+            source = self.document.source
+            places: list[Path] = [(*path, thing.word, wrong.option), (*path, thing.word)] if wrong.option else []
+            span = next((source.values[place] for place in places if place in source.values), None)
+            span = span or source.key_span((*path, thing.word))
             self.problems.add(
                 wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint
             )
