@@ -81,6 +81,28 @@ def test_probabilities_reach_metrics_whatever_the_loss_takes(loss: str) -> None:
     assert math.isfinite(found["log_loss"]) and found["roc_auc"] == pytest.approx(5 / 6)
 
 
+def test_thresholds_of_labels_are_probabilities() -> None:
+    generator = np.random.default_rng(0)
+    logits, target = generator.normal(size=(30, 3)), (generator.uniform(size=(30, 3)) > 0.5).astype(np.float32)
+    words = "[{f1: {multi_label: true}}, {exact_match: {multi_label: true, threshold: 0.3}}, hamming_loss, roc_auc]"
+    spec = spec_of("{tensor: [3]}", "binary_cross_entropy", words)
+    results = Results({"output": jnp.asarray(logits, jnp.float32)}, {}, {}, jnp.zeros(()))
+    batch = {"inputs": {}, "targets": {"y": jnp.asarray(target)}}
+    found = metric_statistics(spec, results, batch, {"y": {}})
+    values = {term.name: term.metric.result(found[term.name]) for term in spec.metrics if term.name in found}
+    p = 1 / (1 + np.exp(-logits))
+    assert values == pytest.approx(
+        {
+            "f1": sk.f1_score(target, p > 0.5, average="macro"),
+            "exact_match": sk.accuracy_score(target, p > 0.3),
+            "hamming_loss": sk.hamming_loss(target, p > 0.5),
+        }
+    )
+    answers = jax.tree.map(np.asarray, answers_of(spec, spec.metrics[-1], results, batch, {"y": {}}))
+    area = spec.metrics[-1].metric.judge(answers.prediction, answers.target, np.asarray(answers.weights, float))
+    assert area == pytest.approx(sk.roc_auc_score(target, p))
+
+
 # ---- a metric without value ----
 
 ONE_SIDED = """
@@ -277,6 +299,21 @@ def test_a_split_without_shuffling_reads_back() -> None:
     """Its seed, which nothing draws from, may not be written."""
     text = resolved_text(dlc.loads(SMALL.replace("test: 0.2}", "test: 0.2, shuffle: false}")))
     assert "shuffle: false" in text and dlc.loads(text).document.data.split.seed == 0
+
+
+def test_training_adds_up_what_evaluation_does(tmp_path: Path) -> None:
+    """With weights that hardly move, what the device joins over the steps is what evaluation finds."""
+    words = '[mae, r2, explained_variance, pearson, max_error, smape, {expression: "abs(prediction - target)"}]'
+    text = (
+        "data: {source: diabetes, split: {validation: 42}}\n"
+        "inputs: {features: {tensor: {shape: [10], normalize: standard}}}\n"
+        "targets: {progression: {number: standard}}\nnetwork: [dense: 1]\nloss: mse\n"
+        f"metrics: {words}\noptimizer: {{sgd: 1.0e-12}}\ntrain: {{epochs: 1, batch_size: 50}}\n"
+    )
+    dlc.train(dlc.loads(text), tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
+    found = dlc.evaluate(tmp_path / "run", "train").metrics
+    assert {name: record[f"train/{name}"] for name in found} == pytest.approx(dict(found), rel=1e-5)
 
 
 # ---- confusion matrices ----

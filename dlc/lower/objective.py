@@ -127,7 +127,7 @@ def answers_of(
     output, target = results.outputs[term.output], _value(term.against, results, batch)
     if term.metric.logs:
         output = _logarithms(term.activate, output)
-    elif term.activate is not None and not (term.metric.ranks and output.shape[-1] > 1):
+    elif term.activate is not None and not (term.metric.ranks and term.metric.picks and output.shape[-1] > 1):
         output = term.activate.activate(output)
     feature = feature_of(spec, term.against)
     if feature is not None:

@@ -6,7 +6,7 @@ take far less room than the matrix, so that maps and vocabularies do as well as 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dlc.ir import TensorType
 from dlc.lazy import jnp, np
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Average = Literal["binary", "macro", "micro", "weighted"] | None
-_AVERAGE = (
-    "over the classes: `binary` is class 1 alone, `macro` the mean, `weighted` by the true examples of each class, "
-    "`micro` of the counts together; without it `binary` for two classes, `macro` for more"
-)
+_OVER = "over the classes: `binary` (class 1 alone), `macro`, `micro` or `weighted`"
+_AVERAGE = f"{_OVER}; when left out `binary` for two classes, else `macro`"
 _LABELS = "whether each score is a label of its own, right or wrong by itself"
 _THRESHOLD = "a single probability above it means class 1"
 
@@ -36,7 +34,6 @@ class Counting(Metric):
     """
 
     ranks = True
-    several: ClassVar[bool] = False  # whether it also takes labels
     threshold: float = option(0.5, ge=0, le=1, description=_THRESHOLD)
 
     @property
@@ -94,7 +91,6 @@ class Counting(Metric):
 class Averaged(Counting):
     """What metrics share that are a ratio of counts for each class, and an average of these."""
 
-    several = True
     average: Average = main(None, description=_AVERAGE)
     multi_label: bool = option(False, description=_LABELS)
 
@@ -270,7 +266,7 @@ class MeanIoU(Averaged):
     """
 
     word = "mean_iou"
-    average: Average = main("macro", description=_AVERAGE.partition("; without")[0])
+    average: Average = main("macro", description=_OVER)
     examples = (
         LossExample("mean_iou", "f32[batch, 4, 4, 3]", "i32[batch, 4, 4]<3"),
         LossExample("mean_iou", "f32[batch, 4, 4, 1]", "f32[batch, 4, 4, 1]"),

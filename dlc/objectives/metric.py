@@ -27,7 +27,7 @@ class Metric(Options):
 
     code: ClassVar[str] = "DLC302"
     upward: ClassVar[bool] = True  # whether a higher value is better
-    # whether only the order of several scores counts, so that logits do as well
+    # whether only the order of alternatives (`picks`) counts, so that logits do as well
     ranks: ClassVar[bool] = False
     # whether its prediction is logarithms: log p of several scores, log(p / (1 - p)) of a single one
     logs: ClassVar[bool] = False
