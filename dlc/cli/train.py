@@ -77,11 +77,11 @@ def print_result(result: Result) -> None:
     """Print what a run came to."""
     assert result.folder is not None
     record = result.history[result.best_epoch - 1]
-    kept = {name: value for name, value in record.items() if name.startswith("validation/")} or record
-    shown = ", ".join(f"{name.replace('/', ' ')} {figure(value)}" for name, value in kept.items() if "/" in name)
-    print(f"best epoch {result.best_epoch}: {shown}")
+    split = "validation" if "validation/loss" in record else "train"
+    kept = {name.partition("/")[2]: value for name, value in record.items() if name.startswith(f"{split}/")}
+    print(f"best epoch {result.best_epoch}: {split} {figures(kept)}")
     if result.test:
-        print("test " + ", ".join(f"{name} {figure(value)}" for name, value in result.test.items()))
+        print(f"test {figures(result.test)}")
     print(f"run folder {result.folder.path}")
 
 
@@ -124,6 +124,11 @@ def figure(value: float) -> str:
     """
     plain = value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6
     return f"{value:.4f}" if plain else f"{value:.4g}"
+
+
+def figures(values: Mapping[str, float]) -> str:
+    """Figures by name in a line."""
+    return ", ".join(f"{name} {figure(value)}" for name, value in values.items())
 
 
 def epoch_line(record: Mapping[str, float], epochs: int, seconds: float, best: bool) -> str:
