@@ -56,6 +56,8 @@ def resolve_document(spec: Spec) -> dict[str, Tree]:
         )
         if not document.data.split.validation and not document.data.split.test:
             del tree["data"]["split"]  # a split that divides nothing may not be written
+        elif not document.data.split.shuffle:
+            del tree["data"]["split"]["seed"]  # nor a seed that nothing draws from
     tree["inputs"] = {name: _word(feature) for name, feature in document.inputs.items() if feature is not None}
     if document.targets:
         tree["targets"] = {name: _word(feature) for name, feature in document.targets.items() if feature is not None}

@@ -114,7 +114,7 @@ def test_an_example_gives_what_it_states(kind: str, word: str, example: LossExam
         assert caught.value.found
         return
     made.infer(*types)
-    output, target = pair(example)
+    output, target = pair(example, seed=2)
     if kind == "metric":
         assert math.isfinite(over_split(made, np.asarray(output), np.asarray(target), 4))
         if not made.collected:
@@ -330,18 +330,25 @@ def test_metrics_add_up_over_ragged_batches(size: int) -> None:
 
 @pytest.mark.parametrize("word", [word for word in METRICS if load_class(METRICS, word).ranks])
 def test_a_metric_that_ranks_sees_only_the_order(word: str) -> None:
-    made, logits = metric(word), jnp.asarray(np.random.default_rng(0).normal(0, 3, (30, 4)), jnp.float32)
+    made, logits = (
+        metric(load_class(METRICS, word).examples[0].spec),
+        jnp.asarray(np.random.default_rng(0).normal(0, 3, (30, 4)), jnp.float32),
+    )
     target = jnp.asarray(np.arange(30) % 4)
     want = over_split(made, np.asarray(loss("cross_entropy").activate(logits)), np.asarray(target), 30)
     assert over_split(made, np.asarray(logits), np.asarray(target), 30) == want
 
 
 def test_which_way_a_metric_is_better() -> None:
-    assert {word: load_class(METRICS, word).higher_is_better for word in METRICS} == {
-        "accuracy": True,
-        "mae": False,
-        "rmse": False,
+    falling = {word for word in METRICS if not load_class(METRICS, word).upward}
+    assert falling == {
+        *("hamming_loss", "log_loss", "brier", "perplexity", "bits_per_character"),
+        *("mae", "mse", "rmse", "mape", "smape", "mase", "median_absolute_error", "max_error"),
     }
+    assert metric("accuracy").rises and not metric("mae").rises
+    formula = "abs(prediction - target)"
+    assert not metric(f"expression: '{formula}'").rises
+    assert metric(f"expression: {{formula: '{formula}', higher_is_better: true}}").rises
     assert not any(load_class(LOSSES, word).higher_is_better for word in LOSSES)
 
 

@@ -125,13 +125,15 @@ def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: 
     if as_json:
         import json
 
+        from dlc.training.files import plain
+
         matrices = {name: counts.tolist() for name, counts in found.confusion.items()}
         print(
             json.dumps(
                 {
                     "split": found.split,
                     "examples": found.examples,
-                    "metrics": dict(found.metrics),
+                    "metrics": plain(found.metrics),
                     "confusion": matrices,
                     "classes": dict(found.classes),
                 },
@@ -144,7 +146,7 @@ def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: 
     for name, value in found.metrics.items():
         print(f"  {name:<{width}}  {value:.6g}")
     if confusion and not found.confusion:
-        raise SpecError.of("DLC510", "there is no confusion matrix: no target is a category")
+        raise SpecError.of("DLC510", "there is no confusion matrix: no output answers with a class")
     if confusion:
         from rich.console import Console
         from rich.table import Table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import time
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from dlc.training.fit import Result
     from dlc.training.progress import Moment, Plan
     from dlc.training.run_folder import RunFolder
+
+LINE = 120  # characters of the longest line
 
 
 def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, quiet: bool, sets: Sequence[str]) -> int:
@@ -74,11 +77,11 @@ def print_result(result: Result) -> None:
     """Print what a run came to."""
     assert result.folder is not None
     record = result.history[result.best_epoch - 1]
-    kept = {name: value for name, value in record.items() if name.startswith("validation/")} or record
-    shown = ", ".join(f"{name.replace('/', ' ')} {value:.4f}" for name, value in kept.items() if "/" in name)
-    print(f"best epoch {result.best_epoch}: {shown}")
+    split = "validation" if "validation/loss" in record else "train"
+    kept = {name.partition("/")[2]: value for name, value in record.items() if name.startswith(f"{split}/")}
+    print(f"best epoch {result.best_epoch}: {split} {figures(kept)}")
     if result.test:
-        print("test " + ", ".join(f"{name} {value:.4f}" for name, value in result.test.items()))
+        print(f"test {figures(result.test)}")
     print(f"run folder {result.folder.path}")
 
 
@@ -113,18 +116,32 @@ def headline(plan: Plan) -> str:
     return f"{plan.name}: {plural(plan.parameters, 'parameter')}, {sizes} examples, {work}, on {plan.device}"
 
 
+def figure(value: float) -> str:
+    """A figure in few characters: four places behind the point, four digits of what is very large or small.
+
+    >>> [figure(value) for value in (0.98765432, 0.0, 3012.5, 2.5e7, 0.00012345, float("nan"))]
+    ['0.9877', '0.0000', '3012.5000', '2.5e+07', '0.0001234', 'nan']
+    """
+    plain = value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6
+    return f"{value:.4f}" if plain else f"{value:.4g}"
+
+
+def figures(values: Mapping[str, float]) -> str:
+    """Figures by name in a line."""
+    return ", ".join(f"{name} {figure(value)}" for name, value in values.items())
+
+
 def epoch_line(record: Mapping[str, float], epochs: int, seconds: float, best: bool) -> str:
-    """The line of an epoch."""
-    width = len(str(epochs))
-    parts = [f"epoch {int(record['epoch']):>{width}}/{epochs}"]
+    """The line of an epoch; of many figures one for each split below it."""
+    number = f"epoch {int(record['epoch']):>{len(str(epochs))}}/{epochs}"
+    parts = []
     for split in ("train", "validation"):
-        values = [
-            f"{name.partition('/')[2]} {value:.4f}" for name, value in record.items() if name.startswith(f"{split}/")
-        ]
-        if values:
-            parts.append(f"{split} " + " ".join(values))
-    parts.append(f"{seconds:.2f} s")
-    return "  ".join(parts) + ("  best" if best else "")
+        named = [(name.partition("/")[2], value) for name, value in record.items() if name.startswith(f"{split}/")]
+        if named:
+            parts.append(f"{split} " + " ".join(f"{name} {figure(value)}" for name, value in named))
+    end = f"{seconds:.2f} s" + ("  best" if best else "")
+    line = "  ".join([number, *parts, end])
+    return line if len(line) <= LINE else "\n  ".join([f"{number}  {end}", *parts])
 
 
 class Plain:
@@ -189,7 +206,7 @@ class Live(Plain):
 
     def moment(self, moment: Moment) -> None:
         """Move the bar."""
-        values = " ".join(f"{name} {value:.4f}" for name, value in moment.metrics.items())
+        values = " ".join(f"{name} {figure(value)}" for name, value in moment.metrics.items())
         self.progress.update(
             self.task, completed=moment.step, epoch=moment.epoch, values=f"{values}  {moment.rate:,.0f} examples/s"
         )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from dlc.features.feature import Feature
 from dlc.ir import MASK
 from dlc.lower.program import Results
-from dlc.objectives.loss import Masks
+from dlc.objectives.loss import Loss, Masks
 from dlc.objectives.metric import Statistics
 from dlc.passes.match import Against, LossTerm, MetricTerm
 from dlc.pipeline import Spec
@@ -116,7 +116,7 @@ class Answers(NamedTuple):
     """What a metric compares, for each example of a batch.
 
     Args:
-        prediction: (batch, *axes), in the user's unit.
+        prediction: (batch, *axes), in the user's unit; logarithms of probabilities for a metric that takes these.
         target: in the user's unit.
         weights: (batch,) float32, what each example counts.
         mask: bool (batch, time), false where a place is padding, or None.
@@ -133,16 +133,42 @@ def answers_of(
 ) -> Answers:
     """What a metric compares."""
     output, target = results.outputs[term.output], _value(term.against, results, batch)
-    if term.activate is not None and not (term.metric.ranks and output.shape[-1] > 1):
+    if term.metric.logs:
+        output = _logarithms(term.activate, output)
+    elif term.activate is not None and not (term.metric.ranks and term.metric.picks and output.shape[-1] > 1):
         output = term.activate.activate(output)
     feature = feature_of(spec, term.against)
-    if feature is not None:
-        fitted = stats[term.against.name]
-        output, target = feature.decode(output, fitted), feature.decode(target, fitted)
     weights = jnp.ones(output.shape[0], jnp.float32) if real is None else real.astype(jnp.float32)
     if term.sample_weight is not None:
         weights = weights * batch["targets"][term.sample_weight][:, 0]
-    return Answers(output, target, weights, _common(_masks(results, batch, term.output, term.against)))
+    mask = _common(_masks(results, batch, term.output, term.against))
+    nothing = getattr(feature, "ignored", None)
+    if nothing is not None:  # no class: the place does not count
+        there = target != nothing
+        target = jnp.where(there, target, 0)
+        if target.ndim == 1:
+            weights = weights * there
+        else:
+            mask = there if mask is None else mask & there
+    if feature is not None:
+        fitted = stats[term.against.name]
+        output, target = feature.decode(output, fitted), feature.decode(target, fitted)
+    return Answers(output, target, weights, mask)
+
+
+def _logarithms(loss: Loss | None, output: jax.Array) -> jax.Array:
+    """Log p of several scores, log(p / (1 - p)) of a single one; from logits, which lose nothing far out.
+
+    Probabilities that are 0 count as the smallest normal number, 1.2e-38, those of 1 as 1 - 6e-8.
+    """
+    applied, wide = loss.activations() if loss is not None else (), output.astype(jnp.float32)
+    several = wide.shape[-1] > 1
+    if "softmax" in applied and several:
+        return jax.nn.log_softmax(wide, axis=-1)
+    if "sigmoid" in applied:
+        return jax.nn.log_sigmoid(wide) if several else wide
+    p = jnp.maximum(loss.activate(wide) if loss is not None else wide, 2.0**-126)
+    return jnp.log(p) if p.shape[-1] > 1 else jnp.log(p) - jnp.log1p(-jnp.minimum(p, 1 - 2.0**-24))
 
 
 def metric_statistics(

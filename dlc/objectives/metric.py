@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.ir import TensorType
+from dlc.lazy import jnp, np
 from dlc.objectives.loss import score
 from dlc.options import Options
 
@@ -25,15 +26,22 @@ class Metric(Options):
     """
 
     code: ClassVar[str] = "DLC302"
-    higher_is_better: ClassVar[bool] = True
-    # whether only the order of several scores counts, so that logits do as well
+    upward: ClassVar[bool] = True  # whether a higher value is better
+    # whether only the order of alternatives (`picks`) counts, so that logits do as well
     ranks: ClassVar[bool] = False
+    # whether its prediction is logarithms: log p of several scores, log(p / (1 - p)) of a single one
+    logs: ClassVar[bool] = False
     collected: ClassVar[bool] = False
 
     @property
     def rises(self) -> bool:
         """Whether a higher value is better."""
-        return type(self).higher_is_better
+        return type(self).upward
+
+    @property
+    def picks(self) -> bool:
+        """Whether it takes several scores as alternatives, of which one holds."""
+        return False
 
     def infer(self, output: TensorType, target: TensorType) -> None:
         """Check that prediction and target fit.
@@ -53,7 +61,8 @@ class Metric(Options):
             mask: bool (batch, time), false where a place is padding.
         """
         found = score(self.elements(prediction, target), mask, self.importance(target))
-        return {"total": (found.total * weights).sum(), "weight": (found.weight * weights).sum()}
+        total = jnp.where(weights != 0, found.total * weights, 0.0)  # what does not count may be infinite
+        return {"total": total.sum(), "weight": (found.weight * weights).sum()}
 
     def elements(self, prediction: Array, target: Array) -> Array:
         """The value of each element: (batch, *axes)."""
@@ -85,3 +94,18 @@ class Metric(Options):
             weights: what each example counts, (n,), or with a mask each place, (n, time); 0 for padding. float64.
         """
         raise NotImplementedError(f"`{self.word}` judges nothing")
+
+
+def spread(weights: Any, mask: Any, shape: tuple[int, ...]) -> Any:
+    """What the elements of (batch, *axes) weigh, in that shape; of jax's or numpy's arrays.
+
+    Args:
+        weights: what each example counts, (batch,), or each place, (batch, time).
+        mask: bool (batch, time), time being axis 1, or None.
+        shape: of the elements.
+    """
+    arrays = np if isinstance(weights, np.ndarray) else jnp
+    found = weights.reshape(*weights.shape, *(1,) * (len(shape) - weights.ndim))
+    if mask is not None:
+        found = found * mask.reshape(*mask.shape, *(1,) * (len(shape) - mask.ndim))
+    return arrays.broadcast_to(found, shape)

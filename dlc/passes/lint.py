@@ -215,7 +215,11 @@ def _monitor(document: Document, monitor: str | None, path: Path, problems: Prob
     if monitor in known:
         return
     hint = did_you_mean(monitor, known)
-    if monitor.startswith("validation/") and "validation" not in splits:
+    if monitor.startswith("train/") and monitor.removeprefix("train/") in late:
+        word = monitor.removeprefix("train/")
+        hint = f"`{word}` needs all answers at once: it has no value on the training split"
+        hint += f"; write `validation/{word}`" if "validation" in splits else ""
+    elif monitor.startswith("validation/") and "validation" not in splits:
         hint = "there is no validation split: add `split: {validation: 0.1}` to `data`"
     elif "/" not in monitor and monitor in names:
         hint = f"write `{splits[-1]}/{monitor}`"

@@ -107,8 +107,8 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         name = matcher.name(found, [*several, *(term.name for term in metrics)])
         matcher.weighs(found)
         activate = next((term.loss for term in losses if (term.output, term.against) == pair), None)
-        if pair not in unfit and matcher.fits(found.thing, pair, found.path):
-            matcher.counts(found.thing, pair, found.path)
+        fits = pair not in unfit and matcher.fits(found.thing, pair, found.path)
+        if fits and matcher.agrees(found.thing, pair, activate, found.path):
             metrics.append(MetricTerm(name, found.thing, pair.output, pair.against, activate, found.keys.sample_weight))
     for item, term in zip(document.losses, losses, strict=False) if len(losses) == len(document.losses) else ():
         _activated_twice(document, item.path, term, graph, problems)
@@ -251,12 +251,11 @@ class _Matcher:
         target = self.type_of(pair.against)
         return output is not None and target is not None and thing.predicts(output, target)
 
-    def counts(self, thing: Loss | Metric, pair: _Pair, path: Path) -> None:
-        """Report a loss or metric that would take the number of no class for a class."""
+    def counts(self, thing: Loss, pair: _Pair, path: Path) -> None:
+        """Report a loss that would take the number of no class for a class. Metrics leave such places out."""
         name = pair.against.name if pair.against is not None else ""
         number = getattr(self.document.targets.get(name), "ignored", None)
-        ignores = getattr(thing, "ignores", None)
-        if number is None or (ignores is not None and ignores(number)):
+        if number is None or thing.ignores(number):
             return
         message = f"`{name}` holds {number} where there is no class, and `{thing.word}` would count it"
         able = "ignore_index" in type(thing).model_fields
@@ -288,15 +287,32 @@ class _Matcher:
         try:
             thing.infer(output, target)
         except Wrong as wrong:
-            source, place = self.document.source, (*path, thing.word)
-            inside = (*place, wrong.option or "")
-            span = source.span(inside) if inside in source.values else None
-            span = span or (source.span(place) if wrong.option else source.key_span(place))
+            source = self.document.source
+            places: list[Path] = [(*path, thing.word, wrong.option), (*path, thing.word)] if wrong.option else []
+            span = next((source.values[place] for place in places if place in source.values), None)
+            span = span or source.key_span((*path, thing.word))
             self.problems.add(
                 wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint
             )
             return False
         return True
+
+    def agrees(self, metric: Metric, pair: _Pair, loss: Loss | None, path: Path) -> bool:
+        """Whether a metric takes scores as the loss does: as alternatives, or each as a label of its own."""
+        output, target = self.types.get(pair.output) if self.types is not None else None, self.type_of(pair.against)
+        if output is None or target is None or loss is None or not metric.picks:
+            return True
+        feature = self.document.targets.get(pair.against.name) if pair.against is not None else None
+        if loss.activations() != ("sigmoid",) or not target.is_float or output.shape[-1] == 1:
+            return True
+        if feature is not None and feature.word == "category":  # its rows hold one class each, whatever the loss
+            return True
+        labels = "multi_label" in type(metric).model_fields
+        hint = f"write `{metric.word}: {{multi_label: true}}`" if labels else "use `hamming_loss`, `f1` or `roc_auc`"
+        message = f"`{metric.word}` takes one of the scores as the answer, and `{loss.word}` each as a label of its own"
+        span = self.document.source.key_span((*path, metric.word))
+        self.problems.add(metric.code, message, span, found=f"output {output}, target {target}", hint=hint)
+        return False
 
 
 def _is_weight(feature: Feature) -> bool:

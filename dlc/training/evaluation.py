@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,25 @@ from numpy.typing import NDArray
 
 from dlc.diagnostics import SpecError, did_you_mean, listing
 from dlc.features.category import Category
+from dlc.features.feature import Feature
+from dlc.ir import TensorType
 from dlc.lower import tally
-from dlc.lower.objective import Answers, Stats, feature_of
+from dlc.lower.objective import Answers, Stats, answers_of, feature_of
 from dlc.lower.serve import answers
 from dlc.lower.steps import Trainer, Updater, make_trainer
+from dlc.objectives.classes import answered, need_answers
+from dlc.objectives.classification_metrics import Accuracy
 from dlc.objectives.metric import Metric
+from dlc.options import Wrong
+from dlc.passes.match import MetricTerm
 from dlc.pipeline import Spec
 from dlc.sources.dataset import load_dataset
 from dlc.training.feeding import Feeder
 from dlc.training.model import BATCH, Model, load_model
 from dlc.training.run_folder import RunFolder
 from dlc.training.tables import read_encoded, read_table
+
+MOST_CLASSES = 100  # of targets without names of classes, such as tokens: a larger confusion matrix tells nobody much
 
 
 def evaluate_rows(
@@ -67,11 +76,15 @@ def monitored(spec: Spec, name: str | None = None) -> tuple[str, bool]:
 
 
 def better(value: float, best: float | None, higher: bool, margin: float = 0.0) -> bool:
-    """Whether a value improves on the best so far by more than a margin.
+    """Whether a value improves on the best so far by more than a margin; one that is not finite never does.
 
     >>> better(0.9, 0.8, higher=True), better(0.9, 0.8, higher=False), better(0.5, None, higher=False)
     (True, False, True)
+    >>> better(float("nan"), None, higher=False)
+    False
     """
+    if not math.isfinite(value):
+        return False
     if best is None:
         return True
     return value > best + margin if higher else value < best - margin
@@ -85,7 +98,8 @@ class Evaluation:
         split: the split's name, or the file's.
         examples: how many records.
         metrics: loss and metrics by name.
-        confusion: for each target of classes, counts by true class (rows) and predicted class.
+        confusion: for each target of classes, counts by true class (rows) and predicted class; of places, for a target
+            of several places, without padding. Weights of examples have no part in it.
         classes: the names of the classes of each such target.
     """
 
@@ -133,44 +147,61 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
     variables = model.program.from_flat(model.weights)
     trainer = make_trainer(spec, model.program, Updater(optax.identity()), stats)
     metrics = evaluate_rows(spec, trainer, variables, Feeder(table, None, len(rows)), rows, stats)
-    confusion, classes = _confusion(model, table, rows, variables)
+    confusion, classes = _confusion(model, table, rows, variables, stats)
     return Evaluation(label, len(rows), metrics, confusion, classes)
 
 
 def _confusion(
-    model: Model, table: Mapping[str, Any], rows: Any, variables: Any
+    model: Model, table: Mapping[str, Any], rows: Any, variables: Any, stats: Stats
 ) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    from sklearn.metrics import confusion_matrix
+    """The counts by true class (rows) and answer, and the classes' names, of each target of classes.
 
+    Every place of a map or of a sequence counts, without padding; weights of examples don't.
+    """
     spec = model.spec
-    found: dict[str, Any] = {}
-    classes: dict[str, list[str]] = {}
-    categories = {
-        name: (answer, feature)
-        for name, answer in answers(spec).items()
-        if isinstance(feature := feature_of(spec, answer.against), Category)
-    }
-    if not categories:
-        return found, classes
-    apply = jax.jit(lambda variables, inputs: model.program.apply(variables, inputs, train=False)[0])
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        chosen = (
-            np.concatenate([part, np.repeat(part[-1:], min(BATCH, len(rows)) - len(part))])
-            if len(part) < min(BATCH, len(rows))
-            else part
-        )
-        outputs = apply(variables, {name: value[chosen] for name, value in table["inputs"].items()})
-        for name, (answer, feature) in categories.items():
-            value = outputs[answer.output]
-            scores = np.asarray(answer.loss.activate(value) if answer.loss else value)[: len(part)]
-            if scores.ndim != 2:
-                continue
-            guess = scores.argmax(-1) if scores.shape[1] > 1 else (scores[:, 0] > 0.5).astype(int)
-            assert answer.against is not None
-            truth = table[answer.against.section][answer.against.name][part]
-            truth = truth.argmax(-1) if truth.ndim == 2 else truth
-            counts = confusion_matrix(truth, guess, labels=range(len(feature.names)))
-            found[name] = found.get(name, 0) + counts
-            classes[name] = feature.names
-    return found, classes
+    names: dict[str, list[str]] = {}
+    terms: dict[str, MetricTerm] = {}
+    for name, paired in answers(spec).items():
+        feature = feature_of(spec, paired.against)
+        classes = _classes_of(feature, spec.graph.types[paired.output]) if feature is not None else None
+        if classes is not None and paired.against is not None:
+            names[name] = classes
+            terms[name] = MetricTerm(name, Accuracy(), paired.output, paired.against, paired.loss)
+    if not terms:
+        return {}, {}
+
+    def answer(variables: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
+        results = model.program.run(variables, batch["inputs"], train=False)
+        found = {}
+        for name, term in terms.items():
+            prediction, target, _, mask = answers_of(spec, term, results, batch, stats)
+            found[name] = (*answered(prediction, target, 0.5), mask)
+        return found
+
+    apply = jax.jit(answer)
+    found = {name: np.zeros((len(classes), len(classes)), np.int64) for name, classes in names.items()}
+    size = min(BATCH, len(rows))
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        chosen = np.concatenate([part, np.repeat(part[-1:], size - len(part))])
+        batch = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], dict(table))
+        for name, (guess, truth, mask) in jax.device_get(apply(variables, batch)).items():
+            count = len(names[name])
+            cells = (truth.astype(np.int64) * count + guess)[: len(part)]
+            there = (truth >= 0)[: len(part)] & (truth < count)[: len(part)]
+            if mask is not None:
+                there &= mask[: len(part)].reshape(len(part), -1, *(1,) * (truth.ndim - 2))
+            found[name] += np.bincount(cells[there], minlength=count * count).reshape(count, count)
+    return found, names
+
+
+def _classes_of(feature: Feature, output: TensorType) -> list[str] | None:
+    """The names of the classes that a target and an output tell apart; None when they don't, or too many."""
+    target = feature.value_type()
+    try:
+        count = need_answers("DLC302", "accuracy", output, target)
+    except Wrong:
+        return None
+    if isinstance(feature, Category):
+        return feature.names
+    return [str(index) for index in range(count)] if not target.is_float and count <= MOST_CLASSES else None

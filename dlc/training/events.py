@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,9 +32,9 @@ class Events:
             self.add(record)
 
     def add(self, record: Mapping[str, float]) -> None:
-        """Add an epoch's figures, at its step."""
+        """Add an epoch's figures, at its step; a metric without value has no point."""
         for name, value in record.items():
-            if name not in ("epoch", "step"):
+            if name not in ("epoch", "step") and math.isfinite(value):
                 self._writer.add_scalar(name, value, int(record["step"]))
         self._writer.flush()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,7 +64,7 @@ class Log:
         Raises:
             SpecError: DLC507 when it can't be written.
         """
-        line = (json.dumps(record, allow_nan=False) + "\n").encode()
+        line = (json.dumps(plain(record), allow_nan=False) + "\n").encode()
         try:
             with open(self.path, "ab") as file:
                 file.write(line)
@@ -90,7 +91,25 @@ class Log:
             )
         write_atomic(self.path, data)
         self._hash, self._length = hashlib.sha256(data), len(data)
-        return [json.loads(line) for line in data.splitlines()]
+        return [figures(json.loads(line)) for line in data.splitlines()]
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: null for numbers that are not finite, such as a metric without value.
+
+    >>> plain({"loss": 0.5, "roc_auc": float("nan")})
+    {'loss': 0.5, 'roc_auc': None}
+    """
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def figures(record: Mapping[str, Any]) -> dict[str, float]:
+    """Figures by name that were read from JSON: NaN for null."""
+    return {name: math.nan if value is None else value for name, value in record.items()}
 
 
 def sync_folder(path: Path) -> None:
@@ -115,8 +134,8 @@ def digest(data: bytes) -> str:
 
 
 def to_json(value: Any) -> bytes:
-    """Stable JSON: keys as given, two spaces, a newline at the end."""
-    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+    """Stable JSON: keys as given, two spaces, a newline at the end; null for numbers that are not finite."""
+    return (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode()
 
 
 def read_json(path: Path) -> Any:

@@ -29,7 +29,7 @@ from dlc.training.checkpoint import found as checkpoints_of
 from dlc.training.evaluation import better, evaluate_rows, monitored
 from dlc.training.events import Events
 from dlc.training.feeding import Feeder, make_sampler
-from dlc.training.files import Log, read_json, to_json, write_atomic
+from dlc.training.files import Log, figures, read_json, to_json, write_atomic
 from dlc.training.progress import Moment, Plan, Reporter, Silent
 from dlc.training.run_folder import RunFolder, environment
 
@@ -175,12 +175,12 @@ def finished(run: RunFolder) -> Result:
     """
     record = read_json(run.result)
     try:
-        lines = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+        lines = [figures(json.loads(line)) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
         history = tuple(line for line in lines if "train/loss" in line)
         if len(history) != record["epochs"]:
             raise ValueError("epochs are missing")
         run.load_weights()
-        return Result(run, history, record["best_epoch"], dict(record["test"]), steps=record["steps"])
+        return Result(run, history, record["best_epoch"], figures(record["test"]), steps=record["steps"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SpecError.of("DLC503", f"`{run.metrics}` or `{run.result}` is damaged: {error}") from None
 
@@ -235,6 +235,7 @@ class Training:
         self.progress = _Progress(data=self.data.fingerprint if run is not None else 0)
         self.submitted = -1  # the step of the newest checkpoint
         self.best: dict[str, Any] | None = None
+        self.gaps: set[str] = set()  # metrics without value that were told of
         self.history: list[dict[str, float]] = []
         self.events: Events | None = None
         self.noted = False
@@ -364,6 +365,7 @@ class Training:
         if "validation" in self.data.splits:
             found = self._finite(self.evaluate(shown, "validation"), step, writer)
             record |= {f"validation/{name}": value for name, value in found.items()}
+        self._note_gaps(record)
         improved = self._judge(record, number, step)
         state = self._lowered(state, record)
         if improved:
@@ -436,7 +438,11 @@ class Training:
         name, higher = self.monitor
         improved = better(record[name], progress.best_value, higher)
         if improved:
-            progress.best_value, progress.best_epoch, progress.best_step = record[name], epoch, step
+            progress.best_value = record[name]
+        elif progress.best_value is None:  # no epoch had a value: the newest weights are kept
+            improved = True
+        if improved:
+            progress.best_epoch, progress.best_step = epoch, step
         stopping = self.train.early_stopping
         if stopping is not None:
             watch, rising = monitored(self.spec, stopping.monitor)
@@ -447,9 +453,23 @@ class Training:
             progress.stopped = progress.stale >= stopping.patience
         return improved
 
+    def _note_gaps(self, record: Mapping[str, float]) -> None:
+        """Say once of each metric that it has no value."""
+        for name, value in record.items():
+            if math.isnan(value) and name not in self.gaps:
+                self.gaps.add(name)
+                watched = {self.monitor[0], self.train.early_stopping.monitor if self.train.early_stopping else None}
+                after = "; it is monitored, and counts as no improvement" if name in watched else ""
+                self.reporter.note(f"`{name}` has no value in epoch {record['epoch']:.0f}: it is undefined{after}")
+
     def _finite(self, values: dict[str, float], step: int, writer: Writer | None) -> dict[str, float]:
-        if all(math.isfinite(value) for value in values.values()):
-            return values
+        """The values, NaN for metrics that are not finite.
+
+        Raises:
+            SpecError: DLC508 when the loss is not finite.
+        """
+        if math.isfinite(values["loss"]):
+            return {name: value if math.isfinite(value) else math.nan for name, value in values.items()}
         if writer is not None:
             writer.flush()
         kept = (
