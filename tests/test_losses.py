@@ -707,7 +707,7 @@ def test_a_number_of_no_class_needs_a_loss_that_ignores_it() -> None:
     (item,) = report("focal", target, network).diagnostics
     assert item.code == "DLC301" and "can't leave places out" in (item.hint or "")
     found = report("{cross_entropy: {ignore_index: 255}}", target, network, "metrics: [accuracy]\n")
-    assert codes(found) == ["DLC302"]
+    assert codes(found) == []
     text = "inputs: {x: {tokens: {vocabulary: 5, ignored: 9}}}\nnetwork: [{embedding: {vocabulary: 5, size: 2}}]\n"
     (item,) = check_text(text)[1].diagnostics
     assert item.code == "DLC303" and item.span is not None and item.span.column == 38
@@ -728,6 +728,29 @@ def test_ignored_numbers_reach_the_loss() -> None:
     totals = loss_scores(spec, results, {"inputs": {"x": y}, "targets": {"y": target}})["cross_entropy"]
     logs = scipy.special.log_softmax(results.outputs["output"], -1)
     assert float(totals.weight) == 2 and float(totals.total) == pytest.approx(-logs[0, 0] - logs[2, 2], rel=1e-5)
+
+
+def test_metrics_leave_out_what_has_no_class() -> None:
+    """Records without a class, and tokens without one inside a sequence, whose padding does not count either."""
+    tail = "loss: {cross_entropy: {ignore_index: -1}}\nmetrics: [accuracy]\n"
+    one = dlc.loads(
+        "inputs: {x: {tensor: [4]}}\ntargets: {y: {category: {classes: 3, ignored: -1}}}\nnetwork: [dense: 3]\n" + tail
+    )
+    many = dlc.loads(
+        "inputs: {x: {tokens: {vocabulary: 6, padding: 0}}}\ntargets: {y: {tokens: {vocabulary: 3, ignored: -1}}}\n"
+        "network: [{embedding: {vocabulary: 6, size: 3}}]\n" + tail
+    )
+    x, y = normal(5, 4), np.array([0, -1, 2, -1, 1], np.int32)
+    words = np.array([[1, 2, 3, 4], [5, 4, 0, 0]], np.int32)
+    tags = np.array([[0, -1, 2, 1], [2, 1, 1, 1]], np.int32)
+    for spec, inputs, target in ((one, {"x": x}, y), (many, {"x": words, "x.mask": words > 0}, tags)):
+        program = dlc.compile(spec)
+        results = program.run(program.init(0), inputs)
+        batch = {"inputs": inputs, "targets": {"y": target}}
+        found = metric_statistics(spec, results, batch, {"x": {}, "y": {}})["accuracy"]
+        there = (target >= 0) & inputs.get("x.mask", target >= 0)
+        right = (np.asarray(results.outputs["output"]).argmax(-1) == target)[there]
+        assert spec.metrics[0].metric.result(found) == pytest.approx(right.mean())
 
 
 def test_ctc_gets_the_masks_of_both_sides() -> None:
