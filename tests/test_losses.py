@@ -20,7 +20,7 @@ import sklearn.metrics
 
 import dlc
 from dlc.diagnostics import Report
-from dlc.lower.objective import combined, loss_scores
+from dlc.lower.objective import combined, loss_scores, metric_statistics
 from dlc.lower.serve import answers
 from dlc.objectives import LOSSES
 from dlc.objectives.loss import Loss, Masks, Score
