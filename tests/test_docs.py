@@ -221,3 +221,19 @@ def test_nothing_of_other_machines() -> None:
     """No absolute paths of the machine that it was written on."""
     for page in PAGES:
         assert not re.search(r"/(home|work|tmp|root)/\w", page.read_text(encoding="utf-8")), page.name
+
+
+def test_counts_of_words_are_those_of_the_tables() -> None:
+    from dlc.augmentations import AUGMENTATIONS
+    from dlc.objectives import LOSSES, METRICS, OPTIMIZERS, SCHEDULES
+
+    sizes = {"loss": LOSSES, "metric": METRICS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+    tables = {**sizes, "augmentation": AUGMENTATIONS}
+    seen = 0
+    for page in (ROOT / "README.md", ROOT / "docs" / "roadmap.md"):
+        for count, kind_ in re.findall(
+            r"(\d+)\s+(losse|metric|optimizer|schedule|augmentation)s", page.read_text(encoding="utf-8")
+        ):
+            assert int(count) == len(tables["loss" if kind_ == "losse" else kind_]), (page.name, kind_)
+            seen += 1
+    assert seen >= 8
