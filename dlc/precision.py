@@ -11,6 +11,7 @@ from dlc.ir import TypedGraph
 from dlc.options import Fault, Options, main, option, reject, spell
 
 DYNAMIC = "dynamic"
+MOST = 2**24  # a larger factor overflows by itself
 
 Matmul = Literal["default", "high", "highest", "bfloat16", "tensorfloat32", "float32"]
 """What `jax.default_matmul_precision` calls the ways to multiply float32 matrices."""
@@ -34,12 +35,12 @@ def _dtype(value: Any) -> Any:
 
 
 def _loss_scale(value: Any) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= MOST:
         return float(value)
     if value == DYNAMIC:
         return value
     hint = did_you_mean(value, (DYNAMIC,)) if isinstance(value, str) else None
-    expected = f"`{DYNAMIC}`, or a number above 0"
+    expected = f"`{DYNAMIC}`, or a number above 0, up to {MOST:,}"
     raise reject(Fault((), "DLC104", "this is no loss scale", found=spell(value), expected=expected, hint=hint))
 
 

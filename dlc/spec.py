@@ -198,12 +198,25 @@ class Swa(Options):
     start: RunLength = main(Length(75, "%"), description="when it begins: steps, `10 epochs` or `75%`")
     every: RunLength = option(Length(1, "epochs"), description="how far apart the weights are that it averages")
 
+    @model_validator(mode="after")
+    def _check(self) -> Swa:
+        if not self.every.amount:
+            raise reject(Fault(("every",), "DLC104", "`every` is no length", spell(str(self.every)), "above 0"))
+        return self
+
 
 class Lookahead(Options):
     """Lookahead (Zhang et al. 2019, arXiv:1907.08610): slow weights follow the fast ones every `period` steps."""
 
     period: int = main(5, ge=1, description="steps between two moves of the slow weights")
     slow: float = option(0.5, gt=0, le=1, description="share of the way that the slow weights move")
+
+    @model_validator(mode="after")
+    def _check(self) -> Lookahead:
+        if self.period == 1 and self.slow == 1:
+            message, hint = "`lookahead` has no effect: its weights move at every step, all the way", "raise `period`"
+            raise reject(Fault((), "DLC303", message, hint=hint))
+        return self
 
 
 class OptimizerKeys(Options):

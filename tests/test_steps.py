@@ -517,3 +517,110 @@ def test_augmentation_is_for_training_alone(tmp_path: Path) -> None:
         fit(dlc.loads(still + words)).history[0]["validation/loss"]
         == fit(dlc.loads(still)).history[0]["validation/loss"]
     )
+
+
+# ---- what a plateau, a constraint and an average do to each other ----
+
+
+def test_a_plateau_scales_the_rate_and_not_the_return_to_slow_weights() -> None:
+    """With lookahead, at a factor of 0.1: the steps of a tenth of the rate."""
+    data = batched(6, 6)
+    network = NET + "train: {epochs: 20}\n"
+    look = "lookahead: {period: 3, slow: 0.4}"
+    spec = spec_of(f"{{sgd: {{learning_rate: {{reduce_on_plateau: 1.0}}}}, {look}}}", network=network)
+    program = lower(spec.graph)
+    stats: Any = {"x": {}, "y": {}, "w": {}}
+    trainer = make_trainer(spec, program, make_updater(spec, program, Horizon(200, 10.0)), stats)
+    kept = {"inputs": data["inputs"], "targets": {n: data["targets"][n] for n in spec.document.targets}}
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), kept)
+    state = trainer.start(program.init(0), shapes)._replace(rate={"factor": jnp.float32(0.1)})
+    state = trainer.chunk(state, Feed(kept, None), np.int32(6), np.bool_(True), stats)
+    plain, other = trained(spec_of(f"{{sgd: 0.1, {look}}}"), data, 6)
+    close(state.variables["params"], plain.variables["params"])
+    close(trainer.shown(state)["params"], other.shown(plain)["params"])
+
+
+@pytest.mark.parametrize("more", ["lookahead: 2", "ema: 0.5", "swa: {start: 1, every: 1}"])
+def test_kept_weights_obey_their_constraints(more: str) -> None:
+    network = "network:\n  - dense: {units: 4, activation: tanh}\n    constraint: unit_norm\n  - dense: 2\n"
+    state, trainer = trained(spec_of(f"{{sgd: 1.0, {more}}}", network=network), batched(5, 6), 5)
+    norms = np.linalg.norm(trainer.shown(state)["params"]["dense"]["kernel"], axis=0)
+    np.testing.assert_allclose(norms, 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.9999, 0.999999, 0.99999999])
+def test_an_average_without_bias_begins_with_the_weights(decay: float) -> None:
+    averaging = Averaging(decay=decay)
+    for step in (1, 2, 10):
+        exact = 1 / sum(decay**power for power in range(step))
+        assert float(averaging.share(jnp.int32(step))) == pytest.approx(exact, rel=1e-5)
+
+
+def test_an_average_moves_though_a_step_is_left_out() -> None:
+    network = "precision: float16\n" + NET
+    data = batched(4, 6)
+    data["targets"]["y"] = data["targets"]["y"].at[1].set(1e4)
+    ends = [
+        trained(spec_of("{sgd: 0.1}", network=network), jax.tree.map(lambda leaf, n=n: leaf[:n], data), n)[0]
+        for n in (1, 2, 3, 4)
+    ]
+    state, trainer = trained(spec_of("{sgd: 0.1, swa: {start: 1, every: 1}}", network=network), data, 4)
+    weights = [end.variables["params"] for end in ends]
+    jax.tree.map(np.testing.assert_array_equal, weights[0], weights[1])
+    close(trainer.shown(state)["params"], jax.tree.map(lambda *leaves: sum(leaves) / 4, *weights))
+
+
+def test_an_undefined_value_is_no_improvement_to_a_plateau() -> None:
+    from dlc.objectives.plateau import Plateau, ReduceOnPlateau
+
+    schedule, state = ReduceOnPlateau(value=0.1, patience=2, factor=0.5), Plateau()
+    for value in (float("nan"), 1.0, float("nan"), 0.9, 0.8):
+        state = schedule.after(state, value)
+    assert state == Plateau(1.0, 0.8, 0, 0)
+    assert schedule.after(Plateau(), float("nan")).best is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("lookahead: {period: 101}", "would never move"),
+        ("swa: {start: 100, every: 1}", "averages no two steps"),
+        ("swa: {start: 1, every: 100}", "averages no two steps"),
+    ],
+)
+def test_what_a_run_is_too_short_for_is_an_error(keys: str, message: str) -> None:
+    spec = spec_of(f"{{sgd: 0.1, {keys}}}")
+    with pytest.raises(dlc.SpecError, match=message):
+        make_updater(spec, lower(spec.graph), Horizon(100, 10.0))
+
+
+def test_losses_of_a_batch_are_evaluated_in_batches_of_the_training_s_size(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", x=generator.normal(size=(48, 3)))
+    spec = dlc.loads(
+        f"data: {{source: {{npz: {tmp_path / 'data.npz'}}}, split: {{validation: 16}}}}\n"
+        "inputs: {x: {tensor: [3]}}\nnetwork:\n  - {dense: 2, name: one}\n  - {dense: 2, name: two, inputs: x}\n"
+        "outputs: {first: one, second: two}\nloss: {nt_xent: 0.5, output: first, target: second}\n"
+        "optimizer: {sgd: 1e-9}\ntrain: {epochs: 1, batch_size: 8}\n"
+    )
+    record = dlc.train(spec).history[0]
+    assert record["validation/loss"] == pytest.approx(record["train/loss"], rel=0.25)  # log 15, not log 31
+
+
+def test_new_records_are_checked_like_those_of_training(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(24, 2)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=np.arange(24) % 2, w=np.ones(24))
+    spec = dlc.loads(
+        f"data: {{source: {{npz: {tmp_path / 'data.npz'}}}, split: {{validation: 8}}}}\n"
+        "inputs: {x: {tensor: [2]}}\ntargets: {y: {category: {classes: 2, ignored: -1}}, w: number}\n"
+        "network: [dense: 2]\nloss: {cross_entropy: {ignore_index: -1}, sample_weight: w}\noptimizer: adam\n"
+        "train: {epochs: 1, batch_size: 8}\n"
+    )
+    dlc.train(spec, tmp_path / "run")
+    np.savez(tmp_path / "new.npz", x=x, y=np.arange(24) % 3 - 1, w=np.ones(24))
+    np.savez(tmp_path / "bad.npz", x=x, y=np.arange(24) % 2, w=-np.ones(24))
+    found = dlc.evaluate(tmp_path / "run", data=tmp_path / "new.npz")
+    assert found.confusion["y"].sum() == 16  # eight have no class
+    with pytest.raises(dlc.SpecError, match=r"DLC403.*what each example counts"):
+        dlc.evaluate(tmp_path / "run", data=tmp_path / "bad.npz")

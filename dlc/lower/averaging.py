@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,8 @@ class Averaging:
     def share(self, step: Any) -> Any:
         """How far the average moves after a step, counted from 1."""
         if self.decay is not None:
-            return (1 - self.decay) / (1 - self.decay ** jnp.asarray(step, jnp.float32))
+            # 1 - decay^step, which float32 powers would round to nothing near a decay of 1
+            return (1 - self.decay) / -jnp.expm1(jnp.asarray(step, jnp.float32) * math.log(self.decay))
         since = step - self.start
         due = (since >= 0) & (since % self.every == 0)
         share = 1.0 / (since // self.every + 1).astype(jnp.float32)

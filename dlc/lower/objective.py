@@ -120,12 +120,14 @@ class Answers(NamedTuple):
         target: in the user's unit.
         weights: (batch,) float32, what each example counts.
         mask: bool (batch, time), false where a place is padding, or None.
+        known: bool (batch,), false where an example has no class, or None; its weight is 0 then.
     """
 
     prediction: jax.Array
     target: jax.Array
     weights: jax.Array
     mask: jax.Array | None
+    known: jax.Array | None = None
 
 
 def answers_of(
@@ -142,18 +144,18 @@ def answers_of(
     if term.sample_weight is not None:
         weights = weights * batch["targets"][term.sample_weight][:, 0]
     mask = _common(_masks(results, batch, term.output, term.against))
-    nothing = getattr(feature, "ignored", None)
+    nothing, known = getattr(feature, "ignored", None), None
     if nothing is not None:  # no class: the place does not count
         there = target != nothing
         target = jnp.where(there, target, 0)
         if target.ndim == 1:
-            weights = weights * there
+            weights, known = weights * there, there
         else:
             mask = there if mask is None else mask & there
     if feature is not None:
         fitted = stats[term.against.name]
         output, target = feature.decode(output, fitted), feature.decode(target, fitted)
-    return Answers(output, target, weights, mask)
+    return Answers(output, target, weights, mask, known)
 
 
 def _logarithms(loss: Loss | None, output: jax.Array) -> jax.Array:
@@ -176,7 +178,7 @@ def metric_statistics(
 ) -> dict[str, Statistics]:
     """Each metric's statistics of a batch; those that need all answers at once have none."""
     return {
-        term.name: term.metric.statistics(*answers_of(spec, term, results, batch, stats, real))
+        term.name: term.metric.statistics(*answers_of(spec, term, results, batch, stats, real)[:4])
         for term in spec.metrics
         if not term.metric.collected
     }

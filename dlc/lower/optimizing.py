@@ -36,13 +36,15 @@ def make_updater(spec: Spec, program: Program, horizon: Horizon) -> Updater:
         updates.clip_norm(keys.clip_norm) if keys.clip_norm is not None else None,
         updates.clip_adaptive(keys.clip_adaptive, depths=depths) if keys.clip_adaptive is not None else None,
         rule_of(spec, program, horizon, depths),
+        updates.scaled() if plateau_of(optimizer.thing) is not None else None,
     ]
     steps = [part for part in chain if part is not None]
     transformation = optax.chain(*steps) if len(steps) > 1 else steps[0]
     if keys.lookahead is not None:
+        _far_enough(keys.lookahead.period, horizon)
         transformation = updates.lookahead(transformation, keys.lookahead.period, keys.lookahead.slow)
     return Updater(
-        transformation,
+        optax.with_extra_args_support(transformation),
         updates.evaluated,
         keys.accumulate,
         keys.sam,
@@ -78,6 +80,12 @@ def plateau_of(optimizer: Optimizer) -> ReduceOnPlateau | None:
     return found[0] if found else None
 
 
+def _far_enough(period: int, horizon: Horizon) -> None:
+    if period > horizon.steps:
+        message, found = "the slow weights of `lookahead` would never move", f"`period` {period:,}"
+        raise SpecError.of("DLC303", message, found=found, expected=f"at most {horizon.steps:,}, the steps of the run")
+
+
 def averaging_of(keys: OptimizerKeys, horizon: Horizon) -> Averaging | None:
     """How a run of this length averages its weights.
 
@@ -89,7 +97,8 @@ def averaging_of(keys: OptimizerKeys, horizon: Horizon) -> Averaging | None:
     if keys.swa is None:
         return None
     start, every = max(1, keys.swa.start.in_steps(horizon)), max(1, keys.swa.every.in_steps(horizon))
-    if start > horizon.steps:
-        found, expected = f"a start at step {start:,}", f"at most {horizon.steps:,}, the last step"
-        raise SpecError.of("DLC303", "`swa` begins when the run is over", found=found, expected=expected)
+    if start + every > horizon.steps:
+        found = f"a start at step {start:,}, {every:,} steps apart, in a run of {horizon.steps:,}"
+        message, hint = "`swa` averages no two steps of the run", "let it begin earlier, or average more often"
+        raise SpecError.of("DLC303", message, found=found, hint=hint)
     return Averaging(start=start, every=every)

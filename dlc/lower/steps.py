@@ -83,11 +83,11 @@ class Updater(NamedTuple):
         accumulate: how many batches make one step.
         sharpness: the radius of sharpness-aware minimization, or None.
         averaging: how weights are averaged, or None.
-        plateau: whether updates are scaled by `TrainState.rate`.
+        plateau: whether the transformation takes the `factor` of `TrainState.rate`.
         loss_scale: of gradients in float16: a number, `dynamic`, or None.
     """
 
-    transformation: optax.GradientTransformation
+    transformation: optax.GradientTransformationExtraArgs
     evaluated: Callable[[Any, Any], Any] = lambda _state, params: params
     accumulate: int = 1
     sharpness: float | None = None
@@ -220,23 +220,25 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
             size = updater.sharpness / jnp.maximum(optax.tree.norm(gradients), 1e-12)
             worst = jax.tree.map(lambda w, g: w + size * g, params, gradients)
             gradients = gradients_of(worst, state.variables, rows, key, scale, stats).gradients
-        updates, optimizer = updater.transformation.update(gradients, state.optimizer, params)
-        if updater.plateau:
-            updates = jax.tree.map(lambda u: u * state.rate["factor"], updates)
+        more = {"factor": state.rate["factor"]} if updater.plateau else {}
+        updates, optimizer = updater.transformation.update(gradients, state.optimizer, params, **more)
         moved = program.constrained(optax.apply_updates(params, updates))
         variables = {**state.variables, "params": moved, "state": found.state}
-        average = state.average
-        if updater.averaging is not None:
-            average = updater.averaging.moved(average, _averaged(variables), state.step + 1)
         sums = tally.add(spec, state.sums, found.told)
-        new = TrainState(variables, optimizer, state.step + 1, sums, average, state.rate, state.scale)
+        new = TrainState(variables, optimizer, state.step + 1, sums, state.average, state.rate, state.scale)
         if scale is None or updater.loss_scale != "dynamic":
-            return new
+            return averaged(new)
         # A step whose gradients overflow is left out: only its number is used up. One whose loss does is not told of.
         finite = loss_scale.finite(gradients)
         new = new._replace(scale={"loss": loss_scale.next_state(scale, finite)})
         kept = loss_scale.guarded(finite, new, state._replace(step=new.step, sums=sums, scale=new.scale))
-        return kept._replace(sums=loss_scale.guarded(loss_scale.finite(found.told[LOSSES]), sums, state.sums))
+        told = loss_scale.guarded(loss_scale.finite(found.told[LOSSES]), sums, state.sums)
+        return averaged(kept._replace(sums=told))
+
+    def averaged(state: TrainState) -> TrainState:
+        if updater.averaging is None:
+            return state
+        return state._replace(average=updater.averaging.moved(state.average, _averaged(state.variables), state.step))
 
     def start(variables: dict[str, Any], like: Any) -> TrainState:
         def told(variables: Tree, batch: Rows, stats: Stats) -> dict[str, Any]:
@@ -268,8 +270,10 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
 
     def shown(state: TrainState) -> dict[str, Any]:
         if updater.averaging is not None:
-            return {**state.variables, **state.average}
-        return {**state.variables, "params": updater.evaluated(state.optimizer, state.variables["params"])}
+            found = {**state.variables, **state.average}
+        else:
+            found = {**state.variables, "params": updater.evaluated(state.optimizer, state.variables["params"])}
+        return {**found, "params": program.constrained(found["params"])}  # a mean of unit vectors is none
 
     def evaluate(
         variables: Mapping[str, Any], feed: Feed, real: jax.Array, turns: Any, stats: Stats

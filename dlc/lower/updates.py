@@ -128,6 +128,18 @@ def lookahead(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+# ---- a factor from outside ----
+
+
+def scaled() -> optax.GradientTransformationExtraArgs:
+    """Updates times `factor`, a scalar that `update` is given: what a plateau has made of the rate."""
+
+    def update(updates: Tree, state: Any, params: Tree = None, *, factor: Any, **extra: Any) -> Updates:  # noqa: ARG001
+        return jax.tree.map(lambda step: step * factor, updates), state
+
+    return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
+
+
 # ---- stacked weights and groups ----
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -88,7 +89,7 @@ class ReduceOnPlateau(Schedule):
         cooling = max(state.cooling - 1, 0)
         waited = 0 if state.cooling else state.waited
         gain = 0.0 if state.best is None else value - state.best if higher_is_better else state.best - value
-        if state.best is None or gain > self.min_delta:
+        if math.isfinite(value) and (state.best is None or gain > self.min_delta):
             return Plateau(state.scale, value, 0, cooling)
         if cooling:
             return Plateau(state.scale, state.best, waited, cooling)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlc.diagnostics import Problems, Span, nearest
-from dlc.ir import TypedGraph
+from dlc.ir import TypedGraph, instances
 from dlc.objectives.optimizer import Optimizer, with_options
+from dlc.objectives.schedules import Run
 from dlc.options import Fault, report_faults, wrong_type
 from dlc.passes.freeze import weight_paths
 from dlc.patterns import matches, pattern_fault
@@ -149,6 +150,9 @@ def check_groups(document: Document, grouping: Grouping, typed: TypedGraph, prob
             _fits_some(pattern, left, source.span(inner if inner in source.values else place), problems)
     if problems.ok:
         _changes(document, grouping, left, problems)
+        _schedules(document, grouping, problems)
+    if problems.ok:
+        _frozen_settings(document, grouping, typed, problems)
 
 
 def _fits_some(pattern: str, weights: Sequence[str], span: Span | None, problems: Problems) -> None:
@@ -182,6 +186,41 @@ def _changes(document: Document, grouping: Grouping, weights: Sequence[str], pro
         if all(made[label] == _built(document, grouping, _without(label, index)) for label in labels):
             message, hint = "the group changes nothing", "its weights have these options without it"
             problems.add("DLC303", message, document.source.span(group.path), hint=hint)
+
+
+def _schedules(document: Document, grouping: Grouping, problems: Problems) -> None:
+    """The schedules that groups name fit the run."""
+    for group in grouping.groups:
+        made = _built(document, Grouping((group,)), (0,))
+        schedules = made.schedules() if isinstance(made, Optimizer) else {}
+        for name, schedule in schedules.items():
+            if name not in group.options:
+                continue
+            place: Path = (*group.path, name, schedule.word)
+            if schedule.plateau:
+                message = "a plateau can't be one group's: it lowers the rates of all weights"
+                hint = "name it for the optimizer itself; groups keep their share of its rate"
+                problems.add("DLC303", message, document.source.key_span((*group.path, name)), hint=hint)
+                continue
+            for fault in schedule.late(Run(float(document.train.epochs))):
+                given = (*place, *fault.loc) in document.source.values
+                placed = fault if given else fault._replace(loc=(), at_key=True)
+                report_faults([placed], document.source, place, problems)
+
+
+def _frozen_settings(document: Document, grouping: Grouping, typed: TypedGraph, problems: Problems) -> None:
+    """Penalties of the whole network whose kernels `freeze` leaves as they are."""
+    sized = {
+        path
+        for node, around in typed.walk()
+        for name, spec in node.signature.params.items()
+        if spec.trainable and (spec.l1 or spec.l2)
+        for _, path in instances(f"{node.weights}/{name}", around[: node.weights.split("/").count("*")])
+    }
+    decay = document.regularization
+    if sized and all(grouping.freezes(path) for path in sized) and (decay.l1 or decay.l2):
+        message = "`regularization` has no effect: `freeze` leaves no kernel to train"
+        problems.add("DLC303", message, document.source.key_span(("regularization",)), hint="delete it")
 
 
 def _without(label: Label, index: int) -> Label:

@@ -134,6 +134,15 @@ def _optimizer(document: Document, problems: Problems) -> None:
     grouped = {name for group in document.optimizer.keys.groups for name in group}
     idle = [fault for fault in optimizer.idle() if not fault.loc or fault.loc[0] not in grouped]
     report_faults(idle, document.source, path, problems)
+    plateaus = [name for name, schedule in optimizer.schedules().items() if schedule.plateau]
+    own = type(optimizer).evaluated is not Optimizer.evaluated
+    for name in plateaus if own else plateaus[1:]:
+        message = f"`{plateaus[0]}` follows a plateau already, and lowers every rate"
+        if own:
+            message = f"a plateau can't lower the rate of `{optimizer.word}`, whose averages follow from it"
+        problems.add(
+            "DLC303", message, document.source.key_span((*path, name)), hint="give a number or another schedule"
+        )
     for name, schedule in optimizer.schedules().items():
         place: Path = (*path, name, schedule.word)
         faults = list(schedule.late(Run(float(document.train.epochs))))

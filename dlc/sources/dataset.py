@@ -132,11 +132,11 @@ def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:
             found = encoded(feature, name, raw, stats[name])
             values[section].update({key: np.asarray(value) for key, value in found.items()})
     _sizes_agree(spec, values)
-    _check_values(spec, values)
+    check_values(spec, values)
     return Dataset(values["inputs"], values["targets"], splits, stats)
 
 
-def _check_values(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+def check_values(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
     """Losses make sense of all that they compare with, and no example counts less than nothing."""
     for term in spec.losses:
         if term.against is not None and term.against.section != "outputs":

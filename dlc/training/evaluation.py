@@ -27,8 +27,8 @@ from dlc.objectives.metric import Metric
 from dlc.options import Wrong
 from dlc.passes.match import MetricTerm
 from dlc.pipeline import Spec
-from dlc.sources.dataset import load_dataset
-from dlc.training.feeding import Feeder
+from dlc.sources.dataset import check_values, load_dataset
+from dlc.training.feeding import Feeder, evaluated_together
 from dlc.training.model import BATCH, Model, load_model
 from dlc.training.run_folder import RunFolder
 from dlc.training.tables import read_encoded, read_table
@@ -130,6 +130,7 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
             raise SpecError.of("DLC510", "`--split` has no effect beside `--data`", hint="remove one of them")
         columns = read_table(data, spec)
         table = read_encoded(spec, columns, stats, str(data))
+        check_values(spec, table)
         rows = np.arange(len(next(iter(columns.values()))), dtype=np.int32)
         label = str(data)
     else:
@@ -146,7 +147,8 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
         rows, table = dataset.splits[label], dataset.rows
     variables = model.program.from_flat(model.weights)
     trainer = make_trainer(spec, model.program, Updater(optax.identity()), stats)
-    metrics = evaluate_rows(spec, trainer, variables, Feeder(table, None, len(rows)), rows, stats)
+    feeder = Feeder(table, None, len(rows), evaluated_together(spec))
+    metrics = evaluate_rows(spec, trainer, variables, feeder, rows, stats)
     confusion, classes = _confusion(model, table, rows, variables, stats)
     return Evaluation(label, len(rows), metrics, confusion, classes)
 
@@ -174,8 +176,8 @@ def _confusion(
         results = model.program.run(variables, batch["inputs"], train=False)
         found = {}
         for name, term in terms.items():
-            prediction, target, _, mask = answers_of(spec, term, results, batch, stats)
-            found[name] = (*answered(prediction, target, 0.5), mask)
+            prediction, target, _, mask, known = answers_of(spec, term, results, batch, stats)
+            found[name] = (*answered(prediction, target, 0.5), mask, known)
         return found
 
     apply = jax.jit(answer)
@@ -185,10 +187,12 @@ def _confusion(
         part = rows[start : start + size]
         chosen = np.concatenate([part, np.repeat(part[-1:], size - len(part))])
         batch = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], dict(table))
-        for name, (guess, truth, mask) in jax.device_get(apply(variables, batch)).items():
+        for name, (guess, truth, mask, known) in jax.device_get(apply(variables, batch)).items():
             count = len(names[name])
             cells = (truth.astype(np.int64) * count + guess)[: len(part)]
             there = (truth >= 0)[: len(part)] & (truth < count)[: len(part)]
+            if known is not None:
+                there &= known[: len(part)]
             if mask is not None:
                 there &= mask[: len(part)].reshape(len(part), -1, *(1,) * (truth.ndim - 2))
             found[name] += np.bincount(cells[there], minlength=count * count).reshape(count, count)

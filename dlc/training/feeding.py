@@ -32,13 +32,21 @@ def make_sampler(spec: Spec, data: Dataset) -> Sampler:
     if spec.document.optimizer is not None:
         size *= spec.document.optimizer.keys.accumulate
     if size > len(rows):
+        parts = size != train.batch_size
         raise SpecError.of(
             "DLC405",
             f"a batch of {size} is larger than the training split of {len(rows)} examples",
             spec.document.source.span(("train", "batch_size")),
-            hint="lower `batch_size`, or write `batch_size: full`",
+            found=f"`batch_size` {train.batch_size}, `accumulate` {size // int(train.batch_size)}" if parts else None,
+            hint="lower `accumulate`" if parts else "lower `batch_size`, or write `batch_size: full`",
         )
     return Sampler(rows, size, spec.document.seed, train.shuffle)
+
+
+def evaluated_together(spec: Spec) -> int:
+    """How many examples are evaluated at once: as many as in training for losses that compare those of a batch."""
+    size = spec.document.train.batch_size
+    return size if isinstance(size, int) and any(term.loss.in_batch for term in spec.losses) else EVALUATION_BATCH
 
 
 class Feeder:
@@ -48,9 +56,10 @@ class Feeder:
         rows: all records, encoded: `{"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}`.
         sampler: the batches of the training split; None when there is nothing to train.
         longest: examples of the longest split that is evaluated.
+        together: how many of them are evaluated at once.
     """
 
-    def __init__(self, rows: Rows, sampler: Sampler | None, longest: int) -> None:
+    def __init__(self, rows: Rows, sampler: Sampler | None, longest: int, together: int = EVALUATION_BATCH) -> None:
         leaves = jax.tree.leaves(rows)
         nbytes = sum(leaf.nbytes for leaf in leaves)
         self.sampler = sampler
@@ -60,7 +69,7 @@ class Feeder:
         self.max_turns = 0
         if sampler is not None:
             self.max_turns = self._fitting(math.ceil(sampler.steps_per_epoch), row_bytes * sampler.batch_size)
-        self.evaluation_batch = min(EVALUATION_BATCH, longest)
+        self.evaluation_batch = min(together, longest)
         batches = math.ceil(longest / self.evaluation_batch)
         self.evaluation_turns = self._fitting(batches, row_bytes * self.evaluation_batch)
 

@@ -28,7 +28,7 @@ from dlc.training.checkpoint import Checkpoint, Writer, flatten_state, newest, r
 from dlc.training.checkpoint import found as checkpoints_of
 from dlc.training.evaluation import better, evaluate_rows, monitored
 from dlc.training.events import Events
-from dlc.training.feeding import Feeder, make_sampler
+from dlc.training.feeding import Feeder, evaluated_together, make_sampler
 from dlc.training.files import Log, figures, read_json, to_json, write_atomic
 from dlc.training.progress import Moment, Plan, Reporter, Silent
 from dlc.training.run_folder import RunFolder, environment
@@ -222,7 +222,7 @@ class Training:
         self.train = spec.document.train
         self.sampler = make_sampler(spec, self.data)
         held_out = [len(rows) for name, rows in self.data.splits.items() if name != "train"]
-        self.feeder = Feeder(self.data.rows, self.sampler, max(held_out, default=1))
+        self.feeder = Feeder(self.data.rows, self.sampler, max(held_out, default=1), evaluated_together(spec))
         self.steps = self.sampler.steps(self.train.epochs)
         self.horizon = Horizon(self.steps, self.sampler.steps_per_epoch)
         optimizer = need_trainable(spec)
@@ -459,6 +459,7 @@ class Training:
             if math.isnan(value) and name not in self.gaps:
                 self.gaps.add(name)
                 watched = {self.monitor[0], self.train.early_stopping.monitor if self.train.early_stopping else None}
+                watched.add(self.plateau.monitored() if self.plateau else None)
                 after = "; it is monitored, and counts as no improvement" if name in watched else ""
                 self.reporter.note(f"`{name}` has no value in epoch {record['epoch']:.0f}: it is undefined{after}")
 
@@ -477,11 +478,13 @@ class Training:
             if self.folder and self.progress.epoch
             else "no epoch was finished"
         )
+        narrow = any(node.dtype == "f16" for node, _ in self.spec.graph.walk())
+        wide = "float16 ends at 65,504: try `precision: bfloat16`, or " if narrow else ""
         raise SpecError.of(
             "DLC508",
             f"training diverged: the loss is {values['loss']} by step {step}",
             self.spec.document.source.key_span(("optimizer",)),
-            hint=f"lower the learning rate, or add `clip_norm: 1.0` beside the optimizer; {kept}",
+            hint=f"{wide}lower the learning rate, or add `clip_norm: 1.0` beside the optimizer; {kept}",
         )
 
     def _finish(self, state: TrainState, writer: Writer | None) -> Result:

@@ -16,6 +16,7 @@ import numpy as np
 
 from dlc.diagnostics import SpecError
 from dlc.loader import SET_FILE
+from dlc.passes.groups import optimizer_of
 from dlc.pipeline import Spec, check_file
 from dlc.resolved import resolved_text
 from dlc.source import parse_yaml
@@ -140,7 +141,9 @@ class RunFolder:
             raise SpecError.of("DLC503", f"`{path}` is damaged: {_reason(error)}") from None
         after = _leaves(parse_yaml(text, "resolved").tree)
         optimizer = spec.document.optimizer
-        rates = optimizer.thing.schedules().values() if optimizer is not None else ()
+        rates = list(optimizer.thing.schedules().values()) if optimizer is not None else []
+        for index in range(len(spec.grouping.groups)):
+            rates += optimizer_of(spec.document, spec.grouping, (index,)).schedules().values()
         free_keys: tuple[tuple[str, str], ...] = MAY_CHANGE
         averaging = optimizer.keys.swa if optimizer is not None else None
         shares = averaging is not None and "%" in (averaging.start.unit, averaging.every.unit)
