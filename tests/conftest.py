@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-# What tests cost is compilation: LLVM's cheapest passes, in this process and in those that it starts. Results are as exact.
+# What tests cost is compilation. LLVM's cheapest passes, here and in processes that tests start; numbers are as exact.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import dlc
