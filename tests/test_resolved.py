@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dlc
-from dlc.resolved import dump, resolve_document
+from dlc.resolved import dump, resolve_document, resolved_text
 from tests.support import ROOT, SMALL
 
 GRAPH = """
@@ -98,3 +98,17 @@ def test_every_default_is_filled_in() -> None:
     assert tree["network"][0] == {"dense": {"units": 8, "use_bias": True, "activation": "relu"}}
     assert tree["train"]["batch_size"] == 16
     assert tree["data"]["split"]["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("inputs", "network", "loss"),
+    [
+        ("{tri: {tensor: [3, 6]}}", "[dense: 4]", "{triplet: 0.2}"),
+        ("{x: {tensor: [4]}}\ntargets: {y: {category: 2}}", "[dense: 1]", "{binary_focal: {gamma: 0.5, alpha: null}}"),
+        ("{x: {tensor: []}}\ntargets: {y: {category: 2}}", "[{expand_dims: 1}, dense: 2]", "cross_entropy"),
+    ],
+)
+def test_forms_that_refuse_defaults_of_others_read_back(inputs: str, network: str, loss: str) -> None:
+    spec = dlc.loads(f"inputs: {inputs}\nnetwork: {network}\nloss: {loss}\noptimizer: adam\n")
+    again = dlc.loads(resolved_text(spec))
+    assert [term.loss for term in again.losses] == [term.loss for term in spec.losses]

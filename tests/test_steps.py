@@ -624,3 +624,14 @@ def test_new_records_are_checked_like_those_of_training(tmp_path: Path) -> None:
     assert found.confusion["y"].sum() == 16  # eight have no class
     with pytest.raises(dlc.SpecError, match=r"DLC403.*what each example counts"):
         dlc.evaluate(tmp_path / "run", data=tmp_path / "bad.npz")
+
+
+def test_targets_without_any_class_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x=np.ones((16, 2)), y=-np.ones(16, int))
+    spec = dlc.loads(
+        f"data: {{source: {{npz: {tmp_path / 'data.npz'}}}}}\n"
+        "inputs: {x: {tensor: [2]}}\ntargets: {y: {category: {classes: 2, ignored: -1}}}\nnetwork: [dense: 2]\n"
+        "loss: {cross_entropy: {ignore_index: -1}}\noptimizer: adam\ntrain: {epochs: 1, batch_size: 8}\n"
+    )
+    with pytest.raises(dlc.SpecError, match=r"DLC403.*no record of `y` has a class"):
+        dlc.train(spec)

@@ -149,6 +149,14 @@ class _Matcher:
             targets = free_targets(self.document)
             if compares == "either" and (len(targets) != 1 or self.stands_alone(thing, output)):
                 return _Pair(output, None) if output is not None else None
+            if not targets and self.document.targets:
+                name = next(iter(self.document.targets))
+                message, hint = (
+                    f"`{word}` has no target to compare with",
+                    f"`{name}` says what examples count; name another",
+                )
+                self.problems.add("DLC210", message, source.key_span(path), hint=hint)
+                return None
             target = self.one("target", None, targets, path, word)
             return _Pair(output, Against("targets", target)) if output is not None and target is not None else None
         against = self.against(keys.target)

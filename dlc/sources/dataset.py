@@ -140,8 +140,15 @@ def check_values(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -
     """Losses make sense of all that they compare with, and no example counts less than nothing."""
     for term in spec.losses:
         if term.against is not None and term.against.section != "outputs":
+            compared = values[term.against.section][term.against.name]
+            features = spec.document.targets if term.against.section == "targets" else spec.document.inputs
+            nothing = getattr(features[term.against.name], "ignored", None)
             try:
-                term.loss.check_values(values[term.against.section][term.against.name])
+                if nothing is not None and np.all(compared == nothing):
+                    raise Wrong(
+                        "DLC403", f"no record of `{term.against.name}` has a class", found=f"nothing but {nothing}"
+                    )
+                term.loss.check_values(compared)
             except Wrong as wrong:
                 raise wrong_data(spec, wrong, term.against) from None
     names = [*(term.sample_weight for term in spec.losses), *(term.sample_weight for term in spec.metrics)]
