@@ -58,7 +58,7 @@ def throughput(arguments: list[str]) -> tuple[list[float], list[float]]:
     from dlc.training.progress import Silent
 
     fit = Training(dlc.load(SPEC), None, Silent(), time.perf_counter(), None, None)
-    state = jax.device_put(fit.trainer.start(fit.program.init(0)))
+    state = jax.device_put(fit.trainer.start(fit.program.init(0), fit.feeder.shapes()))
     sizes, rate, learning_rate, train = twin.eval_arguments(arguments)
     data, rows = twin.data_and_rows(train)
     chunk, other = twin.make(sizes, rate, learning_rate)
