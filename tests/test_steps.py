@@ -14,9 +14,10 @@ import pytest
 import dlc
 from dlc.lower import tally
 from dlc.lower.averaging import Averaging
+from dlc.lower.feed import Feed
 from dlc.lower.optimizing import make_updater
 from dlc.lower.program import lower
-from dlc.lower.steps import Feed, Trainer, TrainState, make_trainer
+from dlc.lower.steps import Trainer, TrainState, make_trainer
 from dlc.objectives.schedules import Horizon
 from dlc.pipeline import Spec
 
@@ -247,7 +248,7 @@ def test_a_long_sum_loses_no_digits() -> None:
         return jax.lax.fori_loop(0, 1_000_000, lambda _, carry: carry.plus({"x": jnp.float32(0.1)}), total)
 
     zero = {"x": jnp.zeros(())}
-    found = jax.device_get(jax.jit(run)(tally.Sum(zero, zero))).exact()
+    found = jax.device_get(jax.jit(run)(tally.Sum.zero(zero))).exact()
     assert found["x"] == pytest.approx(1_000_000 * float(np.float32(0.1)), rel=1e-9)
 
 

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from dlc.ir import DTYPES, MASK, TensorType
+from dlc.lower.feed import Feed
 from dlc.lower.optimizing import make_updater
 from dlc.lower.program import lower
-from dlc.lower.steps import Feed, make_trainer
+from dlc.lower.steps import make_trainer
 from dlc.objectives.schedules import Horizon
 from dlc.pipeline import Spec
 

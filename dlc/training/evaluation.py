@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 from numpy.typing import NDArray
 
 from dlc.diagnostics import SpecError, did_you_mean, listing
@@ -18,9 +17,9 @@ from dlc.features.category import Category
 from dlc.features.feature import Feature
 from dlc.ir import TensorType
 from dlc.lower import tally
+from dlc.lower.evaluating import Evaluate, make_evaluate
 from dlc.lower.objective import Answers, Stats, answers_of, feature_of
 from dlc.lower.serve import answers
-from dlc.lower.steps import Trainer, Updater, make_trainer
 from dlc.objectives.classes import answered, need_answers
 from dlc.objectives.classification_metrics import Accuracy
 from dlc.objectives.metric import Metric
@@ -37,13 +36,13 @@ MOST_CLASSES = 100  # of targets without names of classes, such as tokens: a lar
 
 
 def evaluate_rows(
-    spec: Spec, trainer: Trainer, variables: Any, feeder: Feeder, chosen: NDArray[np.int32], stats: Stats
+    spec: Spec, evaluator: Evaluate, variables: Any, feeder: Feeder, chosen: NDArray[np.int32], stats: Stats
 ) -> dict[str, float]:
     """Loss and metrics on the chosen rows."""
     totals: dict[str, Any] | None = None
     parts: dict[str, list[Answers]] = {term.name: [] for term in spec.metrics if term.metric.collected}
     for feed, real, turns in feeder.evaluation(chosen):
-        told, answers = jax.device_get(trainer.evaluate(variables, feed, real, np.int32(turns), stats))
+        told, answers = jax.device_get(evaluator(variables, feed, real, np.int32(turns), stats))
         sums = tally.settled(told)
         totals = tally.joined(spec, totals, sums) if totals is not None else sums
         for name, found in answers.items():
@@ -146,9 +145,8 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
             )
         rows, table = dataset.splits[label], dataset.rows
     variables = model.program.from_flat(model.weights)
-    trainer = make_trainer(spec, model.program, Updater(optax.identity()), stats)
     feeder = Feeder(table, None, len(rows), evaluated_together(spec))
-    metrics = evaluate_rows(spec, trainer, variables, feeder, rows, stats)
+    metrics = evaluate_rows(spec, make_evaluate(spec, model.program), variables, feeder, rows, stats)
     confusion, classes = _confusion(model, table, rows, variables, stats)
     return Evaluation(label, len(rows), metrics, confusion, classes)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.diagnostics import SpecError
-from dlc.lower.steps import Feed, Rows
+from dlc.lower.feed import Feed, Rows
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset, Sampler, padded_batches
 

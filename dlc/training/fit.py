@@ -15,6 +15,7 @@ import numpy as np
 from dlc.diagnostics import SpecError
 from dlc.extras import need
 from dlc.lower import loss_scale, tally
+from dlc.lower.evaluating import make_evaluate
 from dlc.lower.optimizing import make_updater, plateau_of
 from dlc.lower.program import Program, lower
 from dlc.lower.steps import Trainer, TrainState, make_trainer
@@ -231,6 +232,7 @@ class Training:
         self.stats = self.data.stats
         updater = make_updater(spec, self.program, self.horizon)
         self.trainer: Trainer = make_trainer(spec, self.program, updater, self.stats)
+        self.evaluator = make_evaluate(spec, self.program)
         self.monitor = monitored(spec)
         self.progress = _Progress(data=self.data.fingerprint if run is not None else 0)
         self.submitted = -1  # the step of the newest checkpoint
@@ -243,7 +245,7 @@ class Training:
 
     def evaluate(self, variables: Any, split: str) -> dict[str, float]:
         """Loss and metrics on a whole split."""
-        return evaluate_rows(self.spec, self.trainer, variables, self.feeder, self.data.splits[split], self.stats)
+        return evaluate_rows(self.spec, self.evaluator, variables, self.feeder, self.data.splits[split], self.stats)
 
     def run(self, dry_run: bool) -> Result:
         """Train from the beginning or the newest checkpoint to the end."""
@@ -346,10 +348,10 @@ class Training:
             started = time.perf_counter()
             state = self.chunk(state, step, turns, fresh=step == first)
             step += turns
-            sums = jax.device_get(state.sums)
+            sums = tally.settled(jax.device_get(state.sums))
             speed = turns * self.sampler.batch_size / (time.perf_counter() - started)
-            values = tally.values(self.spec, tally.settled(sums))
-            if step == last or float(sums[tally.COUNT].value):  # in float16 the first steps may be left out
+            values = tally.values(self.spec, sums)
+            if step == last or sums[tally.COUNT]:  # in float16 the first steps may be left out
                 values = self._finite(values, step, writer)
             self.reporter.moment(Moment(number, step, values, speed))
             if step < last and self.stop is not None and self.stop():
