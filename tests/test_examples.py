@@ -30,7 +30,6 @@ def test_example(script: str, tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / folder, work, ignore=shutil.ignore_patterns("run", "wide", "*.csv", "exported"))
     bin_folder = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"}
-    environment.pop("XLA_FLAGS", None)  # as a user runs it, not as the tests compile
     command = ["bash", name] if name.endswith(".sh") else [sys.executable, "-W", "error", name]
     done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -14,6 +14,7 @@ from dlc.layers.windows import (
     Padding,
     Window,
     causal_padding_option,
+    known,
     real_only,
     size_option,
 )
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 def depthwise(x: Array, kernel: Array, window: Window) -> Array:
     """Each channel with windows of its own: a kernel (*window, channels, multiplier) gives channels * multiplier."""
-    if all(isinstance(size, int) for size in x.shape[1:-1]):  # for the same reason
+    if known(x):  # for the same reason
         result: Array = lax.platform_dependent(
             x, kernel, cpu=partial(by_elements, window), default=partial(by_channels, window)
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
+from dlc.extremes import largest
 from dlc.ir import Example, Signature, TensorType
 from dlc.layers.windows import Spatial, real_only
 from dlc.lazy import jnp
@@ -47,7 +49,8 @@ class GlobalMaxPool(GlobalPool):
         masks: Sequence[Array | None] = (None,),
     ) -> Array:
         """The maximum over all places that are real; 0 where there is none."""
-        y = real_only(x, masks, -float("inf")).max(axis=self.places, keepdims=True)
+        places = real_only(x, masks, -float("inf")).reshape(x.shape[0], prod(x.shape[1:-1]), x.shape[-1])
+        y = largest(places, 1).reshape(x.shape[0], *(1,) * self.rank, x.shape[-1])
         if masks[0] is not None:
             y = real_only(y, (masks[0].any(axis=1, keepdims=True),))
         return y if self.keep_dims else y.squeeze(self.places)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator
 
+from dlc.extremes import larger
 from dlc.ir import Dim, Example, Layer, Masks, Outcome, Signature, TensorType, need_float
 from dlc.layers.axes import place_of, with_mask
 from dlc.layers.group_norm import unit
@@ -177,7 +178,7 @@ class Maximum(ElementwiseMerge):
 
     def combine(self, a: Array, b: Array) -> Array:
         """The larger."""
-        return jnp.maximum(a, b)
+        return larger(a, b)
 
 
 class Minimum(ElementwiseMerge):
@@ -191,7 +192,7 @@ class Minimum(ElementwiseMerge):
 
     def combine(self, a: Array, b: Array) -> Array:
         """The smaller."""
-        return jnp.minimum(a, b)
+        return -larger(-a, -b)
 
 
 def _pair(value: Any) -> Any:

@@ -6,6 +6,7 @@ One mechanism serves sequences (time), images (height, width) and volumes (depth
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -238,14 +239,14 @@ class Window(NamedTuple):
             return [(self.reach[0] - 1, 0)]
         return self.padding.upper() if isinstance(self.padding, str) else list(self.padding)
 
-    def padded(self, x: Array) -> Array:
-        """`x` with zeros around its places."""
+    def padded(self, x: Array, value: float = 0.0) -> Array:
+        """`x` with a value around its places."""
         padding = self.lax_padding()
         if padding == "VALID":
             return x
         sizes = x.shape[1:-1]
         pads = lax.padtype_to_pads(sizes, self.reach, self.strides, padding) if isinstance(padding, str) else padding
-        return jnp.pad(x, ((0, 0), *pads, (0, 0)))
+        return jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value)
 
     def parts(self, x: Array) -> list[Array]:
         """(batch, *places, channels) -> for each element of the window, what it meets: (batch, *places', channels)."""
@@ -274,14 +275,31 @@ class Window(NamedTuple):
         mask = shift_mask(mask, behind)
         return lax.slice(mask, (0, 0), mask.shape, (1, self.strides[0]))  # its symbolic size is as a convolution's
 
+    def folded(self, x: Array, start: float, function: Callable[[Array, Array], Array]) -> Array:
+        """Each window's elements combined two by two, along one axis after the other; the padding counts as `start`.
+
+        On a CPU these operations on slices are ten times as fast as `reduce_window` and its gradient.
+        """
+        x = self.padded(x, start)
+        for axis, (size, step) in enumerate(zip(self.size, self.strides, strict=True), 1):
+            span = (x.shape[axis] - self.reach[axis - 1]) // step * step + 1
+            starts = [index * self.dilation[axis - 1] for index in range(size)]
+            x = reduce(function, [lax.slice_in_dim(x, at, at + span, step, axis) for at in starts])
+        return x
+
     def combine(self, x: Array, start: float, function: Callable[..., Array]) -> Array:
-        """Each window's elements combined, beginning with `start`."""
+        """The same as one operation of XLA, also where sizes are symbols; `function` is one that it knows."""
         padding = self.lax_padding()
         pads = padding if isinstance(padding, str) else [(0, 0), *padding, (0, 0)]
         # A numpy scalar stays a constant inside jit: lax then knows the operation and its gradient.
         first = np.asarray(start, x.dtype)[()]
         result: Array = lax.reduce_window(x, first, function, (1, *self.size, 1), (1, *self.strides, 1), pads)
         return result
+
+
+def known(x: Array) -> bool:
+    """Whether the sizes of (batch, *places, channels) are numbers, as always but in some exported programs."""
+    return all(isinstance(size, int) for size in x.shape[1:-1])
 
 
 def shift_mask(mask: Array, amount: int) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from dlc.extremes import largest
 from dlc.ir import TensorType
 from dlc.lazy import jax, jnp
 from dlc.objectives.fit import need_real_output
@@ -56,7 +57,7 @@ def unit(x: Array) -> Array:
     """Vectors along the last axis at length 1, float32; zeros stay, and have a gradient."""
     wide = x.astype(jnp.float32)
     scale = jnp.maximum(jnp.abs(wide).max(-1, keepdims=True), 1e-12)  # squares of large numbers would overflow
-    wide = wide / scale
+    wide = wide / jax.lax.stop_gradient(scale)  # which the result does not depend on
     return wide / jnp.sqrt(jnp.maximum(jnp.square(wide).sum(-1, keepdims=True), 1e-12))
 
 
@@ -184,8 +185,8 @@ class Triplet(Loss):
         other = ~alike & there[None, :]
         if self.mining == "hard":
             found = same.any(1) & other.any(1)
-            furthest = jnp.where(same, apart, -jnp.inf).max(1, initial=-jnp.inf)
-            nearest = jnp.where(other, apart, jnp.inf).min(1, initial=jnp.inf)
+            furthest = largest(jnp.where(same, apart, -jnp.inf), 1)[:, 0]
+            nearest = -largest(jnp.where(other, -apart, -jnp.inf), 1)[:, 0]
             each = jnp.where(found, jnp.where(found, furthest - nearest, 0.0) + self.margin, 0.0)
             total, weight = jnp.maximum(0.0, each), found.astype(jnp.float32)
         else:
@@ -196,8 +197,8 @@ class Triplet(Loss):
     def _semi_hard(self, anchor: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         apart, same, other = anchor  # (another,) each
         further = other[None, :] & (apart[None, :] > apart[:, None])  # (same, other)
-        nearest = jnp.where(further, apart[None, :], jnp.inf).min(1, initial=jnp.inf)
-        furthest = jnp.where(other, apart, -jnp.inf).max(initial=-jnp.inf)
+        nearest = -largest(jnp.where(further, -apart[None, :], -jnp.inf), 1)[:, 0]
+        furthest = largest(jnp.where(other, apart, -jnp.inf), 0)
         chosen = jnp.where(further.any(1), nearest, furthest)
         counted = same & other.any()
         gap = jnp.where(counted, apart - jnp.where(counted, chosen, 0.0) + self.margin, 0.0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator
 
 from dlc.expressions import ExpressionFault
+from dlc.extremes import largest
 from dlc.formulas import ELEMENTWISE, Call, Formula, Function, Tree, Variable, parse
 from dlc.ir import TensorType
 from dlc.lazy import jnp
@@ -143,8 +144,8 @@ def _bound(size: int, weights: Array | None) -> Mapping[str, Function]:
 
     def most(x: Array, w: Any) -> Array:
         if w is None:
-            return x.max(1, keepdims=True)
-        top = jnp.where(w > 0, x, -jnp.inf).max(1, keepdims=True)
+            return largest(x, 1)
+        top = largest(jnp.where(w > 0, x, -jnp.inf), 1)
         return jnp.where(jnp.isneginf(top), 0.0, top)
 
     made = {
