@@ -133,6 +133,10 @@ class Train(Options):
         None, description="SPLIT/METRIC that decides which weights are best; validation/loss when left out"
     )
     early_stopping: EarlyStopping | None = option(None, description="stop when nothing improves")
+    on_nan: Literal["stop", "skip", "rollback"] = option(
+        "stop",
+        description="what a loss that is not finite does: stop, skip the step, or go back and leave out what led there",
+    )
     checkpoint_every: int = option(1, ge=1, description="epochs between checkpoints")
     keep_checkpoints: int = option(2, ge=1, description="checkpoints to keep")
     tensorboard: bool = option(

@@ -192,7 +192,11 @@ CODES: dict[str, Code] = {
     "DLC505": Code("another process is training in this folder", "Two processes in one run folder would damage it."),
     "DLC506": Code("an optional package is not installed", "The message names the extra to install."),
     "DLC507": Code("a file can't be written", "No space, no permission, or a folder stands where the file should go."),
-    "DLC508": Code("training diverged", "The loss became infinite or not a number. The last good checkpoint is kept."),
+    "DLC508": Code(
+        "training diverged",
+        "The loss, a gradient or a weight became infinite or not a number. The steps since the newest checkpoint were"
+        " done again to find where it began. The newest checkpoint is kept; `train.on_nan` says what else may happen.",
+    ),
     "DLC509": Code(
         "an export differs from its source", "The artifact was loaded again and gave other numbers; it was not kept."
     ),

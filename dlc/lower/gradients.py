@@ -78,8 +78,7 @@ class Gradients:
         count = self.accumulate
         if count == 1:
             return self._of_part(params, variables, batch, key, None, 1.0, scale, stats)
-        parts: Given = jax.tree.map(lambda leaf: leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]), batch)
-        keys = jax.vmap(lambda turn: jax.random.fold_in(key, turn))(jnp.arange(count))
+        parts, keys = self.parts(batch, key)
 
         def weigh(part: tuple[Given, Any]) -> dict[str, jax.Array]:
             # XLA leaves out all that neither a mask nor a weight follows from
@@ -101,6 +100,12 @@ class Gradients:
         for more in each[1:]:
             merged = tally.joined(self.spec, merged, more)
         return Found(gradients, state, merged)
+
+    def parts(self, batch: Given, key: jax.Array) -> tuple[Given, jax.Array]:
+        """What a step was given and its key, cut into parts along a new first axis."""
+        count = self.accumulate
+        parts: Given = jax.tree.map(lambda leaf: leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]), batch)
+        return parts, jax.vmap(lambda turn: jax.random.fold_in(key, turn))(jnp.arange(count))
 
     def told(self, variables: Tree, batch: Rows, key: Any, stats: Stats) -> dict[str, Any]:
         """What a batch adds to the tally, without gradients."""

@@ -51,6 +51,7 @@ def make_updater(spec: Spec, program: Program, horizon: Horizon) -> Updater:
         averaging_of(keys, horizon),
         plateau_of(optimizer.thing) is not None,
         loss_scale_of(spec.graph, spec.document.precision),
+        spec.document.train.on_nan == "skip",
     )
 
 

@@ -53,12 +53,15 @@ class Results(NamedTuple):
         state: the new state.
         masks: bool (batch, time), of the outputs that have one.
         penalty: (batch,) or a number, what layers add to the loss of each example.
+        finite: when the network is watched, bool by layer: whether its results are finite; of a layer within repeats
+            one for each iteration.
     """
 
     outputs: dict[str, jax.Array]
     state: Tree
     masks: dict[str, jax.Array]
     penalty: Any
+    finite: dict[str, jax.Array]
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,9 @@ class Program:
         graph: what it was made from.
         slots: what is declared, by kind and path.
         init: seed -> variables, nested dicts of numpy arrays.
-        run: (variables, inputs, *, key, train) -> `Results`. Inputs and outputs are dicts of arrays with the batch axis
-            first; beside an input `x` its mask may stand as `x.mask`. `key` is the step's random key, needed only when
-            `train` is set.
+        run: (variables, inputs, *, key, train, watch) -> `Results`. Inputs and outputs are dicts of arrays with the
+            batch axis first; beside an input `x` its mask may stand as `x.mask`. `key` is the step's random key, needed
+            only when `train` is set. `watch` asks which layers' results are finite.
     """
 
     graph: TypedGraph
@@ -194,10 +197,15 @@ def lower(graph: TypedGraph) -> Program:
         return tree
 
     def run(
-        variables: Mapping[str, Any], inputs: Arrays, *, key: jax.Array | None = None, train: bool = False
+        variables: Mapping[str, Any],
+        inputs: Arrays,
+        *,
+        key: jax.Array | None = None,
+        train: bool = False,
+        watch: bool = False,
     ) -> Results:
         weights = Weights(variables["params"], variables["state"], variables.get("frozen", {}))
-        trace = _Run(weights, salts, key, train)
+        trace = _Run(weights, salts, key, train, finite={} if watch else None)
         for name, kind in graph.inputs.items():
             ref = Ref(name)
             trace.values[ref] = jnp.asarray(inputs[name])
@@ -207,7 +215,7 @@ def lower(graph: TypedGraph) -> Program:
             trace.nodes(graph.nodes, tuple(graph.outputs.values()))
         outputs = {name: _cast(trace.values[ref], "f32") for name, ref in graph.outputs.items()}
         masks = {name: trace.masks[ref] for name, ref in graph.outputs.items() if ref in trace.masks}
-        return Results(outputs, trace.weights.state, masks, trace.penalty)
+        return Results(outputs, trace.weights.state, masks, trace.penalty, trace.finite or {})
 
     return Program(graph, slots, init, run)
 
@@ -259,6 +267,7 @@ class _Run:
     masks: dict[Ref, Any] = field(default_factory=dict)
     penalty: Any = 0.0
     looped: bool = False  # whether this is the body of a loop
+    finite: dict[str, Any] | None = None  # by layer, when the network is watched
 
     def nodes(self, nodes: Sequence[TypedNode | TypedRepeat], wanted: Sequence[Ref], depth: int = 0) -> None:
         """Compute nodes in order.
@@ -268,7 +277,8 @@ class _Run:
             wanted: the values that are read after them.
             depth: how many of their segments are open. Evaluation knows none: it keeps nothing anyway.
         """
-        for part in cut(nodes, wanted, depth) if self.train else [Part(nodes)]:
+        keeps = self.train and self.finite is None
+        for part in cut(nodes, wanted, depth) if keeps else [Part(nodes)]:
             if part.segment is not None:
                 self.segment(part.segment, part, depth)
                 continue
@@ -342,6 +352,9 @@ class _Run:
         self.values[ref] = _cast(result.output, node.dtype)
         for name, value in (result.results or {}).items():
             self.values[Ref(node.path, name)] = _cast(value, node.dtype)
+        if self.finite is not None:
+            results = [self.values[ref], *(self.values[Ref(node.path, name)] for name in result.results or {})]
+            self.finite[node.path] = jnp.stack([jnp.isfinite(value).all() for value in results]).all()
         if signature.output.mask:
             mask = result.mask
             if mask is None:
@@ -360,20 +373,25 @@ class _Run:
             sliced, salts = part
             weights = Weights(*(set_in(tree, each, item) for tree, item in zip(self.weights, sliced, strict=True)))
             every = {**self.salts, **salts}
-            inner = _Run(weights, every, self.key, self.train, dict(self.values), dict(self.masks), looped=True)
+            seen: dict[str, Any] | None = None if self.finite is None else {}
+            inner = _Run(
+                weights, every, self.key, self.train, dict(self.values), dict(self.masks), looped=True, finite=seen
+            )
             inner.values[start], mask = carry
             if mask is not None:
                 inner.masks[start] = mask
             inner.nodes(node.body, (node.output,))
             end = (inner.values[node.output], inner.masks.get(node.output))
-            return end, (get_in(inner.weights.state, each), inner.penalty)
+            return end, (get_in(inner.weights.state, each), inner.penalty, inner.finite)
 
         carry = (self.values[node.input], self.masks.get(node.input) if node.type.mask else None)
-        (end, mask), (new, penalties) = jax.lax.scan(body, carry, slices, length=node.times)
+        (end, mask), (new, penalties, finite) = jax.lax.scan(body, carry, slices, length=node.times)
         if new:
             self.weights = self.weights._replace(state=set_in(self.weights.state, each, new))
         if any(inner.signature.penalty for inner in _layers(node.body)):
             self.penalty = self.penalty + penalties.sum(0)
+        if self.finite is not None:
+            self.finite |= finite
         self.values[Ref(node.path)] = end
         if mask is not None:
             self.masks[Ref(node.path)] = mask

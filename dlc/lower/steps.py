@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dlc.lower import loss_scale, tally
+from dlc.lower import guard, loss_scale, tally
 from dlc.lower.averaging import Averaging
 from dlc.lower.feed import Feed, Rows
-from dlc.lower.gradients import Found, Gradients
+from dlc.lower.gradients import Found, Given, Gradients
+from dlc.lower.guard import LeftOut
 from dlc.lower.loss_scale import LossScale
 from dlc.lower.objective import Stats
 from dlc.lower.program import Program
@@ -36,6 +37,7 @@ class TrainState(NamedTuple):
         average: averaged variables, empty when nothing is averaged.
         rate: factor of every update, which a plateau lowers; empty when the schedule has none.
         scale: of the loss, for gradients in float16; empty when there are none.
+        left_out: how many steps were, when any may be.
     """
 
     variables: dict[str, Any]
@@ -45,6 +47,7 @@ class TrainState(NamedTuple):
     average: dict[str, Any]
     rate: dict[str, jax.Array]
     scale: dict[str, LossScale]
+    left_out: LeftOut
 
 
 class Updater(NamedTuple):
@@ -58,6 +61,7 @@ class Updater(NamedTuple):
         averaging: how weights are averaged, or None.
         plateau: whether the transformation takes the `factor` of `TrainState.rate`.
         loss_scale: of gradients in float16: a number, `dynamic`, or None.
+        skips: whether a step is left out whose loss or gradients are not finite; with a `dynamic` scale it always is.
     """
 
     transformation: optax.GradientTransformationExtraArgs
@@ -67,6 +71,12 @@ class Updater(NamedTuple):
     averaging: Averaging | None = None
     plateau: bool = False
     loss_scale: float | Literal["dynamic"] | None = None
+    skips: bool = False
+
+    @property
+    def guarded(self) -> bool:
+        """Whether steps may be left out."""
+        return self.skips or self.loss_scale == "dynamic"
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,7 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
             jax.tree.map(jnp.copy, average),
             {"factor": jnp.ones((), jnp.float32)} if updater.plateau else {},
             {"loss": loss_scale.start(updater.loss_scale)} if updater.loss_scale is not None else {},
+            guard.start(),
         )
 
     def start(variables: dict[str, Any], like: Any) -> TrainState:
@@ -109,7 +120,8 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
 
     def chunk(state: TrainState, feed: Feed, turns: Any, fresh: Any, stats: Stats) -> TrainState:
         sums = jax.tree.map(lambda value: jnp.where(fresh, jnp.zeros_like(value), value), state.sums)
-        state = state._replace(sums=sums)
+        left_out = state.left_out._replace(epoch=jnp.where(fresh, 0, state.left_out.epoch))
+        state = state._replace(sums=sums, left_out=left_out)
         end: TrainState = jax.lax.fori_loop(0, turns, lambda turn, carry: step(carry, feed.batch(turn), stats), state)
         return end
 
@@ -131,17 +143,10 @@ def _make_step(
 
     def step(state: TrainState, batch: Rows, stats: Stats) -> TrainState:
         key = jax.random.fold_in(root, state.step)
-        params, scale = state.variables["params"], state.scale.get("loss")
-        given = gradients.given(batch, key)
-        found = gradients.of(params, state.variables, given, key, scale, stats)
-        slope = found.gradients
-        if updater.sharpness is not None:  # the gradients of the worst place near by, Foret et al. 2020
-            size = updater.sharpness / jnp.maximum(optax.tree.norm(slope), 1e-12)
-            worst = jax.tree.map(lambda w, g: w + size * g, params, slope)
-            slope = gradients.of(worst, state.variables, given, key, scale, stats).gradients
+        found, slope = slopes(updater, gradients, state, gradients.given(batch, key), key, stats)
         new = moved(state, found, slope)
-        if scale is not None and updater.loss_scale == "dynamic":
-            new = left_out_if_infinite(state, new, found, slope, scale)
+        if updater.guarded:
+            new = left_out_if_infinite(state, new, found, slope)
         return averaged(new)
 
     def moved(state: TrainState, found: Found, slope: Tree) -> TrainState:
@@ -156,15 +161,23 @@ def _make_step(
             sums=tally.add(spec, state.sums, found.told),
         )
 
-    def left_out_if_infinite(
-        state: TrainState, new: TrainState, found: Found, slope: Tree, scale: LossScale
-    ) -> TrainState:
-        """A step whose gradients overflow is left out: only its number is used up. One whose loss does is not told."""
-        finite = loss_scale.finite(slope)
-        new = new._replace(scale={"loss": loss_scale.next_state(scale, finite)})
-        kept = loss_scale.guarded(finite, new, state._replace(step=new.step, sums=new.sums, scale=new.scale))
-        sums = loss_scale.guarded(loss_scale.finite(found.told[tally.LOSSES]), new.sums, state.sums)
-        return kept._replace(sums=sums)
+    def left_out_if_infinite(state: TrainState, new: TrainState, found: Found, slope: Tree) -> TrainState:
+        """A step whose loss or gradients are infinite is left out: only its number is used up.
+
+        A finite loss is told all the same. After many in a row all are left out, so that the run stops with the same
+        weights whatever its chunks are.
+        """
+        told = loss_scale.finite((found.told[tally.LOSSES], found.told[tally.DECAY]))
+        good = loss_scale.finite(slope) & told
+        scale = state.scale
+        if updater.loss_scale == "dynamic":
+            scale = {"loss": loss_scale.next_state(scale["loss"], good)}
+        left_out = guard.next_state(state.left_out, good & (state.left_out.row < guard.LIMIT))
+        new = new._replace(scale=scale, left_out=left_out)
+        kept = loss_scale.guarded(
+            left_out.row == 0, new, state._replace(step=new.step, sums=new.sums, scale=scale, left_out=left_out)
+        )
+        return kept._replace(sums=loss_scale.guarded(told, new.sums, state.sums))
 
     def averaged(state: TrainState) -> TrainState:
         if updater.averaging is None:
@@ -172,6 +185,20 @@ def _make_step(
         return state._replace(average=updater.averaging.moved(state.average, _averaged(state.variables), state.step))
 
     return step
+
+
+def slopes(
+    updater: Updater, gradients: Gradients, state: TrainState, given: Given, key: jax.Array, stats: Stats
+) -> tuple[Found, Tree]:
+    """What a step's batch gave, and the gradients that the weights follow."""
+    params, scale = state.variables["params"], state.scale.get("loss")
+    found = gradients.of(params, state.variables, given, key, scale, stats)
+    if updater.sharpness is None:
+        return found, found.gradients
+    # the gradients of the worst place near by, Foret et al. 2020
+    size = updater.sharpness / jnp.maximum(optax.tree.norm(found.gradients), 1e-12)
+    worst = jax.tree.map(lambda w, g: w + size * g, params, found.gradients)
+    return found, gradients.of(worst, state.variables, given, key, scale, stats).gradients
 
 
 def _averaged(variables: Tree) -> Tree:

@@ -18,7 +18,8 @@ from dlc.diagnostics import SpecError
 from dlc.training.files import cannot_write, digest, pack, sync_folder, to_json, unpack
 from dlc.training.run_folder import RunFolder
 
-STATE, BEST, INDEX = "state.safetensors", "best.safetensors", "checkpoint.json"
+STATE, BEST, GOOD = "state.safetensors", "best.safetensors", "good.safetensors"
+INDEX = "checkpoint.json"
 
 
 def flatten_state(state: Any) -> dict[str, np.ndarray[Any, Any]]:
@@ -54,6 +55,7 @@ class Checkpoint:
         progress: plain values: best so far, patience left.
         metrics: length and digest of `metrics.jsonl` at that moment.
         best: the best weights so far by name, or None.
+        good: the state at the end of an epoch that the run goes back to when it diverges, or None.
     """
 
     step: int
@@ -61,6 +63,7 @@ class Checkpoint:
     progress: Mapping[str, Any]
     metrics: Mapping[str, Any]
     best: Mapping[str, Any] | None
+    good: Mapping[str, Any] | None = None
 
 
 def save(run: RunFolder, checkpoint: Checkpoint, keep: int) -> None:
@@ -78,6 +81,8 @@ def save(run: RunFolder, checkpoint: Checkpoint, keep: int) -> None:
         files = {STATE: pack(checkpoint.state)}
         if checkpoint.best is not None:
             files[BEST] = pack(checkpoint.best)
+        if checkpoint.good is not None:
+            files[GOOD] = pack(checkpoint.good)
         index: dict[str, Any] = {
             "step": checkpoint.step,
             "metrics": checkpoint.metrics,
@@ -147,7 +152,8 @@ def load(path: Path) -> Checkpoint:
             if digest(data) != wanted:
                 raise SpecError.of("DLC503", f"`{path / name}` is damaged: its digest differs")
             files[name] = unpack(data, path / name)
-        return Checkpoint(index["step"], files[STATE], index["progress"], index["metrics"], files.get(BEST))
+        best, good = files.get(BEST), files.get(GOOD)
+        return Checkpoint(index["step"], files[STATE], index["progress"], index["metrics"], best, good)
     except OSError as error:
         raise SpecError.of("DLC503", f"`{path}` can't be read: {(error.strerror or str(error)).lower()}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
 import jax
@@ -31,6 +31,7 @@ from dlc.training.evaluation import better, evaluate_rows, monitored
 from dlc.training.events import Events
 from dlc.training.feeding import Feeder, evaluated_together, make_sampler
 from dlc.training.files import Log, figures, read_json, to_json, write_atomic
+from dlc.training.nonfinite import Recovery
 from dlc.training.progress import Moment, Plan, Reporter, Silent
 from dlc.training.run_folder import RunFolder, environment
 
@@ -86,6 +87,7 @@ class _Progress:
     plateau_best: float | None = None
     plateau_waited: int = 0
     plateau_cooling: int = 0
+    recovery: Mapping[str, Any] = field(default_factory=dict)  # where a run goes back to that diverges
 
 
 def need_trainable(spec: Spec) -> Item[Optimizer, OptimizerKeys]:
@@ -232,6 +234,9 @@ class Training:
         self.stats = self.data.stats
         updater = make_updater(spec, self.program, self.horizon)
         self.trainer: Trainer = make_trainer(spec, self.program, updater, self.stats)
+        self.recovery = Recovery(
+            spec, self.program, updater, self.trainer, self.feeder, self.stats, run, self.reporter.note
+        )
         self.evaluator = make_evaluate(spec, self.program)
         self.monitor = monitored(spec)
         self.progress = _Progress(data=self.data.fingerprint if run is not None else 0)
@@ -310,6 +315,7 @@ class Training:
         self.best = dict(checkpoint.best) if checkpoint.best is not None else None
         folder.result.unlink(missing_ok=True)
         self.submitted = checkpoint.step
+        self.recovery.resume(checkpoint)
         restored: TrainState = jax.device_put(restore_state(state, checkpoint.state))
         self.reporter.note(f"resuming after epoch {self.progress.epoch}, step {checkpoint.step:,}")
         return restored
@@ -341,8 +347,48 @@ class Training:
         """Train to the end of the current epoch; evaluate, record, keep the best, checkpoint."""
         began = time.perf_counter()
         number = self.progress.epoch + 1
-        first, last = self.sampler.steps(number - 1), self.sampler.steps(number)
-        step = int_step(state)
+        step = self.sampler.steps(number)
+        while True:
+            state, values = self._steps(state, number, writer)
+            shown = self.trainer.shown(state)
+            found = self.evaluate(shown, "validation") if "validation" in self.data.splits else {}
+            loss = found.get("loss", 0.0)
+            weight = self.recovery.watch.weight(state.variables)
+            if math.isfinite(loss) and weight is None:
+                break
+            what = f"`{weight.name}` is not finite" if weight else f"the loss of the validation split is {loss}"
+            rows = (shown, self.data.splits["validation"]) if found else None
+            state = self._after(state, number, what, writer, rows)
+        self.recovery.left_out(state, number)
+        record: dict[str, float] = {
+            "epoch": number,
+            "step": step,
+            "learning_rate": rate_at(self.rate, self.horizon, step - 1) * self.progress.rate,
+        }
+        record |= {f"train/{name}": value for name, value in values.items()}
+        self._scale_noted(state)
+        record |= {f"validation/{name}": value for name, value in _finite(found).items()}
+        self._note_gaps(record)
+        improved = self._judge(record, number, step)
+        state = self._lowered(state, record)
+        if improved:
+            self.best = self.program.to_flat(jax.tree.map(np.array, shown))
+        self.history.append(record)
+        if writer is not None:
+            self.log.append(record)
+            if self.events is not None:
+                self.events.add(record)
+        if number % self.train.checkpoint_every == 0 or step >= self.steps or self.progress.stopped:
+            self._keep(state, writer)
+        self.reporter.epoch(record, time.perf_counter() - began, improved)
+        if self.stop is not None and step < self.steps and not self.progress.stopped and self.stop():
+            self._halt(state, number, writer)
+        return state
+
+    def _steps(self, state: TrainState, epoch: int, writer: Writer | None) -> tuple[TrainState, dict[str, float]]:
+        """The state at the end of an epoch, and the values over it: NaN when all its steps were undone."""
+        step, first, last = int_step(state), self.sampler.steps(epoch - 1), self.sampler.steps(epoch)
+        values = tally.values(self.spec, {tally.COUNT: 0})
         while step < last:
             turns = self.turns(last - step)
             started = time.perf_counter()
@@ -351,41 +397,13 @@ class Training:
             sums = tally.settled(jax.device_get(state.sums))
             speed = turns * self.sampler.batch_size / (time.perf_counter() - started)
             values = tally.values(self.spec, sums)
-            if step == last or sums[tally.COUNT]:  # in float16 the first steps may be left out
-                values = self._finite(values, step, writer)
-            self.reporter.moment(Moment(number, step, values, speed))
+            if self.recovery.diverged(values["loss"], sums, state, step == last):
+                state = self._after(state, epoch, f"the loss is {values['loss']}", writer)
+                step, values = int_step(state), tally.values(self.spec, {tally.COUNT: 0})
+            self.reporter.moment(Moment(epoch, step, _finite(values), speed))
             if step < last and self.stop is not None and self.stop():
-                self._halt(state, writer)
-        record: dict[str, float] = {
-            "epoch": number,
-            "step": step,
-            "learning_rate": rate_at(self.rate, self.horizon, step - 1) * self.progress.rate,
-        }
-        record |= {f"train/{name}": value for name, value in values.items()}
-        self._scale_noted(state)
-        shown = self.trainer.shown(state)
-        if "validation" in self.data.splits:
-            found = self._finite(self.evaluate(shown, "validation"), step, writer)
-            record |= {f"validation/{name}": value for name, value in found.items()}
-        self._note_gaps(record)
-        improved = self._judge(record, number, step)
-        state = self._lowered(state, record)
-        if improved:
-            self.best = self.program.to_flat(jax.tree.map(np.array, shown))
-            if not all(np.isfinite(value).all() for value in self.best.values()):
-                self._finite({"loss": math.nan}, step, writer)
-        self.history.append(record)
-        if writer is not None:
-            self.log.append(record)
-            if self.events is not None:
-                self.events.add(record)
-            last_epoch = step >= self.steps or self.progress.stopped
-            if number % self.train.checkpoint_every == 0 or last_epoch:
-                self._submit(writer, state)
-        self.reporter.epoch(record, time.perf_counter() - began, improved)
-        if self.stop is not None and step < self.steps and not self.progress.stopped and self.stop():
-            self._halt(state, writer)
-        return state
+                self._halt(state, epoch, writer)
+        return state, _finite(values)
 
     def _scale_noted(self, state: TrainState) -> None:
         """Say once that no loss scale is small enough for float16."""
@@ -405,23 +423,56 @@ class Training:
             rate = rate_at(self.rate, self.horizon, int(record["step"])) * found.scale
             self.reporter.note(f"{name} has stopped improving: the learning rate is {rate:g} from here on")
             state = state._replace(rate={"factor": jax.device_put(np.float32(found.scale))})
+            self.recovery.lowered(int(record["step"]), found.scale)
         progress.rate, progress.plateau_best, progress.plateau_waited, progress.plateau_cooling = found
         return state
 
-    def _halt(self, state: TrainState, writer: Writer | None) -> NoReturn:
+    def _halt(self, state: TrainState, epoch: int, writer: Writer | None) -> NoReturn:
         """Write a checkpoint and stop. It may lie within an epoch: the sums over the epoch are part of the state."""
+        weight = self.recovery.watch.weight(state.variables)
+        if weight is not None:
+            state = self._after(state, epoch, f"`{weight.name}` is not finite", writer)
+        step = int_step(state)
         if writer is not None:
-            self._submit(writer, state)
+            arrays = flatten_state(state)
+            self._submit(writer, step, arrays, self.recovery.halt(arrays, step))
             writer.flush()
-        raise Stopped(int_step(state))
+        raise Stopped(step)
 
-    def _submit(self, writer: Writer, state: TrainState) -> None:
-        if self.submitted == int_step(state):
+    def _keep(self, state: TrainState, writer: Writer | None) -> None:
+        """Take the end of an epoch as the state to go back to, and write a checkpoint of it."""
+        arrays, step = flatten_state(state), int_step(state)
+        self.recovery.keep(arrays, step)
+        if writer is not None:
+            self._submit(writer, step, arrays)
+
+    def _submit(
+        self, writer: Writer, step: int, arrays: Mapping[str, Any], good: Mapping[str, Any] | None = None
+    ) -> None:
+        if self.submitted == step:
             return
-        self.submitted = int_step(state)
-        progress = dict(vars(self.progress))
+        self.submitted = step
         weights = (self.best, self._metadata()) if self.best is not None else None
-        writer.submit(Checkpoint(int_step(state), flatten_state(state), progress, self.log.mark, self.best), weights)
+        progress = {**vars(self.progress), "recovery": asdict(self.recovery.memory)}
+        writer.submit(Checkpoint(step, arrays, progress, self.log.mark, self.best, good), weights)
+
+    def _after(
+        self, state: TrainState, epoch: int, what: str, writer: Writer | None, evaluated: Any = None
+    ) -> TrainState:
+        """The state to go on with when a loss or weights are not finite.
+
+        Raises:
+            SpecError: DLC508 when the run stops.
+        """
+        if writer is not None:
+            writer.flush()
+        kept = (
+            f"`{self.folder.path}` keeps the weights and the checkpoint of epoch {self.progress.epoch}"
+            if self.folder and self.progress.epoch
+            else "no epoch was finished"
+        )
+        last = self.sampler.steps(epoch)
+        return self.recovery.after(state, last, self.progress.rate, what, kept, evaluated)
 
     def _metadata(self) -> dict[str, str]:
         value = self.progress.best_value
@@ -465,30 +516,6 @@ class Training:
                 after = "; it is monitored, and counts as no improvement" if name in watched else ""
                 self.reporter.note(f"`{name}` has no value in epoch {record['epoch']:.0f}: it is undefined{after}")
 
-    def _finite(self, values: dict[str, float], step: int, writer: Writer | None) -> dict[str, float]:
-        """The values, NaN for metrics that are not finite.
-
-        Raises:
-            SpecError: DLC508 when the loss is not finite.
-        """
-        if math.isfinite(values["loss"]):
-            return {name: value if math.isfinite(value) else math.nan for name, value in values.items()}
-        if writer is not None:
-            writer.flush()
-        kept = (
-            f"`{self.folder.path}` keeps the weights and the checkpoint of epoch {self.progress.epoch}"
-            if self.folder and self.progress.epoch
-            else "no epoch was finished"
-        )
-        narrow = any(node.dtype == "f16" for node, _ in self.spec.graph.walk())
-        wide = "float16 ends at 65,504: try `precision: bfloat16`, or " if narrow else ""
-        raise SpecError.of(
-            "DLC508",
-            f"training diverged: the loss is {values['loss']} by step {step}",
-            self.spec.document.source.key_span(("optimizer",)),
-            hint=f"{wide}lower the learning rate, or add `clip_norm: 1.0` beside the optimizer; {kept}",
-        )
-
     def _finish(self, state: TrainState, writer: Writer | None) -> Result:
         """Judge the best weights on the test split; close the run's files."""
         if writer is not None:
@@ -528,3 +555,8 @@ class Training:
 def int_step(state: TrainState) -> int:
     """The steps done, as a number of the host."""
     return int(state.step)
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    """The values, NaN for those that are not finite."""
+    return {name: value if math.isfinite(value) else math.nan for name, value in values.items()}
