@@ -123,6 +123,21 @@ class EarlyStopping(Options):
     min_delta: float = option(0.0, ge=0, description="what counts as an improvement")
 
 
+def _short(cls: type[Options]) -> BeforeValidator:
+    """Takes the short form of a setting, the value of its main option."""
+    return BeforeValidator(
+        lambda value: value if value is None or isinstance(value, (dict, Options)) else {str(cls.main_option()): value}
+    )
+
+
+class Keep(Options):
+    """Which checkpoints stay: the newest, and those that the policy names."""
+
+    last: int = main(2, ge=1, description="how many of the newest")
+    best: bool = option(False, description="that of the best epoch, too; one is written whenever an epoch is the best")
+    every: int | None = option(None, ge=1, description="those at every so many epochs, too, for good")
+
+
 class Train(Options):
     """How long and in what portions to train."""
 
@@ -138,10 +153,20 @@ class Train(Options):
         description="what a loss that is not finite does: stop, skip the step, or go back and leave out what led there",
     )
     checkpoint_every: int = option(1, ge=1, description="epochs between checkpoints")
-    keep_checkpoints: int = option(2, ge=1, description="checkpoints to keep")
+    keep_checkpoints: Annotated[Keep, _short(Keep)] = option(Keep(), description="which checkpoints stay")
     tensorboard: bool = option(
         False, description="write TensorBoard events into the run folder; needs dlc[tensorboard]"
     )
+
+    @model_validator(mode="after")
+    def _lasting(self) -> Train:
+        every = self.keep_checkpoints.every
+        if every is not None and every % self.checkpoint_every:
+            written = "after each epoch" if self.checkpoint_every == 1 else f"every {self.checkpoint_every} epochs"
+            expected = f"a multiple of `checkpoint_every`: checkpoints are written {written}"
+            place = ("keep_checkpoints", "every")
+            raise reject(Fault(place, "DLC104", "there are no such checkpoints to keep", f"`every: {every}`", expected))
+        return self
 
 
 class LossKeys(Options):
@@ -184,13 +209,6 @@ def _groups(value: Any) -> Any:
     if faults:
         raise reject(*faults)
     return tuple(part for part in value if isinstance(part, dict))
-
-
-def _short(cls: type[Options]) -> BeforeValidator:
-    """Takes the short form of a setting, the value of its main option."""
-    return BeforeValidator(
-        lambda value: value if value is None or isinstance(value, (dict, Options)) else {str(cls.main_option()): value}
-    )
 
 
 Groups = Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(_groups)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dlc.training.run_folder import RunFolder
 
 STATE, BEST, GOOD = "state.safetensors", "best.safetensors", "good.safetensors"
 INDEX = "checkpoint.json"
+_NAME = re.compile(r"step-\d{10,}")
 
 
 def flatten_state(state: Any) -> dict[str, np.ndarray[Any, Any]]:
@@ -66,8 +68,28 @@ class Checkpoint:
     good: Mapping[str, Any] | None = None
 
 
-def save(run: RunFolder, checkpoint: Checkpoint, keep: int) -> None:
-    """Write a checkpoint, then delete all but the newest `keep`.
+@dataclass(frozen=True)
+class Policy:
+    """Which checkpoints stay.
+
+    Args:
+        last: how many of the newest.
+        best: whether that of the best epoch does.
+        lasting: the steps of those that always do.
+    """
+
+    last: int
+    best: bool = False
+    lasting: frozenset[int] = frozenset()
+
+    def surplus(self, paths: Sequence[Path], best: int) -> list[Path]:
+        """Those that go, of checkpoints that are sorted from the newest on; `best` is the step of the best epoch."""
+        stays = self.lasting | ({best} if self.best else set())
+        return [path for path in paths[self.last :] if step_of(path) not in stays]
+
+
+def save(run: RunFolder, checkpoint: Checkpoint, policy: Policy) -> None:
+    """Write a checkpoint, then delete those that the policy does not keep.
 
     Raises:
         SpecError: DLC507 when it can't be written; nothing is lost then.
@@ -107,7 +129,7 @@ def save(run: RunFolder, checkpoint: Checkpoint, keep: int) -> None:
         else:
             part.rename(final)
         sync_folder(run.checkpoints)
-        for surplus in found(run)[keep:]:
+        for surplus in policy.surplus(found(run), checkpoint.progress["best_step"]):
             shutil.rmtree(surplus, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
@@ -118,7 +140,13 @@ def found(run: RunFolder) -> list[Path]:
     """The checkpoints' folders, newest first."""
     if not run.checkpoints.is_dir():
         return []
-    return sorted((path for path in run.checkpoints.iterdir() if path.name.startswith("step-")), reverse=True)
+    named = [path for path in run.checkpoints.iterdir() if _NAME.fullmatch(path.name)]
+    return sorted(named, key=step_of, reverse=True)
+
+
+def step_of(path: Path) -> int:
+    """The step of a checkpoint's folder."""
+    return int(path.name.removeprefix("step-"))
 
 
 def tidy(run: RunFolder) -> None:
@@ -193,10 +221,10 @@ def newest(run: RunFolder, warn: Callable[[str], None]) -> Checkpoint | None:
 
 
 class Writer:
-    """Writes checkpoints on a thread of its own. A newer one replaces one that still waits."""
+    """Writes checkpoints on a thread of its own, each before the next is taken: a kill loses one interval at most."""
 
-    def __init__(self, run: RunFolder, keep: int) -> None:
-        self.run, self.keep = run, keep
+    def __init__(self, run: RunFolder, policy: Policy) -> None:
+        self.run, self.policy = run, policy
         self._wake = threading.Condition()
         self._next: Checkpoint | None = None
         self._weights: tuple[Mapping[str, Any], Mapping[str, str]] | None = None
@@ -209,22 +237,20 @@ class Writer:
     def submit(
         self, checkpoint: Checkpoint, weights: tuple[Mapping[str, Any], Mapping[str, str]] | None = None
     ) -> None:
-        """Ask for a checkpoint, and for new best weights when they are given.
+        """Ask for a checkpoint, and for new best weights when they are given; waits for an earlier one.
 
         Raises:
             SpecError: when an earlier one could not be written.
         """
         with self._wake:
-            self._check()
-            self._next = checkpoint
-            self._weights = weights or self._weights
+            self._idle()
+            self._next, self._weights = checkpoint, weights
             self._wake.notify_all()
 
     def flush(self) -> None:
         """Wait until all is written."""
         with self._wake:
-            self._wake.wait_for(lambda: self._error is not None or (self._next is None and not self._busy))
-            self._check()
+            self._idle()
 
     def close(self) -> None:
         """Write what waits, then end the thread."""
@@ -233,7 +259,8 @@ class Writer:
             self._wake.notify_all()
         self._thread.join()
 
-    def _check(self) -> None:
+    def _idle(self) -> None:
+        self._wake.wait_for(lambda: self._error is not None or (self._next is None and not self._busy))
         if self._error is not None:
             raise self._error
 
@@ -249,7 +276,7 @@ class Writer:
                 # best weights first: a checkpoint that speaks of them must find them
                 if weights is not None:
                     self.run.save_weights(*weights)
-                save(self.run, checkpoint, self.keep)
+                save(self.run, checkpoint, self.policy)
             except BaseException as error:
                 with self._wake:
                     self._error, self._busy = error, False

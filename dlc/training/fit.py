@@ -25,7 +25,7 @@ from dlc.objectives.schedules import Horizon, rate_at
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset, load_dataset
 from dlc.spec import Item, OptimizerKeys
-from dlc.training.checkpoint import Checkpoint, Writer, flatten_state, newest, restore_state
+from dlc.training.checkpoint import Checkpoint, Policy, Writer, flatten_state, newest, restore_state
 from dlc.training.checkpoint import found as checkpoints_of
 from dlc.training.evaluation import better, evaluate_rows, monitored
 from dlc.training.events import Events
@@ -259,7 +259,7 @@ class Training:
         writer: Writer | None = None
         if self.folder is not None:
             state = self._begin(state, self.folder)
-            writer = Writer(self.folder, self.train.keep_checkpoints)
+            writer = Writer(self.folder, self._policy())
         start = int(state.step)
         self.reporter.begin(self._plan(start))
         self.first_step_seconds = 0.0
@@ -278,6 +278,11 @@ class Training:
             if self.events is not None:
                 self.events.close()
             self.reporter.end()
+
+    def _policy(self) -> Policy:
+        keep = self.train.keep_checkpoints
+        lasting = range(keep.every, self.train.epochs + 1, keep.every) if keep.every is not None else ()
+        return Policy(keep.last, keep.best, frozenset(self.sampler.steps(epoch) for epoch in lasting))
 
     def _plan(self, start: int) -> Plan:
         sizes = {name: len(rows) for name, rows in self.data.splits.items()}
@@ -378,8 +383,10 @@ class Training:
             self.log.append(record)
             if self.events is not None:
                 self.events.add(record)
-        if number % self.train.checkpoint_every == 0 or step >= self.steps or self.progress.stopped:
-            self._keep(state, writer)
+        due = number % self.train.checkpoint_every == 0
+        wanted = step >= self.steps or self.progress.stopped or (improved and self.train.keep_checkpoints.best)
+        if due or (wanted and writer is not None):
+            self._checkpoint(state, writer, due)
         self.reporter.epoch(record, time.perf_counter() - began, improved)
         if self.stop is not None and step < self.steps and not self.progress.stopped and self.stop():
             self._halt(state, number, writer)
@@ -432,28 +439,23 @@ class Training:
         weight = self.recovery.watch.weight(state.variables)
         if weight is not None:
             state = self._after(state, epoch, f"`{weight.name}` is not finite", writer)
-        step = int_step(state)
         if writer is not None:
-            arrays = flatten_state(state)
-            self._submit(writer, step, arrays, self.recovery.halt(arrays, step))
+            self._checkpoint(state, writer, due=False)
             writer.flush()
-        raise Stopped(step)
+        raise Stopped(int_step(state))
 
-    def _keep(self, state: TrainState, writer: Writer | None) -> None:
-        """Take the end of an epoch as the state to go back to, and write a checkpoint of it."""
-        arrays, step = flatten_state(state), int_step(state)
-        self.recovery.keep(arrays, step)
-        if writer is not None:
-            self._submit(writer, step, arrays)
-
-    def _submit(
-        self, writer: Writer, step: int, arrays: Mapping[str, Any], good: Mapping[str, Any] | None = None
-    ) -> None:
+    def _checkpoint(self, state: TrainState, writer: Writer | None, due: bool) -> None:
+        """Write a checkpoint. One that is due is also where a run goes back to that diverges."""
+        step = int_step(state)
         if self.submitted == step:
             return
         self.submitted = step
-        weights = (self.best, self._metadata()) if self.best is not None else None
+        arrays = flatten_state(state)
+        good = self.recovery.beside(arrays, step, due)
+        if writer is None:
+            return
         progress = {**vars(self.progress), "recovery": asdict(self.recovery.memory)}
+        weights = (self.best, self._metadata()) if self.best is not None else None
         writer.submit(Checkpoint(step, arrays, progress, self.log.mark, self.best, good), weights)
 
     def _after(

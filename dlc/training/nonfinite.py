@@ -94,9 +94,12 @@ class Recovery:
             self.kept = arrays
         self.memory = Memory(step, step)
 
-    def halt(self, arrays: Mapping[str, Any], step: int) -> Mapping[str, Any] | None:
-        """What a checkpoint within an epoch keeps beside its state: a stop must not move where a run goes back to."""
-        if self.mode != "rollback":
+    def beside(self, arrays: Mapping[str, Any], step: int, due: bool) -> Mapping[str, Any] | None:
+        """What a checkpoint keeps beside its state.
+
+        A run goes back to those that were due alone: when it was stopped must not change where it goes back to.
+        """
+        if due or self.mode != "rollback":
             self.keep(arrays, step)
             return None
         return self.kept if self.memory.good != step else None
