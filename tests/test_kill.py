@@ -120,3 +120,22 @@ def test_sigterm_writes_a_checkpoint_and_says_resume_me(straight: Straight, tmp_
     assert done.returncode == 0, done.stderr
     assert "resuming after epoch" in done.stderr
     assert_same(run, straight.run)
+
+
+def test_a_second_signal_ends_the_process_at_once(straight: Straight, tmp_path: Path) -> None:
+    """Even while it compiles: no handler of Python's could run then."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        run = RunFolder(tmp_path / number.name)
+        process = start(run.path)
+        assert process.stdout is not None
+        wait_for(process, "parameters")
+        process.send_signal(number)
+        wait_for(process, "once more stops at once")
+        process.send_signal(number)
+        lines = process.stdout.readlines()
+        process.stdout.close()
+        assert process.wait() == 128 + number
+        assert lines == ["stopped at once; the newest checkpoint is kept\n"]
+    done = run_dlc(arguments(run.path))
+    assert done.returncode == 0, done.stderr
+    assert_same(run, straight.run)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dlc
 from dlc.cli import EXIT_CLEAN, EXIT_RESUME
+from dlc.cli.interruption import Interruption
 from dlc.diagnostics import SpecError, plural
 
 if TYPE_CHECKING:
@@ -83,30 +83,6 @@ def print_result(result: Result) -> None:
     if result.test:
         print(f"test {figures(result.test)}")
     print(f"run folder {result.folder.path}")
-
-
-class Interruption:
-    """SIGTERM and Ctrl-C ask for a stop at the end of a chunk; a second one stops at once."""
-
-    def __init__(self) -> None:
-        self.wanted = False
-        self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def _ask(self, number: int, frame: Any) -> None:
-        if self.wanted:
-            self.restore()
-            raise KeyboardInterrupt
-        self.wanted = True
-        print("stopping after this chunk of steps; once more stops at once", file=sys.stderr)
-
-    def asked(self) -> bool:
-        """Whether a stop was asked for."""
-        return self.wanted
-
-    def restore(self) -> None:
-        """Put the signals' former handlers back."""
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
 
 
 def headline(plan: Plan) -> str:
