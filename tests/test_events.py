@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 import dlc
+from dlc.training.events import Events
 from dlc.training.fit import Stopped, fit
 from dlc.training.run_folder import RunFolder
 from tests.support import SMALL
@@ -39,6 +42,31 @@ def test_events_hold_each_step_once_after_a_resume(tmp_path: Path) -> None:
     assert set(found) == set(records[0]) - {"epoch", "step"}
     for name, values in found.items():
         assert values == [(record["step"], pytest.approx(record[name])) for record in records]
+
+
+def test_events_that_are_damaged_are_written_anew(tmp_path: Path) -> None:
+    spec = dlc.loads(SMALL, SETS)
+    run = RunFolder(tmp_path / "run")
+    answers = iter([False] * 7 + [True])
+    with pytest.raises(Stopped):
+        fit(spec, run=run, chunk_turns=2, stop=lambda: next(answers))
+    shutil.rmtree(run.path / "events")
+    (run.path / "events").write_text("no folder")
+    fit(spec, run=run, resume=True)
+    assert [step for step, _ in figures(run.path / "events")["train/loss"]] == [6, 12, 17]
+
+
+@pytest.mark.parametrize("at", ["add_scalar", "flush"])
+def test_a_full_disk_is_a_diagnostic(tmp_path: Path, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"tensorboard.summary.Writer.{at}", full)
+    events = Events(tmp_path / "events", [])
+    with pytest.raises(dlc.SpecError) as caught:
+        events.add({"epoch": 1, "step": 6, "train/loss": 0.5})
+    assert caught.value.report.codes == ("DLC507",)
+    events.close()
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

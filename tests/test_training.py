@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -20,7 +21,7 @@ from dlc.training import feeding
 from dlc.training import fit as fitting
 from dlc.training.fit import Stopped, fit
 from dlc.training.run_folder import RunFolder
-from tests.support import SMALL
+from tests.support import SMALL, run_dlc
 
 
 def weights_of(run: RunFolder) -> dict[str, np.ndarray]:
@@ -230,6 +231,27 @@ def test_a_locked_folder_is_refused(small: Spec, tmp_path: Path) -> None:
         assert caught.value.report.codes == ("DLC505",)
     finally:
         holder.unlock()
+
+
+def test_a_folder_locked_by_another_process_is_refused(small_run: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(small_run.path, run.path)
+    run.lock()
+    try:
+        done = run_dlc(["train", str(run.path), "--resume"])
+    finally:
+        run.unlock()
+    assert (done.returncode, "error[DLC505]" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_folder_where_nothing_can_be_locked_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(dlc.SpecError) as caught:
+        RunFolder(tmp_path / "run").lock()
+    assert caught.value.report.codes == ("DLC507",)
 
 
 def test_an_unwritable_folder_is_a_diagnostic(small: Spec, tmp_path: Path) -> None:

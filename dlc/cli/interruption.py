@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 
@@ -15,10 +16,13 @@ class Interruption:
     Python runs handlers of signals between two of its instructions, and a compilation is a single one. So the numbers
     of signals come through a pipe, which the interpreter writes to at once, to a thread that waits for them. What a
     process that ends leaves is what a kill leaves, and safe for the same reasons.
+
+    Args:
+        say: takes what is said about the first.
     """
 
-    def __init__(self) -> None:
-        self.wanted = False
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.wanted, self.say = False, say
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._writing, False)
         self._former = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
@@ -38,7 +42,7 @@ class Interruption:
                 os.write(2, f"{cursor}stopped at once; the newest checkpoint is kept\n".encode())
                 os._exit(128 + data[0])
             self.wanted = True
-            print("stopping after this chunk of steps; once more stops at once", file=sys.stderr, flush=True)
+            self.say("stopping after this chunk of steps; once more stops at once")
 
     def asked(self) -> bool:
         """Whether a stop was asked for."""

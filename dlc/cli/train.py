@@ -47,7 +47,7 @@ def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, qui
     configure()
     folder = None if dry_run else choose_folder(spec.name, run, resume)
     reporter: Plain = Quiet() if quiet else Live() if sys.stdout.isatty() else Plain()
-    stop = Interruption()
+    stop = Interruption(lambda text: print(text, file=sys.stderr, flush=True))
     try:
         result = fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, stop=stop.asked)
     except Stopped as stopped:

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from dlc.diagnostics import SpecError
-from dlc.training.files import cannot_write, digest, pack, sync_folder, to_json, unpack
+from dlc.training.files import cannot_write, digest, pack, read_whole, sync_folder, to_json, unpack
 from dlc.training.run_folder import RunFolder
 
 STATE, BEST, GOOD = "state.safetensors", "best.safetensors", "good.safetensors"
@@ -57,6 +57,7 @@ class Checkpoint:
         progress: plain values: best so far, patience left.
         metrics: length and digest of `metrics.jsonl` at that moment.
         best: the best weights so far by name, or None.
+        spec: the digest of the spec, without what may change.
         good: the state at the end of an epoch that the run goes back to when it diverges, or None.
     """
 
@@ -65,6 +66,7 @@ class Checkpoint:
     progress: Mapping[str, Any]
     metrics: Mapping[str, Any]
     best: Mapping[str, Any] | None
+    spec: str
     good: Mapping[str, Any] | None = None
 
 
@@ -107,6 +109,7 @@ def save(run: RunFolder, checkpoint: Checkpoint, policy: Policy) -> None:
             files[GOOD] = pack(checkpoint.good)
         index: dict[str, Any] = {
             "step": checkpoint.step,
+            "spec": checkpoint.spec,
             "metrics": checkpoint.metrics,
             "progress": checkpoint.progress,
             "files": {name: digest(data) for name, data in files.items()},
@@ -163,6 +166,14 @@ def tidy(run: RunFolder) -> None:
         file.unlink(missing_ok=True)
 
 
+def _remove(path: Path) -> None:
+    """Remove a folder, or whatever stands in its place."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def load(path: Path) -> Checkpoint:
     """A checkpoint, its digests checked.
 
@@ -170,25 +181,35 @@ def load(path: Path) -> Checkpoint:
         SpecError: DLC503 when a file is missing or damaged.
     """
     try:
-        index = json.loads((path / INDEX).read_bytes())
+        index = json.loads(read_whole(path / INDEX))
         stated = index.pop("digest")
         if stated != digest(to_json(index)):
             raise SpecError.of("DLC503", f"`{path / INDEX}` is damaged: its digest differs")
         files = {}
         for name, wanted in index["files"].items():
-            data = (path / name).read_bytes()
+            data = read_whole(path / name)
             if digest(data) != wanted:
                 raise SpecError.of("DLC503", f"`{path / name}` is damaged: its digest differs")
             files[name] = unpack(data, path / name)
+        mark = index["metrics"]
+        sound = (
+            isinstance(index["progress"], dict) and isinstance(mark["bytes"], int) and isinstance(mark["sha256"], str)
+        )
+        if not sound:
+            raise ValueError
         best, good = files.get(BEST), files.get(GOOD)
-        return Checkpoint(index["step"], files[STATE], index["progress"], index["metrics"], best, good)
+        found = Checkpoint(index["step"], files[STATE], index["progress"], index["metrics"], best, index["spec"], good)
     except OSError as error:
-        raise SpecError.of("DLC503", f"`{path}` can't be read: {(error.strerror or str(error)).lower()}") from None
+        reason = (error.strerror or str(error)).lower()
+        raise SpecError.of("DLC503", f"`{error.filename or path}` can't be read: {reason}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SpecError.of("DLC503", f"`{path / INDEX}` is damaged") from None
+    if found.step != step_of(path):
+        raise SpecError.of("DLC503", f"`{path}` holds the checkpoint of step {found.step}: it was renamed")
+    return found
 
 
-def newest(run: RunFolder, warn: Callable[[str], None]) -> Checkpoint | None:
+def newest(run: RunFolder, spec: str, warn: Callable[[str], None]) -> Checkpoint | None:
     """The newest good checkpoint, or None when the run has none. A damaged one is named and set aside.
 
     Raises:
@@ -200,13 +221,15 @@ def newest(run: RunFolder, warn: Callable[[str], None]) -> Checkpoint | None:
     for path in paths:
         try:
             checkpoint = load(path)
+            if checkpoint.spec != spec:
+                raise SpecError.of("DLC503", f"`{path}` belongs to a run of another spec")
         except SpecError as error:
             damaged.append((path, error.report.diagnostics[0].message))
             continue
         for bad, message in damaged:
             warn(f"{message}; using {path.name} instead")
             aside = bad.with_name(f".damaged-{bad.name}")
-            shutil.rmtree(aside, ignore_errors=True)
+            _remove(aside)
             bad.rename(aside)
         return checkpoint
     if paths:

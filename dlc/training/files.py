@@ -20,8 +20,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         SpecError: DLC507 when it can't be written.
     """
-    if path.is_symlink():
-        path = path.resolve()
+    if path.is_symlink():  # one to itself is replaced
+        path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
         raise SpecError.of("DLC507", f"can't write `{path}`: it is no regular file", hint="name another file")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -35,6 +35,17 @@ def write_atomic(path: Path, data: bytes) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise cannot_write(path, error) from None
+
+
+def read_whole(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        OSError: when it can't be read, or is no regular file: a pipe would keep the reader waiting.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.read_bytes()
 
 
 class Log:
@@ -79,19 +90,28 @@ class Log:
         Raises:
             SpecError: DLC503 when the file no longer holds what it held then.
         """
+        data = self.check(mark)
+        write_atomic(self.path, data)
+        self._hash, self._length = hashlib.sha256(data), len(data)
+        return [figures(json.loads(line)) for line in data.splitlines()]
+
+    def check(self, mark: Mapping[str, Any]) -> bytes:
+        """What the file held at a moment.
+
+        Raises:
+            SpecError: DLC503 when it no longer holds that.
+        """
         try:
-            data = self.path.read_bytes()[: mark["bytes"]]
+            data = read_whole(self.path)[: mark["bytes"]]
         except OSError as error:
             raise SpecError.of("DLC503", f"`{self.path}` can't be read: {(error.strerror or '').lower()}") from None
         if digest(data) != mark["sha256"]:
             raise SpecError.of(
                 "DLC503",
-                f"`{self.path}` is damaged: it no longer holds what the checkpoint says",
+                f"`{self.path}` is damaged: it no longer holds what was written",
                 hint="put the file back, or train anew in another folder with `--run`",
             )
-        write_atomic(self.path, data)
-        self._hash, self._length = hashlib.sha256(data), len(data)
-        return [figures(json.loads(line)) for line in data.splitlines()]
+        return data
 
 
 def plain(value: Any) -> Any:
@@ -128,6 +148,13 @@ def cannot_write(path: Path, error: OSError) -> SpecError:
     return SpecError.of("DLC507", f"can't write `{path}`: {reason}", hint=hint)
 
 
+def cannot_use(error: OSError, path: Path) -> SpecError:
+    """The diagnostic for a failure at a file that was not foreseen; `path` is the folder at hand."""
+    at = Path(error.filename) if isinstance(error.filename, str) else path
+    reason = (error.strerror or str(error)).lower()
+    return SpecError.of("DLC507", f"can't use `{at}`: {reason}", hint="look at its permissions and at the free space")
+
+
 def digest(data: bytes) -> str:
     """SHA-256 of some bytes, in hex."""
     return hashlib.sha256(data).hexdigest()
@@ -145,7 +172,7 @@ def read_json(path: Path) -> Any:
         SpecError: DLC503 when it is no JSON, DLC502 when it is missing.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_whole(path))
     except FileNotFoundError:
         raise SpecError.of("DLC502", f"`{path}` is missing") from None
     except (ValueError, OSError, RecursionError) as error:

@@ -30,10 +30,10 @@ from dlc.training.checkpoint import found as checkpoints_of
 from dlc.training.evaluation import better, evaluate_rows, monitored
 from dlc.training.events import Events
 from dlc.training.feeding import Feeder, evaluated_together, make_sampler
-from dlc.training.files import Log, figures, read_json, to_json, write_atomic
+from dlc.training.files import Log, cannot_use, digest, figures, read_json, read_whole, to_json, write_atomic
 from dlc.training.nonfinite import Recovery
 from dlc.training.progress import Moment, Plan, Reporter, Silent
-from dlc.training.run_folder import RunFolder, environment
+from dlc.training.run_folder import RunFolder, environment, identity
 
 CHUNK_SECONDS = 0.5  # progress moves about twice a second
 
@@ -152,22 +152,41 @@ def fit(
         return Training(spec, None, reporter, began, chunk_turns, stop).run(dry_run)
     run.lock()
     try:
-        if run.exists and not resume:
-            raise SpecError.of(
-                "DLC501",
-                f"`{run.path}` holds a run already",
-                hint="continue it with `--resume`, or choose another folder with `--run`",
-            )
-        if not run.exists and checkpoints_of(run):
-            message = f"`{run.path}` holds checkpoints, but its `resolved.yaml` is missing"
-            raise SpecError.of("DLC503", message, hint="put it back, or choose another folder with `--run`")
-        if run.exists:
-            run.continue_with(spec)
-            if run.finished and not _extended(run, spec):
-                return finished(run)
-        return Training(spec, run, reporter, began, chunk_turns, stop).run(dry_run=False)
+        found = _opened(run, spec, resume, reporter)
+        return found or Training(spec, run, reporter, began, chunk_turns, stop).run(dry_run=False)
+    except BrokenPipeError:  # of the output, not of a file
+        raise
+    except OSError as error:
+        raise cannot_use(error, run.path) from None
     finally:
         run.unlock()
+
+
+def _opened(run: RunFolder, spec: Spec, resume: bool, reporter: Reporter) -> Result | None:
+    """Check that a spec may train in a folder; the result of a run that came to its end there.
+
+    Raises:
+        SpecError: DLC501, DLC503, DLC504.
+    """
+    if not run.exists:
+        if not checkpoints_of(run):
+            return None
+        message = f"`{run.path}` holds checkpoints, but its `resolved.yaml` is missing"
+        raise SpecError.of("DLC503", message, hint="put it back, or choose another folder with `--run`")
+    if not resume:
+        raise SpecError.of(
+            "DLC501",
+            f"`{run.path}` holds a run already",
+            hint="continue it with `--resume`, or choose another folder with `--run`",
+        )
+    run.continue_with(spec)
+    try:
+        return finished(run) if run.finished and not _extended(run, spec) else None
+    except SpecError as error:
+        if not checkpoints_of(run):
+            raise
+        reporter.note(f"{error.report.diagnostics[0].message}; written anew from the newest checkpoint")
+        return None
 
 
 def finished(run: RunFolder) -> Result:
@@ -176,9 +195,13 @@ def finished(run: RunFolder) -> Result:
     Raises:
         SpecError: DLC503 when its files are damaged.
     """
-    record = read_json(run.result)
+    record = _record(run)
+    Log(run.metrics).check(record["metrics"])
+    if not run.weights.is_file():
+        message, hint = f"`{run.weights}` is missing", "put it back, or train anew in another folder with `--run`"
+        raise SpecError.of("DLC503", message, hint=hint)
     try:
-        lines = [figures(json.loads(line)) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+        lines = [figures(json.loads(line)) for line in read_whole(run.metrics).splitlines()]
         history = tuple(line for line in lines if "train/loss" in line)
         if len(history) != record["epochs"]:
             raise ValueError("epochs are missing")
@@ -190,13 +213,19 @@ def finished(run: RunFolder) -> Result:
 
 def _extended(run: RunFolder, spec: Spec) -> bool:
     """Whether a finished run is asked for more than it did: more epochs, or more patience."""
-    record, train = read_json(run.result), spec.document.train
-    try:
-        if record["stopped_early"]:
-            return train.early_stopping is None or train.early_stopping.patience > record["stale"]
-        return bool(train.epochs > record["epochs"])
-    except (KeyError, TypeError):
-        raise SpecError.of("DLC503", f"`{run.result}` is damaged") from None
+    record, train = _record(run), spec.document.train
+    if record["stopped_early"]:
+        return train.early_stopping is None or train.early_stopping.patience > record["stale"]
+    return bool(train.epochs > record["epochs"])
+
+
+def _record(run: RunFolder) -> dict[str, Any]:
+    """What `result.json` says, its digest checked."""
+    record = read_json(run.result)
+    stated = record.pop("digest", None) if isinstance(record, dict) else None
+    if stated != digest(to_json(record)):
+        raise SpecError.of("DLC503", f"`{run.result}` is damaged: its digest differs")
+    return dict(record)
 
 
 def _restored(checkpoint: Checkpoint) -> _Progress:
@@ -296,9 +325,12 @@ class Training:
 
     def _begin(self, state: TrainState, folder: RunFolder) -> TrainState:
         """Open the run folder: the state of the newest checkpoint, or the given one for a new run."""
-        checkpoint = newest(folder, self.reporter.note) if folder.exists else None
+        self.identity = identity(self.spec)
+        checkpoint = newest(folder, self.identity, self.reporter.note) if folder.exists else None
         if not folder.exists:
             folder.begin(self.spec, self.data.stats, environment())
+        elif checkpoint is None:
+            self.reporter.note("there is no checkpoint: the run begins again")
         self.log = Log(folder.metrics)
         if checkpoint is None:
             self.log.begin()
@@ -316,8 +348,12 @@ class Training:
                 hint="put the data back, or train in a new folder with `--run`",
             )
         stopping = self.train.early_stopping
+        if folder.restore(self.data.stats):
+            self.reporter.note(f"`{folder.features}` was damaged: it is written anew")
         self.progress.stopped = stopping is not None and self.progress.stale >= stopping.patience
         self.best = dict(checkpoint.best) if checkpoint.best is not None else None
+        if self.best is not None:  # those in the folder may be of an epoch that is not done yet, or damaged
+            folder.save_weights(self.best, self._metadata())
         folder.result.unlink(missing_ok=True)
         self.submitted = checkpoint.step
         self.recovery.resume(checkpoint)
@@ -456,7 +492,7 @@ class Training:
             return
         progress = {**vars(self.progress), "recovery": asdict(self.recovery.memory)}
         weights = (self.best, self._metadata()) if self.best is not None else None
-        writer.submit(Checkpoint(step, arrays, progress, self.log.mark, self.best, good), weights)
+        writer.submit(Checkpoint(step, arrays, progress, self.log.mark, self.best, self.identity, good), weights)
 
     def _after(
         self, state: TrainState, epoch: int, what: str, writer: Writer | None, evaluated: Any = None
@@ -540,8 +576,9 @@ class Training:
                 "monitor": self.monitor[0],
                 "best_value": self.progress.best_value,
                 "test": test,
+                "metrics": self.log.mark,
             }
-            write_atomic(self.folder.result, to_json(summary))
+            write_atomic(self.folder.result, to_json({**summary, "digest": digest(to_json(summary))}))
         return Result(
             self.folder,
             tuple(self.history),

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +21,7 @@ from dlc.passes.groups import optimizer_of
 from dlc.pipeline import Spec, check_file
 from dlc.resolved import resolved_text
 from dlc.source import parse_yaml
-from dlc.training.files import cannot_write, digest, pack, read_json, to_json, unpack, write_atomic
+from dlc.training.files import cannot_write, digest, pack, read_json, read_whole, to_json, unpack, write_atomic
 
 PACKAGES = ("dlc", "jax", "jaxlib", "optax", "numpy", "pydantic", "safetensors", "scikit-learn")
 MAY_CHANGE = (
@@ -50,6 +51,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """One JSON object a line: an epoch's metrics by split. Holds no times, so that equal runs have equal files."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def features(self) -> Path:
+        """What the features fitted on the training split."""
+        return self.path / "features.json"
 
     @property
     def weights(self) -> Path:
@@ -94,8 +100,10 @@ class RunFolder:
             raise cannot_write(self.path, error) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             os.close(handle)
+            if not isinstance(error, BlockingIOError):  # a file system without locks
+                raise cannot_write(self.path / ".lock", error) from None
             raise SpecError.of(
                 "DLC505",
                 f"another process is training in `{self.path}`",
@@ -107,9 +115,10 @@ class RunFolder:
         """Let the folder go; one in which no run began is removed."""
         if self._lock is None:
             return
-        if not self.exists and [path.name for path in self.path.iterdir()] == [".lock"]:
-            (self.path / ".lock").unlink()
-            self.path.rmdir()
+        with suppress(OSError):  # somebody took the folder away
+            if not self.exists and [path.name for path in self.path.iterdir()] == [".lock"]:
+                (self.path / ".lock").unlink()
+                self.path.rmdir()
         os.close(self._lock)
         self._lock = None
 
@@ -122,11 +131,19 @@ class RunFolder:
             text = "".join(f"# --set {line}\n" for line in settings.splitlines()) + text
         write_atomic(self.path / "spec.yaml", text.encode())
         write_atomic(self.path / "environment.json", to_json(environment))
-        plain = {
-            name: {key: np.asarray(value).tolist() for key, value in fitted.items()} for name, fitted in stats.items()
-        }
-        write_atomic(self.path / "features.json", to_json({"fitted": plain, "sha256": digest(to_json(plain))}))
+        write_atomic(self.features, _features(stats))
         write_atomic(self.path / "resolved.yaml", resolved_text(spec).encode())
+
+    def restore(self, stats: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Write what the features fitted anew if the file does not hold it; whether that was so."""
+        data = _features(stats)
+        try:
+            if read_whole(self.features) == data:
+                return False
+        except OSError:
+            pass
+        write_atomic(self.features, data)
+        return True
 
     def continue_with(self, spec: Spec) -> None:
         """Check that a spec is the one that began this run, but for what may change; keep what changed.
@@ -137,7 +154,7 @@ class RunFolder:
         path = self.path / "resolved.yaml"
         text = resolved_text(spec)
         try:
-            before = _leaves(parse_yaml(path.read_text(encoding="utf-8"), str(path)).tree)
+            before = _leaves(parse_yaml(read_whole(path).decode(), str(path)).tree)
         except (OSError, ValueError, SpecError) as error:
             raise SpecError.of("DLC503", f"`{path}` is damaged: {_reason(error)}") from None
         after = _leaves(parse_yaml(text, "resolved").tree)
@@ -192,7 +209,7 @@ class RunFolder:
         Raises:
             SpecError: DLC502 or DLC503 when it is missing or does not fit the spec.
         """
-        path = self.path / "features.json"
+        path = self.features
         found = read_json(path)
         stats: dict[str, dict[str, Any]] = {}
         try:
@@ -226,7 +243,7 @@ class RunFolder:
                 "DLC502", f"the run in `{self.path}` has no weights yet", hint="let `dlc train` finish an epoch first"
             )
         try:
-            return unpack(self.weights.read_bytes(), self.weights)
+            return unpack(read_whole(self.weights), self.weights)
         except OSError as error:
             raise SpecError.of("DLC503", f"`{self.weights}` can't be read: {_reason(error)}") from None
 
@@ -275,6 +292,18 @@ def environment() -> dict[str, Any]:
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in devices],
     }
+
+
+def identity(spec: Spec) -> str:
+    """The digest of a resolved spec without what a resumed run may set anew: a run's checkpoints carry it."""
+    leaves = _leaves(parse_yaml(resolved_text(spec), "resolved").tree)
+    fixed = [(key, value) for key, value in leaves.items() if not any(key[: len(free)] == free for free in MAY_CHANGE)]
+    return digest(repr(fixed).encode())
+
+
+def _features(stats: Mapping[str, Mapping[str, Any]]) -> bytes:
+    plain = {name: {key: np.asarray(value).tolist() for key, value in fitted.items()} for name, fitted in stats.items()}
+    return to_json({"fitted": plain, "sha256": digest(to_json(plain))})
 
 
 def _reason(error: Exception) -> str:
