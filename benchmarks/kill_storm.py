@@ -1,54 +1,161 @@
-"""SIGKILLs at random moments of a training: `python -m benchmarks.kill_storm specs/digits_cnn.yaml 30`."""
+"""SIGKILLs at random moments of trainings: `python -m benchmarks.kill_storm [KILLS [SPEC ...]]`.
+
+Without specs: an MLP, a convolutional network with batch norm, an LSTM with averaged weights and a plateau. Every run
+that was killed and resumed must end in the bits of the straight one, must hold no epoch twice in `metrics.jsonl` and in
+the events of TensorBoard, and no kill may lose more than one checkpoint interval of finished epochs.
+"""
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.timing import machine
+
+SPECS = ("specs/digits_mlp.yaml", "specs/digits_cnn.yaml", "benchmarks/kill_specs/lstm_ema_plateau.yaml")
+COMPARED = ("weights.safetensors", "metrics.jsonl", "result.json")
+EPOCH = re.compile(r"epoch +(\d+)/")
 
 
-def start(spec: str, run: Path) -> subprocess.Popen[str]:
-    """Train in a process of its own, resuming what is there."""
-    command = [sys.executable, "-c", "from dlc.cli import main; main()", "train", spec, "--run", str(run), "--resume"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+class Process:
+    """A training in a process of its own, which resumes what is there; `epochs` it says to have finished."""
+
+    def __init__(self, spec: str, run: Path) -> None:
+        arguments = ["train", spec, "--run", str(run), "--resume", "--set", "train.tensorboard=true"]
+        command = [sys.executable, "-c", "from dlc.cli import main; main()", *arguments]
+        self.lines: list[str] = []
+        self.epochs = 0
+        self.closed = False
+        self.moved = threading.Condition()
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            found = EPOCH.match(line)
+            with self.moved:
+                self.lines.append(line)
+                self.epochs = int(found[1]) if found else self.epochs
+                self.moved.notify_all()
+        with self.moved:
+            self.closed = True
+            self.moved.notify_all()
+
+    def wait_for_epoch(self) -> None:
+        """Wait until it has finished an epoch, or ended."""
+        with self.moved:
+            self.moved.wait_for(lambda: self.epochs or self.closed)
+
+    def end(self, seconds: float | None) -> bool:
+        """Let it run so long; whether it came to its end before it was killed."""
+        try:
+            self.process.wait(seconds)
+            killed = False
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            killed = True
+        self.reader.join()
+        return not killed
 
 
-def files(run: Path) -> dict[str, bytes]:
-    """What must be the same, bit for bit."""
-    return {name: (run / name).read_bytes() for name in ("weights.safetensors", "metrics.jsonl", "result.json")}
+class Straight(NamedTuple):
+    """The straight run, its epochs, the seconds to the end of its first and those of each other."""
+
+    run: Path
+    epochs: int
+    first: float
+    each: float
+
+
+def straight(spec: str, run: Path) -> Straight:
+    """Train without interruption."""
+    began = time.perf_counter()
+    process = Process(spec, run)
+    process.wait_for_epoch()
+    first = time.perf_counter() - began
+    process.end(None)
+    if process.process.returncode:
+        sys.exit("".join(process.lines))
+    return Straight(run, process.epochs, first, (time.perf_counter() - began - first) / process.epochs)
+
+
+def kept_epoch(run: Path) -> int:
+    """The epoch of the newest checkpoint; 0 without one."""
+    found = sorted(run.glob("checkpoints/step-*/checkpoint.json"))
+    return int(json.loads(found[-1].read_bytes())["progress"]["epoch"]) if found else 0
+
+
+def steps_twice(run: Path) -> list[str]:
+    """What holds a step twice: `metrics.jsonl`, or a figure of TensorBoard's."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "events"), {"tensors": 0})  # 0 for all
+    events.Reload()
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    wanted = [record["step"] for record in records if "train/loss" in record]
+    steps = {tag: [event.step for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
+    wrong = [name for name, found in steps.items() if found != wanted]
+    return [*wrong, *(["metrics.jsonl"] if len(set(wanted)) != len(wanted) or not steps else [])]
+
+
+def storm(spec: str, kills: int, folder: Path, chance: random.Random) -> str:
+    """Kill runs of a spec, resume them, and compare; a line that says how it went."""
+    whole = straight(spec, folder / "straight")
+    done = rounds = lost = compiling = 0
+    while done < kills:
+        run = folder / f"run-{rounds}"
+        rounds += 1
+        while True:
+            process = Process(spec, run)
+            before = kept_epoch(run)
+            if done >= kills:
+                ended = process.end(None)
+            elif chance.random() < 0.3:  # while it starts, reads, compiles
+                ended = process.end(chance.uniform(0.0, whole.first))
+            else:
+                process.wait_for_epoch()
+                ended = process.end(chance.uniform(0.0, whole.each * whole.epochs / 3))
+            if ended:
+                break
+            done += 1
+            finished, kept = max(process.epochs, before), kept_epoch(run)
+            compiling += not process.epochs
+            lost = max(lost, finished - kept)
+            if finished - kept > 1:
+                sys.exit(f"kill {done} of {spec} lost {finished - kept} finished epochs")
+        if process.process.returncode:
+            sys.exit(f"round {rounds} of {spec}: {''.join(process.lines)}")
+        wrong = [name for name in COMPARED if (run / name).read_bytes() != (whole.run / name).read_bytes()]
+        if wrong or steps_twice(run):
+            sys.exit(f"round {rounds} of {spec}: other bits in {wrong}, a step twice in {steps_twice(run)}")
+    return (
+        f"{spec}: {done} kills ({compiling} before an epoch was done) over {rounds} runs, all with the bits of the "
+        f"straight one; a kill lost {lost} finished epochs at most"
+    )
 
 
 def main() -> None:
     """Kill until the number of kills is reached, finish, compare; print how it went."""
-    spec = sys.argv[1] if len(sys.argv) > 1 else "specs/digits_cnn.yaml"
-    kills = int(sys.argv[2]) if len(sys.argv) > 2 else 30
+    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    specs = sys.argv[2:] or SPECS
     chance = random.Random(0)
-    with tempfile.TemporaryDirectory() as folder:
-        straight = Path(folder) / "straight"
-        began = time.perf_counter()
-        if start(spec, straight).wait() != 0:
-            sys.exit("the straight run failed")
-        whole = time.perf_counter() - began
-        done = rounds = 0
-        while done < kills:
-            run = Path(folder) / f"run-{rounds}"
-            rounds += 1
-            while True:
-                process = start(spec, run)
-                try:
-                    process.wait(chance.uniform(0.2, 1.0) * whole if done < kills else None)
-                    break  # it came to its end
-                except subprocess.TimeoutExpired:
-                    process.send_signal(signal.SIGKILL)
-                    process.wait()
-                    done += 1
-            if process.returncode != 0 or files(run) != files(straight):
-                sys.exit(f"round {rounds}: the resumed run differs (exit code {process.returncode})")
-        print(f"{done} kills over {rounds} runs of {spec}: every resumed run has the bits of the straight one")
+    print(machine())
+    for number, spec in enumerate(specs):
+        share = kills * (number + 1) // len(specs) - kills * number // len(specs)
+        with tempfile.TemporaryDirectory() as folder:
+            print(storm(spec, share, Path(folder), chance), flush=True)
 
 
 if __name__ == "__main__":

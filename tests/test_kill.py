@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -55,12 +56,13 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Straight:
     return Straight(run, first - began, time.perf_counter() - first)
 
 
-def wait_for(process: subprocess.Popen[str], sign: str) -> None:
-    """Read a process's lines up to one that holds the sign."""
+def wait_for(process: subprocess.Popen[str], sign: str) -> str:
+    """Read a process's lines up to one that holds the sign; that one, "" when there is none."""
     assert process.stdout is not None
     for line in process.stdout:
         if sign in line and not line.startswith("note"):
-            return
+            return line
+    return ""
 
 
 def assert_same(one: RunFolder, other: RunFolder) -> None:
@@ -85,18 +87,22 @@ def test_killed_ten_times_and_resumed_gives_the_same_bits(straight: Straight, tm
         assert process.stdout is not None
         # half of the kills come while it compiles, half between the epochs
         if number % 2:
-            wait_for(process, "parameters")
+            line = wait_for(process, "parameters")
             delay = chance.uniform(0.0, straight.compiling)
         else:
-            wait_for(process, "epoch ")
+            line = wait_for(process, "epoch ")
             delay = chance.uniform(0.0, straight.training / 5)
         try:
             process.wait(delay)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
+        told = re.findall(r"^epoch +(\d+)/", line + process.stdout.read(), re.MULTILINE)
         process.stdout.close()
         process.wait()
         found = checkpoints.found(run)
+        if told:
+            kept = checkpoints.load(found[0]).progress["epoch"] if found else 0
+            assert kept >= int(told[-1]) - 1, "more than one checkpoint interval was lost"
         reached.append(int(found[0].name.removeprefix("step-")) if found else 0)
     done = run_dlc(arguments(run.path))
     assert done.returncode == 0, done.stderr
