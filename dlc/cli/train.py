@@ -39,12 +39,12 @@ def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, qui
         if not file.is_file():
             raise SpecError.of("DLC502", f"`{run}` is not a run folder", expected="a folder that `dlc train` made")
     spec = dlc.load(file, sets)
-    from dlc.training.fit import Stopped, fit, need_trainable
-
-    need_trainable(spec)
     from dlc.lower.jax_config import configure
 
     configure()
+    from dlc.training.fit import Stopped, fit, need_trainable
+
+    need_trainable(spec)
     folder = None if dry_run else choose_folder(spec.name, run, resume)
     reporter: Plain = Quiet() if quiet else Live() if sys.stdout.isatty() else Plain()
     stop = Interruption()
