@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dlc.ir import ZEROS, Example, Init, Layer, Outcome, ParamSpec, Signature, TensorType, known_size, need_float
 from dlc.layers.activations import Activation, Sigmoid, Tanh
+from dlc.layers.products import product
 from dlc.lazy import jax, jnp, lax
 from dlc.options import Wrong, main, option
 
@@ -54,7 +55,7 @@ class Recurrent(Layer):
 
     def project(self, weights: Weights, x: Array) -> Array:
         """What the inputs of all steps add to the gates: (batch, time, gates * units)."""
-        y = jnp.matmul(x, weights["kernel"])
+        y = product(x, weights["kernel"])
         return y + weights["bias"] if self.use_bias else y
 
     def step(self, weights: Weights, now: Array, state: State, kept: Array | None) -> State:
