@@ -74,7 +74,8 @@ WORK = (
     Work(
         "mlp",
         "inputs: {image: {tensor: [64]}}\ntargets: {digit: {category: 10}}\n"
-        "network: [dense: {units: 128, activation: relu}, dropout: 0.2, dense: {units: 64, activation: relu}, dense: 10]\n"
+        "network: [dense: {units: 128, activation: relu}, dropout: 0.2, dense: {units: 64, activation: relu},\n"
+        "  dense: 10]\n"
         f"loss: cross_entropy\n{END}",
         32,
         40,
