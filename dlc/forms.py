@@ -49,10 +49,12 @@ class Choices:
 
     Args:
         given: form by site; a site is the path of a layer and the name of the operation, `stem/conv2d convolution`.
+        platform: what they are given for.
         sites: what tracing found, by site.
     """
 
     given: Mapping[str, str] = field(default_factory=dict)
+    platform: str = "cpu"
     sites: dict[str, Site] = field(default_factory=dict)
 
     def forms(self, platform: str) -> dict[str, str]:
@@ -97,7 +99,7 @@ class Operation:
             name = f"{path} {self.name}"
             fitting = self.fitting(setting, *arrays)
             if choices.given.get(name) in fitting:
-                picked = {REST: choices.given[name]}
+                picked = {**picked, choices.platform: choices.given[name]}
             shapes = tuple(jax.ShapeDtypeStruct(array.shape, array.dtype) for array in arrays)
             choices.sites[name] = Site(self, setting, shapes, fitting, picked)
         names = dict.fromkeys(picked.values())

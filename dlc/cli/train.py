@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 LINE = 120  # characters of the longest line
 
 
-def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, quiet: bool, sets: Sequence[str]) -> int:
+def train_file(
+    file: Path, run: Path | None, *, resume: bool, dry_run: bool, quiet: bool, autotune: bool, sets: Sequence[str]
+) -> int:
     """Train a spec file, or continue a run folder; the exit code."""
     if dry_run and (resume or run is not None):
         given = "--resume" if resume else "--run"
         raise SpecError.of("DLC510", f"`{given}` has no effect beside `--dry-run`", hint="a dry run writes nothing")
+    if autotune and resume:
+        message = "`--autotune` has no effect beside `--resume`"
+        raise SpecError.of("DLC510", message, hint="a run goes on with the forms it began with")
     if file.is_dir():
         if not resume or run is not None:
             raise SpecError.of(
@@ -49,7 +54,9 @@ def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, qui
     reporter: Plain = Quiet() if quiet else Live() if sys.stdout.isatty() else Plain()
     stop = Interruption()
     try:
-        result = fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, stop=stop.asked)
+        result = fit(
+            spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, autotune=autotune, stop=stop.asked
+        )
     except Stopped as stopped:
         again = f"continue with: dlc train {folder.path} --resume" if folder else "nothing was kept"
         print(f"stopped at step {stopped.step:,}; {again}", file=sys.stderr)

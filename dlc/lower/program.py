@@ -25,6 +25,7 @@ from dlc.ir import (
     TypedRepeat,
     instances,
 )
+from dlc.lower.lowering import Lowering, flags_of, platform
 from dlc.lower.tree import Tree, flatten, get_in, nest, restack, set_in, stacked, unstack
 from dlc.objectives.initializer import draw, path_hash
 from dlc.segments import Part, cut, reads
@@ -77,13 +78,15 @@ class Program:
             first; beside an input `x` its mask may stand as `x.mask`. `key` is the step's random key, needed only when
             `train` is set.
         choices: which of several equal forms its operations take; tracing `run` adds to them.
+        flags: of XLA, for the programs that train and evaluate it.
     """
 
     graph: TypedGraph
     slots: Mapping[str, Mapping[str, Slot]]
     init: Callable[[int], Tree]
     run: Callable[..., Results]
-    choices: Choices = field(default_factory=Choices)
+    choices: Choices
+    flags: Mapping[str, str]
 
     @property
     def params(self) -> Mapping[str, Slot]:
@@ -168,9 +171,10 @@ def _file_name(path: str) -> str:
     return path.partition("/")[2]
 
 
-def lower(graph: TypedGraph, forms: Mapping[str, str] | None = None) -> Program:
-    """The program of a typed graph. `forms` are given choices of forms, by site."""
-    choices = Choices(forms or {})
+def lower(graph: TypedGraph, lowering: Lowering | None = None) -> Program:
+    """The program of a typed graph, `lowering` as it was before."""
+    choices = Choices(lowering.forms, lowering.platform) if lowering is not None else Choices()
+    flags = lowering.flags if lowering is not None and lowering.platform == platform() else flags_of(graph)
     slots: dict[str, dict[str, Slot]] = {kind: {} for kind in KINDS}
     for node, around in graph.walk():
         stars = around[: node.weights.split("/").count("*")]
@@ -213,7 +217,7 @@ def lower(graph: TypedGraph, forms: Mapping[str, str] | None = None) -> Program:
         masks = {name: trace.masks[ref] for name, ref in graph.outputs.items() if ref in trace.masks}
         return Results(outputs, trace.weights.state, masks, trace.penalty)
 
-    return Program(graph, slots, init, run, choices)
+    return Program(graph, slots, init, run, choices, flags)
 
 
 def _matmul(how: str) -> AbstractContextManager[Any]:
