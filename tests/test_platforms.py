@@ -13,7 +13,8 @@ from tests.support import ROOT, run_dlc
 
 TEXT = (
     "extends: {root}/specs/zoo/{name}.yaml\ntargets: {{{target}}}\nloss: cross_entropy\nmetrics: [accuracy]\n"
-    "data: {{source: {{npz: none.npz}}}}\noptimizer: {{adamw: 1e-3, clip_norm: 1.0, ema: 0.9}}\nprecision: bfloat16\ntrain: {{batch_size: 2}}\n"
+    "data: {{source: {{npz: none.npz}}}}\n"
+    "optimizer: {{adamw: 1e-3, clip_norm: 1.0, ema: 0.9}}\nprecision: bfloat16\ntrain: {{batch_size: 2}}\n"
 )
 
 
