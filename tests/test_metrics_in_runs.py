@@ -14,7 +14,7 @@ import pytest
 import sklearn.metrics as sk
 
 import dlc
-from dlc.cli.train import LINE, epoch_line
+from dlc.cli.reporters import LINE, epoch_line
 from dlc.lower.objective import answers_of, loss_scores, metric_statistics
 from dlc.lower.program import Results
 from dlc.objectives import METRICS

@@ -107,13 +107,15 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, or begin it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compile, do one step, stop; write nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON: an object a line.")] = False,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Train a spec. Exit code 75: interrupted, continue with --resume."""
     from dlc.cli.train import train_file
 
-    raise typer.Exit(train_file(file, run, resume=resume, dry_run=dry_run, quiet=quiet, sets=sets or []))
+    done = train_file(file, run, resume=resume, dry_run=dry_run, quiet=quiet, as_json=json, sets=sets or [])
+    raise typer.Exit(done)
 
 
 @app.command(name="eval")

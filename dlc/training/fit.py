@@ -280,9 +280,13 @@ class Training:
         folder = str(self.folder.path) if self.folder else None
         device = jax.devices()[0]
         name = device.device_kind if device.platform != "cpu" else "cpu"
-        return Plan(
-            self.spec.name, folder, self.train.epochs, self.steps, self.sampler.batch_size, sizes, count, name, start
-        )
+        batch, epochs = self.sampler.batch_size, self.train.epochs
+        rate, monitor = self.learning_rate, self.monitor[0]
+        return Plan(self.spec.name, folder, epochs, self.steps, batch, sizes, count, name, start, monitor, rate)
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        return rate_at(self.rate, self.horizon, step) * self.progress.rate
 
     def _begin(self, state: TrainState, folder: RunFolder) -> TrainState:
         """Open the run folder: the state of the newest checkpoint, or the given one for a new run."""
@@ -359,7 +363,7 @@ class Training:
         record: dict[str, float] = {
             "epoch": number,
             "step": step,
-            "learning_rate": rate_at(self.rate, self.horizon, step - 1) * self.progress.rate,
+            "learning_rate": self.learning_rate(step - 1),
         }
         record |= {f"train/{name}": value for name, value in values.items()}
         self._scale_noted(state)
