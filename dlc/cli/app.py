@@ -177,6 +177,20 @@ def export(
 
 
 @app.command()
+def report(
+    run: RunPath,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file; RUN/report.html by default.", show_default=False)
+    ] = None,
+    allow_plugins: AllowPlugins = False,
+) -> None:
+    """Write a run as one HTML page that works offline: spec, network, curves, metrics, predictions, times."""
+    from dlc.cli.commands import report_run
+
+    report_run(run, out)
+
+
+@app.command()
 def init(
     template: Annotated[
         str | None,

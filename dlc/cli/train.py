@@ -15,6 +15,7 @@ from dlc.cli.reporters import Json, Plain, Quiet
 from dlc.diagnostics import SpecError
 
 if TYPE_CHECKING:
+    from dlc.training.fit import Result
     from dlc.training.run_folder import RunFolder
 
 
@@ -69,7 +70,7 @@ def train_file(
     if dry_run:
         reporter.tried(result)
     else:
-        reporter.finished(result, None)
+        reporter.finished(result, written_report(result, reporter))
     return EXIT_CLEAN
 
 
@@ -94,6 +95,25 @@ def choose_reporter(quiet: bool, as_json: bool) -> Plain:
 
         return Live()
     return Plain()
+
+
+def written_report(result: Result, reporter: Plain) -> Path | None:
+    """Write the report of a run that came to its end. The run is whole without it: what goes wrong is a note."""
+    assert result.folder is not None
+    if result.data is None and result.folder.report.is_file():  # it was finished before
+        return result.folder.report
+    try:
+        from dlc.reports.page import write_report
+
+        return write_report(result.folder, data=result.data)[0]
+    except SpecError as error:
+        reason = error.report.diagnostics[0].message
+    except KeyboardInterrupt:
+        reason = "interrupted"
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+    reporter.note(f"the report was not written ({reason}); `dlc report {result.folder.path}` tries again")
+    return None
 
 
 class Interruption:

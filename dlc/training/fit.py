@@ -33,6 +33,7 @@ from dlc.training.feeding import Feeder, evaluated_together, make_sampler
 from dlc.training.files import Log, figures, read_json, to_json, write_atomic
 from dlc.training.progress import Moment, Plan, Reporter, Silent
 from dlc.training.run_folder import RunFolder, environment
+from dlc.training.timing import Timed
 
 CHUNK_SECONDS = 0.5  # progress moves about twice a second
 
@@ -58,6 +59,7 @@ class Result:
         steps: steps done.
         seconds: time of all chunks of steps but the first, which compiles.
         first_step_seconds: time from the call to the first finished step.
+        data: the records that it was trained on; None of a run that was finished before.
     """
 
     folder: RunFolder | None
@@ -68,6 +70,7 @@ class Result:
     steps: int = 0
     seconds: float = 0.0
     first_step_seconds: float = 0.0
+    data: Dataset | None = field(repr=False, default=None)
 
 
 @dataclass
@@ -163,7 +166,7 @@ def fit(
             run.continue_with(spec)
             if run.finished and not _extended(run, spec):
                 return finished(run)
-        return Training(spec, run, reporter, began, chunk_turns, stop).run(dry_run=False)
+        return Training(spec, run, Timed(reporter, run), began, chunk_turns, stop).run(dry_run=False)
     finally:
         run.unlock()
 
@@ -526,6 +529,7 @@ class Training:
             steps,
             self.seconds,
             self.first_step_seconds,
+            self.data,
         )
 
 

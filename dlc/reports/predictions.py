@@ -1,0 +1,165 @@
+"""What the best weights of a run answer on a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from dlc.features.feature import Feature
+from dlc.lower.objective import answers_of, feature_of, input_feature
+from dlc.objectives.classes import answered
+from dlc.objectives.classification_metrics import Accuracy
+from dlc.passes.match import LossTerm, MetricTerm
+from dlc.pipeline import Spec
+from dlc.sources.dataset import Dataset
+from dlc.training.evaluation import classes_of
+from dlc.training.model import Model
+
+MOST_EXAMPLES = 4096  # of a split that are looked at
+MOST_NUMBERS = 1 << 24  # that an answer to them may have
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Predictions of one output, beside what is true.
+
+    Args:
+        name: what they are called: the target's or input's name.
+        feature: what they are compared with.
+        section: `targets` or `inputs`.
+        classes: the names of the classes; empty for classes without names; None for numbers.
+        guess: (n, *axes) classes, or numbers in the feature's unit.
+        truth: likewise.
+        surety: (n,) the probability of the guessed class; None for numbers and for maps of classes.
+        there: bool like guess, false where there is nothing to predict; None when everything counts.
+    """
+
+    name: str
+    feature: Feature
+    section: str
+    classes: list[str] | None
+    guess: NDArray[Any]
+    truth: NDArray[Any]
+    surety: NDArray[Any] | None
+    there: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The predictions of a run on a split.
+
+    Args:
+        split: its name.
+        size: how many examples it has.
+        count: how many of them were looked at: the first ones.
+        inputs: the inputs of these in the features' units, by name: (count, ...).
+        answers: one for each output that is compared with data.
+    """
+
+    split: str
+    size: int
+    count: int
+    inputs: Mapping[str, NDArray[Any]]
+    answers: tuple[Answer, ...]
+
+
+def predicted(model: Model, data: Dataset) -> Answers:
+    """The answers on the test split, or the last one that there is."""
+    spec, stats = model.spec, data.stats
+    split = next(name for name in ("test", "validation", "train") if name in data.splits)
+    terms = _terms(spec)
+    widest = max((spec.graph.types[term.output].size for term in terms), default=1)
+    rows = data.splits[split][: max(1, min(MOST_EXAMPLES, MOST_NUMBERS // widest))]
+    table = {section: {name: array[rows] for name, array in arrays.items()} for section, arrays in data.rows.items()}
+    found = _run(model, data, terms, table, len(rows)) if terms else []
+    answers = []
+    for term, (guess, truth, surety, there) in zip(terms, found, strict=True):
+        assert term.against is not None
+        feature = feature_of(spec, term.against)
+        assert feature is not None
+        classes = _classes(spec, term, feature)
+        sure = surety if surety.ndim == 1 and classes is not None else None
+        answers.append(
+            Answer(
+                term.against.name,
+                feature,
+                term.against.section,
+                classes,
+                guess,
+                truth,
+                sure,
+                None if there.all() else there,
+            )
+        )
+    inputs = {name: input_feature(spec, name).decode(table["inputs"][name], stats[name]) for name in spec.graph.inputs}
+    return Answers(split, len(data.splits[split]), len(rows), inputs, tuple(answers))
+
+
+def _terms(spec: Spec) -> list[LossTerm]:
+    """The losses whose outputs predict data: one for each output."""
+    found: dict[str, LossTerm] = {}
+    for term in spec.losses:
+        if term.predicts and term.against is not None and term.against.section != "outputs":
+            found.setdefault(term.output, term)
+    return list(found.values())
+
+
+def _classes(spec: Spec, term: LossTerm, feature: Feature) -> list[str] | None:
+    """The classes' names; none for classes without; None when the answers are numbers."""
+    names = classes_of(feature, spec.graph.types[term.output])
+    scores = not feature.value_type().is_float and spec.graph.types[term.output].rank > feature.value_type().rank
+    return names if names is not None else [] if scores else None
+
+
+def _run(
+    model: Model, data: Dataset, terms: list[LossTerm], table: Mapping[str, Mapping[str, Any]], count: int
+) -> list[tuple[NDArray[Any], ...]]:
+    """For each term guess, truth, surety and what counts, all (count, ...)."""
+    spec, stats = model.spec, data.stats
+    variables = model.program.from_flat(model.weights)
+
+    def answer(variables: Any, batch: Mapping[str, Any]) -> list[Any]:
+        results = model.program.run(variables, batch["inputs"], train=False)
+        return [_answer(spec, term, results, batch, stats) for term in terms]
+
+    apply = jax.jit(answer)
+    size = min(BATCH, count)
+    parts = []
+    for start in range(0, count, size):
+        chosen = np.minimum(np.arange(start, start + size), count - 1)  # one shape, one compilation
+        batch = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], dict(table))
+        parts.append(jax.device_get(apply(variables, batch)))
+    return [
+        tuple(np.concatenate([part[index][which] for part in parts])[:count] for which in range(4))
+        for index in range(len(terms))
+    ]
+
+
+def _answer(spec: Spec, term: LossTerm, results: Any, batch: Mapping[str, Any], stats: Any) -> tuple[jax.Array, ...]:
+    assert term.against is not None
+    feature = feature_of(spec, term.against)
+    assert feature is not None
+    asked = MetricTerm(term.name, Accuracy(), term.output, term.against, term.loss)
+    guess, truth, _, mask, known = answers_of(spec, asked, results, batch, stats)
+    surety = jnp.zeros(len(guess), jnp.float32)
+    if _classes(spec, term, feature) is not None:
+        scores = guess
+        guess, truth = answered(scores, truth, 0.5)
+        if guess.ndim == 1:
+            best = scores.max(-1).astype(jnp.float32)
+            surety = jnp.where(guess > 0, best, 1 - best) if scores.shape[-1] == 1 else best
+    else:
+        guess, truth = guess.astype(jnp.float32), truth.astype(jnp.float32)
+    there = jnp.ones(guess.shape, bool)
+    if known is not None:
+        there &= known.reshape(-1, *(1,) * (guess.ndim - 1))
+    if mask is not None and guess.ndim > 1:
+        there &= mask.reshape(*mask.shape, *(1,) * (guess.ndim - mask.ndim))
+    return guess, truth, surety, there
