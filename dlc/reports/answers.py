@@ -113,7 +113,8 @@ def _shown(spec: Spec, found: Answers, answer: Answer, rows: NDArray[Any]) -> Ma
     """Examples with true and predicted class."""
     image = image_input(spec)
     sure = answer.surety
-    probable = sure is not None and bool(((sure >= 0) & (sure < 1.001)).all())  # as far as float32 adds up to 1
+    inside = sure is not None and bool(((sure >= 0) & (sure < 1.001)).all())  # as far as float32 adds up to 1
+    probable = sure is not None and inside and bool((sure % 1 != 0).any())  # 0 and 1 alone are no probabilities
     if image is None:
         told = [(_name(answer, answer.truth[row]), _guess(answer, row, probable)) for row in rows]
         return _rows(spec, found, rows, ("true", "predicted"), told)
@@ -186,24 +187,19 @@ def _numbers(spec: Spec, found: Answers, answer: Answer) -> list[Markup]:
             for row in range(min(SAMPLES, found.count))
         ]
         errors = (guess - truth).reshape(-1)
-        return [_residuals(answer.name, errors), element("div", drawn, class_="charts")]
+        note = element("p", "True values as a line, predicted ones dashed; the first examples.", class_="note")
+        return [_residuals(answer.name, errors), note, element("div", drawn, class_="charts")]
     plots: list[Markup] = []
     guesses, truths = guess.reshape(len(guess), -1), truth.reshape(len(truth), -1)
+    some = slice(None, None, -(-len(guesses) // MOST_DOTS))
     for at in range(width):
         name = answer.name if width == 1 else f"{answer.name}_{at}"
-        some = slice(None, None, -(-len(guesses) // MOST_DOTS))
-        plots.append(
-            charts.scatter(f"Predicted and true {name}", truths[some, at].tolist(), guesses[some, at].tolist(), name)
-        )
-        plots.append(_residuals(name, guesses[:, at] - truths[:, at]))
+        dots = charts.scatter(f"Predicted and true {name}", truths[some, at].tolist(), guesses[some, at].tolist(), name)
+        plots.append(element("div", dots, _residuals(name, guesses[:, at] - truths[:, at]), class_="charts"))
     rows = np.arange(min(SAMPLES, found.count))
     beside = [tuple(_vector(values[row]) for values in (truths, guesses, guesses - truths)) for row in rows]
     heading = element("h3", "Examples, the first ones")
-    return [
-        element("div", plots, class_="charts"),
-        heading,
-        _rows(spec, found, rows, ("true", "predicted", "error"), beside),
-    ]
+    return [*plots, heading, _rows(spec, found, rows, ("true", "predicted", "error"), beside)]
 
 
 def _residuals(name: str, errors: NDArray[Any]) -> Markup:
@@ -274,7 +270,8 @@ def _rows(
         for row, more in zip(rows, told, strict=True)
     ]
     note = element("p", f"{left:,} more columns of inputs are not shown.", class_="note") if left else None
-    return element("div", table(("example", *(name for name, _ in columns), *heads), body, class_="numbers"), note)
+    style = None if any(values.ndim > 1 for _, values in columns) else "numbers"
+    return element("div", table(("example", *(name for name, _ in columns), *heads), body, class_=style), note)
 
 
 def _cell(value: Any) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 MOST_ROWS = 200  # of the table of epochs
 LONGEST_SPEC = 1 << 16  # characters that are shown
-POINTS = 200  # of the learning rate's curve
+POINTS = 100  # of the learning rate's curve
 
 
 def write_report(run: RunFolder, out: Path | None = None, data: Dataset | None = None) -> tuple[Path, list[str]]:
@@ -191,7 +191,7 @@ def _curves(record: Record, horizon: Horizon | None) -> list[Markup]:
 
 def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
     """The learning rate: of each epoch's last step as it was recorded, between them as the schedule says."""
-    from dlc.objectives.schedules import Schedule, rate_at
+    from dlc.objectives.schedules import Schedule
 
     last = {int(item["step"]) - 1: item["learning_rate"] for item in record.history}
     optimizer = record.spec.document.optimizer
@@ -199,14 +199,13 @@ def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
     if horizon is not None and isinstance(schedule, Schedule):
         built = schedule.build(horizon)
         steps = sorted({*last, *(round(max(last) * at / POINTS) for at in range(POINTS + 1))})
-        ends = sorted(last)
-        values = []
+        values, ends, end, lowered = [], iter(sorted(last)), -1, 1.0
         for step in steps:
-            end = next(at for at in ends if at >= step)
-            planned = rate_at(schedule, horizon, end)  # a plateau may have lowered it: then the record says how much
-            values.append(
-                last[step] if step in last else float(built(step)) * (last[end] / planned if planned else 1.0)
-            )
+            while step > end:  # a plateau may have lowered an epoch's rates: the record says how much
+                end = next(ends)
+                planned = float(built(end)) if schedule.plateau else 0.0
+                lowered = last[end] / planned if planned else 1.0
+            values.append(last[step] if step in last else float(built(step)) * lowered)
         return charts.Series("learning rate", [float(step) for step in steps], values)
     return charts.Series("learning rate", [float(step) for step in last], list(last.values()))
 

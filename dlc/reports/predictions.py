@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from dlc.features.feature import Feature
 from dlc.lower.objective import answers_of, feature_of, input_feature
-from dlc.objectives.classes import answered
+from dlc.objectives.classes import answered, need_answers
 from dlc.objectives.classification_metrics import Accuracy
+from dlc.options import Wrong
 from dlc.passes.match import LossTerm, MetricTerm
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset
-from dlc.training.evaluation import classes_of
+from dlc.training.evaluation import MOST_CLASSES, classes_of
 from dlc.training.model import Model
 
 MOST_EXAMPLES = 4096  # of a split that are looked at
@@ -113,9 +114,22 @@ def _terms(spec: Spec) -> list[LossTerm]:
 
 def _classes(spec: Spec, term: LossTerm, feature: Feature) -> list[str] | None:
     """The classes' names; none for classes without; None when the answers are numbers."""
-    names = classes_of(feature, spec.graph.types[term.output])
-    scores = not feature.value_type().is_float and spec.graph.types[term.output].rank > feature.value_type().rank
-    return names if names is not None else [] if scores else None
+    output, target = spec.graph.types[term.output], feature.value_type()
+    names = classes_of(feature, output)
+    if names is not None:
+        return names
+    if not target.is_float:
+        return [] if output.rank > target.rank else None
+    binary = "sigmoid" in term.loss.activations() and output.shape[-1] == 1
+    if term.against is None or term.against.section != "targets":
+        return None  # a picture that is to come back, whatever loss compares it
+    if not binary and "softmax" not in term.loss.activations():
+        return None
+    try:
+        count = need_answers("DLC302", "accuracy", output, target)
+    except Wrong:
+        return None
+    return [str(index) for index in range(count)] if count <= MOST_CLASSES else []
 
 
 def _run(
@@ -150,10 +164,10 @@ def _answer(spec: Spec, term: LossTerm, results: Any, batch: Mapping[str, Any], 
     guess, truth, _, mask, known = answers_of(spec, asked, results, batch, stats)
     surety = jnp.zeros(len(guess), jnp.float32)
     if _classes(spec, term, feature) is not None:
-        scores = guess
-        guess, truth = answered(scores, truth, 0.5)
+        guess, truth = answered(guess, truth, 0.5)
         if guess.ndim == 1:
-            best = scores.max(-1).astype(jnp.float32)
+            scores = term.loss.activate(results.outputs[term.output]).astype(jnp.float32)
+            best = scores.max(-1)
             surety = jnp.where(guess > 0, best, 1 - best) if scores.shape[-1] == 1 else best
     else:
         guess, truth = guess.astype(jnp.float32), truth.astype(jnp.float32)
