@@ -321,7 +321,8 @@ def test_help_and_version() -> None:
     from dlc.cli.app import app
 
     runner = CliRunner()
-    for command in ("check", "show", "train", "eval", "predict", "report", "export", "init", "layers", "explain"):
+    commands = "check show train eval predict report export init layers explain doctor"
+    for command in commands.split():
         assert runner.invoke(app, [command, "--help"]).exit_code == 0
     assert runner.invoke(app, ["--version"]).output == f"dlc {dlc.__version__}\n"
 
