@@ -25,6 +25,7 @@ from dlc.training.model import Model
 MOST_EXAMPLES = 4096  # of a split that are looked at
 MOST_NUMBERS = 1 << 24  # that an answer to them may have
 BATCH = 128
+QUICK = {"xla_backend_optimization_level": 0}  # it runs a few times only: compiling is what takes time
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _run(
         results = model.program.run(variables, batch["inputs"], train=False)
         return [_answer(spec, term, results, batch, stats) for term in terms]
 
-    apply = jax.jit(answer)
+    apply = jax.jit(answer, compiler_options=QUICK)
     size = min(BATCH, count)
     parts = []
     for start in range(0, count, size):
