@@ -106,6 +106,7 @@ def train(
     resume: bool = False,
     reporter: Reporter | None = None,
     dry_run: bool = False,
+    autotune: bool = False,
 ) -> Result:
     """Train a spec.
 
@@ -115,6 +116,7 @@ def train(
         resume: continue the run in that folder.
         reporter: who is told of the progress.
         dry_run: compile, do one step, stop.
+        autotune: time the equal forms of operations first, and take the fastest.
 
     Raises:
         SpecError: when data don't fit, the folder is in use, or training diverges.
@@ -126,7 +128,7 @@ def train(
     from dlc.training.run_folder import RunFolder
 
     folder = RunFolder(run) if run is not None else None
-    return fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run)
+    return fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, autotune=autotune)
 
 
 def evaluate(run: Path | str, split: str | None = None, data: Path | str | None = None) -> Evaluation:

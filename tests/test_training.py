@@ -50,6 +50,7 @@ def test_a_run_folder_holds_what_the_design_says(small_run: RunFolder) -> None:
         "resolved.yaml",
         "environment.json",
         "features.json",
+        "lowering.json",
         "metrics.jsonl",
         "checkpoints",
         "weights.safetensors",

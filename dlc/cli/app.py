@@ -86,12 +86,18 @@ def show(
     step: Annotated[
         bool, typer.Option("--step", help="With --emit: the training step instead of the forward pass.")
     ] = False,
+    lowering: Annotated[
+        bool, typer.Option("--lowering", help="Print in which of its equal forms each operation is computed.")
+    ] = False,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Show a network: layers with shapes, weights, FLOPs and memory, or its compiled program."""
-    from dlc.cli.commands import show_spec
+    from dlc.cli.commands import show_lowering, show_spec
 
+    if lowering:
+        show_lowering(file, sets or [], alone=not (expanded or emit or step))
+        return
     show_spec(file, sets or [], expanded, emit, step)
 
 
@@ -108,14 +114,19 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compile, do one step, stop; write nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON: an object a line.")] = False,
+    autotune: Annotated[
+        bool, typer.Option("--autotune", help="Time the equal forms of operations first, and take the fastest.")
+    ] = False,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Train a spec. Exit code 75: interrupted, continue with --resume."""
     from dlc.cli.train import train_file
 
-    done = train_file(file, run, resume=resume, dry_run=dry_run, quiet=quiet, as_json=json, sets=sets or [])
-    raise typer.Exit(done)
+    code = train_file(
+        file, run, resume=resume, dry_run=dry_run, quiet=quiet, as_json=json, autotune=autotune, sets=sets or []
+    )
+    raise typer.Exit(code)
 
 
 @app.command(name="eval")

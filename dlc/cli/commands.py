@@ -40,6 +40,32 @@ def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str]) -> i
     return code
 
 
+def show_lowering(file: Path, sets: Sequence[str], alone: bool) -> None:
+    """Print in which of its equal forms each operation of a spec is computed, here and elsewhere."""
+    if not alone:
+        raise SpecError.of("DLC510", "`--lowering` stands alone", hint="remove `--expanded`, `--emit` or `--step`")
+    spec = dlc.load(file, sets)
+    from dlc.lower.jax_config import configure
+
+    configure()
+    from dlc.lower.emit import sites_of
+    from dlc.lower.lowering import flags_of, platform
+
+    here = platform()
+    rows = [("layer and operation", f"on {here}", "elsewhere", "equal forms")]
+    for name, site in sites_of(spec).items():
+        rows.append((name, site.form(here), site.form("elsewhere"), ", ".join(site.fitting)))
+    flags = flags_of(spec.graph) if here == "cpu" else {}
+    if len(rows) == 1:
+        print("no operation has several forms")
+    else:
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        for *first, last in rows:
+            print("  ".join(cell.ljust(width) for cell, width in zip(first, widths, strict=True)), last, sep="  ")
+    for flag, value in flags.items():
+        print(f"XLA flag {flag}={value}")
+
+
 def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None, step: bool) -> None:
     """Print the table of a spec, or its program."""
     kinds = ("jaxpr", "stablehlo", "hlo")

@@ -27,6 +27,7 @@ def train_file(
     dry_run: bool,
     quiet: bool,
     as_json: bool,
+    autotune: bool,
     sets: Sequence[str],
 ) -> int:
     """Train a spec file, or continue a run folder; the exit code."""
@@ -36,6 +37,9 @@ def train_file(
     if dry_run and (resume or run is not None):
         given = "--resume" if resume else "--run"
         raise SpecError.of("DLC510", f"`{given}` has no effect beside `--dry-run`", hint="a dry run writes nothing")
+    if autotune and resume:
+        message = "`--autotune` has no effect beside `--resume`"
+        raise SpecError.of("DLC510", message, hint="a run goes on with the forms it began with")
     if file.is_dir():
         if not resume or run is not None:
             raise SpecError.of(
@@ -48,17 +52,19 @@ def train_file(
         if not file.is_file():
             raise SpecError.of("DLC502", f"`{run}` is not a run folder", expected="a folder that `dlc train` made")
     spec = dlc.load(file, sets)
-    from dlc.training.fit import Stopped, fit, need_trainable
-
-    need_trainable(spec)
     from dlc.lower.jax_config import configure
 
     configure()
+    from dlc.training.fit import Stopped, fit, need_trainable
+
+    need_trainable(spec)
     folder = None if dry_run else choose_folder(spec.name, run, resume)
     reporter = choose_reporter(quiet, as_json)
     stop = Interruption(reporter.asked_to_stop)
     try:
-        result = fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, stop=stop.asked)
+        result = fit(
+            spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, autotune=autotune, stop=stop.asked
+        )
     except Stopped as stopped:
         reporter.stopped(stopped.step, folder.path if folder else None)
         return EXIT_RESUME

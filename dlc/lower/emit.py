@@ -1,4 +1,4 @@
-"""The program of a spec as text: `dlc show --emit`."""
+"""The program of a spec as text, and how it is lowered: `dlc show --emit` and `--lowering`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dlc.forms import Site
 from dlc.ir import DTYPES, MASK, TensorType
 from dlc.lower.feed import Feed
 from dlc.lower.optimizing import make_updater
@@ -17,6 +18,15 @@ from dlc.objectives.schedules import Horizon
 from dlc.pipeline import Spec
 
 VARYING = 16  # stands for sizes that vary
+
+
+def sites_of(spec: Spec) -> dict[str, Site]:
+    """The places of a network where an operation has several equal forms, by layer and operation."""
+    program = lower(spec.graph)
+    batch = spec.document.train.batch_size
+    inputs = _shapes(spec.graph.inputs, batch if isinstance(batch, int) else VARYING)
+    jax.eval_shape(program.apply, program.declared(), inputs)
+    return program.choices.sites
 
 
 def program_text(spec: Spec, how: str, step: bool) -> str:

@@ -15,7 +15,9 @@ import numpy as np
 from dlc.diagnostics import SpecError
 from dlc.extras import need
 from dlc.lower import loss_scale, tally
+from dlc.lower.autotune import tuned
 from dlc.lower.evaluating import make_evaluate
+from dlc.lower.lowering import lowering_of, need_as_before
 from dlc.lower.optimizing import make_updater, plateau_of
 from dlc.lower.program import Program, lower
 from dlc.lower.steps import Trainer, TrainState, make_trainer
@@ -124,6 +126,7 @@ def fit(
     resume: bool = False,
     reporter: Reporter | None = None,
     dry_run: bool = False,
+    autotune: bool = False,
     chunk_turns: int | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Result:
@@ -135,6 +138,7 @@ def fit(
         resume: continue the run in the folder; one that has not begun begins.
         reporter: who is told of the progress.
         dry_run: compile, do one step, stop; nothing is written.
+        autotune: time the equal forms of operations first, and take the fastest; a run that goes on keeps its own.
         chunk_turns: steps a chunk, for tests; adapted to the speed when None. It can't change the result.
         stop: asked after every chunk whether to stop; the run then writes a checkpoint first.
 
@@ -150,7 +154,7 @@ def fit(
     if spec.document.train.tensorboard:
         need("tensorboard")  # before anything is written
     if run is None or dry_run:
-        return Training(spec, None, reporter, began, chunk_turns, stop).run(dry_run)
+        return Training(spec, None, reporter, began, chunk_turns, stop, autotune).run(dry_run)
     run.lock()
     try:
         if run.exists and not resume:
@@ -166,7 +170,7 @@ def fit(
             run.continue_with(spec)
             if run.finished and not _extended(run, spec):
                 return finished(run)
-        return Training(spec, run, Timed(reporter, run), began, chunk_turns, stop).run(dry_run=False)
+        return Training(spec, run, Timed(reporter, run), began, chunk_turns, stop, autotune).run(dry_run=False)
     finally:
         run.unlock()
 
@@ -218,10 +222,12 @@ class Training:
         began: float,
         chunk_turns: int | None,
         stop: Callable[[], bool] | None,
+        autotune: bool = False,
     ) -> None:
         self.stop = stop
         self.spec, self.folder, self.reporter, self.began, self.chunk_turns = spec, run, reporter, began, chunk_turns
-        self.program: Program = lower(spec.graph)
+        self.lowering = run.load_lowering() if run is not None and run.exists else None
+        self.program: Program = lower(spec.graph, self.lowering)
         self.data: Dataset = load_dataset(spec)
         self.train = spec.document.train
         self.sampler = make_sampler(spec, self.data)
@@ -234,6 +240,10 @@ class Training:
         self.plateau = plateau_of(optimizer.thing)
         self.stats = self.data.stats
         updater = make_updater(spec, self.program, self.horizon)
+        if autotune and self.lowering is None:
+            trainer = make_trainer(spec, self.program, updater, self.stats)
+            jax.eval_shape(trainer.start, self.program.declared(), self.feeder.shapes())  # finds what there is to time
+            self.program = lower(spec.graph, tuned(self.program, reporter.note))
         self.trainer: Trainer = make_trainer(spec, self.program, updater, self.stats)
         self.evaluator = make_evaluate(spec, self.program)
         self.monitor = monitored(spec)
@@ -254,6 +264,8 @@ class Training:
         """Train from the beginning or the newest checkpoint to the end."""
         variables = self.program.init(self.spec.document.seed)
         state = jax.device_put(self.trainer.start(variables, self.feeder.shapes()))
+        if self.lowering is not None:
+            need_as_before(self.program, self.lowering)
         writer: Writer | None = None
         if self.folder is not None:
             state = self._begin(state, self.folder)
@@ -295,7 +307,7 @@ class Training:
         """Open the run folder: the state of the newest checkpoint, or the given one for a new run."""
         checkpoint = newest(folder, self.reporter.note) if folder.exists else None
         if not folder.exists:
-            folder.begin(self.spec, self.data.stats, environment())
+            folder.begin(self.spec, self.data.stats, environment(), lowering_of(self.program).plain())
         self.log = Log(folder.metrics)
         if checkpoint is None:
             self.log.begin()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from dlc.pipeline import Spec, check_file
 from dlc.resolved import resolved_text
 from dlc.source import parse_yaml
 from dlc.training.files import cannot_write, digest, pack, read_json, to_json, unpack, write_atomic
+
+if TYPE_CHECKING:
+    from dlc.lower.lowering import Lowering
 
 PACKAGES = ("dlc", "jax", "jaxlib", "optax", "numpy", "pydantic", "safetensors", "scikit-learn")
 MAY_CHANGE = (
@@ -122,7 +125,13 @@ class RunFolder:
         os.close(self._lock)
         self._lock = None
 
-    def begin(self, spec: Spec, stats: Mapping[str, Mapping[str, Any]], environment: Mapping[str, Any]) -> None:
+    def begin(
+        self,
+        spec: Spec,
+        stats: Mapping[str, Mapping[str, Any]],
+        environment: Mapping[str, Any],
+        lowering: Mapping[str, Any],
+    ) -> None:
         """Write what describes the run. `resolved.yaml` comes last: with it the run exists."""
         given = spec.document.source
         text = given.texts.get(given.main, "")
@@ -131,6 +140,7 @@ class RunFolder:
             text = "".join(f"# --set {line}\n" for line in settings.splitlines()) + text
         write_atomic(self.path / "spec.yaml", text.encode())
         write_atomic(self.path / "environment.json", to_json(environment))
+        write_atomic(self.path / "lowering.json", to_json(lowering))
         plain = {
             name: {key: np.asarray(value).tolist() for key, value in fitted.items()} for name, fitted in stats.items()
         }
@@ -194,6 +204,20 @@ class RunFolder:
         if spec is None:
             raise SpecError(report)
         return spec
+
+    def load_lowering(self) -> Lowering:
+        """How the run's program is lowered.
+
+        Raises:
+            SpecError: DLC502 or DLC503 when that is missing or damaged.
+        """
+        from dlc.lower.lowering import Lowering
+
+        path = self.path / "lowering.json"
+        try:
+            return Lowering.read(read_json(path))
+        except (KeyError, TypeError, ValueError):
+            raise SpecError.of("DLC503", f"`{path}` is damaged: it names no forms and flags") from None
 
     def load_stats(self, spec: Spec) -> dict[str, dict[str, Any]]:
         """What the features fitted on the training split.
