@@ -488,3 +488,11 @@ def test_lost_times_stop_nothing(small: Any, tmp_path: Path) -> None:
     run.timing.write_text("nothing")
     dlc.train(small, run.path, resume=True)
     assert len(json.loads(run.timing.read_text())["sessions"]) == 1
+
+
+def test_costly_predictions_are_few(small_run: RunFolder, tmp_path: Path) -> None:
+    for flops, count in ((0.0, 12), (2000.0, 12), (3700.0, 18), (math.inf, 30)):
+        text = write_report(small_run, tmp_path / "page.html", most_flops=flops)[0].read_text()
+        found = re.search(r"species: (?:the first )?(\d+) examples of the test split", text)
+        assert found is not None and int(found[1]) == count, flops
+        assert ("which has 30" in text) == (count < 30)

@@ -1,4 +1,4 @@
-"""`dlc train`: what it prints while it runs, and how it stops."""
+"""`dlc train`: a run from the command line, its report, and how it stops."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from dlc.diagnostics import SpecError
 if TYPE_CHECKING:
     from dlc.training.fit import Result
     from dlc.training.run_folder import RunFolder
+
+REPORT_FLOPS = 5e10  # of the predictions in the report at the end of a run: seconds on a slow CPU
 
 
 def train_file(
@@ -111,7 +113,7 @@ def written_report(result: Result, reporter: Plain) -> Path | None:
     try:
         from dlc.reports.page import write_report
 
-        return write_report(result.folder, data=result.data)[0]
+        return write_report(result.folder, data=result.data, most_flops=REPORT_FLOPS)[0]
     except SpecError as error:
         reason = error.report.diagnostics[0].message
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,13 +31,16 @@ LONGEST_SPEC = 1 << 16  # characters that are shown
 POINTS = 100  # of the learning rate's curve
 
 
-def write_report(run: RunFolder, out: Path | None = None, data: Dataset | None = None) -> tuple[Path, list[str]]:
+def write_report(
+    run: RunFolder, out: Path | None = None, data: Dataset | None = None, most_flops: float = math.inf
+) -> tuple[Path, list[str]]:
     """Write the report of a run.
 
     Args:
         run: the run.
         out: the file; `report.html` of the run folder when None.
         data: the run's data, where they are at hand; read again when None.
+        most_flops: how much work predictions may be; a few are made in any case.
 
     Returns:
         The file, and what had to be left out.
@@ -47,15 +51,15 @@ def write_report(run: RunFolder, out: Path | None = None, data: Dataset | None =
     """
     record = read_record(run)
     with active(record.spec.plugins):
-        text, notes = page(record, data)
+        text, notes = page(record, data, most_flops)
     path = out or run.report
     write_atomic(path, text.encode())
     return path, notes
 
 
-def page(record: Record, data: Dataset | None = None) -> tuple[Markup, list[str]]:
+def page(record: Record, data: Dataset | None = None, most_flops: float = math.inf) -> tuple[Markup, list[str]]:
     """The whole page, and what had to be left out of it."""
-    answers, horizon, notes = _answers(record, data)
+    answers, horizon, notes = _answers(record, data, most_flops)
     parts = {
         "results": ("Results", _results(record)),
         "curves": ("Learning curves", _curves(record, horizon)),
@@ -118,7 +122,7 @@ def _head(record: Record, links: Markup) -> Markup:
     tiles = tiles[:6]
     if record.best_epoch:
         tiles.append(("best epoch", number(record.best_epoch)))
-    tiles += [("weights, trained", number(counts.params)), ("one example, forward", human(counts.flops, "FLOPs"))]
+    tiles += [("weights, trained", number(counts.params)), ("FLOPs, one example", human(counts.flops))]
     if record.sessions:
         tiles.append(("time", duration(sum(session["total"] for session in record.sessions))))
     started = _moment(record.environment.get("time"))
@@ -213,7 +217,7 @@ def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
 # ---- predictions ----
 
 
-def _answers(record: Record, data: Dataset | None) -> tuple[list[Markup], Horizon | None, list[str]]:
+def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[list[Markup], Horizon | None, list[str]]:
     """Predictions of the best weights; a note where the data can't be read any more."""
     from dlc.objectives.schedules import Horizon
     from dlc.reports.answers import sections
@@ -234,7 +238,7 @@ def _answers(record: Record, data: Dataset | None) -> tuple[list[Markup], Horizo
         note = f"the data can't be read, so predictions are left out: {message}"
         return [element("p", f"{note[0].upper()}{note[1:]}.", class_="note")], None, [note]
     horizon = Horizon(sampler.steps(record.spec.document.train.epochs), sampler.steps_per_epoch)
-    return sections(record.spec, predicted(model, data)), horizon, []
+    return sections(record.spec, predicted(model, data, most_flops)), horizon, []
 
 
 # ---- network and spec ----

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import jax
@@ -19,11 +21,13 @@ from dlc.options import Wrong
 from dlc.passes.match import LossTerm, MetricTerm
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset
+from dlc.summary import table
 from dlc.training.evaluation import MOST_CLASSES, classes_of
 from dlc.training.model import Model
 
 MOST_EXAMPLES = 4096  # of a split that are looked at
-MOST_NUMBERS = 1 << 24  # that an answer to them may have
+MOST_NUMBERS = 1 << 25  # that they and the answers to them may have
+LEAST_EXAMPLES = 12
 BATCH = 128
 QUICK = {"xla_backend_optimization_level": 0}  # it runs a few times only: compiling is what takes time
 
@@ -72,15 +76,22 @@ class Answers:
     answers: tuple[Answer, ...]
 
 
-def predicted(model: Model, data: Dataset) -> Answers:
-    """The answers on the test split, or the last one that there is."""
+def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answers:
+    """The answers on the test split, or the last one that there is.
+
+    Args:
+        model: the network with its best weights.
+        data: the records that it was trained on.
+        most_flops: how much work the answers may be; a few examples are looked at in any case.
+    """
     spec, stats = model.spec, data.stats
     split = next(name for name in ("test", "validation", "train") if name in data.splits)
     terms = _terms(spec)
-    widest = max((spec.graph.types[term.output].size for term in terms), default=1)
-    rows = data.splits[split][: max(1, min(MOST_EXAMPLES, MOST_NUMBERS // widest))]
-    table = {section: {name: array[rows] for name, array in arrays.items()} for section, arrays in data.rows.items()}
-    found = _run(model, data, terms, table, len(rows)) if terms else []
+    size = sum(prod(array.shape[1:]) for arrays in data.rows.values() for array in arrays.values())
+    affordable = min(MOST_NUMBERS // max(1, size), most_flops / max(1, _flops(spec, data)), MOST_EXAMPLES)
+    rows = data.splits[split][: max(LEAST_EXAMPLES, int(affordable))]
+    records = {section: {name: array[rows] for name, array in arrays.items()} for section, arrays in data.rows.items()}
+    found = _run(model, data, terms, records, len(rows)) if terms else []
     answers = []
     for term, (guess, truth, surety, there) in zip(terms, found, strict=True):
         assert term.against is not None
@@ -100,8 +111,21 @@ def predicted(model: Model, data: Dataset) -> Answers:
                 None if there.all() else there,
             )
         )
-    inputs = {name: input_feature(spec, name).decode(table["inputs"][name], stats[name]) for name in spec.graph.inputs}
+    inputs = {
+        name: input_feature(spec, name).decode(records["inputs"][name], stats[name]) for name in spec.graph.inputs
+    }
     return Answers(split, len(data.splits[split]), len(rows), inputs, tuple(answers))
+
+
+def _flops(spec: Spec, data: Dataset) -> float:
+    """About what an example costs; a size that the spec leaves open is that of the data."""
+    open_ = {
+        dim: size
+        for name, kind in spec.graph.inputs.items()
+        for dim, size in zip(kind.shape[1:], data.rows["inputs"][name].shape[1:], strict=True)
+        if isinstance(dim, str)
+    }
+    return float(table(spec).flops * prod(open_.values()))
 
 
 def _terms(spec: Spec) -> list[LossTerm]:
@@ -134,7 +158,7 @@ def _classes(spec: Spec, term: LossTerm, feature: Feature) -> list[str] | None:
 
 
 def _run(
-    model: Model, data: Dataset, terms: list[LossTerm], table: Mapping[str, Mapping[str, Any]], count: int
+    model: Model, data: Dataset, terms: list[LossTerm], records: Mapping[str, Mapping[str, Any]], count: int
 ) -> list[tuple[NDArray[Any], ...]]:
     """For each term guess, truth, surety and what counts, all (count, ...)."""
     spec, stats = model.spec, data.stats
@@ -145,11 +169,12 @@ def _run(
         return [_answer(spec, term, results, batch, stats) for term in terms]
 
     apply = jax.jit(answer, compiler_options=QUICK)
-    size = min(BATCH, count)
+    fitting = spec.document.train.batch_size  # what training had room for, this has
+    size = min(BATCH if isinstance(fitting, str) else min(BATCH, fitting), count)
     parts = []
     for start in range(0, count, size):
         chosen = np.minimum(np.arange(start, start + size), count - 1)  # one shape, one compilation
-        batch = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], dict(table))
+        batch = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], dict(records))
         parts.append(jax.device_get(apply(variables, batch)))
     return [
         tuple(np.concatenate([part[index][which] for part in parts])[:count] for which in range(4))
