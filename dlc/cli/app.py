@@ -86,6 +86,10 @@ def show(
     step: Annotated[
         bool, typer.Option("--step", help="With --emit: the training step instead of the forward pass.")
     ] = False,
+    platform: Annotated[
+        str | None,
+        typer.Option(help="With --emit stablehlo: cpu, cuda, rocm or tpu; this one by default.", show_default=False),
+    ] = None,
     lowering: Annotated[
         bool, typer.Option("--lowering", help="Print in which of its equal forms each operation is computed.")
     ] = False,
@@ -96,9 +100,9 @@ def show(
     from dlc.cli.commands import show_lowering, show_spec
 
     if lowering:
-        show_lowering(file, sets or [], alone=not (expanded or emit or step))
+        show_lowering(file, sets or [], alone=not (expanded or emit or step or platform))
         return
-    show_spec(file, sets or [], expanded, emit, step)
+    show_spec(file, sets or [], expanded, emit, step, platform)
 
 
 @app.command()

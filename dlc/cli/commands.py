@@ -66,9 +66,18 @@ def show_lowering(file: Path, sets: Sequence[str], alone: bool) -> None:
         print(f"XLA flag {flag}={value}")
 
 
-def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None, step: bool) -> None:
+def show_spec(
+    file: Path, sets: Sequence[str], expanded: bool, emit: str | None, step: bool, platform: str | None = None
+) -> None:
     """Print the table of a spec, or its program."""
-    kinds = ("jaxpr", "stablehlo", "hlo")
+    kinds, platforms = ("jaxpr", "stablehlo", "hlo"), ("cpu", "cuda", "rocm", "tpu")
+    if platform is not None and emit != "stablehlo":
+        raise SpecError.of("DLC510", "`--platform` has no effect here", expected="`--emit stablehlo` beside it")
+    if platform is not None and platform not in platforms:
+        hint = did_you_mean(platform, platforms)
+        raise SpecError.of(
+            "DLC510", f"unknown platform `{platform}`", expected=f"one of {listing(platforms)}", hint=hint
+        )
     if emit is not None and emit not in kinds:
         raise SpecError.of(
             "DLC510", f"can't emit `{emit}`", expected=f"one of {listing(kinds)}", hint=did_you_mean(emit, kinds)
@@ -84,7 +93,7 @@ def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None,
         configure()
         from dlc.lower.emit import program_text
 
-        print(program_text(spec, emit, step))
+        print(program_text(spec, emit, step, platform))
         return
     from rich.console import Console
     from rich.table import Table

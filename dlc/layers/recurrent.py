@@ -165,7 +165,7 @@ class Recurrent(Layer):
         if key is not None and self.recurrent_dropout:
             kept = _factors(jax.random.fold_in(key, 1), self.recurrent_dropout, start[0].shape, x.dtype)
 
-        steps = jnp.swapaxes(self.project(weights, x), 0, 1)  # (time, batch, gates * units)
+        steps = self.project(weights, jnp.swapaxes(x, 0, 1))  # (time, batch, gates * units)
         real = None if mask is None else mask.T
 
         def turn(weights: Weights, push: Push, state: State, part: tuple[Array, Array | None]) -> tuple[State, Any]:

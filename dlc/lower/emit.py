@@ -29,13 +29,14 @@ def sites_of(spec: Spec) -> dict[str, Site]:
     return program.choices.sites
 
 
-def program_text(spec: Spec, how: str, step: bool) -> str:
+def program_text(spec: Spec, how: str, step: bool, platform: str | None = None) -> str:
     """The jaxpr, StableHLO or optimised HLO of the forward pass, or of a chunk of training steps.
 
     Args:
         spec: a checked spec; with loss and optimizer when `step` is set.
         how: `jaxpr`, `stablehlo` or `hlo`.
         step: the training step instead of the forward pass.
+        platform: `cpu`, `cuda`, `rocm` or `tpu`, whose StableHLO is wanted; this process's when None.
 
     Raises:
         SpecError: DLC115 when `step` is set and the spec can't be trained.
@@ -69,6 +70,8 @@ def program_text(spec: Spec, how: str, step: bool) -> str:
         arguments = (variables, inputs)
     if how == "jaxpr":
         return str(jax.make_jaxpr(function)(*arguments))
+    if platform is not None:
+        return str(function.trace(*arguments).lower(lowering_platforms=(platform,)).as_text())
     lowered = function.lower(*arguments)
     return str(lowered.as_text() if how == "stablehlo" else lowered.compile().as_text())
 

@@ -337,8 +337,8 @@ class Training:
         """How many steps the next chunk does."""
         if self.chunk_turns is not None:
             return min(left, self.chunk_turns, self.feeder.max_turns)
-        if self.seconds_per_step is None:
-            return min(left, self.feeder.max_turns, 8)
+        if self.seconds_per_step is None:  # the first step compiles, the next ones show the speed
+            return min(left, self.feeder.max_turns, 1 if self.first_step_seconds == 0.0 else 8)
         return min(left, self.feeder.max_turns, max(1, int(CHUNK_SECONDS / self.seconds_per_step)))
 
     def chunk(self, state: TrainState, step: int, turns: int, fresh: bool = True) -> TrainState:
