@@ -171,6 +171,25 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     return present(model.spec, model.predict(read_inputs(model.spec, columns, where)))
 
 
+def report(run: Path | str, out: Path | str | None = None) -> Path:
+    """Write a run as one HTML page that needs nothing else; the page's path.
+
+    Args:
+        run: the run folder; the run may be unfinished.
+        out: the file; `report.html` of the run folder when None.
+
+    Raises:
+        SpecError: when there is no such run, or its files are damaged.
+    """
+    from dlc.lower.jax_config import configure
+
+    configure()
+    from dlc.reports.page import write_report
+    from dlc.training.run_folder import RunFolder
+
+    return write_report(RunFolder(run), Path(out) if out is not None else None)[0]
+
+
 def export(run: Path | str, to: str, out: Path | str | None = None) -> Path:
     """Export a run's best network, verified; the artifact's path.
 

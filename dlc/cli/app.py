@@ -117,6 +117,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, or begin it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compile, do one step, stop; write nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON: an object a line.")] = False,
     autotune: Annotated[
         bool, typer.Option("--autotune", help="Time the equal forms of operations first, and take the fastest.")
     ] = False,
@@ -126,7 +127,9 @@ def train(
     """Train a spec. Exit code 75: interrupted, continue with --resume."""
     from dlc.cli.train import train_file
 
-    code = train_file(file, run, resume=resume, dry_run=dry_run, quiet=quiet, autotune=autotune, sets=sets or [])
+    code = train_file(
+        file, run, resume=resume, dry_run=dry_run, quiet=quiet, as_json=json, autotune=autotune, sets=sets or []
+    )
     raise typer.Exit(code)
 
 
@@ -186,6 +189,20 @@ def export(
     import dlc
 
     print(f"wrote {dlc.export(run, to, out)}, verified against the source")
+
+
+@app.command()
+def report(
+    run: RunPath,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file; RUN/report.html by default.", show_default=False)
+    ] = None,
+    allow_plugins: AllowPlugins = False,
+) -> None:
+    """Write a run as one HTML page that works offline: spec, network, curves, metrics, predictions, times."""
+    from dlc.cli.commands import report_run
+
+    report_run(run, out)
 
 
 @app.command()

@@ -196,6 +196,20 @@ def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: 
             console.print(grid)
 
 
+def report_run(run: Path, out: Path | None) -> None:
+    """Write the report of a run."""
+    from dlc.lower.jax_config import configure
+
+    configure()
+    from dlc.reports.page import write_report
+    from dlc.training.run_folder import RunFolder
+
+    path, notes = write_report(RunFolder(run), out)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"wrote {path}")
+
+
 def templates() -> dict[str, str]:
     """The starter specs by name, each with the first line of its comment."""
     return {

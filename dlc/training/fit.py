@@ -35,6 +35,7 @@ from dlc.training.feeding import Feeder, evaluated_together, make_sampler
 from dlc.training.files import Log, figures, read_json, to_json, write_atomic
 from dlc.training.progress import Moment, Plan, Reporter, Silent
 from dlc.training.run_folder import RunFolder, environment
+from dlc.training.timing import Timed
 
 CHUNK_SECONDS = 0.5  # progress moves about twice a second
 
@@ -60,6 +61,7 @@ class Result:
         steps: steps done.
         seconds: time of all chunks of steps but the first, which compiles.
         first_step_seconds: time from the call to the first finished step.
+        data: the records that it was trained on; None of a run that was finished before.
     """
 
     folder: RunFolder | None
@@ -70,6 +72,7 @@ class Result:
     steps: int = 0
     seconds: float = 0.0
     first_step_seconds: float = 0.0
+    data: Dataset | None = field(repr=False, default=None)
 
 
 @dataclass
@@ -167,7 +170,7 @@ def fit(
             run.continue_with(spec)
             if run.finished and not _extended(run, spec):
                 return finished(run)
-        return Training(spec, run, reporter, began, chunk_turns, stop, autotune).run(dry_run=False)
+        return Training(spec, run, Timed(reporter, run), began, chunk_turns, stop, autotune).run(dry_run=False)
     finally:
         run.unlock()
 
@@ -292,9 +295,13 @@ class Training:
         folder = str(self.folder.path) if self.folder else None
         device = jax.devices()[0]
         name = device.device_kind if device.platform != "cpu" else "cpu"
-        return Plan(
-            self.spec.name, folder, self.train.epochs, self.steps, self.sampler.batch_size, sizes, count, name, start
-        )
+        batch, epochs = self.sampler.batch_size, self.train.epochs
+        rate, monitor = self.learning_rate, self.monitor[0]
+        return Plan(self.spec.name, folder, epochs, self.steps, batch, sizes, count, name, start, monitor, rate)
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        return rate_at(self.rate, self.horizon, step) * self.progress.rate
 
     def _begin(self, state: TrainState, folder: RunFolder) -> TrainState:
         """Open the run folder: the state of the newest checkpoint, or the given one for a new run."""
@@ -371,7 +378,7 @@ class Training:
         record: dict[str, float] = {
             "epoch": number,
             "step": step,
-            "learning_rate": rate_at(self.rate, self.horizon, step - 1) * self.progress.rate,
+            "learning_rate": self.learning_rate(step - 1),
         }
         record |= {f"train/{name}": value for name, value in values.items()}
         self._scale_noted(state)
@@ -534,6 +541,7 @@ class Training:
             steps,
             self.seconds,
             self.first_step_seconds,
+            self.data,
         )
 
 

@@ -64,6 +64,16 @@ class RunFolder:
         return self.path / "result.json"
 
     @property
+    def timing(self) -> Path:
+        """How long the run took; no part of what equal runs have equal."""
+        return self.path / "timing.json"
+
+    @property
+    def report(self) -> Path:
+        """The run as a page."""
+        return self.path / "report.html"
+
+    @property
     def exists(self) -> bool:
         """Whether a run began here."""
         return (self.path / "resolved.yaml").is_file()
