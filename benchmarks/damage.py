@@ -24,6 +24,7 @@ import jax
 import numpy as np
 
 import dlc
+from dlc.lower.lowering import YNN
 from dlc.pipeline import Spec
 from dlc.training import checkpoint as checkpoints
 from dlc.training import fit as fitting
@@ -277,6 +278,9 @@ def cases(other: Path) -> list[Case]:
         Case("resolved: another seed", in_run(resolved, reseeded), "DLC504", "`seed` was 1, is 0"),
         Case("spec.yaml deleted", in_run("spec.yaml", gone), SAME),
         Case("environment.json deleted", in_run("environment.json", gone), SAME),
+        *ways("lowering", lambda run: run / "lowering.json", "DLC503", "lowering.json", but=("a bit flipped", *UNSEEN)),
+        *ways("lowering", lambda run: run / "lowering.json", "DLC502", "lowering.json", only=UNSEEN[::2]),
+        Case("lowering: another form", in_run("lowering.json", other_form), "DLC503", "another spec or lowering"),
         Case("a result where there was none", in_run(result, writes, [1]), SAME, result),
         Case("a folder for a result", in_run(result, Path.mkdir), "DLC507", result),
         Case("the lock deleted", in_run(".lock", gone), SAME),
@@ -324,6 +328,11 @@ def reseeded(path: Path) -> None:
     text = path.read_text()
     assert "seed: 0\n" in text
     path.write_text(text.replace("seed: 0\n", "seed: 1\n", 1))
+
+
+def other_form(path: Path) -> None:
+    lowering = json.loads(path.read_bytes())
+    writes(path, lowering | {"flags": {YNN: "LIBRARY_FUSION_TYPE_ELTWISE"}})
 
 
 def all_gone(run: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlc.api import allow_plugins, check, compile, evaluate, export, load, loads, predict, show, train
+from dlc.api import allow_plugins, check, compile, evaluate, export, load, loads, predict, report, show, train
 from dlc.diagnostics import Diagnostic, Report, Span, SpecError
 
 __version__ = "0.1.0"
@@ -21,6 +21,7 @@ __all__ = [
     "load",
     "loads",
     "predict",
+    "report",
     "show",
     "train",
 ]

@@ -106,6 +106,7 @@ def train(
     resume: bool = False,
     reporter: Reporter | None = None,
     dry_run: bool = False,
+    autotune: bool = False,
 ) -> Result:
     """Train a spec.
 
@@ -115,6 +116,7 @@ def train(
         resume: continue the run in that folder.
         reporter: who is told of the progress.
         dry_run: compile, do one step, stop.
+        autotune: time the equal forms of operations first, and take the fastest.
 
     Raises:
         SpecError: when data don't fit, the folder is in use, or training diverges.
@@ -126,7 +128,7 @@ def train(
     from dlc.training.run_folder import RunFolder
 
     folder = RunFolder(run) if run is not None else None
-    return fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run)
+    return fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, autotune=autotune)
 
 
 def evaluate(run: Path | str, split: str | None = None, data: Path | str | None = None) -> Evaluation:
@@ -167,6 +169,25 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     else:
         columns, where = dict(read_table(Path(inputs), model.spec)), str(inputs)
     return present(model.spec, model.predict(read_inputs(model.spec, columns, where)))
+
+
+def report(run: Path | str, out: Path | str | None = None) -> Path:
+    """Write a run as one HTML page that needs nothing else; the page's path.
+
+    Args:
+        run: the run folder; the run may be unfinished.
+        out: the file; `report.html` of the run folder when None.
+
+    Raises:
+        SpecError: when there is no such run, or its files are damaged.
+    """
+    from dlc.lower.jax_config import configure
+
+    configure()
+    from dlc.reports.page import write_report
+    from dlc.training.run_folder import RunFolder
+
+    return write_report(RunFolder(run), Path(out) if out is not None else None)[0]
 
 
 def export(run: Path | str, to: str, out: Path | str | None = None) -> Path:

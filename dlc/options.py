@@ -163,11 +163,32 @@ def validate(cls: type[Options], options: Mapping[str, Any], given: Collection[s
         if key in cls.model_fields  # of an unknown key it is still to be said that it is unknown
         and (isinstance(value, Broken) or (key not in cls.holds_items and holds_broken(value)))
     }
+    made, faults = None, []
     try:
         made = cls.model_validate({key: value for key, value in options.items() if key not in broken})
     except ValidationError as error:
-        return list(_faults(cls, error.errors(include_url=False), {*given, *broken}))
-    return [] if broken else made
+        faults = list(_faults(cls, error.errors(include_url=False), {*given, *broken}))
+    told = {fault.loc[0] for fault in faults if fault.loc}
+    for key, value in options.items():
+        if key in cls.model_fields and key not in {*broken, *told, *cls.holds_items}:
+            faults += _beyond(value, (key,))
+    return faults if made is None or broken or faults else made
+
+
+LARGEST = 3.4028234663852886e38  # of float32
+
+
+def _beyond(value: Any, loc: Location) -> Iterator[Fault]:
+    """The numbers that float32, in which everything is computed, doesn't hold."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _beyond(item, (*loc, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _beyond(item, (*loc, index))
+    elif isinstance(value, float) and LARGEST < abs(value) < float("inf"):
+        message, expected = "the number is too large for float32", "at most 3.4e38 in size"
+        yield Fault(loc, "DLC104", message, found=spell(value), expected=expected)
 
 
 def _faults(cls: type[Options], errors: Sequence[ErrorDetails], given: Collection[str]) -> Iterator[Fault]:

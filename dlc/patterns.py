@@ -53,7 +53,7 @@ def matches(pattern: str, path: str) -> bool:
 
 def _part_fits(pattern: str, part: str) -> bool:
     """Whether one part fits: `dense*` and `dense_2`."""
-    return _fits(list(pattern), list(part), "*", str.__eq__)
+    return _fits(list(pattern), list(part), "*", str.__eq__) if "*" in pattern else pattern == part
 
 
 def _fits(pattern: list[str], given: list[str], any_number: str, fits: Any) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 
 import pytest
 
@@ -10,9 +12,23 @@ import pytest
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import dlc
+from dlc.lower.jax_config import configure
 from dlc.pipeline import Spec
 from dlc.training.run_folder import RunFolder
 from tests.support import SMALL
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiled programs are shared by the workers and by all processes that tests start, and by nothing else."""
+    if not hasattr(config, "workerinput"):
+        os.environ["DLC_CACHE"] = tempfile.mkdtemp(prefix="dlc-cache-")
+    configure()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the cache of compiled programs."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ["DLC_CACHE"], ignore_errors=True)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -145,8 +145,9 @@ def test_train_writes_a_run_and_prints_plain_lines(dlc_command, small_file: Path
     assert lines[0] == "small: 83 parameters, 90 train / 30 validation / 30 test examples, 12 steps in 2 epochs, on cpu"
     assert lines[1].startswith("epoch 1/2  train loss ")
     assert lines[-1] == "run folder runs/small"
-    assert "test loss" in lines[-2]
-    assert "accuracy" in lines[-2]
+    assert lines[-2] == "report runs/small/report.html"
+    assert "test loss" in lines[-3]
+    assert "accuracy" in lines[-3]
     assert (tmp_path / "runs" / "small" / "spec.yaml").read_text() == "# --set train.epochs=2\n" + SMALL
     _, out, _ = dlc_command("train", "small.yaml", "--set", "train.epochs=1", "--quiet")
     assert out.splitlines()[-1] == "run folder runs/small-2"
@@ -320,7 +321,8 @@ def test_help_and_version() -> None:
     from dlc.cli.app import app
 
     runner = CliRunner()
-    for command in ("check", "show", "train", "eval", "predict", "export", "init", "layers", "explain", "doctor"):
+    commands = "check show train eval predict report export init layers explain doctor"
+    for command in commands.split():
         assert runner.invoke(app, [command, "--help"]).exit_code == 0
     assert runner.invoke(app, ["--version"]).output == f"dlc {dlc.__version__}\n"
 

@@ -14,7 +14,7 @@ import pytest
 import sklearn.metrics as sk
 
 import dlc
-from dlc.cli.train import LINE, epoch_line
+from dlc.cli.reporters import LINE, epoch_line
 from dlc.lower.objective import answers_of, loss_scores, metric_statistics
 from dlc.lower.program import Results
 from dlc.objectives import METRICS
@@ -279,7 +279,7 @@ def test_each_part_of_a_sum_is_reported(tmp_path: Path, dlc_command) -> None:  #
     path = tmp_path / "two.yaml"
     path.write_text(text.replace("epochs: 4", "epochs: 1"))
     code, out, _ = dlc_command("train", str(path), "--run", str(tmp_path / "run"))
-    names = [word.split()[0] for word in out.splitlines()[-3].partition("validation ")[2].split(", ")]
+    names = [word.split()[0] for word in out.splitlines()[-4].partition("validation ")[2].split(", ")]
     assert code == 0 and names == ["loss", "cross_entropy", "soft", "accuracy"]
     found = dlc.evaluate(tmp_path / "run").metrics
     assert list(found) == ["loss", "cross_entropy", "soft", "accuracy"]

@@ -51,10 +51,12 @@ def test_a_run_folder_holds_what_the_design_says(small_run: RunFolder) -> None:
         "resolved.yaml",
         "environment.json",
         "features.json",
+        "lowering.json",
         "metrics.jsonl",
         "checkpoints",
         "weights.safetensors",
         "result.json",
+        "timing.json",
     }
     lines = [json.loads(line) for line in small_run.metrics.read_text().splitlines()]
     assert [line["epoch"] for line in lines[:-1]] == [1, 2, 3, 4]

@@ -86,13 +86,23 @@ def show(
     step: Annotated[
         bool, typer.Option("--step", help="With --emit: the training step instead of the forward pass.")
     ] = False,
+    platform: Annotated[
+        str | None,
+        typer.Option(help="With --emit stablehlo: cpu, cuda, rocm or tpu; this one by default.", show_default=False),
+    ] = None,
+    lowering: Annotated[
+        bool, typer.Option("--lowering", help="Print in which of its equal forms each operation is computed.")
+    ] = False,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Show a network: layers with shapes, weights, FLOPs and memory, or its compiled program."""
-    from dlc.cli.commands import show_spec
+    from dlc.cli.commands import show_lowering, show_spec
 
-    show_spec(file, sets or [], expanded, emit, step)
+    if lowering:
+        show_lowering(file, sets or [], alone=not (expanded or emit or step or platform))
+        return
+    show_spec(file, sets or [], expanded, emit, step, platform)
 
 
 @app.command()
@@ -107,13 +117,20 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, or begin it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compile, do one step, stop; write nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON: an object a line.")] = False,
+    autotune: Annotated[
+        bool, typer.Option("--autotune", help="Time the equal forms of operations first, and take the fastest.")
+    ] = False,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Train a spec. Exit code 75: interrupted, continue with --resume."""
     from dlc.cli.train import train_file
 
-    raise typer.Exit(train_file(file, run, resume=resume, dry_run=dry_run, quiet=quiet, sets=sets or []))
+    code = train_file(
+        file, run, resume=resume, dry_run=dry_run, quiet=quiet, as_json=json, autotune=autotune, sets=sets or []
+    )
+    raise typer.Exit(code)
 
 
 @app.command(name="eval")
@@ -172,6 +189,20 @@ def export(
     import dlc
 
     print(f"wrote {dlc.export(run, to, out)}, verified against the source")
+
+
+@app.command()
+def report(
+    run: RunPath,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file; RUN/report.html by default.", show_default=False)
+    ] = None,
+    allow_plugins: AllowPlugins = False,
+) -> None:
+    """Write a run as one HTML page that works offline: spec, network, curves, metrics, predictions, times."""
+    from dlc.cli.commands import report_run
+
+    report_run(run, out)
 
 
 @app.command()

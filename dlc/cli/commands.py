@@ -40,9 +40,44 @@ def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str]) -> i
     return code
 
 
-def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None, step: bool) -> None:
+def show_lowering(file: Path, sets: Sequence[str], alone: bool) -> None:
+    """Print in which of its equal forms each operation of a spec is computed, here and elsewhere."""
+    if not alone:
+        raise SpecError.of("DLC510", "`--lowering` stands alone", hint="remove `--expanded`, `--emit` or `--step`")
+    spec = dlc.load(file, sets)
+    from dlc.lower.jax_config import configure
+
+    configure()
+    from dlc.lower.emit import sites_of
+    from dlc.lower.lowering import flags_of, platform
+
+    here = platform()
+    rows = [("layer and operation", f"on {here}", "elsewhere", "equal forms")]
+    for name, site in sites_of(spec).items():
+        rows.append((name, site.form(here), site.form("elsewhere"), ", ".join(site.fitting)))
+    flags = flags_of(spec.graph) if here == "cpu" else {}
+    if len(rows) == 1:
+        print("no operation has several forms")
+    else:
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        for *first, last in rows:
+            print("  ".join(cell.ljust(width) for cell, width in zip(first, widths, strict=True)), last, sep="  ")
+    for flag, value in flags.items():
+        print(f"XLA flag {flag}={value}")
+
+
+def show_spec(
+    file: Path, sets: Sequence[str], expanded: bool, emit: str | None, step: bool, platform: str | None = None
+) -> None:
     """Print the table of a spec, or its program."""
-    kinds = ("jaxpr", "stablehlo", "hlo")
+    kinds, platforms = ("jaxpr", "stablehlo", "hlo"), ("cpu", "cuda", "rocm", "tpu")
+    if platform is not None and emit != "stablehlo":
+        raise SpecError.of("DLC510", "`--platform` has no effect here", expected="`--emit stablehlo` beside it")
+    if platform is not None and platform not in platforms:
+        hint = did_you_mean(platform, platforms)
+        raise SpecError.of(
+            "DLC510", f"unknown platform `{platform}`", expected=f"one of {listing(platforms)}", hint=hint
+        )
     if emit is not None and emit not in kinds:
         raise SpecError.of(
             "DLC510", f"can't emit `{emit}`", expected=f"one of {listing(kinds)}", hint=did_you_mean(emit, kinds)
@@ -58,7 +93,7 @@ def show_spec(file: Path, sets: Sequence[str], expanded: bool, emit: str | None,
         configure()
         from dlc.lower.emit import program_text
 
-        print(program_text(spec, emit, step))
+        print(program_text(spec, emit, step, platform))
         return
     from rich.console import Console
     from rich.table import Table
@@ -159,6 +194,20 @@ def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: 
             for label, row in zip(found.classes[name], counts.tolist(), strict=True):
                 grid.add_row(label, *(str(value) if value else "." for value in row))
             console.print(grid)
+
+
+def report_run(run: Path, out: Path | None) -> None:
+    """Write the report of a run."""
+    from dlc.lower.jax_config import configure
+
+    configure()
+    from dlc.reports.page import write_report
+    from dlc.training.run_folder import RunFolder
+
+    path, notes = write_report(RunFolder(run), out)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"wrote {path}")
 
 
 def templates() -> dict[str, str]:

@@ -9,7 +9,7 @@ def examine() -> int:
     """Print versions and devices; the exit code is 1 when something does not work."""
     from dlc.lower.jax_config import configure
 
-    configure()
+    cache = configure()
     import jax
     import jax.numpy as jnp
 
@@ -32,6 +32,11 @@ def examine() -> int:
         memory = device.memory_stats() if device.platform != "cpu" else None
         size = f", {memory['bytes_limit'] / 2**30:.1f} GiB" if memory and "bytes_limit" in memory else ""
         print(f"device {device.id}      {device.device_kind}{size}: {verdict}")
+    if cache.folder is None:
+        print(f"cache         off: {cache.reason}")
+    else:
+        programs, nbytes = cache.contents()
+        print(f"cache         {cache.folder}: {programs} compiled programs, {nbytes / 2**20:.1f} MiB")
     missing = [name for name, version in facts["packages"].items() if version == "not installed" and name != "dlc"]
     for name in missing:
         print(f"missing       {name}: reinstall dlc")

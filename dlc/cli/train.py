@@ -1,32 +1,47 @@
-"""`dlc train`: what it prints while it runs, and how it stops."""
+"""`dlc train`: a run from the command line, its report, and how it stops."""
 
 from __future__ import annotations
 
-import math
+import os
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dlc
 from dlc.cli import EXIT_CLEAN, EXIT_RESUME
 from dlc.cli.interruption import Interruption
-from dlc.diagnostics import SpecError, plural
+from dlc.cli.reporters import Json, Plain, Quiet
+from dlc.diagnostics import SpecError
 
 if TYPE_CHECKING:
     from dlc.training.fit import Result
-    from dlc.training.progress import Moment, Plan
     from dlc.training.run_folder import RunFolder
 
-LINE = 120  # characters of the longest line
+REPORT_FLOPS = 5e10  # of the predictions in the report at the end of a run: seconds on a slow CPU
 
 
-def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, quiet: bool, sets: Sequence[str]) -> int:
+def train_file(
+    file: Path,
+    run: Path | None,
+    *,
+    resume: bool,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+    autotune: bool,
+    sets: Sequence[str],
+) -> int:
     """Train a spec file, or continue a run folder; the exit code."""
+    if quiet and as_json:
+        hint = "the lines of JSON are for programs, and are all that is printed"
+        raise SpecError.of("DLC510", "`--quiet` has no effect beside `--json`", hint=hint)
     if dry_run and (resume or run is not None):
         given = "--resume" if resume else "--run"
         raise SpecError.of("DLC510", f"`{given}` has no effect beside `--dry-run`", hint="a dry run writes nothing")
+    if autotune and resume:
+        message = "`--autotune` has no effect beside `--resume`"
+        raise SpecError.of("DLC510", message, hint="a run goes on with the forms it began with")
     if file.is_dir():
         if not resume or run is not None:
             raise SpecError.of(
@@ -39,27 +54,31 @@ def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, qui
         if not file.is_file():
             raise SpecError.of("DLC502", f"`{run}` is not a run folder", expected="a folder that `dlc train` made")
     spec = dlc.load(file, sets)
-    from dlc.training.fit import Stopped, fit, need_trainable
-
-    need_trainable(spec)
     from dlc.lower.jax_config import configure
 
     configure()
+    from dlc.training.fit import Stopped, fit, need_trainable
+
+    need_trainable(spec)
     folder = None if dry_run else choose_folder(spec.name, run, resume)
-    reporter: Plain = Quiet() if quiet else Live() if sys.stdout.isatty() else Plain()
-    stop = Interruption(lambda text: print(text, file=sys.stderr, flush=True))
+    reporter = choose_reporter(quiet, as_json)
+    stop = Interruption(reporter.asked_to_stop)
     try:
-        result = fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, stop=stop.asked)
+        result = fit(
+            spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, autotune=autotune, stop=stop.asked
+        )
     except Stopped as stopped:
-        again = f"continue with: dlc train {folder.path} --resume" if folder else "nothing was kept"
-        print(f"stopped at step {stopped.step:,}; {again}", file=sys.stderr)
+        reporter.stopped(stopped.step, folder.path if folder else None)
         return EXIT_RESUME
+    except SpecError as error:
+        reporter.failed(error)
+        raise
     finally:
         stop.restore()
     if dry_run:
-        print(f"dry run: compiled and did one step in {result.first_step_seconds:.1f} s")
-        return EXIT_CLEAN
-    print_result(result)
+        reporter.tried(result)
+    else:
+        reporter.finished(result, written_report(result, reporter))
     return EXIT_CLEAN
 
 
@@ -73,128 +92,33 @@ def choose_folder(name: str, run: Path | None, resume: bool) -> RunFolder:
     return last or new_run_folder(name)
 
 
-def print_result(result: Result) -> None:
-    """Print what a run came to."""
+def choose_reporter(quiet: bool, as_json: bool) -> Plain:
+    """Who prints: JSON or only the result when asked for, a panel on a terminal that can draw one, else plain lines."""
+    if as_json:
+        return Json()
+    if quiet:
+        return Quiet()
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from dlc.cli.live import Live
+
+        return Live()
+    return Plain()
+
+
+def written_report(result: Result, reporter: Plain) -> Path | None:
+    """Write the report of a run that came to its end. The run is whole without it: what goes wrong is a note."""
     assert result.folder is not None
-    record = result.history[result.best_epoch - 1]
-    split = "validation" if "validation/loss" in record else "train"
-    kept = {name.partition("/")[2]: value for name, value in record.items() if name.startswith(f"{split}/")}
-    print(f"best epoch {result.best_epoch}: {split} {figures(kept)}")
-    if result.test:
-        print(f"test {figures(result.test)}")
-    print(f"run folder {result.folder.path}")
+    if result.data is None and result.folder.report.is_file():  # it was finished before
+        return result.folder.report
+    try:
+        from dlc.reports.page import write_report
 
-
-def headline(plan: Plan) -> str:
-    """The first line of a run."""
-    sizes = " / ".join(f"{count:,} {name}" for name, count in plan.examples.items())
-    work = f"{plan.steps:,} steps in {plural(plan.epochs, 'epoch')}"
-    return f"{plan.name}: {plural(plan.parameters, 'parameter')}, {sizes} examples, {work}, on {plan.device}"
-
-
-def figure(value: float) -> str:
-    """A figure in few characters: four places behind the point, four digits of what is very large or small.
-
-    >>> [figure(value) for value in (0.98765432, 0.0, 3012.5, 2.5e7, 0.00012345, float("nan"))]
-    ['0.9877', '0.0000', '3012.5000', '2.5e+07', '0.0001234', 'nan']
-    """
-    plain = value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6
-    return f"{value:.4f}" if plain else f"{value:.4g}"
-
-
-def figures(values: Mapping[str, float]) -> str:
-    """Figures by name in a line."""
-    return ", ".join(f"{name} {figure(value)}" for name, value in values.items())
-
-
-def epoch_line(record: Mapping[str, float], epochs: int, seconds: float, best: bool) -> str:
-    """The line of an epoch; of many figures one for each split below it."""
-    number = f"epoch {int(record['epoch']):>{len(str(epochs))}}/{epochs}"
-    parts = []
-    for split in ("train", "validation"):
-        named = [(name.partition("/")[2], value) for name, value in record.items() if name.startswith(f"{split}/")]
-        if named:
-            parts.append(f"{split} " + " ".join(f"{name} {figure(value)}" for name, value in named))
-    end = f"{seconds:.2f} s" + ("  best" if best else "")
-    line = "  ".join([number, *parts, end])
-    return line if len(line) <= LINE else "\n  ".join([f"{number}  {end}", *parts])
-
-
-class Plain:
-    """One line an epoch, for logs and pipes."""
-
-    epochs = 0
-
-    def begin(self, plan: Plan) -> None:
-        """The headline."""
-        self.epochs = plan.epochs
-        print(headline(plan), flush=True)
-
-    def moment(self, moment: Moment) -> None:
-        """Nothing between epochs."""
-
-    def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
-        """The epoch's line."""
-        print(epoch_line(record, self.epochs, seconds, best), flush=True)
-
-    def note(self, text: str) -> None:
-        """A note, apart from the result."""
-        print(f"note: {text}", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """Nothing."""
-
-
-class Quiet(Plain):
-    """Only notes."""
-
-    def begin(self, plan: Plan) -> None:
-        """Nothing."""
-
-    def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
-        """Nothing."""
-
-
-class Live(Plain):
-    """A terminal: the epochs' lines, and below them a bar with step, loss, metrics, examples a second and time left."""
-
-    def begin(self, plan: Plan) -> None:
-        """The headline and the bar."""
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.epochs = plan.epochs
-        self.console = Console(highlight=False)
-        self.console.print(headline(plan), style="bold")
-        columns = (
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-            BarColumn(bar_width=24),
-            TextColumn("step {task.completed:,.0f}/{task.total:,.0f}"),
-            TextColumn("{task.fields[values]}"),
-            TimeRemainingColumn(),
-        )
-        self.progress = Progress(*columns, console=self.console, transient=True)
-        self.task = self.progress.add_task(
-            "train", total=plan.steps, completed=plan.start, epoch=1, epochs=plan.epochs, values="compiling"
-        )
-        self.progress.start()
-        self.started = time.perf_counter()
-
-    def moment(self, moment: Moment) -> None:
-        """Move the bar."""
-        values = " ".join(f"{name} {figure(value)}" for name, value in moment.metrics.items())
-        self.progress.update(
-            self.task, completed=moment.step, epoch=moment.epoch, values=f"{values}  {moment.rate:,.0f} examples/s"
-        )
-
-    def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
-        """The epoch's line above the bar."""
-        self.console.print(epoch_line(record, self.epochs, seconds, best), style="green" if best else "")
-
-    def note(self, text: str) -> None:
-        """A note above the bar."""
-        print(f"note: {text}", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """Remove the bar."""
-        self.progress.stop()
+        return write_report(result.folder, data=result.data, most_flops=REPORT_FLOPS)[0]
+    except SpecError as error:
+        reason = error.report.diagnostics[0].message
+    except KeyboardInterrupt:
+        reason = "interrupted"
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+    reporter.note(f"the report was not written ({reason}); `dlc report {result.folder.path}` tries again")
+    return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.ir import ZEROS, Example, Init, Layer, ParamSpec, Signature, TensorType, known_size, need_float
+from dlc.layers.products import product
 from dlc.layers.rotary import rotate
 from dlc.lazy import jax, jnp
 from dlc.options import Wrong, main, option
@@ -140,12 +141,13 @@ class Attention(Layer):
             y = self._plain(q, k, v, seen, key if dropped else None)
         else:
             y = jax.nn.dot_product_attention(q, k, v, mask=seen, is_causal=self.causal)
-        y = jnp.einsum("bthk,hkd->btd", y, weights["output"]["kernel"])
+        kernel = weights["output"]["kernel"]  # (heads, head_size, d)
+        y = product(y.reshape(*y.shape[:2], -1), kernel.reshape(-1, kernel.shape[-1]))
         return y + weights["output"]["bias"] if self.use_bias else y
 
     def _project(self, weights: Mapping[str, Array], x: Array) -> Array:
         """(batch, time, d) -> (batch, time, heads, head_size)."""
-        y = jnp.einsum("btd,dhk->bthk", x, weights["kernel"])
+        y = product(x, weights["kernel"])
         return y + weights["bias"] if self.use_bias else y
 
     def _plain(self, q: Array, k: Array, v: Array, seen: Array | None, key: Array | None) -> Array:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from pydantic import field_validator
 
+from dlc.forms import REST, Operation
 from dlc.ir import ZEROS, Example, Init, Outcome, ParamSpec, Signature, TensorType
 from dlc.layers.activations import Activation, Elementwise, activated
+from dlc.layers.products import product
 from dlc.layers.windows import (
     Padding,
+    Pads,
     Spatial,
     Window,
     causal_padding_option,
@@ -21,7 +23,7 @@ from dlc.layers.windows import (
     real_only,
     size_option,
 )
-from dlc.lazy import jnp, lax
+from dlc.lazy import jax, jnp, lax
 from dlc.options import Wrong, main, option
 
 if TYPE_CHECKING:
@@ -47,13 +49,7 @@ def numbers(rank: int) -> tuple[str, str, str]:
 
 def convolved(x: Array, kernel: Array, window: Window, groups: int = 1) -> Array:
     """The convolution of (batch, *places, channels) with a kernel (*window, channels / groups, filters)."""
-    if groups == 1 and known(x):
-        # In a loop XLA's CPU convolutions take a path that is slower by up to thirty times; a product does not.
-        result: Array = lax.platform_dependent(
-            x, kernel, cpu=partial(by_patches, window), default=partial(by_window, window)
-        )
-        return result
-    return by_window(window, x, kernel, groups)
+    return CONVOLUTION(window, x, kernel) if groups == 1 else by_window(window, x, kernel, groups)
 
 
 def by_window(window: Window, x: Array, kernel: Array, groups: int = 1) -> Array:
@@ -71,10 +67,60 @@ def by_window(window: Window, x: Array, kernel: Array, groups: int = 1) -> Array
 
 def by_patches(window: Window, x: Array, kernel: Array) -> Array:
     """The same as one matrix product of the windows' contents, laid side by side along the channels."""
-    patches = jnp.concatenate(window.parts(x), axis=-1)  # (B, *places', area * C)
-    lead, depth, filters = patches.shape[:-1], patches.shape[-1], kernel.shape[-1]
-    flat = patches.reshape(prod(lead), depth) @ kernel.reshape(depth, filters)
-    return flat.reshape(*lead, filters)
+    return product(jnp.concatenate(window.parts(x), axis=-1), kernel.reshape(-1, kernel.shape[-1]))
+
+
+def channels_last(window: Window, x: Array, kernel: Array) -> Array:
+    """The same as XLA's own operation, for steps of 1, with gradients that are such operations, too.
+
+    JAX's own gradients of the kernel have the channels first, for which XLA:CPU has only its slowest loops.
+    """
+    return _channels_last(window.pads(x), x, kernel)
+
+
+def _channels_last(pads: Pads, x: Array, kernel: Array) -> Array:
+    def plain(x: Array, kernel: Array, pads: Pads) -> Array:
+        return lax.conv_general_dilated(x, kernel, (1,) * len(pads), pads, dimension_numbers=numbers(len(pads)))
+
+    def forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+        return plain(x, kernel, pads), (x, kernel)
+
+    def backward(kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+        x, kernel = kept
+        places = range(len(pads))
+        turned = jnp.swapaxes(jnp.flip(kernel, places), -1, -2)  # (*window, filters, channels)
+        around = [(size - 1 - low, size - 1 - high) for size, (low, high) in zip(kernel.shape, pads, strict=False)]
+        dx = plain(dy, turned, tuple(around))
+        # Channels as batch, examples as channels: (C, *places, B) with a kernel (*places', B, F) gives (C, *window, F).
+        dkernel = plain(jnp.swapaxes(x, 0, -1), jnp.moveaxis(dy, 0, -2), pads)
+        return dx, jnp.moveaxis(dkernel, 0, -2)
+
+    convolution = jax.custom_vjp(lambda x, kernel: plain(x, kernel, pads))
+    convolution.defvjp(forward, backward)
+    result: Array = convolution(x, kernel)
+    return result
+
+
+def _fitting(window: Window, x: Array, _kernel: Array) -> tuple[str, ...]:
+    """The forms of a convolution: symbolic sizes have no patches, and XLA:CPU's fast loops take float32 images."""
+    if not known(x):
+        return ("xla",)
+    whole = {*window.strides, *window.dilation} == {1} and len(window.size) == 2 and x.dtype == jnp.float32
+    inside = whole and all(max(pair) < size for pair, size in zip(window.pads(x), window.size, strict=True))
+    return ("xla", "product", "channels_last") if inside else ("xla", "product")
+
+
+def _table(window: Window, x: Array, kernel: Array) -> dict[str, str]:
+    """By measurement, see docs/performance.md."""
+    fitting = _fitting(window, x, kernel)
+    wide = prod(window.size) > 1 and kernel.shape[-2] >= 8  # few channels: patches are small
+    best = "channels_last" if "channels_last" in fitting and wide else "product" if "product" in fitting else "xla"
+    return {"cpu": best, REST: "xla"}
+
+
+CONVOLUTION = Operation(
+    "convolution", {"xla": by_window, "product": by_patches, "channels_last": channels_last}, _fitting, _table
+)
 
 
 class Convolution(Spatial):

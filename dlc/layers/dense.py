@@ -13,6 +13,7 @@ from pydantic import BeforeValidator
 from dlc.ir import ZEROS, Dim, Example, Init, Layer, ParamSpec, Signature, TensorType, known_size, need_float
 from dlc.layers.activations import Activation, activated
 from dlc.layers.axes import with_mask
+from dlc.layers.products import product
 from dlc.lazy import jnp
 from dlc.options import Fault, Wrong, main, option, reject, spell
 
@@ -61,7 +62,7 @@ class Dense(Layer):
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
         """activation(x @ kernel + bias)."""
-        y = jnp.matmul(x, weights["kernel"])
+        y = product(x, weights["kernel"])
         if self.use_bias:
             y = y + weights["bias"]
         return y if self.activation is None else self.activation.function(y)

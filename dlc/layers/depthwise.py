@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from dlc.forms import REST, Operation
 from dlc.ir import Example, Signature, TensorType
 from dlc.layers.activations import Activation
 from dlc.layers.conv import ACTIVATION, BIAS, DILATION, KERNEL, STRIDES, Sliding, by_window
@@ -18,7 +18,7 @@ from dlc.layers.windows import (
     real_only,
     size_option,
 )
-from dlc.lazy import jnp, lax
+from dlc.lazy import jnp
 from dlc.options import main, option
 
 if TYPE_CHECKING:
@@ -27,12 +27,7 @@ if TYPE_CHECKING:
 
 def depthwise(x: Array, kernel: Array, window: Window) -> Array:
     """Each channel with windows of its own: a kernel (*window, channels, multiplier) gives channels * multiplier."""
-    if known(x):  # for the same reason
-        result: Array = lax.platform_dependent(
-            x, kernel, cpu=partial(by_elements, window), default=partial(by_channels, window)
-        )
-        return result
-    return by_channels(window, x, kernel)
+    return DEPTHWISE(window, x, kernel)
 
 
 def by_channels(window: Window, x: Array, kernel: Array) -> Array:
@@ -49,6 +44,17 @@ def by_elements(window: Window, x: Array, kernel: Array) -> Array:
     parts = [part[..., None].astype(wide) * factor for part, factor in zip(window.parts(x), factors, strict=True)]
     y: Array = sum(parts[1:], parts[0])  # (B, *places', C, multiplier)
     return y.reshape(*y.shape[:-2], channels * multiplier).astype(x.dtype)
+
+
+def _fitting(_window: Window, x: Array, _kernel: Array) -> tuple[str, ...]:
+    return ("channels", "elements") if known(x) else ("channels",)
+
+
+def _table(_window: Window, x: Array, _kernel: Array) -> dict[str, str]:
+    return {"cpu": "elements" if known(x) else "channels", REST: "channels"}
+
+
+DEPTHWISE = Operation("depthwise convolution", {"channels": by_channels, "elements": by_elements}, _fitting, _table)
 
 
 # ---- depthwise and separable ----

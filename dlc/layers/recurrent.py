@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dlc.ir import ZEROS, Example, Init, Layer, Outcome, ParamSpec, Signature, TensorType, known_size, need_float
 from dlc.layers.activations import Activation, Sigmoid, Tanh
-from dlc.lazy import jax, jnp, lax
+from dlc.layers.loops import Push, State, Weights, loop
+from dlc.layers.products import product
+from dlc.lazy import jax, jnp
 from dlc.options import Wrong, main, option
 
 if TYPE_CHECKING:
     from jax import Array
 
-Weights = Mapping[str, Any]
-State = tuple[Any, ...]  # (batch, units) each
 _DIRECTIONS = ("forward", "backward")
 
 
@@ -54,14 +54,15 @@ class Recurrent(Layer):
 
     def project(self, weights: Weights, x: Array) -> Array:
         """What the inputs of all steps add to the gates: (batch, time, gates * units)."""
-        y = jnp.matmul(x, weights["kernel"])
+        y = product(x, weights["kernel"])
         return y + weights["bias"] if self.use_bias else y
 
-    def step(self, weights: Weights, now: Array, state: State, kept: Array | None) -> State:
+    def step(self, weights: Weights, push: Push, now: Array, state: State, kept: Array | None) -> State:
         """The next state.
 
         Args:
-            weights: those of one direction.
+            weights: those of one direction, but for the recurrent kernel.
+            push: x -> x times the recurrent kernel, or times some columns of it.
             now: (batch, gates * units), one step of `project`.
             state: as many arrays as `states`, (batch, units).
             kept: (batch, units), factors of the state that the gates see, or None.
@@ -164,16 +165,19 @@ class Recurrent(Layer):
         if key is not None and self.recurrent_dropout:
             kept = _factors(jax.random.fold_in(key, 1), self.recurrent_dropout, start[0].shape, x.dtype)
 
-        def turn(state: State, part: tuple[Array, Array | None]) -> tuple[State, Array | None]:
+        steps = self.project(weights, jnp.swapaxes(x, 0, 1))  # (time, batch, gates * units)
+        real = None if mask is None else mask.T
+
+        def turn(weights: Weights, push: Push, state: State, part: tuple[Array, Array | None]) -> tuple[State, Any]:
             now, real = part
-            new = self.step(weights, now, state, kept)
+            new = self.step(weights, push, now, state, weights.get("kept"))
             if real is not None:
                 new = tuple(jnp.where(real[:, None], a, b) for a, b in zip(new, state, strict=True))
             return new, new[0] if self.return_sequences else None
 
-        steps = jnp.swapaxes(self.project(weights, x), 0, 1)  # (time, batch, gates * units)
-        real = None if mask is None else mask.T
-        end, sequence = lax.scan(turn, start, (steps, real), reverse=backwards)
+        others = {name: value for name, value in weights.items() if name == "bias"}
+        others |= {} if kept is None else {"kept": kept}
+        end, sequence = loop(turn, backwards, weights["recurrent_kernel"], others, start, (steps, real))
         return end, None if sequence is None else jnp.swapaxes(sequence, 0, 1)
 
     def _joined(self, outputs: Sequence[Array]) -> Array:
@@ -231,11 +235,10 @@ class Rnn(Recurrent):
         Example("rnn: 4", "f32[batch, time, channels]", error="DLC203"),
     )
 
-    def step(self, weights: Weights, now: Array, state: State, kept: Array | None) -> State:
+    def step(self, weights: Weights, push: Push, now: Array, state: State, kept: Array | None) -> State:
         """tanh(now + h U)."""
         (h,) = state
-        seen = h if kept is None else h * kept
-        return (_through(self.activation, now + seen @ weights["recurrent_kernel"]),)
+        return (_through(self.activation, now + push(h if kept is None else h * kept)),)
 
 
 class Lstm(Recurrent):
@@ -288,11 +291,10 @@ class Lstm(Recurrent):
         """Zeros, and ones for the forget gate."""
         return replace(super().bias(), init=ZEROS if self.unit_forget_bias is False else Init("forget_bias"))
 
-    def step(self, weights: Weights, now: Array, state: State, kept: Array | None) -> State:
+    def step(self, weights: Weights, push: Push, now: Array, state: State, kept: Array | None) -> State:
         """The new state and cell."""
         h, c = state
-        seen = h if kept is None else h * kept
-        i, f, g, o = jnp.split(now + seen @ weights["recurrent_kernel"], 4, axis=-1)
+        i, f, g, o = jnp.split(now + push(h if kept is None else h * kept), 4, axis=-1)
         gate = self.recurrent_activation
         c = _through(gate, f) * c + _through(gate, i) * _through(self.activation, g)
         return _through(gate, o) * _through(self.activation, c), c
@@ -332,22 +334,22 @@ class Gru(Recurrent):
 
     def project(self, weights: Weights, x: Array) -> Array:
         """X W + b."""
-        y: Array = jnp.matmul(x, weights["kernel"])
+        y = product(x, weights["kernel"])
         if self.use_bias:
             y = y + (weights["bias"][0] if self.reset_after else weights["bias"])
         return y
 
-    def step(self, weights: Weights, now: Array, state: State, kept: Array | None) -> State:
+    def step(self, weights: Weights, push: Push, now: Array, state: State, kept: Array | None) -> State:
         """The new state."""
         (h,) = state
-        seen, kernel, units = h if kept is None else h * kept, weights["recurrent_kernel"], self.units
+        seen, units = h if kept is None else h * kept, self.units
         gate = self.recurrent_activation
         if self.reset_after:
-            inner = seen @ kernel + weights["bias"][1] if self.use_bias else seen @ kernel
+            inner = push(seen) + weights["bias"][1] if self.use_bias else push(seen)
             z, r = jnp.split(_through(gate, now[:, : 2 * units] + inner[:, : 2 * units]), 2, axis=-1)
             new = now[:, 2 * units :] + r * inner[:, 2 * units :]
         else:
-            inner = seen @ kernel[:, : 2 * units]
+            inner = push(seen, slice(2 * units))
             z, r = jnp.split(_through(gate, now[:, : 2 * units] + inner), 2, axis=-1)
-            new = now[:, 2 * units :] + (r * seen) @ kernel[:, 2 * units :]
+            new = now[:, 2 * units :] + push(r * seen, slice(2 * units, None))
         return ((1 - z) * _through(self.activation, new) + z * h,)

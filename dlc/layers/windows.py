@@ -239,14 +239,17 @@ class Window(NamedTuple):
             return [(self.reach[0] - 1, 0)]
         return self.padding.upper() if isinstance(self.padding, str) else list(self.padding)
 
+    def pads(self, x: Array) -> Pads:
+        """How many places it needs before and after each axis of `x`."""
+        padding = self.lax_padding()
+        if isinstance(padding, str):
+            padding = lax.padtype_to_pads(x.shape[1:-1], self.reach, self.strides, padding)
+        return tuple((int(low), int(high)) for low, high in padding)
+
     def padded(self, x: Array, value: float = 0.0) -> Array:
         """`x` with a value around its places."""
-        padding = self.lax_padding()
-        if padding == "VALID":
-            return x
-        sizes = x.shape[1:-1]
-        pads = lax.padtype_to_pads(sizes, self.reach, self.strides, padding) if isinstance(padding, str) else padding
-        return jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value)
+        pads = self.pads(x)
+        return jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value) if any(map(any, pads)) else x
 
     def parts(self, x: Array) -> list[Array]:
         """(batch, *places, channels) -> for each element of the window, what it meets: (batch, *places', channels)."""

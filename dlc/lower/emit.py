@@ -1,4 +1,4 @@
-"""The program of a spec as text: `dlc show --emit`."""
+"""The program of a spec as text, and how it is lowered: `dlc show --emit` and `--lowering`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dlc.forms import Site
 from dlc.ir import DTYPES, MASK, TensorType
 from dlc.lower.feed import Feed
 from dlc.lower.optimizing import make_updater
@@ -19,13 +20,23 @@ from dlc.pipeline import Spec
 VARYING = 16  # stands for sizes that vary
 
 
-def program_text(spec: Spec, how: str, step: bool) -> str:
+def sites_of(spec: Spec) -> dict[str, Site]:
+    """The places of a network where an operation has several equal forms, by layer and operation."""
+    program = lower(spec.graph)
+    batch = spec.document.train.batch_size
+    inputs = _shapes(spec.graph.inputs, batch if isinstance(batch, int) else VARYING)
+    jax.eval_shape(program.apply, program.declared(), inputs)
+    return program.choices.sites
+
+
+def program_text(spec: Spec, how: str, step: bool, platform: str | None = None) -> str:
     """The jaxpr, StableHLO or optimised HLO of the forward pass, or of a chunk of training steps.
 
     Args:
         spec: a checked spec; with loss and optimizer when `step` is set.
         how: `jaxpr`, `stablehlo` or `hlo`.
         step: the training step instead of the forward pass.
+        platform: `cpu`, `cuda`, `rocm` or `tpu`, whose StableHLO is wanted; this process's when None.
 
     Raises:
         SpecError: DLC115 when `step` is set and the spec can't be trained.
@@ -59,6 +70,8 @@ def program_text(spec: Spec, how: str, step: bool) -> str:
         arguments = (variables, inputs)
     if how == "jaxpr":
         return str(jax.make_jaxpr(function)(*arguments))
+    if platform is not None:
+        return str(function.trace(*arguments).lower(lowering_platforms=(platform,)).as_text())
     lowered = function.lower(*arguments)
     return str(lowered.as_text() if how == "stablehlo" else lowered.compile().as_text())
 

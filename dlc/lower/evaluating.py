@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from dlc.lower import tally
 from dlc.lower.feed import Feed
+from dlc.lower.lowering import options
 from dlc.lower.objective import Answers, Stats, answers_of, loss_scores
 from dlc.lower.program import Program
 from dlc.pipeline import Spec
@@ -55,5 +56,5 @@ def make_evaluate(spec: Spec, program: Program) -> Evaluate:
         )
         return found
 
-    compiled: Evaluate = jax.jit(evaluate)
+    compiled: Evaluate = jax.jit(evaluate, compiler_options=options(program.flags))
     return compiled

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 
+from dlc.lower import cache
+from dlc.lower.cache import Cache
 
-def configure() -> None:
-    """Set JAX up: exact repeatability before speed, quiet start."""
+
+def configure() -> Cache:
+    """Set JAX up: exact repeatability before speed, quiet start, compiled programs kept. Says where these are kept."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "xla_gpu_deterministic_ops" not in os.environ.get("XLA_FLAGS", "") and _has_gpu_plugin():
         # atomics in a GPU's scatters and convolution gradients would make two runs differ
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
+    return cache.enable()
 
 
 def _has_gpu_plugin() -> bool:

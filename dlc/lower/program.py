@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlc.forms import Choices, at
 from dlc.ir import (
     DTYPES,
     MASK,
@@ -24,6 +25,7 @@ from dlc.ir import (
     TypedRepeat,
     instances,
 )
+from dlc.lower.lowering import Lowering, flags_of, platform
 from dlc.lower.tree import Tree, flatten, get_in, nest, restack, set_in, stacked, unstack
 from dlc.objectives.initializer import draw, path_hash
 from dlc.segments import Part, cut, reads
@@ -78,12 +80,16 @@ class Program:
         run: (variables, inputs, *, key, train, watch) -> `Results`. Inputs and outputs are dicts of arrays with the
             batch axis first; beside an input `x` its mask may stand as `x.mask`. `key` is the step's random key, needed
             only when `train` is set. `watch` asks which layers' results are finite.
+        choices: which of several equal forms its operations take; tracing `run` adds to them.
+        flags: of XLA, for the programs that train and evaluate it.
     """
 
     graph: TypedGraph
     slots: Mapping[str, Mapping[str, Slot]]
     init: Callable[[int], Tree]
     run: Callable[..., Results]
+    choices: Choices
+    flags: Mapping[str, str]
 
     @property
     def params(self) -> Mapping[str, Slot]:
@@ -168,8 +174,10 @@ def _file_name(path: str) -> str:
     return path.partition("/")[2]
 
 
-def lower(graph: TypedGraph) -> Program:
-    """The program of a typed graph."""
+def lower(graph: TypedGraph, lowering: Lowering | None = None) -> Program:
+    """The program of a typed graph, `lowering` as it was before."""
+    choices = Choices(lowering.forms, lowering.platform) if lowering is not None else Choices()
+    flags = lowering.flags if lowering is not None and lowering.platform == platform() else flags_of(graph)
     slots: dict[str, dict[str, Slot]] = {kind: {} for kind in KINDS}
     for node, around in graph.walk():
         stars = around[: node.weights.split("/").count("*")]
@@ -205,7 +213,7 @@ def lower(graph: TypedGraph) -> Program:
         watch: bool = False,
     ) -> Results:
         weights = Weights(variables["params"], variables["state"], variables.get("frozen", {}))
-        trace = _Run(weights, salts, key, train, finite={} if watch else None)
+        trace = _Run(weights, salts, key, train, choices, finite={} if watch else None)
         for name, kind in graph.inputs.items():
             ref = Ref(name)
             trace.values[ref] = jnp.asarray(inputs[name])
@@ -217,7 +225,7 @@ def lower(graph: TypedGraph) -> Program:
         masks = {name: trace.masks[ref] for name, ref in graph.outputs.items() if ref in trace.masks}
         return Results(outputs, trace.weights.state, masks, trace.penalty, trace.finite or {})
 
-    return Program(graph, slots, init, run)
+    return Program(graph, slots, init, run, choices, flags)
 
 
 def _matmul(how: str) -> AbstractContextManager[Any]:
@@ -263,6 +271,7 @@ class _Run:
     salts: Mapping[str, Any]
     key: jax.Array | None
     train: bool
+    choices: Choices
     values: dict[Ref, Any] = field(default_factory=dict)
     masks: dict[Ref, Any] = field(default_factory=dict)
     penalty: Any = 0.0
@@ -339,7 +348,7 @@ class _Run:
         if node.dtype != "f32" and not layer.full_precision:
             weights = {**jax.tree.map(lambda leaf: _cast(leaf, node.dtype), weights)}
         more = {"masks": masks} if layer.masks == "used" else {}
-        with jax.named_scope(node.path.replace("/*/", "/each/")):
+        with jax.named_scope(node.path.replace("/*/", "/each/")), at(self.choices, node.path):
             result = layer.apply(weights, *inputs, key=key, train=train, **more)
         if not isinstance(result, Outcome):
             result = Outcome(result)
@@ -374,9 +383,8 @@ class _Run:
             weights = Weights(*(set_in(tree, each, item) for tree, item in zip(self.weights, sliced, strict=True)))
             every = {**self.salts, **salts}
             seen: dict[str, Any] | None = None if self.finite is None else {}
-            inner = _Run(
-                weights, every, self.key, self.train, dict(self.values), dict(self.masks), looped=True, finite=seen
-            )
+            values, masks = dict(self.values), dict(self.masks)
+            inner = _Run(weights, every, self.key, self.train, self.choices, values, masks, looped=True, finite=seen)
             inner.values[start], mask = carry
             if mask is not None:
                 inner.masks[start] = mask

@@ -20,6 +20,7 @@ from dlc.lower.feed import Feed, Rows
 from dlc.lower.gradients import Found, Given, Gradients
 from dlc.lower.guard import LeftOut
 from dlc.lower.loss_scale import LossScale
+from dlc.lower.lowering import options
 from dlc.lower.objective import Stats
 from dlc.lower.program import Program
 from dlc.lower.tree import Tree
@@ -132,7 +133,7 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
             found = {**state.variables, "params": updater.evaluated(state.optimizer, state.variables["params"])}
         return {**found, "params": program.constrained(found["params"])}  # a mean of unit vectors is none
 
-    return Trainer(start, jax.jit(chunk, donate_argnums=0), jax.jit(shown))
+    return Trainer(start, jax.jit(chunk, donate_argnums=0, compiler_options=options(program.flags)), jax.jit(shown))
 
 
 def _make_step(

@@ -57,7 +57,7 @@ class Checkpoint:
         progress: plain values: best so far, patience left.
         metrics: length and digest of `metrics.jsonl` at that moment.
         best: the best weights so far by name, or None.
-        spec: the digest of the spec, without what may change.
+        spec: the digest of the spec, without what may change, and of its lowering.
         good: the state at the end of an epoch that the run goes back to when it diverges, or None.
     """
 
@@ -222,7 +222,7 @@ def newest(run: RunFolder, spec: str, warn: Callable[[str], None]) -> Checkpoint
         try:
             checkpoint = load(path)
             if checkpoint.spec != spec:
-                raise SpecError.of("DLC503", f"`{path}` belongs to a run of another spec")
+                raise SpecError.of("DLC503", f"`{path}` belongs to a run of another spec or lowering")
         except SpecError as error:
             damaged.append((path, error.report.diagnostics[0].message))
             continue

@@ -163,7 +163,7 @@ def _confusion(
     terms: dict[str, MetricTerm] = {}
     for name, paired in answers(spec).items():
         feature = feature_of(spec, paired.against)
-        classes = _classes_of(feature, spec.graph.types[paired.output]) if feature is not None else None
+        classes = classes_of(feature, spec.graph.types[paired.output]) if feature is not None else None
         if classes is not None and paired.against is not None:
             names[name] = classes
             terms[name] = MetricTerm(name, Accuracy(), paired.output, paired.against, paired.loss)
@@ -197,7 +197,7 @@ def _confusion(
     return found, names
 
 
-def _classes_of(feature: Feature, output: TensorType) -> list[str] | None:
+def classes_of(feature: Feature, output: TensorType) -> list[str] | None:
     """The names of the classes that a target and an output tell apart; None when they don't, or too many."""
     target = feature.value_type()
     try:

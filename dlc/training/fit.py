@@ -15,7 +15,9 @@ import numpy as np
 from dlc.diagnostics import SpecError
 from dlc.extras import need
 from dlc.lower import loss_scale, tally
+from dlc.lower.autotune import tuned
 from dlc.lower.evaluating import make_evaluate
+from dlc.lower.lowering import lowering_of, need_as_before
 from dlc.lower.optimizing import make_updater, plateau_of
 from dlc.lower.program import Program, lower
 from dlc.lower.steps import Trainer, TrainState, make_trainer
@@ -34,6 +36,7 @@ from dlc.training.files import Log, cannot_use, digest, figures, read_json, read
 from dlc.training.nonfinite import Recovery
 from dlc.training.progress import Moment, Plan, Reporter, Silent
 from dlc.training.run_folder import RunFolder, environment, identity
+from dlc.training.timing import Timed
 
 CHUNK_SECONDS = 0.5  # progress moves about twice a second
 
@@ -59,6 +62,7 @@ class Result:
         steps: steps done.
         seconds: time of all chunks of steps but the first, which compiles.
         first_step_seconds: time from the call to the first finished step.
+        data: the records that it was trained on; None of a run that was finished before.
     """
 
     folder: RunFolder | None
@@ -69,6 +73,7 @@ class Result:
     steps: int = 0
     seconds: float = 0.0
     first_step_seconds: float = 0.0
+    data: Dataset | None = field(repr=False, default=None)
 
 
 @dataclass
@@ -123,6 +128,7 @@ def fit(
     resume: bool = False,
     reporter: Reporter | None = None,
     dry_run: bool = False,
+    autotune: bool = False,
     chunk_turns: int | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Result:
@@ -134,6 +140,7 @@ def fit(
         resume: continue the run in the folder; one that has not begun begins.
         reporter: who is told of the progress.
         dry_run: compile, do one step, stop; nothing is written.
+        autotune: time the equal forms of operations first, and take the fastest; a run that goes on keeps its own.
         chunk_turns: steps a chunk, for tests; adapted to the speed when None. It can't change the result.
         stop: asked after every chunk whether to stop; the run then writes a checkpoint first.
 
@@ -149,11 +156,11 @@ def fit(
     if spec.document.train.tensorboard:
         need("tensorboard")  # before anything is written
     if run is None or dry_run:
-        return Training(spec, None, reporter, began, chunk_turns, stop).run(dry_run)
+        return Training(spec, None, reporter, began, chunk_turns, stop, autotune).run(dry_run)
     run.lock()
     try:
         found = _opened(run, spec, resume, reporter)
-        return found or Training(spec, run, reporter, began, chunk_turns, stop).run(dry_run=False)
+        return found or Training(spec, run, Timed(reporter, run), began, chunk_turns, stop, autotune).run(dry_run=False)
     except BrokenPipeError:  # of the output, not of a file
         raise
     except OSError as error:
@@ -246,10 +253,12 @@ class Training:
         began: float,
         chunk_turns: int | None,
         stop: Callable[[], bool] | None,
+        autotune: bool = False,
     ) -> None:
         self.stop = stop
         self.spec, self.folder, self.reporter, self.began, self.chunk_turns = spec, run, reporter, began, chunk_turns
-        self.program: Program = lower(spec.graph)
+        self.lowering = run.load_lowering() if run is not None and run.exists else None
+        self.program: Program = lower(spec.graph, self.lowering)
         self.data: Dataset = load_dataset(spec)
         self.train = spec.document.train
         self.sampler = make_sampler(spec, self.data)
@@ -262,6 +271,10 @@ class Training:
         self.plateau = plateau_of(optimizer.thing)
         self.stats = self.data.stats
         updater = make_updater(spec, self.program, self.horizon)
+        if autotune and self.lowering is None:
+            trainer = make_trainer(spec, self.program, updater, self.stats)
+            jax.eval_shape(trainer.start, self.program.declared(), self.feeder.shapes())  # finds what there is to time
+            self.program = lower(spec.graph, tuned(self.program, reporter.note))
         self.trainer: Trainer = make_trainer(spec, self.program, updater, self.stats)
         self.recovery = Recovery(
             spec, self.program, updater, self.trainer, self.feeder, self.stats, run, self.reporter.note
@@ -285,6 +298,8 @@ class Training:
         """Train from the beginning or the newest checkpoint to the end."""
         variables = self.program.init(self.spec.document.seed)
         state = jax.device_put(self.trainer.start(variables, self.feeder.shapes()))
+        if self.lowering is not None:
+            need_as_before(self.program, self.lowering)
         writer: Writer | None = None
         if self.folder is not None:
             state = self._begin(state, self.folder)
@@ -319,16 +334,21 @@ class Training:
         folder = str(self.folder.path) if self.folder else None
         device = jax.devices()[0]
         name = device.device_kind if device.platform != "cpu" else "cpu"
-        return Plan(
-            self.spec.name, folder, self.train.epochs, self.steps, self.sampler.batch_size, sizes, count, name, start
-        )
+        batch, epochs = self.sampler.batch_size, self.train.epochs
+        rate, monitor = self.learning_rate, self.monitor[0]
+        return Plan(self.spec.name, folder, epochs, self.steps, batch, sizes, count, name, start, monitor, rate)
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        return rate_at(self.rate, self.horizon, step) * self.progress.rate
 
     def _begin(self, state: TrainState, folder: RunFolder) -> TrainState:
         """Open the run folder: the state of the newest checkpoint, or the given one for a new run."""
-        self.identity = identity(self.spec)
+        lowering = lowering_of(self.program).plain()
+        self.identity = identity(self.spec, lowering)
         checkpoint = newest(folder, self.identity, self.reporter.note) if folder.exists else None
         if not folder.exists:
-            folder.begin(self.spec, self.data.stats, environment())
+            folder.begin(self.spec, self.data.stats, environment(), lowering)
         elif checkpoint is None:
             self.reporter.note("there is no checkpoint: the run begins again")
         self.log = Log(folder.metrics)
@@ -365,8 +385,8 @@ class Training:
         """How many steps the next chunk does."""
         if self.chunk_turns is not None:
             return min(left, self.chunk_turns, self.feeder.max_turns)
-        if self.seconds_per_step is None:
-            return min(left, self.feeder.max_turns, 8)
+        if self.seconds_per_step is None:  # the first step compiles, the next ones show the speed
+            return min(left, self.feeder.max_turns, 1 if self.first_step_seconds == 0.0 else 8)
         return min(left, self.feeder.max_turns, max(1, int(CHUNK_SECONDS / self.seconds_per_step)))
 
     def chunk(self, state: TrainState, step: int, turns: int, fresh: bool = True) -> TrainState:
@@ -404,7 +424,7 @@ class Training:
         record: dict[str, float] = {
             "epoch": number,
             "step": step,
-            "learning_rate": rate_at(self.rate, self.horizon, step - 1) * self.progress.rate,
+            "learning_rate": self.learning_rate(step - 1),
         }
         record |= {f"train/{name}": value for name, value in values.items()}
         self._scale_noted(state)
@@ -588,6 +608,7 @@ class Training:
             steps,
             self.seconds,
             self.first_step_seconds,
+            self.data,
         )
 
 

@@ -57,7 +57,7 @@ def load_model(run: RunFolder) -> Model:
         SpecError: DLC502 without run or weights, DLC503 when a file is damaged.
     """
     spec = run.load_spec()
-    program = lower(spec.graph)
+    program = lower(spec.graph, run.load_lowering())
     weights = run.load_weights()
     for name, (shape, dtype) in program.shapes().items():
         if name not in weights or weights[name].shape != shape or weights[name].dtype != dtype:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,8 @@ class Plan:
         parameters: count of trained numbers.
         device: what it runs on.
         start: the step that it begins at, more than 0 when it resumes.
+        monitor: the value that decides which epoch is best, such as `validation/loss`.
+        learning_rate: the rate of a step, as it is known now: a plateau may lower it later.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Plan:
     parameters: int
     device: str
     start: int
+    monitor: str
+    learning_rate: Callable[[int], float]
 
 
 @dataclass(frozen=True)

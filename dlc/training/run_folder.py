@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import platform
 import sys
@@ -11,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from dlc.pipeline import Spec, check_file
 from dlc.resolved import resolved_text
 from dlc.source import parse_yaml
 from dlc.training.files import cannot_write, digest, pack, read_json, read_whole, to_json, unpack, write_atomic
+
+if TYPE_CHECKING:
+    from dlc.lower.lowering import Lowering
 
 PACKAGES = ("dlc", "jax", "jaxlib", "optax", "numpy", "pydantic", "safetensors", "scikit-learn")
 MAY_CHANGE = (
@@ -66,6 +70,16 @@ class RunFolder:
     def result(self) -> Path:
         """What the finished run came to; missing while it is unfinished."""
         return self.path / "result.json"
+
+    @property
+    def timing(self) -> Path:
+        """How long the run took; no part of what equal runs have equal."""
+        return self.path / "timing.json"
+
+    @property
+    def report(self) -> Path:
+        """The run as a page."""
+        return self.path / "report.html"
 
     @property
     def exists(self) -> bool:
@@ -122,7 +136,13 @@ class RunFolder:
         os.close(self._lock)
         self._lock = None
 
-    def begin(self, spec: Spec, stats: Mapping[str, Mapping[str, Any]], environment: Mapping[str, Any]) -> None:
+    def begin(
+        self,
+        spec: Spec,
+        stats: Mapping[str, Mapping[str, Any]],
+        environment: Mapping[str, Any],
+        lowering: Mapping[str, Any],
+    ) -> None:
         """Write what describes the run. `resolved.yaml` comes last: with it the run exists."""
         given = spec.document.source
         text = given.texts.get(given.main, "")
@@ -131,6 +151,7 @@ class RunFolder:
             text = "".join(f"# --set {line}\n" for line in settings.splitlines()) + text
         write_atomic(self.path / "spec.yaml", text.encode())
         write_atomic(self.path / "environment.json", to_json(environment))
+        write_atomic(self.path / "lowering.json", to_json(lowering))
         write_atomic(self.features, _features(stats))
         write_atomic(self.path / "resolved.yaml", resolved_text(spec).encode())
 
@@ -202,6 +223,20 @@ class RunFolder:
         if spec is None:
             raise SpecError(report)
         return spec
+
+    def load_lowering(self) -> Lowering:
+        """How the run's program is lowered.
+
+        Raises:
+            SpecError: DLC502 or DLC503 when that is missing or damaged.
+        """
+        from dlc.lower.lowering import Lowering
+
+        path = self.path / "lowering.json"
+        try:
+            return Lowering.read(read_json(path))
+        except (KeyError, TypeError, ValueError):
+            raise SpecError.of("DLC503", f"`{path}` is damaged: it names no forms and flags") from None
 
     def load_stats(self, spec: Spec) -> dict[str, dict[str, Any]]:
         """What the features fitted on the training split.
@@ -294,11 +329,16 @@ def environment() -> dict[str, Any]:
     }
 
 
-def identity(spec: Spec) -> str:
-    """The digest of a resolved spec without what a resumed run may set anew: a run's checkpoints carry it."""
+def identity(spec: Spec, lowering: Mapping[str, Any]) -> str:
+    """The digest of what decides a run's bits: a run's checkpoints carry it.
+
+    Args:
+        spec: without what a resumed run may set anew.
+        lowering: as `lowering.json` has it.
+    """
     leaves = _leaves(parse_yaml(resolved_text(spec), "resolved").tree)
     fixed = [(key, value) for key, value in leaves.items() if not any(key[: len(free)] == free for free in MAY_CHANGE)]
-    return digest(repr(fixed).encode())
+    return digest(repr(fixed).encode() + json.dumps(lowering, sort_keys=True).encode())
 
 
 def _features(stats: Mapping[str, Mapping[str, Any]]) -> bytes:

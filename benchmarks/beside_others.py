@@ -1,0 +1,119 @@
+"""The five trainings of `work.py` in dlc, Keras 3 on JAX, Flax NNX and PyTorch: examples a second, one table.
+
+`python -m benchmarks.beside_others PYTHON [NAME ...]`: PYTHON is one that has keras, flax and torch installed; dlc is
+measured in this one. Each program is a process of its own that waits for its turn; turns are interleaved.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.timing import machine, ratios, summary
+from benchmarks.work import BY_NAME, Work
+
+ROUNDS = 7
+OWN = "dlc"
+TORCH = ("torch", "torch-compile")
+
+
+def programs(work: Work) -> list[str]:
+    """What is measured; Keras with one step an execution, and with a whole epoch of them."""
+    return [OWN, "keras-1", f"keras-{work.steps}", "flax", *TORCH]
+
+
+def begin(program: str, work: Work, path: Path, python: str) -> subprocess.Popen[str]:
+    """Start a program; it waits when it has compiled and warmed up."""
+    if program == OWN:
+        command = [sys.executable, "-m", "benchmarks.beside_others", "--own", str(path)]
+    else:
+        rivals = str(Path(__file__).with_name("rivals.py"))
+        command = [python, rivals, program, work.name, str(path.with_suffix(".npz")), str(work.batch)]
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=quiet
+    )
+    assert process.stdout is not None
+    if process.stdout.readline() != "ready\n":
+        process.wait()
+        raise SystemExit(f"{program} failed on {work.name}: run {' '.join(command)}")
+    return process
+
+
+def turn(process: subprocess.Popen[str]) -> float:
+    """Examples a second of one turn."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    print("go", file=process.stdin, flush=True)
+    return float(process.stdout.readline())
+
+
+def own(path: Path) -> None:
+    """Train with dlc on request, as a run does: whole epochs, their sums fetched."""
+    import jax
+    import numpy as np
+
+    import dlc
+    from benchmarks.rivals import SECONDS
+    from dlc.training.fit import Training
+    from dlc.training.progress import Silent
+
+    fit = Training(dlc.load(path), None, Silent(), time.perf_counter(), None, None)
+    state = jax.device_put(fit.trainer.start(fit.program.init(0), fit.feeder.shapes()))
+    work, done = BY_NAME[path.stem], 0
+
+    def epoch() -> None:
+        nonlocal state, done
+        feed = fit.feeder.training(done, work.steps)
+        state = fit.trainer.chunk(state, feed, np.int32(work.steps), np.bool_(True), fit.stats)
+        jax.device_get(state.sums)
+        done += work.steps
+
+    epoch()
+    epoch()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        before, began = done, time.perf_counter()
+        while time.perf_counter() - began < SECONDS:
+            epoch()
+        print((done - before) * work.batch / (time.perf_counter() - began), flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    if sys.argv[1] == "--own":
+        own(Path(sys.argv[2]))
+        return
+    python, names = sys.argv[1], sys.argv[2:] or list(BY_NAME)
+    print(f"{machine()}; examples a second, median (smallest to largest) of {ROUNDS} interleaved turns")
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in names:
+            work = BY_NAME[name]
+            path = work.write(Path(temporary))
+            running = {program: begin(program, work, path, python) for program in programs(work)}
+            found: dict[str, list[float]] = {program: [] for program in running}
+            for _ in range(ROUNDS):
+                for program, process in running.items():
+                    found[program].append(turn(process))
+            for process in running.values():
+                process.communicate()
+            print(f"{name}, batches of {work.batch}")
+            for program, values in found.items():
+                beside = "" if program == OWN else f"; dlc is {compared(found[OWN], values)}"
+                print(f"  {program:14} {summary(values, '')}{beside}", flush=True)
+
+
+def compared(ours: list[float], theirs: list[float]) -> str:
+    """How many times as fast."""
+    each = ratios(ours, theirs)
+    whole = statistics.median(ours) / statistics.median(theirs)
+    return f"{whole:.2f} times as fast, by round {statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,325 @@
+"""The five trainings of `work.py` in Keras 3 on JAX, Flax NNX and PyTorch, as their guides write them.
+
+`python rivals.py FRAMEWORK NAME FILE BATCH` prints `ready` when two epochs are done; then, for each line it reads,
+it trains for about half a second and prints examples a second. FRAMEWORK: keras-N (N steps an execution), flax, torch,
+torch-compile.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import numpy as np
+
+SECONDS, RATE = 0.5, 1e-3
+
+
+def keras_epochs(name, x, y, batch, steps_per_execution):
+    """An epoch by `model.fit`."""
+    os.environ["KERAS_BACKEND"] = "jax"
+    import keras
+    from keras import layers
+
+    def norm(units):
+        return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(units)
+
+    def conv(inputs, filters, stride=1):
+        padded = layers.ZeroPadding2D(1)(inputs) if stride > 1 else inputs
+        padding = "valid" if stride > 1 else "same"
+        return layers.Conv2D(filters, 3, stride, padding=padding, use_bias=False)(padded)
+
+    given = keras.Input(x.shape[1:], dtype=x.dtype.name)
+    if name == "mlp":
+        out = layers.Dense(128, activation="relu")(given)
+        out = layers.Dense(64, activation="relu")(layers.Dropout(0.2)(out))
+        out = layers.Dense(10)(out)
+    elif name == "mnist_cnn":
+        out = layers.MaxPooling2D()(layers.Conv2D(32, 3, activation="relu")(given))
+        out = layers.MaxPooling2D()(layers.Conv2D(64, 3, activation="relu")(out))
+        out = layers.Dense(10)(layers.Dropout(0.5)(layers.Flatten()(out)))
+    elif name == "resnet20":
+        out = layers.ReLU()(norm(conv(given, 16)))
+        for filters in (16, 32, 64):
+            for index in range(3):
+                stride = 2 if filters > 16 and index == 0 else 1
+                short = out
+                if stride == 2:
+                    short = layers.MaxPooling2D(1, 2)(short)
+                    short = layers.Concatenate()([keras.ops.zeros_like(short[..., : filters // 4]), short])
+                    short = layers.Concatenate()([short, keras.ops.zeros_like(short[..., : filters // 4])])
+                inner = layers.ReLU()(norm(conv(out, filters, stride)))
+                out = layers.ReLU()(layers.Add()([short, norm(conv(inner, filters))]))
+        out = layers.Dense(10)(layers.GlobalAveragePooling2D()(out))
+    elif name == "lstm":
+        out = layers.Dense(2)(layers.LSTM(128)(layers.Embedding(5000, 64)(given)))
+    else:
+        table = layers.Embedding(65, 128)
+        places = layers.Embedding(64, 128)(keras.ops.arange(64)[None])
+        out = table(given) + places
+
+        def centered(value):
+            return layers.LayerNormalization(epsilon=1e-5, center=False)(value)
+
+        for _ in range(4):
+            inner = centered(out)
+            out = out + layers.MultiHeadAttention(4, 32, use_bias=False)(inner, inner, use_causal_mask=True)
+            inner = layers.Dense(512, activation="gelu", use_bias=False)(centered(out))
+            out = out + layers.Dense(128, use_bias=False)(inner)
+        out = layers.Dense(65, use_bias=False)(centered(out))  # its embedding has no reverse
+    model = keras.Model(given, out)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    metrics = [keras.metrics.SparseCategoricalAccuracy()]
+    model.compile(keras.optimizers.Adam(RATE), loss, metrics=metrics, steps_per_execution=steps_per_execution)
+    return lambda: model.fit(x, y, batch, epochs=1, verbose=0)
+
+
+def flax_epochs(name, x, y, batch, _):
+    """A jitted step in a loop over shuffled batches."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+    from flax import nnx
+
+    rngs = nnx.Rngs(0)
+
+    class Mlp(nnx.Module):
+        def __init__(self):
+            self.a, self.b, self.c = (nnx.Linear(*size, rngs=rngs) for size in ((64, 128), (128, 64), (64, 10)))
+            self.drop = nnx.Dropout(0.2, rngs=rngs)
+
+        def __call__(self, x):
+            return self.c(nnx.relu(self.b(self.drop(nnx.relu(self.a(x))))))
+
+    class Cnn(nnx.Module):
+        def __init__(self):
+            self.a = nnx.Conv(1, 32, (3, 3), padding="VALID", rngs=rngs)
+            self.b = nnx.Conv(32, 64, (3, 3), padding="VALID", rngs=rngs)
+            self.c, self.drop = nnx.Linear(1600, 10, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
+
+        def __call__(self, x):
+            for layer in (self.a, self.b):
+                x = nnx.max_pool(nnx.relu(layer(x)), (2, 2), (2, 2))
+            return self.c(self.drop(x.reshape(x.shape[0], -1)))
+
+    class Unit(nnx.Module):
+        def __init__(self, into, out, stride=1):
+            self.conv = nnx.Conv(into, out, (3, 3), stride, padding=1, use_bias=False, rngs=rngs)
+            self.norm = nnx.BatchNorm(out, momentum=0.9, epsilon=1e-5, rngs=rngs)
+
+        def __call__(self, x):
+            return self.norm(self.conv(x))
+
+    class Block(nnx.Module):
+        def __init__(self, into, out):
+            self.stride = 1 if into == out else 2
+            self.a, self.b = Unit(into, out, self.stride), Unit(out, out)
+
+        def __call__(self, x):
+            y = self.b(nnx.relu(self.a(x)))
+            if self.stride == 2:
+                quarter = x.shape[-1] // 2
+                x = jnp.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (quarter, quarter)))
+            return nnx.relu(x + y)
+
+    class ResNet(nnx.Module):
+        def __init__(self):
+            sizes = [(16, 16)] * 3 + [(16, 32)] + [(32, 32)] * 2 + [(32, 64)] + [(64, 64)] * 2
+            self.stem, self.blocks = Unit(3, 16), nnx.List([Block(*size) for size in sizes])
+            self.end = nnx.Linear(64, 10, rngs=rngs)
+
+        def __call__(self, x):
+            x = nnx.relu(self.stem(x))
+            for block in self.blocks:
+                x = block(x)
+            return self.end(x.mean((1, 2)))
+
+    class Lstm(nnx.Module):
+        def __init__(self):
+            self.table = nnx.Embed(5000, 64, rngs=rngs)
+            self.cell = nnx.RNN(nnx.OptimizedLSTMCell(64, 128, rngs=rngs), return_carry=True)
+            self.end = nnx.Linear(128, 2, rngs=rngs)
+
+        def __call__(self, x):
+            (_, h), _ = self.cell(self.table(x))
+            return self.end(h)
+
+    class Layer(nnx.Module):
+        def __init__(self):
+            self.n1, self.n2 = (nnx.LayerNorm(128, epsilon=1e-5, use_bias=False, rngs=rngs) for _ in range(2))
+            self.mix = nnx.MultiHeadAttention(4, 128, use_bias=False, decode=False, rngs=rngs)
+            self.up = nnx.Linear(128, 512, use_bias=False, rngs=rngs)
+            self.down = nnx.Linear(512, 128, use_bias=False, rngs=rngs)
+
+        def __call__(self, x, mask):
+            x = x + self.mix(self.n1(x), mask=mask)
+            return x + self.down(nnx.gelu(self.up(self.n2(x)), approximate=False))
+
+    class Gpt(nnx.Module):
+        def __init__(self):
+            self.table, self.places = nnx.Embed(65, 128, rngs=rngs), nnx.Embed(64, 128, rngs=rngs)
+            self.layers = nnx.List([Layer() for _ in range(4)])
+            self.norm = nnx.LayerNorm(128, epsilon=1e-5, use_bias=False, rngs=rngs)
+
+        def __call__(self, x):
+            mask = nnx.make_causal_mask(x)
+            x = self.table(x) + self.places(jnp.arange(64))
+            for layer in self.layers:
+                x = layer(x, mask)
+            return self.table.attend(self.norm(x))
+
+    model = {"mlp": Mlp, "mnist_cnn": Cnn, "resnet20": ResNet, "lstm": Lstm, "char_gpt": Gpt}[name]()
+    optimizer = nnx.Optimizer(model, optax.adam(RATE), wrt=nnx.Param)
+    metrics = nnx.MultiMetric(accuracy=nnx.metrics.Accuracy(), loss=nnx.metrics.Average("loss"))
+
+    @nnx.jit
+    def step(model, optimizer, metrics, x, y):
+        def objective(model):
+            scores = model(x)
+            return optax.softmax_cross_entropy_with_integer_labels(scores, y).mean(), scores
+
+        (loss, scores), slopes = nnx.value_and_grad(objective, has_aux=True)(model)
+        metrics.update(loss=loss, logits=scores, labels=y)
+        optimizer.update(model, slopes)
+
+    held, rng = (jnp.asarray(x), jnp.asarray(y)), np.random.default_rng(0)
+    cached = nnx.cached_partial(step, model, optimizer, metrics)
+
+    def epoch():
+        for rows in rng.permutation(len(x)).reshape(-1, batch):
+            cached(held[0][rows], held[1][rows])
+        jax.block_until_ready(metrics.compute())
+
+    return epoch
+
+
+def torch_epochs(name, x, y, batch, compiled):
+    """A loop over shuffled batches, eager or compiled."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self, into, out):
+            super().__init__()
+            self.stride = 1 if into == out else 2
+            self.a, self.b = (
+                nn.Conv2d(into, out, 3, self.stride, 1, bias=False),
+                nn.Conv2d(out, out, 3, 1, 1, bias=False),
+            )
+            self.na, self.nb = nn.BatchNorm2d(out), nn.BatchNorm2d(out)
+
+        def forward(self, x):
+            y = self.nb(self.b(F.relu(self.na(self.a(x)))))
+            if self.stride == 2:
+                quarter = x.shape[1] // 2
+                x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, quarter, quarter))
+            return F.relu(x + y)
+
+    class Mean(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3))
+
+    class Lstm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.cell, self.end = (
+                nn.Embedding(5000, 64),
+                nn.LSTM(64, 128, batch_first=True),
+                nn.Linear(128, 2),
+            )
+
+        def forward(self, x):
+            return self.end(self.cell(self.table(x))[0][:, -1])
+
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.n1, self.n2 = nn.LayerNorm(128, bias=False), nn.LayerNorm(128, bias=False)
+            self.qkv, self.out = nn.Linear(128, 384, bias=False), nn.Linear(128, 128, bias=False)
+            self.up, self.down = nn.Linear(128, 512, bias=False), nn.Linear(512, 128, bias=False)
+
+        def forward(self, x):
+            q, k, v = (part.view(*x.shape[:2], 4, 32).transpose(1, 2) for part in self.qkv(self.n1(x)).split(128, 2))
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(x.shape)
+            x = x + self.out(y)
+            return x + self.down(F.gelu(self.up(self.n2(x))))
+
+    class Gpt(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.places = nn.Embedding(65, 128), nn.Embedding(64, 128)
+            self.layers, self.norm = nn.ModuleList(Layer() for _ in range(4)), nn.LayerNorm(128, bias=False)
+
+        def forward(self, x):
+            x = self.table(x) + self.places.weight
+            for layer in self.layers:
+                x = layer(x)
+            return self.norm(x) @ self.table.weight.T
+
+    sizes = [(16, 16)] * 3 + [(16, 32)] + [(32, 32)] * 2 + [(32, 64)] + [(64, 64)] * 2
+    relu = nn.ReLU
+    model = {
+        "mlp": lambda: nn.Sequential(
+            nn.Linear(64, 128), relu(), nn.Dropout(0.2), nn.Linear(128, 64), relu(), nn.Linear(64, 10)
+        ),
+        "mnist_cnn": lambda: nn.Sequential(
+            nn.Conv2d(1, 32, 3), relu(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), relu(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Dropout(0.5), nn.Linear(1600, 10),
+        ),
+        "resnet20": lambda: nn.Sequential(
+            nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), relu(), *(Block(*size) for size in sizes),
+            Mean(), nn.Linear(64, 10),
+        ),
+        "lstm": Lstm,
+        "char_gpt": Gpt,
+    }[name]()  # fmt: skip
+    held = torch.from_numpy(x), torch.from_numpy(y.astype(np.int64))
+    if x.ndim == 4:
+        model = model.to(memory_format=torch.channels_last)
+        held = held[0].permute(0, 3, 1, 2), held[1]  # channels last in memory, as they are
+    if x.dtype.kind == "i":
+        held = held[0].long(), held[1]
+    called = torch.compile(model) if compiled else model
+    optimizer = torch.optim.Adam(model.parameters(), RATE)
+
+    def epoch():
+        loss_sum, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+        for rows in torch.randperm(len(x)).view(-1, batch):
+            inputs, targets = held[0][rows], held[1][rows]
+            scores = called(inputs)
+            loss = F.cross_entropy(scores.flatten(0, -2), targets.flatten())
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.detach()
+            right += (scores.argmax(-1) == targets).sum()
+        return loss_sum.item(), right.item()
+
+    return epoch
+
+
+def main() -> None:
+    """Train on request."""
+    framework, name, path, batch = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+    with np.load(path) as found:
+        x, y = found.values()
+    y = y.astype(np.int32)
+    x = x if x.dtype == np.float32 else x.astype(np.int32)
+    kind, _, option = framework.partition("-")
+    make = {"keras": keras_epochs, "flax": flax_epochs, "torch": torch_epochs}[kind]
+    epoch = make(name, x, y, batch, int(option) if kind == "keras" else option == "compile")
+    epoch()
+    epoch()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        done, began = 0, time.perf_counter()
+        while time.perf_counter() - began < SECONDS:
+            epoch()
+            done += len(x)
+        print(done / (time.perf_counter() - began), flush=True)
+
+
+if __name__ == "__main__":
+    main()

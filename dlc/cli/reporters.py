@@ -1,0 +1,176 @@
+"""What `dlc train` prints: a line an epoch, nothing but the result, or a JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dlc.diagnostics import SpecError, plural
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dlc.training.fit import Result
+    from dlc.training.progress import Moment, Plan
+
+LINE = 120  # characters of the longest line
+
+
+def headline(plan: Plan) -> str:
+    """The first line of a run."""
+    sizes = " / ".join(f"{count:,} {name}" for name, count in plan.examples.items())
+    work = f"{plan.steps:,} steps in {plural(plan.epochs, 'epoch')}"
+    return f"{plan.name}: {plural(plan.parameters, 'parameter')}, {sizes} examples, {work}, on {plan.device}"
+
+
+def figure(value: float) -> str:
+    """A figure in few characters: four places behind the point, four digits of what is very large or small.
+
+    >>> [figure(value) for value in (0.98765432, 0.0, 3012.5, 2.5e7, 0.00012345, float("nan"))]
+    ['0.9877', '0.0000', '3012.5000', '2.5e+07', '0.0001234', 'nan']
+    """
+    plain = value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6
+    return f"{value:.4f}" if plain else f"{value:.4g}"
+
+
+def figures(values: Mapping[str, float]) -> str:
+    """Figures by name in a line."""
+    return ", ".join(f"{name} {figure(value)}" for name, value in values.items())
+
+
+def epoch_line(record: Mapping[str, float], epochs: int, seconds: float, best: bool, width: int = LINE) -> str:
+    """The line of an epoch; of many figures one for each split below it."""
+    number = f"epoch {int(record['epoch']):>{len(str(epochs))}}/{epochs}"
+    parts = []
+    for split in ("train", "validation"):
+        named = [(name.partition("/")[2], value) for name, value in record.items() if name.startswith(f"{split}/")]
+        if named:
+            parts.append(f"{split} " + " ".join(f"{name} {figure(value)}" for name, value in named))
+    end = f"{seconds:.2f} s" + ("  best" if best else "")
+    line = "  ".join([number, *parts, end])
+    return line if len(line) <= width else "\n  ".join([f"{number}  {end}", *parts])
+
+
+def result_lines(result: Result) -> list[str]:
+    """What a run came to."""
+    assert result.folder is not None
+    record = result.history[result.best_epoch - 1]
+    split = "validation" if "validation/loss" in record else "train"
+    kept = {name.partition("/")[2]: value for name, value in record.items() if name.startswith(f"{split}/")}
+    lines = [f"best epoch {result.best_epoch}: {split} {figures(kept)}"]
+    return [*lines, f"test {figures(result.test)}"] if result.test else lines
+
+
+class Plain:
+    """One line an epoch, for logs and pipes."""
+
+    epochs = 0
+
+    def begin(self, plan: Plan) -> None:
+        """The headline."""
+        self.epochs = plan.epochs
+        print(headline(plan), flush=True)
+
+    def moment(self, moment: Moment) -> None:
+        """Nothing between epochs."""
+
+    def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
+        """The epoch's line."""
+        print(epoch_line(record, self.epochs, seconds, best), flush=True)
+
+    def note(self, text: str) -> None:
+        """A note, apart from the result."""
+        print(f"note: {text}", file=sys.stderr, flush=True)
+
+    def asked_to_stop(self, text: str) -> None:
+        """A signal came; called from its handler."""
+        print(text, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Nothing."""
+
+    def finished(self, result: Result, report: Path | None) -> None:
+        """What the run came to."""
+        assert result.folder is not None
+        lines = [*result_lines(result), *([f"report {report}"] if report else []), f"run folder {result.folder.path}"]
+        print("\n".join(lines), flush=True)
+
+    def tried(self, result: Result) -> None:
+        """A dry run came to its end."""
+        print(f"dry run: compiled and did one step in {result.first_step_seconds:.1f} s")
+
+    def stopped(self, step: int, run: Path | None) -> None:
+        """A run stopped because it was asked to."""
+        again = f"continue with: dlc train {run} --resume" if run else "nothing was kept"
+        print(f"stopped at step {step:,}; {again}", file=sys.stderr)
+
+    def failed(self, error: SpecError) -> None:
+        """Nothing: the error itself is printed on the way out."""
+
+
+class Quiet(Plain):
+    """Only notes and the result."""
+
+    def begin(self, plan: Plan) -> None:
+        """Nothing."""
+
+    def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
+        """Nothing."""
+
+
+class Json(Plain):
+    """One JSON object a line: `begin`; `moment`, `epoch` and `note`; one `end`. Null for what is not finite."""
+
+    def begin(self, plan: Plan) -> None:
+        """What the run is about to do."""
+        self._rate = plan.learning_rate
+        told = ("name", "folder", "epochs", "steps", "start", "batch_size", "parameters", "device", "monitor")
+        self._print("begin", {name: getattr(plan, name) for name in told} | {"examples": dict(plan.examples)})
+
+    def moment(self, moment: Moment) -> None:
+        """A chunk of steps is done."""
+        told = {"epoch": moment.epoch, "step": moment.step, "examples_per_second": moment.rate}
+        self._print("moment", {**told, "learning_rate": self._rate(moment.step - 1), "metrics": dict(moment.metrics)})
+
+    def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
+        """The line of `metrics.jsonl`, the time of the epoch, whether it is the best so far."""
+        self._print("epoch", {"record": dict(record), "seconds": seconds, "best": best})
+
+    def note(self, text: str) -> None:
+        """Something worth saying."""
+        self._print("note", {"text": text})
+
+    def finished(self, result: Result, report: Path | None) -> None:
+        """What the run came to."""
+        assert result.folder is not None
+        told = {
+            "status": "finished",
+            "folder": str(result.folder.path),
+            "report": str(report) if report else None,
+            "steps": result.steps,
+            "best_epoch": result.best_epoch,
+            "best": dict(result.history[result.best_epoch - 1]),
+            "test": dict(result.test),
+        }
+        self._print("end", told)
+
+    def tried(self, result: Result) -> None:
+        """A dry run came to its end."""
+        self._print("end", {"status": "dry run", "first_step_seconds": result.first_step_seconds})
+
+    def stopped(self, step: int, run: Path | None) -> None:
+        """A run stopped because it was asked to."""
+        self._print("end", {"status": "stopped", "folder": str(run) if run else None, "step": step})
+
+    def failed(self, error: SpecError) -> None:
+        """The first finding; the whole report goes to standard error."""
+        first = error.report.diagnostics[0]
+        self._print("end", {"status": "failed", "code": first.code, "message": first.message})
+
+    def _print(self, event: str, values: Mapping[str, Any]) -> None:
+        from dlc.training.files import plain
+
+        print(json.dumps({"event": event, **plain(values)}, allow_nan=False), flush=True)

@@ -1,0 +1,149 @@
+"""The compilation cache: compiled programs on disk, so that a second start need not compile them again.
+
+JAX's own persistent cache, in a folder for each version of jaxlib and kind of CPU: a program of another version or for
+another CPU may crash (jax issue 38445, openxla issue 44565). `DLC_CACHE=off` switches it off, `DLC_CACHE=FOLDER`
+moves it; a cache that is set up for JAX itself is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import warnings
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+VARIABLE = "DLC_CACHE"
+OFF = ("off", "0", "no", "false")
+MOST_BYTES = 2 << 30
+
+
+class Cache(NamedTuple):
+    """What is in the cache.
+
+    Args:
+        folder: where programs for this version and CPU are, or None when it is off.
+        reason: why it is off, else empty.
+    """
+
+    folder: Path | None
+    reason: str = ""
+
+    def contents(self) -> tuple[int, int]:
+        """How many programs it has, and their bytes."""
+        entries = _programs(self.folder) if self.folder is not None and self.folder.is_dir() else []
+        return len(entries), sum(entry.stat().st_size for entry in entries)
+
+
+def base() -> Path | None:
+    """The folder of all caches, or None when the cache is switched off."""
+    chosen = os.environ.get(VARIABLE, "")
+    if chosen.lower() in OFF:
+        return None
+    if chosen:
+        return Path(chosen)
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "dlc" / "xla"
+
+
+def enable() -> Cache:
+    """Let JAX keep compiled programs, unless it is told otherwise; where, or why not.
+
+    Nothing that goes wrong with a cache stops anything: it is off then.
+    """
+    import jax
+
+    there = jax.config.values["jax_compilation_cache_dir"]
+    if there:
+        return Cache(Path(there))
+    try:
+        root = base()
+        if root is None:
+            return Cache(None, f"{VARIABLE}={os.environ[VARIABLE]}")
+        folder = root / kind()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        about = folder.stat()
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return Cache(None, f"`{folder}` can't be written")
+        if about.st_uid != os.getuid() or about.st_mode & 0o022:  # who writes there has his code run here
+            return Cache(None, f"others may write to `{folder}`")
+        _prune(root)
+        _mend(folder)
+    except (OSError, RuntimeError) as error:  # no home folder is a RuntimeError
+        return Cache(None, str(error))
+    from jax.experimental.compilation_cache import compilation_cache
+
+    # Small programs are worth it: a step of a small network compiles for as long as Python takes to start.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    compilation_cache.reset_cache()  # JAX may have decided already that there is none
+    compilation_cache.set_cache_dir(str(folder))
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")  # it compiles then
+    return Cache(folder)
+
+
+def kind() -> str:
+    """What a compiled program fits: the version of jaxlib and the CPU's features.
+
+    >>> kind().startswith("jaxlib-")
+    True
+    """
+    from jaxlib.version import __version__
+
+    features = platform.processor()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        features = next((line for line in lines if line.startswith(("flags", "Features"))), features)
+    return f"jaxlib-{__version__}-{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"
+
+
+def _programs(folder: Path) -> list[os.DirEntry[str]]:
+    """The files of compiled programs below a folder."""
+    found: list[os.DirEntry[str]] = []
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            found += _programs(Path(entry.path))
+        elif entry.name.endswith("-cache"):
+            found.append(entry)
+    return found
+
+
+def _prune(root: Path) -> None:
+    """Delete the oldest programs when there are too many."""
+    entries = []
+    for entry in _programs(root):
+        with suppress(OSError):  # another process may prune, too
+            entries.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
+    room = MOST_BYTES
+    for _, size, path in sorted(entries, reverse=True):
+        room -= size
+        if room < 0:
+            with suppress(OSError):
+                Path(path).unlink()
+
+
+def _mend(folder: Path) -> None:
+    """Delete what a kill left half written: JAX would compile that program again at every start.
+
+    Only files that are newer than the last look are read. A program compressed other than by zlib is left as it is.
+    """
+    stamp = folder / "checked"
+    since = stamp.stat().st_mtime if stamp.exists() else 0.0
+    stamp.touch()
+    for entry in _programs(folder):
+        with suppress(OSError):
+            if entry.stat().st_mtime >= since - 1:
+                data = Path(entry.path).read_bytes()
+                if not data or (data[0] & 0x0F == 8 and not _whole(data)):
+                    Path(entry.path).unlink()
+
+
+def _whole(data: bytes) -> bool:
+    try:
+        zlib.decompress(data)
+    except zlib.error:
+        return False
+    return True

@@ -1,0 +1,90 @@
+"""How a program is lowered: which forms its operations take, and XLA's flags. A run keeps it, and goes on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from dlc.diagnostics import SpecError
+from dlc.ir import TypedGraph
+
+if TYPE_CHECKING:
+    from dlc.lower.program import Program
+
+YNN = "xla_cpu_experimental_ynn_fusion_type"
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """How a program is lowered on a platform.
+
+    Args:
+        platform: `cpu`, `gpu` or `tpu`.
+        forms: form by site.
+        flags: of XLA.
+    """
+
+    platform: str
+    forms: Mapping[str, str] = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, value: Any) -> Lowering:
+        """What a run folder holds; raises TypeError, KeyError or ValueError for anything else."""
+        forms, flags = dict(value["forms"]), dict(value["flags"])
+        if not all(isinstance(text, str) for pair in (*forms.items(), *flags.items()) for text in pair):
+            raise ValueError("not all names")
+        if not set(flags) <= {YNN}:  # no other flag of XLA comes from a file
+            raise ValueError("unknown flags")
+        return cls(str(value["platform"]), forms, flags)
+
+    def plain(self) -> dict[str, Any]:
+        """As a run folder holds it."""
+        return {"platform": self.platform, "forms": dict(self.forms), "flags": dict(self.flags)}
+
+
+def platform() -> str:
+    """What this process computes on."""
+    return jax.default_backend()
+
+
+def lowering_of(program: Program) -> Lowering:
+    """How a program that was traced is lowered here."""
+    return Lowering(platform(), program.choices.forms(platform()), program.flags)
+
+
+def need_as_before(program: Program, before: Lowering) -> None:
+    """Check that a traced program is lowered as a run began.
+
+    Raises:
+        SpecError: DLC503, naming an operation whose form is no longer known.
+    """
+    if before.platform != platform():
+        return
+    now = program.choices.forms(before.platform)
+    for site, form in before.forms.items():
+        if now.get(site) != form:
+            raise SpecError.of(
+                "DLC503",
+                f"the run computes `{site}` in the form `{form}`, which this version of dlc does not have",
+                hint="continue it with the version that began it, see `environment.json`, or train in a new folder",
+            )
+
+
+def flags_of(graph: TypedGraph) -> dict[str, str]:
+    """XLA's flags for a network on this platform.
+
+    On a CPU sums are made by a library whose calls cost more than they save in attention's many short rows: 5 % of a
+    step of a small language model (docs/performance.md).
+    """
+    if any(node.layer.word == "attention" for node, _ in graph.walk()):
+        return {YNN: "LIBRARY_FUSION_TYPE_DOT"}
+    return {}
+
+
+def options(flags: Mapping[str, str]) -> dict[str, str] | None:
+    """What `jax.jit` takes as compiler options: flags of the CPU's compiler have a meaning only there."""
+    return dict(flags) if flags and platform() == "cpu" else None

@@ -1,0 +1,384 @@
+"""The page: a run from its record to one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlc.diagnostics import SpecError, plural
+from dlc.plugins import active
+from dlc.reports import charts
+from dlc.reports.markup import Markup, element, joined, number, table
+from dlc.reports.network import MOST_DRAWN, anchor, pictures, shape_text
+from dlc.reports.record import Record, read_record
+from dlc.summary import human
+from dlc.summary import table as summary_table
+from dlc.training.files import write_atomic
+from dlc.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from dlc.objectives.schedules import Horizon
+    from dlc.sources.dataset import Dataset
+
+HERE = Path(__file__).parent
+MOST_ROWS = 200  # of the table of epochs
+LONGEST_SPEC = 1 << 16  # characters that are shown
+POINTS = 100  # of the learning rate's curve
+
+
+def write_report(
+    run: RunFolder, out: Path | None = None, data: Dataset | None = None, most_flops: float = math.inf
+) -> tuple[Path, list[str]]:
+    """Write the report of a run.
+
+    Args:
+        run: the run.
+        out: the file; `report.html` of the run folder when None.
+        data: the run's data, where they are at hand; read again when None.
+        most_flops: how much work predictions may be; a few are made in any case.
+
+    Returns:
+        The file, and what had to be left out.
+
+    Raises:
+        SpecError: DLC502 and DLC503 for a folder without a run or with a damaged one, DLC507 for a file that can't be
+            written.
+    """
+    record = read_record(run)
+    with active(record.spec.plugins):
+        text, notes = page(record, data, most_flops)
+    path = out or run.report
+    write_atomic(path, text.encode())
+    return path, notes
+
+
+def page(record: Record, data: Dataset | None = None, most_flops: float = math.inf) -> tuple[Markup, list[str]]:
+    """The whole page, and what had to be left out of it."""
+    answers, horizon, notes = _answers(record, data, most_flops)
+    parts = {
+        "results": ("Results", _results(record)),
+        "curves": ("Learning curves", _curves(record, horizon)),
+        "predictions": ("Predictions", answers),
+        "network": ("Network", _network(record)),
+        "spec": ("Spec", [_spec(record.text)]),
+        "times": ("Times", _times(record)),
+        "environment": ("Environment", [_environment(record.environment)]),
+    }
+    shown = {key: (title, body) for key, (title, body) in parts.items() if body}
+    links = element(
+        "nav", [element("a", title, href=f"#{key}") for key, (title, _) in shown.items()], aria_label="Sections"
+    )
+    sections = [element("section", element("h2", title, id=key), body) for key, (title, body) in shown.items()]
+    return _document(record.spec.name, [_head(record, links), element("main", sections)]), notes
+
+
+def _document(name: str, body: Sequence[Markup]) -> Markup:
+    """Body in a document that loads nothing: its own style and script are named by their digests."""
+    style = (HERE / "page.css").read_text(encoding="utf-8")
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    policy = f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; img-src data:"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=f"{policy}; base-uri 'none'; form-action 'none'"),
+        element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name_="generator", content="dlc report"),
+        element("title", f"{name}: dlc report"),
+        element("style", Markup(style)),
+    )
+    whole = element("html", head, element("body", body, element("script", Markup(script))), lang="en")
+    return Markup(f"<!DOCTYPE html>\n{whole}\n")
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+# ---- results ----
+
+
+def _head(record: Record, links: Markup) -> Markup:
+    spec, result = record.spec, record.result
+    total = f"of {spec.document.train.epochs}"
+    if result is None:
+        status = element("span", f"unfinished: {len(record.history)} {total} epochs", class_="badge open")
+    elif result.get("stopped_early"):
+        status = element("span", f"stopped early after {len(record.history)} {total} epochs", class_="badge good")
+    else:
+        status = element("span", f"finished: {len(record.history)} epochs", class_="badge good")
+    counts = summary_table(spec)
+    split = "test" if record.test else "validation" if "validation/loss" in record.best else "train"
+    figures = {**record.best, **record.test_record}
+    tiles = [
+        (f"{split} {name}", number(figures[f"{split}/{name}"]))
+        for name in record.measures
+        if f"{split}/{name}" in figures
+    ]
+    tiles = tiles[:6]
+    if record.best_epoch:
+        tiles.append(("best epoch", number(record.best_epoch)))
+    tiles += [("weights, trained", number(counts.params)), ("FLOPs, one example", human(counts.flops))]
+    if record.sessions:
+        tiles.append(("time", duration(sum(session["total"] for session in record.sessions))))
+    started = _moment(record.environment.get("time"))
+    when = element("span", f"begun {started}", class_="quiet") if started else None
+    dl = element(
+        "dl", [element("div", element("dt", name), element("dd", value)) for name, value in tiles], class_="tiles"
+    )
+    return element("header", element("div", element("h1", spec.name), status, when, class_="head"), links, dl)
+
+
+def _results(record: Record) -> list[Markup]:
+    """Loss and metrics of the best weights on each split."""
+    if not record.history:
+        return [element("p", "No epoch is finished yet.", class_="note")]
+    figures = {**record.best, **record.test_record}
+    splits = [
+        split for split in ("train", "validation", "test") if any(name.startswith(f"{split}/") for name in figures)
+    ]
+    rows = []
+    for name in record.measures:
+        values = [figures.get(f"{split}/{name}") for split in splits]
+        rows.append((name, *(element("td", number(value), data_value=repr(value)) for value in values)))
+    from dlc.training.evaluation import monitored
+
+    watched, higher = monitored(record.spec)
+    which = f"epoch {record.best_epoch}, which has the {'highest' if higher else 'lowest'} {watched}"
+    note = (
+        f"Figures of the weights that are kept: {which}. Those on the training split are means over that epoch, with "
+        "dropout and augmentation."
+    )
+    return [table(("", *splits), rows, class_="numbers"), element("p", note, class_="note")]
+
+
+def _curves(record: Record, horizon: Horizon | None) -> list[Markup]:
+    """A chart for loss and each metric, one for the learning rate, and the figures as a table."""
+    history = record.history
+    if not history:
+        return []
+    epochs = [item["epoch"] for item in history]
+    drawn = []
+    for name in record.measures:
+        series = [
+            charts.Series(split, epochs, [item[f"{split}/{name}"] for item in history])
+            for split in ("train", "validation")
+            if f"{split}/{name}" in history[0]
+        ]
+        values = [value for item in series for value in item.ys]
+        if series:
+            log = charts.wide(values) and name == "loss"
+            title = f"{name}, logarithmic" if log else name
+            mark = (float(record.best_epoch), f"best: {record.best_epoch}") if len(history) > 1 else None
+            drawn.append(charts.line_chart(title, series, "epoch", mark, log))
+    drawn.append(charts.line_chart("learning rate", [_rates(record, horizon)], "step"))
+    names = [name for name in history[0] if name != "epoch"]
+    step = -(-len(history) // MOST_ROWS)
+    chosen = [
+        item
+        for at, item in enumerate(history)
+        if at % step == 0 or at == len(history) - 1 or item["epoch"] == record.best_epoch
+    ]
+    rows = [
+        [element("span", number(item["epoch"]), class_="best" if item["epoch"] == record.best_epoch else None)]
+        + [number(item.get(name)) for name in names]
+        for item in chosen
+    ]
+    told = "All epochs as a table" if step == 1 else f"Every {step}th epoch as a table"
+    listed = element("details", element("summary", told), table(("epoch", *names), rows, class_="numbers"))
+    return [element("div", drawn, class_="charts"), listed]
+
+
+def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
+    """The learning rate: of each epoch's last step as it was recorded, between them as the schedule says."""
+    from dlc.objectives.schedules import Schedule
+
+    last = {int(item["step"]) - 1: item["learning_rate"] for item in record.history}
+    optimizer = record.spec.document.optimizer
+    schedule = optimizer.thing.learning_rate if optimizer is not None else None
+    if horizon is not None and isinstance(schedule, Schedule):
+        built = schedule.build(horizon)
+        steps = sorted({*last, *(round(max(last) * at / POINTS) for at in range(POINTS + 1))})
+        values, ends, end, lowered = [], iter(sorted(last)), -1, 1.0
+        for step in steps:
+            while step > end:  # a plateau may have lowered an epoch's rates: the record says how much
+                end = next(ends)
+                planned = float(built(end)) if schedule.plateau else 0.0
+                lowered = last[end] / planned if planned else 1.0
+            values.append(last[step] if step in last else float(built(step)) * lowered)
+        return charts.Series("learning rate", [float(step) for step in steps], values)
+    return charts.Series("learning rate", [float(step) for step in last], list(last.values()))
+
+
+# ---- predictions ----
+
+
+def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[list[Markup], Horizon | None, list[str]]:
+    """Predictions of the best weights; a note where the data can't be read any more."""
+    from dlc.objectives.schedules import Horizon
+    from dlc.reports.answers import sections
+    from dlc.reports.predictions import predicted
+    from dlc.sources.dataset import load_dataset
+    from dlc.training.feeding import make_sampler
+    from dlc.training.model import load_model
+
+    if not record.run.weights.is_file():
+        note = "There are no weights yet, so there are no predictions."
+        return [element("p", note, class_="note")], None, []
+    model = load_model(record.run)
+    try:
+        data = data or load_dataset(record.spec, record.run.load_stats(record.spec))
+        sampler = make_sampler(record.spec, data)
+    except SpecError as error:
+        message = error.report.diagnostics[0].message
+        note = f"the data can't be read, so predictions are left out: {message}"
+        return [element("p", f"{note[0].upper()}{note[1:]}.", class_="note")], None, [note]
+    horizon = Horizon(sampler.steps(record.spec.document.train.epochs), sampler.steps_per_epoch)
+    return sections(record.spec, predicted(model, data, most_flops)), horizon, []
+
+
+# ---- network and spec ----
+
+
+def _network(record: Record) -> list[Markup]:
+    """The pictures, and the table of layers."""
+    first, *others = pictures(record.spec)
+    counts = summary_table(record.spec)
+    state = f", and {counts.state:,} numbers of state" if counts.state else ""
+    frozen = f", {counts.frozen:,} frozen" if counts.frozen else ""
+    size = human(counts.weight_bytes, "B", 1024)
+    sums = f"{counts.params:,} weights trained{frozen}{state}: {size}."
+    legend = (
+        "Each box is a layer: its name, the shape of its result for one example, and how many numbers it holds (w), "
+        "state included. A frame is an item that holds others; one that runs n times says \u00d7 n, with weights of "
+        "its own each time and the figures of one."
+    )
+    parts = [element("p", f"{sums} {legend}", class_="note")]
+    rows = []
+    for row in counts.rows:
+        path = row.path if row.times == 1 else f"{row.path} (\u00d7 {row.times})"
+        held = (
+            f"of {row.shares}"
+            if row.shares
+            else number(row.params + row.frozen + row.state)
+            if row.params + row.frozen + row.state
+            else ""
+        )
+        rows.append(
+            (
+                element("span", path, class_="mono"),
+                row.word,
+                shape_text(row.output),
+                held,
+                human(row.flops) if row.flops else "",
+            )
+        )
+    listed = table(("layer", "kind", "result", "weights", "FLOPs"), rows, class_="layers")
+    layers = element(
+        "details", element("summary", f"{plural(len(rows), 'layer')} as a table"), listed, open=len(rows) <= 24
+    )
+    parts.append(element("div", element("div", first.svg, class_="picture"), layers, class_="side"))
+    for item in others:
+        label = item.group.key.replace("/*", "")
+        parts.append(
+            element(
+                "details",
+                element("summary", label, f" \u00d7 {item.group.times}" if item.group.times > 1 else None),
+                element("div", item.svg, class_="picture"),
+                id=anchor(item.group),
+            )
+        )
+    if sum(len(item.drawing.boxes) for item in (first, *others)) > MOST_DRAWN:
+        parts.append(element("p", "Items that look like one above are not drawn again.", class_="note"))
+    return parts
+
+
+_YAML = re.compile(
+    r"""(?P<c>(?:(?<=\s)|^)\#[^\n]*)|(?P<q>"(?:[^"\\\n]|\\.)*"|'(?:[^'\n]|'')*')|(?P<k>[\w.*/-]+(?=:(?:\s|$)))"""
+    r"""|(?P<v>\$(?:\w+|\([^)\n]*\)))|(?P<n>(?<![\w.$])[-+]?\d[\d_]*(?:\.\d*)?(?:[eE][-+]?\d+)?%?(?![\w.]))""",
+    re.MULTILINE,
+)
+
+
+def _spec(text: str) -> Markup:
+    """The spec as it was written: comments, keys, variables and numbers marked."""
+    shown = text[:LONGEST_SPEC]
+    parts: list[object] = []
+    at = 0
+    for match in _YAML.finditer(shown):
+        parts.append(shown[at : match.start()])
+        kind = match.lastgroup
+        parts.append(match[0] if kind == "q" else element("span", match[0], class_=kind))
+        at = match.end()
+    more = (
+        element("p", f"{len(text) - LONGEST_SPEC:,} more characters are not shown.", class_="note")
+        if len(text) > LONGEST_SPEC
+        else None
+    )
+    return joined([element("pre", element("code", parts, shown[at:])), more])
+
+
+# ---- times and environment ----
+
+
+def duration(seconds: float) -> str:
+    """A time for people.
+
+    >>> duration(0.0214), duration(7.46), duration(83), duration(7500)
+    ('0.021 s', '7.5 s', '1 min 23 s', '2 h 05 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.3f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest} s"
+
+
+def _moment(text: object) -> str:
+    """A moment of ISO 8601 for people.
+
+    >>> _moment("2026-01-31T12:05:09+00:00"), _moment(None)
+    ('2026-01-31 12:05:09 UTC', '')
+    """
+    return str(text or "").replace("T", " ").replace("+00:00", " UTC")
+
+
+def _times(record: Record) -> list[Markup]:
+    """Each process that worked on the run."""
+    if not record.sessions:
+        return [element("p", "This run kept no times.", class_="note")]
+    rows = []
+    for session in record.sessions:
+        seconds, steady, first = session["training"], session["steady_examples"], session["first_chunk"]
+        epochs = sorted(session["epochs"].values())
+        rows.append(
+            (
+                _moment(session["started"]),
+                f"{session['first_step']:,} to {session['last_step']:,}",
+                duration(first) if first is not None else "\u2013",
+                duration(seconds),
+                number(steady / seconds) if seconds else "\u2013",
+                duration(epochs[len(epochs) // 2]) if epochs else "\u2013",
+                duration(session["total"]),
+            )
+        )
+    head = ("session begun", "steps", "first chunk", "later steps", "examples/s", "median epoch", "total")
+    note = "The first chunk of steps counts reading the data and compiling; examples a second are those of the later "
+    note += "ones, without evaluation. A median epoch has its evaluation in it."
+    return [table(head, rows, class_="numbers"), element("p", note, class_="note")]
+
+
+def _environment(found: Mapping[str, Any]) -> Markup:
+    packages = found.get("packages")
+    rows: list[tuple[str, str]] = []
+    for name, value in found.items():
+        if name == "packages":
+            continue
+        shown = " ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+        rows.append((name, shown))
+    if isinstance(packages, dict):
+        rows += [(str(name), str(value)) for name, value in packages.items()]
+    return table(("what", "value"), [(name, element("span", value, class_="mono")) for name, value in rows])

@@ -1,0 +1,205 @@
+"""What the best weights of a run answer on a split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from dlc.features.feature import Feature
+from dlc.lower.objective import answers_of, feature_of, input_feature
+from dlc.objectives.classes import answered, need_answers
+from dlc.objectives.classification_metrics import Accuracy
+from dlc.options import Wrong
+from dlc.passes.match import LossTerm, MetricTerm
+from dlc.pipeline import Spec
+from dlc.sources.dataset import Dataset
+from dlc.summary import table
+from dlc.training.evaluation import MOST_CLASSES, classes_of
+from dlc.training.model import Model
+
+MOST_EXAMPLES = 4096  # of a split that are looked at
+MOST_NUMBERS = 1 << 25  # that they and the answers to them may have
+LEAST_EXAMPLES = 12
+BATCH = 128
+QUICK = {"xla_backend_optimization_level": 0}  # it runs a few times only: compiling is what takes time
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Predictions of one output, beside what is true.
+
+    Args:
+        name: what they are called: the target's or input's name.
+        feature: what they are compared with.
+        section: `targets` or `inputs`.
+        classes: the names of the classes; empty for classes without names; None for numbers.
+        guess: (n, *axes) classes, or numbers in the feature's unit.
+        truth: likewise.
+        surety: (n,) the probability of the guessed class; None for numbers and for maps of classes.
+        there: bool like guess, false where there is nothing to predict; None when everything counts.
+    """
+
+    name: str
+    feature: Feature
+    section: str
+    classes: list[str] | None
+    guess: NDArray[Any]
+    truth: NDArray[Any]
+    surety: NDArray[Any] | None
+    there: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The predictions of a run on a split.
+
+    Args:
+        split: its name.
+        size: how many examples it has.
+        count: how many of them were looked at: the first ones.
+        inputs: the inputs of these in the features' units, by name: (count, ...).
+        answers: one for each output that is compared with data.
+    """
+
+    split: str
+    size: int
+    count: int
+    inputs: Mapping[str, NDArray[Any]]
+    answers: tuple[Answer, ...]
+
+
+def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answers:
+    """The answers on the test split, or the last one that there is.
+
+    Args:
+        model: the network with its best weights.
+        data: the records that it was trained on.
+        most_flops: how much work the answers may be; a few examples are looked at in any case.
+    """
+    spec, stats = model.spec, data.stats
+    split = next(name for name in ("test", "validation", "train") if name in data.splits)
+    terms = _terms(spec)
+    size = sum(prod(array.shape[1:]) for arrays in data.rows.values() for array in arrays.values())
+    affordable = min(MOST_NUMBERS // max(1, size), most_flops / max(1, _flops(spec, data)), MOST_EXAMPLES)
+    rows = data.splits[split][: max(LEAST_EXAMPLES, int(affordable))]
+    records = {section: {name: array[rows] for name, array in arrays.items()} for section, arrays in data.rows.items()}
+    found = _run(model, data, terms, records, len(rows)) if terms else []
+    answers = []
+    for term, (guess, truth, surety, there) in zip(terms, found, strict=True):
+        assert term.against is not None
+        feature = feature_of(spec, term.against)
+        assert feature is not None
+        classes = _classes(spec, term, feature)
+        sure = surety if surety.ndim == 1 and classes is not None else None
+        answers.append(
+            Answer(
+                term.against.name,
+                feature,
+                term.against.section,
+                classes,
+                guess,
+                truth,
+                sure,
+                None if there.all() else there,
+            )
+        )
+    inputs = {
+        name: input_feature(spec, name).decode(records["inputs"][name], stats[name]) for name in spec.graph.inputs
+    }
+    return Answers(split, len(data.splits[split]), len(rows), inputs, tuple(answers))
+
+
+def _flops(spec: Spec, data: Dataset) -> float:
+    """About what an example costs; a size that the spec leaves open is that of the data."""
+    open_ = {
+        dim: size
+        for name, kind in spec.graph.inputs.items()
+        for dim, size in zip(kind.shape[1:], data.rows["inputs"][name].shape[1:], strict=True)
+        if isinstance(dim, str)
+    }
+    return float(table(spec).flops * prod(open_.values()))
+
+
+def _terms(spec: Spec) -> list[LossTerm]:
+    """The losses whose outputs predict data: one for each output."""
+    found: dict[str, LossTerm] = {}
+    for term in spec.losses:
+        if term.predicts and term.against is not None and term.against.section != "outputs":
+            found.setdefault(term.output, term)
+    return list(found.values())
+
+
+def _classes(spec: Spec, term: LossTerm, feature: Feature) -> list[str] | None:
+    """The classes' names; none for classes without; None when the answers are numbers."""
+    output, target = spec.graph.types[term.output], feature.value_type()
+    names = classes_of(feature, output)
+    if names is not None:
+        return names
+    if not target.is_float:
+        return [] if output.rank > target.rank else None
+    binary = "sigmoid" in term.loss.activations() and output.shape[-1] == 1
+    if term.against is None or term.against.section != "targets":
+        return None  # a picture that is to come back, whatever loss compares it
+    if not binary and "softmax" not in term.loss.activations():
+        return None
+    try:
+        count = need_answers("DLC302", "accuracy", output, target)
+    except Wrong:
+        return None
+    return [str(index) for index in range(count)] if count <= MOST_CLASSES else []
+
+
+def _run(
+    model: Model, data: Dataset, terms: list[LossTerm], records: Mapping[str, Mapping[str, Any]], count: int
+) -> list[tuple[NDArray[Any], ...]]:
+    """For each term guess, truth, surety and what counts, all (count, ...)."""
+    spec, stats = model.spec, data.stats
+    variables = model.program.from_flat(model.weights)
+
+    def answer(variables: Any, batch: Mapping[str, Any]) -> list[Any]:
+        results = model.program.run(variables, batch["inputs"], train=False)
+        return [_answer(spec, term, results, batch, stats) for term in terms]
+
+    apply = jax.jit(answer, compiler_options=QUICK)
+    fitting = spec.document.train.batch_size  # what training had room for, this has
+    size = min(BATCH if isinstance(fitting, str) else min(BATCH, fitting), count)
+    parts = []
+    for start in range(0, count, size):
+        chosen = np.minimum(np.arange(start, start + size), count - 1)  # one shape, one compilation
+        batch = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], dict(records))
+        parts.append(jax.device_get(apply(variables, batch)))
+    return [
+        tuple(np.concatenate([part[index][which] for part in parts])[:count] for which in range(4))
+        for index in range(len(terms))
+    ]
+
+
+def _answer(spec: Spec, term: LossTerm, results: Any, batch: Mapping[str, Any], stats: Any) -> tuple[jax.Array, ...]:
+    assert term.against is not None
+    feature = feature_of(spec, term.against)
+    assert feature is not None
+    asked = MetricTerm(term.name, Accuracy(), term.output, term.against, term.loss)
+    guess, truth, _, mask, known = answers_of(spec, asked, results, batch, stats)
+    surety = jnp.zeros(len(guess), jnp.float32)
+    if _classes(spec, term, feature) is not None:
+        guess, truth = answered(guess, truth, 0.5)
+        if guess.ndim == 1:
+            scores = term.loss.activate(results.outputs[term.output]).astype(jnp.float32)
+            best = scores.max(-1)
+            surety = jnp.where(guess > 0, best, 1 - best) if scores.shape[-1] == 1 else best
+    else:
+        guess, truth = guess.astype(jnp.float32), truth.astype(jnp.float32)
+    there = jnp.ones(guess.shape, bool)
+    if known is not None:
+        there &= known.reshape(-1, *(1,) * (guess.ndim - 1))
+    if mask is not None and guess.ndim > 1:
+        there &= mask.reshape(*mask.shape, *(1,) * (guess.ndim - mask.ndim))
+    return guess, truth, surety, there

@@ -1,0 +1,112 @@
+"""What a run folder holds of a run, whether it is finished or not."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dlc.diagnostics import SpecError
+from dlc.pipeline import Spec
+from dlc.training.evaluation import better, monitored
+from dlc.training.files import figures, read_json
+from dlc.training.fit import finished
+from dlc.training.run_folder import RunFolder
+from dlc.training.timing import read_sessions
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as its files tell it.
+
+    Args:
+        run: the folder.
+        spec: its checked spec.
+        text: the spec as it was written.
+        history: the epochs' records.
+        best_epoch: the epoch whose weights are kept, 0 before the first.
+        test: metrics of the best weights on the test split.
+        result: `result.json`, None while the run is unfinished.
+        environment: `environment.json`.
+        sessions: `timing.json`, a session for each process.
+    """
+
+    run: RunFolder
+    spec: Spec
+    text: str
+    history: tuple[Mapping[str, float], ...]
+    best_epoch: int
+    test: Mapping[str, float]
+    result: Mapping[str, Any] | None
+    environment: Mapping[str, Any]
+    sessions: tuple[Mapping[str, Any], ...]
+
+    @property
+    def best(self) -> Mapping[str, float]:
+        """The record of the best epoch."""
+        return next((record for record in self.history if record["epoch"] == self.best_epoch), {})
+
+    @property
+    def measures(self) -> list[str]:
+        """Loss and metrics, as the records name them without their split."""
+        names = [
+            name.partition("/")[2] for record in (*self.history[:1], self.test_record) for name in record if "/" in name
+        ]
+        return list(dict.fromkeys(names))
+
+    @property
+    def test_record(self) -> dict[str, float]:
+        """The test split's metrics, named as a record names them."""
+        return {f"test/{name}": value for name, value in self.test.items()}
+
+
+def read_record(run: RunFolder) -> Record:
+    """What the folder of a run holds.
+
+    Raises:
+        SpecError: DLC502 when it is no run folder, DLC503 when a file is damaged.
+    """
+    spec = run.load_spec()
+    environment = read_json(run.path / "environment.json")
+    if not isinstance(environment, dict):
+        raise SpecError.of("DLC503", f"`{run.path / 'environment.json'}` is damaged: it describes nothing")
+    try:
+        text = (run.path / "spec.yaml").read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise SpecError.of("DLC503", f"`{run.path / 'spec.yaml'}` can't be read: {error}") from None
+    sessions = tuple(read_sessions(run))
+    if run.finished:
+        result = finished(run)
+        kept = read_json(run.result)
+        return Record(run, spec, text, result.history, result.best_epoch, result.test, kept, environment, sessions)
+    history = _history(run)
+    return Record(run, spec, text, history, _best(spec, history), {}, None, environment, sessions)
+
+
+def _history(run: RunFolder) -> tuple[Mapping[str, float], ...]:
+    """The epochs so far; a last line that is being written does not count."""
+    if not run.metrics.exists():
+        return ()
+    try:
+        whole = run.metrics.read_text(encoding="utf-8").rpartition("\n")[0]
+        lines = [figures(json.loads(line)) for line in whole.splitlines()]
+        history = tuple(line for line in lines if "train/loss" in line)
+        good = all(isinstance(value, (int, float)) for line in history for value in line.values())
+        if not good or [line["epoch"] for line in history] != list(range(1, len(history) + 1)):
+            raise ValueError("epochs are missing")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SpecError.of("DLC503", f"`{run.metrics}` is damaged: {error}") from None
+    return history
+
+
+def _best(spec: Spec, history: tuple[Mapping[str, float], ...]) -> int:
+    """The best epoch by the monitored value; the last one where none has a value."""
+    name, higher = monitored(spec)
+    best: float | None = None
+    epoch = len(history)
+    for record in history:
+        if better(record.get(name, math.nan), best, higher):
+            best, epoch = record[name], int(record["epoch"])
+    return epoch

@@ -1,0 +1,165 @@
+"""Operations with several equal forms: equal they are, picked by a table, kept by a run, timed when asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import dlc
+from dlc.diagnostics import SpecError
+from dlc.layers.conv import CONVOLUTION
+from dlc.layers.depthwise import DEPTHWISE
+from dlc.layers.windows import Window
+from dlc.lower import autotune
+from dlc.lower.emit import sites_of
+from dlc.lower.program import lower
+from dlc.training.run_folder import RunFolder
+from tests.support import run_dlc
+
+NET = """dlc: 1
+name: net
+data: {source: digits, split: {test: 0.8}}
+inputs: {image: {tensor: {shape: [8, 8, 1], scale: 16}}}
+targets: {digit: {category: 10}}
+network:
+  - conv2d: {filters: 8, activation: relu}
+  - repeat: {times: 2, layers: [conv2d: {filters: 8, padding: same, activation: relu}]}
+  - depthwise_conv2d
+  - global_avg_pool2d
+  - dense: 10
+loss: cross_entropy
+optimizer: adam
+train: {epochs: 2, batch_size: 128}
+"""
+
+WINDOWS = [
+    Window((3, 3), (1, 1), (1, 1), "valid"),
+    Window((3, 2), (1, 1), (1, 1), "same"),
+    Window((3, 3), (1, 1), (1, 1), ((2, 0), (1, 1))),
+    Window((1, 1), (1, 1), (1, 1), "valid"),
+    Window((3, 3), (2, 1), (1, 1), "same"),
+    Window((2, 3), (1, 1), (2, 1), ((3, 1), (0, 4))),
+]
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+@pytest.mark.parametrize("operation", [CONVOLUTION, DEPTHWISE], ids=["convolution", "depthwise"])
+def test_all_forms_give_the_same_values_and_gradients(operation: Any, window: Window) -> None:
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(3, 6, 7, 4)), jnp.float32)
+    last = (4, 5) if operation is CONVOLUTION else (4, 2)
+    kernel = jnp.asarray(rng.normal(size=(*window.size, *last)), jnp.float32)
+    fitting = operation.fitting(window, x, kernel)
+    assert set(operation.table(window, x, kernel).values()) <= set(fitting)
+
+    def all_of(form: str) -> Any:
+        y, back = jax.vjp(lambda x, kernel: operation.forms[form](window, x, kernel), x, kernel)
+        return y, back(jnp.asarray(np.random.default_rng(1).normal(size=y.shape), jnp.float32))
+
+    wanted = all_of(fitting[0])
+    for form in fitting[1:]:
+        found = all_of(form)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)
+
+
+def test_which_forms_fit() -> None:
+    x, kernel = jax.ShapeDtypeStruct((2, 6, 6, 4), jnp.float32), jax.ShapeDtypeStruct((3, 3, 4, 5), jnp.float32)
+    assert CONVOLUTION.fitting(WINDOWS[0], x, kernel) == ("xla", "product", "channels_last")
+    assert CONVOLUTION.fitting(WINDOWS[0], jax.ShapeDtypeStruct(x.shape, jnp.bfloat16), kernel) == ("xla", "product")
+    for window in (*WINDOWS[4:], Window((1, 1), (1, 1), (1, 1), ((2, 2), (0, 0)))):
+        assert CONVOLUTION.fitting(window, x, kernel) == ("xla", "product")
+
+
+def test_show_tells_the_choice(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(NET)
+    said = run_dlc(["show", "net.yaml", "--lowering"], cwd=tmp_path)
+    assert said.stdout.splitlines() == [
+        "layer and operation                     on cpu         elsewhere  equal forms",
+        "conv2d convolution                      product        xla        xla, product, channels_last",
+        "repeat/*/conv2d convolution             channels_last  xla        xla, product, channels_last",
+        "depthwise_conv2d depthwise convolution  elements       channels   channels, elements",
+    ]
+    (tmp_path / "flat.yaml").write_text("inputs: {x: {tensor: [3]}}\nnetwork: [dense: 2]\n")
+    assert run_dlc(["show", "flat.yaml", "--lowering"], cwd=tmp_path).stdout == "no operation has several forms\n"
+    both = run_dlc(["show", "flat.yaml", "--lowering", "--expanded"], cwd=tmp_path)
+    assert both.returncode == 2
+    assert "DLC510" in both.stderr
+
+
+def test_a_run_keeps_its_forms(tmp_path: Path) -> None:
+    """A resumed run computes as it began, whatever the table says by then."""
+    spec = dlc.loads(NET)
+    dlc.train(spec, tmp_path / "run")
+    path = tmp_path / "run" / "lowering.json"
+    kept = json.loads(path.read_text())
+    assert kept["forms"] == {name: site.form("cpu") for name, site in sites_of(spec).items()}
+    other = {**kept, "forms": {**kept["forms"], "repeat/*/conv2d convolution": "product"}}
+    path.write_text(json.dumps(other))
+    program = lower(spec.graph, RunFolder(tmp_path / "run").load_lowering())
+    jax.eval_shape(program.apply, program.declared(), {"image": jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)})
+    assert program.choices.forms("cpu") == other["forms"]
+    assert program.choices.forms("gpu")["repeat/*/conv2d convolution"] == "xla"
+
+    longer = dlc.loads(NET, ["train.epochs=3"])
+    path.write_text(json.dumps({**kept, "forms": {**kept["forms"], "conv2d convolution": "fft"}}))
+    with pytest.raises(SpecError, match=r"DLC503: the run computes `conv2d convolution` in the form `fft`"):
+        dlc.train(longer, tmp_path / "run", resume=True)
+    for text in ("[]", "{", '{"platform": "cpu", "forms": {}, "flags": {"xla_dump_to": "/"}}'):
+        path.write_text(text)
+        with pytest.raises(SpecError, match=r"DLC503: `.*lowering.json` is damaged"):
+            dlc.train(longer, tmp_path / "run", resume=True)
+    path.unlink()
+    with pytest.raises(SpecError, match=r"DLC502: `.*lowering.json` is missing"):
+        dlc.train(longer, tmp_path / "run", resume=True)
+    path.write_text(json.dumps(kept))
+    assert dlc.train(longer, tmp_path / "run", resume=True).steps == 9
+
+
+def test_autotune_takes_the_fastest_and_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is clearly faster than the table's form is taken; what was timed once is not timed again."""
+    timed: list[str] = []
+
+    def times(site: Any, _flags: Any) -> dict[str, float]:
+        timed.append(site.operation.name)
+        given = {"xla": 1.0, "product": 1.02, "channels_last": 3.0, "channels": 1.0, "elements": 2.0}
+        return {form: given[form] for form in site.fitting}
+
+    stored: dict[str, Any] = {}
+    monkeypatch.setattr(autotune, "_times", times)
+    monkeypatch.setattr(autotune, "_known", lambda: dict(stored))
+    monkeypatch.setattr(autotune, "_keep", stored.update)
+    spec = dlc.loads(NET)
+    first = dlc.train(spec, tmp_path / "first", autotune=True)
+    forms = json.loads((tmp_path / "first" / "lowering.json").read_text())["forms"]
+    assert forms == {
+        "conv2d convolution": "product",  # the table's: what is faster is so by 2 %
+        "repeat/*/conv2d convolution": "xla",
+        "depthwise_conv2d depthwise convolution": "channels",
+    }
+    assert timed == ["convolution", "convolution", "depthwise convolution"]
+    second = dlc.train(spec, tmp_path / "second", autotune=True)
+    assert len(timed) == 3
+    jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
+
+
+def test_autotune_times_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "SECONDS", 1e-4)
+    spec = dlc.loads(NET.replace("  - depthwise_conv2d\n", "").replace("{epochs: 2", "{epochs: 1"))
+    dlc.train(spec, tmp_path / "run", autotune=True)
+    sites = sites_of(spec)
+    kept = json.loads((tmp_path / "run" / "lowering.json").read_text())
+    assert {name: form in sites[name].fitting for name, form in kept["forms"].items()} == dict.fromkeys(sites, True)
+    assert any("convolution Window" in key for key in autotune._known())
+
+
+def test_autotune_beside_resume_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(NET)
+    done = run_dlc(["train", "net.yaml", "--resume", "--autotune"], cwd=tmp_path)
+    assert done.returncode == 2
+    assert "`--autotune` has no effect beside `--resume`" in done.stderr
