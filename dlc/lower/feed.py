@@ -21,11 +21,16 @@ class Feed(NamedTuple):
     indices: Any  # jax.Array | numpy.ndarray | None
 
     def batch(self, turn: Any) -> Rows:
-        """The batch of a turn of the loop."""
+        """The batch of a turn of the loop.
+
+        Behind a barrier: whatever reads it is compiled alike for both forms, and gives the same bits.
+        """
         if self.indices is None:
-            batch: Rows = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, turn, keepdims=False), self.rows)
-            return batch
-        return take(self.rows, jax.lax.dynamic_index_in_dim(self.indices, turn, keepdims=False))
+            rows = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, turn, keepdims=False), self.rows)
+        else:
+            rows = take(self.rows, jax.lax.dynamic_index_in_dim(self.indices, turn, keepdims=False))
+        batch: Rows = jax.lax.optimization_barrier(rows)
+        return batch
 
 
 def take(rows: Rows, indices: Any) -> Rows:

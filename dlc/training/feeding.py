@@ -1,4 +1,4 @@
-"""How batches reach the device: all rows stay there when they fit, else each chunk's batches are sent."""
+"""How batches reach the device: all rows stay there when they fit, else chunks of batches are sent, ahead of time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from dlc.diagnostics import SpecError
 from dlc.lower.feed import Feed, Rows
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset, Sampler, padded_batches
+from dlc.training.ahead import Ahead
 
 MAX_TURNS = 1024  # steps of one chunk, at most
 EVALUATION_BATCH = 256
-RESIDENT_BYTES = 2 << 30  # data up to this size stay on the device
-STREAM_BYTES = 64 << 20  # batches of one chunk, when they don't
+CHUNK_BYTES = 64 << 20  # batches of one chunk that is sent, at most
+PARTS = 12  # a chunk's share of the memory for records: one is used, one waits, one is made, each with its copies
 
 
 def make_sampler(spec: Spec, data: Dataset) -> Sampler:
@@ -52,19 +53,26 @@ def evaluated_together(spec: Spec) -> int:
 class Feeder:
     """The feeds of training chunks, and of evaluation: each kind has one shape, so that each compiles once.
 
+    Feeds are made ahead, on a thread that reads, parses, encodes and sends them while the device computes.
+
     Args:
-        rows: all records, encoded: `{"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}`.
+        rows: all records, encoded: `{"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}`, as arrays or as what
+            is indexed like them and stays on the disk.
         sampler: the batches of the training split; None when there is nothing to train.
         longest: examples of the longest split that is evaluated.
         together: how many of them are evaluated at once.
+        memory: what records may take in memory, bytes.
     """
 
-    def __init__(self, rows: Rows, sampler: Sampler | None, longest: int, together: int = EVALUATION_BATCH) -> None:
+    def __init__(
+        self, rows: Rows, sampler: Sampler | None, longest: int, together: int = EVALUATION_BATCH, *, memory: int
+    ) -> None:
         leaves = jax.tree.leaves(rows)
         nbytes = sum(leaf.nbytes for leaf in leaves)
         self.sampler = sampler
-        self.resident = nbytes <= RESIDENT_BYTES
+        self.resident = all(isinstance(leaf, np.ndarray) for leaf in leaves) and nbytes <= _room_on_device(memory)
         self.rows: Rows = jax.device_put(rows) if self.resident else rows
+        self.chunk_bytes = min(CHUNK_BYTES, memory // PARTS)
         row_bytes = max(1, nbytes // len(leaves[0]))
         self.max_turns = 0
         if sampler is not None:
@@ -72,14 +80,41 @@ class Feeder:
         self.evaluation_batch = min(together, longest)
         batches = math.ceil(longest / self.evaluation_batch)
         self.evaluation_turns = self._fitting(batches, row_bytes * self.evaluation_batch)
+        self._training: Ahead[Feed] = Ahead()
+        self._evaluation: Ahead[tuple[Feed, NDArray[np.bool_], int]] = Ahead()
 
     def _fitting(self, turns: int, batch_bytes: int) -> int:
         """As many turns as a chunk may have."""
-        room = MAX_TURNS if self.resident else STREAM_BYTES // batch_bytes
+        room = MAX_TURNS if self.resident else self.chunk_bytes // batch_bytes
         return max(1, min(turns, MAX_TURNS, room))
 
+    @property
+    def waited(self) -> float:
+        """Seconds that training has waited for its batches."""
+        return self._training.waited
+
+    def prepare(self, step: int, turns: int) -> None:
+        """Begin to make the batches of a chunk of steps."""
+        self._training.begin(self._chunk, step, turns)
+
+    def prepared(self, step: int) -> int | None:
+        """The steps of the chunk that begins with a step, when it is being made."""
+        return self._training.promised(step)
+
     def training(self, step: int, turns: int) -> Feed:
-        """The batches of a chunk of steps."""
+        """The batches of a chunk of steps; those that were prepared, if they are the same.
+
+        Raises:
+            SpecError: DLC401-DLC406 when the records can't be read any more.
+        """
+        return self._training.take(self._chunk, step, turns)
+
+    def close(self) -> None:
+        """Make nothing more."""
+        self._training.close()
+        self._evaluation.close()
+
+    def _chunk(self, step: int, turns: int) -> Feed:
         assert self.sampler is not None, "there is nothing to train"
         return self._feed(self.sampler.batches(step, turns), self.max_turns)
 
@@ -93,16 +128,24 @@ class Feeder:
     def evaluation(self, chosen: NDArray[np.int32]) -> Iterator[tuple[Feed, NDArray[np.bool_], int]]:
         """The chosen rows in chunks: a feed, which examples are no padding, how many turns."""
         indices, real = padded_batches(chosen, self.evaluation_batch)
-        for start in range(0, len(indices), self.evaluation_turns):
-            part, counted = indices[start : start + self.evaluation_turns], real[start : start + self.evaluation_turns]
-            yield self._feed(part, self.evaluation_turns), _padded(counted, self.evaluation_turns), len(part)
+
+        def make(start: int, turns: int) -> tuple[Feed, NDArray[np.bool_], int]:
+            part, counted = indices[start : start + turns], real[start : start + turns]
+            return self._feed(part, turns), _padded(counted, turns), len(part)
+
+        return self._evaluation.each(make, len(indices), self.evaluation_turns)
 
     def _feed(self, indices: NDArray[np.int32], turns: int) -> Feed:
         """What lies behind the given batches is padding that is not looked at."""
-        indices = _padded(indices, turns)
         if self.resident:
-            return Feed(self.rows, indices)
-        return Feed(jax.tree.map(lambda leaf: leaf[indices], self.rows), None)
+            return Feed(self.rows, jax.device_put(_padded(indices, turns)))
+        return Feed(jax.tree.map(lambda leaf: jax.device_put(_padded(leaf[indices], turns)), self.rows), None)
+
+
+def _room_on_device(memory: int) -> int:
+    """How much of the data may stay on the device: half of an accelerator's memory."""
+    stats = jax.devices()[0].memory_stats() or {}
+    return min(memory, int(stats.get("bytes_limit", 2 * memory)) // 2)
 
 
 def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:

@@ -24,6 +24,7 @@ from dlc.objectives.plateau import Plateau
 from dlc.objectives.schedules import Horizon, rate_at
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset, load_dataset
+from dlc.sources.reading import allowed_memory
 from dlc.spec import Item, OptimizerKeys
 from dlc.training.checkpoint import Checkpoint, Writer, flatten_state, newest, restore_state
 from dlc.training.checkpoint import found as checkpoints_of
@@ -58,6 +59,7 @@ class Result:
         steps: steps done.
         seconds: time of all chunks of steps but the first, which compiles.
         first_step_seconds: time from the call to the first finished step.
+        input_seconds: how long of `seconds` the device waited for records.
     """
 
     folder: RunFolder | None
@@ -68,6 +70,7 @@ class Result:
     steps: int = 0
     seconds: float = 0.0
     first_step_seconds: float = 0.0
+    input_seconds: float = 0.0
 
 
 @dataclass
@@ -223,7 +226,8 @@ class Training:
         self.train = spec.document.train
         self.sampler = make_sampler(spec, self.data)
         held_out = [len(rows) for name, rows in self.data.splits.items() if name != "train"]
-        self.feeder = Feeder(self.data.rows, self.sampler, max(held_out, default=1), evaluated_together(spec))
+        longest, together = max(held_out, default=1), evaluated_together(spec)
+        self.feeder = Feeder(self.data.rows, self.sampler, longest, together, memory=allowed_memory(spec))
         self.steps = self.sampler.steps(self.train.epochs)
         self.horizon = Horizon(self.steps, self.sampler.steps_per_epoch)
         optimizer = need_trainable(spec)
@@ -259,6 +263,7 @@ class Training:
         self.reporter.begin(self._plan(start))
         self.first_step_seconds = 0.0
         self.seconds = 0.0
+        self.input_seconds = 0.0
         try:
             if dry_run:
                 state = self.chunk(state, 0, 1)
@@ -268,6 +273,7 @@ class Training:
                 state = self.epoch(state, writer)
             return self._finish(state, writer)
         finally:
+            self.feeder.close()
             if writer is not None:
                 writer.close()
             if self.events is not None:
@@ -323,19 +329,28 @@ class Training:
         return min(left, self.feeder.max_turns, max(1, int(CHUNK_SECONDS / self.seconds_per_step)))
 
     def chunk(self, state: TrainState, step: int, turns: int, fresh: bool = True) -> TrainState:
-        """Do some steps, and wait for them."""
-        began = time.perf_counter()
-        state = self.trainer.chunk(
-            state, self.feeder.training(step, turns), np.int32(turns), np.bool_(fresh), self.stats
-        )
+        """Do some steps, and wait for them; the next chunk's batches are made meanwhile."""
+        began, waited = time.perf_counter(), self.feeder.waited
+        feed = self.feeder.training(step, turns)
+        state = self.trainer.chunk(state, feed, np.int32(turns), np.bool_(fresh), self.stats)
+        del feed  # else the batches would outlive their use
+        self._prepare(step + turns)
         jax.block_until_ready(state.step)
         now = time.perf_counter()
         if self.first_step_seconds == 0.0:
             self.first_step_seconds = now - self.began
         else:
             self.seconds += now - began
+            self.input_seconds += self.feeder.waited - waited
             self.seconds_per_step = (now - began) / turns
         return state
+
+    def _prepare(self, step: int) -> None:
+        """Have the batches made that come next, up to the end of an epoch."""
+        if step < self.steps:
+            epoch = self.progress.epoch + 1
+            ends = self.sampler.steps(epoch) if step < self.sampler.steps(epoch) else self.sampler.steps(epoch + 1)
+            self.feeder.prepare(step, self.turns(ends - step))
 
     def epoch(self, state: TrainState, writer: Writer | None) -> TrainState:
         """Train to the end of the current epoch; evaluate, record, keep the best, checkpoint."""
@@ -344,7 +359,7 @@ class Training:
         first, last = self.sampler.steps(number - 1), self.sampler.steps(number)
         step = int_step(state)
         while step < last:
-            turns = self.turns(last - step)
+            turns = self.feeder.prepared(step) or self.turns(last - step)
             started = time.perf_counter()
             state = self.chunk(state, step, turns, fresh=step == first)
             step += turns
@@ -522,6 +537,7 @@ class Training:
             steps,
             self.seconds,
             self.first_step_seconds,
+            self.input_seconds,
         )
 
 

@@ -29,6 +29,7 @@ MAY_CHANGE = (
     ("train", "checkpoint_every"),
     ("train", "keep_checkpoints"),
     ("train", "tensorboard"),
+    ("data", "memory"),
 )
 """What a resumed run may set anew."""
 
