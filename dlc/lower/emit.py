@@ -50,10 +50,10 @@ def program_text(spec: Spec, how: str, step: bool) -> str:
         }
         updater = make_updater(spec, program, Horizon(10**9, 1e6))  # longer than any warm-up
         trainer = make_trainer(spec, program, updater, stats)
-        rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), batch_of)
+        indices = jax.ShapeDtypeStruct((2, size), jnp.int32)
         state = jax.eval_shape(lambda variables: trainer.start(variables, batch_of), variables)
         function: Any = trainer.chunk
-        arguments: tuple[Any, ...] = (state, Feed(rows, None), jnp.int32(1), jnp.bool_(True), stats)
+        arguments: tuple[Any, ...] = (state, Feed(batch_of, indices), jnp.int32(1), jnp.bool_(True), stats)
     else:
         function = jax.jit(lambda variables, inputs: program.apply(variables, inputs, train=False)[0])
         arguments = (variables, inputs)

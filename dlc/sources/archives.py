@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from dlc.lazy import np
 from dlc.options import Wrong
-from dlc.sources.mapped import Mapped, Scratch
+from dlc.sources.stored import Scratch, Stored
 
 _PIECE = 1 << 20  # bytes that are read at a time
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")  # PKWARE's APPNOTE.TXT 4.3.7
@@ -23,7 +23,7 @@ def stored_bytes(path: Path) -> int:
         return sum(member.file_size for member in archive.infolist())
 
 
-def mapped_columns(path: Path) -> dict[str, Any]:
+def stored_columns(path: Path) -> dict[str, Any]:
     """The arrays of an archive, none of them in memory. What is compressed is unpacked into a scratch file.
 
     Raises:
@@ -67,17 +67,17 @@ def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def _in_place(path: Path, member: zipfile.ZipInfo, begins: int, shape: tuple[int, ...], dtype: Any) -> Mapped:
+def _in_place(path: Path, member: zipfile.ZipInfo, begins: int, shape: tuple[int, ...], dtype: Any) -> Stored:
     if member.file_size - begins < dtype.itemsize * prod(shape):
         raise ValueError("the array is cut off")
     with open(path, "rb") as file:
         file.seek(member.header_offset)
         head = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
         data = member.header_offset + _LOCAL_HEADER.size + head[-2] + head[-1]
-        return Mapped(file, data + begins, shape, dtype, str(path))
+        return Stored(file, data + begins, shape, dtype, str(path))
 
 
-def _unpacked(stream: IO[bytes], shape: tuple[int, ...], dtype: Any) -> Mapped:
+def _unpacked(stream: IO[bytes], shape: tuple[int, ...], dtype: Any) -> Stored:
     scratch = Scratch()
     for piece in _pieces(stream):
         scratch.append(piece)

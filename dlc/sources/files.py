@@ -16,7 +16,7 @@ from pydantic import BeforeValidator
 from dlc.diagnostics import listing
 from dlc.lazy import np
 from dlc.options import Fault, Wrong, main, option, reject, spell
-from dlc.sources.archives import mapped_columns, stored_bytes
+from dlc.sources.archives import stored_bytes, stored_columns
 from dlc.sources.source import Columns, Opened, Source
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Npz(FileSource):
         try:
             if not zipfile.is_zipfile(path) or stored_bytes(path) <= room:
                 return self.load(base)
-            return same_length(mapped_columns(path), path)
+            return same_length(stored_columns(path), path)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
             return self.load(base)  # says what is wrong
 

@@ -16,9 +16,9 @@ from dlc.diagnostics import Diagnostic, Report, SpecError
 from dlc.features.feature import Feature
 from dlc.options import Wrong
 from dlc.pipeline import Spec
-from dlc.sources.mapped import Mapped, Scratch
 from dlc.sources.records import Parsed, Picked, block_slices
 from dlc.sources.source import Columns, Opened, Source, select
+from dlc.sources.stored import Scratch, Stored
 
 COPIES = 3  # of records that are in memory when they are read: columns, raw values, encoded values
 _LEAST = 256 << 20  # bytes, where the machine does not say how much memory it has
@@ -125,7 +125,7 @@ def read_table(spec: Spec, source: Source, key: str, room: Room) -> dict[Place, 
     if not count:
         raise wrong_data(spec, Wrong("DLC405", "the data hold no record"), ("data", key))
     return {
-        place: _settled(gathered[place], None if fits else again, partial(_parse, spec, place, feature))
+        place: _settled(gathered[place], None if fits else again, partial(parse, spec, place, feature))
         for place, feature in features.items()
     }
 
@@ -137,7 +137,7 @@ def _blocks(opened: Opened) -> Iterator[tuple[int, Columns]]:
             yield len(next(iter(block.values()))), block
         return
     count = len(next(iter(opened.values()), ()))
-    kept = [column for column in opened.values() if isinstance(column, Mapped)]
+    kept = [column for column in opened.values() if isinstance(column, Stored)]
     if not kept or not count:
         yield count, opened
         return
@@ -165,7 +165,8 @@ def _settled(gathered: _Gathered, again: Columns | None, parse: Any) -> Any:
     return gathered.parts[0] if len(gathered.parts) == 1 else np.concatenate(gathered.parts)
 
 
-def _parse(spec: Spec, place: Place, feature: Feature, columns: Columns, first_row: int) -> NDArray[Any]:
+def parse(spec: Spec, place: Place, feature: Feature, columns: Columns, first_row: int) -> NDArray[Any]:
+    """`read_feature` by the feature's place."""
     return read_feature(spec, *place, feature, columns, first_row=first_row)
 
 

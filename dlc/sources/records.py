@@ -96,7 +96,7 @@ class Joined:
 
     def __getitem__(self, where: Any) -> NDArray[Any]:
         """The raw values of a slice, or at an array of row numbers."""
-        rows = np.arange(len(self))[where] if isinstance(where, slice) else np.asarray(where).reshape(-1)
+        rows = np.arange(*where.indices(len(self))) if isinstance(where, slice) else np.asarray(where).reshape(-1)
         owner = np.searchsorted(self.ends, rows, side="right")
         places = [np.flatnonzero(owner == index) for index in range(len(self.parts))]
         starts = [0, *self.ends[:-1].tolist()]

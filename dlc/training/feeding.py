@@ -137,9 +137,12 @@ class Feeder:
 
     def _feed(self, indices: NDArray[np.int32], turns: int) -> Feed:
         """What lies behind the given batches is padding that is not looked at."""
-        if self.resident:
-            return Feed(self.rows, jax.device_put(_padded(indices, turns)))
-        return Feed(jax.tree.map(lambda leaf: jax.device_put(_padded(leaf[indices], turns)), self.rows), None)
+        rows, flat, size = self.rows, indices.reshape(-1), indices.shape[1]
+        if not self.resident:
+            rows = jax.tree.map(lambda leaf: jax.device_put(_padded(leaf[flat], turns * size)), rows)
+            indices = np.arange(len(flat), dtype=np.int32).reshape(-1, size)
+        # of a single turn XLA would make another program, with other bits
+        return Feed(rows, jax.device_put(_padded(indices, max(turns, 2))))
 
 
 def _room_on_device(memory: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 import os
 import tempfile
 import weakref
@@ -18,11 +16,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Mapped:
+class Stored:
     """An array in a file, in C order: it is sliced and indexed along its first axis like one in memory.
 
-    What it gives is a copy; the pages that were read are let go at once, so that the memory of the process does not
-    grow with the file.
+    What it gives is read anew each time. Files are not mapped into memory: one that is cut off would end the process,
+    and its pages would count as memory of the process.
 
     Args:
         file: open for reading; it may be closed afterwards.
@@ -30,48 +28,65 @@ class Mapped:
         shape: (n, ...).
         dtype: of its elements, no objects.
         name: what messages call the file; None for a file of our own, which nobody else changes.
-
-    Raises:
-        OSError: when the file can't be mapped.
     """
 
     def __init__(self, file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: Any, name: str | None) -> None:
         self.shape, self.dtype, self.ndim = shape, np.dtype(dtype), len(shape)
         self.size = prod(shape)
         self.nbytes = self.size * self.dtype.itemsize
+        self._offset, self._record = offset, self.nbytes // max(1, shape[0])
         self._name, self._descriptor = name, os.dup(file.fileno())
         weakref.finalize(self, os.close, self._descriptor)
         self._stamp = self._now()
-        self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        record = self.nbytes // shape[0] if shape[0] else 0
-        # bytes are always aligned, and a record is copied in one go
-        self._records = np.frombuffer(self._map, np.uint8, self.nbytes, offset).reshape(shape[0], record)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, where: Any) -> NDArray[Any]:
-        """The records of a slice, or at an array of row numbers, as an array of its own.
+        """The records of a slice, or at an array of row numbers.
 
         Raises:
-            SpecError: DLC401 when somebody changed the file.
+            SpecError: DLC401 when they can't be read, or somebody changed the file.
         """
+        rows = np.arange(*where.indices(len(self))) if isinstance(where, slice) else np.asarray(where)
+        flat = rows.reshape(-1)
+        found = np.empty((len(flat), self._record), np.uint8)
         if self._name is not None and self._now() != self._stamp:
-            raise SpecError.of(
-                "DLC401",
-                f"`{self._name}` changed while it was read",
-                hint="begin anew with data that nothing writes to",
-            )
-        taken = self._records[where].copy() if isinstance(where, slice) else np.take(self._records, where, axis=0)
-        if hasattr(mmap, "MADV_DONTNEED"):
-            with contextlib.suppress(OSError):
-                self._map.madvise(mmap.MADV_DONTNEED)
-        values: NDArray[Any] = taken.view(self.dtype).reshape(*taken.shape[:-1], *self.shape[1:])
+            raise self._changed()
+        starts = np.flatnonzero(np.diff(flat, prepend=-2) != 1)  # of runs of records that lie behind one another
+        ends = np.append(starts, len(flat))[1:]
+        places = (self._offset + flat[starts].astype(np.int64) * self._record).tolist()
+        runs = list(zip(places, (starts * self._record).tolist(), (ends * self._record).tolist(), strict=True))
+        if len(runs) > 1 and hasattr(os, "posix_fadvise"):  # all of them are on their way when the first is waited for
+            for place, start, end in runs:
+                os.posix_fadvise(self._descriptor, place, end - start, os.POSIX_FADV_WILLNEED)
+        into = memoryview(found.reshape(-1).data)
+        try:
+            for place, start, end in runs:
+                if os.preadv(self._descriptor, [into[start:end]], place) != end - start:
+                    self._rest(into[start:end], place)
+        except OSError as error:
+            message = f"`{self._name or scratch_folder()}` can't be read: {(error.strerror or str(error)).lower()}"
+            raise SpecError.of("DLC401", message) from None
+        values: NDArray[Any] = found.view(self.dtype).reshape(*rows.shape, *self.shape[1:])
         return values
+
+    def _rest(self, into: memoryview, place: int) -> None:
+        """Read on where one call did not give all."""
+        done = 0
+        while done < len(into):
+            count = os.preadv(self._descriptor, [into[done:]], place + done)
+            if not count:
+                raise self._changed()
+            done += count
 
     def _now(self) -> tuple[int, int]:
         status = os.fstat(self._descriptor)
         return status.st_size, status.st_mtime_ns
+
+    def _changed(self) -> SpecError:
+        hint = "begin anew with data that nothing writes to"
+        return SpecError.of("DLC401", f"`{self._name or 'a scratch file'}` changed while it was read", hint=hint)
 
 
 def scratch_folder() -> Path:
@@ -108,13 +123,13 @@ class Scratch:
         except OSError as error:
             raise self._cannot(error) from None
 
-    def array(self, shape: tuple[int, ...], dtype: Any) -> Mapped:
+    def array(self, shape: tuple[int, ...], dtype: Any) -> Stored:
         """All that was appended as one array."""
         try:
             self._file.flush()
         except OSError as error:
             raise self._cannot(error) from None
-        return Mapped(self._file, 0, shape, dtype, None)
+        return Stored(self._file, 0, shape, dtype, None)
 
     def _cannot(self, error: OSError) -> SpecError:
         return SpecError.of(
