@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dlc.training.run_folder import RunFolder
 
 LINE = 120  # characters of the longest line
+WAITING = 0.05  # share of the time spent on waiting for records that is worth a word
 
 
 def train_file(file: Path, run: Path | None, *, resume: bool, dry_run: bool, quiet: bool, sets: Sequence[str]) -> int:
@@ -82,6 +83,9 @@ def print_result(result: Result) -> None:
     print(f"best epoch {result.best_epoch}: {split} {figures(kept)}")
     if result.test:
         print(f"test {figures(result.test)}")
+    if result.input_seconds > WAITING * result.seconds:
+        share = result.input_seconds / result.seconds
+        print(f"{share:.0%} of {result.seconds:.1f} s of steps were spent waiting for records")
     print(f"run folder {result.folder.path}")
 
 
@@ -207,9 +211,10 @@ class Live(Plain):
     def moment(self, moment: Moment) -> None:
         """Move the bar."""
         values = " ".join(f"{name} {figure(value)}" for name, value in moment.metrics.items())
-        self.progress.update(
-            self.task, completed=moment.step, epoch=moment.epoch, values=f"{values}  {moment.rate:,.0f} examples/s"
-        )
+        values += f"  {moment.rate:,.0f} examples/s"
+        if moment.waiting >= WAITING:
+            values += f", {moment.waiting:.0%} waiting for records"
+        self.progress.update(self.task, completed=moment.step, epoch=moment.epoch, values=values)
 
     def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
         """The epoch's line above the bar."""

@@ -23,6 +23,15 @@ def stored_bytes(path: Path) -> int:
         return sum(member.file_size for member in archive.infolist())
 
 
+def first_length(path: Path) -> int:
+    """How many records the first array of an archive has."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as stream:
+                return _header(stream)[0][0]
+    raise ValueError("no arrays")
+
+
 def stored_columns(path: Path) -> dict[str, Any]:
     """The arrays of an archive, none of them in memory. What is compressed is unpacked into a scratch file.
 

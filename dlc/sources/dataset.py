@@ -239,16 +239,17 @@ def fit_sizes(spec: Spec, sizes: Mapping[str, int]) -> None:
         raise SpecError(Report(tuple(items), spec.texts))
 
 
-def _divide(spec: Spec, count: int) -> dict[str, NDArray[np.int32]]:
-    """The splits of the main source. Held-out parts are drawn first, so that the rest trains."""
+def split_sizes(spec: Spec, count: int) -> dict[str, int]:
+    """How many of the main source's records each split gets.
+
+    Raises:
+        SpecError: DLC405 when nothing is left to train on.
+    """
     assert spec.document.data is not None
     split = spec.document.data.split
-    order = np.arange(count, dtype=np.int32)
-    if split.shuffle:
-        order = np.random.Generator(np.random.Philox(key=[split.seed, _SPLIT])).permutation(order)
     sizes = {
         name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
-        for name, part in (("test", split.test), ("validation", split.validation))
+        for name, part in (("validation", split.validation), ("test", split.test))
     }
     held = sum(sizes.values())
     if held >= count:
@@ -257,13 +258,20 @@ def _divide(spec: Spec, count: int) -> dict[str, NDArray[np.int32]]:
             Wrong("DLC405", "the splits leave nothing to train on", found=f"{held} of {count} records held out"),
             ("data", "split"),
         )
-    train = count - held
-    splits = {"train": order[:train]}
-    start = train
-    for name in ("validation", "test"):
-        if sizes[name]:
-            splits[name] = order[start : start + sizes[name]]
-            start += sizes[name]
+    return {"train": count - held, **{name: size for name, size in sizes.items() if size}}
+
+
+def _divide(spec: Spec, count: int) -> dict[str, NDArray[np.int32]]:
+    """The splits of the main source. Held-out parts are drawn first, so that the rest trains."""
+    assert spec.document.data is not None
+    split = spec.document.data.split
+    order = np.arange(count, dtype=np.int32)
+    if split.shuffle:
+        order = np.random.Generator(np.random.Philox(key=[split.seed, _SPLIT])).permutation(order)
+    splits, start = {}, 0
+    for name, size in split_sizes(spec, count).items():
+        splits[name] = order[start : start + size]
+        start += size
     return splits
 
 

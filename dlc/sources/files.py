@@ -16,7 +16,7 @@ from pydantic import BeforeValidator
 from dlc.diagnostics import listing
 from dlc.lazy import np
 from dlc.options import Fault, Wrong, main, option, reject, spell
-from dlc.sources.archives import stored_bytes, stored_columns
+from dlc.sources.archives import first_length, stored_bytes, stored_columns
 from dlc.sources.source import Columns, Opened, Source
 
 if TYPE_CHECKING:
@@ -84,6 +84,13 @@ class Npz(FileSource):
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise Wrong("DLC401", f"`{path}` is not a numpy archive: {_first_line(error)}", option="path") from None
         return same_length(columns, path)
+
+    def count(self, base: Path) -> int | None:
+        """The length of the first array, by its head."""
+        try:
+            return first_length(self.file(base))
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
+            return None  # reading it will say what is wrong
 
     def open(self, base: Path, room: int) -> Opened:
         """The arrays in memory when there is room, else where they lie; compressed ones are unpacked first."""

@@ -32,6 +32,14 @@ class Source(Options):
         """
         raise NotImplementedError
 
+    def count(self, base: Path) -> int | None:
+        """How many records there are, when that is known without reading them, else None.
+
+        Raises:
+            Wrong: DLC401 when there are none to count.
+        """
+        return None
+
     def open(self, base: Path, room: int) -> Opened:
         """The same table, when it may not fit memory.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from dlc.diagnostics import SpecError
 from dlc.lower.feed import Feed, Rows
+from dlc.objectives.schedules import Horizon
 from dlc.pipeline import Spec
-from dlc.sources.dataset import Dataset, Sampler, padded_batches
+from dlc.sources.dataset import Sampler, padded_batches
 from dlc.training.ahead import Ahead
 
 MAX_TURNS = 1024  # steps of one chunk, at most
@@ -22,13 +23,13 @@ CHUNK_BYTES = 64 << 20  # batches of one chunk that is sent, at most
 PARTS = 12  # a chunk's share of the memory for records: one is used, one waits, one is made, each with its copies
 
 
-def make_sampler(spec: Spec, data: Dataset) -> Sampler:
-    """The sampler of a spec's training split.
+def make_sampler(spec: Spec, rows: NDArray[np.int32]) -> Sampler:
+    """The sampler of a spec's training split, whose row numbers are given.
 
     Raises:
         SpecError: DLC405 when a batch is larger than the split.
     """
-    train, rows = spec.document.train, data.splits["train"]
+    train = spec.document.train
     size = len(rows) if train.batch_size == "full" else train.batch_size
     if spec.document.optimizer is not None:
         size *= spec.document.optimizer.keys.accumulate
@@ -42,6 +43,41 @@ def make_sampler(spec: Spec, data: Dataset) -> Sampler:
             hint="lower `accumulate`" if parts else "lower `batch_size`, or write `batch_size: full`",
         )
     return Sampler(rows, size, spec.document.seed, train.shuffle)
+
+
+def horizon_of(spec: Spec, sampler: Sampler) -> Horizon:
+    """How long a run is."""
+    return Horizon(sampler.steps(spec.document.train.epochs), sampler.steps_per_epoch)
+
+
+class Portions(NamedTuple):
+    """In what portions records reach the device.
+
+    Args:
+        resident: whether all of them stay there.
+        room: bytes of the batches of one chunk, when they don't.
+        batch_size: examples a step; 0 when nothing is trained.
+        max_turns: steps of one chunk, at most.
+    """
+
+    resident: bool
+    room: int
+    batch_size: int
+    max_turns: int
+
+    def fitting(self, turns: int, batch_bytes: int) -> int:
+        """As many turns as a chunk may have."""
+        return max(1, min(turns, MAX_TURNS, MAX_TURNS if self.resident else self.room // batch_bytes))
+
+
+def portions_of(count: int, nbytes: int, in_memory: bool, sampler: Sampler | None, memory: int) -> Portions:
+    """The portions for `count` records of `nbytes` in all, which may take `memory` bytes."""
+    resident = in_memory and nbytes <= _room_on_device(memory)
+    found = Portions(resident, min(CHUNK_BYTES, memory // PARTS), sampler.batch_size if sampler else 0, 0)
+    if sampler is None:
+        return found
+    batch_bytes = max(1, nbytes // count) * sampler.batch_size
+    return found._replace(max_turns=found.fitting(math.ceil(sampler.steps_per_epoch), batch_bytes))
 
 
 def evaluated_together(spec: Spec) -> int:
@@ -69,24 +105,17 @@ class Feeder:
     ) -> None:
         leaves = jax.tree.leaves(rows)
         nbytes = sum(leaf.nbytes for leaf in leaves)
+        in_memory = all(isinstance(leaf, np.ndarray) for leaf in leaves)
         self.sampler = sampler
-        self.resident = all(isinstance(leaf, np.ndarray) for leaf in leaves) and nbytes <= _room_on_device(memory)
-        self.rows: Rows = jax.device_put(rows) if self.resident else rows
-        self.chunk_bytes = min(CHUNK_BYTES, memory // PARTS)
-        row_bytes = max(1, nbytes // len(leaves[0]))
-        self.max_turns = 0
-        if sampler is not None:
-            self.max_turns = self._fitting(math.ceil(sampler.steps_per_epoch), row_bytes * sampler.batch_size)
+        self.portions = portions_of(len(leaves[0]), nbytes, in_memory, sampler, memory)
+        self.max_turns = self.portions.max_turns
+        self.rows: Rows = jax.device_put(rows) if self.portions.resident else rows
         self.evaluation_batch = min(together, longest)
         batches = math.ceil(longest / self.evaluation_batch)
-        self.evaluation_turns = self._fitting(batches, row_bytes * self.evaluation_batch)
+        evaluated_bytes = max(1, nbytes // len(leaves[0])) * self.evaluation_batch
+        self.evaluation_turns = self.portions.fitting(batches, evaluated_bytes)
         self._training: Ahead[Feed] = Ahead()
         self._evaluation: Ahead[tuple[Feed, NDArray[np.bool_], int]] = Ahead()
-
-    def _fitting(self, turns: int, batch_bytes: int) -> int:
-        """As many turns as a chunk may have."""
-        room = MAX_TURNS if self.resident else self.chunk_bytes // batch_bytes
-        return max(1, min(turns, MAX_TURNS, room))
 
     @property
     def waited(self) -> float:
@@ -138,7 +167,7 @@ class Feeder:
     def _feed(self, indices: NDArray[np.int32], turns: int) -> Feed:
         """What lies behind the given batches is padding that is not looked at."""
         rows, flat, size = self.rows, indices.reshape(-1), indices.shape[1]
-        if not self.resident:
+        if not self.portions.resident:
             rows = jax.tree.map(lambda leaf: jax.device_put(_padded(leaf[flat], turns * size)), rows)
             indices = np.arange(len(flat), dtype=np.int32).reshape(-1, size)
         # of a single turn XLA would make another program, with other bits

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import jax
@@ -21,16 +21,17 @@ from dlc.lower.program import Program, lower
 from dlc.lower.steps import Trainer, TrainState, make_trainer
 from dlc.objectives.optimizers import Optimizer
 from dlc.objectives.plateau import Plateau
-from dlc.objectives.schedules import Horizon, rate_at
+from dlc.objectives.schedules import rate_at
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset, load_dataset
 from dlc.sources.reading import allowed_memory
 from dlc.spec import Item, OptimizerKeys
 from dlc.training.checkpoint import Checkpoint, Writer, flatten_state, newest, restore_state
 from dlc.training.checkpoint import found as checkpoints_of
+from dlc.training.early import Early
 from dlc.training.evaluation import better, evaluate_rows, monitored
 from dlc.training.events import Events
-from dlc.training.feeding import Feeder, evaluated_together, make_sampler
+from dlc.training.feeding import Feeder, evaluated_together, horizon_of, make_sampler
 from dlc.training.files import Log, figures, read_json, to_json, write_atomic
 from dlc.training.progress import Moment, Plan, Reporter, Silent
 from dlc.training.run_folder import RunFolder, environment
@@ -222,20 +223,23 @@ class Training:
         self.stop = stop
         self.spec, self.folder, self.reporter, self.began, self.chunk_turns = spec, run, reporter, began, chunk_turns
         self.program: Program = lower(spec.graph)
+        early = Early(spec, self.program)
         self.data: Dataset = load_dataset(spec)
         self.train = spec.document.train
-        self.sampler = make_sampler(spec, self.data)
+        self.sampler = make_sampler(spec, self.data.splits["train"])
         held_out = [len(rows) for name, rows in self.data.splits.items() if name != "train"]
         longest, together = max(held_out, default=1), evaluated_together(spec)
         self.feeder = Feeder(self.data.rows, self.sampler, longest, together, memory=allowed_memory(spec))
-        self.steps = self.sampler.steps(self.train.epochs)
-        self.horizon = Horizon(self.steps, self.sampler.steps_per_epoch)
+        self.horizon = horizon_of(spec, self.sampler)
+        self.steps = self.horizon.steps
         optimizer = need_trainable(spec)
         self.rate = optimizer.thing.learning_rate
         self.plateau = plateau_of(optimizer.thing)
         self.stats = self.data.stats
         updater = make_updater(spec, self.program, self.horizon)
-        self.trainer: Trainer = make_trainer(spec, self.program, updater, self.stats)
+        trainer = make_trainer(spec, self.program, updater, self.stats)
+        chunk = early.instead_of(trainer, self.feeder.portions, self.data.rows, self.stats, self.horizon)
+        self.trainer: Trainer = replace(trainer, chunk=chunk)
         self.evaluator = make_evaluate(spec, self.program)
         self.monitor = monitored(spec)
         self.progress = _Progress(data=self.data.fingerprint if run is not None else 0)
@@ -264,6 +268,7 @@ class Training:
         self.first_step_seconds = 0.0
         self.seconds = 0.0
         self.input_seconds = 0.0
+        self.waiting = 0.0
         try:
             if dry_run:
                 state = self.chunk(state, 0, 1)
@@ -342,6 +347,7 @@ class Training:
         else:
             self.seconds += now - began
             self.input_seconds += self.feeder.waited - waited
+            self.waiting = (self.feeder.waited - waited) / (now - began)
             self.seconds_per_step = (now - began) / turns
         return state
 
@@ -368,7 +374,7 @@ class Training:
             values = tally.values(self.spec, sums)
             if step == last or sums[tally.COUNT]:  # in float16 the first steps may be left out
                 values = self._finite(values, step, writer)
-            self.reporter.moment(Moment(number, step, values, speed))
+            self.reporter.moment(Moment(number, step, values, speed, self.waiting))
             if step < last and self.stop is not None and self.stop():
                 self._halt(state, writer)
         record: dict[str, float] = {
