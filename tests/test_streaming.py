@@ -286,7 +286,8 @@ from dlc.cli import main
 read = stored.Stored.__getitem__
 def slowly(self, where):
     if not isinstance(where, slice):
-        time.sleep(0.5)
+        print("taking", flush=True)
+        time.sleep(1)
     return read(self, where)
 stored.Stored.__getitem__ = slowly
 main()
@@ -300,11 +301,12 @@ def test_signals_end_a_run_whose_source_is_slow(tables: Path, tmp_path: Path, si
     command = [sys.executable, "-c", SLOW, "train", str(tmp_path / "spec.yaml"), "--run", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(2.5)  # it compiles, and waits for records
+    for line in process.stdout:
+        if line == "taking\n":
+            break
     for number in signals:
         process.send_signal(number)
-        time.sleep(0.02)
+        time.sleep(0.1)
     said = process.communicate(timeout=20)[0]
     assert "Traceback" not in said
     assert process.returncode == (75 if len(signals) == 1 else 130), said

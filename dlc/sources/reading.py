@@ -16,7 +16,7 @@ from dlc.diagnostics import Diagnostic, Report, SpecError
 from dlc.features.feature import Feature
 from dlc.options import Wrong
 from dlc.pipeline import Spec
-from dlc.sources.records import Parsed, Picked, block_slices
+from dlc.sources.records import Parsed, Picked, Read, block_slices
 from dlc.sources.source import Columns, Opened, Source, select
 from dlc.sources.stored import Scratch, Stored
 
@@ -54,11 +54,11 @@ class Room:
 
     Args:
         limit: bytes.
-        used: bytes.
+        taken: by tables that were read before, bytes.
     """
 
     limit: int
-    used: int = 0
+    taken: int = 0
 
 
 @dataclass
@@ -66,28 +66,49 @@ class _Gathered:
     """The raw values of one feature of one table, block after block.
 
     Args:
+        again: the whole table, when it can be read again.
         parts: those in memory.
-        like: the first block's, for shapes.
-        scratch: where they are once they don't fit memory and can't be read again.
+        left: whether they left memory, since they don't fit.
+        like: the first of them, for shapes.
+        scratch: where they went when they can't be read again.
         count: how many there are.
     """
 
+    again: Columns | None
     parts: list[NDArray[Any]] = field(default_factory=list)
+    left: bool = False
     like: NDArray[Any] | None = None
     scratch: Scratch | None = None
     count: int = 0
 
-    def leave(self, *, forget: bool) -> None:
-        """Take what is there out of memory: to the disk, unless it can be read again."""
-        if not forget:
+    @property
+    def nbytes(self) -> int:
+        """What is in memory."""
+        return sum(part.nbytes for part in self.parts)
+
+    def leave(self) -> None:
+        """Take what is there out of memory, and what comes: to the disk, unless it can be read again."""
+        self.left = True
+        if self.again is None:
             self.scratch = self.scratch or Scratch()
             for part in self.parts:
                 self.scratch.append(part)
         self.parts.clear()
 
+    def settled(self, parse: Read) -> Any:
+        """All of them: an array, or what is indexed like one."""
+        assert self.like is not None
+        if self.scratch is not None:
+            return self.scratch.array((self.count, *self.like.shape[1:]), self.like.dtype)
+        if self.left and self.again is not None:
+            return Parsed(self.again, parse, self.like)
+        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+
 
 def read_table(spec: Spec, source: Source, key: str, room: Room) -> dict[Place, Any]:
     """The raw values of every feature from one source, all of them checked.
+
+    When they don't fit memory, the largest leave it first: what is drawn for each record, such as its class, may stay.
 
     Returns:
         (n, ...) for each feature: an array, or what is sliced and indexed like one and lies on the disk.
@@ -101,33 +122,36 @@ def read_table(spec: Spec, source: Source, key: str, room: Room) -> dict[Place, 
         for name, feature in part.items()
         if feature is not None
     }
-    gathered = {place: _Gathered() for place in features}
+    count = 0
     try:
         opened = source.open(spec.document.folder, room.limit)
         again = opened if isinstance(opened, Mapping) else None
-        fits, count = True, 0
+        gathered = {place: _Gathered(again) for place in features}
         for size, block in _blocks(opened):
-            if not size:
-                break
-            for place, feature in features.items():
+            for place, feature in features.items() if size else ():
                 values = read_feature(spec, *place, feature, block, first_row=count + 1)
                 if block is again and any(np.may_share_memory(values, column) for column in block.values()):
                     values = values.copy()  # so that it does not keep the columns alive
                 _add(spec, place, gathered[place], values)
-                room.used += values.nbytes if fits else 0
-                fits = fits and room.used <= room.limit
-                if not fits:
-                    for each in gathered.values():
-                        each.leave(forget=again is not None)
+                _make_room(gathered, room)
             count += size
     except Wrong as wrong:
         raise wrong_data(spec, wrong, ("data", key, source.word)) from None
     if not count:
         raise wrong_data(spec, Wrong("DLC405", "the data hold no record"), ("data", key))
-    return {
-        place: _settled(gathered[place], None if fits else again, partial(parse, spec, place, feature))
-        for place, feature in features.items()
-    }
+    room.taken += sum(each.nbytes for each in gathered.values())
+    return {place: gathered[place].settled(partial(parse, spec, place, feature)) for place, feature in features.items()}
+
+
+def _make_room(gathered: Mapping[Place, _Gathered], room: Room) -> None:
+    for each in gathered.values():
+        if each.left:
+            each.leave()
+    while room.taken + sum(each.nbytes for each in gathered.values()) > room.limit:
+        largest = max(gathered.values(), key=lambda each: each.nbytes)
+        if largest.left:  # earlier tables take it all
+            return
+        largest.leave()
 
 
 def _blocks(opened: Opened) -> Iterator[tuple[int, Columns]]:
@@ -154,15 +178,6 @@ def _add(spec: Spec, place: Place, gathered: _Gathered, values: NDArray[Any]) ->
         raise wrong_data(spec, Wrong("DLC406", message, found=found), place)
     gathered.parts.append(values)
     gathered.count += len(values)
-
-
-def _settled(gathered: _Gathered, again: Columns | None, parse: Any) -> Any:
-    assert gathered.like is not None
-    if again is not None:
-        return Parsed(again, parse, gathered.like)
-    if gathered.scratch is not None:
-        return gathered.scratch.array((gathered.count, *gathered.like.shape[1:]), gathered.like.dtype)
-    return gathered.parts[0] if len(gathered.parts) == 1 else np.concatenate(gathered.parts)
 
 
 def parse(spec: Spec, place: Place, feature: Feature, columns: Columns, first_row: int) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from dlc.lazy import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK_BYTES = 4 << 20  # of raw values that are looked at together, on a pass over all records
+BLOCK_BYTES = 1 << 20  # of raw values that are looked at together, on a pass over all records
 
 Columns = Mapping[str, Any]
 Read = Callable[[Columns, int], "NDArray[Any]"]  # (columns of some records, number of the first) -> raw values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 import weakref
 from math import prod
 from pathlib import Path
@@ -14,6 +15,9 @@ from dlc.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+_FAST = 5e-6  # seconds that a run of records takes when the system has it in memory
 
 
 class Stored:
@@ -38,6 +42,7 @@ class Stored:
         self._name, self._descriptor = name, os.dup(file.fileno())
         weakref.finalize(self, os.close, self._descriptor)
         self._stamp = self._now()
+        self._slow = False  # whether the last records came from the disk, not from the system's memory
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -57,10 +62,10 @@ class Stored:
         ends = np.append(starts, len(flat))[1:]
         places = (self._offset + flat[starts].astype(np.int64) * self._record).tolist()
         runs = list(zip(places, (starts * self._record).tolist(), (ends * self._record).tolist(), strict=True))
-        if len(runs) > 1 and hasattr(os, "posix_fadvise"):  # all of them are on their way when the first is waited for
+        if self._slow and hasattr(os, "posix_fadvise"):  # all of them are on their way when the first is waited for
             for place, start, end in runs:
                 os.posix_fadvise(self._descriptor, place, end - start, os.POSIX_FADV_WILLNEED)
-        into = memoryview(found.reshape(-1).data)
+        into, began = memoryview(found.reshape(-1).data), time.perf_counter()
         try:
             for place, start, end in runs:
                 if os.preadv(self._descriptor, [into[start:end]], place) != end - start:
@@ -68,6 +73,7 @@ class Stored:
         except OSError as error:
             message = f"`{self._name or scratch_folder()}` can't be read: {(error.strerror or str(error)).lower()}"
             raise SpecError.of("DLC401", message) from None
+        self._slow = time.perf_counter() - began > _FAST * len(runs)
         values: NDArray[Any] = found.view(self.dtype).reshape(*rows.shape, *self.shape[1:])
         return values
 

@@ -250,6 +250,8 @@ class Training:
         self.events: Events | None = None
         self.noted = False
         self.seconds_per_step: float | None = None
+        self.first_step_seconds = self.seconds = self.input_seconds = 0.0
+        self.waiting = 0.0  # share of the last chunk's time that went by without records
 
     def evaluate(self, variables: Any, split: str) -> dict[str, float]:
         """Loss and metrics on a whole split."""
@@ -265,10 +267,6 @@ class Training:
             writer = Writer(self.folder, self.train.keep_checkpoints)
         start = int(state.step)
         self.reporter.begin(self._plan(start))
-        self.first_step_seconds = 0.0
-        self.seconds = 0.0
-        self.input_seconds = 0.0
-        self.waiting = 0.0
         try:
             if dry_run:
                 state = self.chunk(state, 0, 1)
