@@ -86,13 +86,17 @@ def show(
     step: Annotated[
         bool, typer.Option("--step", help="With --emit: the training step instead of the forward pass.")
     ] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Predict the memory of a training step instead.")] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="With --memory: compile the step, too, and say what XLA plans.")
+    ] = False,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Show a network: layers with shapes, weights, FLOPs and memory, or its compiled program."""
     from dlc.cli.commands import show_spec
 
-    show_spec(file, sets or [], expanded, emit, step)
+    show_spec(file, sets or [], expanded, emit, step, memory, compiled)
 
 
 @app.command()
