@@ -87,7 +87,8 @@ def throughput(network: str, file: Path) -> dict[str, tuple[list[float], list[fl
     found: dict[str, tuple[list[float], list[float], str]] = {name: ([], [], "") for name in sides}
     turns = sides["streamed"][0].feeder.max_turns
     for number in range(ROUNDS + 1):
-        for name, side in sides.items():
+        for name in list(sides)[:: 1 if number % 2 else -1]:  # neither side always comes first
+            side = sides[name]
             training, state = side
             step = number * turns * CHUNKS
             training.feeder.prepare(step, turns)  # anew: what was read while the other side ran is not given to it

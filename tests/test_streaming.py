@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.cli.train import print_result
 from dlc.diagnostics import render
 from dlc.sources import stored
 from dlc.sources.dataset import Sampler, load_dataset
@@ -357,6 +359,32 @@ def test_waiting_is_measured() -> None:
     ahead.take(make, 1, 1)
     assert ahead.waited - before < 0.04
     ahead.close()
+
+
+def test_the_share_of_waiting_is_told(
+    tables: Path, resident: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shares = []
+
+    class Shares(Silent):
+        def moment(self, moment: Any) -> None:
+            shares.append(moment.waiting)
+
+    read = Stored.__getitem__
+
+    def slowly(self: Any, where: Any) -> Any:
+        time.sleep(0.0 if isinstance(where, slice) else 0.02)
+        return read(self, where)
+
+    monkeypatch.setattr(Stored, "__getitem__", slowly)
+    result = fit(spec_of(tables, "npz", "20 kB"), reporter=Shares())
+    assert shares[0] == 0  # the first chunk compiles
+    assert np.mean(shares[1:]) > 0.5
+    assert 0.5 * result.seconds < result.input_seconds < result.seconds
+    print_result(replace(result, folder=resident))
+    assert "were spent waiting for records" in capsys.readouterr().out
+    print_result(replace(result, folder=resident, input_seconds=0.0))
+    assert "waiting" not in capsys.readouterr().out
 
 
 def test_the_next_chunk_is_made_while_one_is_computed(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
