@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
@@ -77,6 +78,23 @@ def _batch_size(value: Any) -> Any:
     raise reject(Fault((), "DLC104", "this is no batch size", found=spell(value), expected=expected, hint=hint))
 
 
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B\Z")
+
+
+def _memory(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    match = _BYTES.match(value.strip()) if isinstance(value, str) else None
+    if match is not None:
+        number, prefix, binary = match.groups()
+        found = int(float(number) * (1024 if binary else 1000) ** " kMGT".index(prefix or " "))
+        if found >= 1:
+            return found
+    expected = "`512 MB`, `4 GiB`, a number of bytes, or `auto`"
+    raise reject(Fault((), "DLC104", "this is no amount of memory", found=spell(value), expected=expected))
+
+
+Memory = Annotated[int | Literal["auto"], BeforeValidator(_memory)]
 BatchSize = Annotated[int | Literal["full"], BeforeValidator(_batch_size)]
 Share = Annotated[float | int, BeforeValidator(_share)]
 DataWord = Annotated[DataSource, word_field(lambda: SOURCES, "source")]
@@ -98,6 +116,9 @@ class Data(Options):
     validation: DataWord | None = option(None, description="a source of its own for the validation split")
     test: DataWord | None = option(None, description="a source of its own for the test split")
     split: Split = option(Split(), description="how the records are divided")
+    memory: Memory = option(
+        "auto", description="what records may take in memory, such as `4 GB`; more than that is read while training"
+    )
 
     @model_validator(mode="before")
     @classmethod

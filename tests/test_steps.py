@@ -39,6 +39,13 @@ def rows(count: int, seed: int = 0) -> dict[str, dict[str, Any]]:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), arrays)
 
 
+def feed_of(batches: Any) -> Feed:
+    """Batches (steps, batch, ...) as a chunk's feed."""
+    steps, size = jax.tree.leaves(batches)[0].shape[:2]
+    flat = jax.tree.map(lambda leaf: leaf.reshape(steps * size, *leaf.shape[2:]), batches)
+    return Feed(flat, jnp.arange(steps * size).reshape(steps, size))
+
+
 def trained(spec: Spec, batches: Any, steps: int) -> tuple[TrainState, Trainer]:
     """The state after some steps over batches (steps, batch, ...), started from seed 0."""
     program = lower(spec.graph)
@@ -47,7 +54,7 @@ def trained(spec: Spec, batches: Any, steps: int) -> tuple[TrainState, Trainer]:
     kept = {"inputs": batches["inputs"], "targets": {n: batches["targets"][n] for n in spec.document.targets}}
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), kept)
     state = trainer.start(program.init(0), shapes)
-    return trainer.chunk(state, Feed(kept, None), np.int32(steps), np.bool_(True), stats), trainer
+    return trainer.chunk(state, feed_of(kept), np.int32(steps), np.bool_(True), stats), trainer
 
 
 def close(first: Any, second: Any, rtol: float = 1e-5) -> None:
@@ -535,7 +542,7 @@ def test_a_plateau_scales_the_rate_and_not_the_return_to_slow_weights() -> None:
     kept = {"inputs": data["inputs"], "targets": {n: data["targets"][n] for n in spec.document.targets}}
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), kept)
     state = trainer.start(program.init(0), shapes)._replace(rate={"factor": jnp.float32(0.1)})
-    state = trainer.chunk(state, Feed(kept, None), np.int32(6), np.bool_(True), stats)
+    state = trainer.chunk(state, feed_of(kept), np.int32(6), np.bool_(True), stats)
     plain, other = trained(spec_of(f"{{sgd: 0.1, {look}}}"), data, 6)
     close(state.variables["params"], plain.variables["params"])
     close(trainer.shown(state)["params"], other.shown(plain)["params"])

@@ -93,6 +93,10 @@ def show(
     lowering: Annotated[
         bool, typer.Option("--lowering", help="Print in which of its equal forms each operation is computed.")
     ] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Predict the memory of a training step instead.")] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="With --memory: compile the step, too, and say what XLA plans.")
+    ] = False,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
@@ -100,9 +104,9 @@ def show(
     from dlc.cli.commands import show_lowering, show_spec
 
     if lowering:
-        show_lowering(file, sets or [], alone=not (expanded or emit or step or platform))
+        show_lowering(file, sets or [], alone=not (expanded or emit or step or platform or memory or compiled))
         return
-    show_spec(file, sets or [], expanded, emit, step, platform)
+    show_spec(file, sets or [], expanded, emit, step, platform, memory, compiled)
 
 
 @app.command()

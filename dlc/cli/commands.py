@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dlc
 from dlc.cli import colorful, exit_code
-from dlc.diagnostics import Report, SpecError, did_you_mean, listing
+from dlc.diagnostics import Report, SpecError, did_you_mean, listing, plural
+
+if TYPE_CHECKING:
+    from dlc.pipeline import Spec
 
 TEMPLATES = Path(dlc.__file__).parent / "templates"
 
@@ -67,9 +71,16 @@ def show_lowering(file: Path, sets: Sequence[str], alone: bool) -> None:
 
 
 def show_spec(
-    file: Path, sets: Sequence[str], expanded: bool, emit: str | None, step: bool, platform: str | None = None
+    file: Path,
+    sets: Sequence[str],
+    expanded: bool,
+    emit: str | None,
+    step: bool,
+    platform: str | None = None,
+    memory: bool = False,
+    compiled: bool = False,
 ) -> None:
-    """Print the table of a spec, or its program."""
+    """Print the table of a spec, or its program, or the memory of a training step."""
     kinds, platforms = ("jaxpr", "stablehlo", "hlo"), ("cpu", "cuda", "rocm", "tpu")
     if platform is not None and emit != "stablehlo":
         raise SpecError.of("DLC510", "`--platform` has no effect here", expected="`--emit stablehlo` beside it")
@@ -86,7 +97,15 @@ def show_spec(
         raise SpecError.of("DLC510", "`--step` has no effect without `--emit`", expected=f"--emit {'|'.join(kinds)}")
     if emit is not None and expanded:
         raise SpecError.of("DLC510", "`--expanded` has no effect beside `--emit`", hint="remove one of them")
+    if memory and (emit is not None or expanded):
+        given = "--expanded" if emit is None else "--emit"
+        raise SpecError.of("DLC510", f"`{given}` has no effect beside `--memory`", hint="remove one of them")
+    if compiled and not memory:
+        raise SpecError.of("DLC510", "`--compiled` has no effect without `--memory`", expected="--memory --compiled")
     spec = dlc.load(file, sets)
+    if memory:
+        _show_memory(spec, compiled)
+        return
     if emit is not None:
         from dlc.lower.jax_config import configure
 
@@ -135,6 +154,27 @@ def show_spec(
     kept = human(found.activation_bytes, "B", 1024)
     which = "results that training keeps" if found.remade else "results of all layers"
     console.print(f"one example, forward: {human(found.flops, 'FLOPs')}; {which} {kept}")
+
+
+def _show_memory(spec: Spec, compiled: bool) -> None:
+    from dlc.lower.jax_config import configure
+
+    configure()
+    from dlc.lower.memory import planned, predicted
+    from dlc.summary import human
+
+    found = predicted(spec)
+    print(f"{spec.name}: a training step of {plural(found.batch, 'example')}")
+    for name, count in (
+        ("weights and state of layers", found.weights),
+        ("optimizer and sums", found.training),
+        ("a batch", found.records),
+        ("activations, gradients, temporaries", found.temporaries),
+        ("peak, predicted", found.peak),
+    ):
+        print(f"  {name:<36} {human(count, 'B', 1024):>12}")
+    if compiled:
+        print(f"  {'peak, as XLA plans it':<36} {human(planned(spec)[0], 'B', 1024):>12}")
 
 
 def _folded(path: str, width: int = 30) -> str:

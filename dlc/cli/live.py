@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from dlc.cli import colorful
-from dlc.cli.reporters import Plain, epoch_line, figure, headline
+from dlc.cli.reporters import WAITING, Plain, epoch_line, figure, headline
 
 if TYPE_CHECKING:
     from dlc.training.progress import Moment, Plan
@@ -226,7 +226,10 @@ class Live(Plain):
         before, behind = math.ceil((moment.epoch - 1) * batches), math.ceil(moment.epoch * batches)
         done = (moment.step - before) / max(1, behind - before)
         left = [f"epoch {moment.epoch:,}/{plan.epochs:,}", f"step {moment.step - before:,}/{behind - before:,}"]
-        right = [self.time_left(), f"{moment.rate:,.0f} examples/s"]
+        rate = f"{moment.rate:,.0f} examples/s"
+        if moment.waiting >= WAITING:
+            rate += f", {moment.waiting:.0%} waiting for records"
+        right = [self.time_left(), rate]
         width = max(map(len, left))
         room = columns - 1 - width - len("  100%  ") - max(map(len, right))
         length = max(4, min(40, room - 1))

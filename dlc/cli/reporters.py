@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dlc.training.progress import Moment, Plan
 
 LINE = 120  # characters of the longest line
+WAITING = 0.05  # share of the time spent on waiting for records that is worth a word
 
 
 def headline(plan: Plan) -> str:
@@ -61,7 +62,12 @@ def result_lines(result: Result) -> list[str]:
     split = "validation" if "validation/loss" in record else "train"
     kept = {name.partition("/")[2]: value for name, value in record.items() if name.startswith(f"{split}/")}
     lines = [f"best epoch {result.best_epoch}: {split} {figures(kept)}"]
-    return [*lines, f"test {figures(result.test)}"] if result.test else lines
+    if result.test:
+        lines.append(f"test {figures(result.test)}")
+    if result.input_seconds > WAITING * result.seconds:
+        share = result.input_seconds / result.seconds
+        lines.append(f"{share:.0%} of {result.seconds:.1f} s of steps were spent waiting for records")
+    return lines
 
 
 class Plain:

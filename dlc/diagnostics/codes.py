@@ -187,7 +187,7 @@ CODES: dict[str, Code] = {
     ),
     "DLC504": Code(
         "the spec changed since the run began",
-        "A resumed run must be the same run; `train.epochs` and `train.early_stopping` may change.",
+        "A resumed run must be the same run; `train.epochs`, `train.early_stopping` and `data.memory` may change.",
     ),
     "DLC505": Code("another process is training in this folder", "Two processes in one run folder would damage it."),
     "DLC506": Code("an optional package is not installed", "The message names the extra to install."),

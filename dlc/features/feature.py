@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,7 +58,10 @@ class Feature(Options):
         raise NotImplementedError
 
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """What is learned from the training split: means, ranges. Empty by default."""
+        """What is learned from the training split: means, ranges. Empty by default.
+
+        Of data that don't fit memory `raw` is no array, but is sliced like one: look at it block by block.
+        """
         return {}
 
     def stats_types(self) -> dict[str, TensorType]:
@@ -187,26 +191,31 @@ def _number(value: Any, name: str, row: int, missing: float | None) -> float:
         ) from None
 
 
-_BLOCK = 1 << 20  # elements of a block in float64: 8 MiB, whatever the size of the split
+_BLOCK = 1 << 17  # elements of a block in float64: 1 MiB, whatever the size of the split
 
 
 def fit_normalizer(raw: NDArray[Any], how: str) -> dict[str, NDArray[Any]]:
     """The shift and scale that normalise the entries of the last axis: `standard` or `minmax`.
 
-    `standard` brings them to mean 0 and deviation 1, `minmax` to 0..1. An entry that never varies becomes 0.
+    `standard` brings them to mean 0 and deviation 1, `minmax` to 0..1. An entry that never varies becomes 0. The
+    records are looked at block by block, so that it is the same whether they are in memory or on the disk.
     """
-    rows = raw.reshape(-1, raw.shape[-1] if raw.ndim > 1 else 1)
-    if not len(rows):
+    if not len(raw):
         raise Wrong("DLC405", "there are no examples to normalise by")
+    width = raw.shape[-1] if raw.ndim > 1 else 1
+    step = max(1, _BLOCK // max(1, prod(raw.shape[1:])))
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        return (raw[start : start + step].reshape(-1, width) for start in range(0, len(raw), step))
+
     if how == "minmax":
-        shift = rows.min(0).astype(np.float64)
-        scale = rows.max(0) - shift
+        least = reduce(np.minimum, (block.min(0) for block in blocks()))
+        shift = least.astype(np.float64)
+        scale = reduce(np.maximum, (block.max(0) for block in blocks())) - shift
     else:
-        shift = rows.mean(0, dtype=np.float64)
-        total, step = np.zeros_like(shift), max(1, _BLOCK // rows.shape[1])
-        for start in range(0, len(rows), step):
-            total += np.square(rows[start : start + step] - shift).sum(0)
-        scale = np.sqrt(total / len(rows))
+        count = prod(raw.shape) / width
+        shift = sum(block.sum(0, dtype=np.float64) for block in blocks()) / count
+        scale = np.sqrt(sum(np.square(block - shift).sum(0) for block in blocks()) / count)
     # equal float32 numbers add up exactly in float64, so the scale of a constant is exactly 0
     limits = np.finfo(np.float32)
     scale = np.where(scale == 0, 1.0, np.clip(scale, limits.tiny, limits.max))

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from dlc.forms import Site
-from dlc.ir import DTYPES, MASK, TensorType
 from dlc.lower.feed import Feed
 from dlc.lower.optimizing import make_updater
 from dlc.lower.program import lower
+from dlc.lower.shapes import VARYING, batch_shapes, stats_shapes, value_shapes
 from dlc.lower.steps import make_trainer
 from dlc.objectives.schedules import Horizon
 from dlc.pipeline import Spec
-
-VARYING = 16  # stands for sizes that vary
 
 
 def sites_of(spec: Spec) -> dict[str, Site]:
     """The places of a network where an operation has several equal forms, by layer and operation."""
     program = lower(spec.graph)
-    batch = spec.document.train.batch_size
-    inputs = _shapes(spec.graph.inputs, batch if isinstance(batch, int) else VARYING)
-    jax.eval_shape(program.apply, program.declared(), inputs)
+    jax.eval_shape(program.apply, program.declared(), value_shapes(spec.graph.inputs, _batch_size(spec)))
     return program.choices.sites
 
 
@@ -41,33 +36,7 @@ def program_text(spec: Spec, how: str, step: bool, platform: str | None = None) 
     Raises:
         SpecError: DLC115 when `step` is set and the spec can't be trained.
     """
-    program = lower(spec.graph)
-    variables = program.declared()
-    batch = spec.document.train.batch_size
-    size = batch if isinstance(batch, int) else VARYING
-    if step:
-        from dlc.training.fit import need_trainable
-
-        size *= need_trainable(spec).keys.accumulate
-    inputs = _shapes(spec.graph.inputs, size)
-    if step:
-        features = {**spec.document.inputs, **spec.document.targets}
-        kinds = {name: feature.value_type() for name, feature in spec.document.targets.items() if feature}
-        batch_of = {"inputs": inputs, "targets": _shapes(kinds, size)}
-        stats = {
-            name: {key: _shape(kind, size) for key, kind in feature.stats_types().items()}
-            for name, feature in features.items()
-            if feature is not None
-        }
-        updater = make_updater(spec, program, Horizon(10**9, 1e6))  # longer than any warm-up
-        trainer = make_trainer(spec, program, updater, stats)
-        rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), batch_of)
-        state = jax.eval_shape(lambda variables: trainer.start(variables, batch_of), variables)
-        function: Any = trainer.chunk
-        arguments: tuple[Any, ...] = (state, Feed(rows, None), jnp.int32(1), jnp.bool_(True), stats)
-    else:
-        function = jax.jit(lambda variables, inputs: program.apply(variables, inputs, train=False)[0])
-        arguments = (variables, inputs)
+    function, arguments = training_chunk(spec) if step else _forward(spec)
     if how == "jaxpr":
         return str(jax.make_jaxpr(function)(*arguments))
     if platform is not None:
@@ -76,15 +45,29 @@ def program_text(spec: Spec, how: str, step: bool, platform: str | None = None) 
     return str(lowered.as_text() if how == "stablehlo" else lowered.compile().as_text())
 
 
-def _shapes(kinds: Mapping[str, TensorType], batch: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """The arrays of a batch, each with its mask."""
-    found = {name: _shape(kind, batch) for name, kind in kinds.items()}
-    masks = {
-        name + MASK: jax.ShapeDtypeStruct(found[name].shape[:2], jnp.bool_) for name, kind in kinds.items() if kind.mask
-    }
-    return {**found, **masks}
+def training_chunk(spec: Spec) -> tuple[Any, tuple[Any, ...]]:
+    """The function of a chunk of training steps, and the shapes of its arguments when one batch is sent to it.
+
+    Raises:
+        SpecError: DLC115 when the spec can't be trained.
+    """
+    from dlc.training.fit import need_trainable
+
+    size = _batch_size(spec) * need_trainable(spec).keys.accumulate
+    program, rows, stats = lower(spec.graph), batch_shapes(spec, size), stats_shapes(spec)
+    updater = make_updater(spec, program, Horizon(10**9, 1e6))  # longer than any warm-up
+    trainer = make_trainer(spec, program, updater, stats)
+    state = jax.eval_shape(lambda variables: trainer.start(variables, rows), program.declared())
+    feed = Feed(rows, jax.ShapeDtypeStruct((2, size), jnp.int32))
+    return trainer.chunk, (state, feed, jnp.int32(1), jnp.bool_(True), stats)
 
 
-def _shape(kind: TensorType, batch: int) -> jax.ShapeDtypeStruct:
-    shape = tuple(dim if isinstance(dim, int) else batch if dim == "batch" else VARYING for dim in kind.shape)
-    return jax.ShapeDtypeStruct(shape, DTYPES[kind.dtype])
+def _forward(spec: Spec) -> tuple[Any, tuple[Any, ...]]:
+    program = lower(spec.graph)
+    function = jax.jit(lambda variables, inputs: program.apply(variables, inputs, train=False)[0])
+    return function, (program.declared(), value_shapes(spec.graph.inputs, _batch_size(spec)))
+
+
+def _batch_size(spec: Spec) -> int:
+    size = spec.document.train.batch_size
+    return size if isinstance(size, int) else VARYING

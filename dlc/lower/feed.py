@@ -10,21 +10,20 @@ Rows = dict[str, dict[str, Any]]  # {"inputs": {name: (n, ...)}, "targets": {nam
 
 
 class Feed(NamedTuple):
-    """Rows on the device and indices into them, or the batches themselves.
+    """Rows on the device and indices into them: all rows, or those of one chunk, one behind the other.
+
+    One form for both, so that both are compiled alike and give the same bits: a gather is fused into what reads it.
 
     Args:
-        rows: all rows, (n, ...), when `indices` is given; else batches, (turns, batch, ...).
-        indices: (turns, batch) int32, or None.
+        rows: (n, ...).
+        indices: (turns, batch) int32.
     """
 
     rows: Rows
-    indices: Any  # jax.Array | numpy.ndarray | None
+    indices: Any  # jax.Array | numpy.ndarray
 
     def batch(self, turn: Any) -> Rows:
         """The batch of a turn of the loop."""
-        if self.indices is None:
-            batch: Rows = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, turn, keepdims=False), self.rows)
-            return batch
         return take(self.rows, jax.lax.dynamic_index_in_dim(self.indices, turn, keepdims=False))
 
 

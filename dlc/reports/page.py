@@ -232,7 +232,7 @@ def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[l
     model = load_model(record.run)
     try:
         data = data or load_dataset(record.spec, record.run.load_stats(record.spec))
-        sampler = make_sampler(record.spec, data)
+        sampler = make_sampler(record.spec, data.splits["train"])
     except SpecError as error:
         message = error.report.diagnostics[0].message
         note = f"the data can't be read, so predictions are left out: {message}"

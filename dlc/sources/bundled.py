@@ -15,6 +15,11 @@ class Bundled(Source):
     loader: ClassVar[str] = ""
     names: ClassVar[tuple[str, ...]] = ()  # of the single features, in scikit-learn's order
     target: ClassVar[str] = ""
+    records: ClassVar[int] = 0
+
+    def count(self, base: Path) -> int | None:
+        """It is always the same."""
+        return self.records
 
     def columns(self) -> tuple[str, ...] | None:
         """The features one by one, all of them as `features`, and the target."""
@@ -40,6 +45,7 @@ class Digits(Bundled):
     """1,797 handwritten digits: `image` (8, 8), 0 to 16; `digit`, 0 to 9 (UCI, Alpaydin and Kaynak 1998)."""
 
     word = "digits"
+    records = 1797
     examples = ("digits",)
 
     def columns(self) -> tuple[str, ...] | None:
@@ -61,6 +67,7 @@ class Iris(Bundled):
     """
 
     word = "iris"
+    records = 150
     loader = "load_iris"
     names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
     target = "species"
@@ -74,6 +81,7 @@ class Wine(Bundled):
     """
 
     word = "wine"
+    records = 178
     loader = "load_wine"
     names = (
         "alcohol",
@@ -115,6 +123,7 @@ class BreastCancer(Bundled):
     """
 
     word = "breast_cancer"
+    records = 569
     loader = "load_breast_cancer"
     names = tuple(f"{part}_{name}" for part in ("mean", "error", "worst") for name in _CELL)
     target = "diagnosis"
@@ -129,6 +138,7 @@ class Diabetes(Bundled):
     """
 
     word = "diabetes"
+    records = 442
     names = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
     target = "progression"
     examples = ("diabetes",)

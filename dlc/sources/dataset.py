@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.diagnostics import Diagnostic, Report, SpecError
+from dlc.diagnostics import Report, SpecError
 from dlc.features.feature import Feature, encoded
 from dlc.options import Wrong
 from dlc.passes.sizes import prove_sizes
 from dlc.pipeline import Spec
-from dlc.sources.source import Columns, Source, select
+from dlc.sources.reading import COPIES, Place, Room, allowed_memory, read_table, wrong_data
+from dlc.sources.records import Chosen, Encoded, Joined, blocks_of
 
 Stats = dict[str, dict[str, NDArray[Any]]]
 _SPLIT, _ORDER = 0x5E11, 0x0BDE  # keep the streams of the division and of the shuffling apart
@@ -24,17 +25,17 @@ _SPLIT, _ORDER = 0x5E11, 0x0BDE  # keep the streams of the division and of the s
 
 @dataclass(frozen=True)
 class Dataset:
-    """All records of a spec, encoded, in one array a feature; splits are row numbers into them.
+    """All records of a spec, encoded; splits are row numbers into them.
 
     Args:
-        inputs: encoded inputs by name, (n, ...).
-        targets: encoded targets by name, (n, ...).
+        inputs: encoded inputs by name, (n, ...): arrays, or `Encoded` where the records stay on the disk.
+        targets: encoded targets by name, (n, ...), likewise.
         splits: row numbers of each split, int32.
         stats: what the features fitted on the training split.
     """
 
-    inputs: Mapping[str, NDArray[Any]]
-    targets: Mapping[str, NDArray[Any]]
+    inputs: Mapping[str, Any]
+    targets: Mapping[str, Any]
     splits: Mapping[str, NDArray[np.int32]]
     stats: Stats
 
@@ -43,7 +44,9 @@ class Dataset:
         """A checksum of all records and how they are divided: a resumed run must have the same."""
         found = 0
         for name, array in sorted({**self.inputs, **self.targets, **self.splits}.items()):
-            found = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, zlib.crc32(name.encode(), found))
+            found = zlib.crc32(name.encode(), found)
+            for block in blocks_of(array):
+                found = zlib.crc32(np.ascontiguousarray(block).view(np.uint8).data, found)
         return found
 
     @property
@@ -70,6 +73,7 @@ class Sampler:
     batch_size: int
     seed: int
     shuffle: bool = True
+    _orders: dict[int, NDArray[np.int32]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def steps_per_epoch(self) -> float:
@@ -84,8 +88,14 @@ class Sampler:
         """The rows in the order of one epoch, counted from 0."""
         if not self.shuffle:
             return self.rows
+        if (known := self._orders.get(epoch)) is not None:
+            return known
         stream = np.random.Philox(key=[self.seed, _ORDER], counter=[0, 0, 0, epoch])
-        return np.random.Generator(stream).permutation(self.rows)
+        order = np.random.Generator(stream).permutation(self.rows)
+        for old in [number for number in self._orders if abs(number - epoch) > 1]:
+            del self._orders[old]
+        self._orders[epoch] = order
+        return order
 
     def batches(self, step: int, count: int) -> NDArray[np.int32]:
         """The row numbers of `count` batches from a step on: (count, batch_size)."""
@@ -109,34 +119,51 @@ def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:
     """Read, divide, fit and encode the data of a spec. What a run has `fitted` before is used again when given.
 
     Raises:
-        SpecError: DLC115 without `data`, DLC401-DLC406 when the data don't fit.
+        SpecError: DLC115 without `data`, DLC401-DLC406 when the data don't fit, DLC507 without room to unpack them.
     """
     data = spec.document.data
     if data is None:
         raise SpecError.of("DLC115", "the spec has no `data` section", hint="for example `data: {source: digits}`")
-    tables = [_read(spec, data.source, "source")]
-    splits = _divide(spec, len(next(iter(tables[0].values()))))
+    limit = allowed_memory(spec) // COPIES
+    room = Room(limit)
+    tables = [read_table(spec, data.source, "source", room)]
+    splits = _divide(spec, _count(tables[0]))
     for name, source in (("validation", data.validation), ("test", data.test)):
         if source is not None:
-            start = sum(len(next(iter(table.values()))) for table in tables)
-            tables.append(_read(spec, source, name))
-            splits[name] = np.arange(start, start + len(next(iter(tables[-1].values()))), dtype=np.int32)
+            start = sum(map(_count, tables))
+            tables.append(read_table(spec, source, name, room))
+            splits[name] = np.arange(start, start + _count(tables[-1]), dtype=np.int32)
     _not_empty(spec, splits)
     stats: Stats = {}
     values: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
     for section, features in (("inputs", spec.document.inputs), ("targets", spec.document.targets)):
         for name, feature in features.items():
             assert feature is not None
-            raw = _joined(spec, section, name, feature, tables)
-            stats[name] = feature.fit(raw[splits["train"]]) if fitted is None else fitted[name]
-            found = encoded(feature, name, raw, stats[name])
-            values[section].update({key: np.asarray(value) for key, value in found.items()})
+            raw = _joined(spec, section, name, feature, [table.pop((section, name)) for table in tables])
+            stats[name] = feature.fit(_chosen(raw, splits["train"])) if fitted is None else fitted[name]
+            keys = encoded(feature, name, raw[:1], stats[name])
+            values[section].update({key: Encoded(feature, name, key, raw, stats[name]) for key in keys})
+    lazy = [value for part in values.values() for value in part.values()]
+    if sum(value.nbytes for value in lazy) <= limit and all(isinstance(value.raw, np.ndarray) for value in lazy):
+        values = {
+            section: {key: np.ascontiguousarray(value[:]) for key, value in part.items()}
+            for section, part in values.items()
+        }
     _sizes_agree(spec, values)
     check_values(spec, values)
     return Dataset(values["inputs"], values["targets"], splits, stats)
 
 
-def check_values(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+def _count(table: Mapping[Place, Any]) -> int:
+    return len(next(iter(table.values())))
+
+
+def _chosen(raw: Any, rows: NDArray[np.int32]) -> Any:
+    """The records that a feature fits itself to, in the order of the file, wherever they are."""
+    return raw[np.sort(rows)] if isinstance(raw, np.ndarray) else Chosen(raw, rows)
+
+
+def check_values(spec: Spec, values: Mapping[str, Mapping[str, Any]]) -> None:
     """Losses make sense of all that they compare with, and no example counts less than nothing."""
     for term in spec.losses:
         if term.against is not None and term.against.section != "outputs":
@@ -144,35 +171,41 @@ def check_values(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -
             features = spec.document.targets if term.against.section == "targets" else spec.document.inputs
             nothing = getattr(features[term.against.name], "ignored", None)
             try:
-                if nothing is not None and np.all(compared == nothing):
+                if nothing is not None and all(np.all(block == nothing) for block in blocks_of(compared)):
                     raise Wrong(
                         "DLC403", f"no record of `{term.against.name}` has a class", found=f"nothing but {nothing}"
                     )
-                term.loss.check_values(compared)
+                for block in blocks_of(compared):
+                    term.loss.check_values(block)
             except Wrong as wrong:
                 raise wrong_data(spec, wrong, term.against) from None
     names = [*(term.sample_weight for term in spec.losses), *(term.sample_weight for term in spec.metrics)]
     for name in sorted({name for name in names if name is not None}):
-        weights = values["targets"][name]
-        if weights.min() < 0 or not weights.any():
+        least, some = 0.0, False
+        for weights in blocks_of(values["targets"][name]):
+            least, some = min(least, weights.min()), some or bool(weights.any())
+        if least < 0 or not some:
             message = f"`{name}` holds what each example counts"
-            found = f"{weights.min():g}" if weights.any() else "nothing but 0"
+            found = f"{least:g}" if some else "nothing but 0"
             fault = Wrong("DLC403", message, found=found, expected="numbers from 0 on, not all 0")
             raise wrong_data(spec, fault, ("targets", name))
 
 
-def _joined(spec: Spec, section: str, name: str, feature: Feature, tables: Sequence[Columns]) -> NDArray[Any]:
+def _joined(spec: Spec, section: str, name: str, feature: Feature, parts: list[Any]) -> Any:
     """The raw values of a feature from all sources, one below the other."""
-    parts = [read_feature(spec, section, name, feature, table) for table in tables]
     sizes = sorted({part.shape[1:] for part in parts})
     if len(sizes) > 1:
-        parts = feature.aligned(parts)
-        if len({part.shape[1:] for part in parts}) > 1:
+        after = feature.aligned([part[:0] for part in parts])
+        if len({part.shape[1:] for part in after}) > 1:
             found = " and ".join(str(list(size)) for size in sizes)
             message = f"the sources have records of different sizes for `{name}`"
             hint = "bring them to one size; `tokens` with `padding` do so by themselves"
             raise wrong_data(spec, Wrong("DLC406", message, found=found, hint=hint), (section, name))
-    return np.concatenate(parts)
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(feature.aligned(parts))
+    return Joined(parts, feature.aligned)
 
 
 def _sizes_agree(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
@@ -206,59 +239,26 @@ def fit_sizes(spec: Spec, sizes: Mapping[str, int]) -> None:
         raise SpecError(Report(tuple(items), spec.texts))
 
 
-def _read(spec: Spec, source: Source, key: str) -> Columns:
-    try:
-        columns = source.load(spec.document.folder)
-    except Wrong as wrong:
-        raise wrong_data(spec, wrong, ("data", key, source.word)) from None
-    if not columns or not len(next(iter(columns.values()))):
-        raise wrong_data(spec, Wrong("DLC405", "the data hold no record"), ("data", key))
-    return columns
-
-
-def read_feature(
-    spec: Spec, section: str, name: str, feature: Feature, columns: Columns, whole: bool = False
-) -> NDArray[Any]:
-    """The raw values of one feature: from the columns that it reads, or `whole` from the one of its own name.
+def split_sizes(spec: Spec, count: int) -> dict[str, int]:
+    """How many of the main source's records each split gets.
 
     Raises:
-        SpecError: DLC402-DLC406.
+        SpecError: DLC405 when nothing is left to train on.
     """
-    try:
-        chosen = select((name,) if whole else feature.reads(name), _visible(spec, section, columns))
-        return feature.read([columns[column] for column in chosen], ", ".join(chosen[:3]))
-    except Wrong as wrong:
-        raise wrong_data(spec, wrong, (section, name, feature.word)) from None
-
-
-def _visible(spec: Spec, section: str, columns: Columns) -> tuple[str, ...]:
-    """The columns that a feature may select: a pattern of an input, such as `*`, does not reach what a target reads."""
-    known = tuple(columns)
-    if section != "inputs":
-        return known
-    named = {column for feature in _reads(spec.document.inputs) for column in feature if "*" not in column}
-    hidden = {column for feature in _reads(spec.document.targets) for column in _selected(feature, known)} - named
-    return tuple(column for column in known if column not in hidden)
-
-
-def _reads(features: Mapping[str, Feature | None]) -> list[tuple[str, ...]]:
-    return [feature.reads(name) for name, feature in features.items() if feature is not None]
-
-
-def _selected(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
-    try:
-        return select(columns, known)
-    except Wrong:  # a target that is not there, as in prediction
-        return []
-
-
-def wrong_data(spec: Spec, wrong: Wrong, path: tuple[str, ...]) -> SpecError:
-    """What was wrong with data, at the place of the spec that says what the data should be."""
-    source = spec.document.source
-    place = (*path, wrong.option) if wrong.option else path
-    span = source.values.get(place) or source.key_span(path)
-    item = Diagnostic(wrong.code, wrong.message, span, wrong.found, wrong.expected, wrong.hint)
-    return SpecError(Report((item,), spec.texts))
+    assert spec.document.data is not None
+    split = spec.document.data.split
+    sizes = {
+        name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
+        for name, part in (("validation", split.validation), ("test", split.test))
+    }
+    held = sum(sizes.values())
+    if held >= count:
+        raise wrong_data(
+            spec,
+            Wrong("DLC405", "the splits leave nothing to train on", found=f"{held} of {count} records held out"),
+            ("data", "split"),
+        )
+    return {"train": count - held, **{name: size for name, size in sizes.items() if size}}
 
 
 def _divide(spec: Spec, count: int) -> dict[str, NDArray[np.int32]]:
@@ -268,24 +268,10 @@ def _divide(spec: Spec, count: int) -> dict[str, NDArray[np.int32]]:
     order = np.arange(count, dtype=np.int32)
     if split.shuffle:
         order = np.random.Generator(np.random.Philox(key=[split.seed, _SPLIT])).permutation(order)
-    sizes = {
-        name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
-        for name, part in (("test", split.test), ("validation", split.validation))
-    }
-    held = sum(sizes.values())
-    if held >= count:
-        raise wrong_data(
-            spec,
-            Wrong("DLC405", "the splits leave nothing to train on", found=f"{held} of {count} records held out"),
-            ("data", "split"),
-        )
-    train = count - held
-    splits = {"train": order[:train]}
-    start = train
-    for name in ("validation", "test"):
-        if sizes[name]:
-            splits[name] = order[start : start + sizes[name]]
-            start += sizes[name]
+    splits, start = {}, 0
+    for name, size in split_sizes(spec, count).items():
+        splits[name] = order[start : start + size]
+        start += size
     return splits
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 import zipfile
 import zlib
 from collections import Counter
@@ -15,10 +16,15 @@ from pydantic import BeforeValidator
 from dlc.diagnostics import listing
 from dlc.lazy import np
 from dlc.options import Fault, Wrong, main, option, reject, spell
-from dlc.sources.source import Columns, Source
+from dlc.sources.archives import first_length, stored_bytes, stored_columns
+from dlc.sources.source import Columns, Opened, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+_FIELD_BYTES = 100  # that a short field takes as a Python text, with its places in lists
+_BLOCK_BYTES = 64 << 20  # of fields that are in memory together, at most
 
 
 class FileSource(Source):
@@ -79,6 +85,23 @@ class Npz(FileSource):
             raise Wrong("DLC401", f"`{path}` is not a numpy archive: {_first_line(error)}", option="path") from None
         return same_length(columns, path)
 
+    def count(self, base: Path) -> int | None:
+        """The length of the first array, by its head."""
+        try:
+            return first_length(self.file(base))
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
+            return None  # reading it will say what is wrong
+
+    def open(self, base: Path, room: int) -> Opened:
+        """The arrays in memory when there is room, else where they lie; compressed ones are unpacked first."""
+        path = self.file(base)
+        try:
+            if not zipfile.is_zipfile(path) or stored_bytes(path) <= room:
+                return self.load(base)
+            return same_length(stored_columns(path), path)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
+            return self.load(base)  # says what is wrong
+
 
 def _member(archive: Any, name: str, path: Path) -> NDArray[Any]:
     """One array of an archive.
@@ -131,12 +154,22 @@ class Csv(FileSource):
 
     def load(self, base: Path) -> Columns:
         """Read all rows as text; the features parse them."""
-        path = self.file(base)
+        parts = list(self._blocks(self.file(base), None))
+        return parts[0]
+
+    def open(self, base: Path, room: int) -> Opened:
+        """The rows as text, in blocks: a field takes many times its length."""
+        return self._blocks(self.file(base), min(room // 16, _BLOCK_BYTES))
+
+    def _blocks(self, path: Path, room: int | None) -> Iterator[Columns]:
+        """The columns of consecutive rows that take about `room` bytes; of all rows when it is None."""
         try:
             with open(path, encoding="utf-8-sig", newline="") as file:
                 reader = csv.reader(file, delimiter=self.delimiter, strict=True)
                 try:
-                    names, records = self._table(reader, path)
+                    for names, records in self._tables(reader, path, room):
+                        table = np.array(records, dtype=object).reshape(len(records), len(names))
+                        yield {name: table[:, index] for index, name in enumerate(names)}
                 except csv.Error as error:
                     message = f"line {reader.line_num} of `{path}` is malformed: {_first_line(error)}"
                     raise Wrong("DLC401", message, option="path") from None
@@ -144,11 +177,9 @@ class Csv(FileSource):
             raise _not_utf8(path) from None
         except OSError as error:
             raise Wrong("DLC401", f"`{path}` can't be read: {_first_line(error)}", option="path") from None
-        table = np.array(records, dtype=object).reshape(len(records), len(names))
-        return {name: table[:, index] for index, name in enumerate(names)}
 
-    def _table(self, reader: Any, path: Path) -> tuple[list[str], list[list[str]]]:
-        """The column names and the records, all of one length."""
+    def _tables(self, reader: Any, path: Path, room: int | None) -> Iterator[tuple[list[str], list[list[str]]]]:
+        """The column names and records, all of one length, block by block; one block at least."""
         rows: Iterator[list[str]] = (row for row in reader if row)
         first = next(rows, None)
         if first is None:
@@ -162,13 +193,19 @@ class Csv(FileSource):
         if twice:
             raise Wrong("DLC401", f"`{path}` names columns twice", found=listing(twice, 8), option="path")
         records = [] if self.header else [first]
+        most = sys.maxsize if room is None else max(1, room // (_FIELD_BYTES * len(names)))
+        whole = True
         for row in rows:
             if len(row) != len(names):
                 hint = "`delimiter:` names what separates the fields" if 1 in (len(names), len(row)) else None
                 message = f"line {reader.line_num} of `{path}` has {_fields(len(row))}"
                 raise Wrong("DLC401", message, expected=_fields(len(names)), hint=hint, option="path")
             records.append(row)
-        return names, records
+            if len(records) >= most:
+                yield names, records
+                records, whole = [], False
+        if records or whole:
+            yield names, records
 
 
 def _fields(count: int) -> str:
@@ -186,11 +223,13 @@ def _is_number(text: str) -> bool:
 def _not_utf8(path: Path) -> Wrong:
     """The error of a text in another encoding, with the line that shows it."""
     where = ""
-    try:
-        path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        where = f"line {line} of "
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                where = f"line {number} of "
+                break
     hint = "save it as UTF-8, for example `iconv -f latin1 -t utf-8 old.csv > new.csv`"
     return Wrong("DLC401", f"{where}`{path}` is not UTF-8 text", hint=hint, option="path")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Columns = Mapping[str, "NDArray[Any]"]
+Opened = Columns | Iterator[Columns]
 
 
 class Source(Options):
@@ -30,6 +31,30 @@ class Source(Options):
             Wrong: DLC401 when it can't be read.
         """
         raise NotImplementedError
+
+    def count(self, base: Path) -> int | None:
+        """How many records there are, when that is known without reading them, else None.
+
+        Raises:
+            Wrong: DLC401 when there are none to count.
+        """
+        return None
+
+    def open(self, base: Path, room: int) -> Opened:
+        """The same table, when it may not fit memory.
+
+        Args:
+            base: the folder that relative paths start from.
+            room: bytes that may be in memory at a time.
+
+        Returns:
+            All columns, when their records can be read in any order: arrays, or what is indexed like them and stays in
+            a file. Else an iterator of consecutive blocks of records, the first of them the table's first.
+
+        Raises:
+            Wrong: DLC401 when it can't be read; of an iterator while it goes on, too.
+        """
+        return self.load(base)
 
     def rooted(self, base: Path) -> Source:
         """The same source with absolute paths."""

@@ -27,6 +27,7 @@ from dlc.options import Wrong
 from dlc.passes.match import MetricTerm
 from dlc.pipeline import Spec
 from dlc.sources.dataset import check_values, load_dataset
+from dlc.sources.reading import allowed_memory
 from dlc.training.feeding import Feeder, evaluated_together
 from dlc.training.model import BATCH, Model, load_model
 from dlc.training.run_folder import RunFolder
@@ -145,7 +146,7 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
             )
         rows, table = dataset.splits[label], dataset.rows
     variables = model.program.from_flat(model.weights)
-    feeder = Feeder(table, None, len(rows), evaluated_together(spec))
+    feeder = Feeder(table, None, len(rows), evaluated_together(spec), memory=allowed_memory(spec))
     metrics = evaluate_rows(spec, make_evaluate(spec, model.program), variables, feeder, rows, stats)
     confusion, classes = _confusion(model, table, rows, variables, stats)
     return Evaluation(label, len(rows), metrics, confusion, classes)

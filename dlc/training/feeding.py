@@ -1,10 +1,10 @@
-"""How batches reach the device: all rows stay there when they fit, else each chunk's batches are sent."""
+"""How batches reach the device: all rows stay there when they fit, else chunks of batches are sent, ahead of time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,22 +12,24 @@ from numpy.typing import NDArray
 
 from dlc.diagnostics import SpecError
 from dlc.lower.feed import Feed, Rows
+from dlc.objectives.schedules import Horizon
 from dlc.pipeline import Spec
-from dlc.sources.dataset import Dataset, Sampler, padded_batches
+from dlc.sources.dataset import Sampler, padded_batches
+from dlc.training.ahead import Ahead
 
 MAX_TURNS = 1024  # steps of one chunk, at most
 EVALUATION_BATCH = 256
-RESIDENT_BYTES = 2 << 30  # data up to this size stay on the device
-STREAM_BYTES = 64 << 20  # batches of one chunk, when they don't
+CHUNK_BYTES = 64 << 20  # batches of one chunk that is sent, at most
+PARTS = 12  # a chunk's share of the memory for records: one is used, one waits, one is made, each with its copies
 
 
-def make_sampler(spec: Spec, data: Dataset) -> Sampler:
-    """The sampler of a spec's training split.
+def make_sampler(spec: Spec, rows: NDArray[np.int32]) -> Sampler:
+    """The sampler of a spec's training split, whose row numbers are given.
 
     Raises:
         SpecError: DLC405 when a batch is larger than the split.
     """
-    train, rows = spec.document.train, data.splits["train"]
+    train = spec.document.train
     size = len(rows) if train.batch_size == "full" else train.batch_size
     if spec.document.optimizer is not None:
         size *= spec.document.optimizer.keys.accumulate
@@ -43,6 +45,41 @@ def make_sampler(spec: Spec, data: Dataset) -> Sampler:
     return Sampler(rows, size, spec.document.seed, train.shuffle)
 
 
+def horizon_of(spec: Spec, sampler: Sampler) -> Horizon:
+    """How long a run is."""
+    return Horizon(sampler.steps(spec.document.train.epochs), sampler.steps_per_epoch)
+
+
+class Portions(NamedTuple):
+    """In what portions records reach the device.
+
+    Args:
+        resident: whether all of them stay there.
+        room: bytes of the batches of one chunk, when they don't.
+        batch_size: examples a step; 0 when nothing is trained.
+        max_turns: steps of one chunk, at most.
+    """
+
+    resident: bool
+    room: int
+    batch_size: int
+    max_turns: int
+
+    def fitting(self, turns: int, batch_bytes: int) -> int:
+        """As many turns as a chunk may have."""
+        return max(1, min(turns, MAX_TURNS, MAX_TURNS if self.resident else self.room // batch_bytes))
+
+
+def portions_of(count: int, nbytes: int, in_memory: bool, sampler: Sampler | None, memory: int) -> Portions:
+    """The portions for `count` records of `nbytes` in all, which may take `memory` bytes."""
+    resident = in_memory and nbytes <= _room_on_device(memory)
+    found = Portions(resident, min(CHUNK_BYTES, memory // PARTS), sampler.batch_size if sampler else 0, 0)
+    if sampler is None:
+        return found
+    batch_bytes = max(1, nbytes // count) * sampler.batch_size
+    return found._replace(max_turns=found.fitting(math.ceil(sampler.steps_per_epoch), batch_bytes))
+
+
 def evaluated_together(spec: Spec) -> int:
     """How many examples are evaluated at once: as many as in training for losses that compare those of a batch."""
     size = spec.document.train.batch_size
@@ -52,34 +89,61 @@ def evaluated_together(spec: Spec) -> int:
 class Feeder:
     """The feeds of training chunks, and of evaluation: each kind has one shape, so that each compiles once.
 
+    Feeds are made ahead, on a thread that reads, parses, encodes and sends them while the device computes.
+
     Args:
-        rows: all records, encoded: `{"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}`.
+        rows: all records, encoded: `{"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}`, as arrays or as what
+            is indexed like them and stays on the disk.
         sampler: the batches of the training split; None when there is nothing to train.
         longest: examples of the longest split that is evaluated.
         together: how many of them are evaluated at once.
+        memory: what records may take in memory, bytes.
     """
 
-    def __init__(self, rows: Rows, sampler: Sampler | None, longest: int, together: int = EVALUATION_BATCH) -> None:
+    def __init__(
+        self, rows: Rows, sampler: Sampler | None, longest: int, together: int = EVALUATION_BATCH, *, memory: int
+    ) -> None:
         leaves = jax.tree.leaves(rows)
         nbytes = sum(leaf.nbytes for leaf in leaves)
+        in_memory = all(isinstance(leaf, np.ndarray) for leaf in leaves)
         self.sampler = sampler
-        self.resident = nbytes <= RESIDENT_BYTES
-        self.rows: Rows = jax.device_put(rows) if self.resident else rows
-        row_bytes = max(1, nbytes // len(leaves[0]))
-        self.max_turns = 0
-        if sampler is not None:
-            self.max_turns = self._fitting(math.ceil(sampler.steps_per_epoch), row_bytes * sampler.batch_size)
+        self.portions = portions_of(len(leaves[0]), nbytes, in_memory, sampler, memory)
+        self.max_turns = self.portions.max_turns
+        self.rows: Rows = jax.device_put(rows) if self.portions.resident else rows
         self.evaluation_batch = min(together, longest)
         batches = math.ceil(longest / self.evaluation_batch)
-        self.evaluation_turns = self._fitting(batches, row_bytes * self.evaluation_batch)
+        evaluated_bytes = max(1, nbytes // len(leaves[0])) * self.evaluation_batch
+        self.evaluation_turns = self.portions.fitting(batches, evaluated_bytes)
+        self._training: Ahead[Feed] = Ahead()
+        self._evaluation: Ahead[tuple[Feed, NDArray[np.bool_], int]] = Ahead()
 
-    def _fitting(self, turns: int, batch_bytes: int) -> int:
-        """As many turns as a chunk may have."""
-        room = MAX_TURNS if self.resident else STREAM_BYTES // batch_bytes
-        return max(1, min(turns, MAX_TURNS, room))
+    @property
+    def waited(self) -> float:
+        """Seconds that training has waited for its batches."""
+        return self._training.waited
+
+    def prepare(self, step: int, turns: int) -> None:
+        """Begin to make the batches of a chunk of steps."""
+        self._training.begin(self._chunk, step, turns)
+
+    def prepared(self, step: int) -> int | None:
+        """The steps of the chunk that begins with a step, when it is being made."""
+        return self._training.promised(step)
 
     def training(self, step: int, turns: int) -> Feed:
-        """The batches of a chunk of steps."""
+        """The batches of a chunk of steps; those that were prepared, if they are the same.
+
+        Raises:
+            SpecError: DLC401-DLC406 when the records can't be read any more.
+        """
+        return self._training.take(self._chunk, step, turns)
+
+    def close(self) -> None:
+        """Make nothing more."""
+        self._training.close()
+        self._evaluation.close()
+
+    def _chunk(self, step: int, turns: int) -> Feed:
         assert self.sampler is not None, "there is nothing to train"
         return self._feed(self.sampler.batches(step, turns), self.max_turns)
 
@@ -93,16 +157,27 @@ class Feeder:
     def evaluation(self, chosen: NDArray[np.int32]) -> Iterator[tuple[Feed, NDArray[np.bool_], int]]:
         """The chosen rows in chunks: a feed, which examples are no padding, how many turns."""
         indices, real = padded_batches(chosen, self.evaluation_batch)
-        for start in range(0, len(indices), self.evaluation_turns):
-            part, counted = indices[start : start + self.evaluation_turns], real[start : start + self.evaluation_turns]
-            yield self._feed(part, self.evaluation_turns), _padded(counted, self.evaluation_turns), len(part)
+
+        def make(start: int, turns: int) -> tuple[Feed, NDArray[np.bool_], int]:
+            part, counted = indices[start : start + turns], real[start : start + turns]
+            return self._feed(part, turns), _padded(counted, turns), len(part)
+
+        return self._evaluation.each(make, len(indices), self.evaluation_turns)
 
     def _feed(self, indices: NDArray[np.int32], turns: int) -> Feed:
         """What lies behind the given batches is padding that is not looked at."""
-        indices = _padded(indices, turns)
-        if self.resident:
-            return Feed(self.rows, indices)
-        return Feed(jax.tree.map(lambda leaf: leaf[indices], self.rows), None)
+        rows, flat, size = self.rows, indices.reshape(-1), indices.shape[1]
+        if not self.portions.resident:
+            rows = jax.tree.map(lambda leaf: jax.device_put(_padded(leaf[flat], turns * size)), rows)
+            indices = np.arange(len(flat), dtype=np.int32).reshape(-1, size)
+        # of a single turn XLA would make another program, with other bits
+        return Feed(rows, jax.device_put(_padded(indices, max(turns, 2))))
+
+
+def _room_on_device(memory: int) -> int:
+    """How much of the data may stay on the device: half of an accelerator's memory."""
+    stats = jax.devices()[0].memory_stats() or {}
+    return min(memory, int(stats.get("bytes_limit", 2 * memory)) // 2)
 
 
 def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:

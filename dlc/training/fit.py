@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NoReturn
 
 import jax
@@ -23,15 +23,17 @@ from dlc.lower.program import Program, lower
 from dlc.lower.steps import Trainer, TrainState, make_trainer
 from dlc.objectives.optimizers import Optimizer
 from dlc.objectives.plateau import Plateau
-from dlc.objectives.schedules import Horizon, rate_at
+from dlc.objectives.schedules import rate_at
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset, load_dataset
+from dlc.sources.reading import allowed_memory
 from dlc.spec import Item, OptimizerKeys
 from dlc.training.checkpoint import Checkpoint, Policy, Writer, flatten_state, newest, restore_state
 from dlc.training.checkpoint import found as checkpoints_of
+from dlc.training.early import Early
 from dlc.training.evaluation import better, evaluate_rows, monitored
 from dlc.training.events import Events
-from dlc.training.feeding import Feeder, evaluated_together, make_sampler
+from dlc.training.feeding import Feeder, evaluated_together, horizon_of, make_sampler
 from dlc.training.files import Log, cannot_use, digest, figures, read_json, read_whole, to_json, write_atomic
 from dlc.training.nonfinite import Recovery
 from dlc.training.progress import Moment, Plan, Reporter, Silent
@@ -63,6 +65,7 @@ class Result:
         seconds: time of all chunks of steps but the first, which compiles.
         first_step_seconds: time from the call to the first finished step.
         data: the records that it was trained on; None of a run that was finished before.
+        input_seconds: how long of `seconds` the device waited for records.
     """
 
     folder: RunFolder | None
@@ -74,6 +77,7 @@ class Result:
     seconds: float = 0.0
     first_step_seconds: float = 0.0
     data: Dataset | None = field(repr=False, default=None)
+    input_seconds: float = 0.0
 
 
 @dataclass
@@ -259,23 +263,29 @@ class Training:
         self.spec, self.folder, self.reporter, self.began, self.chunk_turns = spec, run, reporter, began, chunk_turns
         self.lowering = run.load_lowering() if run is not None and run.exists else None
         self.program: Program = lower(spec.graph, self.lowering)
+        tuning = autotune and self.lowering is None
+        early = None if tuning else Early(spec, self.program)
         self.data: Dataset = load_dataset(spec)
         self.train = spec.document.train
-        self.sampler = make_sampler(spec, self.data)
+        self.sampler = make_sampler(spec, self.data.splits["train"])
         held_out = [len(rows) for name, rows in self.data.splits.items() if name != "train"]
-        self.feeder = Feeder(self.data.rows, self.sampler, max(held_out, default=1), evaluated_together(spec))
-        self.steps = self.sampler.steps(self.train.epochs)
-        self.horizon = Horizon(self.steps, self.sampler.steps_per_epoch)
+        longest, together = max(held_out, default=1), evaluated_together(spec)
+        self.feeder = Feeder(self.data.rows, self.sampler, longest, together, memory=allowed_memory(spec))
+        self.horizon = horizon_of(spec, self.sampler)
+        self.steps = self.horizon.steps
         optimizer = need_trainable(spec)
         self.rate = optimizer.thing.learning_rate
         self.plateau = plateau_of(optimizer.thing)
         self.stats = self.data.stats
         updater = make_updater(spec, self.program, self.horizon)
-        if autotune and self.lowering is None:
+        if tuning:
             trainer = make_trainer(spec, self.program, updater, self.stats)
             jax.eval_shape(trainer.start, self.program.declared(), self.feeder.shapes())  # finds what there is to time
             self.program = lower(spec.graph, tuned(self.program, reporter.note))
         self.trainer: Trainer = make_trainer(spec, self.program, updater, self.stats)
+        if early is not None:
+            chunk = early.instead_of(self.trainer, self.feeder.portions, self.data.rows, self.stats, self.horizon)
+            self.trainer = replace(self.trainer, chunk=chunk)
         self.recovery = Recovery(
             spec, self.program, updater, self.trainer, self.feeder, self.stats, run, self.reporter.note
         )
@@ -289,6 +299,8 @@ class Training:
         self.events: Events | None = None
         self.noted = False
         self.seconds_per_step: float | None = None
+        self.first_step_seconds = self.seconds = self.input_seconds = 0.0
+        self.waiting = 0.0  # share of the last chunk's time that went by without records
 
     def evaluate(self, variables: Any, split: str) -> dict[str, float]:
         """Loss and metrics on a whole split."""
@@ -306,8 +318,6 @@ class Training:
             writer = Writer(self.folder, self._policy())
         start = int(state.step)
         self.reporter.begin(self._plan(start))
-        self.first_step_seconds = 0.0
-        self.seconds = 0.0
         try:
             if dry_run:
                 state = self.chunk(state, 0, 1)
@@ -317,6 +327,7 @@ class Training:
                 state = self.epoch(state, writer)
             return self._finish(state, writer)
         finally:
+            self.feeder.close()
             if writer is not None:
                 writer.close()
             if self.events is not None:
@@ -390,19 +401,29 @@ class Training:
         return min(left, self.feeder.max_turns, max(1, int(CHUNK_SECONDS / self.seconds_per_step)))
 
     def chunk(self, state: TrainState, step: int, turns: int, fresh: bool = True) -> TrainState:
-        """Do some steps, and wait for them."""
-        began = time.perf_counter()
-        state = self.trainer.chunk(
-            state, self.feeder.training(step, turns), np.int32(turns), np.bool_(fresh), self.stats
-        )
+        """Do some steps, and wait for them; the next chunk's batches are made meanwhile."""
+        began, waited = time.perf_counter(), self.feeder.waited
+        feed = self.feeder.training(step, turns)
+        state = self.trainer.chunk(state, feed, np.int32(turns), np.bool_(fresh), self.stats)
+        del feed  # else the batches would outlive their use
+        self._prepare(step + turns)
         jax.block_until_ready(state.step)
         now = time.perf_counter()
         if self.first_step_seconds == 0.0:
             self.first_step_seconds = now - self.began
         else:
             self.seconds += now - began
+            self.input_seconds += self.feeder.waited - waited
+            self.waiting = (self.feeder.waited - waited) / (now - began)
             self.seconds_per_step = (now - began) / turns
         return state
+
+    def _prepare(self, step: int) -> None:
+        """Have the batches made that come next, up to the end of an epoch."""
+        if step < self.steps:
+            epoch = self.progress.epoch + 1
+            ends = self.sampler.steps(epoch) if step < self.sampler.steps(epoch) else self.sampler.steps(epoch + 1)
+            self.feeder.prepare(step, self.turns(ends - step))
 
     def epoch(self, state: TrainState, writer: Writer | None) -> TrainState:
         """Train to the end of the current epoch; evaluate, record, keep the best, checkpoint."""
@@ -453,7 +474,7 @@ class Training:
         step, first, last = int_step(state), self.sampler.steps(epoch - 1), self.sampler.steps(epoch)
         values = tally.values(self.spec, {tally.COUNT: 0})
         while step < last:
-            turns = self.turns(last - step)
+            turns = self.feeder.prepared(step) or self.turns(last - step)
             started = time.perf_counter()
             state = self.chunk(state, step, turns, fresh=step == first)
             step += turns
@@ -463,7 +484,7 @@ class Training:
             if self.recovery.diverged(values["loss"], sums, state, step == last):
                 state = self._after(state, epoch, f"the loss is {values['loss']}", writer)
                 step, values = int_step(state), tally.values(self.spec, {tally.COUNT: 0})
-            self.reporter.moment(Moment(epoch, step, _finite(values), speed))
+            self.reporter.moment(Moment(epoch, step, _finite(values), speed, self.waiting))
             if step < last and self.stop is not None and self.stop():
                 self._halt(state, epoch, writer)
         return state, _finite(values)
@@ -609,6 +630,7 @@ class Training:
             self.seconds,
             self.first_step_seconds,
             self.data,
+            self.input_seconds,
         )
 
 

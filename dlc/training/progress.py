@@ -47,12 +47,14 @@ class Moment:
         step: steps done.
         metrics: loss and metrics over the epoch so far, by name.
         rate: examples a second.
+        waiting: share of the time in which the device waited for records.
     """
 
     epoch: int
     step: int
     metrics: Mapping[str, float]
     rate: float
+    waiting: float = 0.0
 
 
 class Reporter(Protocol):

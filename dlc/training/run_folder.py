@@ -35,6 +35,7 @@ MAY_CHANGE = (
     ("train", "keep_checkpoints"),
     ("train", "tensorboard"),
     ("train", "on_nan"),
+    ("data", "memory"),
 )
 """What a resumed run may set anew."""
 

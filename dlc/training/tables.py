@@ -18,8 +18,9 @@ from dlc.lower.objective import feature_of, input_feature, target_feature
 from dlc.lower.serve import answers, raw_inputs
 from dlc.options import Wrong
 from dlc.pipeline import Spec
-from dlc.sources.dataset import Stats, fit_sizes, read_feature
+from dlc.sources.dataset import Stats, fit_sizes
 from dlc.sources.files import Csv, Npz
+from dlc.sources.reading import read_feature
 from dlc.sources.source import Columns, Source
 from dlc.training.files import write_atomic
 
@@ -104,7 +105,7 @@ def _read(
     """
     whole = name in columns and columns[name].ndim > 1 and not set(feature.reads(name)) & set(columns)
     try:
-        return read_feature(spec, section, name, feature, {name: columns[name]} if whole else columns, whole)
+        return read_feature(spec, section, name, feature, {name: columns[name]} if whole else columns, whole=whole)
     except SpecError as error:
         told = f"{where}: " if where else ""
         items = [replace(item, span=None, message=f"{told}{item.message}") for item in error.report.diagnostics]

@@ -1,0 +1,84 @@
+"""The program of training, compiled while the records are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc.training import early
+from dlc.training.fit import Training, fit
+from dlc.training.progress import Silent
+from dlc.training.run_folder import RunFolder
+from tests.support import ROOT
+
+TABLE = """
+data: {{source: {{{word}: {file}}}, memory: {memory}}}
+inputs: {{x: {{tensor: [2]}}}}
+targets: {{y: {{category: {{classes: 3, one_hot: true}}}}}}
+network: [dense: 3]
+loss: cross_entropy
+optimizer: {{sgd: 0.1}}
+train: {{epochs: 2, batch_size: 8}}
+"""
+
+
+def begun(spec: dlc.Spec) -> Training:
+    return Training(spec, None, Silent(), 0.0, None, None)
+
+
+def was_early(training: Training) -> bool:
+    return not hasattr(training.trainer.chunk, "lower")  # what `jax.jit` gives would
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "specs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_sets_of_the_specs_are_foreseen(path: Path) -> None:
+    assert was_early(begun(dlc.load(path)))
+
+
+def test_it_is_the_same_program(small: dlc.Spec, small_run: RunFolder, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(early, "_foreseen", lambda spec: None)
+    assert not was_early(begun(small))
+    run = RunFolder(tmp_path / "run")
+    fit(small, run=run)
+    assert run.weights.read_bytes() == small_run.weights.read_bytes()
+    assert run.metrics.read_bytes() == small_run.metrics.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("archive") / "t.npz"
+    np.savez(path, x=np.zeros((60, 2), np.float32), y=np.arange(60) % 3)
+    return path
+
+
+@pytest.mark.parametrize("memory", ["auto", "1500 B"])
+def test_an_archive_is_counted_by_its_head(archive: Path, memory: str) -> None:
+    spec = dlc.loads(TABLE.format(word="npz", file=archive, memory=memory))
+    training = begun(spec)
+    assert was_early(training)
+    assert training.feeder.portions.resident == (memory == "auto")
+    assert training.run(dry_run=False).steps == 15
+
+
+def test_what_comes_otherwise_is_compiled_then(archive: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    spec = dlc.loads(TABLE.format(word="npz", file=archive, memory="auto"))
+    count = type(spec.document.data.source).count  # type: ignore[union-attr]
+    monkeypatch.setattr(type(spec.document.data.source), "count", lambda self, base: count(self, base) + 1)  # type: ignore[union-attr]
+    training = begun(spec)
+    assert not was_early(training)
+    assert training.run(dry_run=False).steps == 15
+    (tmp_path / "t.csv").write_text("x,y\n" + "1,0\n2,1\n" * 20)
+    text = TABLE.format(word="csv", file=tmp_path / "t.csv", memory="auto").replace("[2]", "[1]")
+    assert not was_early(begun(dlc.loads(text)))  # nobody knows how long a text is
+
+
+def test_errors_are_those_of_the_data(archive: Path, tmp_path: Path) -> None:
+    for file, code in ((tmp_path / "none.npz", "DLC401"), (archive, "DLC405")):
+        text = TABLE.format(word="npz", file=file, memory="auto").replace("batch_size: 8", "batch_size: 61")
+        with pytest.raises(dlc.SpecError) as caught:
+            fit(dlc.loads(text))
+        assert caught.value.report.codes == (code,)
