@@ -289,7 +289,7 @@ read = stored.Stored.__getitem__
 def slowly(self, where):
     if not isinstance(where, slice):
         print("taking", flush=True)
-        time.sleep(1)
+        time.sleep(0.3)
     return read(self, where)
 stored.Stored.__getitem__ = slowly
 main()
@@ -450,11 +450,11 @@ train: {epochs: 1, batch_size: 64}
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel tells no peak of memory")
 def test_a_data_set_four_times_the_memory_trains_within_it(tmp_path: Path) -> None:
-    """The peak of a whole process, mapped files counted, over that of a process with a small data set."""
-    cap, sizes = 16, {"small": 64, "large": 65536}  # MB; records of 1 kB
+    """The peak of a whole process over that of one with a small data set; XLA's compiler alone varies by 10 MB."""
+    cap, sizes = 48, {"small": 2048, "large": 196_608}  # MB; records of 1 kB
     for name, count in sizes.items():
         rng = np.random.default_rng(0)
-        x = rng.normal(size=(count, 256)).astype(np.float32)
+        x = rng.standard_normal((count, 256), dtype=np.float32)
         np.savez(tmp_path / f"{name}.npz", x=x, y=rng.integers(0, 4, count))
     assert (tmp_path / "large.npz").stat().st_size > 4 * cap * 10**6
 
