@@ -66,3 +66,11 @@ def test_show_gives_the_program_of_another_platform(tmp_path: Path) -> None:
         done = run_dlc(["show", "net.yaml", *arguments], cwd=tmp_path)
         assert done.returncode == 2
         assert message in done.stderr
+
+
+def test_the_step_of_a_network_with_flags_is_shown() -> None:
+    spec = dlc.loads(
+        "data: {source: {npz: none.npz}}\ninputs: {x: {tensor: [4, 8]}}\ntargets: {y: {tensor: [4, 8]}}\n"
+        "network: [attention: 2]\nloss: mse\noptimizer: adam\n"
+    )
+    assert "while" in program_text(spec, "jaxpr", step=True)

@@ -393,7 +393,7 @@ def stopped_run(spec: Any, folder: Path, epochs: int) -> RunFolder:
         return len(seen) >= epochs
 
     with pytest.raises(Stopped):
-        fit(spec, run=run, stop=stop)
+        fit(spec, run=run, stop=stop, chunk_turns=100)  # asked once an epoch
     return run
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.cli.train import print_result
+from dlc.cli.reporters import Plain
 from dlc.diagnostics import render
 from dlc.sources import stored
 from dlc.sources.dataset import Sampler, load_dataset
@@ -381,9 +381,9 @@ def test_the_share_of_waiting_is_told(
     assert shares[0] == 0  # the first chunk compiles
     assert np.mean(shares[1:]) > 0.5
     assert 0.5 * result.seconds < result.input_seconds < result.seconds
-    print_result(replace(result, folder=resident))
+    Plain().finished(replace(result, folder=resident), None)
     assert "were spent waiting for records" in capsys.readouterr().out
-    print_result(replace(result, folder=resident, input_seconds=0.0))
+    Plain().finished(replace(result, folder=resident, input_seconds=0.0), None)
     assert "waiting" not in capsys.readouterr().out
 
 

@@ -38,7 +38,7 @@ def program_text(spec: Spec, how: str, step: bool, platform: str | None = None) 
     """
     function, arguments = training_chunk(spec) if step else _forward(spec)
     if how == "jaxpr":
-        return str(jax.make_jaxpr(function)(*arguments))
+        return str(function.trace(*arguments).jaxpr)
     if platform is not None:
         return str(function.trace(*arguments).lower(lowering_platforms=(platform,)).as_text())
     lowered = function.lower(*arguments)

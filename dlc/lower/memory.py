@@ -71,7 +71,7 @@ def predicted(spec: Spec) -> Memory:
     state, feed = arguments[0], arguments[1]
     weights = _bytes(state.variables)
     held, count = _bytes(state), len(jax.tree.leaves(arguments))
-    lines, _, _ = _lines(jax.make_jaxpr(function)(*arguments).jaxpr)
+    lines, _, _ = _lines(function.trace(*arguments).jaxpr.jaxpr)
     loops = [line.body for line in lines if line.body is not None]
     return Memory(
         feed.indices.shape[1],
