@@ -60,8 +60,8 @@ def own(path: Path) -> None:
 
     import dlc
     from benchmarks.rivals import SECONDS
-    from dlc.training.fit import Training
     from dlc.training.progress import Silent
+    from dlc.training.training import Training
 
     fit = Training(dlc.load(path), None, Silent(), time.perf_counter(), None, None)
     state = jax.device_put(fit.trainer.start(fit.program.init(0), fit.feeder.shapes()))

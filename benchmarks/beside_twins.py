@@ -39,8 +39,8 @@ def throughput(work: Work, path: Path) -> tuple[list[float], list[float]]:
 
     import dlc
     from benchmarks.twins import make
-    from dlc.training.fit import Training
     from dlc.training.progress import Silent
+    from dlc.training.training import Training
 
     fit = Training(dlc.load(path), None, Silent(), time.perf_counter(), None, None)
     state = jax.device_put(fit.trainer.start(fit.program.init(0), fit.feeder.shapes()))

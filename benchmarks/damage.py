@@ -29,9 +29,10 @@ from dlc.pipeline import Spec
 from dlc.training import checkpoint as checkpoints
 from dlc.training import fit as fitting
 from dlc.training.files import digest, to_json
-from dlc.training.fit import Stopped, fit
+from dlc.training.fit import fit
 from dlc.training.progress import Silent
 from dlc.training.run_folder import RunFolder
+from dlc.training.training import Stopped
 
 TEXT = """
 name: damaged

@@ -31,10 +31,10 @@ def keras_epochs(name, x, y, batch, steps_per_execution):
         return layers.Conv2D(filters, 3, stride, padding=padding, use_bias=False)(padded)
 
     given = keras.Input(x.shape[1:], dtype=x.dtype.name)
-    if name == "mlp":
+    if name == "digits_mlp":
         out = layers.Dense(128, activation="relu")(given)
         out = layers.Dense(64, activation="relu")(layers.Dropout(0.2)(out))
-        out = layers.Dense(10)(out)
+        out = layers.Dense(10)(layers.Dropout(0.2)(out))
     elif name == "mnist_cnn":
         out = layers.MaxPooling2D()(layers.Conv2D(32, 3, activation="relu")(given))
         out = layers.MaxPooling2D()(layers.Conv2D(64, 3, activation="relu")(out))
@@ -90,7 +90,7 @@ def flax_epochs(name, x, y, batch, _):
             self.drop = nnx.Dropout(0.2, rngs=rngs)
 
         def __call__(self, x):
-            return self.c(nnx.relu(self.b(self.drop(nnx.relu(self.a(x))))))
+            return self.c(self.drop(nnx.relu(self.b(self.drop(nnx.relu(self.a(x)))))))
 
     class Cnn(nnx.Module):
         def __init__(self):
@@ -169,7 +169,7 @@ def flax_epochs(name, x, y, batch, _):
                 x = layer(x, mask)
             return self.table.attend(self.norm(x))
 
-    model = {"mlp": Mlp, "mnist_cnn": Cnn, "resnet20": ResNet, "lstm": Lstm, "char_gpt": Gpt}[name]()
+    model = {"digits_mlp": Mlp, "mnist_cnn": Cnn, "resnet20": ResNet, "lstm": Lstm, "char_gpt": Gpt}[name]()
     optimizer = nnx.Optimizer(model, optax.adam(RATE), wrt=nnx.Param)
     metrics = nnx.MultiMetric(accuracy=nnx.metrics.Accuracy(), loss=nnx.metrics.Average("loss"))
 
@@ -261,8 +261,8 @@ def torch_epochs(name, x, y, batch, compiled):
     sizes = [(16, 16)] * 3 + [(16, 32)] + [(32, 32)] * 2 + [(32, 64)] + [(64, 64)] * 2
     relu = nn.ReLU
     model = {
-        "mlp": lambda: nn.Sequential(
-            nn.Linear(64, 128), relu(), nn.Dropout(0.2), nn.Linear(128, 64), relu(), nn.Linear(64, 10)
+        "digits_mlp": lambda: nn.Sequential(
+            nn.Linear(64, 128), relu(), nn.Dropout(0.2), nn.Linear(128, 64), relu(), nn.Dropout(0.2), nn.Linear(64, 10)
         ),
         "mnist_cnn": lambda: nn.Sequential(
             nn.Conv2d(1, 32, 3), relu(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), relu(), nn.MaxPool2d(2),
@@ -307,6 +307,7 @@ def main() -> None:
         x, y = found.values()
     y = y.astype(np.int32)
     x = x if x.dtype == np.float32 else x.astype(np.int32)
+    x = x.reshape(len(x), -1) if name == "digits_mlp" else x
     kind, _, option = framework.partition("-")
     make = {"keras": keras_epochs, "flax": flax_epochs, "torch": torch_epochs}[kind]
     epoch = make(name, x, y, batch, int(option) if kind == "keras" else option == "compile")

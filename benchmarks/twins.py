@@ -108,14 +108,14 @@ def batch_norm(x, p, s, momentum=0.9, eps=1e-5):
 # ---- networks: (weights, state), and (weights, state, x, key) -> (scores, state) ----
 
 
-def mlp(rng):
+def digits_mlp(rng):
     sizes = [64, 128, 64, 10]
     weights = [(uniform(rng, a, b), np.zeros(b, np.float32)) for a, b in itertools.pairwise(sizes)]
 
     def apply(weights, state, x, key):
         (a, b), (c, d), (e, f) = weights
-        x = dropout(key, 0.2, jax.nn.relu(x @ a + b))
-        return jax.nn.relu(x @ c + d) @ e + f, state
+        x = dropout(jax.random.fold_in(key, 0), 0.2, jax.nn.relu(x.reshape(x.shape[0], -1) @ a + b))
+        return dropout(jax.random.fold_in(key, 1), 0.2, jax.nn.relu(x @ c + d)) @ e + f, state
 
     return weights, {}, apply
 
@@ -281,7 +281,7 @@ def char_gpt(rng):
     return weights, {}, apply
 
 
-NETWORKS = {network.__name__: network for network in (mlp, mnist_cnn, resnet20, lstm, char_gpt)}
+NETWORKS = {network.__name__: network for network in (digits_mlp, mnist_cnn, resnet20, lstm, char_gpt)}
 FLAGS = {"char_gpt": {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.datasets import load_digits
 
 ROOT = Path(__file__).parent.parent
 END = "optimizer: {adam: 1e-3}\nmetrics: [accuracy]\n"
@@ -52,10 +53,10 @@ def images(size: int, channels: int) -> Callable[[int], dict[str, Any]]:
     return arrays
 
 
-def vectors(count: int) -> dict[str, Any]:
-    """Random vectors of ten classes."""
-    rng = np.random.default_rng(0)
-    return {"image": rng.random((count, 64), np.float32), "digit": rng.integers(0, 10, count)}
+def digits(count: int) -> dict[str, Any]:
+    """Scikit-learn's digits, 8x8."""
+    found = load_digits()
+    return {"image": found.images[:count].astype(np.float32), "digit": found.target[:count]}
 
 
 def texts(count: int) -> dict[str, Any]:
@@ -72,14 +73,14 @@ def characters(count: int) -> dict[str, Any]:
 
 WORK = (
     Work(
-        "mlp",
-        "inputs: {image: {tensor: [64]}}\ntargets: {digit: {category: 10}}\n"
-        "network: [dense: {units: 128, activation: relu}, dropout: 0.2, dense: {units: 64, activation: relu},\n"
-        "  dense: 10]\n"
+        "digits_mlp",  # specs/digits_mlp.yaml, all of the records for training
+        "inputs: {image: {tensor: {shape: [8, 8], scale: 16}}}\ntargets: {digit: {category: 10}}\n"
+        "network: [flatten, dense: {units: 128, activation: relu}, dropout: 0.2,\n"
+        "  dense: {units: 64, activation: relu}, dropout: 0.2, dense: 10]\n"
         f"loss: cross_entropy\n{END}",
         32,
         40,
-        vectors,
+        digits,
     ),
     Work(
         "mnist_cnn",

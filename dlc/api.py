@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from dlc.pipeline import Spec
     from dlc.summary import Table
     from dlc.training.evaluation import Evaluation
-    from dlc.training.fit import Result
     from dlc.training.progress import Reporter
+    from dlc.training.result import Result
 
 
 def allow_plugins(allow: bool = True) -> None:

@@ -21,7 +21,12 @@ def larger(a: Array, b: Array) -> Array:
 
 
 def largest(x: Array, axis: int) -> Array:
-    """The largest element along an axis, (..., 1, ...): of equals the first, which gets all of the gradient."""
+    """The largest element along an axis, (..., 1, ...): of equals the first, which gets all of the gradient.
+
+    Of none it is minus infinity.
+    """
+    if x.shape[axis] == 0:
+        return x.max(axis, keepdims=True, initial=-jnp.inf)
     first = jnp.argmax(x, axis=axis, keepdims=True)
     chosen = lax.broadcasted_iota(first.dtype, x.shape, axis % x.ndim) == first
     return jnp.where(chosen, x, 0).sum(axis, keepdims=True)

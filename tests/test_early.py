@@ -10,9 +10,10 @@ import pytest
 
 import dlc
 from dlc.training import early
-from dlc.training.fit import Training, fit
+from dlc.training.fit import fit
 from dlc.training.progress import Silent
 from dlc.training.run_folder import RunFolder
+from dlc.training.training import Training
 from tests.support import ROOT
 
 TABLE = """

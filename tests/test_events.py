@@ -11,8 +11,9 @@ import pytest
 
 import dlc
 from dlc.training.events import Events
-from dlc.training.fit import Stopped, fit
+from dlc.training.fit import fit
 from dlc.training.run_folder import RunFolder
+from dlc.training.training import Stopped
 from tests.support import SMALL
 
 SETS = ["train.tensorboard=true", "train.epochs=3"]

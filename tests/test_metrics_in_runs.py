@@ -21,10 +21,11 @@ from dlc.objectives import METRICS
 from dlc.options import build_word, load_class
 from dlc.resolved import resolved_text
 from dlc.source import parse_yaml
-from dlc.training import fit as fitting
-from dlc.training.fit import Stopped, fit
+from dlc.training import training as fitting
+from dlc.training.fit import fit
 from dlc.training.progress import Silent
 from dlc.training.run_folder import RunFolder
+from dlc.training.training import Stopped
 from tests.support import SMALL
 from tests.test_cli import dlc_command  # noqa: F401
 from tests.test_training import same_run, stop_after
@@ -39,7 +40,7 @@ def spec_of(target: str, loss: str, metrics: str, size: int = 3) -> dlc.Spec:
 
 def told(spec: dlc.Spec, output: Any, target: Any) -> tuple[float, dict[str, float]]:
     """The loss and the metrics of a network's output."""
-    results = Results({"output": jnp.asarray(output, jnp.float32)}, {}, {}, jnp.zeros(()))
+    results = Results({"output": jnp.asarray(output, jnp.float32)}, {}, {}, jnp.zeros(()), {})
     batch = {"inputs": {}, "targets": {"y": jnp.asarray(target)}}
     scores = loss_scores(spec, results, batch)["cross_entropy" if output.shape[-1] > 1 else "binary_cross_entropy"]
     found = jax.tree.map(np.float64, metric_statistics(spec, results, batch, {"y": {}}))
@@ -86,7 +87,7 @@ def test_thresholds_of_labels_are_probabilities() -> None:
     logits, target = generator.normal(size=(30, 3)), (generator.uniform(size=(30, 3)) > 0.5).astype(np.float32)
     words = "[{f1: {multi_label: true}}, {exact_match: {multi_label: true, threshold: 0.3}}, hamming_loss, roc_auc]"
     spec = spec_of("{tensor: [3]}", "binary_cross_entropy", words)
-    results = Results({"output": jnp.asarray(logits, jnp.float32)}, {}, {}, jnp.zeros(()))
+    results = Results({"output": jnp.asarray(logits, jnp.float32)}, {}, {}, jnp.zeros(()), {})
     batch = {"inputs": {}, "targets": {"y": jnp.asarray(target)}}
     found = metric_statistics(spec, results, batch, {"y": {}})
     values = {term.name: term.metric.result(found[term.name]) for term in spec.metrics if term.name in found}

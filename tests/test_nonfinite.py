@@ -12,9 +12,11 @@ import pytest
 import dlc
 from dlc.lower import guard
 from dlc.training import nonfinite
-from dlc.training.fit import Result, Stopped, fit
+from dlc.training.fit import fit
 from dlc.training.progress import Silent
+from dlc.training.result import Result
 from dlc.training.run_folder import RunFolder
+from dlc.training.training import Stopped
 from tests.test_training import same_run, stop_after
 
 ROWS, HELD_OUT, BATCH = 32, 4, 4

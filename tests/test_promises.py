@@ -16,8 +16,9 @@ from dlc.layers.conv import Conv2D, by_patches, by_window
 from dlc.pipeline import Spec, check_text
 from dlc.resolved import dump, resolve_document, resolved_text
 from dlc.training import checkpoint as checkpoints
-from dlc.training.fit import Stopped, fit
+from dlc.training.fit import fit
 from dlc.training.run_folder import RunFolder, last_run_folder
+from dlc.training.training import Stopped
 from tests.support import SMALL
 
 

@@ -22,8 +22,9 @@ from dlc.reports import charts
 from dlc.reports.images import MOST_PIXELS, picture, png
 from dlc.reports.markup import VOID
 from dlc.reports.page import write_report
-from dlc.training.fit import Stopped, fit
+from dlc.training.fit import fit
 from dlc.training.run_folder import RunFolder
+from dlc.training.training import Stopped
 from tests.support import SMALL
 from tests.test_cli import dlc_command  # noqa: F401 - a fixture
 

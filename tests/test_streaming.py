@@ -27,9 +27,10 @@ from dlc.sources.reading import parse
 from dlc.sources.records import Encoded, Parsed
 from dlc.sources.stored import Stored
 from dlc.training.ahead import Ahead
-from dlc.training.fit import Stopped, fit
+from dlc.training.fit import fit
 from dlc.training.progress import Silent
 from dlc.training.run_folder import RunFolder
+from dlc.training.training import Stopped
 from tests.support import ROOT
 
 RECORDS = 600

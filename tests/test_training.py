@@ -18,8 +18,9 @@ from dlc.pipeline import Spec
 from dlc.sources.dataset import Sampler, load_dataset
 from dlc.training import checkpoint as checkpoints
 from dlc.training import fit as fitting
-from dlc.training.fit import Stopped, fit
+from dlc.training.fit import fit
 from dlc.training.run_folder import RunFolder
+from dlc.training.training import Stopped
 from tests.support import SMALL, run_dlc
 
 

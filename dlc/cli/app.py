@@ -125,6 +125,9 @@ def train(
     autotune: Annotated[
         bool, typer.Option("--autotune", help="Time the equal forms of operations first, and take the fastest.")
     ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say where the time went; write a trace to RUN/profile.")
+    ] = False,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
@@ -132,7 +135,15 @@ def train(
     from dlc.cli.train import train_file
 
     code = train_file(
-        file, run, resume=resume, dry_run=dry_run, quiet=quiet, as_json=json, autotune=autotune, sets=sets or []
+        file,
+        run,
+        resume=resume,
+        dry_run=dry_run,
+        quiet=quiet,
+        as_json=json,
+        autotune=autotune,
+        profile=profile,
+        sets=sets or [],
     )
     raise typer.Exit(code)
 

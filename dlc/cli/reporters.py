@@ -13,10 +13,11 @@ from dlc.diagnostics import SpecError, plural
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dlc.training.fit import Result
     from dlc.training.progress import Moment, Plan
+    from dlc.training.result import Result
 
 LINE = 120  # characters of the longest line
+LEAST_SECONDS = 0.1
 WAITING = 0.05  # share of the time spent on waiting for records that is worth a word
 
 
@@ -64,7 +65,7 @@ def result_lines(result: Result) -> list[str]:
     lines = [f"best epoch {result.best_epoch}: {split} {figures(kept)}"]
     if result.test:
         lines.append(f"test {figures(result.test)}")
-    if result.input_seconds > WAITING * result.seconds:
+    if result.input_seconds > max(WAITING * result.seconds, LEAST_SECONDS):
         share = result.input_seconds / result.seconds
         lines.append(f"{share:.0%} of {result.seconds:.1f} s of steps were spent waiting for records")
     return lines
@@ -104,6 +105,14 @@ class Plain:
         lines = [*result_lines(result), *([f"report {report}"] if report else []), f"run folder {result.folder.path}"]
         print("\n".join(lines), flush=True)
 
+    def profiled(self, result: Result) -> None:
+        """Where the time of a run went."""
+        from dlc.training.profile import table
+
+        assert result.folder is not None
+        print("\n".join(table(result.spent)))
+        print(f"trace {result.folder.path / 'profile'}, for TensorBoard or ui.perfetto.dev", flush=True)
+
     def tried(self, result: Result) -> None:
         """A dry run came to its end."""
         print(f"dry run: compiled and did one step in {result.first_step_seconds:.1f} s")
@@ -128,7 +137,7 @@ class Quiet(Plain):
 
 
 class Json(Plain):
-    """One JSON object a line: `begin`; `moment`, `epoch` and `note`; one `end`. Null for what is not finite."""
+    """One JSON object a line: `begin`; `moment`, `epoch`, `note`; `profile` if asked for; `end`. Null if not finite."""
 
     def begin(self, plan: Plan) -> None:
         """What the run is about to do."""
@@ -148,6 +157,11 @@ class Json(Plain):
     def note(self, text: str) -> None:
         """Something worth saying."""
         self._print("note", {"text": text})
+
+    def profiled(self, result: Result) -> None:
+        """Seconds by part."""
+        assert result.folder is not None
+        self._print("profile", {"seconds": dict(result.spent), "trace": str(result.folder.path / "profile")})
 
     def finished(self, result: Result, report: Path | None) -> None:
         """What the run came to."""

@@ -15,7 +15,7 @@ from dlc.cli.reporters import Json, Plain, Quiet
 from dlc.diagnostics import SpecError
 
 if TYPE_CHECKING:
-    from dlc.training.fit import Result
+    from dlc.training.result import Result
     from dlc.training.run_folder import RunFolder
 
 REPORT_FLOPS = 5e10  # of the predictions in the report at the end of a run: seconds on a slow CPU
@@ -30,6 +30,7 @@ def train_file(
     quiet: bool,
     as_json: bool,
     autotune: bool,
+    profile: bool,
     sets: Sequence[str],
 ) -> int:
     """Train a spec file, or continue a run folder; the exit code."""
@@ -39,6 +40,9 @@ def train_file(
     if dry_run and (resume or run is not None):
         given = "--resume" if resume else "--run"
         raise SpecError.of("DLC510", f"`{given}` has no effect beside `--dry-run`", hint="a dry run writes nothing")
+    if dry_run and profile:
+        message = "`--profile` has no effect beside `--dry-run`"
+        raise SpecError.of("DLC510", message, hint="one step tells little: train some epochs")
     if autotune and resume:
         message = "`--autotune` has no effect beside `--resume`"
         raise SpecError.of("DLC510", message, hint="a run goes on with the forms it began with")
@@ -57,7 +61,9 @@ def train_file(
     from dlc.lower.jax_config import configure
 
     configure()
-    from dlc.training.fit import Stopped, fit, need_trainable
+    from dlc.training.fit import fit
+    from dlc.training.trainable import need_trainable
+    from dlc.training.training import Stopped
 
     need_trainable(spec)
     folder = None if dry_run else choose_folder(spec.name, run, resume)
@@ -65,7 +71,14 @@ def train_file(
     stop = Interruption(reporter.asked_to_stop)
     try:
         result = fit(
-            spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, autotune=autotune, stop=stop.asked
+            spec,
+            run=folder,
+            resume=resume,
+            reporter=reporter,
+            dry_run=dry_run,
+            autotune=autotune,
+            profile=profile,
+            stop=stop.asked,
         )
     except Stopped as stopped:
         reporter.stopped(stopped.step, folder.path if folder else None)
@@ -78,6 +91,8 @@ def train_file(
     if dry_run:
         reporter.tried(result)
     else:
+        if profile and result.spent:
+            reporter.profiled(result)
         reporter.finished(result, written_report(result, reporter))
     return EXIT_CLEAN
 

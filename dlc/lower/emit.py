@@ -51,7 +51,7 @@ def training_chunk(spec: Spec) -> tuple[Any, tuple[Any, ...]]:
     Raises:
         SpecError: DLC115 when the spec can't be trained.
     """
-    from dlc.training.fit import need_trainable
+    from dlc.training.trainable import need_trainable
 
     size = _batch_size(spec) * need_trainable(spec).keys.accumulate
     program, rows, stats = lower(spec.graph), batch_shapes(spec, size), stats_shapes(spec)

@@ -12,7 +12,7 @@ from dlc.diagnostics import SpecError
 from dlc.pipeline import Spec
 from dlc.training.evaluation import better, monitored
 from dlc.training.files import figures, read_json
-from dlc.training.fit import finished
+from dlc.training.result import finished
 from dlc.training.run_folder import RunFolder
 from dlc.training.timing import read_sessions
 

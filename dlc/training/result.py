@@ -1,0 +1,84 @@
+"""What a run came to, and what its folder says of it when it is finished."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlc.diagnostics import SpecError
+from dlc.pipeline import Spec
+from dlc.sources.dataset import Dataset
+from dlc.training.files import Log, digest, figures, read_json, read_whole, to_json
+from dlc.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Args:
+        folder: the run folder, or None.
+        history: the epochs' records, as `metrics.jsonl` has them.
+        best_epoch: the epoch whose weights were kept.
+        test: metrics of the best weights on the test split; empty without one.
+        variables: the best weights, nested by path.
+        steps: steps done.
+        seconds: time of all chunks of steps but the first, which compiles.
+        first_step_seconds: time from the call to the first finished step.
+        data: the records that it was trained on; None of a run that was finished before.
+        input_seconds: how long of `seconds` the device waited for records.
+        spent: seconds by part of the run, see `Profile`; empty of a run that was finished before.
+    """
+
+    folder: RunFolder | None
+    history: tuple[Mapping[str, float], ...]
+    best_epoch: int
+    test: Mapping[str, float]
+    variables: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    steps: int = 0
+    seconds: float = 0.0
+    first_step_seconds: float = 0.0
+    data: Dataset | None = field(repr=False, default=None)
+    input_seconds: float = 0.0
+    spent: Mapping[str, float] = field(repr=False, default_factory=dict)
+
+
+def finished(run: RunFolder) -> Result:
+    """The result of a run that came to its end.
+
+    Raises:
+        SpecError: DLC503 when its files are damaged.
+    """
+    record = _record(run)
+    Log(run.metrics).check(record["metrics"])
+    if not run.weights.is_file():
+        message, hint = f"`{run.weights}` is missing", "put it back, or train anew in another folder with `--run`"
+        raise SpecError.of("DLC503", message, hint=hint)
+    try:
+        lines = [figures(json.loads(line)) for line in read_whole(run.metrics).splitlines()]
+        history = tuple(line for line in lines if "train/loss" in line)
+        if len(history) != record["epochs"]:
+            raise ValueError("epochs are missing")
+        run.load_weights()
+        return Result(run, history, record["best_epoch"], figures(record["test"]), steps=record["steps"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpecError.of("DLC503", f"`{run.metrics}` or `{run.result}` is damaged: {error}") from None
+
+
+def extended(run: RunFolder, spec: Spec) -> bool:
+    """Whether a finished run is asked for more than it did: more epochs, or more patience."""
+    record, train = _record(run), spec.document.train
+    if record["stopped_early"]:
+        return train.early_stopping is None or train.early_stopping.patience > record["stale"]
+    return bool(train.epochs > record["epochs"])
+
+
+def _record(run: RunFolder) -> dict[str, Any]:
+    """What `result.json` says, its digest checked."""
+    record = read_json(run.result)
+    stated = record.pop("digest", None) if isinstance(record, dict) else None
+    if stated != digest(to_json(record)):
+        raise SpecError.of("DLC503", f"`{run.result}` is damaged: its digest differs")
+    return dict(record)
