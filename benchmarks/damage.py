@@ -27,7 +27,7 @@ import dlc
 from dlc.lower.lowering import YNN
 from dlc.pipeline import Spec
 from dlc.training import checkpoint as checkpoints
-from dlc.training import fit as fitting
+from dlc.training import training as fitting
 from dlc.training.files import digest, to_json
 from dlc.training.fit import fit
 from dlc.training.progress import Silent

@@ -17,8 +17,8 @@ import dlc
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Sampler, load_dataset
 from dlc.training import checkpoint as checkpoints
-from dlc.training import fit as fitting
 from dlc.training.fit import fit
+from dlc.training.progress import Silent
 from dlc.training.run_folder import RunFolder
 from dlc.training.training import Stopped
 from tests.support import SMALL, run_dlc
@@ -137,7 +137,7 @@ def test_a_damaged_checkpoint_is_set_aside(small: Spec, small_run: RunFolder, tm
     (newest / "state.safetensors").write_bytes(data)
     notes: list[str] = []
 
-    class Notes(fitting.Silent):
+    class Notes(Silent):
         def note(self, text: str) -> None:
             notes.append(text)
 
