@@ -56,23 +56,22 @@ def turn(process: subprocess.Popen[str]) -> float:
 def own(path: Path) -> None:
     """Train with dlc on request, as a run does: whole epochs, their sums fetched."""
     import jax
-    import numpy as np
 
     import dlc
     from benchmarks.rivals import SECONDS
     from dlc.training.progress import Silent
     from dlc.training.training import Training
 
-    fit = Training(dlc.load(path), None, Silent(), time.perf_counter(), None, None)
-    state = jax.device_put(fit.trainer.start(fit.program.init(0), fit.feeder.shapes()))
     work, done = BY_NAME[path.stem], 0
+    fit = Training(dlc.load(path), None, Silent(), time.perf_counter(), work.steps, None)
+    state = jax.device_put(fit.trainer.start(fit.program.init(0), fit.feeder.shapes()))
 
     def epoch() -> None:
         nonlocal state, done
-        feed = fit.feeder.training(done, work.steps)
-        state = fit.trainer.chunk(state, feed, np.int32(work.steps), np.bool_(True), fit.stats)
+        state = fit.chunk(state, done, work.steps)
         jax.device_get(state.sums)
         done += work.steps
+        fit.progress.epoch += 1
 
     epoch()
     epoch()
