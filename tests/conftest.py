@@ -8,8 +8,12 @@ import tempfile
 
 import pytest
 
-# What tests cost is compilation. LLVM's cheapest passes, here and in processes that tests start; numbers are as exact.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# What tests cost is compilation. XLA's and LLVM's cheapest ways, here and in processes that tests start; numbers are as
+# exact. `XLA_FLAGS= pytest` runs the tests on what a user's run is compiled to.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 import dlc
 from dlc.lower.jax_config import configure

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax import export
+from jax import export, lax
 
 from dlc.expressions import substitute
+from dlc.extremes import larger
 from dlc.ir import Layer, Outcome, TensorType
 from dlc.layers import LAYERS
 from dlc.layers.conv import by_patches, by_window
@@ -295,6 +296,49 @@ def test_means_of_half_precision_are_summed_in_full() -> None:
         found = layer(spec).apply({}, x, key=None, train=False, masks=(mask,))
         found = found.output if isinstance(found, Outcome) else found
         np.testing.assert_array_equal(found.astype(jnp.float32), 1.0)
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        Window((9,), (1,), (1,), "same"),
+        Window((13, 2), (3, 1), (1, 2), ((5, 4), (0, 1))),
+        Window((10,), (10,), (1,), "valid"),
+        Window((31, 11), (2, 4), (2, 1), "valid"),
+    ],
+)
+@pytest.mark.parametrize(("start", "ours", "theirs"), [(0.0, jnp.add, jnp.sum), (-np.inf, larger, jnp.max)])
+def test_a_long_window_is_the_function_of_its_elements(window: Window, start: float, ours: Any, theirs: Any) -> None:
+    x = jnp.asarray(random(2, *(70 - 3 * axis for axis in range(len(window.size))), 3), jnp.float32)
+
+    def value(x: Any, fold: bool) -> Any:
+        if fold:
+            y = window.folded(x, start, ours)
+        else:
+            y = window.padded(x, start)
+            for axis, (size, step, space) in enumerate(zip(*window[:3], strict=True), 1):
+                span = y.shape[axis] - (size - 1) * space
+                slices = [lax.slice_in_dim(y, at * space, at * space + span, step, axis) for at in range(size)]
+                y = theirs(jnp.stack(slices), axis=0)
+        return jnp.sum(jnp.sin(y)), y
+
+    run = jax.jit(jax.value_and_grad(value, has_aux=True), static_argnums=1)
+    for got, expected in zip(jax.tree.leaves(run(x, True)), jax.tree.leaves(run(x, False)), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)  # other sums of 341 values
+
+
+@pytest.mark.parametrize(
+    "spec", ["max_pool1d: {window: 700, strides: 1}", "avg_pool1d: {window: 700, strides: 3, padding: same}",
+             "conv1d: {filters: 2, kernel: 700}", "conv1d: {filters: 2, kernel: 700, strides: 700}",
+             "depthwise_conv1d: 700", "separable_conv1d: {filters: 2, kernel: 700}"]
+)  # fmt: skip
+def test_a_long_window_is_a_small_program(spec: str) -> None:
+    made = layer(spec).infer(TensorType((2, 1500, 2)))
+    weights = nest({name: jnp.asarray(draw(param, 0, name)) for name, param in made.params.items()})
+    program = jax.jit(lambda w, x: layer(spec).apply(w, x, key=None, train=False)).lower(
+        weights, jnp.ones((2, 1500, 2))
+    )
+    assert len(program.as_text().splitlines()) < 200
 
 
 # ---- masks ----

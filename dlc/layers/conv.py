@@ -13,6 +13,7 @@ from dlc.ir import ZEROS, Example, Init, Outcome, ParamSpec, Signature, TensorTy
 from dlc.layers.activations import Activation, Elementwise, activated
 from dlc.layers.products import product
 from dlc.layers.windows import (
+    MOST_SLICES,
     Padding,
     Pads,
     Spatial,
@@ -67,7 +68,7 @@ def by_window(window: Window, x: Array, kernel: Array, groups: int = 1) -> Array
 
 def by_patches(window: Window, x: Array, kernel: Array) -> Array:
     """The same as one matrix product of the windows' contents, laid side by side along the channels."""
-    return product(jnp.concatenate(window.parts(x), axis=-1), kernel.reshape(-1, kernel.shape[-1]))
+    return product(window.contents(x), kernel.reshape(-1, kernel.shape[-1]))
 
 
 def channels_last(window: Window, x: Array, kernel: Array) -> Array:
@@ -113,8 +114,17 @@ def _fitting(window: Window, x: Array, _kernel: Array) -> tuple[str, ...]:
 def _table(window: Window, x: Array, kernel: Array) -> dict[str, str]:
     """By measurement, see docs/performance.md."""
     fitting = _fitting(window, x, kernel)
-    wide = prod(window.size) > 1 and kernel.shape[-2] >= 8  # few channels: patches are small
-    best = "channels_last" if "channels_last" in fitting and wide else "product" if "product" in fitting else "xla"
+    channels = kernel.shape[-2]
+    if "product" not in fitting:
+        best = "xla"
+    elif prod(window.size) == 1 or window.tiles:
+        best = "product"  # the patches are `x` itself
+    elif "channels_last" in fitting and channels >= 8:
+        best = "channels_last"
+    else:
+        growth = prod(window.size) / prod(window.strides)  # elements of the patches for each one of `x`
+        small = prod(window.size) <= MOST_SLICES and (growth <= 7 or growth * channels <= 80)
+        best = "product" if small else "channels_last" if "channels_last" in fitting else "xla"
     return {"cpu": best, REST: "xla"}
 
 

@@ -11,6 +11,7 @@ from dlc.ir import Example, Signature, TensorType
 from dlc.layers.activations import Activation
 from dlc.layers.conv import ACTIVATION, BIAS, DILATION, KERNEL, STRIDES, Sliding, by_window
 from dlc.layers.windows import (
+    MOST_SLICES,
     Padding,
     Window,
     causal_padding_option,
@@ -50,8 +51,9 @@ def _fitting(_window: Window, x: Array, _kernel: Array) -> tuple[str, ...]:
     return ("channels", "elements") if known(x) else ("channels",)
 
 
-def _table(_window: Window, x: Array, _kernel: Array) -> dict[str, str]:
-    return {"cpu": "elements" if known(x) else "channels", REST: "channels"}
+def _table(window: Window, x: Array, _kernel: Array) -> dict[str, str]:
+    few = known(x) and prod(window.size) <= MOST_SLICES
+    return {"cpu": "elements" if few else "channels", REST: "channels"}
 
 
 DEPTHWISE = Operation("depthwise convolution", {"channels": by_channels, "elements": by_elements}, _fitting, _table)

@@ -253,7 +253,7 @@ class Patches(Spatial):
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
         """What each window holds, in a row."""
-        return jnp.concatenate(self.window.parts(x), axis=-1)
+        return self.window.contents(x)
 
 
 # ---- edges ----
