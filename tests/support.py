@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import jax
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,3 +42,8 @@ def run_dlc(
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )
+
+
+def as_users_do(function: Callable[..., Any]) -> Any:
+    """`jax.jit` with XLA's own choice of how operations are joined, which decides the last bit of some sums."""
+    return jax.jit(function, compiler_options={"xla_cpu_use_fusion_emitters": True})

@@ -21,6 +21,7 @@ from dlc.objectives.schedules import Horizon, rate_of
 from dlc.options import Fault, build_word, load_class
 from dlc.resolved import resolved_text
 from dlc.source import parse_yaml
+from tests.support import as_users_do
 
 HORIZON = Horizon(200, 20.0)
 SPEC = """
@@ -77,7 +78,7 @@ def fifty(*rules: optax.GradientTransformation, params: Any) -> Any:
         ends, updates = jax.lax.scan(step, [(params, rule.init(params)) for rule in rules], gradients(params))
         return list(zip(updates, ends, strict=True))
 
-    return jax.jit(run)(params)
+    return as_users_do(run)(params)
 
 
 def same(ours: Any, theirs: Any) -> None:

@@ -20,6 +20,7 @@ from dlc.objectives.schedules import Horizon, Run, Schedule
 from dlc.options import Fault, build_word, load_class
 from dlc.resolved import resolved_text
 from dlc.source import parse_yaml
+from tests.support import as_users_do
 
 HORIZON = Horizon(200, 20.0)
 SPEC = """
@@ -50,7 +51,7 @@ def fault(text: str) -> Fault:
 
 def rates(rate: Any, steps: int = 230) -> Any:
     """The rates of the first steps, compiled."""
-    return np.asarray(jax.jit(jax.vmap(lambda step: jnp.asarray(rate(step), jnp.float32)))(jnp.arange(steps)))
+    return np.asarray(as_users_do(jax.vmap(lambda step: jnp.asarray(rate(step), jnp.float32)))(jnp.arange(steps)))
 
 
 def joined(rate: Any, value: float, warmup: int, start: float = 0.0) -> Any:
