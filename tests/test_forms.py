@@ -15,6 +15,7 @@ import dlc
 from dlc.diagnostics import SpecError
 from dlc.layers.conv import CONVOLUTION
 from dlc.layers.depthwise import DEPTHWISE
+from dlc.layers.transposed import TRANSPOSED, Spread
 from dlc.layers.windows import Window
 from dlc.lower import autotune
 from dlc.lower.emit import sites_of
@@ -48,23 +49,48 @@ WINDOWS = [
 ]
 
 
-@pytest.mark.parametrize("window", WINDOWS, ids=str)
-@pytest.mark.parametrize("operation", [CONVOLUTION, DEPTHWISE], ids=["convolution", "depthwise"])
-def test_all_forms_give_the_same_values_and_gradients(operation: Any, window: Window) -> None:
+LINES = [
+    Window((3,), (1,), (1,), "causal"),
+    Window((4,), (1,), (1,), "same"),
+    Window((7,), (3,), (1,), "valid"),
+    Window((2,), (3,), (1,), "same"),
+    Window((3,), (2,), (2,), ((2, 1),)),
+]
+SPREADS = [
+    Spread(Window((2, 2), (2, 2), (1, 1), "valid"), ((1, 1), (1, 1))),
+    Spread(Window((3, 4), (2, 1), (1, 1), "valid"), ((2, 1), (1, 4))),
+    Spread(Window((3, 2), (1, 1), (2, 1), "valid"), ((3, 0), (0, 0))),
+    Spread(Window((1, 2), (3, 5), (1, 1), "valid"), ((0, 2), (1, 3))),
+]
+CASES: list[tuple[Any, Any, tuple[int, ...], tuple[int, ...]]] = [
+    *((CONVOLUTION, window, (3, 6, 7, 4), (4, 5)) for window in WINDOWS),
+    *((CONVOLUTION, window, (3, 6, 7, 4), (2, 6)) for window in WINDOWS),
+    *((CONVOLUTION, window, (3, 14, 2), (2, 3)) for window in LINES),
+    (CONVOLUTION, Window((2, 3, 2), (1, 2, 3), (1, 1, 1), "same"), (2, 4, 5, 7, 2), (2, 3)),
+    *((DEPTHWISE, window, (3, 6, 7, 4), (4, 2)) for window in WINDOWS),
+    *((TRANSPOSED, spread, (3, 4, 5, 2), (3, 2)) for spread in SPREADS),
+    (TRANSPOSED, Spread(Window((5,), (2,), (1,), "valid"), ((4, 4),)), (3, 4, 2), (3, 2)),
+]
+
+
+@pytest.mark.parametrize(
+    ("operation", "setting", "size", "last"), CASES, ids=lambda part: getattr(part, "name", str(part))
+)
+def test_all_forms_give_the_same_values_and_gradients(operation: Any, setting: Any, size: Any, last: Any) -> None:
     rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.normal(size=(3, 6, 7, 4)), jnp.float32)
-    last = (4, 5) if operation is CONVOLUTION else (4, 2)
+    x = jnp.asarray(rng.normal(size=size), jnp.float32)
+    window = setting.window if operation is TRANSPOSED else setting
     kernel = jnp.asarray(rng.normal(size=(*window.size, *last)), jnp.float32)
-    fitting = operation.fitting(window, x, kernel)
-    assert set(operation.table(window, x, kernel).values()) <= set(fitting)
+    fitting = operation.fitting(setting, x, kernel)
+    assert len(fitting) > 1
+    assert set(operation.table(setting, x, kernel).values()) <= set(fitting)
 
     def all_of(form: str) -> Any:
-        y, back = jax.vjp(lambda x, kernel: operation.forms[form](window, x, kernel), x, kernel)
+        y, back = jax.vjp(lambda x, kernel: operation.forms[form](setting, x, kernel), x, kernel)
         return y, back(jnp.asarray(np.random.default_rng(1).normal(size=y.shape), jnp.float32))
 
-    wanted = all_of(fitting[0])
-    for form in fitting[1:]:
-        found = all_of(form)
+    wanted, *others = jax.jit(lambda: [all_of(form) for form in fitting])()
+    for found in others:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)
 
 

@@ -13,7 +13,6 @@ from dlc.ir import ZEROS, Example, Init, Outcome, ParamSpec, Signature, TensorTy
 from dlc.layers.activations import Activation, Elementwise, activated
 from dlc.layers.products import product
 from dlc.layers.windows import (
-    MOST_SLICES,
     Padding,
     Pads,
     Spatial,
@@ -30,6 +29,8 @@ from dlc.options import Wrong, main, option
 if TYPE_CHECKING:
     from jax import Array
 
+MOST_GROWTH = 64  # Larger patches fill the memory.
+MOST_GROUPS = 32  # A product for each of more groups is a large program.
 _LETTERS = {1: "W", 2: "HW", 3: "DHW"}
 KERNEL = "size of the window"
 STRIDES = "steps of the window"
@@ -48,13 +49,8 @@ def numbers(rank: int) -> tuple[str, str, str]:
     return f"N{letters}C", f"{letters}IO", f"N{letters}C"
 
 
-def convolved(x: Array, kernel: Array, window: Window, groups: int = 1) -> Array:
-    """The convolution of (batch, *places, channels) with a kernel (*window, channels / groups, filters)."""
-    return CONVOLUTION(window, x, kernel) if groups == 1 else by_window(window, x, kernel, groups)
-
-
-def by_window(window: Window, x: Array, kernel: Array, groups: int = 1) -> Array:
-    """The convolution as XLA's own operation."""
+def by_window(window: Window, x: Array, kernel: Array) -> Array:
+    """The convolution of (batch, *places, channels) with (*window, channels / groups, filters), XLA's own operation."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -62,20 +58,36 @@ def by_window(window: Window, x: Array, kernel: Array, groups: int = 1) -> Array
         padding=window.lax_padding(),
         rhs_dilation=window.dilation,
         dimension_numbers=numbers(len(window.size)),
-        feature_group_count=groups,
+        feature_group_count=groups_of(x, kernel),
     )
 
 
 def by_patches(window: Window, x: Array, kernel: Array) -> Array:
-    """The same as one matrix product of the windows' contents, laid side by side along the channels."""
-    return product(window.contents(x), kernel.reshape(-1, kernel.shape[-1]))
+    """The same as a matrix product for each group: the windows' contents, laid side by side along the channels."""
+    groups = groups_of(x, kernel)
+    parts = (
+        zip(jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True)
+        if groups > 1
+        else ((x, kernel),)
+    )
+    made = [product(window.contents(x), kernel.reshape(-1, kernel.shape[-1])) for x, kernel in parts]
+    return jnp.concatenate(made, axis=-1) if groups > 1 else made[0]
+
+
+def groups_of(x: Array, kernel: Array) -> int:
+    """How many groups of channels are convolved apart."""
+    groups: int = x.shape[-1] // kernel.shape[-2]
+    return groups
 
 
 def channels_last(window: Window, x: Array, kernel: Array) -> Array:
     """The same as XLA's own operation, for steps of 1, with gradients that are such operations, too.
 
-    JAX's own gradients of the kernel have the channels first, for which XLA:CPU has only its slowest loops.
+    JAX's own gradients of the kernel have the channels first, for which XLA:CPU has only its slowest loops. A sequence
+    is an image of one row: XLA:CPU's fast loops are those of images.
     """
+    if len(window.size) == 1:
+        return _channels_last(((0, 0), *window.pads(x)), x[:, None], kernel[None])[:, 0]
     return _channels_last(window.pads(x), x, kernel)
 
 
@@ -102,29 +114,26 @@ def _channels_last(pads: Pads, x: Array, kernel: Array) -> Array:
     return result
 
 
-def _fitting(window: Window, x: Array, _kernel: Array) -> tuple[str, ...]:
-    """The forms of a convolution: symbolic sizes have no patches, and XLA:CPU's fast loops take float32 images."""
+def _fitting(window: Window, x: Array, kernel: Array) -> tuple[str, ...]:
+    """The forms of a convolution: symbolic sizes have no patches."""
     if not known(x):
         return ("xla",)
-    whole = {*window.strides, *window.dilation} == {1} and len(window.size) == 2 and x.dtype == jnp.float32
-    inside = whole and all(max(pair) < size for pair, size in zip(window.pads(x), window.size, strict=True))
+    plain = {*window.strides, *window.dilation} == {1} and groups_of(x, kernel) == 1
+    fast = plain and len(window.size) < 3 and x.dtype == jnp.float32  # XLA:CPU's fast loops take nothing else
+    inside = fast and all(max(pair) < size for pair, size in zip(window.pads(x), window.size, strict=True))
     return ("xla", "product", "channels_last") if inside else ("xla", "product")
 
 
 def _table(window: Window, x: Array, kernel: Array) -> dict[str, str]:
     """By measurement, see docs/performance.md."""
-    fitting = _fitting(window, x, kernel)
-    channels = kernel.shape[-2]
-    if "product" not in fitting:
-        best = "xla"
-    elif prod(window.size) == 1 or window.tiles:
-        best = "product"  # the patches are `x` itself
-    elif "channels_last" in fitting and channels >= 8:
+    fitting, channels = _fitting(window, x, kernel), kernel.shape[-2]
+    growth = prod(window.size) / prod(window.strides)  # elements of the patches for each one of `x`
+    if "channels_last" in fitting and growth >= 8 and (channels >= 8 or growth * channels > 100):
         best = "channels_last"
+    elif "product" in fitting and growth <= MOST_GROWTH and groups_of(x, kernel) <= MOST_GROUPS:
+        best = "product"
     else:
-        growth = prod(window.size) / prod(window.strides)  # elements of the patches for each one of `x`
-        small = prod(window.size) <= MOST_SLICES and (growth <= 7 or growth * channels <= 80)
-        best = "product" if small else "channels_last" if "channels_last" in fitting else "xla"
+        best = "xla"
     return {"cpu": best, REST: "xla"}
 
 
@@ -239,7 +248,7 @@ class Conv(Sliding):
         masks: Sequence[Array | None] = (None,),
     ) -> Any:
         """activation(conv(x, kernel) + bias)."""
-        y = convolved(real_only(x, masks), weights["kernel"], self.window, self.groups)
+        y = CONVOLUTION(self.window, real_only(x, masks), weights["kernel"])
         return self.finished(y, weights, self.activation, self.window.masked(masks))
 
 

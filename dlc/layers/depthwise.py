@@ -11,7 +11,6 @@ from dlc.ir import Example, Signature, TensorType
 from dlc.layers.activations import Activation
 from dlc.layers.conv import ACTIVATION, BIAS, DILATION, KERNEL, STRIDES, Sliding, by_window
 from dlc.layers.windows import (
-    MOST_SLICES,
     Padding,
     Window,
     causal_padding_option,
@@ -34,7 +33,7 @@ def depthwise(x: Array, kernel: Array, window: Window) -> Array:
 def by_channels(window: Window, x: Array, kernel: Array) -> Array:
     """The depthwise convolution as XLA's own operation, each channel being a group."""
     channels, multiplier = kernel.shape[-2:]
-    return by_window(window, x, kernel.reshape(*window.size, 1, channels * multiplier), channels)
+    return by_window(window, x, kernel.reshape(*window.size, 1, channels * multiplier))
 
 
 def by_elements(window: Window, x: Array, kernel: Array) -> Array:
@@ -52,7 +51,7 @@ def _fitting(_window: Window, x: Array, _kernel: Array) -> tuple[str, ...]:
 
 
 def _table(window: Window, x: Array, _kernel: Array) -> dict[str, str]:
-    few = known(x) and prod(window.size) <= MOST_SLICES
+    few = known(x) and prod(window.size) <= 128  # above, the program is large
     return {"cpu": "elements" if few else "channels", REST: "channels"}
 
 

@@ -86,8 +86,8 @@ class Pool(Spatial):
         """The mask of the result: also false where a sequence has no real place, for there is nothing to pool."""
         if masks[0] is None:
             return None
-        if self.slide.tiles and self.padding == "valid":  # the mask's symbolic size is then that of the tiles
-            windows, axes = self.slide.tiled(masks[0][:, :, None])
+        if self.tiles:  # the mask's symbolic size is then that of the tiles
+            windows, axes = self.tiled(masks[0][:, :, None])
             return windows.all(axis=axes)[:, :, 0]
         mask = self.slide.masked(masks)
         return None if mask is None else mask & masks[0].any(axis=1, keepdims=True)
@@ -95,6 +95,22 @@ class Pool(Spatial):
     def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
         """The result of each window."""
         raise NotImplementedError
+
+    @property
+    def tiles(self) -> bool:
+        """Whether the windows lie side by side, so that a reshape separates them."""
+        return self.slide.strides == self.window and self.padding == "valid"
+
+    def tiled(self, x: Array) -> tuple[Array, tuple[int, ...]]:
+        """The windows side by side, a rest at the edge cut off, and the axes inside a window.
+
+        (B, H, W, C) -> (B, H // h, h, W // w, w, C) and (2, 4).
+        """
+        counts = [size // step for size, step in zip(x.shape[1:-1], self.window, strict=True)]
+        kept = tuple(slice(count * step) for count, step in zip(counts, self.window, strict=True))
+        parts = [part for pair in zip(counts, self.window, strict=True) for part in pair]
+        axes = tuple(range(2, 2 * self.rank + 1, 2))
+        return x[:, *kept].reshape(x.shape[0], *parts, x.shape[-1]), axes
 
 
 class MaxPool(Pool):
@@ -105,8 +121,8 @@ class MaxPool(Pool):
         x = real_only(x, masks, -float("inf"))
         if known(x):
             return self.slide.folded(x, -float("inf"), larger)
-        if self.slide.tiles and self.padding == "valid":
-            windows, axes = self.slide.tiled(x)
+        if self.tiles:
+            windows, axes = self.tiled(x)
             return windows.max(axis=axes)
         return self.slide.combine(x, -float("inf"), lax.max)
 
@@ -117,8 +133,8 @@ class AvgPool(Pool):
     def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
         """The mean over each window's elements."""
         x = real_only(x, masks)
-        if self.slide.tiles and self.padding == "valid":
-            windows, axes = self.slide.tiled(x)
+        if self.tiles:
+            windows, axes = self.tiled(x)
             return windows.mean(axis=axes)
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         total = self.summed(wide)

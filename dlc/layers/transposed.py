@@ -4,25 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import field_validator
 
+from dlc.forms import REST, Operation
 from dlc.ir import Dim, Example, Signature, TensorType
 from dlc.layers.activations import Activation
-from dlc.layers.conv import ACTIVATION, BIAS, DILATION, KERNEL, Convolution, numbers
+from dlc.layers.conv import ACTIVATION, BIAS, DILATION, KERNEL, MOST_GROWTH, Convolution, numbers
+from dlc.layers.products import product
 from dlc.layers.windows import (
+    Pads,
+    Window,
+    known,
     scaled,
     size_option,
 )
-from dlc.lazy import lax
+from dlc.lazy import jax, jnp, lax
 from dlc.options import Wrong, main, option, read_sizes
 
 if TYPE_CHECKING:
     from jax import Array
 
 
-# ---- transposed ----
+class Spread(NamedTuple):
+    """Windows that put what a place holds where a convolution's windows would meet it.
+
+    Args:
+        window: the windows, unpadded.
+        pads: zeros before and after each axis of the input, its places spread by the strides, as XLA has them.
+    """
+
+    window: Window
+    pads: Pads
+
+
+def by_spreading(spread: Spread, x: Array, kernel: Array) -> Array:
+    """(batch, *places, channels), (*window, filters, channels) -> (batch, *places', filters): XLA's own operation."""
+    return lax.conv_transpose(
+        x,
+        kernel,
+        spread.window.strides,
+        spread.pads,
+        rhs_dilation=spread.window.dilation,
+        dimension_numbers=numbers(len(spread.pads)),
+        transpose_kernel=True,
+    )
+
+
+def by_patches(spread: Spread, x: Array, kernel: Array) -> Array:
+    """The same as one matrix product, whose patches are added up where they overlap."""
+    window, pads = spread
+    patches = product(x, jnp.moveaxis(kernel, -1, 0).reshape(kernel.shape[-1], -1))
+    sizes = [
+        (size - 1) * step + reach for size, step, reach in zip(x.shape[1:-1], window.strides, window.reach, strict=True)
+    ]
+    whole = jax.ShapeDtypeStruct((x.shape[0], *sizes, kernel.shape[-2]), patches.dtype)
+    (y,) = jax.linear_transpose(window.contents, whole)(patches)
+    edges = [(low + 1 - reach, high + 1 - reach, 0) for (low, high), reach in zip(pads, window.reach, strict=True)]
+    result: Array = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
+    return result
+
+
+def _fitting(_spread: Spread, x: Array, _kernel: Array) -> tuple[str, ...]:
+    """The forms of a transposed convolution: symbolic sizes have no patches."""
+    return ("xla", "product") if known(x) else ("xla",)
+
+
+def _table(spread: Spread, x: Array, _kernel: Array) -> dict[str, str]:
+    """By measurement, see docs/performance.md."""
+    small = prod(spread.window.size) / prod(spread.window.strides) <= MOST_GROWTH
+    return {"cpu": "product" if known(x) and small else "xla", REST: "xla"}
+
+
+TRANSPOSED = Operation("transposed convolution", {"xla": by_spreading, "product": by_patches}, _fitting, _table)
 
 
 class ConvTranspose(Convolution):
@@ -90,15 +145,11 @@ class ConvTranspose(Convolution):
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Any:
         """activation(conv_transpose(x, kernel) + bias)."""
-        y = lax.conv_transpose(
-            x,
-            weights["kernel"],
-            self.strides,
-            [self.pads(axis) for axis in range(self.rank)],
-            rhs_dilation=self.dilation,
-            dimension_numbers=numbers(self.rank),
-            transpose_kernel=True,
+        spread = Spread(
+            Window(self.kernel, self.strides, self.dilation, "valid"),
+            tuple(self.pads(axis) for axis in range(self.rank)),
         )
+        y = TRANSPOSED(spread, x, weights["kernel"])
         return self.finished(y, weights, self.activation)
 
 

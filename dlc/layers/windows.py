@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import product
-from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import field_validator
@@ -268,29 +267,33 @@ class Window(NamedTuple):
         return found
 
     def contents(self, x: Array) -> Array:
-        """(batch, *places, channels) -> (batch, *places', size * channels): what each window meets, in a row."""
-        if not self.tiles:
-            return jnp.concatenate(self.parts(x), axis=-1)
-        rank = len(self.size)
-        tiles, axes = self.tiled(self.padded(x))
-        places = (tiles.shape[axis - 1] for axis in axes)
-        order = (0, *range(1, 2 * rank, 2), *axes, 2 * rank + 1)
-        return tiles.transpose(order).reshape(x.shape[0], *places, prod(self.size) * x.shape[-1])
+        """(batch, *places, channels) -> (batch, *places', size * channels): what each window meets, in a row.
 
-    @property
-    def tiles(self) -> bool:
-        """Whether the windows lie side by side, so that a reshape separates them."""
-        return self.strides == self.size and {*self.dilation} == {1}
-
-    def tiled(self, x: Array) -> tuple[Array, tuple[int, ...]]:
-        """Windows side by side, a rest at the edge cut off, and the axes inside a window.
-
-        (B, H, W, C) -> (B, H // h, h, W // w, w, C) and (2, 4).
+        One axis after the other, the last one first: the slices are as many as the sizes' sum, not their product.
         """
-        counts = [size // step for size, step in zip(x.shape[1:-1], self.size, strict=True)]
-        kept = tuple(slice(count * step) for count, step in zip(counts, self.size, strict=True))
-        parts = [part for pair in zip(counts, self.size, strict=True) for part in pair]
-        return x[:, *kept].reshape(x.shape[0], *parts, x.shape[-1]), tuple(range(2, 2 * len(counts) + 1, 2))
+        x = self.padded(x)
+        for axis in range(len(self.size), 0, -1):
+            step, spacing = self.strides[axis - 1], self.dilation[axis - 1]
+            found = self._blocks(x) if axis == len(self.size) and spacing == 1 < step else self._slices(x, axis)
+            x = jnp.concatenate(found, axis=-1)
+        return x
+
+    def _slices(self, x: Array, axis: int) -> list[Array]:
+        """What each of the window's elements meets along an axis."""
+        size, step, spacing = (values[axis - 1] for values in (self.size, self.strides, self.dilation))
+        span = (x.shape[axis] - self.reach[axis - 1]) // step * step + 1
+        return [lax.slice_in_dim(x, at * spacing, at * spacing + span, step, axis) for at in range(size)]
+
+    def _blocks(self, x: Array) -> list[Array]:
+        """The same along the last axis, as many neighbours at once as the window steps."""
+        axis, size, step = len(self.size), self.size[-1], self.strides[-1]
+        count = (x.shape[axis] - size) // step + 1
+        reach = -(-size // step)
+        x = fitted(x, axis, (count - 1 + reach) * step)
+        rest = (size - (reach - 1) * step) * x.shape[-1]
+        x = x.reshape(*x.shape[:axis], count - 1 + reach, step * x.shape[-1])
+        found = [lax.slice_in_dim(x, at, at + count, 1, axis) for at in range(reach)]
+        return [*found[:-1], found[-1][..., :rest]]
 
     def masked(self, masks: Sequence[Array | None]) -> Array | None:
         """The mask of the result: a place is real where the sequence without its padding has a window, too.
@@ -317,17 +320,15 @@ class Window(NamedTuple):
         for axis, (size, step, spacing) in enumerate(zip(self.size, self.strides, self.dilation, strict=True), 1):
             span = (x.shape[axis] - self.reach[axis - 1]) // step * step + 1
             pieces = covering(size)
-            blocks, width = {1: x}, 1  # for each width the function over so many elements, at every place
+            blocks, width = {1: x}, 1  # for each width the function of so many elements, at every place
             while width < max(pieces.values()):
                 block, shift = blocks[width], width * spacing
                 late = lax.slice_in_dim(block, shift, block.shape[axis], 1, axis)
                 early = lax.slice_in_dim(block, 0, late.shape[axis], 1, axis)
                 width *= 2
                 blocks[width] = function(early, late)
-            parts = [
-                lax.slice_in_dim(blocks[width], at * spacing, at * spacing + span, step, axis)
-                for at, width in pieces.items()
-            ]
+            starts = ((at * spacing, width) for at, width in pieces.items())
+            parts = [lax.slice_in_dim(blocks[width], low, low + span, step, axis) for low, width in starts]
             x = reduce(function, parts)
         return x
 
@@ -339,6 +340,13 @@ class Window(NamedTuple):
         first = np.asarray(start, x.dtype)[()]
         result: Array = lax.reduce_window(x, first, function, (1, *self.size, 1), (1, *self.strides, 1), pads)
         return result
+
+
+def fitted(x: Array, axis: int, size: int) -> Array:
+    """`x` with an axis of a size, cut at the end or followed by zeros."""
+    if x.shape[axis] >= size:
+        return lax.slice_in_dim(x, 0, size, 1, axis)
+    return jnp.pad(x, [(0, size - x.shape[axis] if at == axis else 0) for at in range(x.ndim)])
 
 
 def covering(size: int) -> dict[int, int]:
