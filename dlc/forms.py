@@ -87,11 +87,11 @@ class Operation:
     """
 
     name: str
-    forms: Mapping[str, Callable[..., Array]]
+    forms: Mapping[str, Callable[..., Any]]
     fitting: Callable[..., tuple[str, ...]]
     table: Callable[..., Mapping[str, str]]
 
-    def __call__(self, setting: Any, *arrays: Array) -> Array:
+    def __call__(self, setting: Any, *arrays: Array) -> Any:
         """The result, by the form that is picked."""
         picked, here = self.table(setting, *arrays), _HERE.get()
         if here is not None:
@@ -107,9 +107,8 @@ class Operation:
             return self.forms[picked[REST]](setting, *arrays)
         branches = {platform: self.forms[form] for platform, form in picked.items()}
         bound = {platform: _bound(form, setting) for platform, form in branches.items()}
-        result: Array = lax.platform_dependent(*arrays, **bound)
-        return result
+        return lax.platform_dependent(*arrays, **bound)
 
 
-def _bound(form: Callable[..., Array], setting: Any) -> Callable[..., Array]:
+def _bound(form: Callable[..., Any], setting: Any) -> Callable[..., Any]:
     return lambda *arrays: form(setting, *arrays)

@@ -15,6 +15,7 @@ import dlc
 from dlc.diagnostics import SpecError
 from dlc.layers.conv import CONVOLUTION
 from dlc.layers.depthwise import DEPTHWISE
+from dlc.layers.lstm_loop import LSTM, Reading
 from dlc.layers.transposed import TRANSPOSED, Spread
 from dlc.layers.windows import Window
 from dlc.lower import autotune
@@ -92,6 +93,25 @@ def test_all_forms_give_the_same_values_and_gradients(operation: Any, setting: A
     wanted, *others = jax.jit(lambda: [all_of(form) for form in fitting])()
     for found in others:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("reading", [Reading(False, False), Reading(False, True), Reading(True, True)], ids=str)
+def test_both_forms_of_an_lstm_are_equal(reading: Reading, masked: bool) -> None:
+    rng = np.random.default_rng(0)
+    sizes = ((4, 16), (5, 3, 16), (3, 4), (3, 4))
+    arrays = [jnp.asarray(rng.normal(size=size), jnp.float32) for size in sizes]
+    real = jnp.arange(5)[:, None] < jnp.array([[5, 2, 0]]) if masked else None
+
+    def slopes(form: str) -> Any:
+        made, back = jax.vjp(lambda *given: LSTM.forms[form](reading, *given, real), *arrays)
+        assert (made[1] is not None) == reading.sequence
+        rng = np.random.default_rng(1)
+        return made, back(jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), made))
+
+    assert set(LSTM.fitting(reading, *arrays)) == set(LSTM.forms) == {"rule", "gates"}
+    found, wanted = jax.jit(lambda: (slopes("gates"), slopes("rule")))()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, wanted)
 
 
 def test_which_forms_fit() -> None:

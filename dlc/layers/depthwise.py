@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 def depthwise(x: Array, kernel: Array, window: Window) -> Array:
     """Each channel with windows of its own: a kernel (*window, channels, multiplier) gives channels * multiplier."""
-    return DEPTHWISE(window, x, kernel)
+    found: Array = DEPTHWISE(window, x, kernel)
+    return found
 
 
 def by_channels(window: Window, x: Array, kernel: Array) -> Array:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dlc.ir import ZEROS, Example, Init, Layer, Outcome, ParamSpec, Signature, TensorType, known_size, need_float
 from dlc.layers.activations import Activation, Sigmoid, Tanh
 from dlc.layers.loops import Push, State, Weights, loop
+from dlc.layers.lstm_loop import LSTM, Reading, cell
 from dlc.layers.products import product
 from dlc.lazy import jax, jnp
 from dlc.options import Wrong, main, option
@@ -168,6 +170,14 @@ class Recurrent(Layer):
         steps = self.project(weights, jnp.swapaxes(x, 0, 1))  # (time, batch, gates * units)
         real = None if mask is None else mask.T
 
+        end, sequence = self.run(weights, steps, start, real, backwards, kept)
+        return end, None if sequence is None else jnp.swapaxes(sequence, 0, 1)
+
+    def run(
+        self, weights: Weights, steps: Array, start: State, real: Array | None, backwards: bool, kept: Array | None
+    ) -> tuple[State, Any]:
+        """The last state, and the states after every step, (time, batch, units), None when not wanted."""
+
         def turn(weights: Weights, push: Push, state: State, part: tuple[Array, Array | None]) -> tuple[State, Any]:
             now, real = part
             new = self.step(weights, push, now, state, weights.get("kept"))
@@ -177,8 +187,8 @@ class Recurrent(Layer):
 
         others = {name: value for name, value in weights.items() if name == "bias"}
         others |= {} if kept is None else {"kept": kept}
-        end, sequence = loop(turn, backwards, weights["recurrent_kernel"], others, start, (steps, real))
-        return end, None if sequence is None else jnp.swapaxes(sequence, 0, 1)
+        found: tuple[State, Any] = loop(turn, backwards, weights["recurrent_kernel"], others, start, (steps, real))
+        return found
 
     def _joined(self, outputs: Sequence[Array]) -> Array:
         if len(outputs) == 1:
@@ -294,10 +304,19 @@ class Lstm(Recurrent):
     def step(self, weights: Weights, push: Push, now: Array, state: State, kept: Array | None) -> State:
         """The new state and cell."""
         h, c = state
-        i, f, g, o = jnp.split(now + push(h if kept is None else h * kept), 4, axis=-1)
-        gate = self.recurrent_activation
-        c = _through(gate, f) * c + _through(gate, i) * _through(self.activation, g)
-        return _through(gate, o) * _through(self.activation, c), c
+        gate, activation = (partial(_through, each) for each in (self.recurrent_activation, self.activation))
+        return cell(now + push(h if kept is None else h * kept), c, gate, activation)
+
+    def run(
+        self, weights: Weights, steps: Array, start: State, real: Array | None, backwards: bool, kept: Array | None
+    ) -> tuple[State, Any]:
+        """As every recurrent layer; in one of several forms when the activations are the usual ones."""
+        usual = isinstance(self.recurrent_activation, Sigmoid) and isinstance(self.activation, Tanh)
+        if not usual or kept is not None:
+            return super().run(weights, steps, start, real, backwards, kept)
+        arrays = (weights["recurrent_kernel"], steps, *start, *(() if real is None else (real,)))
+        found: tuple[State, Any] = LSTM(Reading(backwards, self.return_sequences), *arrays)
+        return found
 
 
 class Gru(Recurrent):

@@ -53,14 +53,18 @@ def _times(site: Site, flags: Mapping[str, str]) -> dict[str, float]:
     """Seconds of a step of each fitting form, the median of interleaved rounds."""
     rng = np.random.default_rng(0)
     arrays = tuple(jnp.asarray(rng.normal(size=array.shape), array.dtype) for array in site.arrays)
+    floats = tuple(place for place, array in enumerate(arrays) if jnp.issubdtype(array.dtype, jnp.floating))
 
     def loop(form: str) -> Any:
         def step(_: int, given: tuple[Any, ...]) -> tuple[Any, ...]:
             def total(*given: Any) -> Any:
-                return jnp.square(site.operation.forms[form](site.setting, *given)).astype(jnp.float32).mean()
+                made = jax.tree.leaves(site.operation.forms[form](site.setting, *given))
+                return sum(jnp.square(leaf).astype(jnp.float32).mean() for leaf in made)
 
-            slopes = jax.grad(total, tuple(range(len(given))))(*given)
-            return tuple(array - (1e-6 * slope).astype(array.dtype) for array, slope in zip(given, slopes, strict=True))
+            moved = list(given)
+            for place, slope in zip(floats, jax.grad(total, floats)(*given), strict=True):
+                moved[place] = given[place] - (1e-6 * slope).astype(slope.dtype)
+            return tuple(moved)
 
         return jax.jit(lambda turns, arrays: jax.lax.fori_loop(0, turns, step, arrays), compiler_options=options(flags))
 
