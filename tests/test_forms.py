@@ -66,6 +66,7 @@ SPREADS = [
 CASES: list[tuple[Any, Any, tuple[int, ...], tuple[int, ...]]] = [
     *((CONVOLUTION, window, (3, 6, 7, 4), (4, 5)) for window in WINDOWS),
     *((CONVOLUTION, window, (3, 6, 7, 4), (2, 6)) for window in WINDOWS),
+    *((CONVOLUTION, window, (2, 6, 7, 32), (32, 3)) for window in WINDOWS[:4]),
     *((CONVOLUTION, window, (3, 14, 2), (2, 3)) for window in LINES),
     (CONVOLUTION, Window((2, 3, 2), (1, 2, 3), (1, 1, 1), "same"), (2, 4, 5, 7, 2), (2, 3)),
     *((DEPTHWISE, window, (3, 6, 7, 4), (4, 2)) for window in WINDOWS),
