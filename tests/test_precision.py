@@ -244,7 +244,17 @@ def test_tied_weights_in_half_precision() -> None:
 
 PRODUCTS = """
 inputs: {x: {tensor: [6, 4]}}
-network: [repeat: {times: 2, layers: [attention: 2]}, conv1d: 3, flatten, dense: 2]
+network:
+  - repeat: {times: 2, layers: [attention: 2]}
+  - lstm: {units: 3, return_sequences: true}
+  - gru: {units: 8, return_sequences: true}
+  - conv1d: 3
+  - conv1d_transpose: 8
+  - reshape: [6, 8, 1]
+  - conv2d: 9
+  - conv2d: {filters: 8, padding: same}
+  - flatten
+  - dense: 2
 """
 
 

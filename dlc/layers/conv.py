@@ -11,7 +11,7 @@ from pydantic import field_validator
 from dlc.forms import REST, Operation
 from dlc.ir import ZEROS, Example, Init, Outcome, ParamSpec, Signature, TensorType
 from dlc.layers.activations import Activation, Elementwise, activated
-from dlc.layers.products import product
+from dlc.layers.products import product, with_gradient
 from dlc.layers.windows import (
     Padding,
     Pads,
@@ -23,7 +23,7 @@ from dlc.layers.windows import (
     real_only,
     size_option,
 )
-from dlc.lazy import jax, jnp, lax
+from dlc.lazy import jnp, lax
 from dlc.options import Wrong, main, option
 
 if TYPE_CHECKING:
@@ -110,9 +110,7 @@ def _channels_last(pads: Pads, x: Array, kernel: Array) -> Array:
         dkernel = plain(jnp.swapaxes(x, 0, -1), jnp.moveaxis(dy, 0, -2), pads)
         return dx, jnp.moveaxis(dkernel, 0, -2)
 
-    convolution = jax.custom_vjp(lambda x, kernel: plain(x, kernel, pads))
-    convolution.defvjp(forward, backward)
-    result: Array = convolution(x, kernel)
+    result: Array = with_gradient(lambda x, kernel: plain(x, kernel, pads), forward, backward)(x, kernel)
     return result
 
 

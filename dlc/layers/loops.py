@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dlc.layers.products import with_gradient
 from dlc.lazy import jax, jnp, lax
 
 if TYPE_CHECKING:
@@ -87,6 +88,4 @@ def loop(turn: Callable[..., Any], backwards: bool, kernel: Array, weights: Weig
             total = total.at[:, chosen].add(jnp.einsum("tbu,tbc->uc", x, shift))
         return total, weights, start, parts
 
-    looped = jax.custom_vjp(plain)
-    looped.defvjp(forward, backward)
-    return looped(kernel, weights, start, parts)
+    return with_gradient(plain, forward, backward)(kernel, weights, start, parts)

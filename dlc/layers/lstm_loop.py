@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.forms import REST, Operation
 from dlc.layers.loops import Push, State, Weights, loop
+from dlc.layers.products import with_gradient
 from dlc.lazy import jax, jnp, lax
 
 if TYPE_CHECKING:
@@ -116,9 +117,7 @@ def by_gates(reading: Reading, kernel: Array, steps: Array, h: Array, c: Array, 
         dstart, dz = lax.scan(body, slopes[0], parts, reverse=not reading.backwards)
         return jnp.einsum("tbu,tbc->uc", before(states, start[0]), dz), dz, dstart, None
 
-    looped = jax.custom_vjp(plain)
-    looped.defvjp(forward, backward)
-    found: Found = looped(kernel, steps, (h, c), real)
+    found: Found = with_gradient(plain, forward, backward)(kernel, steps, (h, c), real)
     return found
 
 

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 Pads = tuple[tuple[int, int], ...]
 Padding = Literal["valid", "same", "causal"] | Pads
 
-MOST_SLICES = (
-    32  # A program with a slice for each element of a larger window is large, and by then XLA's own is faster.
-)
 AXES = {1: ("time",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 SIDES = {
     1: "[[before, after]]",

@@ -229,7 +229,7 @@ def lower(graph: TypedGraph, lowering: Lowering | None = None) -> Program:
 
 
 def _matmul(how: str) -> AbstractContextManager[Any]:
-    """The context in which matrices are multiplied in one way; gradients take it over from the forward pass."""
+    """The context in which matrices are multiplied in one way; gradients take it over (see also `with_gradient`)."""
     context: AbstractContextManager[Any] = nullcontext() if how == "default" else jax.default_matmul_precision(how)
     return context
 
