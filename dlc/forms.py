@@ -10,12 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlc.lazy import jax, lax
-
-if TYPE_CHECKING:
-    from jax import Array
 
 REST = "default"  # the platforms that a table does not name
 
@@ -91,7 +88,7 @@ class Operation:
     fitting: Callable[..., tuple[str, ...]]
     table: Callable[..., Mapping[str, str]]
 
-    def __call__(self, setting: Any, *arrays: Array) -> Any:
+    def __call__(self, setting: Any, *arrays: Any) -> Any:
         """The result, by the form that is picked."""
         picked, here = self.table(setting, *arrays), _HERE.get()
         if here is not None:
@@ -100,7 +97,7 @@ class Operation:
             fitting = self.fitting(setting, *arrays)
             if choices.given.get(name) in fitting:
                 picked = {**picked, choices.platform: choices.given[name]}
-            shapes = tuple(jax.ShapeDtypeStruct(array.shape, array.dtype) for array in arrays)
+            shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), arrays)
             choices.sites[name] = Site(self, setting, shapes, fitting, picked)
         names = dict.fromkeys(picked.values())
         if len(names) == 1:

@@ -18,7 +18,7 @@ from dlc.layers.depthwise import DEPTHWISE
 from dlc.layers.lstm_loop import LSTM, Reading
 from dlc.layers.transposed import TRANSPOSED, Spread
 from dlc.layers.windows import Window
-from dlc.lower import autotune
+from dlc.lower import autotune, turns
 from dlc.lower.emit import sites_of
 from dlc.lower.program import lower
 from dlc.training.run_folder import RunFolder
@@ -96,6 +96,48 @@ def test_all_forms_give_the_same_values_and_gradients(operation: Any, setting: A
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)
 
 
+def test_short_repeats_are_unrolled() -> None:
+    """Not those with convolutions, which gain nothing, nor those that compute values again, which would save none."""
+    text = "inputs: {x: {tensor: [4, 3]}}\nnetwork: [{repeat: {times: TIMES, layers: [LAYER]} MORE}]\n"
+    for times, item, more, form in (
+        ("4", "dense: 3", "", "unrolled"),
+        ("5", "dense: 3", "", "loop"),
+        ("4", "conv1d: {filters: 3, padding: same}", "", "loop"),
+        ("4", "dense: 3", ", rematerialize: true", "loop"),
+        ("2", "repeat: {times: 2, layers: [dense: 3]}", "", "loop"),
+    ):
+        spec = dlc.loads(text.replace("TIMES", times).replace("LAYER", item).replace("MORE", more))
+        assert sites_of(spec)["repeat iterations"].picked == {"default": form}, (times, item, more)
+
+
+def test_unrolled_iterations_are_those_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs, statistics and gradients, with masks, dropout and a penalty."""
+    spec = dlc.loads("""
+inputs: {x: {tensor: [5, 4]}}
+network:
+  - masking
+  - repeat: {times: 3, layers: [{dense: {units: 4, activation: tanh}, l2: 0.1}, batch_norm: 0.9, dropout: 0.3]}
+  - global_avg_pool1d
+""")
+    x = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
+    x[2:, 3:] = 0  # which `masking` hides
+
+    def values() -> Any:
+        program = dlc.compile(spec)
+        variables = program.init(0)
+
+        def loss(params: Any) -> Any:
+            found = program.run({**variables, "params": params}, {"x": x}, key=jax.random.key(1), train=True)
+            total = jnp.square(found.outputs["output"]).sum() + found.penalty.sum()
+            return total, (found.outputs, found.state, found.penalty)
+
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
+
+    found = values()
+    monkeypatch.setattr(turns, "FEW", 2)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, values())
+
+
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("reading", [Reading(False, False), Reading(False, True), Reading(True, True)], ids=str)
 def test_both_forms_of_an_lstm_are_equal(reading: Reading, masked: bool) -> None:
@@ -128,6 +170,7 @@ def test_show_tells_the_choice(tmp_path: Path) -> None:
     said = run_dlc(["show", "net.yaml", "--lowering"], cwd=tmp_path)
     assert said.stdout.splitlines() == [
         "layer and operation                     on cpu         elsewhere  equal forms",
+        "repeat iterations                       loop           loop       loop",
         "conv2d convolution                      product        xla        xla, product, channels_last",
         "repeat/*/conv2d convolution             channels_last  xla        xla, product, channels_last",
         "depthwise_conv2d depthwise convolution  elements       channels   channels, elements",
@@ -185,6 +228,7 @@ def test_autotune_takes_the_fastest_and_remembers(tmp_path: Path, monkeypatch: p
     first = dlc.train(spec, tmp_path / "first", autotune=True)
     forms = json.loads((tmp_path / "first" / "lowering.json").read_text())["forms"]
     assert forms == {
+        "repeat iterations": "loop",
         "conv2d convolution": "product",  # the table's: what is faster is so by 2 %
         "repeat/*/conv2d convolution": "xla",
         "depthwise_conv2d depthwise convolution": "channels",

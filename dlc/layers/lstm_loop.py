@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dlc.forms import REST, Operation
 from dlc.layers.loops import Push, State, Weights, loop
 from dlc.layers.products import with_gradient
-from dlc.lazy import jax, jnp, lax
+from dlc.lazy import jax, jnp, lax, np
 
 if TYPE_CHECKING:
     from jax import Array
@@ -63,8 +63,8 @@ def by_gates(reading: Reading, kernel: Array, steps: Array, h: Array, c: Array, 
     sigmoid(x) = (1 + tanh(x / 2)) / 2, so that all gates are one tanh.
     """
     units = kernel.shape[0]
-    half = jnp.repeat(jnp.asarray([0.5, 0.5, 1.0, 0.5], steps.dtype), units)  # i, f, g, o
-    shift = jnp.repeat(jnp.asarray([0.5, 0.5, 0.0, 0.5], steps.dtype), units)
+    half = np.repeat(np.asarray([0.5, 0.5, 1.0, 0.5], steps.dtype), units)  # i, f, g, o
+    shift = np.repeat(np.asarray([0.5, 0.5, 0.0, 0.5], steps.dtype), units)
 
     def run(kernel: Array, steps: Array, start: State, real: Array | None) -> Any:
         def body(state: State, part: tuple[Array, Array | None]) -> Any:

@@ -35,6 +35,9 @@ def tuned(program: Program, note: Note) -> Lowering:
     forms, measured = {}, 0
     for name, site in program.choices.sites.items():
         usual = site.form(here)
+        if len(site.fitting) == 1:
+            forms[name] = usual
+            continue
         key = f"{here} {dict(program.flags)} {site.operation.name} {site.setting} {list(map(str, site.arrays))}"
         if not set(site.fitting) <= set(known.get(key, {})):
             known[key] = _times(site, program.flags)

@@ -27,6 +27,7 @@ from dlc.ir import (
 )
 from dlc.lower.lowering import Lowering, flags_of, platform
 from dlc.lower.tree import Tree, flatten, get_in, nest, restack, set_in, stacked, unstack
+from dlc.lower.turns import REPEAT, Turn
 from dlc.objectives.initializer import draw, path_hash
 from dlc.segments import Part, cut, reads
 
@@ -372,7 +373,7 @@ class _Run:
                 self.masks[ref] = mask
 
     def repeat(self, node: TypedRepeat) -> None:
-        """Run a repeat as one scan: weights, state and salts are sliced, the value is carried, with its mask."""
+        """Run a repeat: weights, state and salts are sliced, the value is carried, with its mask."""
         each = f"{node.weights}/*"
         own = {path: salt for path, salt in self.salts.items() if path.startswith(f"{node.path}/*/")}
         slices = (Weights(*(get_in(tree, each) for tree in self.weights)), own)
@@ -393,7 +394,8 @@ class _Run:
             return end, (get_in(inner.weights.state, each), inner.penalty, inner.finite)
 
         carry = (self.values[node.input], self.masks.get(node.input) if node.type.mask else None)
-        (end, mask), (new, penalties, finite) = jax.lax.scan(body, carry, slices, length=node.times)
+        with at(self.choices, node.path):
+            (end, mask), (new, penalties, finite) = REPEAT(Turn(node, body), carry, slices)
         if new:
             self.weights = self.weights._replace(state=set_in(self.weights.state, each, new))
         if any(inner.signature.penalty for inner in _layers(node.body)):
