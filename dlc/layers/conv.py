@@ -51,11 +51,16 @@ def numbers(rank: int) -> tuple[str, str, str]:
 
 def by_window(window: Window, x: Array, kernel: Array) -> Array:
     """The convolution of (batch, *places, channels) with (*window, channels / groups, filters), XLA's own operation."""
+    padding = window.lax_padding()
+    amounts = () if isinstance(window.padding, str) else window.padding
+    if any(max(pair) >= reach for pair, reach in zip(amounts, window.reach, strict=False)):
+        # The gradient would be a convolution with negative padding, for which XLA:CPU gives wrong numbers.
+        x, padding = window.padded(x), "VALID"
     return lax.conv_general_dilated(
         x,
         kernel,
         window_strides=window.strides,
-        padding=window.lax_padding(),
+        padding=padding,
         rhs_dilation=window.dilation,
         dimension_numbers=numbers(len(window.size)),
         feature_group_count=groups_of(x, kernel),
