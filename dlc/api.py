@@ -107,6 +107,7 @@ def train(
     reporter: Reporter | None = None,
     dry_run: bool = False,
     autotune: bool = False,
+    profile: bool = False,
 ) -> Result:
     """Train a spec.
 
@@ -117,6 +118,7 @@ def train(
         reporter: who is told of the progress.
         dry_run: compile, do one step, stop.
         autotune: time the equal forms of operations first, and take the fastest.
+        profile: measure where the time goes (`Result.spent`), and write a trace to the run folder.
 
     Raises:
         SpecError: when data don't fit, the folder is in use, or training diverges.
@@ -128,7 +130,7 @@ def train(
     from dlc.training.run_folder import RunFolder
 
     folder = RunFolder(run) if run is not None else None
-    return fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, autotune=autotune)
+    return fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, autotune=autotune, profile=profile)
 
 
 def evaluate(run: Path | str, split: str | None = None, data: Path | str | None = None) -> Evaluation:
