@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -89,7 +90,7 @@ class Training:
         profile: bool = False,
     ) -> None:
         self.stop = stop
-        self.profile = Profile(began, run.path / "profile" if run is not None and profile else None)
+        self.profile = Profile(began, run.path / "profile" if run is not None and profile else None, reporter.note)
         self.spec, self.folder, self.reporter, self.began, self.chunk_turns = spec, run, reporter, began, chunk_turns
         self.lowering = run.load_lowering() if run is not None and run.exists else None
         self.program: Program = lower(spec.graph, self.lowering)
@@ -146,13 +147,19 @@ class Training:
             state = jax.device_put(self.trainer.start(variables, self.feeder.shapes()))
         if self.lowering is not None:
             need_as_before(self.program, self.lowering)
-        writer: Writer | None = None
         if self.folder is not None:
             state = self._begin(state, self.folder)
-            writer = Writer(self.folder, self._policy())
         start = int(state.step)
-        self.reporter.begin(self._plan(start))
-        try:
+        with ExitStack() as closing:  # all of it, the last first
+            closing.callback(self.reporter.end)
+            closing.callback(self.profile.end)
+            closing.callback(self.feeder.close)
+            if self.events is not None:
+                closing.callback(self.events.close)
+            writer = Writer(self.folder, self._policy()) if self.folder is not None else None
+            if writer is not None:
+                closing.callback(writer.close)
+            self.reporter.begin(self._plan(start))
             if dry_run:
                 state = self.chunk(state, 0, 1)
                 shown = jax.device_get(self.trainer.shown(state))
@@ -160,14 +167,6 @@ class Training:
             while int_step(state) < self.steps and not self.progress.stopped:
                 state = self.epoch(state, writer)
             return self._finish(state, writer)
-        finally:
-            self.profile.end()
-            self.feeder.close()
-            if writer is not None:
-                writer.close()
-            if self.events is not None:
-                self.events.close()
-            self.reporter.end()
 
     def _policy(self) -> Policy:
         keep = self.train.keep_checkpoints
