@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -161,15 +162,37 @@ def test_names_cannot_act_on_the_terminal(screen: Screen) -> None:
     assert "\x1b[2J" not in "".join(screen.written)
 
 
-def test_a_signal_amid_a_drawing_waits(screen: Screen) -> None:
+def test_a_signal_amid_a_drawing_waits(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training thread draws, and another one tells of the signal."""
     live = Live()
     live.begin(plan())
-    live.panel.busy = True
-    live.asked_to_stop("stopping")
-    assert "stopping" not in "".join(screen.lines)
-    live.panel.busy = False
-    live.moment(moment(1, 5))
+    drawing, go_on = threading.Event(), threading.Event()
+    write = screen.write
+
+    def slow(text: str) -> None:
+        if threading.current_thread() is training:
+            drawing.set()
+            assert go_on.wait(20)
+        write(text)
+
+    monkeypatch.setattr(screen, "write", slow)
+    training = threading.Thread(target=live.moment, args=(moment(1, 5),))
+    saying = threading.Thread(target=live.asked_to_stop, args=("stopping",))
+    training.start()
+    assert drawing.wait(20)
+    saying.start()
+    saying.join(0.2)
+    early = "stopping" in screen.lines
+    go_on.set()
+    training.join()
+    saying.join()
+    assert not early
     assert "stopping" in screen.lines
+    assert "\n".join(screen.lines).count("examples/s") == 1
+    live.end()
+    live.asked_to_stop("late")  # the panel stays away
+    assert screen.lines[-2:] == ["late", ""]
+    assert "examples/s" not in "\n".join(screen.lines)
 
 
 # ---- the command ----

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jax
 import pytest
 
+import dlc
+from dlc.pipeline import Spec
+from dlc.training.fit import fit
+from dlc.training.progress import Silent
+from dlc.training.run_folder import RunFolder
 from tests.support import SMALL, run_dlc
 
 
@@ -39,3 +45,46 @@ def test_a_profile_as_json(tmp_path: Path) -> None:
     dry = run_dlc(["train", "small.yaml", "--dry-run", "--profile"], cwd=tmp_path)
     assert dry.returncode == 2
     assert "`--profile` has no effect beside `--dry-run`" in dry.stderr
+
+
+@pytest.mark.parametrize(("function", "word"), [("start_trace", "taken"), ("stop_trace", "written")])
+def test_a_run_goes_on_without_a_trace(
+    small: Spec, small_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, word: str
+) -> None:
+    notes: list[str] = []
+
+    class Notes(Silent):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    def full(*_: object) -> None:
+        raise RuntimeError("No space left on device")
+
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda _: None)
+    monkeypatch.setattr(jax.profiler, function, full)
+    run = RunFolder(tmp_path / "run")
+    fit(small, run=run, chunk_turns=2, profile=True, reporter=Notes())
+    assert notes == [f"the trace was not {word} (RuntimeError: No space left on device)"]
+    assert run.metrics.read_bytes() == small_run.metrics.read_bytes()
+
+
+def test_what_goes_wrong_at_the_end_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer is closed first, and whatever the others do: it may not work on without the folder's lock."""
+    closed: list[str] = []
+
+    def failing(name: str):
+        def close(*_: object) -> None:
+            closed.append(name)
+            raise RuntimeError(name)
+
+        return close
+
+    class Failing(Silent):
+        end = failing("reporter")
+
+    monkeypatch.setattr("dlc.training.training.Writer.close", failing("writer"))
+    monkeypatch.setattr("dlc.training.training.Feeder.close", failing("feeder"))
+    monkeypatch.setattr("dlc.training.training.Profile.end", failing("profile"))
+    with pytest.raises(RuntimeError):
+        fit(dlc.loads(SMALL, ["train.epochs=1"]), run=RunFolder(tmp_path / "run"), reporter=Failing())
+    assert closed == ["writer", "feeder", "profile", "reporter"]

@@ -127,6 +127,23 @@ def test_stopped_and_resumed_is_never_stopped(small: Spec, small_run: RunFolder,
     same_run(run, small_run)
 
 
+@pytest.mark.parametrize("mode", ["stop", "rollback"])
+def test_evaluation_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """In the first epoch, there again, in the last epoch, and on the test split, each of 4 chunks."""
+    monkeypatch.setattr("dlc.training.feeding.EVALUATION_BATCH", 2)
+    spec = dlc.loads(SMALL, [f"train.on_nan={mode}"])
+    straight, run = RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run")
+    fit(spec, run=straight)
+    for calls, epoch, step in ((1, 0, 6), (0, 0, 6), (13, 3, 23), (4, 4, 23)):
+        with pytest.raises(Stopped):
+            fit(spec, run=run, resume=True, chunk_turns=100, stop=stop_after(calls))
+        newest = checkpoints.load(checkpoints.found(run)[0])
+        assert (newest.progress["epoch"], newest.step) == (epoch, step)
+    fit(spec, run=run, resume=True)
+    same_run(run, straight)
+    assert run.result.read_bytes() == straight.result.read_bytes()
+
+
 def test_a_damaged_checkpoint_is_set_aside(small: Spec, small_run: RunFolder, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     with pytest.raises(Stopped):

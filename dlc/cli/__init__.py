@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 import gc
-import io
 import os
 import sys
 from typing import TextIO
 
+from dlc.cli.output import lasting
 from dlc.diagnostics import Report, SpecError
 
 EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERNAL, EXIT_RESUME = 0, 1, 2, 70, 75
 
 
 def main() -> None:
-    """Run a command. A user's mistake is a diagnostic, never a traceback."""
-    for name in ("stdout", "stderr"):  # closed, or unable to show a sign: no reason to fail
-        stream = getattr(sys, name)
-        if stream is None:
+    """Run a command. A user's mistake is a diagnostic, never a traceback; output that nobody reads is no mistake."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the end
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    sys.stdout, file = lasting(sys.stdout)
+    sys.stderr, _ = lasting(sys.stderr)
+    code = _outcome(sys.argv[1:])
+    sys.stdout.flush()
+    if file is not None and file.error is not None and not isinstance(file.error, BrokenPipeError):
+        reason = (file.error.strerror or str(file.error)).lower()
+        print_report(SpecError.of("DLC507", f"standard output can't be written: {reason}").report)
+        code = code or EXIT_FINDINGS
+    sys.exit(code)
+
+
+def _outcome(arguments: list[str]) -> int:
+    """Run a command; its exit code."""
     try:
-        _run(sys.argv[1:])
+        _run(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else EXIT_CLEAN
     except SpecError as error:
         print_report(error.report)
-        sys.exit(exit_code(error.report))
+        return exit_code(error.report)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `dlc show ... | head` is no error
-        sys.exit(EXIT_CLEAN)
+        return 130
     except Exception as error:
         _internal(error)
-        sys.exit(EXIT_INTERNAL)
+        return EXIT_INTERNAL
+    return EXIT_CLEAN
 
 
 def _run(arguments: list[str]) -> None:

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -81,7 +82,6 @@ class Panel:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.busy = False  # while writing: a signal's handler must not write, too
         self._lengths: list[int] = []  # of the lines on the screen
         self._color = colorful(stream)
 
@@ -100,11 +100,9 @@ class Panel:
         text = [self._erasure(columns)]
         text += [self._painted(line) + "\n" for line in above]
         text += [self._painted(line) + "\n" for line in shown]
-        self.busy = True
         self._lengths = [sum(len(piece) for piece, _ in line) for line in shown]
         self.stream.write(_BEGIN + "".join(text) + _END)
         self.stream.flush()
-        self.busy = False
 
     def _erasure(self, columns: int) -> str:
         rows = sum(max(1, -(-length // columns)) for length in self._lengths)
@@ -155,57 +153,59 @@ class Live(Plain):
         self.losses: list[float] = []
         self.rates: list[float] = []
         self.waiting: list[Styled] = []  # lines that are not printed yet
-        self.asked: list[str] = []  # what a signal's handler could not say
         self.drawn = 0.0
+        self.lock = threading.Lock()  # the training thread draws, and the one that tells of a signal
 
     def begin(self, plan: Plan) -> None:
         """The headline and the panel."""
-        self.plan, self.epochs, self.begun = plan, plan.epochs, True
-        self.waiting.append([(headline(plan), BOLD)])
-        self._draw()
+        with self.lock:
+            self.plan, self.epochs, self.begun = plan, plan.epochs, True
+            self.waiting.append([(headline(plan), BOLD)])
+            self._draw()
 
     def moment(self, moment: Moment) -> None:
         """Move the bars."""
-        self.last = moment
-        now = time.perf_counter()
-        self.first = self.first or (now, moment.step)
-        _extend(self.losses, moment.metrics.get("loss", math.nan))
-        self._due(now)
+        with self.lock:
+            self.last = moment
+            now = time.perf_counter()
+            self.first = self.first or (now, moment.step)
+            _extend(self.losses, moment.metrics.get("loss", math.nan))
+            self._due(now)
 
     def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
         """The epoch's line above the panel."""
-        value = record.get(self.plan.monitor, math.nan)
-        if best:
-            self.best = (int(record["epoch"]), value)
-        _extend(self.rates, record["learning_rate"])
-        text = epoch_line(record, self.epochs, seconds, best, self.panel.size()[0] - 1)
-        self.waiting += [[(line, GREEN if best else "")] for line in text.split("\n")]
-        self._due(time.perf_counter())
+        with self.lock:
+            value = record.get(self.plan.monitor, math.nan)
+            if best:
+                self.best = (int(record["epoch"]), value)
+            _extend(self.rates, record["learning_rate"])
+            text = epoch_line(record, self.epochs, seconds, best, self.panel.size()[0] - 1)
+            self.waiting += [[(line, GREEN if best else "")] for line in text.split("\n")]
+            self._due(time.perf_counter())
 
     def note(self, text: str) -> None:
         """A note above the panel."""
         self._say(f"note: {text}")
 
     def asked_to_stop(self, text: str) -> None:
-        """A signal came; if it came amid a drawing, the next one says so."""
-        if self.panel.busy:
-            self.asked.append(text)
-        else:
-            self._say(text)
+        """A signal came: a line above the panel."""
+        self._say(text)
 
     def end(self) -> None:
-        """Remove the panel; what was to be printed is."""
-        self.panel.draw(self._printed(), [])
+        """Remove the panel, for good; what was to be printed is."""
+        with self.lock:
+            self.begun = False
+            self._draw()
 
     def _say(self, text: str) -> None:
-        self.panel.draw(self._printed(), [])
-        print(text, file=sys.stderr, flush=True)
-        self._draw()
+        with self.lock:
+            self.panel.draw(self._printed(), [])
+            print(text, file=sys.stderr, flush=True)
+            self._draw()
 
     def _printed(self) -> list[Styled]:
         """The lines that wait; they are then done."""
-        waiting = [*self.waiting, *([(text, YELLOW)] for text in self.asked)]
-        self.waiting, self.asked = [], []
+        waiting, self.waiting = self.waiting, []
         return waiting
 
     def _due(self, now: float) -> None:

@@ -93,7 +93,7 @@ class Plain:
         print(f"note: {text}", file=sys.stderr, flush=True)
 
     def asked_to_stop(self, text: str) -> None:
-        """A signal came; called from its handler."""
+        """A signal came; called from a thread of its own."""
         print(text, file=sys.stderr, flush=True)
 
     def end(self) -> None:

@@ -68,26 +68,24 @@ def train_file(
     need_trainable(spec)
     folder = None if dry_run else choose_folder(spec.name, run, resume)
     reporter = choose_reporter(quiet, as_json)
-    stop = Interruption(reporter.asked_to_stop)
     try:
-        result = fit(
-            spec,
-            run=folder,
-            resume=resume,
-            reporter=reporter,
-            dry_run=dry_run,
-            autotune=autotune,
-            profile=profile,
-            stop=stop.asked,
-        )
+        with Interruption(reporter.asked_to_stop) as stop:
+            result = fit(
+                spec,
+                run=folder,
+                resume=resume,
+                reporter=reporter,
+                dry_run=dry_run,
+                autotune=autotune,
+                profile=profile,
+                stop=stop.asked,
+            )
     except Stopped as stopped:
         reporter.stopped(stopped.step, folder.path if folder else None)
         return EXIT_RESUME
     except SpecError as error:
         reporter.failed(error)
         raise
-    finally:
-        stop.restore()
     if dry_run:
         reporter.tried(result)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,20 @@ MOST_CLASSES = 100  # of targets without names of classes, such as tokens: a lar
 
 
 def evaluate_rows(
-    spec: Spec, evaluator: Evaluate, variables: Any, feeder: Feeder, chosen: NDArray[np.int32], stats: Stats
-) -> dict[str, float]:
-    """Loss and metrics on the chosen rows."""
+    spec: Spec,
+    evaluator: Evaluate,
+    variables: Any,
+    feeder: Feeder,
+    chosen: NDArray[np.int32],
+    stats: Stats,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, float] | None:
+    """Loss and metrics on the chosen rows; None when `stop`, which is asked between two chunks, said yes."""
     totals: dict[str, Any] | None = None
     parts: dict[str, list[Answers]] = {term.name: [] for term in spec.metrics if term.metric.collected}
     for feed, real, turns in feeder.evaluation(chosen):
+        if totals is not None and stop():
+            return None
         told, answers = jax.device_get(evaluator(variables, feed, real, np.int32(turns), stats))
         sums = tally.settled(told)
         totals = tally.joined(spec, totals, sums) if totals is not None else sums
@@ -148,6 +156,7 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
     variables = model.program.from_flat(model.weights)
     feeder = Feeder(table, None, len(rows), evaluated_together(spec), memory=allowed_memory(spec))
     metrics = evaluate_rows(spec, make_evaluate(spec, model.program), variables, feeder, rows, stats)
+    assert metrics is not None, "nobody asked for a stop"
     confusion, classes = _confusion(model, table, rows, variables, stats)
     return Evaluation(label, len(rows), metrics, confusion, classes)
 

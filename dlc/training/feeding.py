@@ -19,6 +19,7 @@ from dlc.training.ahead import Ahead
 
 MAX_TURNS = 1024  # steps of one chunk, at most
 EVALUATION_BATCH = 256
+EVALUATION_TURNS = 4  # batches of one chunk of evaluation, at most: between two chunks it can be stopped
 CHUNK_BYTES = 64 << 20  # batches of one chunk that is sent, at most
 PARTS = 12  # a chunk's share of the memory for records: one is used, one waits, one is made, each with its copies
 
@@ -111,7 +112,7 @@ class Feeder:
         self.max_turns = self.portions.max_turns
         self.rows: Rows = jax.device_put(rows) if self.portions.resident else rows
         self.evaluation_batch = min(together, longest)
-        batches = math.ceil(longest / self.evaluation_batch)
+        batches = min(EVALUATION_TURNS, math.ceil(longest / self.evaluation_batch))
         evaluated_bytes = max(1, nbytes // len(leaves[0])) * self.evaluation_batch
         self.evaluation_turns = self.portions.fitting(batches, evaluated_bytes)
         self._training: Ahead[Feed] = Ahead()

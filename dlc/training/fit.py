@@ -41,7 +41,7 @@ def fit(
         autotune: time the equal forms of operations first, and take the fastest; a run that goes on keeps its own.
         profile: write a trace of some steps to `profile/` in the run folder.
         chunk_turns: steps a chunk, for tests; adapted to the speed when None. It can't change the result.
-        stop: asked after every chunk whether to stop; the run then writes a checkpoint first.
+        stop: asked after every chunk, also of evaluation, whether to stop; the run then writes a checkpoint first.
 
     Raises:
         Stopped: when `stop` said so.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,10 +26,11 @@ class Profile:
     Args:
         began: when the run was asked for, on `time.perf_counter`.
         folder: where the trace goes, or None for no trace.
+        note: takes why there is none after all: a run goes on without.
     """
 
-    def __init__(self, began: float, folder: Path | None) -> None:
-        self.began, self.folder = began, folder
+    def __init__(self, began: float, folder: Path | None, note: Callable[[str], None]) -> None:
+        self.began, self.folder, self.note = began, folder, note
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self._traced: float | None = None  # since when a trace is being taken
 
@@ -48,16 +49,28 @@ class Profile:
             return
         now = time.perf_counter()
         if self._traced is None:
-            jax.profiler.start_trace(self.folder)
-            self._traced = now
+            with self._noted("taken"):
+                jax.profiler.start_trace(self.folder)
+                self._traced = now
         elif now - self._traced > TRACE_SECONDS:
             self.end()
 
     def end(self) -> None:
         """Write the trace, if one is being taken."""
         if self._traced is not None and self.folder is not None:
-            jax.profiler.stop_trace()
+            with self._noted("written"):
+                jax.profiler.stop_trace()
             self.folder = None
+
+    @contextmanager
+    def _noted(self, done: str) -> Iterator[None]:
+        """What goes wrong with the trace is a note, and there is no other trace."""
+        try:
+            yield
+        except Exception as error:
+            self.folder = None
+            reason = (str(error).splitlines() or [""])[0]
+            self.note(f"the trace was not {done} ({type(error).__name__}: {reason})")
 
     def spent(self) -> dict[str, float]:
         """Seconds by part, what is left as `other`, and the `total`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -88,8 +89,8 @@ class Training:
         autotune: bool = False,
         profile: bool = False,
     ) -> None:
-        self.stop = stop
-        self.profile = Profile(began, run.path / "profile" if run is not None and profile else None)
+        self.stop = stop or (lambda: False)
+        self.profile = Profile(began, run.path / "profile" if run is not None and profile else None, reporter.note)
         self.spec, self.folder, self.reporter, self.began, self.chunk_turns = spec, run, reporter, began, chunk_turns
         self.lowering = run.load_lowering() if run is not None and run.exists else None
         self.program: Program = lower(spec.graph, self.lowering)
@@ -123,7 +124,7 @@ class Training:
         self.evaluator = make_evaluate(spec, self.program)
         self.monitor = monitored(spec)
         self.progress = _Progress(data=self.data.fingerprint if run is not None else 0)
-        self.submitted = -1  # the step of the newest checkpoint
+        self.submitted = (-1, -1)  # steps and epochs done at the newest checkpoint
         self.best: dict[str, Any] | None = None
         self.gaps: set[str] = set()  # metrics without value that were told of
         self.history: list[dict[str, float]] = []
@@ -133,11 +134,13 @@ class Training:
         self.first_step_seconds = self.seconds = self.input_seconds = 0.0
         self.waiting = 0.0  # share of the last chunk's time that went by without records
 
-    def evaluate(self, variables: Any, split: str) -> dict[str, float]:
-        """Loss and metrics on a whole split."""
+    def evaluate(self, variables: Any, split: str) -> dict[str, float] | None:
+        """Loss and metrics on a whole split; nothing for one that there isn't, None when asked to stop meanwhile."""
+        if split not in self.data.splits:
+            return {}
         rows = self.data.splits[split]
         with self.profile.part("evaluation"):
-            return evaluate_rows(self.spec, self.evaluator, variables, self.feeder, rows, self.stats)
+            return evaluate_rows(self.spec, self.evaluator, variables, self.feeder, rows, self.stats, self.stop)
 
     def run(self, dry_run: bool) -> Result:
         """Train from the beginning or the newest checkpoint to the end."""
@@ -146,28 +149,26 @@ class Training:
             state = jax.device_put(self.trainer.start(variables, self.feeder.shapes()))
         if self.lowering is not None:
             need_as_before(self.program, self.lowering)
-        writer: Writer | None = None
         if self.folder is not None:
             state = self._begin(state, self.folder)
-            writer = Writer(self.folder, self._policy())
         start = int(state.step)
-        self.reporter.begin(self._plan(start))
-        try:
+        with ExitStack() as closing:  # all of it, the last first
+            closing.callback(self.reporter.end)
+            closing.callback(self.profile.end)
+            closing.callback(self.feeder.close)
+            if self.events is not None:
+                closing.callback(self.events.close)
+            writer = Writer(self.folder, self._policy()) if self.folder is not None else None
+            if writer is not None:
+                closing.callback(writer.close)
+            self.reporter.begin(self._plan(start))
             if dry_run:
                 state = self.chunk(state, 0, 1)
                 shown = jax.device_get(self.trainer.shown(state))
                 return Result(None, (), 0, {}, shown, 1, 0.0, self.first_step_seconds)
-            while int_step(state) < self.steps and not self.progress.stopped:
+            while self.progress.epoch < self.train.epochs and not self.progress.stopped:
                 state = self.epoch(state, writer)
             return self._finish(state, writer)
-        finally:
-            self.profile.end()
-            self.feeder.close()
-            if writer is not None:
-                writer.close()
-            if self.events is not None:
-                self.events.close()
-            self.reporter.end()
 
     def _policy(self) -> Policy:
         keep = self.train.keep_checkpoints
@@ -221,7 +222,7 @@ class Training:
         if self.best is not None:  # those in the folder may be of an epoch that is not done yet, or damaged
             folder.save_weights(self.best, self._metadata())
         folder.result.unlink(missing_ok=True)
-        self.submitted = checkpoint.step
+        self.submitted = (checkpoint.step, self.progress.epoch)
         self.recovery.resume(checkpoint)
         restored: TrainState = jax.device_put(restore_state(state, checkpoint.state))
         self.reporter.note(f"resuming after epoch {self.progress.epoch}, step {checkpoint.step:,}")
@@ -271,7 +272,9 @@ class Training:
         while True:
             state, values = self._steps(state, number, writer)
             shown = self.trainer.shown(state)
-            found = self.evaluate(shown, "validation") if "validation" in self.data.splits else {}
+            found = self.evaluate(shown, "validation")
+            if found is None:
+                self._halt(state, number, writer)
             loss = found.get("loss", 0.0)
             weight = self.recovery.watch.weight(state.variables)
             if math.isfinite(loss) and weight is None:
@@ -303,14 +306,15 @@ class Training:
         if due or (wanted and writer is not None):
             self._checkpoint(state, writer, due)
         self.reporter.epoch(record, time.perf_counter() - began, improved)
-        if self.stop is not None and step < self.steps and not self.progress.stopped and self.stop():
+        if step < self.steps and not self.progress.stopped and self.stop():
             self._halt(state, number, writer)
         return state
 
     def _steps(self, state: TrainState, epoch: int, writer: Writer | None) -> tuple[TrainState, dict[str, float]]:
         """The state at the end of an epoch, and the values over it: NaN when all its steps were undone."""
         step, first, last = int_step(state), self.sampler.steps(epoch - 1), self.sampler.steps(epoch)
-        values = tally.values(self.spec, {tally.COUNT: 0})
+        # a run that was stopped while it evaluated has done all steps
+        values = tally.values(self.spec, tally.settled(jax.device_get(state.sums))) if step == last else {}
         while step < last:
             turns = self.feeder.prepared(step) or self.turns(last - step)
             started = time.perf_counter()
@@ -323,7 +327,7 @@ class Training:
                 state = self._after(state, epoch, f"the loss is {values['loss']}", writer)
                 step, values = int_step(state), tally.values(self.spec, {tally.COUNT: 0})
             self.reporter.moment(Moment(epoch, step, _finite(values), speed, self.waiting))
-            if step < last and self.stop is not None and self.stop():
+            if step < last and self.stop():
                 self._halt(state, epoch, writer)
         return state, _finite(values)
 
@@ -350,7 +354,11 @@ class Training:
         return state
 
     def _halt(self, state: TrainState, epoch: int, writer: Writer | None) -> NoReturn:
-        """Write a checkpoint and stop. It may lie within an epoch: the sums over the epoch are part of the state."""
+        """Write a checkpoint and stop.
+
+        It may lie within an epoch, or behind its steps and before its evaluation: the sums over the epoch are part of
+        the state.
+        """
         weight = self.recovery.watch.weight(state.variables)
         if weight is not None:
             state = self._after(state, epoch, f"`{weight.name}` is not finite", writer)
@@ -362,9 +370,9 @@ class Training:
     def _checkpoint(self, state: TrainState, writer: Writer | None, due: bool) -> None:
         """Write a checkpoint. One that is due is also where a run goes back to that diverges."""
         step = int_step(state)
-        if self.submitted == step:
+        if self.submitted == (step, self.progress.epoch):
             return
-        self.submitted = step
+        self.submitted = (step, self.progress.epoch)
         with self.profile.part("checkpoints"):
             arrays = flatten_state(state)
             good = self.recovery.beside(arrays, step, due)
@@ -442,7 +450,9 @@ class Training:
         variables = (
             self.program.from_flat(self.best) if self.best is not None else jax.device_get(self.trainer.shown(state))
         )
-        test = self.evaluate(variables, "test") if "test" in self.data.splits else {}
+        test = self.evaluate(variables, "test")
+        if test is None:
+            self._halt(state, self.progress.epoch, writer)
         steps = int_step(state)
         if self.folder is not None:
             if test:
