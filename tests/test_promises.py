@@ -20,6 +20,7 @@ from dlc.training.fit import fit
 from dlc.training.run_folder import RunFolder, last_run_folder
 from dlc.training.training import Stopped
 from tests.support import SMALL
+from tests.test_training import same_run
 
 
 def codes(text: str, *sets: str) -> tuple[str, ...]:
@@ -100,6 +101,38 @@ def test_more_patience_continues_a_run_that_stopped_early(tmp_path: Path) -> Non
     straight = RunFolder(tmp_path / "straight")
     fit(dlc.loads(early % 6), run=straight)
     assert run.weights.read_bytes() == straight.weights.read_bytes()
+
+
+ERRORS = """
+data: {source: diabetes, split: {validation: 0.2}}
+inputs: {features: {tensor: {shape: [10], normalize: standard}}}
+targets: {progression: {number: standard}}
+network: [dense: 1]
+loss: mse
+metrics: [rmse]
+optimizer: {adam: 0.01}
+"""
+
+
+def test_early_stopping_by_another_value_stands_as_if_it_had_been_so_from_the_start(tmp_path: Path) -> None:
+    """The loss is of normalised numbers, the error in the target's unit: the one says nothing of the other."""
+    run, straight = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "straight")
+    stopping = "train: {epochs: %d, early_stopping: {monitor: validation/%s, patience: 2}}\n"
+    fit(dlc.loads(ERRORS + stopping % (3, "loss")), run=run)
+    later = dlc.loads(ERRORS + stopping % (8, "rmse"))
+    values = [record["validation/rmse"] for record in fit(later, run=run, resume=True).history]
+    assert values == sorted(values, reverse=True)
+    assert len(values) == 8
+    fit(later, run=straight)
+    same_run(run, straight)
+
+
+def test_a_run_that_stopped_early_goes_on_where_another_value_improves(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    stopping = "train: {epochs: 5, early_stopping: {monitor: train/loss, min_delta: %s, patience: 2}}\n"
+    assert len(fit(dlc.loads(ERRORS + stopping % 1e6), run=run).history) == 3
+    assert len(fit(dlc.loads(ERRORS + stopping % 2e6), run=run, resume=True).history) == 3
+    assert len(fit(dlc.loads(ERRORS + stopping % 0), run=run, resume=True).history) == 5
 
 
 def test_more_epochs_are_refused_when_they_would_change_the_schedule(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from dlc.training.profile import Profile
 from dlc.training.progress import Moment, Plan, Reporter
 from dlc.training.result import Result
 from dlc.training.run_folder import RunFolder, environment, identity
+from dlc.training.stopping import Stopping
 from dlc.training.trainable import need_trainable
 
 CHUNK_SECONDS = 0.5  # progress moves about twice a second
@@ -56,9 +57,6 @@ class _Progress:
     best_epoch: int = 0
     best_step: int = 0
     best_value: float | None = None
-    stale: int = 0  # epochs without improvement, for early stopping
-    watched: float | None = None  # the best that early stopping saw
-    stopped: bool = False
     data: int = 0  # the records' checksum
     rate: float = 1.0  # what a plateau has made of the learning rate
     plateau_best: float | None = None
@@ -122,6 +120,7 @@ class Training:
         )
         self.evaluator = make_evaluate(spec, self.program)
         self.monitor = monitored(spec)
+        self.stopping = Stopping(spec)
         self.progress = _Progress(data=self.data.fingerprint if run is not None else 0)
         self.submitted = -1  # the step of the newest checkpoint
         self.best: dict[str, Any] | None = None
@@ -157,7 +156,7 @@ class Training:
                 state = self.chunk(state, 0, 1)
                 shown = jax.device_get(self.trainer.shown(state))
                 return Result(None, (), 0, {}, shown, 1, 0.0, self.first_step_seconds)
-            while int_step(state) < self.steps and not self.progress.stopped:
+            while int_step(state) < self.steps and not self.stopping.due:
                 state = self.epoch(state, writer)
             return self._finish(state, writer)
         finally:
@@ -213,10 +212,8 @@ class Training:
                 f"the data changed since the run in `{folder.path}` began",
                 hint="put the data back, or train in a new folder with `--run`",
             )
-        stopping = self.train.early_stopping
         if folder.restore(self.data.stats):
             self.reporter.note(f"`{folder.features}` was damaged: it is written anew")
-        self.progress.stopped = stopping is not None and self.progress.stale >= stopping.patience
         self.best = dict(checkpoint.best) if checkpoint.best is not None else None
         if self.best is not None:  # those in the folder may be of an epoch that is not done yet, or damaged
             folder.save_weights(self.best, self._metadata())
@@ -225,6 +222,10 @@ class Training:
         self.recovery.resume(checkpoint)
         restored: TrainState = jax.device_put(restore_state(state, checkpoint.state))
         self.reporter.note(f"resuming after epoch {self.progress.epoch}, step {checkpoint.step:,}")
+        self.stopping = Stopping(self.spec, self.history)
+        if self.stopping.due:
+            name, stale = self.stopping.monitor, self.stopping.stale
+            self.reporter.note(f"{name} has not improved in {stale} epochs: early stopping ends the run here")
         return restored
 
     def turns(self, left: int) -> int:
@@ -299,11 +300,11 @@ class Training:
             if self.events is not None:
                 self.events.add(record)
         due = number % self.train.checkpoint_every == 0
-        wanted = step >= self.steps or self.progress.stopped or (improved and self.train.keep_checkpoints.best)
+        wanted = step >= self.steps or self.stopping.due or (improved and self.train.keep_checkpoints.best)
         if due or (wanted and writer is not None):
             self._checkpoint(state, writer, due)
         self.reporter.epoch(record, time.perf_counter() - began, improved)
-        if self.stop is not None and step < self.steps and not self.progress.stopped and self.stop():
+        if self.stop is not None and step < self.steps and not self.stopping.due and self.stop():
             self._halt(state, number, writer)
         return state
 
@@ -414,14 +415,7 @@ class Training:
             improved = True
         if improved:
             progress.best_epoch, progress.best_step = epoch, step
-        stopping = self.train.early_stopping
-        if stopping is not None:
-            watch, rising = monitored(self.spec, stopping.monitor)
-            if better(record[watch], progress.watched, rising, stopping.min_delta):
-                progress.watched, progress.stale = record[watch], 0
-            else:
-                progress.stale += 1
-            progress.stopped = progress.stale >= stopping.patience
+        self.stopping.see(record)
         return improved
 
     def _note_gaps(self, record: Mapping[str, float]) -> None:
@@ -429,8 +423,7 @@ class Training:
         for name, value in record.items():
             if math.isnan(value) and name not in self.gaps:
                 self.gaps.add(name)
-                watched = {self.monitor[0], self.train.early_stopping.monitor if self.train.early_stopping else None}
-                watched.add(self.plateau.monitored() if self.plateau else None)
+                watched = {self.monitor[0], self.stopping.monitor, self.plateau.monitored() if self.plateau else None}
                 after = "; it is monitored, and counts as no improvement" if name in watched else ""
                 self.reporter.note(f"`{name}` has no value in epoch {record['epoch']:.0f}: it is undefined{after}")
 
@@ -451,8 +444,7 @@ class Training:
             summary = {
                 "epochs": self.progress.epoch,
                 "steps": steps,
-                "stopped_early": self.progress.stopped,
-                "stale": self.progress.stale,
+                "stopped_early": self.stopping.due,
                 "best_epoch": self.progress.best_epoch,
                 "monitor": self.monitor[0],
                 "best_value": self.progress.best_value,
