@@ -52,6 +52,17 @@ def test_an_older_one_continues_when_the_newer_are_gone(small: dlc.Spec, small_r
     same_run(run, small_run)
 
 
+def test_one_of_another_run_is_not_called_damaged(small: dlc.Spec, small_run: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(small_run.path, run.path)
+    with pytest.raises(dlc.SpecError, match="belong to runs of another spec or lowering") as caught:
+        checkpoints.newest(run, "another identity")
+    assert "damaged" not in caught.value.report.diagnostics[0].message
+    (checkpoints.found(run)[0] / "state.safetensors").write_bytes(b"")
+    with pytest.raises(dlc.SpecError, match="are damaged or belong to runs of another spec or lowering"):
+        checkpoints.newest(run, "another identity")
+
+
 def test_surplus() -> None:
     paths = [Path(f"step-{step:010d}") for step in (50, 40, 30, 20, 10)]
     assert Policy(2).surplus(paths, 30) == paths[2:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -72,14 +73,14 @@ def test_a_pattern_of_an_input_does_not_reach_what_a_pattern_of_a_target_reads(t
     np.testing.assert_array_equal(load_dataset(dlc.load(spec)).inputs["x"], [[1, 2], [5, 6]])
 
 
-def csv_spec(folder: Path, factor: float = 1.0) -> Spec:
+def csv_spec(folder: Path, factor: float = 1.0, sets: Sequence[str] = ()) -> Spec:
     rows = "".join(f"{factor * i},{i % 2}\n" for i in range(24))
     (folder / "t.csv").write_text("x,y\n" + rows)
     (folder / "s.yaml").write_text(
         "data: {source: {csv: t.csv}}\ninputs: {x: {number: standard}}\ntargets: {y: {category: 2}}\n"
         "network: [dense: 2]\nloss: cross_entropy\noptimizer: adam\ntrain: {epochs: 3, batch_size: 8}\n"
     )
-    return dlc.load(folder / "s.yaml")
+    return dlc.load(folder / "s.yaml", sets)
 
 
 def test_changed_data_can_not_be_resumed(tmp_path: Path) -> None:
@@ -90,6 +91,22 @@ def test_changed_data_can_not_be_resumed(tmp_path: Path) -> None:
     item = raises("DLC504", fit, csv_spec(tmp_path, 1000.0), run=run, resume=True)
     assert "data changed" in item.message
     assert fit(csv_spec(tmp_path), run=run, resume=True).steps == 9
+
+
+@pytest.mark.parametrize("wrong", ["data", "metrics", "checkpoints"])
+def test_a_refused_resume_changes_no_file(tmp_path: Path, wrong: str) -> None:
+    run, sets = RunFolder(tmp_path / "run"), ["train.keep_checkpoints=2"]
+    fit(csv_spec(tmp_path, sets=sets), run=run)
+    damaged, *older = checkpoints.found(run)
+    (damaged / "state.safetensors").write_bytes(b"")
+    if wrong == "metrics":
+        run.metrics.write_bytes(run.metrics.read_bytes().replace(b"0.", b"1."))
+    elif wrong == "checkpoints":
+        (older[0] / "state.safetensors").write_bytes(b"")
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    longer = csv_spec(tmp_path, 1000.0 if wrong == "data" else 1.0, [*sets, "train.epochs=5"])
+    raises("DLC504" if wrong == "data" else "DLC503", fit, longer, run=run, resume=True)
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
 def test_more_patience_continues_a_run_that_stopped_early(tmp_path: Path) -> None:

@@ -191,42 +191,55 @@ class Training:
         """Open the run folder: the state of the newest checkpoint, or the given one for a new run."""
         lowering = lowering_of(self.program).plain()
         self.identity = identity(self.spec, lowering)
-        checkpoint = newest(folder, self.identity, self.reporter.note) if folder.exists else None
+        self.log = Log(folder.metrics)
         if not folder.exists:
             folder.begin(self.spec, self.data.stats, environment(), lowering)
-        elif checkpoint is None:
-            self.reporter.note("there is no checkpoint: the run begins again")
-        self.log = Log(folder.metrics)
-        if checkpoint is None:
             self.log.begin()
         else:
-            self.history = self.log.rewind(checkpoint.metrics)
+            state = self._resume(state, folder)
         if self.train.tensorboard:
             self.events = Events(folder.path / "events", self.history)
-        if checkpoint is None:
-            return state
-        self.progress = _restored(checkpoint)
-        if self.progress.data != self.data.fingerprint:
-            raise SpecError.of(
-                "DLC504",
-                f"the data changed since the run in `{folder.path}` began",
-                hint="put the data back, or train in a new folder with `--run`",
-            )
+        return state
+
+    def _resume(self, state: TrainState, folder: RunFolder) -> TrainState:
+        """The state of the newest checkpoint. Nothing is written before all that may refuse it is known.
+
+        Raises:
+            SpecError: DLC503, DLC504.
+        """
+        found = newest(folder, self.identity)
+        checkpoint = found.checkpoint
+        if checkpoint is not None:
+            self.progress = _restored(checkpoint)
+            if self.progress.data != self.data.fingerprint:
+                raise SpecError.of(
+                    "DLC504",
+                    f"the data changed since the run in `{folder.path}` began",
+                    hint="put the data back, or train in a new folder with `--run`",
+                )
+            state = jax.device_put(restore_state(state, checkpoint.state))
+            self.log.check(checkpoint.metrics)
+        found.set_aside(self.reporter.note)
+        folder.keep_spec(self.spec)
         if folder.restore(self.data.stats):
-            self.reporter.note(f"`{folder.features}` was damaged: it is written anew")
+            self.reporter.note(f"`{folder.features}` did not hold what the features fitted: it is written anew")
+        folder.result.unlink(missing_ok=True)
+        if checkpoint is None:
+            self.reporter.note("there is no checkpoint: the run begins again")
+            self.log.begin()
+            return state
+        self.history = self.log.rewind(checkpoint.metrics)
+        self.stopping = Stopping(self.spec, self.history)
         self.best = dict(checkpoint.best) if checkpoint.best is not None else None
         if self.best is not None:  # those in the folder may be of an epoch that is not done yet, or damaged
             folder.save_weights(self.best, self._metadata())
-        folder.result.unlink(missing_ok=True)
         self.submitted = checkpoint.step
         self.recovery.resume(checkpoint)
-        restored: TrainState = jax.device_put(restore_state(state, checkpoint.state))
         self.reporter.note(f"resuming after epoch {self.progress.epoch}, step {checkpoint.step:,}")
-        self.stopping = Stopping(self.spec, self.history)
         if self.stopping.due:
             name, stale = self.stopping.monitor, self.stopping.stale
             self.reporter.note(f"{name} has not improved in {stale} epochs: early stopping ends the run here")
-        return restored
+        return state
 
     def turns(self, left: int) -> int:
         """How many steps the next chunk does."""
