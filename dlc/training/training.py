@@ -15,7 +15,7 @@ from dlc.diagnostics import SpecError
 from dlc.lower import loss_scale, tally
 from dlc.lower.autotune import tuned
 from dlc.lower.evaluating import make_evaluate
-from dlc.lower.lowering import lowering_of, need_as_before
+from dlc.lower.lowering import lowering_of, need_as_before, need_platform
 from dlc.lower.optimizing import make_updater, plateau_of
 from dlc.lower.program import Program, lower
 from dlc.lower.steps import Trainer, TrainState, make_trainer
@@ -90,6 +90,8 @@ class Training:
         self.profile = Profile(began, run.path / "profile" if run is not None and profile else None)
         self.spec, self.folder, self.reporter, self.began, self.chunk_turns = spec, run, reporter, began, chunk_turns
         self.lowering = run.load_lowering() if run is not None and run.exists else None
+        if self.lowering is not None:
+            need_platform(self.lowering)
         self.program: Program = lower(spec.graph, self.lowering)
         tuning = autotune and self.lowering is None
         early = None if tuning else Early(spec, self.program)
