@@ -126,6 +126,7 @@ class Training:
         self.progress = _Progress(data=self.data.fingerprint if run is not None else 0)
         self.submitted = -1  # the step of the newest checkpoint
         self.best: dict[str, Any] | None = None
+        self.written: dict[str, Any] | None = None  # the best weights that the folder holds, or soon will
         self.gaps: set[str] = set()  # metrics without value that were told of
         self.history: list[dict[str, float]] = []
         self.events: Events | None = None
@@ -235,6 +236,7 @@ class Training:
         self.best = dict(checkpoint.best) if checkpoint.best is not None else None
         if self.best is not None:  # those in the folder may be of an epoch that is not done yet, or damaged
             folder.save_weights(self.best, self._metadata())
+            self.written = self.best
         self.submitted = checkpoint.step
         self.recovery.resume(checkpoint)
         self.reporter.note(f"resuming after epoch {self.progress.epoch}, step {checkpoint.step:,}")
@@ -387,7 +389,8 @@ class Training:
             if writer is None:
                 return
             progress = {**vars(self.progress), "recovery": asdict(self.recovery.memory)}
-            weights = (self.best, self._metadata()) if self.best is not None else None
+            weights = (self.best, self._metadata()) if self.best is not None and self.best is not self.written else None
+            self.written = self.best
             writer.submit(Checkpoint(step, arrays, progress, self.log.mark, self.best, self.identity, good), weights)
 
     def _after(
