@@ -340,7 +340,7 @@ class Training:
             if self.recovery.diverged(values["loss"], sums, state, step == last):
                 state = self._after(state, epoch, f"the loss is {values['loss']}", writer)
                 step, values = int_step(state), tally.values(self.spec, {tally.COUNT: 0})
-            self.reporter.moment(Moment(epoch, step, _finite(values), speed, self.waiting))
+            self.reporter.moment(Moment(epoch, step, turns, _finite(values), speed, self.waiting))
             if step < last and self.stop is not None and self.stop():
                 self._halt(state, epoch, writer)
         return state, _finite(values)
