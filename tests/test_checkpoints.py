@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from dlc.spec import Keep
 from dlc.training import checkpoint as checkpoints
 from dlc.training.checkpoint import Policy
 from dlc.training.fit import fit
+from dlc.training.progress import Silent
 from dlc.training.run_folder import RunFolder
 from tests.support import SMALL
 from tests.test_training import same_run
@@ -50,6 +53,42 @@ def test_an_older_one_continues_when_the_newer_are_gone(small: dlc.Spec, small_r
     assert kept(run) == [3]
     fit(small, run=run, resume=True)
     same_run(run, small_run)
+
+
+def test_one_of_another_run_is_not_called_damaged(small: dlc.Spec, small_run: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(small_run.path, run.path)
+    with pytest.raises(dlc.SpecError, match="belong to runs of another spec or lowering") as caught:
+        checkpoints.newest(run, "another identity")
+    assert "damaged" not in caught.value.report.diagnostics[0].message
+    (checkpoints.found(run)[0] / "state.safetensors").write_bytes(b"")
+    with pytest.raises(dlc.SpecError, match="are damaged or belong to runs of another spec or lowering"):
+        checkpoints.newest(run, "another identity")
+
+
+def test_best_weights_are_written_when_there_are_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of each process restores what may be damaged."""
+    epochs: list[str] = []
+    best: list[bool] = []
+    save = RunFolder.save_weights
+
+    def noted(run: RunFolder, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+        epochs.append(metadata["epoch"])
+        save(run, arrays, metadata)
+
+    class Bests(Silent):
+        def epoch(self, record: Mapping[str, float], seconds: float, is_best: bool) -> None:
+            best.append(is_best)
+
+    monkeypatch.setattr(RunFolder, "save_weights", noted)
+    run, sets = RunFolder(tmp_path / "run"), ["train.monitor=train/accuracy"]
+    fit(dlc.loads(SMALL, [*sets, "train.epochs=8"]), run=run, reporter=Bests())
+    assert epochs == [str(number) for number, is_best in enumerate(best, 1) if is_best]
+    assert 1 <= len(epochs) < 8
+    newest = epochs[-1]
+    epochs.clear()
+    fit(dlc.loads(SMALL, [*sets, "train.epochs=9"]), run=run, resume=True)
+    assert epochs in ([newest], [newest, "9"])
 
 
 def test_surplus() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import dlc
-from dlc.sources.dataset import Sampler, load_dataset, padded_batches
+from dlc.sources.dataset import Dataset, Sampler, load_dataset, padded_batches
 
 IRIS = """
 data: {source: iris, split: %s}
@@ -89,3 +91,15 @@ def test_splits_may_have_sources_of_their_own(tmp_path) -> None:
     data = load_dataset(dlc.load(spec_file))
     assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 6, "test": 3}
     np.testing.assert_array_equal(data.inputs["x"][data.splits["test"], 0], [0, 1, 2])
+
+
+def test_the_fingerprint_is_of_all_columns_whatever_their_names() -> None:
+    columns = [np.full(3, place, np.int32) for place in range(4)]
+
+    def fingerprint(x: Any, train: Any, target: Any, rows: Any) -> int:
+        return Dataset({"x": x, "train": train}, {"x": target}, {"train": rows}, {}).fingerprint
+
+    found = {fingerprint(*columns)}
+    for place, column in enumerate(columns):
+        found.add(fingerprint(*columns[:place], column + 1, *columns[place + 1 :]))
+    assert len(found) == 5

@@ -90,7 +90,7 @@ def record(epoch: int, loss: float = 0.5) -> dict[str, float]:
 
 
 def moment(epoch: int, step: int) -> Moment:
-    return Moment(epoch, step, {"loss": 1 / step, "accuracy": 0.9}, 1234.5)
+    return Moment(epoch, step, 5, {"loss": 1 / step, "accuracy": 0.9}, 1234.5)
 
 
 def test_the_panel_tells_where_the_run_stands(screen: Screen) -> None:
@@ -158,7 +158,7 @@ def test_many_short_epochs_cost_few_writes(screen: Screen, monkeypatch: pytest.M
 def test_names_cannot_act_on_the_terminal(screen: Screen) -> None:
     live = Live()
     live.begin(plan())
-    live.moment(Moment(1, 5, {"\x1b[2Jloss": 1.0}, 1.0))
+    live.moment(Moment(1, 5, 5, {"\x1b[2Jloss": 1.0}, 1.0))
     assert "\x1b[2J" not in "".join(screen.written)
 
 

@@ -16,6 +16,7 @@ from dlc.training.fit import fit
 from dlc.training.progress import Silent
 from dlc.training.result import Result
 from dlc.training.run_folder import RunFolder
+from dlc.training.timing import read_sessions
 from dlc.training.training import Stopped
 from tests.test_training import same_run, stop_after
 
@@ -250,6 +251,13 @@ def test_a_run_goes_back_and_leaves_out_what_led_there(spec_of, tmp_path: Path) 
     for mine, other in zip(*map(jax.tree.leaves, (found.variables, wanted.variables)), strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-6)
     assert found.history[0]["train/loss"] == pytest.approx(wanted.history[0]["train/loss"], rel=1e-6)
+
+
+def test_the_steps_of_a_run_that_goes_back_are_timed(spec_of, tmp_path: Path) -> None:
+    """Step 7 makes weights that step 8 shows: 8 steps, then the last again."""
+    run = RunFolder(tmp_path / "run")
+    assert fit(spec_of(ROOT, bad=[26], train=BACK, epochs=1), run=run, chunk_turns=1).steps == 8
+    assert [session["examples"] for session in read_sessions(run)] == [9 * BATCH]
 
 
 def test_a_run_goes_back_only_so_often(spec_of) -> None:

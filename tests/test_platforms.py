@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 import dlc
 from dlc.lower.emit import program_text
-from tests.support import ROOT, run_dlc
+from dlc.training.run_folder import RunFolder
+from tests.support import ROOT, SMALL, run_dlc
 
 TEXT = (
     "extends: {root}/specs/zoo/{name}.yaml\ntargets: {{{target}}}\nloss: cross_entropy\nmetrics: [accuracy]\n"
@@ -49,6 +51,19 @@ def test_the_training_step_is_a_program_of_an_accelerator(
     assert ("stablehlo.convolution" in program) == (name == "resnet20_cifar")
     for word in ("infeed", "outfeed", "stablehlo.send", "stablehlo.recv"):
         assert word not in program
+
+
+def test_a_run_goes_on_where_it_began(small_run: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(small_run.path, run.path)
+    path = run.path / "lowering.json"
+    path.write_text(path.read_text().replace('"cpu"', '"gpu"'))
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    with pytest.raises(dlc.SpecError, match="DLC504: the run began on gpu, this is cpu"):
+        dlc.train(dlc.loads(SMALL, ["train.epochs=6"]), run.path, resume=True)
+    assert dlc.train(dlc.loads(SMALL), run.path, resume=True).history  # of a finished run nothing is computed
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+    assert dlc.evaluate(run.path).metrics == dlc.evaluate(small_run.path).metrics
 
 
 def test_show_gives_the_program_of_another_platform(tmp_path: Path) -> None:

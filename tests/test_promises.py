@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from dlc.training.fit import fit
 from dlc.training.run_folder import RunFolder, last_run_folder
 from dlc.training.training import Stopped
 from tests.support import SMALL
+from tests.test_training import same_run
 
 
 def codes(text: str, *sets: str) -> tuple[str, ...]:
@@ -71,14 +73,14 @@ def test_a_pattern_of_an_input_does_not_reach_what_a_pattern_of_a_target_reads(t
     np.testing.assert_array_equal(load_dataset(dlc.load(spec)).inputs["x"], [[1, 2], [5, 6]])
 
 
-def csv_spec(folder: Path, factor: float = 1.0) -> Spec:
+def csv_spec(folder: Path, factor: float = 1.0, sets: Sequence[str] = ()) -> Spec:
     rows = "".join(f"{factor * i},{i % 2}\n" for i in range(24))
     (folder / "t.csv").write_text("x,y\n" + rows)
     (folder / "s.yaml").write_text(
         "data: {source: {csv: t.csv}}\ninputs: {x: {number: standard}}\ntargets: {y: {category: 2}}\n"
         "network: [dense: 2]\nloss: cross_entropy\noptimizer: adam\ntrain: {epochs: 3, batch_size: 8}\n"
     )
-    return dlc.load(folder / "s.yaml")
+    return dlc.load(folder / "s.yaml", sets)
 
 
 def test_changed_data_can_not_be_resumed(tmp_path: Path) -> None:
@@ -91,6 +93,22 @@ def test_changed_data_can_not_be_resumed(tmp_path: Path) -> None:
     assert fit(csv_spec(tmp_path), run=run, resume=True).steps == 9
 
 
+@pytest.mark.parametrize("wrong", ["data", "metrics", "checkpoints"])
+def test_a_refused_resume_changes_no_file(tmp_path: Path, wrong: str) -> None:
+    run, sets = RunFolder(tmp_path / "run"), ["train.keep_checkpoints=2"]
+    fit(csv_spec(tmp_path, sets=sets), run=run)
+    damaged, *older = checkpoints.found(run)
+    (damaged / "state.safetensors").write_bytes(b"")
+    if wrong == "metrics":
+        run.metrics.write_bytes(run.metrics.read_bytes().replace(b"0.", b"1."))
+    elif wrong == "checkpoints":
+        (older[0] / "state.safetensors").write_bytes(b"")
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    longer = csv_spec(tmp_path, 1000.0 if wrong == "data" else 1.0, [*sets, "train.epochs=5"])
+    raises("DLC504" if wrong == "data" else "DLC503", fit, longer, run=run, resume=True)
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
 def test_more_patience_continues_a_run_that_stopped_early(tmp_path: Path) -> None:
     early = SMALL.replace("epochs: 4", "epochs: 30, early_stopping: {monitor: validation/accuracy, patience: %d}")
     run = RunFolder(tmp_path / "run")
@@ -100,6 +118,38 @@ def test_more_patience_continues_a_run_that_stopped_early(tmp_path: Path) -> Non
     straight = RunFolder(tmp_path / "straight")
     fit(dlc.loads(early % 6), run=straight)
     assert run.weights.read_bytes() == straight.weights.read_bytes()
+
+
+ERRORS = """
+data: {source: diabetes, split: {validation: 0.2}}
+inputs: {features: {tensor: {shape: [10], normalize: standard}}}
+targets: {progression: {number: standard}}
+network: [dense: 1]
+loss: mse
+metrics: [rmse]
+optimizer: {adam: 0.01}
+"""
+
+
+def test_early_stopping_by_another_value_stands_as_if_it_had_been_so_from_the_start(tmp_path: Path) -> None:
+    """The loss is of normalised numbers, the error in the target's unit: the one says nothing of the other."""
+    run, straight = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "straight")
+    stopping = "train: {epochs: %d, early_stopping: {monitor: validation/%s, patience: 2}}\n"
+    fit(dlc.loads(ERRORS + stopping % (3, "loss")), run=run)
+    later = dlc.loads(ERRORS + stopping % (8, "rmse"))
+    values = [record["validation/rmse"] for record in fit(later, run=run, resume=True).history]
+    assert values == sorted(values, reverse=True)
+    assert len(values) == 8
+    fit(later, run=straight)
+    same_run(run, straight)
+
+
+def test_a_run_that_stopped_early_goes_on_where_another_value_improves(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    stopping = "train: {epochs: 5, early_stopping: {monitor: train/loss, min_delta: %s, patience: 2}}\n"
+    assert len(fit(dlc.loads(ERRORS + stopping % 1e6), run=run).history) == 3
+    assert len(fit(dlc.loads(ERRORS + stopping % 2e6), run=run, resume=True).history) == 3
+    assert len(fit(dlc.loads(ERRORS + stopping % 0), run=run, resume=True).history) == 5
 
 
 def test_more_epochs_are_refused_when_they_would_change_the_schedule(tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ from dlc.reports.images import MOST_PIXELS, picture, png
 from dlc.reports.markup import VOID
 from dlc.reports.page import write_report
 from dlc.training.fit import fit
+from dlc.training.progress import Moment, Plan, Silent
 from dlc.training.run_folder import RunFolder
+from dlc.training.timing import Timed
 from dlc.training.training import Stopped
 from tests.support import SMALL
 from tests.test_cli import dlc_command  # noqa: F401 - a fixture
@@ -482,6 +484,17 @@ def test_times_are_kept_apart(small: Any, tmp_path: Path) -> None:
     assert 0 < sessions[1]["first_chunk"] <= sessions[1]["total"]
     epochs = [int(name) for session in sessions for name in session["epochs"]]
     assert sorted(epochs) == epochs and epochs[-1] == 4
+
+
+def test_steps_that_are_done_again_count_again(tmp_path: Path) -> None:
+    """A run that goes back at an epoch's end goes on with an earlier step."""
+    times = Timed(Silent(), RunFolder(tmp_path))
+    times.begin(Plan("spec", None, 2, 20, 16, {"train": 160}, 1, "cpu", 0, "train/loss", lambda _step: 0.1))
+    for step, turns in ((1, 1), (10, 9), (4, 2)):
+        times.moment(Moment(1, step, turns, {}, 16.0))
+    session = times.session
+    assert session["examples"] == 12 * 16 and session["steady_examples"] == 11 * 16
+    assert session["training"] == 11.0 and session["last_step"] == 4
 
 
 def test_lost_times_stop_nothing(small: Any, tmp_path: Path) -> None:

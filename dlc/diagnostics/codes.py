@@ -186,8 +186,9 @@ CODES: dict[str, Code] = {
         "Its digest does not match, or a part is missing. An older checkpoint is used when there is one.",
     ),
     "DLC504": Code(
-        "the spec changed since the run began",
-        "A resumed run must be the same run; `train.epochs`, `train.early_stopping` and `data.memory` may change.",
+        "a run can't go on as another",
+        "A resumed run must be the same run: the same spec but for settings such as `train.epochs`,"
+        " `train.early_stopping` and `data.memory`, the same data, the same platform.",
     ),
     "DLC505": Code("another process is training in this folder", "Two processes in one run folder would damage it."),
     "DLC506": Code("an optional package is not installed", "The message names the extra to install."),

@@ -56,22 +56,36 @@ def lowering_of(program: Program) -> Lowering:
     return Lowering(platform(), program.choices.forms(platform()), program.flags)
 
 
-def need_as_before(program: Program, before: Lowering) -> None:
-    """Check that a traced program is lowered as a run began.
+def need_platform(before: Lowering) -> None:
+    """Check that this is the platform on which a run began: another one rounds otherwise.
 
     Raises:
-        SpecError: DLC503, naming an operation whose form is no longer known.
+        SpecError: DLC504 on another platform.
     """
     if before.platform != platform():
-        return
-    now = program.choices.forms(before.platform)
-    for site, form in before.forms.items():
-        if now.get(site) != form:
-            raise SpecError.of(
-                "DLC503",
-                f"the run computes `{site}` in the form `{form}`, which this version of dlc does not have",
-                hint="continue it with the version that began it, see `environment.json`, or train in a new folder",
-            )
+        raise SpecError.of(
+            "DLC504",
+            f"the run began on {before.platform}, this is {platform()}: it can't go on with the same bits",
+            hint=f"continue it on {before.platform}, or train in a new folder with `--run`",
+        )
+
+
+def need_as_before(program: Program, before: Lowering) -> None:
+    """Check that a traced program is lowered as a run began, on the same platform.
+
+    Raises:
+        SpecError: DLC503, naming an operation whose form is no longer known, or was not named.
+    """
+    now = program.choices.forms(platform())
+    for site in {**before.forms, **now}:
+        form = before.forms.get(site)
+        if now.get(site) == form:
+            continue
+        message = f"the run computes `{site}` in the form `{form}`, which this version of dlc does not have"
+        if form is None:
+            message = f"the run names no form for `{site}`, of which this version of dlc has several"
+        hint = "continue it with the version that began it, see `environment.json`, or train in a new folder"
+        raise SpecError.of("DLC503", message, hint=hint)
 
 
 def flags_of(graph: TypedGraph) -> dict[str, str]:

@@ -43,10 +43,11 @@ class Dataset:
     def fingerprint(self) -> int:
         """A checksum of all records and how they are divided: a resumed run must have the same."""
         found = 0
-        for name, array in sorted({**self.inputs, **self.targets, **self.splits}.items()):
-            found = zlib.crc32(name.encode(), found)
-            for block in blocks_of(array):
-                found = zlib.crc32(np.ascontiguousarray(block).view(np.uint8).data, found)
+        for section, arrays in (("inputs", self.inputs), ("targets", self.targets), ("splits", self.splits)):
+            for name, array in sorted(arrays.items()):
+                found = zlib.crc32(f"{section}/{name}".encode(), found)
+                for block in blocks_of(array):
+                    found = zlib.crc32(np.ascontiguousarray(block).view(np.uint8).data, found)
         return found
 
     @property

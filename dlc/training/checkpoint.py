@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -96,7 +96,7 @@ def save(run: RunFolder, checkpoint: Checkpoint, policy: Policy) -> None:
     Raises:
         SpecError: DLC507 when it can't be written; nothing is lost then.
     """
-    final = run.checkpoints / f"step-{checkpoint.step:010d}"
+    final = run.checkpoints / name_of(checkpoint.step)
     part = run.checkpoints / f".part-{final.name}"
     try:
         run.checkpoints.mkdir(exist_ok=True)
@@ -145,6 +145,11 @@ def found(run: RunFolder) -> list[Path]:
         return []
     named = [path for path in run.checkpoints.iterdir() if _NAME.fullmatch(path.name)]
     return sorted(named, key=step_of, reverse=True)
+
+
+def name_of(step: int) -> str:
+    """The name of the folder of a step's checkpoint."""
+    return f"step-{step:010d}"
 
 
 def step_of(path: Path) -> int:
@@ -209,38 +214,62 @@ def load(path: Path) -> Checkpoint:
     return found
 
 
-def newest(run: RunFolder, spec: str, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The newest good checkpoint, or None when the run has none. A damaged one is named and set aside.
+class Newest(NamedTuple):
+    """What a run can go on from.
+
+    Args:
+        checkpoint: the newest that can be used, or None when the run has none.
+        faults: what is wrong with each of those that are newer.
+    """
+
+    checkpoint: Checkpoint | None
+    faults: Mapping[Path, str]
+
+    def set_aside(self, warn: Callable[[str], None]) -> None:
+        """Name the newer ones, and keep them under another name."""
+        if self.checkpoint is None:
+            return
+        for path, message in self.faults.items():
+            warn(f"{message}; using {name_of(self.checkpoint.step)} instead")
+            aside = path.with_name(f".damaged-{path.name}")
+            _remove(aside)
+            path.rename(aside)
+
+
+def newest(run: RunFolder, spec: str) -> Newest:
+    """The newest good checkpoint of a spec; nothing is lost, whatever is found.
+
+    Args:
+        run: the run folder.
+        spec: the identity that a checkpoint must have.
 
     Raises:
-        SpecError: DLC503 when there are checkpoints but all are damaged.
+        SpecError: DLC503 when there are checkpoints but none can be used.
     """
     tidy(run)
-    paths = found(run)
-    damaged: list[tuple[Path, str]] = []
-    for path in paths:
+    faults: dict[Path, str] = {}
+    foreign = 0
+    for path in found(run):
         try:
             checkpoint = load(path)
-            if checkpoint.spec != spec:
-                raise SpecError.of("DLC503", f"`{path}` belongs to a run of another spec or lowering")
         except SpecError as error:
-            damaged.append((path, error.report.diagnostics[0].message))
+            faults[path] = error.report.diagnostics[0].message
             continue
-        for bad, message in damaged:
-            warn(f"{message}; using {path.name} instead")
-            aside = bad.with_name(f".damaged-{bad.name}")
-            _remove(aside)
-            bad.rename(aside)
-        return checkpoint
-    if paths:
-        reasons = "; ".join(message for _, message in damaged)
+        if checkpoint.spec == spec:
+            return Newest(checkpoint, faults)
+        faults[path] = f"`{path}` belongs to a run of another spec or lowering"
+        foreign += 1
+    if faults:
+        what = "belong to runs of another spec or lowering" if foreign else "are damaged"
+        if 0 < foreign < len(faults):
+            what = f"are damaged or {what}"
         raise SpecError.of(
             "DLC503",
-            f"all checkpoints of `{run.path}` are damaged",
-            found=reasons,
+            f"all checkpoints of `{run.path}` {what}",
+            found="; ".join(faults.values()),
             hint="train anew in another folder with `--run`",
         )
-    return None
+    return Newest(None, {})
 
 
 class Writer:

@@ -87,11 +87,14 @@ def _opened(run: RunFolder, spec: Spec, resume: bool, reporter: Reporter) -> Res
             f"`{run.path}` holds a run already",
             hint="continue it with `--resume`, or choose another folder with `--run`",
         )
-    run.continue_with(spec)
+    run.need_spec(spec)
     try:
-        return finished(run) if run.finished and not extended(run, spec) else None
+        result = finished(run) if run.finished and not extended(run, spec) else None
     except SpecError as error:
         if not checkpoints_of(run):
             raise
         reporter.note(f"{error.report.diagnostics[0].message}; written anew from the newest checkpoint")
         return None
+    if result is not None:
+        run.keep_spec(spec)
+    return result

@@ -44,7 +44,8 @@ class Moment:
 
     Args:
         epoch: the current epoch, from 1.
-        step: steps done.
+        step: steps done; a run that goes back may do one twice.
+        turns: steps of the chunk that ended here.
         metrics: loss and metrics over the epoch so far, by name.
         rate: examples a second.
         waiting: share of the time in which the device waited for records.
@@ -52,6 +53,7 @@ class Moment:
 
     epoch: int
     step: int
+    turns: int
     metrics: Mapping[str, float]
     rate: float
     waiting: float = 0.0

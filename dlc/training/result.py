@@ -10,8 +10,9 @@ from typing import Any
 from dlc.diagnostics import SpecError
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset
-from dlc.training.files import Log, digest, figures, read_json, read_whole, to_json
+from dlc.training.files import Log, digest, figures, read_json, to_json
 from dlc.training.run_folder import RunFolder
+from dlc.training.stopping import Stopping
 
 
 @dataclass(frozen=True)
@@ -52,27 +53,40 @@ def finished(run: RunFolder) -> Result:
         SpecError: DLC503 when its files are damaged.
     """
     record = _record(run)
-    Log(run.metrics).check(record["metrics"])
+    history = _history(run, record)
     if not run.weights.is_file():
         message, hint = f"`{run.weights}` is missing", "put it back, or train anew in another folder with `--run`"
         raise SpecError.of("DLC503", message, hint=hint)
+    run.load_weights()
     try:
-        lines = [figures(json.loads(line)) for line in read_whole(run.metrics).splitlines()]
-        history = tuple(line for line in lines if "train/loss" in line)
-        if len(history) != record["epochs"]:
-            raise ValueError("epochs are missing")
-        run.load_weights()
         return Result(run, history, record["best_epoch"], figures(record["test"]), steps=record["steps"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SpecError.of("DLC503", f"`{run.metrics}` or `{run.result}` is damaged: {error}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SpecError.of("DLC503", f"`{run.result}` is damaged: {error}") from None
 
 
 def extended(run: RunFolder, spec: Spec) -> bool:
-    """Whether a finished run is asked for more than it did: more epochs, or more patience."""
-    record, train = _record(run), spec.document.train
+    """Whether a finished run is asked for more than it did: more epochs, or to stop later.
+
+    Raises:
+        SpecError: DLC503 when its files are damaged.
+    """
+    record = _record(run)
     if record["stopped_early"]:
-        return train.early_stopping is None or train.early_stopping.patience > record["stale"]
-    return bool(train.epochs > record["epochs"])
+        return not Stopping(spec, _history(run, record)).due
+    return bool(spec.document.train.epochs > record["epochs"])
+
+
+def _history(run: RunFolder, record: Mapping[str, Any]) -> tuple[Mapping[str, float], ...]:
+    """The epochs' records, checked against what `result.json` says of them."""
+    data = Log(run.metrics).check(record["metrics"])
+    try:
+        lines = [figures(json.loads(line)) for line in data.splitlines()]
+        history = tuple(line for line in lines if "train/loss" in line)
+        if len(history) != record["epochs"]:
+            raise ValueError("epochs are missing")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SpecError.of("DLC503", f"`{run.metrics}` or `{run.result}` is damaged: {error}") from None
+    return history
 
 
 def _record(run: RunFolder) -> dict[str, Any]:

@@ -167,19 +167,18 @@ class RunFolder:
         write_atomic(self.features, data)
         return True
 
-    def continue_with(self, spec: Spec) -> None:
-        """Check that a spec is the one that began this run, but for what may change; keep what changed.
+    def need_spec(self, spec: Spec) -> None:
+        """Check that a spec is the one that began this run, but for what may change.
 
         Raises:
             SpecError: DLC504, with each difference; DLC503 when the run's own spec is damaged.
         """
         path = self.path / "resolved.yaml"
-        text = resolved_text(spec)
         try:
             before = _leaves(parse_yaml(read_whole(path).decode(), str(path)).tree)
         except (OSError, ValueError, SpecError) as error:
             raise SpecError.of("DLC503", f"`{path}` is damaged: {_reason(error)}") from None
-        after = _leaves(parse_yaml(text, "resolved").tree)
+        after = _leaves(parse_yaml(resolved_text(spec), "resolved").tree)
         optimizer = spec.document.optimizer
         rates = list(optimizer.thing.schedules().values()) if optimizer is not None else []
         for index in range(len(spec.grouping.groups)):
@@ -195,8 +194,6 @@ class RunFolder:
             if before.get(key) != after.get(key) and not any(key[: len(free)] == free for free in free_keys)
         ]
         if not changed:
-            if before != after:
-                write_atomic(path, text.encode())
             return
         lines = [
             f"`{'.'.join(map(str, key))}` was {before.get(key, 'not set')}, is {after.get(key, 'not set')}"
@@ -210,6 +207,12 @@ class RunFolder:
             expected="the same spec; " + ", ".join(f"`{'.'.join(key)}`" for key in free_keys) + " may change",
             hint="train in a new folder with `--run`",
         )
+
+    def keep_spec(self, spec: Spec) -> None:
+        """Write a spec as that of the run, if a setting changed."""
+        path, text = self.path / "resolved.yaml", resolved_text(spec).encode()
+        if read_whole(path) != text:
+            write_atomic(path, text)
 
     def load_spec(self) -> Spec:
         """The checked spec of the run.

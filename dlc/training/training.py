@@ -16,7 +16,7 @@ from dlc.diagnostics import SpecError
 from dlc.lower import loss_scale, tally
 from dlc.lower.autotune import tuned
 from dlc.lower.evaluating import make_evaluate
-from dlc.lower.lowering import lowering_of, need_as_before
+from dlc.lower.lowering import lowering_of, need_as_before, need_platform
 from dlc.lower.optimizing import make_updater, plateau_of
 from dlc.lower.program import Program, lower
 from dlc.lower.steps import Trainer, TrainState, make_trainer
@@ -36,6 +36,7 @@ from dlc.training.profile import Profile
 from dlc.training.progress import Moment, Plan, Reporter
 from dlc.training.result import Result
 from dlc.training.run_folder import RunFolder, environment, identity
+from dlc.training.stopping import Stopping
 from dlc.training.trainable import need_trainable
 
 CHUNK_SECONDS = 0.5  # progress moves about twice a second
@@ -57,9 +58,6 @@ class _Progress:
     best_epoch: int = 0
     best_step: int = 0
     best_value: float | None = None
-    stale: int = 0  # epochs without improvement, for early stopping
-    watched: float | None = None  # the best that early stopping saw
-    stopped: bool = False
     data: int = 0  # the records' checksum
     rate: float = 1.0  # what a plateau has made of the learning rate
     plateau_best: float | None = None
@@ -93,6 +91,8 @@ class Training:
         self.profile = Profile(began, run.path / "profile" if run is not None and profile else None, reporter.note)
         self.spec, self.folder, self.reporter, self.began, self.chunk_turns = spec, run, reporter, began, chunk_turns
         self.lowering = run.load_lowering() if run is not None and run.exists else None
+        if self.lowering is not None:
+            need_platform(self.lowering)
         self.program: Program = lower(spec.graph, self.lowering)
         tuning = autotune and self.lowering is None
         early = None if tuning else Early(spec, self.program)
@@ -123,9 +123,11 @@ class Training:
         )
         self.evaluator = make_evaluate(spec, self.program)
         self.monitor = monitored(spec)
+        self.stopping = Stopping(spec)
         self.progress = _Progress(data=self.data.fingerprint if run is not None else 0)
         self.submitted = (-1, -1)  # steps and epochs done at the newest checkpoint
         self.best: dict[str, Any] | None = None
+        self.written: dict[str, Any] | None = None  # the best weights that the folder holds, or soon will
         self.gaps: set[str] = set()  # metrics without value that were told of
         self.history: list[dict[str, float]] = []
         self.events: Events | None = None
@@ -166,7 +168,7 @@ class Training:
                 state = self.chunk(state, 0, 1)
                 shown = jax.device_get(self.trainer.shown(state))
                 return Result(None, (), 0, {}, shown, 1, 0.0, self.first_step_seconds)
-            while self.progress.epoch < self.train.epochs and not self.progress.stopped:
+            while self.progress.epoch < self.train.epochs and not self.stopping.due:
                 state = self.epoch(state, writer)
             return self._finish(state, writer)
 
@@ -193,40 +195,56 @@ class Training:
         """Open the run folder: the state of the newest checkpoint, or the given one for a new run."""
         lowering = lowering_of(self.program).plain()
         self.identity = identity(self.spec, lowering)
-        checkpoint = newest(folder, self.identity, self.reporter.note) if folder.exists else None
+        self.log = Log(folder.metrics)
         if not folder.exists:
             folder.begin(self.spec, self.data.stats, environment(), lowering)
-        elif checkpoint is None:
-            self.reporter.note("there is no checkpoint: the run begins again")
-        self.log = Log(folder.metrics)
-        if checkpoint is None:
             self.log.begin()
         else:
-            self.history = self.log.rewind(checkpoint.metrics)
+            state = self._resume(state, folder)
         if self.train.tensorboard:
             self.events = Events(folder.path / "events", self.history)
-        if checkpoint is None:
-            return state
-        self.progress = _restored(checkpoint)
-        if self.progress.data != self.data.fingerprint:
-            raise SpecError.of(
-                "DLC504",
-                f"the data changed since the run in `{folder.path}` began",
-                hint="put the data back, or train in a new folder with `--run`",
-            )
-        stopping = self.train.early_stopping
+        return state
+
+    def _resume(self, state: TrainState, folder: RunFolder) -> TrainState:
+        """The state of the newest checkpoint. Nothing is written before all that may refuse it is known.
+
+        Raises:
+            SpecError: DLC503, DLC504.
+        """
+        found = newest(folder, self.identity)
+        checkpoint = found.checkpoint
+        if checkpoint is not None:
+            self.progress = _restored(checkpoint)
+            if self.progress.data != self.data.fingerprint:
+                raise SpecError.of(
+                    "DLC504",
+                    f"the data changed since the run in `{folder.path}` began",
+                    hint="put the data back, or train in a new folder with `--run`",
+                )
+            state = jax.device_put(restore_state(state, checkpoint.state))
+            self.log.check(checkpoint.metrics)
+        found.set_aside(self.reporter.note)
+        folder.keep_spec(self.spec)
         if folder.restore(self.data.stats):
-            self.reporter.note(f"`{folder.features}` was damaged: it is written anew")
-        self.progress.stopped = stopping is not None and self.progress.stale >= stopping.patience
+            self.reporter.note(f"`{folder.features}` did not hold what the features fitted: it is written anew")
+        folder.result.unlink(missing_ok=True)
+        if checkpoint is None:
+            self.reporter.note("there is no checkpoint: the run begins again")
+            self.log.begin()
+            return state
+        self.history = self.log.rewind(checkpoint.metrics)
+        self.stopping = Stopping(self.spec, self.history)
         self.best = dict(checkpoint.best) if checkpoint.best is not None else None
         if self.best is not None:  # those in the folder may be of an epoch that is not done yet, or damaged
             folder.save_weights(self.best, self._metadata())
-        folder.result.unlink(missing_ok=True)
+            self.written = self.best
         self.submitted = (checkpoint.step, self.progress.epoch)
         self.recovery.resume(checkpoint)
-        restored: TrainState = jax.device_put(restore_state(state, checkpoint.state))
         self.reporter.note(f"resuming after epoch {self.progress.epoch}, step {checkpoint.step:,}")
-        return restored
+        if self.stopping.due:
+            name, stale = self.stopping.monitor, self.stopping.stale
+            self.reporter.note(f"{name} has not improved in {stale} epochs: early stopping ends the run here")
+        return state
 
     def turns(self, left: int) -> int:
         """How many steps the next chunk does."""
@@ -302,11 +320,11 @@ class Training:
             if self.events is not None:
                 self.events.add(record)
         due = number % self.train.checkpoint_every == 0
-        wanted = step >= self.steps or self.progress.stopped or (improved and self.train.keep_checkpoints.best)
+        wanted = step >= self.steps or self.stopping.due or (improved and self.train.keep_checkpoints.best)
         if due or (wanted and writer is not None):
             self._checkpoint(state, writer, due)
         self.reporter.epoch(record, time.perf_counter() - began, improved)
-        if step < self.steps and not self.progress.stopped and self.stop():
+        if step < self.steps and not self.stopping.due and self.stop():
             self._halt(state, number, writer)
         return state
 
@@ -326,7 +344,7 @@ class Training:
             if self.recovery.diverged(values["loss"], sums, state, step == last):
                 state = self._after(state, epoch, f"the loss is {values['loss']}", writer)
                 step, values = int_step(state), tally.values(self.spec, {tally.COUNT: 0})
-            self.reporter.moment(Moment(epoch, step, _finite(values), speed, self.waiting))
+            self.reporter.moment(Moment(epoch, step, turns, _finite(values), speed, self.waiting))
             if step < last and self.stop():
                 self._halt(state, epoch, writer)
         return state, _finite(values)
@@ -379,7 +397,8 @@ class Training:
             if writer is None:
                 return
             progress = {**vars(self.progress), "recovery": asdict(self.recovery.memory)}
-            weights = (self.best, self._metadata()) if self.best is not None else None
+            weights = (self.best, self._metadata()) if self.best is not None and self.best is not self.written else None
+            self.written = self.best
             writer.submit(Checkpoint(step, arrays, progress, self.log.mark, self.best, self.identity, good), weights)
 
     def _after(
@@ -422,14 +441,7 @@ class Training:
             improved = True
         if improved:
             progress.best_epoch, progress.best_step = epoch, step
-        stopping = self.train.early_stopping
-        if stopping is not None:
-            watch, rising = monitored(self.spec, stopping.monitor)
-            if better(record[watch], progress.watched, rising, stopping.min_delta):
-                progress.watched, progress.stale = record[watch], 0
-            else:
-                progress.stale += 1
-            progress.stopped = progress.stale >= stopping.patience
+        self.stopping.see(record)
         return improved
 
     def _note_gaps(self, record: Mapping[str, float]) -> None:
@@ -437,8 +449,7 @@ class Training:
         for name, value in record.items():
             if math.isnan(value) and name not in self.gaps:
                 self.gaps.add(name)
-                watched = {self.monitor[0], self.train.early_stopping.monitor if self.train.early_stopping else None}
-                watched.add(self.plateau.monitored() if self.plateau else None)
+                watched = {self.monitor[0], self.stopping.monitor, self.plateau.monitored() if self.plateau else None}
                 after = "; it is monitored, and counts as no improvement" if name in watched else ""
                 self.reporter.note(f"`{name}` has no value in epoch {record['epoch']:.0f}: it is undefined{after}")
 
@@ -461,8 +472,7 @@ class Training:
             summary = {
                 "epochs": self.progress.epoch,
                 "steps": steps,
-                "stopped_early": self.progress.stopped,
-                "stale": self.progress.stale,
+                "stopped_early": self.stopping.due,
                 "best_epoch": self.progress.best_epoch,
                 "monitor": self.monitor[0],
                 "best_value": self.progress.best_value,
