@@ -64,7 +64,8 @@ def own(path: Path) -> None:
 
     work, done = BY_NAME[path.stem], 0
     fit = Training(dlc.load(path), None, Silent(), time.perf_counter(), work.steps, None)
-    state = jax.device_put(fit.trainer.start(fit.program.init(0), fit.feeder.shapes()))
+    variables = fit.program.init(0)
+    state = jax.device_put(fit.trainer.start(variables, fit.trainer.told(variables, fit.feeder.shapes())))
 
     def epoch() -> None:
         nonlocal state, done

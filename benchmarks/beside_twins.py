@@ -43,7 +43,8 @@ def throughput(work: Work, path: Path) -> tuple[list[float], list[float]]:
     from dlc.training.training import Training
 
     fit = Training(dlc.load(path), None, Silent(), time.perf_counter(), work.steps, None)
-    state = jax.device_put(fit.trainer.start(fit.program.init(0), fit.feeder.shapes()))
+    variables = fit.program.init(0)
+    state = jax.device_put(fit.trainer.start(variables, fit.trainer.told(variables, fit.feeder.shapes())))
     with np.load(path.with_suffix(".npz")) as found:
         data = jax.device_put(tuple(found.values()))
     chunk, other = make(work.name)

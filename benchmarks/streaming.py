@@ -82,7 +82,9 @@ def throughput(network: str, file: Path) -> dict[str, tuple[list[float], list[fl
     for name, memory in (("in memory", "4 GB"), ("streamed", f"{CAP} MB")):
         spec = dlc.loads(text_of(network, file, memory, 10))
         training = Training(spec, None, Silent(), time.perf_counter(), None, None)
-        state = jax.device_put(training.trainer.start(training.program.init(0), training.feeder.shapes()))
+        variables = training.program.init(0)
+        shapes = training.trainer.told(variables, training.feeder.shapes())
+        state = jax.device_put(training.trainer.start(variables, shapes))
         sides[name] = [training, state]
     found: dict[str, tuple[list[float], list[float], str]] = {name: ([], [], "") for name in sides}
     turns = sides["streamed"][0].feeder.max_turns

@@ -53,7 +53,7 @@ def trained(spec: Spec, batches: Any, steps: int) -> tuple[TrainState, Trainer]:
     trainer = make_trainer(spec, program, make_updater(spec, program, Horizon(100, 10.0)), stats)
     kept = {"inputs": batches["inputs"], "targets": {n: batches["targets"][n] for n in spec.document.targets}}
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), kept)
-    state = trainer.start(program.init(0), shapes)
+    state = trainer.start(program.init(0), trainer.told(program.declared(), shapes))
     return trainer.chunk(state, feed_of(kept), np.int32(steps), np.bool_(True), stats), trainer
 
 
@@ -541,7 +541,8 @@ def test_a_plateau_scales_the_rate_and_not_the_return_to_slow_weights() -> None:
     trainer = make_trainer(spec, program, make_updater(spec, program, Horizon(200, 10.0)), stats)
     kept = {"inputs": data["inputs"], "targets": {n: data["targets"][n] for n in spec.document.targets}}
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), kept)
-    state = trainer.start(program.init(0), shapes)._replace(rate={"factor": jnp.float32(0.1)})
+    begun = trainer.start(program.init(0), trainer.told(program.declared(), shapes))
+    state = begun._replace(rate={"factor": jnp.float32(0.1)})
     state = trainer.chunk(state, feed_of(kept), np.int32(6), np.bool_(True), stats)
     plain, other = trained(spec_of(f"{{sgd: 0.1, {look}}}"), data, 6)
     close(state.variables["params"], plain.variables["params"])

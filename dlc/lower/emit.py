@@ -57,7 +57,8 @@ def training_chunk(spec: Spec) -> tuple[Any, tuple[Any, ...]]:
     program, rows, stats = lower(spec.graph), batch_shapes(spec, size), stats_shapes(spec)
     updater = make_updater(spec, program, Horizon(10**9, 1e6))  # longer than any warm-up
     trainer = make_trainer(spec, program, updater, stats)
-    state = jax.eval_shape(lambda variables: trainer.start(variables, rows), program.declared())
+    shapes = trainer.told(program.declared(), rows)
+    state = jax.eval_shape(lambda variables: trainer.start(variables, shapes), program.declared())
     feed = Feed(rows, jax.ShapeDtypeStruct((2, size), jnp.int32))
     return trainer.chunk, (state, feed, jnp.int32(1), jnp.bool_(True), stats)
 

@@ -85,12 +85,14 @@ class Trainer:
     """The compiled side of a training run.
 
     Args:
-        start: (variables, shapes of a batch) -> TrainState.
+        told: (variables, shapes of a batch) -> shapes of what a step adds to the sums: a trace of the network.
+        start: (variables, what `told` gives) -> TrainState.
         chunk: (state, feed, turns, fresh, stats) -> TrainState after `turns` steps; `fresh` empties the sums first.
             The state's buffers are donated.
         shown: state -> the variables to evaluate with and to keep.
     """
 
+    told: Callable[[dict[str, Any], Any], Any]
     start: Callable[[dict[str, Any], Any], TrainState]
     chunk: Callable[[TrainState, Feed, Any, Any, Stats], TrainState]
     shown: Callable[[TrainState], dict[str, Any]]
@@ -114,8 +116,10 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
             guard.start(),
         )
 
-    def start(variables: dict[str, Any], like: Any) -> TrainState:
-        shapes = jax.eval_shape(gradients.told, variables, like, jax.random.key(0), stats)
+    def told(variables: dict[str, Any], like: Any) -> Any:
+        return jax.eval_shape(gradients.told, variables, like, jax.random.key(0), stats)
+
+    def start(variables: dict[str, Any], shapes: Any) -> TrainState:
         begun: TrainState = jax.jit(lambda variables: begin(variables, shapes))(variables)
         return begun
 
@@ -133,7 +137,9 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
             found = {**state.variables, "params": updater.evaluated(state.optimizer, state.variables["params"])}
         return {**found, "params": program.constrained(found["params"])}  # a mean of unit vectors is none
 
-    return Trainer(start, jax.jit(chunk, donate_argnums=0, compiler_options=options(program.flags)), jax.jit(shown))
+    return Trainer(
+        told, start, jax.jit(chunk, donate_argnums=0, compiler_options=options(program.flags)), jax.jit(shown)
+    )
 
 
 def _make_step(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,24 @@ from dlc.sources.dataset import split_sizes
 from dlc.sources.reading import COPIES, allowed_memory
 from dlc.training.feeding import Portions, horizon_of, make_sampler, portions_of
 
-Known = tuple[Any, ...]  # what the compiled program depends on: shapes of a feed and of statistics, the horizon
+
+class Known(NamedTuple):
+    """What the compiled program depends on besides the spec.
+
+    Args:
+        feed: the shapes of a chunk's feed.
+        stats: the shapes of what features fitted.
+        horizon: the run's length.
+    """
+
+    feed: Feed
+    stats: Any
+    horizon: Horizon
+
+    @classmethod
+    def of(cls, portions: Portions, rows: Rows, stats: Any, horizon: Horizon) -> Known:
+        """What is known when all records are read."""
+        return cls(feed_shapes(portions, rows), jax.tree.map(_shape, stats), horizon)
 
 
 class Early:
@@ -35,24 +53,24 @@ class Early:
     """
 
     def __init__(self, spec: Spec, program: Program) -> None:
-        self._chunk: Future[Callable[..., Any]] | None = None
         self._known = _foreseen(spec)
+        self._told: Future[Any] = Future()  # the network is traced once: the thread that waits would only slow this one
+        self._chunk: Future[Callable[..., Any]] | None = None
         if self._known is not None:
             pool = ThreadPoolExecutor(1, "compiler")
-            self._chunk = pool.submit(_compiled, spec, program, self._known)
+            self._chunk = pool.submit(_compiled, spec, program, self._known, self._told)
             pool.shutdown(wait=False)
 
-    def instead_of(self, trainer: Trainer, portions: Portions, rows: Rows, stats: Any, horizon: Horizon) -> Any:
-        """The chunk that was compiled, if all turned out as foreseen; else the trainer's own, which will be."""
-        found = (feed_shapes(portions, rows), jax.tree.map(_shape, stats), horizon)
+    def instead_of(self, trainer: Trainer, known: Known) -> Trainer:
+        """The trainer with the chunk that was compiled, if all turned out as foreseen; else as it is."""
         chunk, self._chunk = self._chunk, None
-        if chunk is None or found != self._known:
-            return trainer.chunk
+        if chunk is None or known != self._known:
+            return trainer
 
         def compiled(*arguments: Any) -> Any:
             return chunk.result()(*arguments)
 
-        return compiled
+        return replace(trainer, chunk=compiled, told=lambda *_: self._told.result())
 
 
 def feed_shapes(portions: Portions, rows: Rows) -> Feed:
@@ -90,16 +108,21 @@ def _foreseen(spec: Spec) -> Known | None:
     memory = allowed_memory(spec)
     nbytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(rows))
     portions = portions_of(sum(known), nbytes, nbytes <= memory // COPIES, sampler, memory)
-    return feed_shapes(portions, rows), stats_shapes(spec), horizon_of(spec, sampler)
+    return Known(feed_shapes(portions, rows), stats_shapes(spec), horizon_of(spec, sampler))
 
 
-def _compiled(spec: Spec, program: Program, known: Known) -> Callable[..., Any]:
+def _compiled(spec: Spec, program: Program, known: Known, told: Future[Any]) -> Callable[..., Any]:
     feed, stats, horizon = known
     trainer = make_trainer(spec, program, make_updater(spec, program, horizon), stats)
     like = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((feed.indices.shape[1], *leaf.shape[1:]), leaf.dtype), feed.rows
     )
-    state = jax.eval_shape(lambda variables: trainer.start(variables, like), program.declared())
+    try:
+        told.set_result(trainer.told(program.declared(), like))
+    except BaseException as error:
+        told.set_exception(error)
+        raise
+    state = jax.eval_shape(lambda variables: trainer.start(variables, told.result()), program.declared())
     jitted: Any = trainer.chunk
     found: Callable[..., Any] = jitted.lower(
         state, feed, jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((), jnp.bool_), stats

@@ -189,7 +189,8 @@ class Recovery:
             except SpecError:
                 return None  # what happened since an older one is not known
         else:
-            state = _copy(self.trainer.start(self.program.init(self.spec.document.seed), self.feeder.shapes()))
+            variables = self.program.init(self.spec.document.seed)
+            state = _copy(self.trainer.start(variables, self.trainer.told(variables, self.feeder.shapes())))
         return state._replace(step=jnp.int32(self.memory.onward))
 
     def _replayed(self, state: TrainState, end: int) -> Finding:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
 import jax
@@ -26,7 +26,7 @@ from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset, load_dataset
 from dlc.sources.reading import allowed_memory
 from dlc.training.checkpoint import Checkpoint, Policy, Writer, flatten_state, newest, restore_state
-from dlc.training.early import Early
+from dlc.training.early import Early, Known
 from dlc.training.evaluation import better, evaluate_rows, monitored
 from dlc.training.events import Events
 from dlc.training.feeding import Feeder, evaluated_together, horizon_of, make_sampler
@@ -112,12 +112,12 @@ class Training:
         updater = make_updater(spec, self.program, self.horizon)
         if tuning:
             trainer = make_trainer(spec, self.program, updater, self.stats)
-            jax.eval_shape(trainer.start, self.program.declared(), self.feeder.shapes())  # finds what there is to time
+            trainer.told(self.program.declared(), self.feeder.shapes())  # finds what there is to time
             self.program = lower(spec.graph, tuned(self.program, reporter.note))
         self.trainer: Trainer = make_trainer(spec, self.program, updater, self.stats)
         if early is not None:
-            chunk = early.instead_of(self.trainer, self.feeder.portions, self.data.rows, self.stats, self.horizon)
-            self.trainer = replace(self.trainer, chunk=chunk)
+            known = Known.of(self.feeder.portions, self.data.rows, self.stats, self.horizon)
+            self.trainer = early.instead_of(self.trainer, known)
         self.recovery = Recovery(
             spec, self.program, updater, self.trainer, self.feeder, self.stats, run, self.reporter.note
         )
@@ -148,7 +148,7 @@ class Training:
         """Train from the beginning or the newest checkpoint to the end."""
         variables = self.program.init(self.spec.document.seed)
         with self.profile.part("compile"):
-            state = jax.device_put(self.trainer.start(variables, self.feeder.shapes()))
+            state = jax.device_put(self.trainer.start(variables, self.trainer.told(variables, self.feeder.shapes())))
         if self.lowering is not None:
             need_as_before(self.program, self.lowering)
         if self.folder is not None:
