@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from dlc.diagnostics import SpecError
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset
-from dlc.training.files import Log, digest, figures, read_json, read_whole, to_json
+from dlc.training.files import Log, digest, figures, from_json, read_json, read_whole, to_json
 from dlc.training.run_folder import RunFolder
 
 
@@ -57,7 +56,7 @@ def finished(run: RunFolder) -> Result:
         message, hint = f"`{run.weights}` is missing", "put it back, or train anew in another folder with `--run`"
         raise SpecError.of("DLC503", message, hint=hint)
     try:
-        lines = [figures(json.loads(line)) for line in read_whole(run.metrics).splitlines()]
+        lines = [figures(from_json(line)) for line in read_whole(run.metrics).splitlines()]
         history = tuple(line for line in lines if "train/loss" in line)
         if len(history) != record["epochs"]:
             raise ValueError("epochs are missing")
