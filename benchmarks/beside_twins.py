@@ -1,7 +1,8 @@
 """The five trainings of `work.py` beside the same by hand in JAX (`twins.py`): throughput, first step, peak memory.
 
 Throughput: both in this process, interleaved, whole epochs as a run does them. First step and memory: both as processes
-of their own, from their start to the end of the first step, interleaved; dlc with its checks, run folder and progress.
+of their own, interleaved; dlc with its checks, run folder and progress. The first step is timed from the start of the
+process; memory is its peak to its end, after one epoch, dlc's with its checkpoint and its best weights written.
 `python -m benchmarks.beside_twins [NAME ...]`.
 """
 
@@ -20,15 +21,14 @@ from benchmarks.work import BY_NAME, Work
 
 ROUNDS, STARTS, SECONDS = 9, 5, 0.5
 
-FIRST_STEP = """
-import sys, os
+EPOCH = """
+import sys
 import dlc
 from dlc.training.progress import Silent
 class First(Silent):
     def moment(self, moment):
         print("first step", flush=True)
-        os._exit(0)
-dlc.train(dlc.load(sys.argv[1]), sys.argv[2], reporter=First())
+dlc.train(dlc.load(sys.argv[1], ["train.epochs=1"]), sys.argv[2], reporter=First())
 """
 
 
@@ -77,14 +77,16 @@ def throughput(work: Work, path: Path) -> tuple[list[float], list[float]]:
 
 
 def started(command: list[str], cache: str) -> tuple[float, float]:
-    """Seconds from the start of a process to its first finished step, and its peak memory in MiB."""
+    """Seconds from the start of a process to its first finished step, and its peak memory in MiB to its end."""
     began = time.perf_counter()
     environment = {**os.environ, "DLC_CACHE": cache}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     process.stdout.readline()
     seconds = time.perf_counter() - began
-    _, _, usage = os.wait4(process.pid, 0)
+    process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, command
     return seconds, usage.ru_maxrss / 1024
 
 
@@ -98,7 +100,7 @@ def starts(work: Work, path: Path, folder: Path) -> dict[str, tuple[list[Any], l
             own = str(folder / ("ours" if full else f"ours-{index}"))
             other = str(folder / ("theirs" if full else f"theirs-{index}"))
             run = str(folder / f"{work.name}-{kind}-{index}")
-            mine = started([sys.executable, "-c", FIRST_STEP, str(path), run], own)
+            mine = started([sys.executable, "-c", EPOCH, str(path), run], own)
             twin = [sys.executable, "-m", "benchmarks.twins", work.name, data, str(work.batch), other]
             pair = mine, started(twin, "off")
             if index:  # the first round fills the caches

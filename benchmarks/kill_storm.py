@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +30,9 @@ EPOCH = re.compile(r"epoch +(\d+)/")
 class Process:
     """A training in a process of its own, which resumes what is there; `epochs` it says to have finished."""
 
-    def __init__(self, spec: str, run: Path) -> None:
-        arguments = ["train", spec, "--run", str(run), "--resume", "--set", "train.tensorboard=true"]
+    def __init__(self, spec: str, run: Path, sets: Sequence[str] = ()) -> None:
+        arguments = ["train", spec, "--run", str(run), "--resume"]
+        arguments += [part for text in ("train.tensorboard=true", *sets) for part in ("--set", text)]
         command = [sys.executable, "-c", "from dlc.cli import main; main()", *arguments]
         self.lines: list[str] = []
         self.epochs = 0
@@ -42,12 +44,13 @@ class Process:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            found = EPOCH.match(line)
-            with self.moved:
-                self.lines.append(line)
-                self.epochs = int(found[1]) if found else self.epochs
-                self.moved.notify_all()
+        with self.process.stdout as lines:
+            for line in lines:
+                found = EPOCH.match(line)
+                with self.moved:
+                    self.lines.append(line)
+                    self.epochs = int(found[1]) if found else self.epochs
+                    self.moved.notify_all()
         with self.moved:
             self.closed = True
             self.moved.notify_all()
@@ -79,10 +82,10 @@ class Straight(NamedTuple):
     each: float
 
 
-def straight(spec: str, run: Path) -> Straight:
+def straight(spec: str, run: Path, sets: Sequence[str]) -> Straight:
     """Train without interruption."""
     began = time.perf_counter()
-    process = Process(spec, run)
+    process = Process(spec, run, sets)
     process.wait_for_epoch()
     first = time.perf_counter() - began
     process.end(None)
@@ -110,15 +113,15 @@ def steps_twice(run: Path) -> list[str]:
     return [*wrong, *(["metrics.jsonl"] if len(set(wanted)) != len(wanted) or not steps else [])]
 
 
-def storm(spec: str, kills: int, folder: Path, chance: random.Random) -> str:
-    """Kill runs of a spec, resume them, and compare; a line that says how it went."""
-    whole = straight(spec, folder / "straight")
+def storm(spec: str, kills: int, folder: Path, chance: random.Random, sets: Sequence[str] = ()) -> str:
+    """Kill runs of a spec, with `sets` as `--set` has them, resume and compare; a line that says how it went."""
+    whole = straight(spec, folder / "straight", sets)
     done = rounds = lost = compiling = 0
     while done < kills:
         run = folder / f"run-{rounds}"
         rounds += 1
         while True:
-            process = Process(spec, run)
+            process = Process(spec, run, sets)
             before = kept_epoch(run)
             if done >= kills:
                 ended = process.end(None)

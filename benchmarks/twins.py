@@ -314,7 +314,7 @@ def make(name: str):
 
 
 def main() -> None:
-    """NAME FILE: print when the first step of the data in FILE is done."""
+    """NAME FILE BATCH [CACHE]: an epoch of the data in FILE; print when its first step is done."""
     name, path, batch = sys.argv[1], sys.argv[2], int(sys.argv[3])
     if len(sys.argv) > 4:
         jax.config.update("jax_compilation_cache_dir", sys.argv[4])
@@ -323,9 +323,10 @@ def main() -> None:
     with np.load(path) as found:
         data = jax.device_put(tuple(found.values()))
     chunk, state = make(name)
-    state = chunk(state, np.arange(batch, dtype=np.int32).reshape(1, batch), data)
-    jax.block_until_ready(state)
-    print(time.perf_counter() - BEGAN, flush=True)
+    for number, rows in enumerate(np.arange(len(data[0]) // batch * batch, dtype=np.int32).reshape(-1, 1, batch)):
+        state = jax.block_until_ready(chunk(state, rows, data))
+        if number == 0:
+            print(time.perf_counter() - BEGAN, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,22 @@ def test_what_comes_otherwise_is_compiled_then(archive: Path, tmp_path: Path, mo
     (tmp_path / "t.csv").write_text("x,y\n" + "1,0\n2,1\n" * 20)
     text = TABLE.format(word="csv", file=tmp_path / "t.csv", memory="auto").replace("[2]", "[1]")
     assert not was_early(begun(dlc.loads(text)))  # nobody knows how long a text is
+
+
+@pytest.mark.parametrize("memory", ["auto", "20 kB"])
+@pytest.mark.parametrize("count", [10**12, 10**28])
+def test_a_header_that_tells_of_too_much_is_an_error_of_the_data(tmp_path: Path, count: int, memory: str) -> None:
+    """Also where the archive agrees with it on the size."""
+    path = tmp_path / "t.npz"
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, 2)}}".encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
+        archive.writestr("y.npy", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
+        for member in archive.infolist():
+            member.file_size = 2**63
+    with pytest.raises(dlc.SpecError) as caught:
+        fit(dlc.loads(TABLE.format(word="npz", file=path, memory=memory)))
+    assert caught.value.report.codes == ("DLC401",)
 
 
 def test_errors_are_those_of_the_data(archive: Path, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Exactness with real processes: trained twice, and killed at random moments, digits_cnn has the same bits."""
+"""Exactness with real processes: trained twice, and killed at random moments, digits_cnn has the same bits.
+
+The storm of `benchmarks/kill_storm.py` over its other specs is here in a short form.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
+from benchmarks import kill_storm
 from dlc.training import checkpoint as checkpoints
 from dlc.training.run_folder import RunFolder
 from tests.support import ROOT, run_dlc
@@ -109,6 +113,13 @@ def test_killed_ten_times_and_resumed_gives_the_same_bits(straight: Straight, tm
     assert reached == sorted(reached)
     assert len(set(reached)) > 1, "every kill came before the first checkpoint: the test showed nothing"
     assert_same(run, straight.run)
+
+
+@pytest.mark.parametrize("spec", [spec for spec in kill_storm.SPECS if Path(spec).stem != SPEC.stem])
+def test_a_short_storm(spec: str, tmp_path: Path) -> None:
+    """The storm's other specs: a kill between epochs, and one while the resumed process starts or soon after."""
+    told = kill_storm.storm(str(ROOT / spec), 2, tmp_path, random.Random(9), ["train.epochs=12"])
+    assert ": 2 kills (" in told
 
 
 def test_sigterm_writes_a_checkpoint_and_says_resume_me(straight: Straight, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import jax
 import jax.export
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 import dlc
 from dlc.layers.conv import Conv2D, by_patches, by_window
@@ -361,6 +362,14 @@ def test_one_changed_byte_is_noticed(small_run: RunFolder, tmp_path: Path, name:
     (run.path / name).write_bytes(data)
     raises(code, dlc.predict, run.path, {"features": np.ones((2, 4))})
     raises(code, dlc.evaluate, run.path)
+
+
+def test_deep_metadata_of_weights_is_damage(small_run: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(small_run.path, run.path)
+    run.weights.write_bytes(save(small_run.load_weights(), {"dlc": "[" * 100_000}))
+    found = raises("DLC503", dlc.evaluate, run.path)
+    assert found.message == f"`{run.weights}` is damaged: it is nested too deeply"
 
 
 def test_a_lost_spec_is_not_made_up(small_run: RunFolder, small: Spec, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -216,8 +217,6 @@ def test_npz_archives(tmp_path: Path) -> None:
 
 
 def test_wrong_npz_archives(tmp_path: Path) -> None:
-    import zipfile
-
     path = tmp_path / "t.npz"
 
     def message(spec: str = "npz: t.npz") -> str:
@@ -265,6 +264,70 @@ def test_a_damaged_archive_is_never_read_as_numbers(tmp_path: Path, save: Any) -
     for end in (0, 10, len(good) // 2, len(good) - 1):
         path.write_bytes(good[:end])
         assert wrong("npz: t.npz", tmp_path)
+
+
+HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+HEADERS = {
+    "as numpy writes it": (HEADER, None),
+    "not closed": (HEADER[:-1] + " ", "its header is damaged"),
+    "nested": (HEADER.replace("(2, 3)", "(" * 9000), "its header is damaged"),
+    "nested lists": (HEADER.replace("'<f4'", "[" * 4000 + "]" * 4000), "its header is damaged"),
+    "keys of two kinds": ("{1: 2, 'a': 3}", "its header is damaged"),
+    "a negative size": (HEADER.replace("(2, 3)", "(-2, 3)"), "its shape is (-2, 3), -24 bytes"),
+    "two negative sizes": (HEADER.replace("(2, 3)", "(-2, -3)"), "its header is damaged"),
+    "one record more": (HEADER.replace("(2,", "(3,"), "its shape is (3, 3), 36 bytes, and it holds 24"),
+    "more than memory": (HEADER.replace("(2,", f"({10**12},"), "and it holds 24"),
+    "more than 64 bits": (HEADER.replace("(2,", f"({10**28},"), "and it holds 24"),
+    "none of too many": (HEADER.replace("(2, 3)", f"(0, {10**28})"), "its header is damaged"),
+    "records of nothing": (HEADER.replace("(2, 3)", f"({10**12}, 0)"), "hold nothing"),
+    "texts of nothing": (HEADER.replace("(2, 3)", f"({10**12},)").replace("<f4", "<U0"), "hold nothing"),
+}
+
+
+def with_header(path: Path, header: str, compression: int, version: bytes = b"\2\0") -> None:
+    """An archive of a single array `x`, six numbers behind the header."""
+    text = header.encode()
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        data = np.arange(6, dtype=np.float32).tobytes()
+        archive.writestr("x.npy", b"\x93NUMPY" + version + len(text).to_bytes(4, "little") + text + data)
+
+
+@pytest.mark.parametrize("room", [None, 0])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("case", HEADERS)
+def test_damaged_headers(tmp_path: Path, case: str, compression: int, room: int | None) -> None:
+    header, said = HEADERS[case]
+    with_header(tmp_path / "t.npz", header, compression)
+    made = source("npz: t.npz")
+
+    def opened() -> Any:
+        return made.load(tmp_path) if room is None else made.open(tmp_path, room)
+
+    if said is None:
+        assert made.count(tmp_path) == 2
+        np.testing.assert_array_equal(opened()["x"][:], np.arange(6, dtype=np.float32).reshape(2, 3))
+        return
+    with pytest.raises(Wrong) as caught:
+        opened()
+    assert caught.value.code == "DLC401"
+    assert said in caught.value.message
+    if said != "hold nothing":
+        with pytest.raises(Wrong, match=re.escape(said)):
+            made.count(tmp_path)
+
+
+@pytest.mark.parametrize("room", [None, 0])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_array_shorter_than_the_archive_says(tmp_path: Path, compression: int, room: int | None) -> None:
+    path = tmp_path / "t.npz"
+    with_header(path, HEADER.replace("(2,", "(900,"), compression)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\1\2") + 24  # the size of the member in the central directory
+    data[at : at + 4] = (20_000).to_bytes(4, "little")
+    path.write_bytes(data)
+    made = source("npz: t.npz")
+    with pytest.raises(Wrong, match=r"the array `x` of .* can't be read: its shape is .* 10800 bytes, and it holds 24"):
+        made.load(tmp_path) if room is None else made.open(tmp_path, room)
 
 
 def test_same_length() -> None:

@@ -214,3 +214,12 @@ def plural(count: int, noun: str) -> str:
     ('1 error', '2 errors')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def first_line(error: BaseException) -> str:
+    r"""What an exception says, in one line; its type where it says nothing.
+
+    >>> first_line(ValueError("it broke\nlong ago")), first_line(MemoryError())
+    ('it broke', 'MemoryError')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0]

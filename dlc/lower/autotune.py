@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -87,11 +86,13 @@ def _times(site: Site, flags: Mapping[str, str]) -> dict[str, float]:
 
 def _known() -> dict[str, dict[str, float]]:
     """What was measured before: times by form, by what was measured."""
+    from dlc.training.files import from_json
+
     folder = cache.enable().folder
     if folder is None:
         return {}
     try:
-        found = json.loads((folder / "timings.json").read_bytes())
+        found = from_json((folder / "timings.json").read_bytes())
         return {str(key): {str(form): float(time) for form, time in times.items()} for key, times in found.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}

@@ -219,11 +219,10 @@ def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
 
 def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[list[Markup], Horizon | None, list[str]]:
     """Predictions of the best weights; a note where the data can't be read any more."""
-    from dlc.objectives.schedules import Horizon
     from dlc.reports.answers import sections
     from dlc.reports.predictions import predicted
     from dlc.sources.dataset import load_dataset
-    from dlc.training.feeding import make_sampler
+    from dlc.training.feeding import batching_of, horizon_of
     from dlc.training.model import load_model
 
     if not record.run.weights.is_file():
@@ -232,13 +231,12 @@ def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[l
     model = load_model(record.run)
     try:
         data = data or load_dataset(record.spec, record.run.load_stats(record.spec))
-        sampler = make_sampler(record.spec, data.splits["train"])
+        batching = batching_of(record.spec, len(data.splits["train"]))
     except SpecError as error:
         message = error.report.diagnostics[0].message
         note = f"the data can't be read, so predictions are left out: {message}"
         return [element("p", f"{note[0].upper()}{note[1:]}.", class_="note")], None, [note]
-    horizon = Horizon(sampler.steps(record.spec.document.train.epochs), sampler.steps_per_epoch)
-    return sections(record.spec, predicted(model, data, most_flops)), horizon, []
+    return sections(record.spec, predicted(model, data, most_flops)), horizon_of(record.spec, batching), []
 
 
 # ---- network and spec ----

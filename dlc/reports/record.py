@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 from dlc.diagnostics import SpecError
 from dlc.pipeline import Spec
 from dlc.training.evaluation import better, monitored
-from dlc.training.files import figures, read_json
+from dlc.training.files import figures, from_json, read_json
 from dlc.training.result import finished
 from dlc.training.run_folder import RunFolder
 from dlc.training.timing import read_sessions
@@ -91,7 +90,7 @@ def _history(run: RunFolder) -> tuple[Mapping[str, float], ...]:
         return ()
     try:
         whole = run.metrics.read_text(encoding="utf-8").rpartition("\n")[0]
-        lines = [figures(json.loads(line)) for line in whole.splitlines()]
+        lines = [figures(from_json(line)) for line in whole.splitlines()]
         history = tuple(line for line in lines if "train/loss" in line)
         good = all(isinstance(value, (int, float)) for line in history for value in line.values())
         if not good or [line["epoch"] for line in history] != list(range(1, len(history) + 1)):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +55,27 @@ class Dataset:
         return {"inputs": dict(self.inputs), "targets": dict(self.targets)}
 
 
+class Batching(NamedTuple):
+    """How many batches a split gives.
+
+    Args:
+        examples: rows of the split.
+        batch_size: rows a batch.
+    """
+
+    examples: int
+    batch_size: int
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Batches in one pass; the last of an epoch may reach into the next."""
+        return self.examples / self.batch_size
+
+    def steps(self, epochs: int) -> int:
+        """Steps until every row came `epochs` times."""
+        return -(-epochs * self.examples // self.batch_size)
+
+
 @dataclass(frozen=True)
 class Sampler:
     """Batches of a split.
@@ -77,13 +97,13 @@ class Sampler:
     _orders: dict[int, NDArray[np.int32]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
-    def steps_per_epoch(self) -> float:
-        """Batches in one pass; the last of an epoch may reach into the next."""
-        return len(self.rows) / self.batch_size
+    def batching(self) -> Batching:
+        """How many batches it gives."""
+        return Batching(len(self.rows), self.batch_size)
 
     def steps(self, epochs: int) -> int:
         """Steps until every row came `epochs` times."""
-        return math.ceil(epochs * len(self.rows) / self.batch_size)
+        return self.batching.steps(epochs)
 
     def order(self, epoch: int) -> NDArray[np.int32]:
         """The rows in the order of one epoch, counted from 0."""

@@ -5,23 +5,18 @@ from __future__ import annotations
 import csv
 import sys
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator
 
-from dlc.diagnostics import listing
+from dlc.diagnostics import first_line, listing
 from dlc.lazy import np
 from dlc.options import Fault, Wrong, main, option, reject, spell
-from dlc.sources.archives import first_length, stored_bytes, stored_columns
+from dlc.sources.archives import first_length, read_columns
 from dlc.sources.source import Columns, Opened, Source
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 _FIELD_BYTES = 100  # that a short field takes as a Python text, with its places in lists
 _BLOCK_BYTES = 64 << 20  # of fields that are in memory together, at most
@@ -50,7 +45,7 @@ class FileSource(Source):
         try:
             is_file, is_folder = path.is_file(), path.is_dir()
         except (OSError, ValueError) as error:
-            raise Wrong("DLC401", f"`{path}` can't be read: {_first_line(error)}", option="path") from None
+            raise Wrong("DLC401", f"`{path}` can't be read: {first_line(error)}", option="path") from None
         if not is_file:
             kind = "is a directory" if is_folder else "is not a plain file" if path.exists() else "does not exist"
             raise Wrong("DLC401", f"the data file `{path}` {kind}", option="path")
@@ -71,6 +66,17 @@ class Npz(FileSource):
 
     def load(self, base: Path) -> Columns:
         """Read all arrays."""
+        return self._read(base, None)
+
+    def count(self, base: Path) -> int | None:
+        """The length of the first array, by its head."""
+        return first_length(self.file(base))
+
+    def open(self, base: Path, room: int) -> Opened:
+        """The arrays in memory when there is room, else where they lie; compressed ones are unpacked first."""
+        return self._read(base, room)
+
+    def _read(self, base: Path, room: int | None) -> Columns:
         path = self.file(base)
         try:
             if not zipfile.is_zipfile(path):
@@ -79,58 +85,9 @@ class Npz(FileSource):
                 what = "holds a single array, not an archive" if single else "is not a numpy archive"
                 hint = "`np.savez(path, image=..., label=...)` writes one"
                 raise Wrong("DLC401", f"`{path}` {what}", expected="a file of np.savez", hint=hint, option="path")
-            with np.load(path, allow_pickle=False) as archive:
-                columns = {name: _member(archive, name, path) for name in archive.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise Wrong("DLC401", f"`{path}` is not a numpy archive: {_first_line(error)}", option="path") from None
-        return same_length(columns, path)
-
-    def count(self, base: Path) -> int | None:
-        """The length of the first array, by its head."""
-        try:
-            return first_length(self.file(base))
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
-            return None  # reading it will say what is wrong
-
-    def open(self, base: Path, room: int) -> Opened:
-        """The arrays in memory when there is room, else where they lie; compressed ones are unpacked first."""
-        path = self.file(base)
-        try:
-            if not zipfile.is_zipfile(path) or stored_bytes(path) <= room:
-                return self.load(base)
-            return same_length(stored_columns(path), path)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
-            return self.load(base)  # says what is wrong
-
-
-def _member(archive: Any, name: str, path: Path) -> NDArray[Any]:
-    """One array of an archive.
-
-    Raises:
-        Wrong: DLC401 when it is none, holds Python objects, or is damaged.
-    """
-    try:
-        array = archive[name]
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        RuntimeError,
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        if "allow_pickle" in str(error):
-            message = f"the array `{name}` of `{path}` holds Python objects"
-            hint = "texts are saved by `array.astype(str)`, numbers by `array.astype(float)`"
-            raise Wrong("DLC401", message, expected="numbers or texts", hint=hint, option="path") from None
-        message = f"the array `{name}` of `{path}` can't be read: {_first_line(error)}"
-        raise Wrong("DLC401", message, option="path") from None
-    if not isinstance(array, np.ndarray):
-        message = f"`{name}` in `{path}` is not an array"
-        raise Wrong("DLC401", message, expected="a file of np.savez", option="path")
-    return array
+        except OSError as error:
+            raise Wrong("DLC401", f"`{path}` is not a numpy archive: {first_line(error)}", option="path") from None
+        return same_length(read_columns(path, room), path)
 
 
 def _delimiter(value: Any) -> Any:
@@ -171,12 +128,12 @@ class Csv(FileSource):
                         table = np.array(records, dtype=object).reshape(len(records), len(names))
                         yield {name: table[:, index] for index, name in enumerate(names)}
                 except csv.Error as error:
-                    message = f"line {reader.line_num} of `{path}` is malformed: {_first_line(error)}"
+                    message = f"line {reader.line_num} of `{path}` is malformed: {first_line(error)}"
                     raise Wrong("DLC401", message, option="path") from None
         except UnicodeDecodeError:
             raise _not_utf8(path) from None
         except OSError as error:
-            raise Wrong("DLC401", f"`{path}` can't be read: {_first_line(error)}", option="path") from None
+            raise Wrong("DLC401", f"`{path}` can't be read: {first_line(error)}", option="path") from None
 
     def _tables(self, reader: Any, path: Path, room: int | None) -> Iterator[tuple[list[str], list[list[str]]]]:
         """The column names and records, all of one length, block by block; one block at least."""
@@ -235,7 +192,7 @@ def _not_utf8(path: Path) -> Wrong:
 
 
 def same_length(columns: dict[str, Any], path: Path) -> Columns:
-    """The columns, if all have one entry a record.
+    """The columns, if all have one entry a record, and records hold anything.
 
     Raises:
         Wrong: DLC401 when they don't.
@@ -246,8 +203,6 @@ def same_length(columns: dict[str, Any], path: Path) -> Columns:
         found = ", ".join(spelt[:12]) + (f" and {len(spelt) - 12} more" if len(spelt) > 12 else "")
         message = f"the arrays of `{path}` have no common length"
         raise Wrong("DLC401", message, found=found or "no arrays", expected="one entry a record", option="path")
+    if any(lengths.values()) and not any(column.nbytes for column in columns.values()):
+        raise Wrong("DLC401", f"the records of `{path}` hold nothing", option="path")
     return columns
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

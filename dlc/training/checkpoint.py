@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ import jax
 import numpy as np
 
 from dlc.diagnostics import SpecError
-from dlc.training.files import cannot_write, digest, pack, read_whole, sync_folder, to_json, unpack
+from dlc.training.files import cannot_write, digest, from_json, pack, read_whole, sync_folder, to_json, unpack
 from dlc.training.run_folder import RunFolder
 
 STATE, BEST, GOOD = "state.safetensors", "best.safetensors", "good.safetensors"
@@ -186,7 +185,7 @@ def load(path: Path) -> Checkpoint:
         SpecError: DLC503 when a file is missing or damaged.
     """
     try:
-        index = json.loads(read_whole(path / INDEX))
+        index = from_json(read_whole(path / INDEX))
         stated = index.pop("digest")
         if stated != digest(to_json(index)):
             raise SpecError.of("DLC503", f"`{path / INDEX}` is damaged: its digest differs")

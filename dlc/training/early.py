@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dlc.diagnostics import SpecError
 from dlc.lower.feed import Feed, Rows
@@ -22,7 +21,7 @@ from dlc.options import Wrong
 from dlc.pipeline import Spec
 from dlc.sources.dataset import split_sizes
 from dlc.sources.reading import COPIES, allowed_memory
-from dlc.training.feeding import Portions, horizon_of, make_sampler, portions_of
+from dlc.training.feeding import Portions, batching_of, horizon_of, portions_of
 
 
 class Known(NamedTuple):
@@ -101,14 +100,14 @@ def _foreseen(spec: Spec) -> Known | None:
         known = [count for count in counts if count is not None]
         if len(known) < len(counts) or not known:
             return None
-        sampler = make_sampler(spec, np.zeros(split_sizes(spec, known[0])["train"], np.int32))
+        batching = batching_of(spec, split_sizes(spec, known[0])["train"])
     except (SpecError, Wrong):  # what is wrong is said when the records are read
         return None
     rows = batch_shapes(spec, sum(known))
     memory = allowed_memory(spec)
     nbytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(rows))
-    portions = portions_of(sum(known), nbytes, nbytes <= memory // COPIES, sampler, memory)
-    return Known(feed_shapes(portions, rows), stats_shapes(spec), horizon_of(spec, sampler))
+    portions = portions_of(sum(known), nbytes, nbytes <= memory // COPIES, batching, memory)
+    return Known(feed_shapes(portions, rows), stats_shapes(spec), horizon_of(spec, batching))
 
 
 def _compiled(spec: Spec, program: Program, known: Known, told: Future[Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from dlc.diagnostics import SpecError
 from dlc.lower.feed import Feed, Rows
 from dlc.objectives.schedules import Horizon
 from dlc.pipeline import Spec
-from dlc.sources.dataset import Sampler, padded_batches
+from dlc.sources.dataset import Batching, Sampler, padded_batches
 from dlc.training.ahead import Ahead
 
 MAX_TURNS = 1024  # steps of one chunk, at most
@@ -24,31 +24,40 @@ CHUNK_BYTES = 64 << 20  # batches of one chunk that is sent, at most
 PARTS = 12  # a chunk's share of the memory for records: one is used, one waits, one is made, each with its copies
 
 
+def batching_of(spec: Spec, count: int) -> Batching:
+    """The batches of a training split of `count` examples.
+
+    Raises:
+        SpecError: DLC405 when a batch is larger than the split.
+    """
+    train = spec.document.train
+    size = count if train.batch_size == "full" else train.batch_size
+    if spec.document.optimizer is not None:
+        size *= spec.document.optimizer.keys.accumulate
+    if size > count:
+        parts = size != train.batch_size
+        raise SpecError.of(
+            "DLC405",
+            f"a batch of {size} is larger than the training split of {count} examples",
+            spec.document.source.span(("train", "batch_size")),
+            found=f"`batch_size` {train.batch_size}, `accumulate` {size // int(train.batch_size)}" if parts else None,
+            hint="lower `accumulate`" if parts else "lower `batch_size`, or write `batch_size: full`",
+        )
+    return Batching(count, size)
+
+
 def make_sampler(spec: Spec, rows: NDArray[np.int32]) -> Sampler:
     """The sampler of a spec's training split, whose row numbers are given.
 
     Raises:
         SpecError: DLC405 when a batch is larger than the split.
     """
-    train = spec.document.train
-    size = len(rows) if train.batch_size == "full" else train.batch_size
-    if spec.document.optimizer is not None:
-        size *= spec.document.optimizer.keys.accumulate
-    if size > len(rows):
-        parts = size != train.batch_size
-        raise SpecError.of(
-            "DLC405",
-            f"a batch of {size} is larger than the training split of {len(rows)} examples",
-            spec.document.source.span(("train", "batch_size")),
-            found=f"`batch_size` {train.batch_size}, `accumulate` {size // int(train.batch_size)}" if parts else None,
-            hint="lower `accumulate`" if parts else "lower `batch_size`, or write `batch_size: full`",
-        )
-    return Sampler(rows, size, spec.document.seed, train.shuffle)
+    return Sampler(rows, batching_of(spec, len(rows)).batch_size, spec.document.seed, spec.document.train.shuffle)
 
 
-def horizon_of(spec: Spec, sampler: Sampler) -> Horizon:
+def horizon_of(spec: Spec, batching: Batching) -> Horizon:
     """How long a run is."""
-    return Horizon(sampler.steps(spec.document.train.epochs), sampler.steps_per_epoch)
+    return Horizon(batching.steps(spec.document.train.epochs), batching.steps_per_epoch)
 
 
 class Portions(NamedTuple):
@@ -71,14 +80,14 @@ class Portions(NamedTuple):
         return max(1, min(turns, MAX_TURNS, MAX_TURNS if self.resident else self.room // batch_bytes))
 
 
-def portions_of(count: int, nbytes: int, in_memory: bool, sampler: Sampler | None, memory: int) -> Portions:
+def portions_of(count: int, nbytes: int, in_memory: bool, batching: Batching | None, memory: int) -> Portions:
     """The portions for `count` records of `nbytes` in all, which may take `memory` bytes."""
     resident = in_memory and nbytes <= _room_on_device(memory)
-    found = Portions(resident, min(CHUNK_BYTES, memory // PARTS), sampler.batch_size if sampler else 0, 0)
-    if sampler is None:
+    found = Portions(resident, min(CHUNK_BYTES, memory // PARTS), batching.batch_size if batching else 0, 0)
+    if batching is None:
         return found
-    batch_bytes = max(1, nbytes // count) * sampler.batch_size
-    return found._replace(max_turns=found.fitting(math.ceil(sampler.steps_per_epoch), batch_bytes))
+    batch_bytes = max(1, nbytes // count) * batching.batch_size
+    return found._replace(max_turns=found.fitting(math.ceil(batching.steps_per_epoch), batch_bytes))
 
 
 def evaluated_together(spec: Spec) -> int:
@@ -108,7 +117,8 @@ class Feeder:
         nbytes = sum(leaf.nbytes for leaf in leaves)
         in_memory = all(isinstance(leaf, np.ndarray) for leaf in leaves)
         self.sampler = sampler
-        self.portions = portions_of(len(leaves[0]), nbytes, in_memory, sampler, memory)
+        batching = None if sampler is None else sampler.batching
+        self.portions = portions_of(len(leaves[0]), nbytes, in_memory, batching, memory)
         self.max_turns = self.portions.max_turns
         self.rows: Rows = jax.device_put(rows) if self.portions.resident else rows
         self.evaluation_batch = min(together, longest)

@@ -93,7 +93,7 @@ class Log:
         data = self.check(mark)
         write_atomic(self.path, data)
         self._hash, self._length = hashlib.sha256(data), len(data)
-        return [figures(json.loads(line)) for line in data.splitlines()]
+        return [figures(from_json(line)) for line in data.splitlines()]
 
     def check(self, mark: Mapping[str, Any]) -> bytes:
         """What the file held at a moment.
@@ -165,6 +165,18 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode()
 
 
+def from_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: when it is none, or is nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def read_json(path: Path) -> Any:
     """The value of a JSON file.
 
@@ -172,10 +184,10 @@ def read_json(path: Path) -> Any:
         SpecError: DLC503 when it is no JSON, DLC502 when it is missing.
     """
     try:
-        return json.loads(read_whole(path))
+        return from_json(read_whole(path))
     except FileNotFoundError:
         raise SpecError.of("DLC502", f"`{path}` is missing") from None
-    except (ValueError, OSError, RecursionError) as error:
+    except (ValueError, OSError) as error:
         raise SpecError.of("DLC503", f"`{path}` is damaged: {error}") from None
 
 
@@ -203,8 +215,8 @@ def unpack(data: bytes, path: Path) -> dict[str, Any]:
 
     try:
         arrays = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        wanted = json.loads(header["__metadata__"]["dlc"])["sha256"]
+        header = from_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        wanted = from_json(header["__metadata__"]["dlc"])["sha256"]
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise SpecError.of("DLC503", f"`{path}` is damaged: {error}") from None
     if _digest(arrays) != wanted:

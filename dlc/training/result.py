@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from dlc.diagnostics import SpecError
 from dlc.pipeline import Spec
 from dlc.sources.dataset import Dataset
-from dlc.training.files import Log, digest, figures, read_json, to_json
+from dlc.training.files import Log, digest, figures, from_json, read_json, to_json
 from dlc.training.run_folder import RunFolder
 from dlc.training.stopping import Stopping
 
@@ -80,7 +79,7 @@ def _history(run: RunFolder, record: Mapping[str, Any]) -> tuple[Mapping[str, fl
     """The epochs' records, checked against what `result.json` says of them."""
     data = Log(run.metrics).check(record["metrics"])
     try:
-        lines = [figures(json.loads(line)) for line in data.splitlines()]
+        lines = [figures(from_json(line)) for line in data.splitlines()]
         history = tuple(line for line in lines if "train/loss" in line)
         if len(history) != record["epochs"]:
             raise ValueError("epochs are missing")

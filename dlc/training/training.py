@@ -103,7 +103,7 @@ class Training:
         held_out = [len(rows) for name, rows in self.data.splits.items() if name != "train"]
         longest, together = max(held_out, default=1), evaluated_together(spec)
         self.feeder = Feeder(self.data.rows, self.sampler, longest, together, memory=allowed_memory(spec))
-        self.horizon = horizon_of(spec, self.sampler)
+        self.horizon = horizon_of(spec, self.sampler.batching)
         self.steps = self.horizon.steps
         optimizer = need_trainable(spec)
         self.rate = optimizer.thing.learning_rate
