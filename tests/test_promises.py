@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -18,8 +19,10 @@ from dlc.layers.conv import Conv2D, by_patches, by_window
 from dlc.pipeline import Spec, check_text
 from dlc.resolved import dump, resolve_document, resolved_text
 from dlc.training import checkpoint as checkpoints
+from dlc.training.files import write_atomic
 from dlc.training.fit import fit
 from dlc.training.run_folder import RunFolder, last_run_folder
+from dlc.training.tables import write_table
 from dlc.training.training import Stopped
 from tests.support import SMALL
 from tests.test_training import same_run
@@ -386,6 +389,31 @@ def test_a_write_does_not_replace_what_is_no_file(small_run: RunFolder, tmp_path
     assert (tmp_path / "link.safetensors").is_symlink()
     assert (tmp_path / "kept.safetensors").stat().st_size > 100
     raises("DLC507", dlc.export, small_run.path, "safetensors", Path("/dev/null"))
+
+
+@pytest.mark.parametrize("place", ["file/x.csv", "x" * 260 + ".csv", "none/x.csv"])
+def test_a_failed_write_says_why(small_run: RunFolder, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    raises("DLC507", write_table, {"x": np.arange(2)}, tmp_path / place)
+    if place != "none/x.csv":  # an export makes its folder
+        raises("DLC507", dlc.export, small_run.path, "safetensors", tmp_path / place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_failed_write_says_why_when_its_part_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    item = raises("DLC507", write_atomic, tmp_path / "x", b"")
+    assert item.message.endswith("read-only file system")
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    path = tmp_path / ("ä" * 127)  # 254 bytes
+    write_atomic(path, b"x")
+    assert [(path, path.read_bytes()) for path in tmp_path.iterdir()] == [(path, b"x")]
 
 
 def test_a_table_without_header_is_read_like_the_training_data(tmp_path: Path) -> None:

@@ -45,9 +45,10 @@ def export_run(run: RunFolder, to: str, out: Path | None = None) -> Path:
     target = out or run.path / "exports" / ("stablehlo" if to == "stablehlo" else "weights.safetensors")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        stands = target.is_dir()
     except OSError as error:
-        raise cannot_write(target.parent, error) from None
-    if to == "safetensors" and target.is_dir():
+        raise cannot_write(target, error) from None
+    if to == "safetensors" and stands:
         raise SpecError.of("DLC507", f"can't write `{target}`: it is a directory", hint="name a file")
     FORMATS[to](model, target)
     return target

@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,19 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         SpecError: DLC507 when it can't be written.
     """
-    if path.is_symlink():  # one to itself is replaced
-        path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
-        raise SpecError.of("DLC507", f"can't write `{path}`: it is no regular file", hint="name another file")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        if path.is_symlink():  # one to itself is replaced
+            path = Path(os.path.realpath(path))
+        if path.exists() and not path.is_file():
+            raise SpecError.of("DLC507", f"can't write `{path}`: it is no regular file", hint="name another file")
+        _write_through(path, data)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    # The name may be as long as the file system allows: that of its part is its digest.
+    part = path.with_name(f".{digest(os.fsencode(path.name))[:16]}.{os.getpid()}.part")
     try:
         with open(part, "wb") as file:
             file.write(data)
@@ -32,9 +41,10 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         part.replace(path)
         sync_folder(path.parent)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise cannot_write(path, error) from None
+    except OSError:
+        with suppress(OSError):  # there may be none
+            part.unlink()
+        raise
 
 
 def read_whole(path: Path) -> bytes:
