@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import export, lax
 
+from dlc import loads
 from dlc.expressions import substitute
 from dlc.extremes import larger
 from dlc.ir import Layer, Outcome, TensorType
@@ -24,6 +25,7 @@ from dlc.layers.windows import Window
 from dlc.lower.tree import nest
 from dlc.objectives.initializer import draw
 from dlc.options import Wrong, build_word
+from dlc.passes.sizes import least_sizes
 from dlc.source import parse_yaml
 
 
@@ -461,6 +463,9 @@ def test_depthwise_3d_is_not_offered() -> None:
     assert wrong("depthwise_conv2d", "f32[batch, 4, 8, 8, 3]").hint is None
 
 
+EMPTIED = "{filters: 2, kernel: 2, padding: same, output_padding: 0}"
+
+
 @pytest.mark.parametrize(
     ("spec", "kind", "code", "option"),
     [
@@ -472,11 +477,17 @@ def test_depthwise_3d_is_not_offered() -> None:
         ("conv1d: {filters: 4, padding: same, strides: 2}", "f32[batch, time, 3] masked", "DLC212", "padding"),
         ("crop1d: [0, 1]", "f32[batch, time, 3] masked", "DLC212", "cropping"),
         ("crop2d: [[4, 4], [0, 0]]", "f32[batch, 8, 8, 3]", "DLC205", "cropping"),
+        (f"conv2d_transpose: {EMPTIED}", "f32[batch, 2, 1, 3]", "DLC205", "output_padding"),
     ],
 )
 def test_a_wrong_use_points_at_its_option(spec: str, kind: str, code: str, option: str) -> None:
     found = wrong(spec, kind)
     assert (found.code, found.option) == (code, option)
+
+
+def test_a_size_that_a_transposed_convolution_makes_nothing_of_is_too_small() -> None:
+    spec = loads(f"inputs: {{x: {{tensor: [time, 3]}}}}\nnetwork: [conv1d_transpose: {EMPTIED}, global_avg_pool1d]\n")
+    assert least_sizes(spec) == {"time": 2}
 
 
 @pytest.mark.parametrize(

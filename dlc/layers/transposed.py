@@ -13,13 +13,7 @@ from dlc.ir import Dim, Example, Signature, TensorType
 from dlc.layers.activations import Activation
 from dlc.layers.conv import ACTIVATION, BIAS, DILATION, KERNEL, MOST_GROWTH, Convolution, numbers
 from dlc.layers.products import product
-from dlc.layers.windows import (
-    Pads,
-    Window,
-    known,
-    scaled,
-    size_option,
-)
+from dlc.layers.windows import AXES, Pads, Window, known, scaled, size_option
 from dlc.lazy import jax, jnp, lax
 from dlc.options import Wrong, main, option, read_sizes
 
@@ -113,9 +107,23 @@ class ConvTranspose(Convolution):
         return before, total - before
 
     def size(self, size: Dim, axis: int) -> Dim:
-        """The new size of an axis: (size - 1) * stride + 1, padded, as the window goes."""
+        """The new size of an axis: (size - 1) * stride + 1, padded, as the window goes.
+
+        Raises:
+            Wrong: DLC205 when no place is left.
+        """
         reach, stride = (self.kernel[axis] - 1) * self.dilation[axis] + 1, self.strides[axis]
-        return scaled(size, stride, 2 - stride - reach + sum(self.pads(axis)))
+        grown = scaled(size, stride, 2 - stride - reach + sum(self.pads(axis)))
+        if isinstance(grown, int) and grown < 1:
+            raise Wrong(
+                "DLC205",
+                f"`{self.word}` leaves no places",
+                found=f"{AXES[self.rank][axis]} {size}, which becomes {grown}",
+                expected="a size of at least 1",
+                hint="leave it out, and the result has `size * stride` places",
+                option="output_padding",
+            )
+        return grown
 
     def infer(self, x: TensorType) -> Signature:
         """Sizes grow by the strides; channels become `filters`."""
