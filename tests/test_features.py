@@ -347,6 +347,7 @@ def test_unknown_classes_are_named() -> None:
     assert wrong("category: [setosa, virginica]", ["setosaa"]).hint == "did you mean `setosa`?"
     assert wrong("category: 2", ["no", "yes"]).hint == "list the names: `classes: [no, yes]`"
     assert wrong("category: 2", [0, 1, 2]).expected == "an integer from 0 to 1"
+    assert wrong("category: 2", [0, 1.5]).found == wrong("category: 2", ["0", 1.5]).found == "the number `1.5`"
     for values in ([1.0, float("nan")], ["1", None], [1, None, "a", b"c", (1, 2)], [-1], ["9" * 5000], [1e300]):
         assert wrong("category: 2", values).code == "DLC404"
     assert wrong("category: [a, b]", ["a", ""]).found == "an empty field"

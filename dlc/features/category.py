@@ -160,7 +160,7 @@ class Category(Feature):
         bad = numbers == _UNKNOWN
         if bad.any():
             row = int(bad.argmax())
-            raise self._unknown(_spelling(column[row]), codes, f"row {first_row + row} of column `{name}`")
+            raise self._unknown(column[row], codes, f"row {first_row + row} of column `{name}`")
         return numbers if self.ignored is None else np.where(numbers == _IGNORED, np.int32(self.ignored), numbers)
 
     def _numbering(self) -> Callable[[str], int]:
@@ -175,7 +175,8 @@ class Category(Feature):
             loose[_loose(key)] = index if loose.get(_loose(key), index) == index else -1
         return lambda text: exact.get(text, loose.get(_loose(text), -1))
 
-    def _unknown(self, text: str, codes: Mapping[str, int], where: str) -> Wrong:
+    def _unknown(self, value: Any, codes: Mapping[str, int], where: str) -> Wrong:
+        text = _spelling(value)
         unknown = [key for key, code in codes.items() if code == _UNKNOWN]
         classes, hint = self.classes, None
         if isinstance(classes, int):
@@ -187,7 +188,9 @@ class Category(Feature):
             expected, hint = f"one of {listing(values, 8)}", did_you_mean(text, values)
         if not text:
             hint = "a class for gaps is written `''`"
-        found = spell(text) if text else "an empty field"
+        counted = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        shown = f"the number `{text}`" if counted else spell(text)
+        found = shown if text else "an empty field"
         more = f", the first of {len(unknown)} unknown ones" if len(unknown) > 1 else ""
         message = f"{where} holds an unknown class"
         return Wrong("DLC404", message, found=found + more, expected=expected, hint=hint, option="classes")
