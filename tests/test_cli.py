@@ -56,6 +56,14 @@ def test_check_leaves_heavy_packages_alone() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("arguments", [("train", "small.yaml", "--run", ""), ("train", ""), ("eval", "")])
+def test_an_empty_path_is_no_current_folder(dlc_command, small_file: Path, monkeypatch, arguments) -> None:
+    monkeypatch.chdir(small_file.parent)
+    code, _, err = dlc_command(*arguments)
+    assert code == 2 and "the path is empty" in err
+    assert list(small_file.parent.iterdir()) == [small_file]
+
+
 def test_check_says_clean(dlc_command, small_file: Path) -> None:
     assert dlc_command("check", str(small_file)) == (0, "no problems in 1 file\n", "")
 

@@ -18,8 +18,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def path(text: str) -> Path:
+    """The path of a run. An empty one, which a shell makes of a variable that is not set, is no current folder."""
+    if not text:
+        raise typer.BadParameter("the path is empty")
+    return Path(text)
+
+
 SpecFile = Annotated[Path, typer.Argument(metavar="FILE", help="A spec file.", show_default=False)]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `dlc train` made.", show_default=False)]
+RunPath = Annotated[
+    Path, typer.Argument(parser=path, metavar="RUN", help="A run folder that `dlc train` made.", show_default=False)
+]
 Sets = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
     typer.Option(
@@ -112,11 +122,16 @@ def show(
 @app.command()
 def train(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A spec file, or a run folder with --resume.", show_default=False)
+        Path,
+        typer.Argument(
+            parser=path, metavar="FILE", help="A spec file, or a run folder with --resume.", show_default=False
+        ),
     ],
     run: Annotated[
         Path | None,
-        typer.Option(help="The run folder; runs/NAME by default, numbered when it exists.", show_default=False),
+        typer.Option(
+            parser=path, help="The run folder; runs/NAME by default, numbered when it exists.", show_default=False
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, or begin it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compile, do one step, stop; write nothing.")] = False,
