@@ -53,7 +53,16 @@ def test_doctor_tells_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "cache         off: DLC_CACHE=off" in run_dlc(["doctor"]).stdout
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DLC_CACHE", str(tmp_path / "file"))
-    assert "cache         off: [Errno 20]" in run_dlc(["doctor"]).stdout
+    said = run_dlc(["doctor"]).stdout
+    assert f"cache         off: `{tmp_path / 'file' / cache.kind()}` can't be used: not a directory\n" in said
+
+
+def test_the_variable_is_read_as_a_shell_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for given, wanted in (("~/x", tmp_path / "x"), (" ", tmp_path / ".cache" / "dlc" / "xla"), (" off", None)):
+        monkeypatch.setenv("DLC_CACHE", given)
+        assert cache.base() == wanted
 
 
 def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from dlc.diagnostics import reason
+
 VARIABLE = "DLC_CACHE"
 OFF = ("off", "0", "no", "false")
 MOST_BYTES = 2 << 30
@@ -40,11 +42,11 @@ class Cache(NamedTuple):
 
 def base() -> Path | None:
     """The folder of all caches, or None when the cache is switched off."""
-    chosen = os.environ.get(VARIABLE, "")
+    chosen = os.environ.get(VARIABLE, "").strip()
     if chosen.lower() in OFF:
         return None
     if chosen:
-        return Path(chosen)
+        return Path(chosen).expanduser()
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "dlc" / "xla"
 
@@ -72,7 +74,9 @@ def enable() -> Cache:
             return Cache(None, f"others may write to `{folder}`")
         _prune(root)
         _mend(folder)
-    except (OSError, RuntimeError) as error:  # no home folder is a RuntimeError
+    except OSError as error:
+        return Cache(None, f"`{error.filename}` can't be used: {reason(error)}")
+    except RuntimeError as error:  # there is no home folder
         return Cache(None, str(error))
     from jax.experimental.compilation_cache import compilation_cache
 
