@@ -438,6 +438,24 @@ def test_a_damaged_run_gives_a_diagnostic(name: str, small_run: RunFolder, tmp_p
     assert caught.value.report.codes[0] in ("DLC503", "DLC005"), caught.value
 
 
+@pytest.mark.parametrize("line", ["[1]", '{"epoch": "x", "step": null}'])
+def test_a_line_after_the_last_is_damage(line: str, small_run: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(small_run.path, tmp_path / "run")
+    with open(tmp_path / "run" / "metrics.jsonl", "a") as file:
+        file.write(line + "\n")
+    with pytest.raises(dlc.SpecError, match=r"DLC503: `.*metrics.jsonl` is damaged"):
+        dlc.report(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["spec.yaml", "environment.json"])
+def test_a_file_that_is_a_folder_is_told_in_words(name: str, small_run: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(small_run.path, tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    (tmp_path / "run" / name).mkdir()
+    with pytest.raises(dlc.SpecError, match=r"DLC503: `.*` can't be read: i[^\[]*$"):
+        dlc.report(tmp_path / "run")
+
+
 def test_command(dlc_command, small_run: RunFolder, tmp_path: Path) -> None:  # noqa: F811
     out = tmp_path / "page.html"
     code, printed, err = dlc_command("report", str(small_run.path), "--out", str(out))

@@ -28,6 +28,17 @@ class Span(NamedTuple):
         return Span(self.file, self.line, self.column + start, self.line, self.column + start + length)
 
 
+def reason(error: Exception) -> str:
+    """What an exception says, in one line; a system's error without its number and path.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "a")), reason(ValueError("it broke"))
+    ('no such file or directory', 'it broke')
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 @lru_cache(maxsize=16)
 def lines_of(text: str) -> list[str]:
     """The lines of a text as YAML counts them, which is not as `str.splitlines` does."""

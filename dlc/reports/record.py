@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dlc.diagnostics import SpecError
+from dlc.diagnostics import SpecError, reason
 from dlc.pipeline import Spec
 from dlc.training.evaluation import better, monitored
 from dlc.training.files import figures, from_json, read_json
@@ -74,7 +74,7 @@ def read_record(run: RunFolder) -> Record:
     try:
         text = (run.path / "spec.yaml").read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise SpecError.of("DLC503", f"`{run.path / 'spec.yaml'}` can't be read: {error}") from None
+        raise SpecError.of("DLC503", f"`{run.path / 'spec.yaml'}` can't be read: {reason(error)}") from None
     sessions = tuple(read_sessions(run))
     if run.finished:
         result = finished(run)
@@ -96,7 +96,7 @@ def _history(run: RunFolder) -> tuple[Mapping[str, float], ...]:
         if not good or [line["epoch"] for line in history] != list(range(1, len(history) + 1)):
             raise ValueError("epochs are missing")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SpecError.of("DLC503", f"`{run.metrics}` is damaged: {error}") from None
+        raise SpecError.of("DLC503", f"`{run.metrics}` is damaged: {reason(error)}") from None
     return history
 
 

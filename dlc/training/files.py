@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dlc.diagnostics import SpecError
+from dlc.diagnostics import SpecError, reason
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -105,16 +105,16 @@ class Log:
         self._hash, self._length = hashlib.sha256(data), len(data)
         return [figures(from_json(line)) for line in data.splitlines()]
 
-    def check(self, mark: Mapping[str, Any]) -> bytes:
-        """What the file held at a moment.
+    def check(self, mark: Mapping[str, Any], last: bool = False) -> bytes:
+        """What the file held at a moment; at the `last` one it holds no more.
 
         Raises:
             SpecError: DLC503 when it no longer holds that.
         """
         try:
-            data = read_whole(self.path)[: mark["bytes"]]
+            data = read_whole(self.path)[: None if last else mark["bytes"]]
         except OSError as error:
-            raise SpecError.of("DLC503", f"`{self.path}` can't be read: {(error.strerror or '').lower()}") from None
+            raise SpecError.of("DLC503", f"`{self.path}` can't be read: {reason(error)}") from None
         if digest(data) != mark["sha256"]:
             raise SpecError.of(
                 "DLC503",
@@ -153,16 +153,15 @@ def sync_folder(path: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> SpecError:
     """The diagnostic for a failed write."""
-    reason = (error.strerror or str(error)).lower()
     hint = "free space, or choose another place" if error.errno == errno.ENOSPC else "choose another place"
-    return SpecError.of("DLC507", f"can't write `{path}`: {reason}", hint=hint)
+    return SpecError.of("DLC507", f"can't write `{path}`: {reason(error)}", hint=hint)
 
 
 def cannot_use(error: OSError, path: Path) -> SpecError:
     """The diagnostic for a failure at a file that was not foreseen; `path` is the folder at hand."""
     at = Path(error.filename) if isinstance(error.filename, str) else path
-    reason = (error.strerror or str(error)).lower()
-    return SpecError.of("DLC507", f"can't use `{at}`: {reason}", hint="look at its permissions and at the free space")
+    hint = "look at its permissions and at the free space"
+    return SpecError.of("DLC507", f"can't use `{at}`: {reason(error)}", hint=hint)
 
 
 def digest(data: bytes) -> str:
@@ -197,7 +196,9 @@ def read_json(path: Path) -> Any:
         return from_json(read_whole(path))
     except FileNotFoundError:
         raise SpecError.of("DLC502", f"`{path}` is missing") from None
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise SpecError.of("DLC503", f"`{path}` can't be read: {reason(error)}") from None
+    except ValueError as error:
         raise SpecError.of("DLC503", f"`{path}` is damaged: {error}") from None
 
 

@@ -77,7 +77,7 @@ def extended(run: RunFolder, spec: Spec) -> bool:
 
 def _history(run: RunFolder, record: Mapping[str, Any]) -> tuple[Mapping[str, float], ...]:
     """The epochs' records, checked against what `result.json` says of them."""
-    data = Log(run.metrics).check(record["metrics"])
+    data = Log(run.metrics).check(record["metrics"], last=True)
     try:
         lines = [figures(from_json(line)) for line in data.splitlines()]
         history = tuple(line for line in lines if "train/loss" in line)
