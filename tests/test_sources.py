@@ -231,6 +231,12 @@ def test_wrong_npz_archives(tmp_path: Path) -> None:
     assert "`y` a single value" in message()
     np.savez(path)
     assert "no arrays" in message()
+    np.savez(path, x=np.zeros(3))
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("x.npy", archive.read("x.npy"))
+    assert "names arrays twice `x`" in message()
+    with pytest.raises(Wrong, match="names arrays twice"):
+        source("npz: t.npz").open(tmp_path, 0)
     np.save(tmp_path / "t.npy", np.zeros(3))
     assert "single array" in message("npz: t.npy")
     path.write_text("a,b\n1,2\n")

@@ -6,13 +6,14 @@ import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from dlc.diagnostics import first_line
+from dlc.diagnostics import first_line, listing
 from dlc.lazy import np
 from dlc.options import Wrong
 from dlc.sources.stored import Scratch, Stored
@@ -76,6 +77,7 @@ def read_columns(path: Path, room: int | None) -> dict[str, Any]:
     column: Any
     with _opened(path) as archive:
         members = archive.infolist()
+        _need_once(members, path)
         in_memory = room is None or sum(member.file_size for member in members) <= room
         for member in members:
             with _member(archive, member, path) as (stream, head):
@@ -91,6 +93,17 @@ def read_columns(path: Path, room: int | None) -> dict[str, Any]:
                     column = _unpacked(stream, head)
             columns[_name(member)] = column
     return columns
+
+
+def _need_once(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
+    """Check that no two arrays have one name.
+
+    Raises:
+        Wrong: DLC401, naming those that do.
+    """
+    twice = [name for name, count in Counter(map(_name, members)).items() if count > 1]
+    if twice:
+        raise Wrong("DLC401", f"`{path}` names arrays twice", found=listing(twice, 8), option="path")
 
 
 @contextmanager
