@@ -164,6 +164,40 @@ def test_more_epochs_are_refused_when_they_would_change_the_schedule(tmp_path: P
     assert item.found == "`train.epochs` was 2, is 4"
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_fewer_epochs_than_are_done_are_refused(small_run: RunFolder, tmp_path: Path) -> None:
+    """Of a run that is finished, of one that stopped early, and of one inside an epoch."""
+    finished = RunFolder(tmp_path / "finished")
+    shutil.copytree(small_run.path, finished.path)
+    stopped = RunFolder(tmp_path / "early")
+    early = "epochs: 30, early_stopping: {monitor: validation/accuracy, patience: 1}"
+    done = len(fit(dlc.loads(SMALL.replace("epochs: 4", early)), run=stopped).history)
+    halted, answers = RunFolder(tmp_path / "halted"), iter([False] * 3 + [True])
+    with pytest.raises(Stopped):  # six steps an epoch
+        fit(dlc.loads(SMALL), run=halted, chunk_turns=2, stop=lambda: next(answers))
+    for run, least in ((finished, 4), (stopped, done), (halted, 2)):
+        before = contents(run.path)
+        item = raises("DLC504", fit, dlc.loads(SMALL, [f"train.epochs={least - 1}"]), run=run, resume=True)
+        assert (item.found, item.expected) == (f"`train.epochs` {least - 1}", f"at least {least}")
+        assert contents(run.path) == before
+    assert len(fit(dlc.loads(SMALL, ["train.epochs=2"]), run=halted, resume=True).history) == 2
+
+
+def test_what_stands_in_the_place_of_checkpoints_is_an_error(small_run: RunFolder, small: Spec, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(small_run.path, run.path)
+    shutil.rmtree(run.checkpoints)
+    run.checkpoints.write_text("")
+    run.result.unlink()
+    before = contents(run.path)
+    item = raises("DLC507", fit, small, run=run, resume=True)
+    assert item.message == f"can't use `{run.checkpoints}`: not a directory"
+    assert contents(run.path) == before
+
+
 def test_an_accepted_change_is_kept_for_the_next_resume(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     fit(dlc.loads(SMALL, ["train.epochs=1"]), run=run)
@@ -293,6 +327,7 @@ def test_a_replaced_checkpoint_is_put_back_after_a_kill(small: Spec, small_run: 
     paths[0].rename(run.checkpoints / f".old-{paths[0].name}")
     (run.checkpoints / f".part-{paths[0].name}").mkdir()
     (run.path / ".weights.safetensors.1.part").write_bytes(b"")
+    (run.path / ".folder.part").mkdir()
     fit(small, run=run, resume=True)
     assert run.weights.read_bytes() == small_run.weights.read_bytes()
     assert not [path for path in run.checkpoints.iterdir() if path.name.startswith(".")]

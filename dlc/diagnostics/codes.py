@@ -187,8 +187,8 @@ CODES: dict[str, Code] = {
     ),
     "DLC504": Code(
         "a run can't go on as another",
-        "A resumed run must be the same run: the same spec but for settings such as `train.epochs`,"
-        " `train.early_stopping` and `data.memory`, the same data, the same platform.",
+        "A resumed run must be the same run: the same spec but for settings such as `train.epochs` (not to fewer than"
+        " were begun), `train.early_stopping` and `data.memory`, the same data, the same platform.",
     ),
     "DLC505": Code("another process is training in this folder", "Two processes in one run folder would damage it."),
     "DLC506": Code("an optional package is not installed", "The message names the extra to install."),

@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,10 +140,15 @@ def save(run: RunFolder, checkpoint: Checkpoint, policy: Policy) -> None:
 
 
 def found(run: RunFolder) -> list[Path]:
-    """The checkpoints' folders, newest first."""
-    if not run.checkpoints.is_dir():
+    """The checkpoints' folders, newest first.
+
+    Raises:
+        OSError: when something else stands in the place of the folder that holds them, or it can't be read.
+    """
+    try:
+        named = [path for path in run.checkpoints.iterdir() if _NAME.fullmatch(path.name)]
+    except FileNotFoundError:
         return []
-    named = [path for path in run.checkpoints.iterdir() if _NAME.fullmatch(path.name)]
     return sorted(named, key=step_of, reverse=True)
 
 
@@ -167,7 +173,8 @@ def tidy(run: RunFolder) -> None:
     for part in run.checkpoints.glob(".part-*"):
         shutil.rmtree(part, ignore_errors=True)
     for file in run.path.glob(".*.part"):
-        file.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that is called so
+            file.unlink()
 
 
 def _remove(path: Path) -> None:

@@ -96,5 +96,6 @@ def _opened(run: RunFolder, spec: Spec, resume: bool, reporter: Reporter) -> Res
         reporter.note(f"{error.report.diagnostics[0].message}; written anew from the newest checkpoint")
         return None
     if result is not None:
+        run.need_epochs(spec, len(result.history))
         run.keep_spec(spec)
     return result

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.diagnostics import SpecError
+from dlc.diagnostics import SpecError, reason
 from dlc.loader import SET_FILE
 from dlc.passes.groups import optimizer_of
 from dlc.pipeline import Spec, check_file
@@ -214,6 +214,22 @@ class RunFolder:
         if read_whole(path) != text:
             write_atomic(path, text)
 
+    def need_epochs(self, spec: Spec, done: int) -> None:
+        """Check that a spec asks for the epochs that the run has begun.
+
+        Raises:
+            SpecError: DLC504 when it asks for fewer than `done`.
+        """
+        epochs = spec.document.train.epochs
+        if epochs < done:
+            raise SpecError.of(
+                "DLC504",
+                f"the run in `{self.path}` has come to epoch {done} already",
+                found=f"`train.epochs` {epochs}",
+                expected=f"at least {done}",
+                hint=f"give at least `--set train.epochs={done}`, or train in a new folder with `--run`",
+            )
+
     def load_spec(self) -> Spec:
         """The checked spec of the run.
 
@@ -284,7 +300,7 @@ class RunFolder:
         try:
             return unpack(read_whole(self.weights), self.weights)
         except OSError as error:
-            raise SpecError.of("DLC503", f"`{self.weights}` can't be read: {_reason(error)}") from None
+            raise SpecError.of("DLC503", f"`{self.weights}` can't be read: {reason(error)}") from None
 
 
 def new_run_folder(name: str, base: Path | None = None) -> RunFolder:
@@ -351,9 +367,7 @@ def _features(stats: Mapping[str, Mapping[str, Any]]) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, SpecError):
-        return error.report.diagnostics[0].message
-    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error).splitlines()[0]
+    return error.report.diagnostics[0].message if isinstance(error, SpecError) else reason(error)
 
 
 def _leaves(tree: Any, path: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], Any]:

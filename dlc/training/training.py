@@ -221,6 +221,8 @@ class Training:
                     f"the data changed since the run in `{folder.path}` began",
                     hint="put the data back, or train in a new folder with `--run`",
                 )
+            inside = self.sampler.steps(self.progress.epoch) < checkpoint.step
+            folder.need_epochs(self.spec, self.progress.epoch + inside)
             state = jax.device_put(restore_state(state, checkpoint.state))
             self.log.check(checkpoint.metrics)
         found.set_aside(self.reporter.note)
