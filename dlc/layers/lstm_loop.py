@@ -100,6 +100,8 @@ def by_gates(reading: Reading, kernel: Array, steps: Array, h: Array, c: Array, 
         by_state = through * o * (1 - o)
         into_cell = o * (1 - through * through)
 
+        turned = lax.optimization_barrier(kernel.T)
+
         def body(carry: State, part: Any) -> Any:
             (into, by_cell, by_state, f), real, slope = part
             dh, dc = carry if slope is None else (carry[0] + slope, carry[1])
@@ -108,7 +110,7 @@ def by_gates(reading: Reading, kernel: Array, steps: Array, h: Array, c: Array, 
                 dh, dc = (jnp.where(real[:, None], part, 0) for part in kept)
             dc = dc + dh * into
             dz = jnp.concatenate([jnp.tile(dc, 3) * by_cell, dh * by_state], axis=-1)
-            made: State = (dz @ kernel.T, dc * f)
+            made: State = (dz @ turned, dc * f)
             if real is not None:
                 made = tuple(jnp.where(real[:, None], a, b) for a, b in zip(made, kept, strict=True))
             return made, dz
