@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-SECONDS, RATE = 0.5, 1e-3
+SECONDS, RATE = 2.0, 1e-3
 
 
 def keras_epochs(name, x, y, batch, steps_per_execution):

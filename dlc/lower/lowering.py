@@ -91,8 +91,8 @@ def need_as_before(program: Program, before: Lowering) -> None:
 def flags_of(graph: TypedGraph) -> dict[str, str]:
     """XLA's flags for a network on this platform.
 
-    On a CPU a library makes products and sums, by measurement (docs/performance.md); what else it offers costs more than
-    it saves. In attention's many short rows its sums do, too.
+    On a CPU a library makes products and sums, by measurement (docs/performance.md); what else it offers costs more
+    than it saves. In attention's many short rows its sums do, too.
     """
     attends = any(node.layer.word == "attention" for node, _ in graph.walk())
     return {YNN: "LIBRARY_FUSION_TYPE_DOT" + ("" if attends else ",LIBRARY_FUSION_TYPE_REDUCE")}
