@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dlc.containers import CONTAINERS
@@ -11,11 +10,12 @@ from dlc.diagnostics import Problems
 from dlc.items import NAME_RULE, section, valid_name
 from dlc.layers import BLOCKS, LAYERS
 from dlc.options import Options, option, report_faults, wrong_type
+from dlc.records import record
 from dlc.source import Broken, Path, Source, Tree
 from dlc.variables import VARIABLE_RULE, valid_variable
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Block:
     """A word that the file defines.
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from dlc.lazy import jax, lax
+from dlc.records import record
 
 REST = "default"  # the platforms that a table does not name
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Site:
     """A place of a network where there was a choice.
 
@@ -40,7 +41,7 @@ class Site:
         return self.picked.get(platform, self.picked[REST])
 
 
-@dataclass
+@record
 class Choices:
     """The choices of one program: those that are given, and those that tracing came across.
 
@@ -72,7 +73,7 @@ def at(choices: Choices, path: str) -> Iterator[None]:
         _HERE.reset(token)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Operation:
     """An operation that has several equal forms.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from dlc.diagnostics import Note, Span
 from dlc.options import Options, Wrong
+from dlc.records import record
 
 if TYPE_CHECKING:
     from jax import Array
@@ -23,7 +24,7 @@ DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i32": "int32"
 _TYPE = re.compile(r"(f32|f16|bf16|i32|u8|bool)(?:\[([^\]]*)\])?(?:<(\d+))?( masked)?\Z")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TensorType:
     """The type of a value: sizes, element type, whether a mask travels with it, and for class numbers how many.
 
@@ -105,7 +106,7 @@ class Init(NamedTuple):
 ZEROS, ONES = Init("zeros"), Init("ones")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ParamSpec:
     """A declared weight: counted, placed and drawn from this, never sampled to be looked at.
 
@@ -137,7 +138,7 @@ class ParamSpec:
         return prod(self.shape)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Signature:
     """What a layer makes of its inputs: its results, weights and state (values that training updates by rule).
 
@@ -275,7 +276,7 @@ class Ref(NamedTuple):
         return f"{self.source}.{self.result}" if self.result else self.source
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Settings:
     """What one item says of the weights and the arithmetic inside it.
 
@@ -307,7 +308,7 @@ class Segment(NamedTuple):
     iteration: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Origin:
     """Where a node comes from: its place in the file, and the uses of blocks that led there, innermost first.
 
@@ -322,7 +323,7 @@ class Origin:
     uses: tuple[Note, ...] = ()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Node:
     """A layer at a path, with its inputs. `weights` is the path that keys its weights: its own unless it shares.
 
@@ -339,7 +340,7 @@ class Node:
     settings: tuple[Settings, ...] = ()  # of the items around it and its own, outermost first
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RepeatNode:
     """A body that runs `times` times, each feeding the next. Paths inside hold `*` in the place of an iteration.
 
@@ -357,7 +358,7 @@ class RepeatNode:
     unroll: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Graph:
     """A network whose names are resolved: nodes in the order of the file, each after what it reads.
 
@@ -378,7 +379,7 @@ class Graph:
     matmul: str = "default"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TypedNode:
     """A node whose shapes are proved."""
 
@@ -394,7 +395,7 @@ class TypedNode:
     segments: tuple[Segment, ...] = ()  # those that it is part of, outermost first
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TypedRepeat:
     """A repeat whose iterations agree: it runs as one scan over stacked weights. They are counted from `start`."""
 
@@ -414,7 +415,7 @@ class TypedRepeat:
         return range(self.start, self.start + self.times)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TypedGraph:
     """A checked network. It can't hold an unchecked node.
 

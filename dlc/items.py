@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from dlc.diagnostics import Note, Problems, listing
@@ -19,6 +18,7 @@ from dlc.options import (
     validate,
     wrong_type,
 )
+from dlc.records import record
 from dlc.source import Broken, Path, Source, Tree
 
 T = TypeVar("T", bound=Options)
@@ -32,7 +32,7 @@ def valid_name(name: str) -> bool:
     return bool(name) and name.isascii() and name[0].isalpha() and name.replace("_", "").replace("-", "").isalnum()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Item(Generic[T, K]):
     """A thing of the language with the keys beside it, and its path in the source."""
 

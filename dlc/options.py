@@ -6,9 +6,13 @@ that implement them, as `module:Class` texts, so that only the classes in use ar
 
 from __future__ import annotations
 
+import builtins
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from importlib import import_module
 from inspect import get_annotations
+from operator import or_
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -66,11 +70,16 @@ class Options(BaseModel):
     holds_items: ClassVar[tuple[str, ...]] = ()  # options that hold items of a network, which are read one by one
 
     def __init_subclass__(cls, **keys: Any) -> None:
-        """Evaluate the bases' annotations for good, before pydantic evaluates their texts for each subclass anew.
+        """Evaluate annotations before pydantic does, which takes most of the time it needs to make a class.
 
-        That is half of what it costs to load a vocabulary.
+        Those of the class itself where a name says it all; those of its bases for good, as pydantic would evaluate
+        their texts anew for each subclass.
         """
         super().__init_subclass__(**keys)
+        names = vars(sys.modules[cls.__module__])
+        texts = [(name, text) for name, text in get_annotations(cls).items() if isinstance(text, str)]
+        for name, text in texts:
+            cls.__annotations__[name] = _known_type(text, names)
         for base in cls.__mro__[1:]:
             if issubclass(base, Options) and base not in _EVALUATED:
                 _EVALUATED.add(base)
@@ -94,6 +103,22 @@ class Options(BaseModel):
     def required_options(cls) -> list[str]:
         """The options that have no default."""
         return [name for name, field in cls.model_fields.items() if field.is_required()]
+
+
+def _known_type(text: str, names: Mapping[str, Any]) -> Any:
+    """What the text of an annotation means where it is a name or a union of names; otherwise the text.
+
+    Args:
+        text: the annotation; of a class variable nothing but that matters.
+        names: the names of its module.
+
+    >>> _known_type("int | None", {}), _known_type("Size", {"Size": str}), _known_type("list[int]", {})
+    (int | None, <class 'str'>, 'list[int]')
+    """
+    if text.startswith("ClassVar["):
+        return ClassVar
+    parts = [None if part == "None" else names.get(part, getattr(builtins, part, text)) for part in text.split(" | ")]
+    return text if text in parts else reduce(or_, parts)
 
 
 def main(default: Any = ..., **facts: Any) -> Any:

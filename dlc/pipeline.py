@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from dlc.passes.infer import infer
 from dlc.passes.lint import lint
 from dlc.passes.match import LossTerm, MetricTerm, match
 from dlc.passes.resolve import resolve
+from dlc.records import record
 from dlc.source import Source
 from dlc.spec import Document, parse
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from dlc.plugins import Plugin
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """A checked spec: nothing in it is unknown, unproved or unused.
 

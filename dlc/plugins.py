@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +24,7 @@ from dlc.features import FEATURES
 from dlc.layers import ACTIVATIONS, BLOCKS, LAYERS
 from dlc.objectives import INITIALIZERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES
 from dlc.options import Options, load_class, report_faults, spell, wrong_type
+from dlc.records import record
 from dlc.source import Broken, Source
 from dlc.sources import SOURCES
 
@@ -45,7 +45,7 @@ TABLES: Mapping[str, dict[str, str]] = {
 _allowed = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Plugin:
     """A loaded plugin.
 

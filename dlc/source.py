@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -16,6 +16,7 @@ import yaml
 
 from dlc.complaints import report_syntax
 from dlc.diagnostics import Diagnostic, Note, Problems, Report, Span, SpecError, did_you_mean, lines_of
+from dlc.records import record
 
 Path = tuple[str | int, ...]
 Tree = Any  # dict[str, Tree] | list[Tree] | str | int | float | bool | None | Broken
@@ -60,7 +61,7 @@ def holds_broken(tree: Tree) -> bool:
     return isinstance(tree, Broken)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Source:
     """A spec as written.
 
@@ -112,7 +113,7 @@ class Source:
         return []
 
 
-@dataclass
+@record
 class _Node:
     """A value under construction. `value` holds child nodes; `size` counts the values in it, aliases expanded."""
 

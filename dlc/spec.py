@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -37,6 +37,7 @@ from dlc.options import (
     wrong_type,
 )
 from dlc.precision import Precision
+from dlc.records import record
 from dlc.source import BROKEN, Broken, Source
 from dlc.sources import SOURCES
 from dlc.sources.source import Source as DataSource
@@ -323,7 +324,7 @@ class NoKeys(Options):
     """What may stand beside a feature: nothing."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Document:
     """A whole file, each section in its form. What could not be read is missing, and a problem says why."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
 
 from dlc.ir import Iterations, ParamSpec, Ref, TensorType, TypedNode, TypedRepeat
 from dlc.pipeline import Spec
+from dlc.records import record
 from dlc.segments import cut
 
 BYTES = {"f32": 4, "f16": 2, "bf16": 2, "i32": 4, "u8": 1, "bool": 1}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Row:
     """One line of the table.
 
@@ -40,7 +40,7 @@ class Row:
     shares: str | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Table:
     """All lines and their sums.
 

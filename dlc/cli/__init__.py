@@ -58,7 +58,9 @@ def _run(arguments: list[str]) -> None:
     if command == ["check"] and files and not any(name.startswith("-") for name in files):
         from dlc.cli.commands import check_files
 
-        sys.exit(check_files(files, "text", []))
+        code = check_files(files, "text", [])
+        gc.freeze()  # nor is it worth a collection at the end
+        sys.exit(code)
     from dlc.cli.app import app
 
     app()

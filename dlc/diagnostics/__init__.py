@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import NamedTuple
+
+from dlc.records import record
 
 
 class Span(NamedTuple):
@@ -55,7 +57,7 @@ class Note(NamedTuple):
     span: Span | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Diagnostic:
     """One finding: a code of `dlc.diagnostics.codes`, one lower-case sentence, a place, and how to mend it."""
 
@@ -69,7 +71,7 @@ class Diagnostic:
     severity: str = "error"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Report:
     """All findings about some files, with the texts that their spans point into."""
 

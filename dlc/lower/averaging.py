@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from dlc.records import record
 
-@dataclass(frozen=True)
+
+@record(frozen=True)
 class Averaging:
     """How weights are averaged: the average moves towards the weights by a share that follows from the step.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import jax
 
 from dlc.diagnostics import SpecError
 from dlc.ir import TypedGraph
+from dlc.records import record
 
 if TYPE_CHECKING:
     from dlc.lower.program import Program
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 YNN = "xla_cpu_experimental_ynn_fusion_type"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Lowering:
     """How a program is lowered on a platform.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -29,13 +29,14 @@ from dlc.lower.lowering import Lowering, flags_of, platform
 from dlc.lower.tree import Tree, flatten, get_in, nest, restack, set_in, stacked, unstack
 from dlc.lower.turns import REPEAT, Turn
 from dlc.objectives.initializer import draw, path_hash
+from dlc.records import record
 from dlc.segments import Part, cut, reads
 
 Arrays = Mapping[str, Any]
 KINDS = ("params", "state", "frozen")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Slot:
     """A declared weight or state and the iterations of the repeats around it."""
 
@@ -67,7 +68,7 @@ class Results(NamedTuple):
     finite: dict[str, jax.Array]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Program:
     """A network as pure functions.
 
@@ -264,7 +265,7 @@ def _merged(first: Tree, second: Tree) -> Tree:
     return {**first, **second, **both}
 
 
-@dataclass
+@record
 class _Run:
     """One trace through a list of nodes: the weights in reach, the values and masks so far."""
 

@@ -7,7 +7,6 @@ length, and how a run is cut into chunks cannot change a bit of its result.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -25,6 +24,7 @@ from dlc.lower.objective import Stats
 from dlc.lower.program import Program
 from dlc.lower.tree import Tree
 from dlc.pipeline import Spec
+from dlc.records import record
 
 
 class TrainState(NamedTuple):
@@ -80,7 +80,7 @@ class Updater(NamedTuple):
         return self.skips or self.loss_scale == "dynamic"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Trainer:
     """The compiled side of a training run.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +19,7 @@ from dlc.lower.objective import PENALTY, Batch, Stats, metric_statistics
 from dlc.lower.program import Results
 from dlc.objectives.metric import Metric, Statistics
 from dlc.pipeline import Spec
+from dlc.records import record
 
 COUNT = "#examples"  # can't be the name of a metric
 LOSSES = "#losses"
@@ -52,7 +53,7 @@ class Layout(NamedTuple):
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record(frozen=True)
 class Sum:
     """Sums, and the errors that their rounding made: all numbers of a tree in one vector, so that few kernels add them.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
 from dlc.ir import TensorType
 from dlc.options import Wrong, flow
+from dlc.records import record
 from dlc.spec import AugmentKeys, Document, Item
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dlc.features.feature import Feature
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class AugmentTerm:
     """An augmentation with the inputs and targets that it acts on.
 

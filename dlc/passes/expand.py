@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import NamedTuple
 
 from dlc.blocks import Block, is_kind
@@ -21,6 +21,7 @@ from dlc.layers import BLOCKS, LAYERS
 from dlc.loader import SET_FILE
 from dlc.options import Fault, load_class, report_faults, spell, split_item, validate, wrong_type
 from dlc.passes.steps import BlockStep, BrokenStep, LayerStep, Name, ParallelStep, RepeatStep, ResidualStep, Step
+from dlc.records import record
 from dlc.source import Broken, Path, Source, Tree, holds_broken
 from dlc.spec import Document
 from dlc.variables import Substitution
@@ -41,7 +42,7 @@ class _Shared(NamedTuple):
     settings: tuple[Settings, ...]
 
 
-@dataclass
+@record
 class _Scope:
     """The names that are taken here, and the named items that can be shared from here.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from dlc.diagnostics import Problems, Span, nearest
@@ -13,13 +12,14 @@ from dlc.objectives.schedules import Run
 from dlc.options import Fault, report_faults, wrong_type
 from dlc.passes.freeze import weight_paths
 from dlc.patterns import matches, pattern_fault
+from dlc.records import record
 from dlc.source import Path
 from dlc.spec import Document
 
 Label = tuple[int, ...]  # the numbers of the groups that a weight is in
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Group:
     """Options of the optimizer for the weights that a pattern fits."""
 
@@ -32,7 +32,7 @@ class Group:
         return any(matches(pattern, weight) for pattern in self.patterns)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Grouping:
     """What the optimizer of a spec does with which weights. A weight in several groups gets the options of all.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
@@ -30,6 +30,7 @@ from dlc.ir import (
 from dlc.objectives.initializer import init_of
 from dlc.options import Wrong
 from dlc.passes.expand import MAX_STEPS
+from dlc.records import record
 
 MAX_FORMULA = 200
 
@@ -427,7 +428,7 @@ class _Inference:
         return [_noted(item, note) for item in body]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Owner:
     """Who declared weights: its signature as the layer gave it, with the file's settings, and if it is frozen."""
 

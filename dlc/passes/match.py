@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from dlc.diagnostics import Note, Problems, did_you_mean, listing
@@ -14,6 +13,7 @@ from dlc.items import NAME_RULE, valid_name
 from dlc.objectives.loss import Loss
 from dlc.objectives.metric import Metric
 from dlc.options import Wrong
+from dlc.records import record
 from dlc.source import Path
 from dlc.sources.source import select
 from dlc.spec import Document, Item, LossKeys, MetricKeys
@@ -26,7 +26,7 @@ class Against(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LossTerm:
     """A loss of one output.
 
@@ -57,7 +57,7 @@ class LossTerm:
         return self.against.name if named and self.against is not None else None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class MetricTerm:
     """A metric of one output; `activate` is the loss that says what the output means, if any."""
 
@@ -69,7 +69,7 @@ class MetricTerm:
     sample_weight: str | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Objectives:
     """What a network is trained for and judged by."""
 

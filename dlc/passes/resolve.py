@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dlc.diagnostics import Note, Problems, did_you_mean, listing, plural
 from dlc.ir import Graph, Layer, Node, Origin, Ref, RepeatNode
@@ -17,12 +17,13 @@ from dlc.passes.steps import (
     ResidualStep,
     Step,
 )
+from dlc.records import record
 from dlc.spec import Document
 
 Nodes = list[Node | RepeatNode]
 
 
-@dataclass
+@record
 class _Scope:
     """The names that items may use here.
 

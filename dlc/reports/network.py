@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 from zlib import crc32
 
 from dlc.diagnostics import plural
 from dlc.ir import Ref, TensorType, TypedGraph, TypedNode, TypedRepeat
 from dlc.pipeline import Spec
+from dlc.records import record
 from dlc.reports.layout import BAR, PADDING, Box, Drawing, Frame, Line, framed, lay_out
 from dlc.reports.markup import Markup, element, place
 
@@ -24,7 +25,7 @@ KINDS = {
 }  # fmt: skip
 
 
-@dataclass
+@record
 class Leaf:
     """A layer; `key` is its path."""
 
@@ -33,7 +34,7 @@ class Leaf:
     node: TypedNode
 
 
-@dataclass
+@record
 class Group:
     """An item that holds others. `times` is how often it runs, each time with weights of its own."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -20,6 +19,7 @@ from dlc.objectives.classification_metrics import Accuracy
 from dlc.options import Wrong
 from dlc.passes.match import LossTerm, MetricTerm
 from dlc.pipeline import Spec
+from dlc.records import record
 from dlc.sources.dataset import Dataset
 from dlc.summary import table
 from dlc.training.evaluation import MOST_CLASSES, classes_of
@@ -32,7 +32,7 @@ BATCH = 128
 QUICK = {"xla_backend_optimization_level": 0}  # it runs a few times only: compiling is what takes time
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Answer:
     """Predictions of one output, beside what is true.
 
@@ -57,7 +57,7 @@ class Answer:
     there: NDArray[np.bool_] | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Answers:
     """The predictions of a run on a split.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from dlc.diagnostics import SpecError, reason
 from dlc.pipeline import Spec
+from dlc.records import record
 from dlc.training.evaluation import better, monitored
 from dlc.training.files import figures, from_json, read_json
 from dlc.training.result import finished
@@ -16,7 +16,7 @@ from dlc.training.run_folder import RunFolder
 from dlc.training.timing import read_sessions
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Record:
     """A run as its files tell it.
 
@@ -105,7 +105,7 @@ def _best(spec: Spec, history: tuple[Mapping[str, float], ...]) -> int:
     name, higher = monitored(spec)
     best: float | None = None
     epoch = len(history)
-    for record in history:
-        if better(record.get(name, math.nan), best, higher):
-            best, epoch = record[name], int(record["epoch"])
+    for line in history:
+        if better(line.get(name, math.nan), best, higher):
+            best, epoch = line[name], int(line["epoch"])
     return epoch

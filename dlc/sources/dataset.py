@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from dlc.features.feature import Feature, encoded
 from dlc.options import Wrong
 from dlc.passes.sizes import prove_sizes
 from dlc.pipeline import Spec
+from dlc.records import record
 from dlc.sources.reading import COPIES, Place, Room, allowed_memory, read_table, wrong_data
 from dlc.sources.records import Chosen, Encoded, Joined, blocks_of
 
@@ -22,7 +23,7 @@ Stats = dict[str, dict[str, NDArray[Any]]]
 _SPLIT, _ORDER = 0x5E11, 0x0BDE  # keep the streams of the division and of the shuffling apart
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Dataset:
     """All records of a spec, encoded; splits are row numbers into them.
 
@@ -76,7 +77,7 @@ class Batching(NamedTuple):
         return -(-epochs * self.examples // self.batch_size)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Sampler:
     """Batches of a split.
 

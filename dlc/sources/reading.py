@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from dlc.diagnostics import Diagnostic, Report, SpecError
 from dlc.features.feature import Feature
 from dlc.options import Wrong
 from dlc.pipeline import Spec
+from dlc.records import record
 from dlc.sources.records import Parsed, Picked, Read, block_slices
 from dlc.sources.source import Columns, Opened, Source, select
 from dlc.sources.stored import Scratch, Stored
@@ -48,7 +49,7 @@ def _text(path: str) -> str:
         return ""
 
 
-@dataclass
+@record
 class Room:
     """What raw values may take in memory, of all tables together.
 
@@ -61,7 +62,7 @@ class Room:
     taken: int = 0
 
 
-@dataclass
+@record
 class _Gathered:
     """The raw values of one feature of one table, block after block.
 

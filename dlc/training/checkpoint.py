@@ -8,7 +8,6 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ import jax
 import numpy as np
 
 from dlc.diagnostics import SpecError
+from dlc.records import record
 from dlc.training.files import cannot_write, digest, from_json, pack, read_whole, sync_folder, to_json, unpack
 from dlc.training.run_folder import RunFolder
 
@@ -47,7 +47,7 @@ def restore_state(template: Any, arrays: Mapping[str, Any]) -> Any:
     return jax.tree_util.tree_unflatten(form, found)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Checkpoint:
     """One moment of a run.
 
@@ -70,7 +70,7 @@ class Checkpoint:
     good: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Policy:
     """Which checkpoints stay.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from dlc.objectives.metric import Metric
 from dlc.options import Wrong
 from dlc.passes.match import MetricTerm
 from dlc.pipeline import Spec
+from dlc.records import record
 from dlc.sources.dataset import check_values, load_dataset
 from dlc.sources.reading import allowed_memory
 from dlc.training.feeding import Feeder, evaluated_together
@@ -98,7 +98,7 @@ def better(value: float, best: float | None, higher: bool, margin: float = 0.0) 
     return value > best + margin if higher else value < best - margin
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Evaluation:
     """Metrics of a network on some records.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,12 +12,13 @@ from dlc.diagnostics import SpecError
 from dlc.lower.program import Program, lower
 from dlc.lower.serve import serving, with_stats
 from dlc.pipeline import Spec
+from dlc.records import record
 from dlc.training.run_folder import RunFolder
 
 BATCH = 256
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Model:
     """A trained network, ready to use.
 

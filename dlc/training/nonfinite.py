@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +22,7 @@ from dlc.lower.program import Program
 from dlc.lower.steps import Trainer, TrainState, Updater
 from dlc.lower.watching import Cause, Watch, loss_name
 from dlc.pipeline import Spec
+from dlc.records import record
 from dlc.training.checkpoint import Checkpoint, load, restore_state
 from dlc.training.checkpoint import found as checkpoints_of
 from dlc.training.feeding import Feeder
@@ -38,7 +39,7 @@ class Finding(NamedTuple):
     cause: Cause | None = None
 
 
-@dataclass
+@record
 class Memory:
     """What a run knows of its newest good state, in plain values that a checkpoint keeps.
 

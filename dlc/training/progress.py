@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from dlc.records import record
 
-@dataclass(frozen=True)
+
+@record(frozen=True)
 class Plan:
     """What a run is about to do.
 
@@ -38,7 +39,7 @@ class Plan:
     learning_rate: Callable[[int], float]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Moment:
     """Where a run stands within an epoch.
 

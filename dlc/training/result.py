@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from dlc.diagnostics import SpecError
 from dlc.pipeline import Spec
+from dlc.records import record
 from dlc.sources.dataset import Dataset
 from dlc.training.files import Log, digest, figures, from_json, read_json, to_json
 from dlc.training.run_folder import RunFolder
 from dlc.training.stopping import Stopping
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Result:
     """What a run came to.
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, NoReturn
 
 import jax
@@ -23,6 +23,7 @@ from dlc.lower.steps import Trainer, TrainState, make_trainer
 from dlc.objectives.plateau import Plateau
 from dlc.objectives.schedules import rate_at
 from dlc.pipeline import Spec
+from dlc.records import record
 from dlc.sources.dataset import Dataset, load_dataset
 from dlc.sources.reading import allowed_memory
 from dlc.training.checkpoint import Checkpoint, Policy, Writer, flatten_state, newest, restore_state
@@ -50,7 +51,7 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
         self.step = step
 
 
-@dataclass
+@record
 class _Progress:
     """The plain values that a checkpoint keeps beside the arrays."""
 
