@@ -23,7 +23,7 @@ def _random16(key: Array, shape: tuple[int, ...]) -> Array:
     """
     count = prod(shape)
     bits = jax.random.bits(key, ((count + 1) // 2,))  # (count / 2,) uint32
-    halves = jnp.stack([bits & 0xFFFF, bits >> 16])  # (2, count / 2)
+    halves: Array = bits >> jnp.uint32([[0], [16]]) & 0xFFFF  # (2, count / 2)
     return halves.reshape(-1)[:count].reshape(shape)
 
 

@@ -18,6 +18,7 @@ from dlc.lower.averaging import Averaging
 from dlc.lower.feed import Feed, Rows
 from dlc.lower.gradients import Found, Given, Gradients
 from dlc.lower.guard import LeftOut
+from dlc.lower.keys import root_key
 from dlc.lower.loss_scale import LossScale
 from dlc.lower.lowering import options
 from dlc.lower.objective import Stats
@@ -117,7 +118,7 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
         )
 
     def told(variables: dict[str, Any], like: Any) -> Any:
-        return jax.eval_shape(gradients.told, variables, like, jax.random.key(0), stats)
+        return jax.eval_shape(gradients.told, variables, like, root_key(0), stats)
 
     def start(variables: dict[str, Any], shapes: Any) -> TrainState:
         begun: TrainState = jax.jit(lambda variables: begin(variables, shapes))(variables)
@@ -146,7 +147,7 @@ def _make_step(
     spec: Spec, program: Program, updater: Updater, gradients: Gradients
 ) -> Callable[[TrainState, Rows, Stats], TrainState]:
     """One step: the state after a batch."""
-    root = jax.random.key(spec.document.seed)
+    root = root_key(spec.document.seed)
 
     def step(state: TrainState, batch: Rows, stats: Stats) -> TrainState:
         key = jax.random.fold_in(root, state.step)

@@ -14,6 +14,7 @@ from dlc.ir import Iterations, TypedNode, TypedRepeat, instances
 from dlc.lower import tally
 from dlc.lower.feed import Rows
 from dlc.lower.gradients import Gradients
+from dlc.lower.keys import root_key
 from dlc.lower.objective import PENALTY, Stats
 from dlc.lower.program import Program
 from dlc.lower.steps import TrainState, Updater, slopes
@@ -83,7 +84,7 @@ class Watch:
         return None
 
     def _looked(self, state: TrainState, batch: Rows, stats: Stats) -> tuple[Any, dict[str, Any], Any]:
-        key = jax.random.fold_in(jax.random.key(self.spec.document.seed), state.step)
+        key = jax.random.fold_in(root_key(self.spec.document.seed), state.step)
         given = self.gradients.given(batch, key)
         count = self.updater.accumulate
         parts, keys = (

@@ -1,0 +1,80 @@
+"""Random keys: JAX's Threefry, in a form that a CPU computes fast.
+
+For a CPU, JAX lowers each draw to a loop of five turns, whose many small operations take longer than drawing. Here the
+rounds stand one behind the other and are fused into one operation; the bits are the same.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from math import prod
+from typing import Any
+
+import jax
+import jax.extend.random as extended
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+def root_key(seed: int) -> Array:
+    """The key of a run, scalar: every other key and every draw follows from it."""
+    return jax.random.key(seed, impl=_unrolled() if jax.default_backend() == "cpu" else None)
+
+
+@cache
+def _unrolled() -> Any:
+    """The type of such keys, which `jax.random`'s functions take."""
+    return extended.define_prng_impl(
+        key_shape=(2,),
+        seed=extended.threefry_prng_impl.seed,
+        split=lambda key, shape: jnp.stack(_hash(key, *_places(shape)), axis=-1),
+        random_bits=_random_bits,
+        fold_in=lambda key, data: jnp.stack(_hash(key, jnp.uint32(0), jnp.asarray(data, jnp.uint32))),
+        name="threefry2x32_unrolled",
+        tag="unrolled",
+    )
+
+
+@jax.jit
+def _hash(key: Array, first: Array, second: Array) -> tuple[Array, Array]:
+    """Threefry-2x32 with 20 rounds (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3)."""
+    keys = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(_PARITY))
+    first, second = first + keys[0], second + keys[1]
+    for turn in range(1, 6):
+        for places in _ROTATIONS[1 - turn % 2]:
+            first = first + second
+            second = first ^ (second << places | second >> 32 - places)
+        first, second = first + keys[turn % 3], second + keys[(turn + 1) % 3] + jnp.uint32(turn)
+    return first, second
+
+
+def _places(shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """The place of each element of an array, counted row by row, as two halves of 64 bits; fewer than 2^32."""
+    place = jnp.zeros(shape, jnp.uint32)
+    for axis in range(len(shape)):
+        place += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(prod(shape[axis + 1 :]))
+    return jnp.zeros(shape, jnp.uint32), place
+
+
+def _random_bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
+    """Random bits, `width` of them in each element of an array."""
+    if prod(shape) >= 1 << 32 or width == 64:
+        found: Array = extended.threefry_prng_impl.random_bits(key, width, shape)
+        return found
+
+    def drawn(key: Array) -> Array:
+        found: Array = jnp.bitwise_xor(*_hash(key, *_places(shape)))
+        return found
+
+    def never(_: Array) -> Array:
+        return jnp.zeros(shape, jnp.uint32)
+
+    # Of a branch the result is kept, while XLA would fuse the rounds into all that reads the bits, to do them again for
+    # each element and each reader. An odd number is not 0, which XLA doesn't see.
+    bits: Array = jax.lax.cond(key[0] | 1 != 0, drawn, never, key) if prod(shape) > 1 else drawn(key)
+    kinds: dict[int, type[np.unsignedinteger[Any]]] = {8: np.uint8, 16: np.uint16, 32: np.uint32}
+    return bits.astype(kinds[width])
