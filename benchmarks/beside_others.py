@@ -1,7 +1,8 @@
 """The five trainings of `work.py` in dlc, Keras 3 on JAX, Flax NNX and PyTorch: examples a second, one table.
 
 `python -m benchmarks.beside_others PYTHON [NAME ...]`: PYTHON is one that has keras, flax and torch installed; dlc is
-measured in this one. Each program is a process of its own that waits for its turn; turns are interleaved.
+measured in this one. Each program is a process of its own that waits for its turn; turns are interleaved. Each has the
+environment that its users have: `dlc train` asks for huge pages (`dlc/cli/pages.py`), the others don't.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.timing import machine, ratios, summary
 from benchmarks.work import BY_NAME, Work
+from dlc.cli.pages import environment
 
 ROUNDS = 7
 OWN = "dlc"
@@ -29,12 +31,13 @@ def programs(work: Work) -> list[str]:
 
 def begin(program: str, work: Work, path: Path, python: str) -> subprocess.Popen[str]:
     """Start a program; it waits when it has compiled and warmed up."""
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     if program == OWN:
+        quiet |= environment(quiet)
         command = [sys.executable, "-m", "benchmarks.beside_others", "--own", str(path)]
     else:
         rivals = str(Path(__file__).with_name("rivals.py"))
         command = [python, rivals, program, work.name, str(path.with_suffix(".npz")), str(work.batch)]
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=quiet
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.diagnostics import Report, SpecError
+from dlc.garbage import uncollected
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,11 +124,12 @@ def train(
     Raises:
         SpecError: when data don't fit, the folder is in use, or training diverges.
     """
-    from dlc.lower.jax_config import configure
+    with uncollected():
+        from dlc.lower.jax_config import configure
 
-    configure()
-    from dlc.training.fit import fit
-    from dlc.training.run_folder import RunFolder
+        configure()
+        from dlc.training.fit import fit
+        from dlc.training.run_folder import RunFolder
 
     folder = RunFolder(run) if run is not None else None
     return fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, autotune=autotune, profile=profile)
@@ -161,11 +163,12 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     from dlc.lower.jax_config import configure
 
     configure()
+    from dlc.lower.lowering import platform
     from dlc.training.model import load_model
     from dlc.training.run_folder import RunFolder
     from dlc.training.tables import as_columns, present, read_inputs, read_table
 
-    model = load_model(RunFolder(run))
+    model = load_model(RunFolder(run), platform())
     if isinstance(inputs, Mapping):
         columns, where = as_columns(inputs), None
     else:

@@ -48,11 +48,13 @@ class Choices:
     Args:
         given: form by site; a site is the path of a layer and the name of the operation, `stem/conv2d convolution`.
         platform: what they are given for.
+        only: the platform that the program is for, whose forms alone are traced; any when None.
         sites: what tracing found, by site.
     """
 
     given: Mapping[str, str] = field(default_factory=dict)
     platform: str = "cpu"
+    only: str | None = None
     sites: dict[str, Site] = field(default_factory=dict)
 
     def forms(self, platform: str) -> dict[str, str]:
@@ -100,6 +102,8 @@ class Operation:
                 picked = {**picked, choices.platform: choices.given[name]}
             shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), arrays)
             choices.sites[name] = Site(self, setting, shapes, fitting, picked)
+            if choices.only is not None:
+                return self.forms[picked.get(choices.only, picked[REST])](setting, *arrays)
         names = dict.fromkeys(picked.values())
         if len(names) == 1:
             return self.forms[picked[REST]](setting, *arrays)

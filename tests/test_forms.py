@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dlc.diagnostics import SpecError
 from dlc.layers.conv import CONVOLUTION
 from dlc.layers.depthwise import DEPTHWISE
 from dlc.layers.lstm_loop import LSTM, Reading
+from dlc.layers.products import apart
 from dlc.layers.transposed import TRANSPOSED, Spread
 from dlc.layers.windows import Window
 from dlc.lower import autotune, turns
@@ -103,12 +105,12 @@ def test_all_forms_give_the_same_values_and_gradients(operation: Any, setting: A
 
 
 def test_short_repeats_are_unrolled() -> None:
-    """Not those with convolutions, which gain nothing, nor those that compute values again, which would save none."""
+    """Not those that compute values again, which would save none."""
     text = "inputs: {x: {tensor: [4, 3]}}\nnetwork: [{repeat: {times: TIMES, layers: [LAYER]} MORE}]\n"
     for times, item, more, form in (
         ("4", "dense: 3", "", "unrolled"),
         ("5", "dense: 3", "", "loop"),
-        ("4", "conv1d: {filters: 3, padding: same}", "", "loop"),
+        ("4", "conv1d: {filters: 3, padding: same}", "", "unrolled"),
         ("4", "dense: 3", ", rematerialize: true", "loop"),
         ("2", "repeat: {times: 2, layers: [dense: 3]}", "", "loop"),
     ):
@@ -177,7 +179,7 @@ def test_show_tells_the_choice(tmp_path: Path) -> None:
     assert said.stdout.splitlines() == [
         "layer and operation                     on cpu         elsewhere  equal forms",
         "conv2d convolution                      product        xla        xla, product, channels_last",
-        "repeat iterations                       loop           loop       loop",
+        "repeat iterations                       unrolled       unrolled   unrolled",
         "repeat/*/conv2d convolution             channels_last  xla        xla, product, channels_last",
         "depthwise_conv2d depthwise convolution  elements       channels   channels, elements",
         "XLA flag xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE",
@@ -239,7 +241,7 @@ def test_autotune_takes_the_fastest_and_remembers(tmp_path: Path, monkeypatch: p
     first = dlc.train(spec, tmp_path / "first", autotune=True)
     forms = json.loads((tmp_path / "first" / "lowering.json").read_text())["forms"]
     assert forms == {
-        "repeat iterations": "loop",
+        "repeat iterations": "unrolled",
         "conv2d convolution": "product",  # the table's: what is faster is so by 2 %
         "repeat/*/conv2d convolution": "xla",
         "depthwise_conv2d depthwise convolution": "channels",
@@ -265,3 +267,28 @@ def test_autotune_beside_resume_is_an_error(tmp_path: Path) -> None:
     done = run_dlc(["train", "net.yaml", "--resume", "--autotune"], cwd=tmp_path)
     assert done.returncode == 2
     assert "`--autotune` has no effect beside `--resume`" in done.stderr
+
+
+def test_what_is_computed_apart_is_computed_once() -> None:
+    """XLA fuses what windows are made of into each of them, but not into a branch."""
+
+    def windows(x: jax.Array) -> jax.Array:
+        return jnp.concatenate([x[:, start : start + 20] for start in range(9)], 1).T
+
+    def plain(x: jax.Array) -> jax.Array:
+        return windows(jnp.exp(x * 2))
+
+    def kept(x: jax.Array) -> jax.Array:
+        like = jax.ShapeDtypeStruct((180, 8), jnp.float32)
+        found: jax.Array = apart(windows, like, jnp.exp(x * 2))
+        return found
+
+    x = np.random.default_rng(0).normal(size=(8, 28)).astype(np.float32)
+    np.testing.assert_allclose(jax.jit(kept)(x), jax.jit(plain)(x), rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(kept)(x[None])[0], plain(x), rtol=1e-6)
+    compiled = jax.jit(kept).lower(x).compile().as_text()
+    assert "conditional(" in compiled
+    assert re.findall(r"= f32\[([\d,]+)\]\S* exponential\(", compiled) == ["8,28"]
+    for kind in (jnp.bfloat16, jnp.float16, jnp.uint32):
+        given = jnp.ones((8, 28), kind)
+        np.testing.assert_array_equal(apart(windows, jax.ShapeDtypeStruct((180, 8), kind), given), windows(given))

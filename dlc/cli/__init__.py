@@ -15,6 +15,10 @@ EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERNAL, EXIT_RESUME = 0, 1, 2, 70,
 
 def main() -> None:
     """Run a command. A user's mistake is a diagnostic, never a traceback; output that nobody reads is no mistake."""
+    if sys.argv[1:2] == ["train"]:
+        from dlc.cli.pages import restart
+
+        restart()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the end

@@ -13,6 +13,7 @@ from dlc.cli import EXIT_CLEAN, EXIT_RESUME
 from dlc.cli.interruption import Interruption
 from dlc.cli.reporters import Json, Plain, Quiet
 from dlc.diagnostics import SpecError
+from dlc.garbage import uncollected
 
 if TYPE_CHECKING:
     from dlc.training.result import Result
@@ -57,13 +58,14 @@ def train_file(
         run, file = file, file / "resolved.yaml"
         if not file.is_file():
             raise SpecError.of("DLC502", f"`{run}` is not a run folder", expected="a folder that `dlc train` made")
-    spec = dlc.load(file, sets)
-    from dlc.lower.jax_config import configure
+    with uncollected():
+        spec = dlc.load(file, sets)
+        from dlc.lower.jax_config import configure
 
-    configure()
-    from dlc.training.fit import fit
-    from dlc.training.trainable import need_trainable
-    from dlc.training.training import Stopped
+        configure()
+        from dlc.training.fit import fit
+        from dlc.training.trainable import need_trainable
+        from dlc.training.training import Stopped
 
     need_trainable(spec)
     folder = None if dry_run else choose_folder(spec.name, run, resume)

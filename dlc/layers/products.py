@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from dlc.lazy import jax, jnp
+from dlc.lazy import jax, jnp, lax
 
 if TYPE_CHECKING:
     from jax import Array
@@ -42,3 +42,24 @@ def with_gradient(
     function.defvjp(forward, exact)
     found: Callable[..., Any] = function
     return found
+
+
+def apart(function: Callable[..., Any], like: Any, *arrays: Array) -> Any:
+    """function(*arrays), where XLA computes the arrays before and the results once.
+
+    XLA:CPU fuses what an operation reads into it, to compute it again for every element that is read, in the order in
+    which it is read: slow where that is none of the order of memory or reads an element more than once. It removes
+    `optimization_barrier` before that, but what goes into and comes out of a branch is kept.
+
+    Args:
+        function: what to compute.
+        like: its results, as far as shapes and types go.
+        arrays: its arguments; at least one, with at least one element.
+    """
+    first = arrays[0].reshape(-1)[0]
+    number = lax.bitcast_convert_type(first, f"uint{8 * first.dtype.itemsize}")
+
+    def never(*_: Array) -> Any:
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
+
+    return lax.cond((number | 1) != 0, function, never, *arrays)  # an odd number is not 0, which XLA doesn't see

@@ -51,6 +51,7 @@ class Gradients:
     def __init__(self, spec: Spec, program: Program, accumulate: int) -> None:
         self.spec, self.program, self.accumulate = spec, program, accumulate
         self.augment = augmenter(spec)
+        self._traced = jax.jit(self._of)  # traced once, for `told` and for the step
 
     def given(self, batch: Rows, key: jax.Array) -> Given:
         """A batch after its augmentations."""
@@ -75,6 +76,12 @@ class Gradients:
             scale: of the loss, for gradients in float16, or None.
             stats: what the features fitted.
         """
+        found: Found = self._traced(params, variables, batch, key, scale, stats)
+        return found
+
+    def _of(
+        self, params: Tree, variables: Mapping[str, Any], batch: Given, key: Any, scale: LossScale | None, stats: Stats
+    ) -> Found:
         count = self.accumulate
         if count == 1:
             return self._of_part(params, variables, batch, key, None, 1.0, scale, stats)
@@ -107,12 +114,9 @@ class Gradients:
         parts: Given = jax.tree.map(lambda leaf: leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]), batch)
         return parts, jax.vmap(lambda turn: jax.random.fold_in(key, turn))(jnp.arange(count))
 
-    def told(self, variables: Tree, batch: Rows, key: Any, stats: Stats) -> dict[str, Any]:
-        """What a batch adds to the tally, without gradients."""
-        given = self.given(batch, key)
-        scores, results = self._scored(variables["params"], variables, given, key)
-        penalty = self.program.penalty(variables["params"])
-        return tally.told(self.spec, results, _judged(given), scores, penalty, stats)
+    def told(self, variables: Tree, batch: Rows, key: Any, scale: LossScale | None, stats: Stats) -> dict[str, Any]:
+        """What a batch adds to the tally, for its shapes: it computes the gradients, too."""
+        return self.of(variables["params"], variables, self.given(batch, key), key, scale, stats).told
 
     def _of_part(
         self,

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from dlc.layers.products import apart
+
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 
@@ -70,11 +72,7 @@ def _random_bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
         found: Array = jnp.bitwise_xor(*_hash(key, *_places(shape)))
         return found
 
-    def never(_: Array) -> Array:
-        return jnp.zeros(shape, jnp.uint32)
-
-    # Of a branch the result is kept, while XLA would fuse the rounds into all that reads the bits, to do them again for
-    # each element and each reader. An odd number is not 0, which XLA doesn't see.
-    bits: Array = jax.lax.cond(key[0] | 1 != 0, drawn, never, key) if prod(shape) > 1 else drawn(key)
+    like = jax.ShapeDtypeStruct(shape, jnp.uint32)
+    bits: Array = apart(drawn, like, key) if prod(shape) > 1 else drawn(key)  # else each reader would draw anew
     kinds: dict[int, type[np.unsignedinteger[Any]]] = {8: np.uint8, 16: np.uint16, 32: np.uint32}
     return bits.astype(kinds[width])

@@ -176,9 +176,15 @@ def _file_name(path: str) -> str:
     return path.partition("/")[2]
 
 
-def lower(graph: TypedGraph, lowering: Lowering | None = None) -> Program:
-    """The program of a typed graph, `lowering` as it was before."""
-    choices = Choices(lowering.forms, lowering.platform) if lowering is not None else Choices()
+def lower(graph: TypedGraph, lowering: Lowering | None = None, only: str | None = None) -> Program:
+    """The program of a typed graph.
+
+    Args:
+        graph: the graph.
+        lowering: how it was lowered before.
+        only: the platform that it is for, which makes it faster to trace; any when None.
+    """
+    choices = Choices(lowering.forms, lowering.platform, only) if lowering is not None else Choices(only=only)
     flags = lowering.flags if lowering is not None and lowering.platform == platform() else flags_of(graph)
     slots: dict[str, dict[str, Slot]] = {kind: {} for kind in KINDS}
     for node, around in graph.walk():

@@ -118,7 +118,8 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
         )
 
     def told(variables: dict[str, Any], like: Any) -> Any:
-        return jax.eval_shape(gradients.told, variables, like, root_key(0), stats)
+        scale = loss_scale.start(updater.loss_scale) if updater.loss_scale is not None else None
+        return jax.eval_shape(gradients.told, variables, like, root_key(0), scale, stats)
 
     def start(variables: dict[str, Any], shapes: Any) -> TrainState:
         begun: TrainState = jax.jit(lambda variables: begin(variables, shapes))(variables)

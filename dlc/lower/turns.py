@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 from dlc.forms import REST, Operation
 from dlc.ir import TypedNode, TypedRepeat
-from dlc.layers.windows import Spatial
 
 FEW = 4  # iterations that are written one after the other
 
@@ -36,9 +35,9 @@ def unrolled(turn: Turn, carry: Any, slices: Any) -> Any:
     """The same, one after the other: for their gradients nothing is copied into arrays of all iterations."""
     leaves, tree = jax.tree.flatten(slices)
     parts = zip(*(jax.lax.split(leaf, (1,) * turn.node.times) for leaf in leaves), strict=True)
-    found = []
+    found, body = [], jax.jit(turn.body)  # traced once
     for part in parts:
-        carry, kept = turn.body(carry, jax.tree.unflatten(tree, [leaf[0] for leaf in part]))
+        carry, kept = body(carry, jax.tree.unflatten(tree, [leaf[0] for leaf in part]))
         found.append(kept)
     return carry, jax.tree.map(lambda *kept: jnp.stack(kept), *found)
 
@@ -48,15 +47,12 @@ def _fitting(turn: Turn, _carry: Any, _slices: Any) -> tuple[str, ...]:
 
     Unrolled, what is computed again to save memory saves none on a CPU.
     """
-    short = turn.node.times <= FEW and all(
-        isinstance(item, TypedNode) and not item.segments and not isinstance(item.layer, Spatial)
-        for item in turn.node.body
-    )
+    short = turn.node.times <= FEW and all(isinstance(item, TypedNode) and not item.segments for item in turn.node.body)
     return ("unrolled",) if short else ("loop",)
 
 
 def _table(turn: Turn, carry: Any, slices: Any) -> dict[str, str]:
-    """By measurement, see docs/performance.md: short repeats without convolutions gain a fifth."""
+    """By measurement, see docs/performance.md: short repeats gain a tenth to a fifth."""
     (form,) = _fitting(turn, carry, slices)
     return {REST: form}
 

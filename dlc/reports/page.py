@@ -219,6 +219,7 @@ def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
 
 def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[list[Markup], Horizon | None, list[str]]:
     """Predictions of the best weights; a note where the data can't be read any more."""
+    from dlc.lower.lowering import platform
     from dlc.reports.answers import sections
     from dlc.reports.predictions import predicted
     from dlc.sources.dataset import load_dataset
@@ -228,7 +229,7 @@ def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[l
     if not record.run.weights.is_file():
         note = "There are no weights yet, so there are no predictions."
         return [element("p", note, class_="note")], None, []
-    model = load_model(record.run)
+    model = load_model(record.run, platform())
     try:
         data = data or load_dataset(record.spec, record.run.load_stats(record.spec))
         batching = batching_of(record.spec, len(data.splits["train"]))

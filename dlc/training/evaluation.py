@@ -17,6 +17,7 @@ from dlc.features.feature import Feature
 from dlc.ir import TensorType
 from dlc.lower import tally
 from dlc.lower.evaluating import Evaluate, make_evaluate
+from dlc.lower.lowering import platform
 from dlc.lower.objective import Answers, Stats, answers_of, feature_of
 from dlc.lower.serve import answers
 from dlc.objectives.classes import answered, need_answers
@@ -129,7 +130,7 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
     Raises:
         SpecError: DLC401-DLC406, DLC502, DLC503, DLC510.
     """
-    model = load_model(run)
+    model = load_model(run, platform())
     spec = model.spec
     assert spec.document.data is not None
     stats = run.load_stats(spec)

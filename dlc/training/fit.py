@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from dlc.diagnostics import SpecError
 from dlc.extras import need
+from dlc.garbage import uncollected
 from dlc.pipeline import Spec
 from dlc.training.checkpoint import found as checkpoints_of
 from dlc.training.files import cannot_use
@@ -55,13 +56,16 @@ def fit(
     if spec.document.train.tensorboard:
         need("tensorboard")  # before anything is written
     if run is None or dry_run:
-        return Training(spec, None, reporter, began, chunk_turns, stop, autotune).run(dry_run)
+        with uncollected() as started:
+            return Training(spec, None, reporter, began, chunk_turns, stop, started, autotune).run(dry_run)
     run.lock()
     try:
         found = _opened(run, spec, resume, reporter)
-        return found or Training(spec, run, Timed(reporter, run), began, chunk_turns, stop, autotune, profile).run(
-            dry_run=False
-        )
+        if found is not None:
+            return found
+        timed = Timed(reporter, run)
+        with uncollected() as started:
+            return Training(spec, run, timed, began, chunk_turns, stop, started, autotune, profile).run(dry_run=False)
     except BrokenPipeError:  # of the output, not of a file
         raise
     except OSError as error:

@@ -50,14 +50,18 @@ class Model:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def load_model(run: RunFolder) -> Model:
+def load_model(run: RunFolder, only: str | None = None) -> Model:
     """The best network of a run.
+
+    Args:
+        run: the run folder.
+        only: the platform that it is computed on; any when None.
 
     Raises:
         SpecError: DLC502 without run or weights, DLC503 when a file is damaged.
     """
     spec = run.load_spec()
-    program = lower(spec.graph, run.load_lowering())
+    program = lower(spec.graph, run.load_lowering(), only)
     weights = run.load_weights()
     for name, (shape, dtype) in program.shapes().items():
         if name not in weights or weights[name].shape != shape or weights[name].dtype != dtype:

@@ -16,7 +16,7 @@ from dlc.diagnostics import SpecError
 from dlc.lower import loss_scale, tally
 from dlc.lower.autotune import tuned
 from dlc.lower.evaluating import make_evaluate
-from dlc.lower.lowering import lowering_of, need_as_before, need_platform
+from dlc.lower.lowering import lowering_of, need_as_before, need_platform, platform
 from dlc.lower.optimizing import make_updater, plateau_of
 from dlc.lower.program import Program, lower
 from dlc.lower.steps import Trainer, TrainState, make_trainer
@@ -85,16 +85,18 @@ class Training:
         began: float,
         chunk_turns: int | None,
         stop: Callable[[], bool] | None,
+        started: Callable[[], None] = lambda: None,
         autotune: bool = False,
         profile: bool = False,
     ) -> None:
+        self.started = started  # called when the first chunk is done
         self.stop = stop or (lambda: False)
         self.profile = Profile(began, run.path / "profile" if run is not None and profile else None, reporter.note)
         self.spec, self.folder, self.reporter, self.began, self.chunk_turns = spec, run, reporter, began, chunk_turns
         self.lowering = run.load_lowering() if run is not None and run.exists else None
         if self.lowering is not None:
             need_platform(self.lowering)
-        self.program: Program = lower(spec.graph, self.lowering)
+        self.program: Program = lower(spec.graph, self.lowering, platform())
         tuning = autotune and self.lowering is None
         early = None if tuning else Early(spec, self.program)
         with self.profile.part("data"):
@@ -114,7 +116,7 @@ class Training:
         if tuning:
             trainer = make_trainer(spec, self.program, updater, self.stats)
             trainer.told(self.program.declared(), self.feeder.shapes())  # finds what there is to time
-            self.program = lower(spec.graph, tuned(self.program, reporter.note))
+            self.program = lower(spec.graph, tuned(self.program, reporter.note), platform())
         self.trainer: Trainer = make_trainer(spec, self.program, updater, self.stats)
         if early is not None:
             known = Known.of(self.feeder.portions, self.data.rows, self.stats, self.horizon)
@@ -268,6 +270,7 @@ class Training:
         now = time.perf_counter()
         if self.first_step_seconds == 0.0:
             self.first_step_seconds = now - self.began
+            self.started()
             self.profile.seconds["compile"] += now - began
         else:
             self.seconds += now - began
