@@ -73,9 +73,24 @@ def test_the_process_begins_again_once_with_its_arguments() -> None:
 
 
 def test_a_process_that_cannot_begin_again_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> None:
+    called: list[object] = []
+
+    def fails(*given: object) -> None:
+        called.append(given)
         raise OSError(7, "Argument list too long")
 
     monkeypatch.setattr(pages, "environment", lambda _: {"GLIBC_TUNABLES": ASKED})
     monkeypatch.setattr(os, "execve", fails)
+    monkeypatch.setattr(sys, "argv", ["dlc", "train", "a.yaml"])
+    monkeypatch.setattr(sys, "orig_argv", ["python", "/bin/dlc", "train", "a.yaml"])
+    pages.restart()
+    assert len(called) == 1
+
+
+@pytest.mark.parametrize("original", [["python", "-m", "pytest"], ["python", "host.py", "a.yaml"], ["python"], []])
+def test_a_process_that_was_called_otherwise_goes_on(original: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that calls `main` itself would be lost."""
+    monkeypatch.setattr(pages, "environment", lambda _: {"GLIBC_TUNABLES": ASKED})
+    monkeypatch.setattr(sys, "argv", ["dlc", "train", "a.yaml"])
+    monkeypatch.setattr(sys, "orig_argv", original)
     pages.restart()

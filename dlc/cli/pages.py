@@ -47,9 +47,13 @@ def _glibc_asks() -> bool:
 
 
 def restart() -> None:
-    """Begin this process again, as it was called, with huge pages; return where there are none to be had."""
-    more = environment(os.environ)
-    if not more or not sys.executable or len(sys.orig_argv) < 2:
+    """Begin this process again, as it was called, with huge pages.
+
+    Return where there are none to be had, and in a process that was not called with these arguments: it does more than
+    this command.
+    """
+    more, given = environment(os.environ), sys.argv[1:]
+    if not more or not given or not sys.executable or sys.orig_argv[-len(given) :] != given:
         return
     try:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **more})  # noqa: S606 - itself
