@@ -338,3 +338,12 @@ def test_help_and_version() -> None:
 def test_the_console_script_ends_cleanly(small_file: Path) -> None:
     done = run_dlc(["check", str(small_file)])
     assert (done.returncode, done.stdout, done.stderr) == (0, "no problems in 1 file\n", "")
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "report"])
+def test_what_the_system_refuses_is_no_bug(command: str, tmp_path: Path) -> None:
+    said = run_dlc([command, "a" * 300], cwd=tmp_path)
+    assert said.returncode == 1
+    assert said.stderr.startswith("error[DLC507]: can't use `aaaa")
+    assert "...a" in said.stderr.splitlines()[0]
+    assert said.stderr.splitlines()[0].endswith("`: file name too long")

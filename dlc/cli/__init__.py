@@ -8,7 +8,7 @@ import sys
 from typing import TextIO
 
 from dlc.cli.output import lasting
-from dlc.diagnostics import Report, SpecError
+from dlc.diagnostics import Report, SpecError, reason
 
 EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERNAL, EXIT_RESUME = 0, 1, 2, 70, 75
 
@@ -27,8 +27,8 @@ def main() -> None:
     code = _outcome(sys.argv[1:])
     sys.stdout.flush()
     if file is not None and file.error is not None and not isinstance(file.error, BrokenPipeError):
-        reason = (file.error.strerror or str(file.error)).lower()
-        print_report(SpecError.of("DLC507", f"standard output can't be written: {reason}").report)
+        told = reason(file.error)
+        print_report(SpecError.of("DLC507", f"standard output can't be written: {told}").report)
         code = code or EXIT_FINDINGS
     sys.exit(code)
 
@@ -46,9 +46,20 @@ def _outcome(arguments: list[str]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
+        if isinstance(error, OSError) and isinstance(error.filename, (str, os.PathLike)):  # the system's fault
+            hint = "look at the name, its permissions and the free space"
+            found = SpecError.of("DLC507", f"can't use `{_shortened(error.filename)}`: {reason(error)}", hint=hint)
+            print_report(found.report)
+            return exit_code(found.report)
         _internal(error)
         return EXIT_INTERNAL
     return EXIT_CLEAN
+
+
+def _shortened(name: str | os.PathLike[str]) -> str:
+    """A name of a file that fits a message."""
+    text = os.fspath(name)
+    return text if len(text) <= 80 else f"{text[:38]}...{text[-38:]}"
 
 
 def _run(arguments: list[str]) -> None:

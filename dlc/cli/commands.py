@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dlc
 from dlc.cli import colorful, exit_code
-from dlc.diagnostics import Report, SpecError, did_you_mean, listing, plural
+from dlc.diagnostics import Report, SpecError, did_you_mean, listing, plural, reason
 
 if TYPE_CHECKING:
     from dlc.pipeline import Spec
@@ -282,7 +282,7 @@ def init_spec(template: str | None, out: Path | None) -> None:
     except FileExistsError:
         raise SpecError.of("DLC507", f"`{target}` exists already", hint="choose another file with `--out`") from None
     except OSError as error:
-        raise SpecError.of("DLC507", f"can't write `{target}`: {(error.strerror or str(error)).lower()}") from None
+        raise SpecError.of("DLC507", f"can't write `{target}`: {reason(error)}") from None
     use = "train" if "\noptimizer:" in text else "show"
     print(f"wrote {target}\ntry: dlc check {target}, then dlc {use} {target}")
 

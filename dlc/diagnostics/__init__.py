@@ -30,10 +30,10 @@ class Span(NamedTuple):
         return Span(self.file, self.line, self.column + start, self.line, self.column + start + length)
 
 
-def reason(error: Exception) -> str:
-    """What an exception says, in one line; a system's error without its number and path.
+def reason(error: BaseException) -> str:
+    r"""What an exception says, in one line: a system's error without its number and path, a type where nothing is said.
 
-    >>> reason(FileNotFoundError(2, "No such file or directory", "a")), reason(ValueError("it broke"))
+    >>> reason(FileNotFoundError(2, "No such file or directory", "a")), reason(ValueError("it broke\nlong ago"))
     ('no such file or directory', 'it broke')
     """
     if isinstance(error, OSError) and error.strerror:
@@ -227,12 +227,3 @@ def plural(count: int, noun: str) -> str:
     ('1 error', '2 errors')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def first_line(error: BaseException) -> str:
-    r"""What an exception says, in one line; its type where it says nothing.
-
-    >>> first_line(ValueError("it broke\nlong ago")), first_line(MemoryError())
-    ('it broke', 'MemoryError')
-    """
-    return (str(error).splitlines() or [type(error).__name__])[0]

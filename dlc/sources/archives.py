@@ -13,7 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from dlc.diagnostics import first_line, listing
+from dlc.diagnostics import listing, reason
 from dlc.lazy import np
 from dlc.options import Wrong
 from dlc.sources.stored import Scratch, Stored
@@ -125,7 +125,7 @@ def _told(message: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise Wrong("DLC401", f"{message}: {first_line(error)}", option="path") from None
+        raise Wrong("DLC401", f"{message}: {reason(error)}", option="path") from None
 
 
 def _name(member: zipfile.ZipInfo) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator
 
-from dlc.diagnostics import first_line, listing
+from dlc.diagnostics import listing, reason
 from dlc.lazy import np
 from dlc.options import Fault, Wrong, main, option, reject, spell
 from dlc.sources.archives import first_length, read_columns
@@ -45,7 +45,7 @@ class FileSource(Source):
         try:
             is_file, is_folder = path.is_file(), path.is_dir()
         except (OSError, ValueError) as error:
-            raise Wrong("DLC401", f"`{path}` can't be read: {first_line(error)}", option="path") from None
+            raise Wrong("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
         if not is_file:
             kind = "is a directory" if is_folder else "is not a plain file" if path.exists() else "does not exist"
             raise Wrong("DLC401", f"the data file `{path}` {kind}", option="path")
@@ -86,7 +86,7 @@ class Npz(FileSource):
                 hint = "`np.savez(path, image=..., label=...)` writes one"
                 raise Wrong("DLC401", f"`{path}` {what}", expected="a file of np.savez", hint=hint, option="path")
         except OSError as error:
-            raise Wrong("DLC401", f"`{path}` is not a numpy archive: {first_line(error)}", option="path") from None
+            raise Wrong("DLC401", f"`{path}` is not a numpy archive: {reason(error)}", option="path") from None
         return same_length(read_columns(path, room), path)
 
 
@@ -128,12 +128,12 @@ class Csv(FileSource):
                         table = np.array(records, dtype=object).reshape(len(records), len(names))
                         yield {name: table[:, index] for index, name in enumerate(names)}
                 except csv.Error as error:
-                    message = f"line {reader.line_num} of `{path}` is malformed: {first_line(error)}"
+                    message = f"line {reader.line_num} of `{path}` is malformed: {reason(error)}"
                     raise Wrong("DLC401", message, option="path") from None
         except UnicodeDecodeError:
             raise _not_utf8(path) from None
         except OSError as error:
-            raise Wrong("DLC401", f"`{path}` can't be read: {first_line(error)}", option="path") from None
+            raise Wrong("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
 
     def _tables(self, reader: Any, path: Path, room: int | None) -> Iterator[tuple[list[str], list[list[str]]]]:
         """The column names and records, all of one length, block by block; one block at least."""

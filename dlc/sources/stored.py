@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from dlc.diagnostics import SpecError
+from dlc.diagnostics import SpecError, reason
 from dlc.lazy import np
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Stored:
                 if os.preadv(self._descriptor, [into[start:end]], place) != end - start:
                     self._rest(into[start:end], place)
         except OSError as error:
-            message = f"`{self._name or scratch_folder()}` can't be read: {(error.strerror or str(error)).lower()}"
+            message = f"`{self._name or scratch_folder()}` can't be read: {reason(error)}"
             raise SpecError.of("DLC401", message) from None
         self._slow = time.perf_counter() - began > _FAST * len(runs)
         values: NDArray[Any] = found.view(self.dtype).reshape(*rows.shape, *self.shape[1:])
@@ -140,7 +140,6 @@ class Scratch:
     def _cannot(self, error: OSError) -> SpecError:
         return SpecError.of(
             "DLC507",
-            f"data that don't fit memory can't be unpacked into `{self._folder}`: "
-            f"{(error.strerror or str(error)).lower()}",
+            f"data that don't fit memory can't be unpacked into `{self._folder}`: {reason(error)}",
             hint="let the environment variable TMPDIR name a folder with room, or raise `data.memory`",
         )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from dlc.diagnostics import SpecError
+from dlc.diagnostics import SpecError, reason
 from dlc.records import record
 from dlc.training.files import cannot_write, digest, from_json, pack, read_whole, sync_folder, to_json, unpack
 from dlc.training.run_folder import RunFolder
@@ -211,8 +211,7 @@ def load(path: Path) -> Checkpoint:
         best, good = files.get(BEST), files.get(GOOD)
         found = Checkpoint(index["step"], files[STATE], index["progress"], index["metrics"], best, index["spec"], good)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise SpecError.of("DLC503", f"`{error.filename or path}` can't be read: {reason}") from None
+        raise SpecError.of("DLC503", f"`{error.filename or path}` can't be read: {reason(error)}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SpecError.of("DLC503", f"`{path / INDEX}` is damaged") from None
     if found.step != step_of(path):
