@@ -114,31 +114,12 @@ def _channels_last(pads: Pads, x: Array, kernel: Array) -> Array:
         turned = jnp.swapaxes(jnp.flip(kernel, places), -1, -2)  # (*window, filters, channels)
         around = [(size - 1 - low, size - 1 - high) for size, (low, high) in zip(kernel.shape, pads, strict=False)]
         dx = plain(dy, turned, tuple(around))
-        if max(kernel.shape[:2]) <= 5 and kernel.shape[1] * kernel.shape[2] >= 64:
-            return _kernel_gradient(x, dy, pads, kernel.shape), dx
         # Channels as batch, examples as channels: (C, *places, B) with a kernel (*places', B, F) gives (C, *window, F).
         dkernel = plain(jnp.swapaxes(x, 0, -1), jnp.moveaxis(dy, 0, -2), pads)
         return jnp.moveaxis(dkernel, 0, -2), dx
 
     result: Array = with_gradient(lambda x, kernel: plain(x, kernel, pads), forward, backward)(x, kernel)
     return result
-
-
-def _kernel_gradient(x: Array, dy: Array, pads: Pads, shape: tuple[int, ...]) -> Array:
-    """(B, H, W, C) and slopes (B, H', W', F) -> (h, w, C, F), as a product for each step along the width.
-
-    The sum over places of x[y + i, x + j] dy[y, x] for all i and j: x moved by j times dy beside its neighbours along
-    the height, so that each is copied h or w times, and not h * w times as in patches.
-    """
-    height, width, channels, filters = shape
-    (low, high), sides = pads
-    wide = jnp.pad(x, ((0, 0), (0, 0), sides, (0, 0)))
-    tall = jnp.pad(dy, ((0, 0), (height - 1 - low, height - 1 - high), (0, 0), (0, 0)))
-    above = jnp.concatenate([tall[:, at : at + x.shape[1]] for at in reversed(range(height))], axis=-1)
-    above = above.reshape(-1, height * filters)
-    moved = [wide[:, :, at : at + dy.shape[2]].reshape(-1, channels) for at in range(width)]
-    found = jnp.stack([part.T @ above for part in moved])  # (w, C, h * F)
-    return found.reshape(width, channels, height, filters).transpose(2, 0, 1, 3)
 
 
 def _fitting(window: Window, x: Array, kernel: Array) -> tuple[str, ...]:
