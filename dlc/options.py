@@ -76,10 +76,10 @@ class Options(BaseModel):
         their texts anew for each subclass.
         """
         super().__init_subclass__(**keys)
-        names = vars(sys.modules[cls.__module__])
-        texts = [(name, text) for name, text in get_annotations(cls).items() if isinstance(text, str)]
-        for name, text in texts:
-            cls.__annotations__[name] = _known_type(text, names)
+        own = cls.__dict__.get("__annotations__", {})  # noqa: RUF063 - as written; Python 3.14 would evaluate others
+        if "<locals>" not in cls.__qualname__ and cls.__module__ in sys.modules:
+            names = vars(sys.modules[cls.__module__])
+            own.update({name: _known_type(text, names) for name, text in own.items() if isinstance(text, str)})
         for base in cls.__mro__[1:]:
             if issubclass(base, Options) and base not in _EVALUATED:
                 _EVALUATED.add(base)

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import dlc
+from dlc.lower.emit import program_text
 from dlc.lower.keys import root_key
 
 DRAWS: dict[str, Callable[[jax.Array], Any]] = {
@@ -28,22 +30,34 @@ DRAWS: dict[str, Callable[[jax.Array], Any]] = {
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_draws_have_the_bits_of_jax(draw: Callable[[jax.Array], Any]) -> None:
     for seed in (0, 7, 2**31 - 1):
-        jax.tree.map(np.testing.assert_array_equal, draw(root_key(seed)), draw(jax.random.key(seed)))
+        jax.tree.map(np.testing.assert_array_equal, draw(root_key(seed, "cpu")), draw(jax.random.key(seed)))
 
 
 def test_a_draw_is_no_loop() -> None:
     def drawn(key: jax.Array) -> jax.Array:
         return jax.random.bits(jax.random.fold_in(key, 3), (40, 50))
 
-    assert "while" not in jax.jit(lambda: drawn(root_key(0))).lower().as_text()
+    assert "while" not in jax.jit(lambda: drawn(root_key(0, "cpu"))).lower().as_text()
     assert "while" in jax.jit(lambda: drawn(jax.random.key(0))).lower().as_text()
+
+
+def test_elsewhere_keys_are_those_of_jax() -> None:
+    assert root_key(3, "gpu").dtype == jax.random.key(3).dtype
+    spec = dlc.loads(
+        "inputs: {x: {tensor: 4}}\ntargets: {y: {number: {}}}\nnetwork: [dropout: 0.5, dense: 1]\nloss: mse\n"
+        "optimizer: sgd\ndata: {source: {npz: x.npz}}\n"
+    )
+    ours, theirs = (program_text(spec, "stablehlo", True, platform) for platform in ("cpu", "cuda"))
+    assert "stablehlo.case" in ours
+    assert "stablehlo.case" not in theirs
+    assert "threefry" in theirs
 
 
 def test_the_bits_are_drawn_once_for_all_their_readers() -> None:
     """A concatenation of windows would draw them again for each."""
 
     def read(step: jax.Array) -> jax.Array:
-        bits = jax.random.bits(jax.random.fold_in(root_key(1), step), (8, 64))
+        bits = jax.random.bits(jax.random.fold_in(root_key(1, "cpu"), step), (8, 64))
         return jnp.concatenate([bits[:, start : start + 50] for start in range(9)], 1)
 
     compiled = jax.jit(read).lower(jnp.uint32(1)).compile().as_text()

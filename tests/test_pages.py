@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dlc.cli import pages
+from dlc.cli import main, pages
 
 ASKED = "glibc.malloc.hugetlb=1"
 
@@ -57,40 +58,84 @@ PROGRAM = """
 import os, sys
 from dlc.cli import pages
 print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), sys.argv[1:], flush=True)
-pages.environment = lambda known: {} if pages.VARIABLE in known else {pages.VARIABLE: pages.TUNABLE + "=1"}
+pages.environment = lambda known: {pages.VARIABLE: pages.TUNABLE + "=1"}
 pages.restart()
 print("goes on")
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "execve") or sys.platform == "win32", reason="needs a POSIX system")
-def test_the_process_begins_again_once_with_its_arguments() -> None:
-    known = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, "a b", "--c=1"]
+@pytest.mark.parametrize(("name", "lives"), [("dlc", 2), ("host.py", 1)])
+def test_the_command_begins_again_once_with_its_arguments(name: str, lives: int, tmp_path: Path) -> None:
+    """Once, though all that is asked for is asked for again; a program that calls `main` would do all twice."""
+    (tmp_path / name).write_text(PROGRAM)
+    known = {key: value for key, value in os.environ.items() if key not in ("GLIBC_TUNABLES", pages.MARK)}
+    command = [sys.executable, "-W", "ignore", str(tmp_path / name), "train", "a b", "--c=1"]
     said = subprocess.run(command, capture_output=True, text=True, check=True, env=known).stdout.splitlines()
     process = said[0].split()[0]
-    assert said == [f"{process} None ['a b', '--c=1']", f"{process} {ASKED} ['a b', '--c=1']", "goes on"]
+    told = [f"{process} {tunables} ['train', 'a b', '--c=1']" for tunables in ("None", ASKED)]
+    assert said == [*told[:lives], "goes on"]
 
 
-def test_a_process_that_cannot_begin_again_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What the process would begin again with."""
     called: list[object] = []
-
-    def fails(*given: object) -> None:
-        called.append(given)
-        raise OSError(7, "Argument list too long")
-
     monkeypatch.setattr(pages, "environment", lambda _: {"GLIBC_TUNABLES": ASKED})
-    monkeypatch.setattr(os, "execve", fails)
+    monkeypatch.setattr(os, "execve", lambda *given: called.append(given))
+    monkeypatch.setattr(sys, "gettrace", lambda: None)
+    monkeypatch.setattr(sys, "getprofile", lambda: None)
     monkeypatch.setattr(sys, "argv", ["dlc", "train", "a.yaml"])
     monkeypatch.setattr(sys, "orig_argv", ["python", "/bin/dlc", "train", "a.yaml"])
+    monkeypatch.delenv(pages.MARK, raising=False)
+    return called
+
+
+def test_a_process_that_cannot_begin_again_goes_on(begun: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*given: object) -> None:
+        begun.append(given)
+        raise OSError(7, "Argument list too long")
+
+    monkeypatch.setattr(os, "execve", fails)
     pages.restart()
-    assert len(called) == 1
+    assert len(begun) == 1
 
 
-@pytest.mark.parametrize("original", [["python", "-m", "pytest"], ["python", "host.py", "a.yaml"], ["python"], []])
-def test_a_process_that_was_called_otherwise_goes_on(original: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that calls `main` itself would be lost."""
-    monkeypatch.setattr(pages, "environment", lambda _: {"GLIBC_TUNABLES": ASKED})
-    monkeypatch.setattr(sys, "argv", ["dlc", "train", "a.yaml"])
+@pytest.mark.parametrize(
+    "original",
+    [
+        ["python", "-m", "pytest"],
+        ["python", "host.py", "train", "a.yaml"],
+        ["python", "-", "train", "a.yaml"],
+        ["python", "-c", "main()", "train", "a.yaml"],
+        ["python", "host.py", "a.yaml"],
+        ["train", "a.yaml"],
+        ["python"],
+        [],
+    ],
+)
+def test_a_process_that_was_called_otherwise_goes_on(
+    original: list[str], begun: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "orig_argv", original)
     pages.restart()
+    assert begun == []
+
+
+def test_a_watched_process_goes_on(begun: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "gettrace", lambda: print)
+    pages.restart()
+    assert begun == []
+
+
+@pytest.mark.parametrize(("arguments", "count"), [(["train", "a.yaml"], 1), (["check", "a.yaml"], 0), ([], 0)])
+def test_training_alone_begins_again(
+    arguments: list[str], count: int, begun: list[object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["dlc", *arguments])
+    monkeypatch.setattr(sys, "orig_argv", ["python", "/bin/dlc", *arguments])
+    with pytest.raises(SystemExit):
+        main()
+    gc.enable()
+    assert len(begun) == count

@@ -126,3 +126,28 @@ def test_what_a_class_defines_stays_and_subclasses_add_fields() -> None:
     assert More(1) != Base(1)
     with pytest.raises(ValueError, match="negative"):
         More(-1)
+
+
+def test_what_records_do_beside_plain_fields() -> None:
+    @record(frozen=True)
+    class Own:  # noqa: PLW1641 - the hash is a record's
+        """Equal by its size alone."""
+
+        name: str
+        link: Any = None
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Own) and self.name == other.name
+
+    assert hash(Own("a")) == hash(("a", None))
+    ring: list[Any] = []
+    loop = Own("a", ring)
+    ring.append(loop)
+    assert repr(loop).endswith("Own(name='a', link=[...])")
+    with pytest.raises(TypeError, match="no fields by name alone"):
+
+        @record
+        class Named:
+            """Refused."""
+
+            x: int = field(kw_only=True)

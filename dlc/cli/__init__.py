@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -46,7 +47,8 @@ def _outcome(arguments: list[str]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        if isinstance(error, OSError) and isinstance(error.filename, (str, os.PathLike)):  # the system's fault
+        if _refused(error):
+            assert isinstance(error, OSError)
             hint = "look at the name, its permissions and the free space"
             found = SpecError.of("DLC507", f"can't use `{_shortened(error.filename)}`: {reason(error)}", hint=hint)
             print_report(found.report)
@@ -54,6 +56,13 @@ def _outcome(arguments: list[str]) -> int:
         _internal(error)
         return EXIT_INTERNAL
     return EXIT_CLEAN
+
+
+def _refused(error: Exception) -> bool:
+    """Whether the system refused a file for what it is called, where it lies or how full the disk is."""
+    refusals = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+    named = isinstance(error, OSError) and isinstance(error.filename, (str, os.PathLike))
+    return named and isinstance(error, OSError) and error.errno in refusals
 
 
 def _shortened(name: str | os.PathLike[str]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 __all__ = ["environment", "restart"]
 
 VARIABLE, TUNABLE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
+MARK = "DLC_HUGE_PAGES"  # stands in the environment of the process that began again
 _SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -49,13 +50,20 @@ def _glibc_asks() -> bool:
 def restart() -> None:
     """Begin this process again, as it was called, with huge pages.
 
-    Return where there are none to be had, and in a process that was not called with these arguments: it does more than
-    this command.
+    Only once, and only the command `dlc` itself, which has done nothing yet: a program that calls `main`, or one that
+    a debugger watches, would be cut off. Return where there are no huge pages to be had.
     """
-    more, given = environment(os.environ), sys.argv[1:]
-    if not more or not given or not sys.executable or sys.orig_argv[-len(given) :] != given:
+    given = sys.argv[1:]
+    alone = sys.gettrace() is None and sys.getprofile() is None
+    if MARK in os.environ or not given or not alone or not sys.executable:
+        return
+    said = sys.orig_argv[-len(given) - 1 :]
+    if said[1:] != given or Path(said[0]).name != "dlc":
+        return
+    more = environment(os.environ)
+    if not more:
         return
     try:
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **more})  # noqa: S606 - itself
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **more, MARK: "asked"})  # noqa: S606 - itself
     except OSError:  # for example too many arguments: it goes without
         return

@@ -36,7 +36,7 @@ def program_text(spec: Spec, how: str, step: bool, platform: str | None = None) 
     Raises:
         SpecError: DLC115 when `step` is set and the spec can't be trained.
     """
-    function, arguments = training_chunk(spec) if step else _forward(spec)
+    function, arguments = training_chunk(spec, platform) if step else _forward(spec, platform)
     if how == "jaxpr":
         return str(function.trace(*arguments).jaxpr)
     if platform is not None:
@@ -45,8 +45,10 @@ def program_text(spec: Spec, how: str, step: bool, platform: str | None = None) 
     return str(lowered.as_text() if how == "stablehlo" else lowered.compile().as_text())
 
 
-def training_chunk(spec: Spec) -> tuple[Any, tuple[Any, ...]]:
+def training_chunk(spec: Spec, platform: str | None = None) -> tuple[Any, tuple[Any, ...]]:
     """The function of a chunk of training steps, and the shapes of its arguments when one batch is sent to it.
+
+    It is that of one platform, or of this process.
 
     Raises:
         SpecError: DLC115 when the spec can't be trained.
@@ -54,7 +56,7 @@ def training_chunk(spec: Spec) -> tuple[Any, tuple[Any, ...]]:
     from dlc.training.trainable import need_trainable
 
     size = _batch_size(spec) * need_trainable(spec).keys.accumulate
-    program, rows, stats = lower(spec.graph), batch_shapes(spec, size), stats_shapes(spec)
+    program, rows, stats = lower(spec.graph, only=platform), batch_shapes(spec, size), stats_shapes(spec)
     updater = make_updater(spec, program, Horizon(10**9, 1e6))  # longer than any warm-up
     trainer = make_trainer(spec, program, updater, stats)
     shapes = trainer.told(program.declared(), rows)
@@ -63,8 +65,8 @@ def training_chunk(spec: Spec) -> tuple[Any, tuple[Any, ...]]:
     return trainer.chunk, (state, feed, jnp.int32(1), jnp.bool_(True), stats)
 
 
-def _forward(spec: Spec) -> tuple[Any, tuple[Any, ...]]:
-    program = lower(spec.graph)
+def _forward(spec: Spec, platform: str | None) -> tuple[Any, tuple[Any, ...]]:
+    program = lower(spec.graph, only=platform)
     function = jax.jit(lambda variables, inputs: program.apply(variables, inputs, train=False)[0])
     return function, (program.declared(), value_shapes(spec.graph.inputs, _batch_size(spec)))
 

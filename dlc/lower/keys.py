@@ -1,12 +1,12 @@
 """Random keys: JAX's Threefry, in a form that a CPU computes fast.
 
 For a CPU, JAX lowers each draw to a loop of five turns, whose many small operations take longer than drawing. Here the
-rounds stand one behind the other and are fused into one operation; the bits are the same.
+rounds stand one behind the other and are fused into one operation; the bits are the same, those of JAX's default
+`jax_threefry_partitionable`.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from math import prod
 from typing import Any
 
@@ -22,23 +22,9 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 
 
-def root_key(seed: int) -> Array:
-    """The key of a run, scalar: every other key and every draw follows from it."""
-    return jax.random.key(seed, impl=_unrolled() if jax.default_backend() == "cpu" else None)
-
-
-@cache
-def _unrolled() -> Any:
-    """The type of such keys, which `jax.random`'s functions take."""
-    return extended.define_prng_impl(
-        key_shape=(2,),
-        seed=extended.threefry_prng_impl.seed,
-        split=lambda key, shape: jnp.stack(_hash(key, *_places(shape)), axis=-1),
-        random_bits=_random_bits,
-        fold_in=lambda key, data: jnp.stack(_hash(key, jnp.uint32(0), jnp.asarray(data, jnp.uint32))),
-        name="threefry2x32_unrolled",
-        tag="unrolled",
-    )
+def root_key(seed: int, platform: str) -> Array:
+    """The key of a run on a platform, scalar: every other key and every draw follows from it."""
+    return jax.random.key(seed, impl=_UNROLLED if platform == "cpu" else None)
 
 
 @jax.jit
@@ -76,3 +62,22 @@ def _random_bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
     bits: Array = apart(drawn, like, key) if prod(shape) > 1 else drawn(key)  # else each reader would draw anew
     kinds: dict[int, type[np.unsignedinteger[Any]]] = {8: np.uint8, 16: np.uint16, 32: np.uint32}
     return bits.astype(kinds[width])
+
+
+def _split(key: Array, shape: tuple[int, ...]) -> Array:
+    return jnp.stack(_hash(key, *_places(shape)), axis=-1)
+
+
+def _fold_in(key: Array, data: Array | int) -> Array:
+    return jnp.stack(_hash(key, jnp.uint32(0), jnp.asarray(data, jnp.uint32)))
+
+
+_UNROLLED = extended.define_prng_impl(
+    key_shape=(2,),
+    seed=extended.threefry_prng_impl.seed,
+    split=_split,
+    random_bits=_random_bits,
+    fold_in=_fold_in,
+    name="threefry2x32_unrolled",
+    tag="unrolled",
+)

@@ -134,8 +134,11 @@ def _walked(program: Any, given: Sequence[Any]) -> Generator[_Line, None, list[A
             found = [next(i for i, part in enumerate(names) if part is None or here in part)]
         elif word in ("convert_element_type", "clamp") and any(isinstance(value, int) for value in read):
             found = [next(value for value in read if isinstance(value, int))]
-        elif word == "cond" and isinstance(read[0], int):
-            found = yield from _walked(line.params["branches"][read[0]].jaxpr, read[1:])
+        elif word == "cond":  # of branches that values decide, the one that does most
+            branches = line.params["branches"]
+            sizes = [len(branch.jaxpr.eqns) for branch in branches]
+            taken = read[0] if isinstance(read[0], int) else sizes.index(max(sizes))
+            found = yield from _walked(branches[taken].jaxpr, read[1:])
         elif word in _CALLS:
             inside = next(line.params[name] for name in _BODIES if name in line.params)
             found = yield from _walked(getattr(inside, "jaxpr", inside), read)

@@ -94,6 +94,11 @@ class Program:
     flags: Mapping[str, str]
 
     @property
+    def platform(self) -> str:
+        """What it is for: one platform that it was asked for, or this process's."""
+        return self.choices.only or platform()
+
+    @property
     def params(self) -> Mapping[str, Slot]:
         """The trained weights."""
         return self.slots["params"]

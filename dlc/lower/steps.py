@@ -119,7 +119,7 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
 
     def told(variables: dict[str, Any], like: Any) -> Any:
         scale = loss_scale.start(updater.loss_scale) if updater.loss_scale is not None else None
-        return jax.eval_shape(gradients.told, variables, like, root_key(0), scale, stats)
+        return jax.eval_shape(gradients.told, variables, like, root_key(0, program.platform), scale, stats)
 
     def start(variables: dict[str, Any], shapes: Any) -> TrainState:
         begun: TrainState = jax.jit(lambda variables: begin(variables, shapes))(variables)
@@ -148,7 +148,7 @@ def _make_step(
     spec: Spec, program: Program, updater: Updater, gradients: Gradients
 ) -> Callable[[TrainState, Rows, Stats], TrainState]:
     """One step: the state after a batch."""
-    root = root_key(spec.document.seed)
+    root = root_key(spec.document.seed, program.platform)
 
     def step(state: TrainState, batch: Rows, stats: Stats) -> TrainState:
         key = jax.random.fold_in(root, state.step)

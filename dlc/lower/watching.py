@@ -84,7 +84,7 @@ class Watch:
         return None
 
     def _looked(self, state: TrainState, batch: Rows, stats: Stats) -> tuple[Any, dict[str, Any], Any]:
-        key = jax.random.fold_in(root_key(self.spec.document.seed), state.step)
+        key = jax.random.fold_in(root_key(self.spec.document.seed, self.program.platform), state.step)
         given = self.gradients.given(batch, key)
         count = self.updater.accumulate
         parts, keys = (
