@@ -117,7 +117,8 @@ def by_gates(reading: Reading, kernel: Array, steps: Array, h: Array, c: Array, 
 
         parts = ((into_cell, by_cell, by_state, f), real, slopes[1])
         dstart, dz = lax.scan(body, slopes[0], parts, reverse=not reading.backwards)
-        return jnp.einsum("tbu,tbc->uc", before(states, start[0]), dz), dz, dstart, None
+        came = before(states, start[0]).reshape(-1, kernel.shape[0])  # as two axes: three are copied in another order
+        return came.T @ dz.reshape(-1, kernel.shape[1]), dz, dstart, None
 
     found: Found = with_gradient(plain, forward, backward)(kernel, steps, (h, c), real)
     return found
