@@ -16,7 +16,7 @@ from pathlib import Path
 __all__ = ["environment", "restart"]
 
 VARIABLE, TUNABLE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
-MARK = "DLC_HUGE_PAGES"  # stands in the environment of the process that began again
+MARK = "DLC_HUGE_PAGES"  # in the environment of the process that began again, and of one that shall not
 _SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
