@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import dlc
-from dlc.cli import main
+from dlc.cli import _refused, main
 from dlc.training.run_folder import RunFolder
 from tests.support import ROOT, SMALL, run_dlc
 
@@ -347,3 +347,14 @@ def test_what_the_system_refuses_is_no_bug(command: str, tmp_path: Path) -> None
     assert said.stderr.startswith("error[DLC507]: can't use `aaaa")
     assert "...a" in said.stderr.splitlines()[0]
     assert said.stderr.splitlines()[0].endswith("`: file name too long")
+
+
+def test_only_what_the_system_refuses_is_no_bug() -> None:
+    """A file that is not there may well be one."""
+    assert _refused(FileNotFoundError(2, "No such file or directory", "table.bin")) is None
+    assert _refused(OSError("it broke")) is None
+    assert _refused(ValueError("it broke")) is None
+    refused = _refused(PermissionError(13, "Permission denied", "table.bin"))
+    assert refused is not None
+    assert refused.report.codes == ("DLC507",)
+    assert str(refused) == "DLC507: can't use `table.bin`: permission denied"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.layers.dense import Dense
 from dlc.training import early
 from dlc.training.fit import fit
 from dlc.training.progress import Silent
@@ -100,3 +101,22 @@ def test_errors_are_those_of_the_data(archive: Path, tmp_path: Path) -> None:
         with pytest.raises(dlc.SpecError) as caught:
             fit(dlc.loads(text))
         assert caught.value.report.codes == (code,)
+
+
+@pytest.mark.parametrize("more", ["", "accumulate: 2", "sam: 0.05"])
+def test_a_network_is_traced_once_for_the_shapes_and_for_the_step(more: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    plain = Dense.apply
+
+    def counted(self: Dense, *given: Any, **named: Any) -> Any:
+        calls.append(self.word)
+        return plain(self, *given, **named)
+
+    spec = dlc.loads(
+        "inputs: {image: {tensor: [8, 8]}}\ntargets: {digit: {category: 10}}\nnetwork: [flatten, dense: 10]\n"
+        f"loss: cross_entropy\noptimizer: {{sgd: 0.1, {more}}}\ndata: {{source: digits}}\ntrain: {{batch_size: 100}}\n"
+    )
+    monkeypatch.setattr(Dense, "apply", counted)
+    fit(spec, dry_run=True)
+    once = 2 if more.startswith("accumulate") else 1  # the parts' weights are found before their gradients
+    assert len(calls) == once

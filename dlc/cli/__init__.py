@@ -47,28 +47,23 @@ def _outcome(arguments: list[str]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        if _refused(error):
-            assert isinstance(error, OSError)
-            hint = "look at the name, its permissions and the free space"
-            found = SpecError.of("DLC507", f"can't use `{_shortened(error.filename)}`: {reason(error)}", hint=hint)
-            print_report(found.report)
-            return exit_code(found.report)
+        refused = _refused(error)
+        if refused is not None:
+            print_report(refused.report)
+            return exit_code(refused.report)
         _internal(error)
         return EXIT_INTERNAL
     return EXIT_CLEAN
 
 
-def _refused(error: Exception) -> bool:
-    """Whether the system refused a file for what it is called, where it lies or how full the disk is."""
+def _refused(error: Exception) -> SpecError | None:
+    """The diagnostic when the system refused a file for what it is called, where it lies or how full the disk is."""
     refusals = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
-    named = isinstance(error, OSError) and isinstance(error.filename, (str, os.PathLike))
-    return named and isinstance(error, OSError) and error.errno in refusals
-
-
-def _shortened(name: str | os.PathLike[str]) -> str:
-    """A name of a file that fits a message."""
-    text = os.fspath(name)
-    return text if len(text) <= 80 else f"{text[:38]}...{text[-38:]}"
+    if not isinstance(error, OSError) or error.errno not in refusals or not isinstance(error.filename, str):
+        return None
+    name = error.filename if len(error.filename) <= 80 else f"{error.filename[:38]}...{error.filename[-38:]}"
+    hint = "look at the name, its permissions and the free space"
+    return SpecError.of("DLC507", f"can't use `{name}`: {reason(error)}", hint=hint)
 
 
 def _run(arguments: list[str]) -> None:
