@@ -19,14 +19,14 @@ class OfModule(Options):
 
     size: Size
     maybe: Size | None = None
-    many: list[Size] = []
+    many: tuple[Size, ...] = ()
 
 
 def test_names_are_those_of_the_module() -> None:
     fields = OfModule.model_fields
     assert fields["size"].annotation is Size
     assert fields["maybe"].annotation == Size | None
-    assert fields["many"].annotation == list[Size]
+    assert fields["many"].annotation == tuple[Size, ...]
     assert OfModule.model_validate({"size": {"height": 3}}).size == Size(height=3)
 
 
