@@ -88,6 +88,14 @@ def test_only_the_branch_of_this_platform_counts() -> None:
     assert _peak(program.jaxpr) == (4096 if jax.default_backend() == "cpu" else 11 * 4096)
 
 
+def test_of_branches_that_values_decide_the_longest_counts() -> None:
+    def branches(x: jax.Array) -> jax.Array:
+        return jax.lax.cond(x[0, 0] > 0, lambda x: ((y := x @ x) @ x) @ y, jnp.zeros_like, x)
+
+    x = jax.ShapeDtypeStruct((32, 32), jnp.float32)
+    assert _peak(jax.make_jaxpr(branches)(x).jaxpr) == 3 * 4096
+
+
 def test_show_prints_both_figures() -> None:
     done = run_dlc(["show", str(ROOT / "specs" / "iris_perceptron.yaml"), "--memory", "--compiled"])
     assert done.returncode == 0, done.stderr
