@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.timing import machine, ratios, summary
 from benchmarks.work import BY_NAME, Work
-from dlc.cli.pages import environment
+from dlc.cli.huge_pages import environment
 
 ROUNDS = 7
 OWN = "dlc"
@@ -62,8 +62,8 @@ def own(path: Path) -> None:
 
     import dlc
     from benchmarks.rivals import SECONDS
-    from dlc.training.progress import Silent
-    from dlc.training.training import Training
+    from dlc.training.callbacks.progress import Silent
+    from dlc.training.run import Training
 
     work, done = BY_NAME[path.stem], 0
     fit = Training(dlc.load(path), None, Silent(), time.perf_counter(), work.steps, None)

@@ -24,7 +24,7 @@ ROUNDS, STARTS, SECONDS = 9, 5, 0.5
 EPOCH = """
 import sys
 import dlc
-from dlc.training.progress import Silent
+from dlc.training.callbacks.progress import Silent
 class First(Silent):
     def moment(self, moment):
         print("first step", flush=True)
@@ -39,8 +39,8 @@ def throughput(work: Work, path: Path) -> tuple[list[float], list[float]]:
 
     import dlc
     from benchmarks.twins import make
-    from dlc.training.progress import Silent
-    from dlc.training.training import Training
+    from dlc.training.callbacks.progress import Silent
+    from dlc.training.run import Training
 
     fit = Training(dlc.load(path), None, Silent(), time.perf_counter(), work.steps, None)
     variables = fit.program.init(0)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import dlc
 from benchmarks.timing import machine
-from dlc.pipeline import check_file
+from dlc.frontend.pipeline import check_file
 
 ROUNDS = 10
 FOLDER = Path("specs") / "zoo"

@@ -24,15 +24,15 @@ import jax
 import numpy as np
 
 import dlc
-from dlc.lower.lowering import YNN
-from dlc.pipeline import Spec
+from dlc.backend.lowering import YNN
+from dlc.frontend.pipeline import Spec
+from dlc.support.files import digest, to_json
 from dlc.training import checkpoint as checkpoints
-from dlc.training import training as fitting
-from dlc.training.files import digest, to_json
-from dlc.training.fit import fit
-from dlc.training.progress import Silent
+from dlc.training import run as fitting
+from dlc.training.callbacks.progress import Silent
+from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.training import Stopped
+from dlc.training.train import fit
 
 TEXT = """
 name: damaged

@@ -19,7 +19,7 @@ import numpy as np
 
 import dlc
 from benchmarks.timing import machine, ratio, summary
-from dlc.lower.emit import program_text
+from dlc.backend.emit import program_text
 
 DEPTHS = (2, 64)
 SPEC = """

@@ -75,8 +75,8 @@ def throughput(network: str, file: Path) -> dict[str, tuple[list[float], list[fl
     import jax
 
     import dlc
-    from dlc.training.progress import Silent
-    from dlc.training.training import Training
+    from dlc.training.callbacks.progress import Silent
+    from dlc.training.run import Training
 
     sides: dict[str, list[Any]] = {}
     for name, memory in (("in memory", "4 GB"), ("streamed", f"{CAP} MB")):

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from dlc.api import allow_plugins, check, compile, evaluate, export, load, loads, predict, report, show, train
+from dlc._version import __version__
+from dlc.api import (
+    allow_plugins,
+    check,
+    compile,
+    evaluate,
+    export,
+    load,
+    loads,
+    predict,
+    report,
+    show,
+    train,
+)
 from dlc.diagnostics import Diagnostic, Report, Span, SpecError
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Diagnostic",

@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.diagnostics import Report, SpecError
-from dlc.garbage import uncollected
+from dlc.support.gc_pause import uncollected
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from dlc.lower.program import Program
-    from dlc.pipeline import Spec
-    from dlc.summary import Table
-    from dlc.training.evaluation import Evaluation
-    from dlc.training.progress import Reporter
+    from dlc.backend.network import Program
+    from dlc.frontend.pipeline import Spec
+    from dlc.frontend.summary import Table
+    from dlc.serving.evaluation import Evaluation
+    from dlc.training.callbacks.progress import Reporter
     from dlc.training.result import Result
 
 
 def allow_plugins(allow: bool = True) -> None:
     """Let specs load their plugins, which runs the code in them, from here on in this process."""
-    from dlc.plugins import allow_plugins
+    from dlc.frontend.plugins import allow_plugins
 
     allow_plugins(allow)
 
@@ -34,7 +34,7 @@ def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
         path: the YAML file.
         sets: settings `a.b=value` that override the file's.
     """
-    from dlc.pipeline import check_file
+    from dlc.frontend.pipeline import check_file
 
     return check_file(path, sets)[1]
 
@@ -49,7 +49,7 @@ def load(path: Path | str, sets: Sequence[str] = ()) -> Spec:
     Raises:
         SpecError: with the report, when anything is wrong.
     """
-    from dlc.pipeline import check_file
+    from dlc.frontend.pipeline import check_file
 
     spec, report = check_file(path, sets)
     if spec is None:
@@ -64,7 +64,7 @@ def loads(text: str, sets: Sequence[str] = ()) -> Spec:
     >>> str(spec.graph.types["output"])
     'f32[batch, 2]'
     """
-    from dlc.pipeline import check_text
+    from dlc.frontend.pipeline import check_text
 
     spec, report = check_text(text, sets=sets)
     if spec is None:
@@ -79,7 +79,7 @@ def show(spec: Spec, expanded: bool = False) -> Table:
     >>> table.params, table.flops
     (8, 14)
     """
-    from dlc.summary import table
+    from dlc.frontend.summary import table
 
     return table(spec, expanded)
 
@@ -92,10 +92,10 @@ def compile(spec: Spec) -> Program:
     >>> outputs["output"].shape
     (1, 2)
     """
-    from dlc.lower.jax_config import configure
+    from dlc.backend.jax_config import configure
 
     configure()
-    from dlc.lower.program import lower
+    from dlc.backend.network import lower
 
     return lower(spec.graph)
 
@@ -125,11 +125,11 @@ def train(
         SpecError: when data don't fit, the folder is in use, or training diverges.
     """
     with uncollected():
-        from dlc.lower.jax_config import configure
+        from dlc.backend.jax_config import configure
 
         configure()
-        from dlc.training.fit import fit
         from dlc.training.run_folder import RunFolder
+        from dlc.training.train import fit
 
     folder = RunFolder(run) if run is not None else None
     return fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, autotune=autotune, profile=profile)
@@ -141,10 +141,10 @@ def evaluate(run: Path | str, split: str | None = None, data: Path | str | None 
     Raises:
         SpecError: when there is no such run or split, or the data don't fit.
     """
-    from dlc.lower.jax_config import configure
+    from dlc.backend.jax_config import configure
 
     configure()
-    from dlc.training.evaluation import evaluate as evaluate_run
+    from dlc.serving.evaluation import evaluate as evaluate_run
     from dlc.training.run_folder import RunFolder
 
     return evaluate_run(RunFolder(run), split, Path(data) if data is not None else None)
@@ -160,13 +160,13 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     Raises:
         SpecError: when there is no such run, or the inputs don't fit.
     """
-    from dlc.lower.jax_config import configure
+    from dlc.backend.jax_config import configure
 
     configure()
-    from dlc.lower.lowering import platform
-    from dlc.training.model import load_model
+    from dlc.backend.lowering import platform
+    from dlc.serving.model import load_model
+    from dlc.serving.tables import as_columns, present, read_inputs, read_table
     from dlc.training.run_folder import RunFolder
-    from dlc.training.tables import as_columns, present, read_inputs, read_table
 
     model = load_model(RunFolder(run), platform())
     if isinstance(inputs, Mapping):
@@ -186,7 +186,7 @@ def report(run: Path | str, out: Path | str | None = None) -> Path:
     Raises:
         SpecError: when there is no such run, or its files are damaged.
     """
-    from dlc.lower.jax_config import configure
+    from dlc.backend.jax_config import configure
 
     configure()
     from dlc.reports.page import write_report
@@ -206,10 +206,10 @@ def export(run: Path | str, to: str, out: Path | str | None = None) -> Path:
     Raises:
         SpecError: when there is no such run, the format is unknown, or the artifact gives other numbers.
     """
-    from dlc.lower.jax_config import configure
+    from dlc.backend.jax_config import configure
 
     configure()
-    from dlc.exports.artifacts import export_run
+    from dlc.serving.artifacts import export_run
     from dlc.training.run_folder import RunFolder
 
     return export_run(RunFolder(run), to, Path(out) if out is not None else None)

@@ -16,8 +16,8 @@ os.environ.setdefault(
 )
 
 import dlc
-from dlc.lower.jax_config import configure
-from dlc.pipeline import Spec
+from dlc.backend.jax_config import configure
+from dlc.frontend.pipeline import Spec
 from dlc.training.run_folder import RunFolder
 from tests.support import SMALL
 

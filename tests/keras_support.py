@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from dlc.backend.tree import flatten, nest
+from dlc.components.layers import LAYERS
 from dlc.ir import Layer, Outcome, ParamSpec, TensorType
-from dlc.layers import LAYERS
-from dlc.lower.tree import flatten, nest
-from dlc.options import build_word
-from dlc.source import parse_yaml
+from dlc.language.options import build_word
+from dlc.language.yaml_text import parse_yaml
 
 __all__ = ["build", "conform", "keras"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from dlc.options import Options
+from dlc.language.options import Options
 
 
 class Size(Options):
@@ -48,7 +48,8 @@ def test_a_local_class_is_meant_where_it_hides_one_of_the_module() -> None:
 def test_a_module_that_is_not_registered_may_define_options(tmp_path: Path) -> None:
     path = tmp_path / "words.py"
     path.write_text(
-        "from __future__ import annotations\nfrom dlc.options import Options\n\nclass Word(Options):\n    a: int\n"
+        "from __future__ import annotations\n"
+        "from dlc.language.options import Options\n\nclass Word(Options):\n    a: int\n"
     )
     found = importlib.util.spec_from_file_location("words_of_a_test", path)
     assert found is not None

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.augmentations.mixing import Mixed
+from dlc.backend.augment import augmenter
+from dlc.components.augmentations.mixing import Mixed
+from dlc.components.initializers.initializer import path_hash
+from dlc.frontend.pipeline import check_text
+from dlc.frontend.resolved import dump, resolve_document
 from dlc.ir import MASK
-from dlc.lower.augment import augmenter
-from dlc.objectives.initializer import path_hash
-from dlc.pipeline import check_text
-from dlc.resolved import dump, resolve_document
 from tests.support import run_dlc
 
 HEAD = """
@@ -175,7 +175,7 @@ def test_set_and_extends(tmp_path: Path) -> None:
 
 
 PLUGIN = '''
-from dlc.augmentations.augmentation import AugmentExample, Augmentation, need_real
+from dlc.components.augmentations.augmentation import AugmentExample, Augmentation, need_real
 
 
 class Double(Augmentation):
@@ -243,12 +243,12 @@ def test_words_are_loaded_only_where_they_are_used() -> None:
     import sys
 
     program = (
-        "import sys\nfrom dlc.pipeline import check_text\n"
+        "import sys\nfrom dlc.frontend.pipeline import check_text\n"
         f"text = {HEAD!r}\n"
         "assert check_text(text)[1].ok\n"
-        "assert not [name for name in sys.modules if name.startswith('dlc.augmentations.')]\n"
+        "assert not [name for name in sys.modules if name.startswith('dlc.components.augmentations.')]\n"
         "assert check_text(text + 'augment: [random_brightness, {mixup: , on: image}]')[1].ok\n"
-        "from dlc.augmentations import AUGMENTATIONS\nfrom dlc.options import load_class\n"
+        "from dlc.components.augmentations import AUGMENTATIONS\nfrom dlc.language.options import load_class\n"
         "[load_class(AUGMENTATIONS, word) for word in AUGMENTATIONS]\n"
         "heavy = {'jax', 'optax', 'numpy', 'sklearn', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -16,14 +16,14 @@ import scipy.ndimage
 import scipy.stats
 from PIL import Image, ImageEnhance, ImageOps
 
-from dlc.augmentations import AUGMENTATIONS
-from dlc.augmentations.augmentation import Augmentation, AugmentExample
-from dlc.augmentations.mixing import Mixing, boxes
-from dlc.augmentations.policies import OPERATIONS, Choice
-from dlc.augmentations.sampling import affine, curve
+from dlc.components.augmentations import AUGMENTATIONS
+from dlc.components.augmentations.augmentation import Augmentation, AugmentExample
+from dlc.components.augmentations.mixing import Mixing, boxes
+from dlc.components.augmentations.policies import OPERATIONS, Choice
 from dlc.ir import DTYPES, TensorType
-from dlc.options import Wrong, build_word, load_class
-from dlc.source import parse_yaml
+from dlc.kernels.resampling import affine, curve
+from dlc.language.options import Wrong, build_word, load_class
+from dlc.language.yaml_text import parse_yaml
 
 SIZES = {"batch": 4, "time": 9, "steps": 5, "height": 6, "width": 7, "channels": 3}
 

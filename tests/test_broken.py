@@ -14,7 +14,7 @@ import pytest
 
 from dlc.diagnostics import render
 from dlc.diagnostics.codes import CODES
-from dlc.pipeline import check_file
+from dlc.frontend.pipeline import check_file
 
 FOLDER = Path(__file__).parent / "broken"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("_"))

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 import dlc
-from dlc.pipeline import check_text
-from dlc.spec import Keep
+from dlc.frontend.document import Keep
+from dlc.frontend.pipeline import check_text
 from dlc.training import checkpoint as checkpoints
+from dlc.training.callbacks.progress import Silent
 from dlc.training.checkpoint import Policy
-from dlc.training.fit import fit
-from dlc.training.progress import Silent
 from dlc.training.run_folder import RunFolder
+from dlc.training.train import fit
 from tests.support import SMALL
 from tests.test_training import same_run
 

@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 import dlc
-from dlc.cli import _refused, main
+from dlc.cli import main
+from dlc.cli.entry import _refused
 from dlc.training.run_folder import RunFolder
 from tests.support import ROOT, SMALL, run_dlc
 
@@ -296,7 +297,7 @@ def test_layers_and_explain(dlc_command) -> None:
 
 
 def test_every_word_has_a_page(dlc_command) -> None:
-    from dlc.cli.words import page, vocabulary
+    from dlc.cli.components import page, vocabulary
 
     for kind, table in vocabulary().items():
         for word, cls in table.items():
@@ -318,7 +319,7 @@ def test_an_internal_error_says_so(dlc_command, monkeypatch, small_file: Path) -
     def fail(*_: object) -> None:
         raise ZeroDivisionError("boom")
 
-    monkeypatch.setattr("dlc.pipeline.check_file", fail)
+    monkeypatch.setattr("dlc.frontend.pipeline.check_file", fail)
     code, out, err = dlc_command("check", str(small_file))
     assert code == 70
     assert "DLC900" in err

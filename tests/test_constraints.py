@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.constraints import CONSTRAINTS
-from dlc.constraints.constraint import Constraint, input_axes
+from dlc.backend.tree import set_in
+from dlc.components.constraints import CONSTRAINTS
+from dlc.components.constraints.constraint import Constraint, input_axes
+from dlc.frontend.pipeline import Spec, check_text
+from dlc.frontend.resolved import dump, resolve_document
 from dlc.ir import ParamSpec
-from dlc.lower.tree import set_in
-from dlc.options import build_word, load_class
-from dlc.pipeline import Spec, check_text
-from dlc.resolved import dump, resolve_document
-from dlc.source import parse_yaml
+from dlc.language.options import build_word, load_class
+from dlc.language.yaml_text import parse_yaml
 from tests.keras_support import keras
 
 HEAD = "inputs: {x: {tensor: [6]}}\n"

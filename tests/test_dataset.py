@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dlc
-from dlc.sources.dataset import Dataset, Sampler, load_dataset, padded_batches
+from dlc.data.dataset import Dataset, Sampler, load_dataset, padded_batches
 
 IRIS = """
 data: {source: iris, split: %s}

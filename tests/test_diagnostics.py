@@ -27,7 +27,7 @@ from dlc.diagnostics import (
     render,
 )
 from dlc.diagnostics.codes import CODES
-from dlc.pipeline import check_text
+from dlc.frontend.pipeline import check_text
 
 TEXT = "inputs: {x: {tensor: [4]}}\nnetwork:\n  - dense: {unist: 2} # two\n"
 REPORT = Report(
@@ -270,7 +270,7 @@ FORBIDDEN = ("jax", "jaxlib", "numpy", "optax", "sklearn", "pandas", "scipy", "s
 def test_checking_imports_no_numerics() -> None:
     code = (
         "import sys\n"
-        "from dlc.pipeline import check_file\n"
+        "from dlc.frontend.pipeline import check_file\n"
         "from dlc.diagnostics import render\n"
         "spec, report = check_file('specs/digits_cnn.yaml')\n"
         "assert spec is not None, render.text(report)\n"

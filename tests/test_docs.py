@@ -224,8 +224,11 @@ def test_nothing_of_other_machines() -> None:
 
 
 def test_counts_of_words_are_those_of_the_tables() -> None:
-    from dlc.augmentations import AUGMENTATIONS
-    from dlc.objectives import LOSSES, METRICS, OPTIMIZERS, SCHEDULES
+    from dlc.components.augmentations import AUGMENTATIONS
+    from dlc.components.losses import LOSSES
+    from dlc.components.metrics import METRICS
+    from dlc.components.optimizers import OPTIMIZERS
+    from dlc.components.schedules import SCHEDULES
 
     sizes = {"loss": LOSSES, "metric": METRICS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
     tables = {**sizes, "augmentation": AUGMENTATIONS}

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.layers.dense import Dense
-from dlc.training import early
-from dlc.training.fit import fit
-from dlc.training.progress import Silent
+from dlc.components.layers.dense import Dense
+from dlc.training import compile_ahead
+from dlc.training.callbacks.progress import Silent
+from dlc.training.run import Training
 from dlc.training.run_folder import RunFolder
-from dlc.training.training import Training
+from dlc.training.train import fit
 from tests.support import ROOT
 
 TABLE = """
@@ -43,7 +43,7 @@ def test_the_sets_of_the_specs_are_foreseen(path: Path) -> None:
 
 
 def test_it_is_the_same_program(small: dlc.Spec, small_run: RunFolder, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(early, "_foreseen", lambda spec: None)
+    monkeypatch.setattr(compile_ahead, "_foreseen", lambda spec: None)
     assert not was_early(begun(small))
     run = RunFolder(tmp_path / "run")
     fit(small, run=run)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import dlc
-from dlc.training.events import Events
-from dlc.training.fit import fit
+from dlc.training.callbacks.events import Events
+from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.training import Stopped
+from dlc.training.train import fit
 from tests.support import SMALL
 
 SETS = ["train.tensorboard=true", "train.epochs=3"]
@@ -71,7 +71,7 @@ def test_a_full_disk_is_a_diagnostic(tmp_path: Path, at: str, monkeypatch: pytes
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dlc.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("dlc.support.optional.find_spec", lambda name: None)
     with pytest.raises(dlc.SpecError) as caught:
         dlc.train(dlc.loads(SMALL, SETS), tmp_path / "run")
     item = caught.value.report.diagnostics[0]

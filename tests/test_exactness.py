@@ -9,9 +9,9 @@ import pytest
 
 import dlc
 from dlc.training import checkpoint as checkpoints
-from dlc.training.fit import fit
+from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.training import Stopped
+from dlc.training.train import fit
 from tests import test_kill
 from tests.support import ROOT
 from tests.test_training import same_run, stop_after

@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import dlc
-from dlc.exports import artifacts
-from dlc.training.model import load_model
+from dlc.serving import artifacts
+from dlc.serving.model import load_model
 from dlc.training.run_folder import RunFolder
 
 WITHOUT_DLC = """
@@ -77,7 +77,7 @@ def test_an_artifact_that_differs_is_not_kept(
     monkeypatch.setattr(
         artifacts, "unpack", lambda data, path: {name: value + 1e-3 for name, value in real(data, path).items()}
     )
-    from dlc.training.files import unpack as real
+    from dlc.support.files import unpack as real
 
     with pytest.raises(dlc.SpecError) as caught:
         dlc.export(small_run.path, "stablehlo", tmp_path / "artifact")

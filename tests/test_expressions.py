@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlc.diagnostics import Report
-from dlc.expressions import ExpressionFault, mentioned, substitute
-from dlc.pipeline import Spec, check_text
+from dlc.frontend.pipeline import Spec, check_text
+from dlc.language.interpolation import ExpressionFault, mentioned, substitute
 
 VARIABLES: dict[str, Any] = {
     "n": 8,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dlc.loader import load_source
-from dlc.pipeline import check_file, check_text
+from dlc.frontend.pipeline import check_file, check_text
+from dlc.language.loader import load_source
 
 BASE = """vars: {width: 8, rate: 0.1}
 data: {source: iris, split: {validation: 0.1}}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.extremes import larger, largest
-from dlc.objectives.embeddings import unit
+from dlc.components.losses.embeddings import unit
+from dlc.kernels.maxima import larger, largest
 
 X = np.array([[1.0, 5.0, 5.0, -2.0], [0.0, -np.inf, 0.0, -1.0]], np.float32)
 
@@ -57,7 +57,7 @@ def compared(jaxpr: Any) -> list[str]:
 )
 def test_no_gradient_asks_which_element_equals_the_maximum(network: str) -> None:
     """The elements may be computed twice, and rounded in two ways: such a question may have no answer."""
-    from dlc.lower.program import lower
+    from dlc.backend.network import lower
 
     spec = dlc.loads(f"dlc: 1\nname: t\ninputs: {{x: {{tensor: [5, 5, 2]}}}}\nnetwork: {network}\n")
     program = lower(spec.graph)

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dlc.features import FEATURES
-from dlc.features.feature import Feature, FeatureExample, as_numbers, fit_normalizer
+from dlc.components.features import FEATURES
+from dlc.components.features.feature import Feature, FeatureExample, as_numbers, fit_normalizer
 from dlc.ir import DTYPES, TensorType
-from dlc.options import Wrong, build_word, load_class
-from dlc.source import parse_yaml
+from dlc.language.options import Wrong, build_word, load_class
+from dlc.language.yaml_text import parse_yaml
 
 
 def built(spec: str) -> Any:
@@ -207,7 +207,7 @@ def test_normalisers_against_numpy(scale: str) -> None:
 def test_fitting_in_blocks_is_fitting_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = np.random.default_rng(0).normal(5, 2, (1000, 3)).astype(np.float32)
     whole = fit_normalizer(raw, "standard")
-    monkeypatch.setattr("dlc.features.feature._BLOCK", 64)
+    monkeypatch.setattr("dlc.components.features.feature._BLOCK", 64)
     for name, value in fit_normalizer(raw, "standard").items():
         np.testing.assert_allclose(value, whole[name], rtol=1e-6)
     np.testing.assert_allclose(whole["scale"], raw.std(0, dtype=np.float64), rtol=1e-6)

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.backend import autotune, iterations
+from dlc.backend.emit import sites_of
+from dlc.backend.network import lower
+from dlc.components.layers.conv import CONVOLUTION
+from dlc.components.layers.depthwise import DEPTHWISE
+from dlc.components.layers.transposed import TRANSPOSED, Spread
+from dlc.components.layers.windows import Window
 from dlc.diagnostics import SpecError
-from dlc.layers.conv import CONVOLUTION
-from dlc.layers.depthwise import DEPTHWISE
-from dlc.layers.lstm_loop import LSTM, Reading
-from dlc.layers.products import apart
-from dlc.layers.transposed import TRANSPOSED, Spread
-from dlc.layers.windows import Window
-from dlc.lower import autotune, turns
-from dlc.lower.emit import sites_of
-from dlc.lower.program import lower
+from dlc.kernels.lstm import LSTM, Reading
+from dlc.kernels.products import apart
 from dlc.training.run_folder import RunFolder
 from tests.support import run_dlc
 
@@ -142,7 +142,7 @@ network:
         return jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
 
     found = values()
-    monkeypatch.setattr(turns, "FEW", 2)
+    monkeypatch.setattr(iterations, "FEW", 2)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, values())
 
 

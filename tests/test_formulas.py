@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dlc
-from dlc.expressions import ExpressionFault
-from dlc.formulas import ELEMENTWISE, MAX_LENGTH, Function, parse
-from dlc.pipeline import check_text
+from dlc.components.formulas.formula import ELEMENTWISE, MAX_LENGTH, Function, parse
+from dlc.frontend.pipeline import check_text
+from dlc.language.interpolation import ExpressionFault
 
 X = np.linspace(0.1, 2.5, 7).astype(np.float32)
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from dlc.diagnostics import render
 from dlc.diagnostics.codes import CODES
-from dlc.pipeline import check_text
-from dlc.source import parse_yaml
+from dlc.frontend.pipeline import check_text
+from dlc.language.yaml_text import parse_yaml
 
 RICH = """
 dlc: 1

@@ -7,8 +7,8 @@ import gc
 import pytest
 
 import dlc
-from dlc.garbage import uncollected
-from dlc.training.progress import Moment, Silent
+from dlc.support.gc_pause import uncollected
+from dlc.training.callbacks.progress import Moment, Silent
 
 SPEC = """
 inputs: {image: {tensor: [8, 8]}}

@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.components.layers.dense import Dense
+from dlc.components.layers.merge import Add
 from dlc.diagnostics import Problems
+from dlc.frontend.passes.infer import infer
+from dlc.frontend.pipeline import check_text
 from dlc.ir import (
     Graph,
     InternalError,
@@ -28,10 +32,6 @@ from dlc.ir import (
     TypedRepeat,
     verify,
 )
-from dlc.layers.dense import Dense
-from dlc.layers.merge import Add
-from dlc.passes.infer import infer
-from dlc.pipeline import check_text
 
 
 def graph_of(network: str, inputs: str = "{x: {tensor: [4]}}", more: str = "") -> TypedGraph:

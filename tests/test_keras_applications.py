@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.lower.program import Program
-from dlc.pipeline import Spec
+from dlc.backend.network import Program
+from dlc.frontend.pipeline import Spec
 from tests.support import ROOT
 
 CLASSES, SIZE = 10, 64

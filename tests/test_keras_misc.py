@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dlc.backend.tree import nest
 from dlc.ir import Outcome, TensorType
-from dlc.layers.rotary import rotate
-from dlc.lower.tree import nest
+from dlc.kernels.rotary import rotate
 from tests.keras_support import build, conform, keras
 
 K = keras.layers

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.lower.emit import program_text
-from dlc.lower.keys import root_key
+from dlc.backend.emit import program_text
+from dlc.backend.random import root_key
 
 DRAWS: dict[str, Callable[[jax.Array], Any]] = {
     "bits": lambda key: [jax.random.bits(key, shape) for shape in ((), (1,), (5,), (2, 3, 4), (0, 3))],

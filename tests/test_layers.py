@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 import scipy.special
 
-from dlc.expressions import substitute
+from dlc.backend.tree import flatten, nest
+from dlc.components.initializers.initializer import draw
+from dlc.components.layers import ACTIVATIONS, LAYERS, MERGES
 from dlc.ir import DTYPES, Example, Layer, Outcome, ParamSpec, Signature, TensorType
-from dlc.layers import ACTIVATIONS, LAYERS, MERGES
-from dlc.lower.tree import flatten, nest
-from dlc.objectives.initializer import draw
-from dlc.options import Wrong, as_options, build_word, load_class, validate
-from dlc.source import parse_yaml
+from dlc.language.interpolation import substitute
+from dlc.language.options import Wrong, as_options, build_word, load_class, validate
+from dlc.language.yaml_text import parse_yaml
 
 SIZES = {"batch": 2, "time": 5, "depth": 3, "height": 6, "width": 7, "channels": 3, "classes": 4}
 
@@ -131,11 +131,11 @@ def test_the_checker_needs_no_jax() -> None:
     """All vocabularies are loaded, and every example inferred, without JAX."""
     program = (
         "import sys\n"
-        "from dlc.options import load_class, build_word\n"
-        "from dlc.layers import LAYERS\n"
-        "from dlc.objectives import LOSSES, METRICS, OPTIMIZERS, SCHEDULES\n"
-        "from dlc.features import FEATURES\n"
-        "from dlc.sources import SOURCES\n"
+        "from dlc.language.options import load_class, build_word\n"
+        "from dlc.components.layers import LAYERS\n"
+        "from dlc.components import LOSSES, METRICS, OPTIMIZERS, SCHEDULES\n"
+        "from dlc.components.features import FEATURES\n"
+        "from dlc.components.sources import SOURCES\n"
         "for table in (LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES, FEATURES, SOURCES):\n"
         "    for word in table:\n"
         "        load_class(table, word)\n"

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 from dlc.cli.live import MOST_POINTS, Live, Panel
-from dlc.training.progress import Moment, Plan
+from dlc.training.callbacks.progress import Moment, Plan
 from dlc.training.run_folder import RunFolder
 from tests.support import SMALL
 from tests.test_cli import dlc_command  # noqa: F401 - a fixture

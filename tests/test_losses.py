@@ -19,14 +19,14 @@ import scipy.stats
 import sklearn.metrics
 
 import dlc
+from dlc.backend.loss import combined, loss_scores, metric_statistics
+from dlc.backend.predict import answers
+from dlc.components.losses import LOSSES
+from dlc.components.losses.loss import Loss, Masks, Score
 from dlc.diagnostics import Report
-from dlc.lower.objective import combined, loss_scores, metric_statistics
-from dlc.lower.serve import answers
-from dlc.objectives import LOSSES
-from dlc.objectives.loss import Loss, Masks, Score
-from dlc.options import Wrong, build_word
-from dlc.pipeline import check_text
-from dlc.source import parse_yaml
+from dlc.frontend.pipeline import check_text
+from dlc.language.options import Wrong, build_word
+from dlc.language.yaml_text import parse_yaml
 from tests.keras_support import keras
 
 RANDOM = np.random.default_rng(0)

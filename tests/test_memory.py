@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import pytest
 
 import dlc
-from dlc.lower.emit import training_chunk
-from dlc.lower.memory import _peak, planned, predicted
+from dlc.backend.emit import training_chunk
+from dlc.backend.memory import _peak, planned, predicted
 from tests.support import ROOT, run_dlc
 
 HEAD = "data: {{source: {{npz: x.npz}}}}\ninputs: {{x: {{tensor: {shape}}}}}\ntargets: {{y: {{category: 10}}}}\n"

@@ -16,10 +16,10 @@ import scipy.special
 import scipy.stats
 import sklearn.metrics as sk
 
-from dlc.objectives import METRICS
-from dlc.objectives.metric import Metric
-from dlc.options import build_word, load_class
-from dlc.source import parse_yaml
+from dlc.components.metrics import METRICS
+from dlc.components.metrics.metric import Metric
+from dlc.language.options import build_word, load_class
+from dlc.language.yaml_text import parse_yaml
 
 Reference = Callable[[Any, Any, Any], float]  # of predictions, targets and weights, float64 (n, ...), (n,), (n,)
 SIZES = (1, 7, 32, 100)

@@ -14,18 +14,18 @@ import pytest
 import sklearn.metrics as sk
 
 import dlc
+from dlc.backend.loss import answers_of, loss_scores, metric_statistics
+from dlc.backend.network import Results
 from dlc.cli.reporters import LINE, epoch_line
-from dlc.lower.objective import answers_of, loss_scores, metric_statistics
-from dlc.lower.program import Results
-from dlc.objectives import METRICS
-from dlc.options import build_word, load_class
-from dlc.resolved import resolved_text
-from dlc.source import parse_yaml
-from dlc.training import training as fitting
-from dlc.training.fit import fit
-from dlc.training.progress import Silent
+from dlc.components.metrics import METRICS
+from dlc.frontend.resolved import resolved_text
+from dlc.language.options import build_word, load_class
+from dlc.language.yaml_text import parse_yaml
+from dlc.training import run as fitting
+from dlc.training.callbacks.progress import Silent
+from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.training import Stopped
+from dlc.training.train import fit
 from tests.support import SMALL
 from tests.test_cli import dlc_command  # noqa: F401
 from tests.test_training import same_run, stop_after
@@ -193,7 +193,7 @@ def test_no_value_is_no_improvement(one_sided: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_tensorboard_gets_no_points_without_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dlc.training import events
+    from dlc.training.callbacks import events
 
     points: list[Any] = []
 
@@ -225,7 +225,7 @@ MANY = SMALL.replace(
 def test_evaluation_of_a_run_against_scikit_learn(tmp_path: Path, dlc_command) -> None:  # noqa: F811
     from sklearn.datasets import load_iris
 
-    from dlc.sources.dataset import load_dataset
+    from dlc.data.dataset import load_dataset
 
     spec = dlc.loads(MANY)
     dlc.train(spec, tmp_path / "run")

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.lower import guard
-from dlc.training import nonfinite
-from dlc.training.fit import fit
-from dlc.training.progress import Silent
+from dlc.backend import skipped_steps
+from dlc.training.callbacks import recovery
+from dlc.training.callbacks.progress import Silent
+from dlc.training.callbacks.timing import read_sessions
 from dlc.training.result import Result
+from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.timing import read_sessions
-from dlc.training.training import Stopped
+from dlc.training.train import fit
 from tests.test_training import same_run, stop_after
 
 ROWS, HELD_OUT, BATCH = 32, 4, 4
@@ -216,7 +216,7 @@ def test_chunks_and_interruptions_change_no_bit(spec_of, train: str, tmp_path: P
 
 @pytest.mark.parametrize("turns", [1, 7, None])
 def test_many_steps_left_out_in_a_row_stop_the_run(spec_of, turns: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "LIMIT", 4)
+    monkeypatch.setattr(skipped_steps, "LIMIT", 4)
     item = divergence(spec_of(LOG, bad=range(9, 28), value=-1.0, train=SKIP), turns=turns)
     assert "at step 3: the output of `logs`" in item.message
     assert "from it on were left out" in item.message
@@ -262,8 +262,8 @@ def test_the_steps_of_a_run_that_goes_back_are_timed(spec_of, tmp_path: Path) ->
 
 def test_a_run_goes_back_only_so_often(spec_of) -> None:
     item = divergence(spec_of(LOG, bad=range(0, 36, 4), value=-1.0, train=BACK))
-    assert f"at step {nonfinite.RETURNS + 1}: " in item.message
-    assert f"went back {nonfinite.RETURNS} times to the same weights" in item.message
+    assert f"at step {recovery.RETURNS + 1}: " in item.message
+    assert f"went back {recovery.RETURNS} times to the same weights" in item.message
 
 
 def test_an_epoch_whose_last_step_failed_has_no_loss(spec_of) -> None:

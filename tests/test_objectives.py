@@ -14,16 +14,19 @@ import pytest
 import scipy.special
 import sklearn.metrics
 
+from dlc.components.initializers.initializer import draw, path_hash
+from dlc.components.losses import LOSSES
+from dlc.components.losses.loss import Loss, LossExample, Score
+from dlc.components.metrics import METRICS
+from dlc.components.metrics.metric import Metric
+from dlc.components.optimizers import OPTIMIZERS
+from dlc.components.optimizers.optimizers import Optimizer
+from dlc.components.schedules import SCHEDULES
+from dlc.components.schedules.schedule import Horizon, Length, Schedule, rate_at, rate_of
 from dlc.diagnostics import SpecError
 from dlc.ir import DTYPES, ONES, ZEROS, Init, ParamSpec, TensorType
-from dlc.objectives import LOSSES, METRICS, OPTIMIZERS, SCHEDULES
-from dlc.objectives.initializer import draw, path_hash
-from dlc.objectives.loss import Loss, LossExample, Score
-from dlc.objectives.metric import Metric
-from dlc.objectives.optimizers import Optimizer
-from dlc.objectives.schedules import Horizon, Length, Schedule, rate_at, rate_of
-from dlc.options import Fault, Wrong, build_word, load_class
-from dlc.source import parse_yaml
+from dlc.language.options import Fault, Wrong, build_word, load_class
+from dlc.language.yaml_text import parse_yaml
 
 TABLES = {"loss": LOSSES, "metric": METRICS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 HORIZON = Horizon(200, 20.0)

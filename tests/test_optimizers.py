@@ -13,14 +13,14 @@ import optax
 import pytest
 
 import dlc
+from dlc.components.optimizers import OPTIMIZERS
+from dlc.components.optimizers.muon import matrices
+from dlc.components.optimizers.optimizers import Optimizer, with_options
+from dlc.components.schedules.schedule import Horizon, rate_of
 from dlc.diagnostics import SpecError
-from dlc.objectives import OPTIMIZERS
-from dlc.objectives.muon import matrices
-from dlc.objectives.optimizers import Optimizer, with_options
-from dlc.objectives.schedules import Horizon, rate_of
-from dlc.options import Fault, build_word, load_class
-from dlc.resolved import resolved_text
-from dlc.source import parse_yaml
+from dlc.frontend.resolved import resolved_text
+from dlc.language.options import Fault, build_word, load_class
+from dlc.language.yaml_text import parse_yaml
 from tests.support import as_users_do
 
 HORIZON = Horizon(200, 20.0)

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlc.backend.tree import nest
+from dlc.components.layers import ACTIVATIONS, LAYERS
 from dlc.ir import Layer, Outcome, TensorType
-from dlc.layers import ACTIVATIONS, LAYERS
-from dlc.lower.tree import nest
-from dlc.options import build_word, load_class
-from dlc.source import parse_yaml
+from dlc.language.options import build_word, load_class
+from dlc.language.yaml_text import parse_yaml
 
 FLOATS = "f32[batch, time, 4] masked"
 MODULES = (

@@ -12,12 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import dlc
+from dlc.backend.network import lower
 from dlc.diagnostics import Problems
+from dlc.frontend.passes.freeze import freeze, weight_paths
+from dlc.frontend.passes.infer import infer
 from dlc.ir import InternalError, TypedGraph, TypedRepeat, verify
-from dlc.lower.program import lower
-from dlc.passes.freeze import freeze, weight_paths
-from dlc.passes.infer import infer
-from dlc.patterns import matches, pattern_fault
+from dlc.ir.weight_patterns import matches, pattern_fault
 
 # ---- patterns ----
 

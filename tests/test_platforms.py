@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import dlc
-from dlc.lower.emit import program_text
+from dlc.backend.emit import program_text
 from dlc.training.run_folder import RunFolder
 from tests.support import ROOT, SMALL, run_dlc
 

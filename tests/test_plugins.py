@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.layers import LAYERS
-from dlc.pipeline import check_file
-from dlc.plugins import config_file
+from dlc.components.layers import LAYERS
+from dlc.frontend.pipeline import check_file
+from dlc.frontend.plugins import config_file
 
 ROOT = Path(__file__).parents[1]
 SPEC = "plugins: [{name}]\ninputs: {{x: {{tensor: [4]}}}}\nnetwork: [gain, dense: 2]\n"
@@ -64,7 +64,7 @@ def test_the_steps_of_contributing(tmp_path: Path) -> None:
 
 def test_its_examples_pass_the_battery(plugins: Path) -> None:
     from dlc.diagnostics import Problems
-    from dlc.plugins import active, load_plugin
+    from dlc.frontend.plugins import active, load_plugin
     from tests import test_layers
 
     (plugins / "gain.py").write_text(documented())
@@ -143,7 +143,7 @@ def test_a_plugin_that_is_not_there(plugins: Path, name: str) -> None:
 
 
 ACTIVATION = """
-from dlc.layers.activations import Elementwise
+from dlc.components.layers.activations import Elementwise
 from dlc.ir import Example
 
 
@@ -178,7 +178,7 @@ def test_a_plugin_can_replace_no_word(plugins: Path) -> None:
 
 def test_an_initializer_of_a_plugin_draws(plugins: Path) -> None:
     (plugins / "half_plugin.py").write_text(
-        "import numpy as np\nfrom dlc.objectives.initializer import Initializer\n\n\n"
+        "import numpy as np\nfrom dlc.components.initializers.initializer import Initializer\n\n\n"
         "class Half(Initializer):\n    word = 'half'\n\n"
         "    def draw(self, generator, shape, fan_in, fan_out):\n        return np.full(shape, 0.5, np.float32)\n\n\n"
         "INITIALIZERS = {'half': 'half_plugin:Half'}\n"
@@ -192,7 +192,7 @@ def test_an_initializer_of_a_plugin_draws(plugins: Path) -> None:
 
 def test_a_plugin_may_bring_a_constraint(plugins: Path) -> None:
     (plugins / "even_plugin.py").write_text(
-        "import jax.numpy as jnp\nfrom dlc.constraints.constraint import Constraint\n\n\n"
+        "import jax.numpy as jnp\nfrom dlc.components.constraints.constraint import Constraint\n\n\n"
         "class Even(Constraint):\n    word = 'even'\n\n"
         "    def apply(self, weight, axes):\n        return 2 * jnp.round(weight / 2)\n\n\n"
         "CONSTRAINTS = {'even': 'even_plugin:Even'}\n"

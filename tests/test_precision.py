@@ -14,18 +14,18 @@ import pytest
 from safetensors.numpy import load_file
 
 import dlc
+from dlc.backend import loss_scale
+from dlc.backend.network import Program, lower
+from dlc.backend.predict import serving
+from dlc.components.layers import ACTIVATIONS, LAYERS
 from dlc.diagnostics import Problems
+from dlc.frontend.passes.infer import infer
+from dlc.frontend.pipeline import Spec, check_text
+from dlc.frontend.precision import Precision, loss_scale_of
+from dlc.frontend.resolved import resolved_text
 from dlc.ir import DTYPES, MASK, Graph, Node, Origin, Ref, Settings, TypedGraph
-from dlc.layers import ACTIVATIONS, LAYERS
-from dlc.lower import loss_scale
-from dlc.lower.program import Program, lower
-from dlc.lower.serve import serving
-from dlc.options import build_word, load_class
-from dlc.passes.infer import infer
-from dlc.pipeline import Spec, check_text
-from dlc.precision import Precision, loss_scale_of
-from dlc.resolved import resolved_text
-from dlc.training.model import load_model
+from dlc.language.options import build_word, load_class
+from dlc.serving.model import load_model
 from dlc.training.run_folder import RunFolder
 from tests.support import SMALL
 from tests.test_layers import GOOD, build, mask, value

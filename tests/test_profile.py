@@ -9,10 +9,10 @@ import jax
 import pytest
 
 import dlc
-from dlc.pipeline import Spec
-from dlc.training.fit import fit
-from dlc.training.progress import Silent
+from dlc.frontend.pipeline import Spec
+from dlc.training.callbacks.progress import Silent
 from dlc.training.run_folder import RunFolder
+from dlc.training.train import fit
 from tests.support import SMALL, run_dlc
 
 
@@ -82,9 +82,9 @@ def test_what_goes_wrong_at_the_end_leaves_nothing_open(tmp_path: Path, monkeypa
     class Failing(Silent):
         end = failing("reporter")
 
-    monkeypatch.setattr("dlc.training.training.Writer.close", failing("writer"))
-    monkeypatch.setattr("dlc.training.training.Feeder.close", failing("feeder"))
-    monkeypatch.setattr("dlc.training.training.Profile.end", failing("profile"))
+    monkeypatch.setattr("dlc.training.run.Writer.close", failing("writer"))
+    monkeypatch.setattr("dlc.training.run.Feeder.close", failing("feeder"))
+    monkeypatch.setattr("dlc.training.run.Profile.end", failing("profile"))
     with pytest.raises(RuntimeError):
         fit(dlc.loads(SMALL, ["train.epochs=1"]), run=RunFolder(tmp_path / "run"), reporter=Failing())
     assert closed == ["writer", "feeder", "profile", "reporter"]

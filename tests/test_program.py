@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.lower.program import Program
-from dlc.lower.tree import flatten
+from dlc.backend.network import Program
+from dlc.backend.tree import flatten
 
 HEAD = "inputs: {x: {tensor: [6]}}\n"
 
@@ -113,7 +113,7 @@ outputs: {all: previous, right: right}
 @pytest.mark.parametrize("train", [False, True])
 def test_a_scanned_repeat_is_the_unrolled_one(text: str, train: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     scanned = compiled(text)
-    monkeypatch.setattr("dlc.passes.infer._outer_state", lambda body, weights: True)  # forces unrolling
+    monkeypatch.setattr("dlc.frontend.passes.infer._outer_state", lambda body, weights: True)  # forces unrolling
     unrolled = compiled(text)
     assert any("*" in path for path in scanned.params)
     assert not any("*" in path for path in unrolled.params)

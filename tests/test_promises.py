@@ -15,21 +15,21 @@ import pytest
 from safetensors.numpy import save
 
 import dlc
-from dlc.layers.conv import Conv2D, by_patches, by_window
-from dlc.pipeline import Spec, check_text
-from dlc.resolved import dump, resolve_document, resolved_text
+from dlc.components.layers.conv import Conv2D, by_patches, by_window
+from dlc.frontend.pipeline import Spec, check_text
+from dlc.frontend.resolved import dump, resolve_document, resolved_text
+from dlc.serving.tables import write_table
+from dlc.support.files import write_atomic
 from dlc.training import checkpoint as checkpoints
-from dlc.training.files import write_atomic
-from dlc.training.fit import fit
+from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder, last_run_folder
-from dlc.training.tables import write_table
-from dlc.training.training import Stopped
+from dlc.training.train import fit
 from tests.support import SMALL
 from tests.test_training import same_run
 
 
 def codes(text: str, *sets: str) -> tuple[str, ...]:
-    from dlc.pipeline import check_text
+    from dlc.frontend.pipeline import check_text
 
     return check_text(text, sets=sets)[1].codes
 
@@ -64,7 +64,7 @@ def test_parameters_that_stand_for_items_survive_the_resolved_spec() -> None:
 
 
 def test_a_pattern_of_an_input_does_not_reach_what_a_pattern_of_a_target_reads(tmp_path: Path) -> None:
-    from dlc.sources.dataset import load_dataset
+    from dlc.data.dataset import load_dataset
 
     (tmp_path / "t.csv").write_text("a,b,y_0,y_1\n1,2,3,4\n5,6,7,8\n")
     spec = tmp_path / "s.yaml"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dlc.records import record
+from dlc.support.fast_dataclass import record
 
 
 def _pair(make: Any, frozen: bool) -> type[Any]:

@@ -12,10 +12,10 @@ import pytest
 from jax.ad_checkpoint import print_saved_residuals
 
 import dlc
-import dlc.summary
+import dlc.frontend.summary
+from dlc.backend.network import Program
+from dlc.frontend.pipeline import check_text
 from dlc.ir import Segment
-from dlc.lower.program import Program
-from dlc.pipeline import check_text
 from tests.support import SMALL
 
 BODY = "[layer_norm, {dense: {units: 12, activation: gelu}}, {dense: 6}, {batch_norm: 0.9}, {dropout: 0.3}]"
@@ -190,7 +190,7 @@ def test_evaluation_is_the_program_without() -> None:
 def test_show_counts_what_is_kept() -> None:
     """The residual keeps its own result; inside the repeat an iteration keeps its last one."""
 
-    def table(source: str) -> dlc.summary.Table:
+    def table(source: str) -> dlc.frontend.summary.Table:
         return dlc.show(dlc.loads(f"inputs: {{x: {{tensor: [6]}}}}\nnetwork: {source}\n"))
 
     inner = "[{dense: 12}, relu, dense: 6]"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.backend.network import Program
+from dlc.frontend.pipeline import Spec, check_text
 from dlc.ir import TypedNode, TypedRepeat
-from dlc.lower.program import Program
-from dlc.pipeline import Spec, check_text
 
 HEAD = "inputs: {x: {tensor: [6, 6, 3]}}\n"
 STAGE = """

@@ -22,11 +22,11 @@ from dlc.reports import charts
 from dlc.reports.images import MOST_PIXELS, picture, png
 from dlc.reports.markup import VOID
 from dlc.reports.page import write_report
-from dlc.training.fit import fit
-from dlc.training.progress import Moment, Plan, Silent
+from dlc.training.callbacks.progress import Moment, Plan, Silent
+from dlc.training.callbacks.timing import Timed
+from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.timing import Timed
-from dlc.training.training import Stopped
+from dlc.training.train import fit
 from tests.support import SMALL
 from tests.test_cli import dlc_command  # noqa: F401 - a fixture
 
@@ -293,7 +293,7 @@ def test_an_autoencoder_shows_reconstructions_beside_inputs(tmp_path: Path) -> N
     assert all(base64.b64decode(image.partition(",")[2]).startswith(b"\x89PNG") for image in images)
     assert "accuracy" not in text
     first = dlc.load(run.path / "resolved.yaml")
-    from dlc.sources.dataset import load_dataset
+    from dlc.data.dataset import load_dataset
 
     data = load_dataset(first)
     raw = data.inputs["image"][data.splits["test"][0]] * 16

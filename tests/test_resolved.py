@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dlc
-from dlc.resolved import dump, resolve_document, resolved_text
+from dlc.frontend.resolved import dump, resolve_document, resolved_text
 from tests.support import ROOT, SMALL
 
 GRAPH = """

@@ -13,13 +13,13 @@ import optax
 import pytest
 
 import dlc
+from dlc.components.schedules import SCHEDULES
+from dlc.components.schedules.plateau import Plateau, ReduceOnPlateau
+from dlc.components.schedules.schedule import Horizon, Run, Schedule
 from dlc.diagnostics import SpecError
-from dlc.objectives import SCHEDULES
-from dlc.objectives.plateau import Plateau, ReduceOnPlateau
-from dlc.objectives.schedules import Horizon, Run, Schedule
-from dlc.options import Fault, build_word, load_class
-from dlc.resolved import resolved_text
-from dlc.source import parse_yaml
+from dlc.frontend.resolved import resolved_text
+from dlc.language.options import Fault, build_word, load_class
+from dlc.language.yaml_text import parse_yaml
 from tests.support import as_users_do
 
 HORIZON = Horizon(200, 20.0)

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 import dlc
+from dlc.backend.network import lower
+from dlc.backend.tree import nest
+from dlc.components.layers import BLOCKS
 from dlc.diagnostics import Problems
+from dlc.frontend.passes.expand import expand
+from dlc.frontend.passes.infer import infer
+from dlc.frontend.passes.resolve import resolve
+from dlc.frontend.pipeline import Spec, check_text
 from dlc.ir import MASK, Example, Macro, Outcome, TensorType
-from dlc.layers import BLOCKS
-from dlc.lower.program import lower
-from dlc.lower.tree import nest
-from dlc.options import load_class
-from dlc.passes.expand import expand
-from dlc.passes.infer import infer
-from dlc.passes.resolve import resolve
-from dlc.pipeline import Spec, check_text
-from dlc.source import parse_yaml
-from dlc.training.model import load_model
+from dlc.language.options import load_class
+from dlc.language.yaml_text import parse_yaml
+from dlc.serving.model import load_model
 from dlc.training.run_folder import RunFolder
 from tests.keras_support import build, random_values
 from tests.test_layers import sizes, value
@@ -154,7 +154,7 @@ def built(example: Example) -> tuple[Any, list[str]]:
     names = [f"input_{index}" for index in range(len(types))]
     text = "inputs: {" + ", ".join(f"{name}: {{tensor: [1]}}" for name in names) + "}\n"
     text += f"network:\n- {example.spec}\n  inputs: [{', '.join(names)}]\n"
-    from dlc.spec import parse
+    from dlc.frontend.document import parse
 
     problems = Problems()
     document = parse(parse_yaml(text, "example"), problems)

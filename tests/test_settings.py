@@ -12,10 +12,10 @@ import pytest
 from safetensors.numpy import load_file
 
 import dlc
+from dlc.components.initializers import INITIALIZERS
+from dlc.components.initializers.initializer import draw, fans
+from dlc.frontend.pipeline import Spec, check_text
 from dlc.ir import Init, ParamSpec
-from dlc.objectives import INITIALIZERS
-from dlc.objectives.initializer import draw, fans
-from dlc.pipeline import Spec, check_text
 from tests.keras_support import keras
 
 HEAD = "inputs: {x: {tensor: [6]}}\n"

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlc.diagnostics import SpecError
-from dlc.pipeline import check_file, check_text
-from dlc.source import BROKEN, Source, parse_yaml, read, scalar
+from dlc.frontend.pipeline import check_file, check_text
+from dlc.language.yaml_text import BROKEN, Source, parse_yaml, read, scalar
 
 SCALARS: list[tuple[str, Any]] = [
     ("1", 1),

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dlc.options import Options, Wrong, build_word, load_class
-from dlc.source import parse_yaml
-from dlc.sources import SOURCES
-from dlc.sources.bundled import Bundled
-from dlc.sources.files import same_length
-from dlc.sources.source import Columns, Source, select
+from dlc.components.sources import SOURCES
+from dlc.components.sources.bundled import Bundled
+from dlc.components.sources.files import same_length
+from dlc.components.sources.source import Columns, Source, select
+from dlc.language.options import Options, Wrong, build_word, load_class
+from dlc.language.yaml_text import parse_yaml
 
 
 def source(spec: str) -> Source:

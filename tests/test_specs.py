@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.sources.dataset import Sampler, load_dataset
+from dlc.data.dataset import Sampler, load_dataset
 from tests.support import ROOT
 
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))

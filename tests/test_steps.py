@@ -12,14 +12,14 @@ import optax
 import pytest
 
 import dlc
-from dlc.lower import tally
-from dlc.lower.averaging import Averaging
-from dlc.lower.feed import Feed
-from dlc.lower.optimizing import make_updater
-from dlc.lower.program import lower
-from dlc.lower.steps import Trainer, TrainState, make_trainer
-from dlc.objectives.schedules import Horizon
-from dlc.pipeline import Spec
+from dlc.backend import statistics
+from dlc.backend.averaging import Averaging
+from dlc.backend.network import lower
+from dlc.backend.train_step import Trainer, TrainState, make_trainer
+from dlc.backend.update import make_updater
+from dlc.components.schedules.schedule import Horizon
+from dlc.data.feed import Feed
+from dlc.frontend.pipeline import Spec
 
 HEAD = "inputs: {x: {tensor: [3]}}\ntargets: {y: {tensor: [2]}, w: number}\n"
 NET = "network: [dense: {units: 4, activation: tanh}, dense: 2]\n"
@@ -100,7 +100,9 @@ def test_small_batches_accumulated_equal_a_large_one(count: int) -> None:
         parts, _ = trained(spec_of(f"{{sgd: 0.5, accumulate: {count}}}", loss), data, 3)
         close(whole.variables, parts.variables)
         spec = spec_of("{sgd: 0.5}", loss)
-        told = [tally.values(spec, tally.settled(jax.device_get(state.sums)))["loss"] for state in (whole, parts)]
+        told = [
+            statistics.values(spec, statistics.settled(jax.device_get(state.sums)))["loss"] for state in (whole, parts)
+        ]
         assert told[0] == pytest.approx(told[1], rel=1e-5)
 
 
@@ -240,7 +242,7 @@ def test_each_part_of_a_sum_of_losses_is_told() -> None:
     ).replace("dense: {units: 4, name: code}", "{dense: 4, name: code}")
     spec = spec_of("{sgd: 0.1}", loss.replace("{mse: , target: y}", "{mse: , target: y, output: output}"), network)
     state, _ = trained(spec, batched(2, 6), 2)
-    told = tally.values(spec, tally.settled(jax.device_get(state.sums)))
+    told = statistics.values(spec, statistics.settled(jax.device_get(state.sums)))
     assert list(told) == ["loss", "mse", "rebuilt"]
     assert told["loss"] == pytest.approx(told["mse"] + 0.5 * told["rebuilt"], rel=1e-6)
 
@@ -251,11 +253,11 @@ def test_each_part_of_a_sum_of_losses_is_told() -> None:
 def test_a_long_sum_loses_no_digits() -> None:
     """A million small numbers: plain float32 sums would be off in the third digit."""
 
-    def run(total: tally.Sum) -> tally.Sum:
+    def run(total: statistics.Sum) -> statistics.Sum:
         return jax.lax.fori_loop(0, 1_000_000, lambda _, carry: carry.plus({"x": jnp.float32(0.1)}), total)
 
     zero = {"x": jnp.zeros(())}
-    found = jax.device_get(jax.jit(run)(tally.Sum.zero(zero))).exact()
+    found = jax.device_get(jax.jit(run)(statistics.Sum.zero(zero))).exact()
     assert found["x"] == pytest.approx(1_000_000 * float(np.float32(0.1)), rel=1e-9)
 
 
@@ -439,7 +441,7 @@ def test_a_run_in_float16_survives_an_overflow(tmp_path: Path) -> None:
         "network: [dense: {units: 16, activation: relu}, dense: 1]\n"
         "loss: mse\noptimizer: {adam: 0.5}\ntrain: {epochs: 3, batch_size: 8}\n"
     )
-    from dlc.training.fit import fit
+    from dlc.training.train import fit
 
     one, other = fit(dlc.loads(text), chunk_turns=1), fit(dlc.loads(text))
     jax.tree.map(np.testing.assert_array_equal, one.variables, other.variables)
@@ -477,7 +479,7 @@ def test_the_rate_falls_when_nothing_improves_and_a_resumed_run_knows(tmp_path: 
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_mixup_mixes_inputs_and_losses(accumulate: int) -> None:
     """By hand, with the draws that the step makes; in parts the partners are those of the whole batch."""
-    from dlc.lower.augment import augmenter
+    from dlc.backend.augment import augmenter
 
     data = batched(2, 6)
     text = f"augment: [{{mixup: 0.7}}]\noptimizer: {{sgd: 0.5, accumulate: {accumulate}}}\n"
@@ -502,7 +504,7 @@ def test_mixup_mixes_inputs_and_losses(accumulate: int) -> None:
 
 def test_augmentation_is_for_training_alone(tmp_path: Path) -> None:
     """Evaluation sees the data as they are, and the same seed gives the same bits, however the run is cut."""
-    from dlc.training.fit import fit
+    from dlc.training.train import fit
 
     generator = np.random.default_rng(0)
     np.savez(tmp_path / "data.npz", x=generator.uniform(size=(40, 6, 6, 1)), y=np.arange(40) % 2)
@@ -580,7 +582,7 @@ def test_an_average_moves_though_a_step_is_left_out() -> None:
 
 
 def test_an_undefined_value_is_no_improvement_to_a_plateau() -> None:
-    from dlc.objectives.plateau import Plateau, ReduceOnPlateau
+    from dlc.components.schedules.plateau import Plateau, ReduceOnPlateau
 
     schedule, state = ReduceOnPlateau(value=0.1, patience=2, factor=0.5), Plateau()
     for value in (float("nan"), 1.0, float("nan"), 0.9, 0.8):

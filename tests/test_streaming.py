@@ -20,17 +20,17 @@ import pytest
 
 import dlc
 from dlc.cli.reporters import Plain
+from dlc.components.sources import stored
+from dlc.components.sources.stored import Stored
+from dlc.data.columns import Encoded, Parsed
+from dlc.data.dataset import Sampler, load_dataset
+from dlc.data.prefetch import Ahead
+from dlc.data.tables import parse
 from dlc.diagnostics import render
-from dlc.sources import stored
-from dlc.sources.dataset import Sampler, load_dataset
-from dlc.sources.reading import parse
-from dlc.sources.records import Encoded, Parsed
-from dlc.sources.stored import Stored
-from dlc.training.ahead import Ahead
-from dlc.training.fit import fit
-from dlc.training.progress import Silent
+from dlc.training.callbacks.progress import Silent
+from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.training import Stopped
+from dlc.training.train import fit
 from tests.support import ROOT
 
 RECORDS = 600
@@ -284,7 +284,7 @@ def test_an_array_in_fortrans_order_is_refused_with_the_way_out(tables: Path, tm
 
 SLOW = """
 import sys, time
-from dlc.sources import stored
+from dlc.components.sources import stored
 from dlc.cli import main
 read = stored.Stored.__getitem__
 def slowly(self, where):

@@ -14,13 +14,13 @@ import optax
 import pytest
 
 import dlc
-from dlc.pipeline import Spec
-from dlc.sources.dataset import Sampler, load_dataset
+from dlc.data.dataset import Sampler, load_dataset
+from dlc.frontend.pipeline import Spec
 from dlc.training import checkpoint as checkpoints
-from dlc.training.fit import fit
-from dlc.training.progress import Silent
+from dlc.training.callbacks.progress import Silent
+from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.training import Stopped
+from dlc.training.train import fit
 from tests.support import SMALL, run_dlc
 
 
@@ -130,7 +130,7 @@ def test_stopped_and_resumed_is_never_stopped(small: Spec, small_run: RunFolder,
 @pytest.mark.parametrize("mode", ["stop", "rollback"])
 def test_evaluation_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     """In the first epoch, there again, in the last epoch, and on the test split, each of 4 chunks."""
-    monkeypatch.setattr("dlc.training.feeding.EVALUATION_BATCH", 2)
+    monkeypatch.setattr("dlc.data.feeder.EVALUATION_BATCH", 2)
     spec = dlc.loads(SMALL, [f"train.on_nan={mode}"])
     straight, run = RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run")
     fit(spec, run=straight)

@@ -12,12 +12,12 @@ import numpy as np
 import optax
 import pytest
 
-from dlc.lower import updates
-from dlc.objectives import OPTIMIZERS
-from dlc.objectives.optimizers import Optimizer
-from dlc.objectives.schedules import Horizon
-from dlc.options import build_word
-from dlc.source import parse_yaml
+from dlc.backend import transformations
+from dlc.components.optimizers import OPTIMIZERS
+from dlc.components.optimizers.optimizers import Optimizer
+from dlc.components.schedules.schedule import Horizon
+from dlc.language.options import build_word
+from dlc.language.yaml_text import parse_yaml
 
 HORIZON = Horizon(200, 20.0)
 SHAPES = {"kernel": (5, 4), "bias": (4,), "conv": {"kernel": (2, 2, 3, 4)}}
@@ -72,10 +72,12 @@ def once(rule: optax.GradientTransformation, gradients: Any, params: Any) -> Any
 
 def test_clipped_values_and_the_common_norm_are_optaxs() -> None:
     params, gradients = drawn(SHAPES, 0), drawn(SHAPES, 1)
-    same(once(updates.clip_value(0.5), gradients, params), once(optax.clip(0.5), gradients, params))
-    same(once(updates.clip_norm(0.5), gradients, params), once(optax.clip_by_global_norm(0.5), gradients, params))
+    same(once(transformations.clip_value(0.5), gradients, params), once(optax.clip(0.5), gradients, params))
+    same(
+        once(transformations.clip_norm(0.5), gradients, params), once(optax.clip_by_global_norm(0.5), gradients, params)
+    )
     norm = np.sqrt(
-        sum(np.square(leaf).sum() for leaf in jax.tree.leaves(once(updates.clip_norm(0.5), gradients, params)))
+        sum(np.square(leaf).sum() for leaf in jax.tree.leaves(once(transformations.clip_norm(0.5), gradients, params)))
     )
     assert norm == pytest.approx(0.5)
 
@@ -86,7 +88,7 @@ def test_the_norm_of_each_weight_is_clipped_as_in_keras() -> None:
 
     gradients = drawn(SHAPES, 1)
     gradients["bias"] = gradients["bias"] * 0.01  # below the limit
-    ours = once(updates.clip_weight_norm(1.5), gradients, gradients)
+    ours = once(transformations.clip_weight_norm(1.5), gradients, gradients)
     same(ours["bias"], gradients["bias"])
     leaves = keras.optimizers.SGD(clipnorm=1.5)._clip_gradients(jax.tree.leaves(gradients))
     for one, two in zip(jax.tree.leaves(ours), leaves, strict=True):
@@ -96,8 +98,8 @@ def test_the_norm_of_each_weight_is_clipped_as_in_keras() -> None:
 
 def test_a_zero_gradient_is_clipped_to_zero() -> None:
     zero = {"kernel": jnp.zeros((2, 3))}
-    same(once(updates.clip_weight_norm(1.0), zero, zero), zero)
-    same(once(updates.clip_adaptive(0.1), zero, zero), zero)
+    same(once(transformations.clip_weight_norm(1.0), zero, zero), zero)
+    same(once(transformations.clip_adaptive(0.1), zero, zero), zero)
 
 
 def test_adaptive_clipping_is_optaxs() -> None:
@@ -105,19 +107,19 @@ def test_adaptive_clipping_is_optaxs() -> None:
     params, gradients = drawn(SHAPES, 0), drawn(SHAPES, 1)
     params["kernel"] = params["kernel"].at[:, 0].set(0.0)  # the least norm
     same(
-        once(updates.clip_adaptive(0.1, 1e-2), gradients, params),
+        once(transformations.clip_adaptive(0.1, 1e-2), gradients, params),
         once(optax.adaptive_grad_clip(0.1, 1e-2), gradients, params),
     )
     w, g = drawn({"kernel": (3, 2, 4)}, 0), drawn({"kernel": (3, 2, 4)}, 1)
     most = 0.1 * np.maximum(np.sqrt(np.square(w["kernel"]).sum((0, 1))), 1e-3)
     norm = np.sqrt(np.square(g["kernel"]).sum((0, 1)))
     want = g["kernel"] * np.minimum(1, most / norm)
-    np.testing.assert_allclose(once(updates.clip_adaptive(0.1), g, w)["kernel"], want, rtol=1e-5)
+    np.testing.assert_allclose(once(transformations.clip_adaptive(0.1), g, w)["kernel"], want, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["clip_weight_norm", "clip_adaptive"])
 def test_clipping_of_stacked_weights_is_that_of_each_iteration(name: str) -> None:
-    rule = getattr(updates, name)
+    rule = getattr(transformations, name)
     params, gradients = stacked_tree(drawn(LAYER, 0, 2, 3)), stacked_tree(drawn(LAYER, 1, 2, 3))
     ours = once(rule(0.3, depths=DEPTHS), gradients, params)
     theirs = once(rule(0.3), unstacked(gradients), unstacked(params))
@@ -133,7 +135,7 @@ def test_clipping_of_stacked_weights_is_that_of_each_iteration(name: str) -> Non
 def test_lookahead_is_optaxs(text: str, period: int, slow: float) -> None:
     fast = built(text).build(HORIZON)
     params, gradients = drawn(SHAPES, 0), drawn(SHAPES, 1, 50)
-    ours, (ends, state) = run(updates.lookahead(fast, period, slow), params, gradients)
+    ours, (ends, state) = run(transformations.lookahead(fast, period, slow), params, gradients)
     theirs = optax.lookahead(fast, period, slow)
 
     def step(carry: Any, gradient: Any) -> Any:
@@ -145,7 +147,7 @@ def test_lookahead_is_optaxs(text: str, period: int, slow: float) -> None:
     (pair, _), want = jax.jit(lambda p, g: jax.lax.scan(step, (p, theirs.init(p)), g))(start, gradients)
     same(ours, want)
     same(ends, pair.fast)
-    same(updates.evaluated(state, ends), pair.slow)
+    same(transformations.evaluated(state, ends), pair.slow)
     assert period == 1 or np.any(pair.slow["bias"] != ends["bias"])
 
 
@@ -204,7 +206,7 @@ def test_stacked_weights_are_updated_as_unstacked_ones(text: str) -> None:
     made = built(text)
     rule = made.build(HORIZON)
     params, gradients = stacks()
-    ours, (ends, _) = run(updates.per_iteration(rule, DEPTHS), params, gradients)
+    ours, (ends, _) = run(transformations.per_iteration(rule, DEPTHS), params, gradients)
     theirs, (others, _) = run(rule, unstacked(params), over_steps(gradients))
     assert made.per_weight
     # sums over stacked axes are added in another order; muon's iteration makes more of it
@@ -218,7 +220,7 @@ def test_every_rule_that_looks_at_whole_weights_differs_without() -> None:
     rule = built("lamb: 0.1").build(HORIZON)
     params, gradients = stacks()
     ours, _ = run(rule, params, gradients)
-    theirs, _ = run(updates.per_iteration(rule, DEPTHS), params, gradients)
+    theirs, _ = run(transformations.per_iteration(rule, DEPTHS), params, gradients)
     same(ours["head"], theirs["head"])
     gap = np.abs(ours["repeat"]["kernel"] - theirs["repeat"]["kernel"]).max()
     assert gap > 1e-3
@@ -227,7 +229,7 @@ def test_every_rule_that_looks_at_whole_weights_differs_without() -> None:
 def test_a_rule_of_elements_is_the_same_either_way() -> None:
     rule = built("adam: 0.1").build(HORIZON)
     params, gradients = stacks()
-    close(run(updates.per_iteration(rule, DEPTHS), params, gradients)[0], run(rule, params, gradients)[0], 1e-6)
+    close(run(transformations.per_iteration(rule, DEPTHS), params, gradients)[0], run(rule, params, gradients)[0], 1e-6)
 
 
 # ---- groups ----
@@ -242,16 +244,18 @@ def test_groups_have_rules_of_their_own() -> None:
         "repeat": {"kernel": "fast", "bias": "off", "conv": "fast", "query": "fast"},
         "nested": "fast",
     }
-    fast = optax.chain(updates.clip_weight_norm(0.5, DEPTHS), updates.per_iteration(lamb, DEPTHS))
-    rule = updates.grouped({"fast": fast, "slow": updates.lookahead(sgd, 2, 0.5), "off": optax.set_to_zero()}, labels)
+    fast = optax.chain(transformations.clip_weight_norm(0.5, DEPTHS), transformations.per_iteration(lamb, DEPTHS))
+    rule = transformations.grouped(
+        {"fast": fast, "slow": transformations.lookahead(sgd, 2, 0.5), "off": optax.set_to_zero()}, labels
+    )
     ours, (ends, state) = run(rule, params, gradients)
-    alone, _ = run(optax.chain(updates.clip_weight_norm(0.5), lamb), unstacked(params), over_steps(gradients))
+    alone, _ = run(optax.chain(transformations.clip_weight_norm(0.5), lamb), unstacked(params), over_steps(gradients))
     close(over_steps(ours)["nested/1/2"], alone["nested/1/2"])
     close(over_steps(ours)["repeat/1"]["kernel"], alone["repeat/1"]["kernel"])
     assert not np.any(ours["repeat"]["bias"])
-    slow, (_, inner) = run(updates.lookahead(sgd, 2, 0.5), params["head"], gradients["head"])
+    slow, (_, inner) = run(transformations.lookahead(sgd, 2, 0.5), params["head"], gradients["head"])
     same(ours["head"], slow)
-    shown = updates.evaluated(state, ends)
+    shown = transformations.evaluated(state, ends)
     same(shown["head"], inner.slow)
     same(shown["nested"], ends["nested"])
 
@@ -263,15 +267,15 @@ def test_groups_have_rules_of_their_own() -> None:
 def test_averages_are_found_in_any_state(word: str) -> None:
     made = built(f"{word}: 0.1")
     params, gradients = drawn(SHAPES, 0), drawn(SHAPES, 1, 10)
-    rule = optax.chain(updates.clip_value(0.5), made.build(HORIZON))
+    rule = optax.chain(transformations.clip_value(0.5), made.build(HORIZON))
     _, (ends, state) = run(rule, params, gradients)
     want = optax.contrib.schedule_free_eval_params(state[1], ends)
-    same(updates.evaluated(state, ends), want)
+    same(transformations.evaluated(state, ends), want)
     same(made.evaluated(state[1], ends), want)
     labels = {"kernel": "a", "bias": "b", "conv": "a"}
-    rule = updates.grouped({"a": made.build(HORIZON), "b": built("adam: 0.1").build(HORIZON)}, labels)
+    rule = transformations.grouped({"a": made.build(HORIZON), "b": built("adam: 0.1").build(HORIZON)}, labels)
     _, (ends, state) = run(rule, params, gradients)
-    shown = updates.evaluated(state, ends)
+    shown = transformations.evaluated(state, ends)
     same(shown["bias"], ends["bias"])
     assert all(np.any(shown[name] != ends[name]) for name in ("kernel",))
     _, (alone, own) = run(made.build(HORIZON), {"kernel": params["kernel"]}, {"kernel": gradients["kernel"]})
@@ -280,5 +284,5 @@ def test_averages_are_found_in_any_state(word: str) -> None:
 
 def test_other_weights_are_evaluated_as_they_are() -> None:
     params = drawn(SHAPES, 0)
-    state = optax.chain(updates.clip_norm(1.0), optax.adam(0.1)).init(params)
-    assert updates.evaluated(state, params) is params
+    state = optax.chain(transformations.clip_norm(1.0), optax.adam(0.1)).init(params)
+    assert transformations.evaluated(state, params) is params

@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from jax import export, lax
 
 from dlc import loads
-from dlc.expressions import substitute
-from dlc.extremes import larger
+from dlc.backend.tree import nest
+from dlc.components.initializers.initializer import draw
+from dlc.components.layers import LAYERS
+from dlc.components.layers.conv import by_patches, by_window
+from dlc.components.layers.depthwise import by_channels, by_elements
+from dlc.components.layers.windows import Window
+from dlc.frontend.passes.sizes import least_sizes
 from dlc.ir import Layer, Outcome, TensorType
-from dlc.layers import LAYERS
-from dlc.layers.conv import by_patches, by_window
-from dlc.layers.depthwise import by_channels, by_elements
-from dlc.layers.windows import Window
-from dlc.lower.tree import nest
-from dlc.objectives.initializer import draw
-from dlc.options import Wrong, build_word
-from dlc.passes.sizes import least_sizes
-from dlc.source import parse_yaml
+from dlc.kernels.maxima import larger
+from dlc.language.interpolation import substitute
+from dlc.language.options import Wrong, build_word
+from dlc.language.yaml_text import parse_yaml
 
 
 def made(spec: str) -> Layer | list[Any]:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.expressions import substitute
 from dlc.ir import DTYPES, TensorType
+from dlc.language.interpolation import substitute
 from tests.support import ROOT, run_dlc
 
 FOLDER = ROOT / "specs" / "zoo"

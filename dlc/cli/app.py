@@ -43,7 +43,7 @@ Sets = Annotated[
 
 def _allow(value: bool) -> None:
     if value:
-        from dlc.plugins import allow_plugins
+        from dlc.frontend.plugins import allow_plugins
 
         allow_plugins()
 
@@ -195,7 +195,7 @@ def predict(
 ) -> None:
     """Predict for the records of a file: classes with probabilities, numbers in their own unit."""
     import dlc
-    from dlc.training.tables import write_table
+    from dlc.serving.tables import write_table
 
     if out is not None and out.suffix not in (".csv", ".jsonl"):
         write_table({}, out)  # says what is wrong before the work is done
@@ -265,7 +265,7 @@ def layers(
     ] = None,
 ) -> None:
     """List the words of the language (layers, losses, optimizers, ...), or print the page of one."""
-    from dlc.cli.words import print_words
+    from dlc.cli.components import print_words
 
     print_words(name, plugins or [])
 

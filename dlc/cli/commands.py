@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dlc
-from dlc.cli import colorful, exit_code
+from dlc.cli.console import colorful, exit_code
 from dlc.diagnostics import Report, SpecError, did_you_mean, listing, plural, reason
 
 if TYPE_CHECKING:
-    from dlc.pipeline import Spec
+    from dlc.frontend.pipeline import Spec
 
-TEMPLATES = Path(dlc.__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str]) -> int:
@@ -49,11 +49,11 @@ def show_lowering(file: Path, sets: Sequence[str], alone: bool) -> None:
     if not alone:
         raise SpecError.of("DLC510", "`--lowering` stands alone", hint="remove `--expanded`, `--emit` or `--step`")
     spec = dlc.load(file, sets)
-    from dlc.lower.jax_config import configure
+    from dlc.backend.jax_config import configure
 
     configure()
-    from dlc.lower.emit import sites_of
-    from dlc.lower.lowering import flags_of, platform
+    from dlc.backend.emit import sites_of
+    from dlc.backend.lowering import flags_of, platform
 
     here = platform()
     rows = [("layer and operation", f"on {here}", "elsewhere", "equal forms")]
@@ -107,10 +107,10 @@ def show_spec(
         _show_memory(spec, compiled)
         return
     if emit is not None:
-        from dlc.lower.jax_config import configure
+        from dlc.backend.jax_config import configure
 
         configure()
-        from dlc.lower.emit import program_text
+        from dlc.backend.emit import program_text
 
         print(program_text(spec, emit, step, platform))
         return
@@ -118,7 +118,7 @@ def show_spec(
     from rich.table import Table
     from rich.text import Text
 
-    from dlc.summary import human
+    from dlc.frontend.summary import human
 
     found = dlc.show(spec, expanded)
     grid = Table(
@@ -157,11 +157,11 @@ def show_spec(
 
 
 def _show_memory(spec: Spec, compiled: bool) -> None:
-    from dlc.lower.jax_config import configure
+    from dlc.backend.jax_config import configure
 
     configure()
-    from dlc.lower.memory import planned, predicted
-    from dlc.summary import human
+    from dlc.backend.memory import planned, predicted
+    from dlc.frontend.summary import human
 
     found = predicted(spec)
     print(f"{spec.name}: a training step of {plural(found.batch, 'example')}")
@@ -200,7 +200,7 @@ def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: 
     if as_json:
         import json
 
-        from dlc.training.files import plain
+        from dlc.support.files import plain
 
         matrices = {name: counts.tolist() for name, counts in found.confusion.items()}
         print(
@@ -238,7 +238,7 @@ def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: 
 
 def report_run(run: Path, out: Path | None) -> None:
     """Write the report of a run."""
-    from dlc.lower.jax_config import configure
+    from dlc.backend.jax_config import configure
 
     configure()
     from dlc.reports.page import write_report

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dlc.cli import EXIT_CLEAN, EXIT_FINDINGS
+from dlc.cli.console import EXIT_CLEAN, EXIT_FINDINGS
 
 
 def examine() -> int:
     """Print versions and devices; the exit code is 1 when something does not work."""
-    from dlc.lower.jax_config import configure
+    from dlc.backend.jax_config import configure
 
     cache = configure()
     import jax

@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from dlc.cli import colorful
+from dlc.cli.console import colorful
 from dlc.cli.reporters import WAITING, Plain, epoch_line, figure, headline
 
 if TYPE_CHECKING:
-    from dlc.training.progress import Moment, Plan
+    from dlc.training.callbacks.progress import Moment, Plan
 
 REDRAW_SECONDS = 0.1
 MOST_POINTS = 512  # of a sparkline's history; beyond that neighbours are averaged

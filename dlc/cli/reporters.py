@@ -13,7 +13,7 @@ from dlc.diagnostics import SpecError, plural
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dlc.training.progress import Moment, Plan
+    from dlc.training.callbacks.progress import Moment, Plan
     from dlc.training.result import Result
 
 LINE = 120  # characters of the longest line
@@ -107,7 +107,7 @@ class Plain:
 
     def profiled(self, result: Result) -> None:
         """Where the time of a run went."""
-        from dlc.training.profile import table
+        from dlc.training.callbacks.profile import table
 
         assert result.folder is not None
         print("\n".join(table(result.spent)))
@@ -191,6 +191,6 @@ class Json(Plain):
         self._print("end", {"status": "failed", "code": first.code, "message": first.message})
 
     def _print(self, event: str, values: Mapping[str, Any]) -> None:
-        from dlc.training.files import plain
+        from dlc.support.files import plain
 
         print(json.dumps({"event": event, **plain(values)}, allow_nan=False), flush=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dlc
-from dlc.cli import EXIT_CLEAN, EXIT_RESUME
+from dlc.cli.console import EXIT_CLEAN, EXIT_RESUME
 from dlc.cli.interruption import Interruption
 from dlc.cli.reporters import Json, Plain, Quiet
 from dlc.diagnostics import SpecError
-from dlc.garbage import uncollected
+from dlc.support.gc_pause import uncollected
 
 if TYPE_CHECKING:
     from dlc.training.result import Result
@@ -60,12 +60,12 @@ def train_file(
             raise SpecError.of("DLC502", f"`{run}` is not a run folder", expected="a folder that `dlc train` made")
     with uncollected():
         spec = dlc.load(file, sets)
-        from dlc.lower.jax_config import configure
+        from dlc.backend.jax_config import configure
 
         configure()
-        from dlc.training.fit import fit
-        from dlc.training.trainable import need_trainable
-        from dlc.training.training import Stopped
+        from dlc.frontend.trainable import need_trainable
+        from dlc.training.run import Stopped
+        from dlc.training.train import fit
 
     need_trainable(spec)
     folder = None if dry_run else choose_folder(spec.name, run, resume)

@@ -133,7 +133,7 @@ def sarif(report: Report) -> str:
     """SARIF 2.1.0, which code hosts read (docs.oasis-open.org/sarif)."""
     from json import dumps
 
-    from dlc import __version__
+    from dlc._version import __version__
 
     rules = sorted(set(report.codes))
     results = []

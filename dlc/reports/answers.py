@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.features.tensor import Tensor
-from dlc.features.tokens import Tokens
-from dlc.pipeline import Spec
+from dlc.components.features.tensor import Tensor
+from dlc.components.features.tokens import Tokens
+from dlc.frontend.pipeline import Spec
 from dlc.reports import charts
 from dlc.reports.images import picture, pictured, reach
 from dlc.reports.markup import Markup, element, number, table

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from itertools import pairwise
 
-from dlc.records import record
+from dlc.support.fast_dataclass import record
 
 GAP_X, GAP_Y = 18.0, 26.0  # between boxes side by side, between layers
 PADDING, BAR = 12.0, 22.0  # inside a frame; its title bar

@@ -8,11 +8,11 @@ from typing import NamedTuple
 from zlib import crc32
 
 from dlc.diagnostics import plural
+from dlc.frontend.pipeline import Spec
 from dlc.ir import Ref, TensorType, TypedGraph, TypedNode, TypedRepeat
-from dlc.pipeline import Spec
-from dlc.records import record
 from dlc.reports.layout import BAR, PADDING, Box, Drawing, Frame, Line, framed, lay_out
 from dlc.reports.markup import Markup, element, place
+from dlc.support.fast_dataclass import record
 
 MOST_BOXES = 26  # of one picture; items that don't fit are opened below it
 MOST_DRAWN = 400  # of all pictures together; what looks like one before is not drawn again beyond that

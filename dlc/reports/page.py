@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.diagnostics import SpecError, plural
-from dlc.plugins import active
+from dlc.frontend.plugins import active
+from dlc.frontend.summary import human
+from dlc.frontend.summary import table as summary_table
 from dlc.reports import charts
 from dlc.reports.markup import Markup, element, joined, number, table
 from dlc.reports.network import MOST_DRAWN, anchor, pictures, shape_text
 from dlc.reports.record import Record, read_record
-from dlc.summary import human
-from dlc.summary import table as summary_table
-from dlc.training.files import write_atomic
+from dlc.support.files import write_atomic
 from dlc.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from dlc.objectives.schedules import Horizon
-    from dlc.sources.dataset import Dataset
+    from dlc.components.schedules.schedule import Horizon
+    from dlc.data.dataset import Dataset
 
 HERE = Path(__file__).parent
 MOST_ROWS = 200  # of the table of epochs
@@ -195,7 +195,7 @@ def _curves(record: Record, horizon: Horizon | None) -> list[Markup]:
 
 def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
     """The learning rate: of each epoch's last step as it was recorded, between them as the schedule says."""
-    from dlc.objectives.schedules import Schedule
+    from dlc.components.schedules.schedule import Schedule
 
     last = {int(item["step"]) - 1: item["learning_rate"] for item in record.history}
     optimizer = record.spec.document.optimizer
@@ -219,12 +219,12 @@ def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
 
 def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[list[Markup], Horizon | None, list[str]]:
     """Predictions of the best weights; a note where the data can't be read any more."""
-    from dlc.lower.lowering import platform
+    from dlc.backend.lowering import platform
+    from dlc.data.dataset import load_dataset
+    from dlc.data.feeder import batching_of, horizon_of
     from dlc.reports.answers import sections
     from dlc.reports.predictions import predicted
-    from dlc.sources.dataset import load_dataset
-    from dlc.training.feeding import batching_of, horizon_of
-    from dlc.training.model import load_model
+    from dlc.serving.model import load_model
 
     if not record.run.weights.is_file():
         note = "There are no weights yet, so there are no predictions."

@@ -12,18 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.features.feature import Feature
-from dlc.lower.objective import answers_of, feature_of, input_feature
-from dlc.objectives.classes import answered, need_answers
-from dlc.objectives.classification_metrics import Accuracy
-from dlc.options import Wrong
-from dlc.passes.match import LossTerm, MetricTerm
-from dlc.pipeline import Spec
-from dlc.records import record
-from dlc.sources.dataset import Dataset
-from dlc.summary import table
-from dlc.training.evaluation import MOST_CLASSES, classes_of
-from dlc.training.model import Model
+from dlc.backend.loss import answers_of, feature_of, input_feature
+from dlc.components.features.feature import Feature
+from dlc.components.metrics.class_checks import answered, need_answers
+from dlc.components.metrics.classification import Accuracy
+from dlc.data.dataset import Dataset
+from dlc.frontend.passes.match import LossTerm, MetricTerm
+from dlc.frontend.pipeline import Spec
+from dlc.frontend.summary import table
+from dlc.language.options import Wrong
+from dlc.serving.evaluation import MOST_CLASSES, classes_of
+from dlc.serving.model import Model
+from dlc.support.fast_dataclass import record
 
 MOST_EXAMPLES = 4096  # of a split that are looked at
 MOST_NUMBERS = 1 << 25  # that they and the answers to them may have

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlc.diagnostics import SpecError, reason
-from dlc.pipeline import Spec
-from dlc.records import record
+from dlc.frontend.pipeline import Spec
+from dlc.support.fast_dataclass import record
+from dlc.support.files import figures, from_json, read_json
+from dlc.training.callbacks.timing import read_sessions
 from dlc.training.evaluation import better, monitored
-from dlc.training.files import figures, from_json, read_json
 from dlc.training.result import finished
 from dlc.training.run_folder import RunFolder
-from dlc.training.timing import read_sessions
 
 
 @record(frozen=True)

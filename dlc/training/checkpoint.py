@@ -15,8 +15,17 @@ import jax
 import numpy as np
 
 from dlc.diagnostics import SpecError, reason
-from dlc.records import record
-from dlc.training.files import cannot_write, digest, from_json, pack, read_whole, sync_folder, to_json, unpack
+from dlc.support.fast_dataclass import record
+from dlc.support.files import (
+    cannot_write,
+    digest,
+    from_json,
+    pack,
+    read_whole,
+    sync_folder,
+    to_json,
+    unpack,
+)
 from dlc.training.run_folder import RunFolder
 
 STATE, BEST, GOOD = "state.safetensors", "best.safetensors", "good.safetensors"

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
+from dlc.data.dataset import Dataset
 from dlc.diagnostics import SpecError
-from dlc.pipeline import Spec
-from dlc.records import record
-from dlc.sources.dataset import Dataset
-from dlc.training.files import Log, digest, figures, from_json, read_json, to_json
+from dlc.frontend.pipeline import Spec
+from dlc.support.fast_dataclass import record
+from dlc.support.files import Log, digest, figures, from_json, read_json, to_json
+from dlc.training.callbacks.early_stopping import Stopping
 from dlc.training.run_folder import RunFolder
-from dlc.training.stopping import Stopping
 
 
 @record(frozen=True)

@@ -17,15 +17,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc.diagnostics import SpecError, reason
-from dlc.loader import SET_FILE
-from dlc.passes.groups import optimizer_of
-from dlc.pipeline import Spec, check_file
-from dlc.resolved import resolved_text
-from dlc.source import parse_yaml
-from dlc.training.files import cannot_write, digest, pack, read_json, read_whole, to_json, unpack, write_atomic
+from dlc.frontend.passes.groups import optimizer_of
+from dlc.frontend.pipeline import Spec, check_file
+from dlc.frontend.resolved import resolved_text
+from dlc.language.loader import SET_FILE
+from dlc.language.yaml_text import parse_yaml
+from dlc.support.files import (
+    cannot_write,
+    digest,
+    pack,
+    read_json,
+    read_whole,
+    to_json,
+    unpack,
+    write_atomic,
+)
 
 if TYPE_CHECKING:
-    from dlc.lower.lowering import Lowering
+    from dlc.backend.lowering import Lowering
 
 PACKAGES = ("dlc", "jax", "jaxlib", "optax", "numpy", "pydantic", "safetensors", "scikit-learn")
 MAY_CHANGE = (
@@ -250,7 +259,7 @@ class RunFolder:
         Raises:
             SpecError: DLC502 or DLC503 when that is missing or damaged.
         """
-        from dlc.lower.lowering import Lowering
+        from dlc.backend.lowering import Lowering
 
         path = self.path / "lowering.json"
         try:

@@ -1,0 +1,47 @@
+"""The augmentations of a spec as one function of a batch, for the training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dlc.components.augmentations.mixing import Mixed, Mixing
+from dlc.components.initializers.initializer import path_hash
+from dlc.frontend.pipeline import Spec
+from dlc.ir import MASK
+
+Batch = dict[str, dict[str, Any]]  # {"inputs": {name: (batch, ...)}, "targets": {name: (batch, ...)}}
+Augment = Callable[[jax.Array, Mapping[str, Mapping[str, Any]]], tuple[Batch, Mixed | None]]
+
+
+def augmenter(spec: Spec) -> Augment:
+    """The function that augments a batch in a training step; it is pure, and to be compiled with the step.
+
+    Returns:
+        (key, batch) -> (batch, mixed). The key is the step's; an item's own follows from it and from the item's path.
+        A batch holds encoded `inputs` and `targets` by name, masks beside them under their name with `ir.MASK` behind
+        it; what comes back has the same shapes and element types. `mixed` says how the examples were mixed, and with it
+        the losses: lam * loss(target) + (1 - lam) * loss(target[permutation]); None when the spec mixes nothing.
+    """
+
+    def augment(key: jax.Array, batch: Mapping[str, Mapping[str, Any]]) -> tuple[Batch, Mixed | None]:
+        values: Batch = {part: dict(rows) for part, rows in batch.items()}
+        homes = {name: part for part, rows in values.items() for name in rows}  # inputs and targets share no name
+        mixed: Mixed | None = None
+        for term in spec.augment:
+            own = jax.random.fold_in(key, path_hash(term.path))
+            given = [jnp.asarray(values[homes[name]][name]) for name in term.on]
+            with jax.named_scope(term.path.removeprefix("#")):
+                if isinstance(term.augmentation, Mixing):
+                    changed, mixed = term.augmentation.mix(own, *given)
+                else:
+                    masks = [values[homes[name]].get(name + MASK) for name in term.on]
+                    changed = term.augmentation.apply(own, *given, masks=masks)
+            for name, value in zip(term.on, changed, strict=True):
+                values[homes[name]][name] = value
+        return values, mixed
+
+    return augment

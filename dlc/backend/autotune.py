@@ -1,0 +1,108 @@
+"""Timing the forms of a program's operations: `dlc train --autotune`. Times are kept beside compiled programs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlc.backend import compilation_cache
+from dlc.backend.lowering import Lowering, options, platform
+from dlc.backend.network import Program
+from dlc.kernels.selection import Site
+
+ROUNDS = 5
+SECONDS = 0.05  # that one measurement takes, at least
+GAIN = 0.95  # a form is taken instead of the table's if it needs at most this share of its time
+
+Note = Callable[[str], None]
+
+
+def tuned(program: Program, note: Note) -> Lowering:
+    """The fastest forms for the sites of a traced program: forward and backward, in a loop, as training runs them.
+
+    Forms that lie within 5 % count as equal; of these the fixed table's is taken.
+    """
+    here = platform()
+    known = _known()
+    forms, measured = {}, 0
+    for name, site in program.choices.sites.items():
+        usual = site.form(here)
+        if len(site.fitting) == 1:
+            forms[name] = usual
+            continue
+        key = f"{here} {dict(program.flags)} {site.operation.name} {site.setting} {list(map(str, site.arrays))}"
+        if not set(site.fitting) <= set(known.get(key, {})):
+            known[key] = _times(site, program.flags)
+            measured += 1
+        times = known[key]
+        best = min(site.fitting, key=times.__getitem__)
+        forms[name] = best if times[best] <= GAIN * times[usual] else usual
+        if forms[name] != usual:
+            note(f"{name}: {forms[name]} takes {times[best] * 1e3:.2f} ms, {usual} {times[usual] * 1e3:.2f} ms")
+    if measured:
+        _keep(known)
+    return Lowering(here, forms, program.flags)
+
+
+def _times(site: Site, flags: Mapping[str, str]) -> dict[str, float]:
+    """Seconds of a step of each fitting form, the median of interleaved rounds."""
+    rng = np.random.default_rng(0)
+    arrays = tuple(jnp.asarray(rng.normal(size=array.shape), array.dtype) for array in site.arrays)
+    floats = tuple(place for place, array in enumerate(arrays) if jnp.issubdtype(array.dtype, jnp.floating))
+
+    def loop(form: str) -> Any:
+        def step(_: int, given: tuple[Any, ...]) -> tuple[Any, ...]:
+            def total(*given: Any) -> Any:
+                made = jax.tree.leaves(site.operation.forms[form](site.setting, *given))
+                return sum(jnp.square(leaf).astype(jnp.float32).mean() for leaf in made)
+
+            moved = list(given)
+            for place, slope in zip(floats, jax.grad(total, floats)(*given), strict=True):
+                moved[place] = given[place] - (1e-6 * slope).astype(slope.dtype)
+            return tuple(moved)
+
+        return jax.jit(lambda turns, arrays: jax.lax.fori_loop(0, turns, step, arrays), compiler_options=options(flags))
+
+    def seconds(function: Any, turns: int) -> float:
+        began = time.perf_counter()
+        jax.block_until_ready(function(turns, arrays))
+        return (time.perf_counter() - began) / turns
+
+    loops = {form: loop(form) for form in site.fitting}
+    turns = {}
+    for form, function in loops.items():
+        seconds(function, 1)  # compiles
+        turns[form] = max(1, int(SECONDS / max(seconds(function, 1), 1e-6)))
+    rounds = [{form: seconds(function, turns[form]) for form, function in loops.items()} for _ in range(ROUNDS)]
+    return {form: statistics.median(each[form] for each in rounds) for form in loops}
+
+
+def _known() -> dict[str, dict[str, float]]:
+    """What was measured before: times by form, by what was measured."""
+    from dlc.support.files import from_json
+
+    folder = compilation_cache.enable().folder
+    if folder is None:
+        return {}
+    try:
+        found = from_json((folder / "timings.json").read_bytes())
+        return {str(key): {str(form): float(time) for form, time in times.items()} for key, times in found.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _keep(known: Mapping[str, Mapping[str, float]]) -> None:
+    from dlc.diagnostics import SpecError
+    from dlc.support.files import to_json, write_atomic
+
+    folder = compilation_cache.enable().folder
+    if folder is not None:
+        with suppress(SpecError):  # it is measured again then
+            write_atomic(folder / "timings.json", to_json(known))

@@ -1,0 +1,76 @@
+"""The program of a spec as text, and how it is lowered: `dlc show --emit` and `--lowering`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dlc.backend.network import lower
+from dlc.backend.shapes import VARYING, batch_shapes, stats_shapes, value_shapes
+from dlc.backend.train_step import make_trainer
+from dlc.backend.update import make_updater
+from dlc.components.schedules.schedule import Horizon
+from dlc.data.feed import Feed
+from dlc.frontend.pipeline import Spec
+from dlc.kernels.selection import Site
+
+
+def sites_of(spec: Spec) -> dict[str, Site]:
+    """The places of a network where an operation has several equal forms, by layer and operation."""
+    program = lower(spec.graph)
+    jax.eval_shape(program.apply, program.declared(), value_shapes(spec.graph.inputs, _batch_size(spec)))
+    return program.choices.sites
+
+
+def program_text(spec: Spec, how: str, step: bool, platform: str | None = None) -> str:
+    """The jaxpr, StableHLO or optimised HLO of the forward pass, or of a chunk of training steps.
+
+    Args:
+        spec: a checked spec; with loss and optimizer when `step` is set.
+        how: `jaxpr`, `stablehlo` or `hlo`.
+        step: the training step instead of the forward pass.
+        platform: `cpu`, `cuda`, `rocm` or `tpu`, whose StableHLO is wanted; this process's when None.
+
+    Raises:
+        SpecError: DLC115 when `step` is set and the spec can't be trained.
+    """
+    function, arguments = training_chunk(spec, platform) if step else _forward(spec, platform)
+    if how == "jaxpr":
+        return str(function.trace(*arguments).jaxpr)
+    if platform is not None:
+        return str(function.trace(*arguments).lower(lowering_platforms=(platform,)).as_text())
+    lowered = function.lower(*arguments)
+    return str(lowered.as_text() if how == "stablehlo" else lowered.compile().as_text())
+
+
+def training_chunk(spec: Spec, platform: str | None = None) -> tuple[Any, tuple[Any, ...]]:
+    """The function of a chunk of training steps, and the shapes of its arguments when one batch is sent to it.
+
+    It is that of one platform, or of this process.
+
+    Raises:
+        SpecError: DLC115 when the spec can't be trained.
+    """
+    from dlc.frontend.trainable import need_trainable
+
+    size = _batch_size(spec) * need_trainable(spec).keys.accumulate
+    program, rows, stats = lower(spec.graph, only=platform), batch_shapes(spec, size), stats_shapes(spec)
+    updater = make_updater(spec, program, Horizon(10**9, 1e6))  # longer than any warm-up
+    trainer = make_trainer(spec, program, updater, stats)
+    shapes = trainer.told(program.declared(), rows)
+    state = jax.eval_shape(lambda variables: trainer.start(variables, shapes), program.declared())
+    feed = Feed(rows, jax.ShapeDtypeStruct((2, size), jnp.int32))
+    return trainer.chunk, (state, feed, jnp.int32(1), jnp.bool_(True), stats)
+
+
+def _forward(spec: Spec, platform: str | None) -> tuple[Any, tuple[Any, ...]]:
+    program = lower(spec.graph, only=platform)
+    function = jax.jit(lambda variables, inputs: program.apply(variables, inputs, train=False)[0])
+    return function, (program.declared(), value_shapes(spec.graph.inputs, _batch_size(spec)))
+
+
+def _batch_size(spec: Spec) -> int:
+    size = spec.document.train.batch_size
+    return size if isinstance(size, int) else VARYING

@@ -1,0 +1,62 @@
+"""Loss and metrics of a chunk of batches as one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dlc.backend import statistics
+from dlc.backend.loss import Answers, Stats, answers_of, loss_scores
+from dlc.backend.lowering import options
+from dlc.backend.network import Program
+from dlc.data.feed import Feed
+from dlc.frontend.pipeline import Spec
+
+Evaluate = Callable[..., tuple[dict[str, Any], dict[str, Answers]]]
+
+
+def make_evaluate(spec: Spec, program: Program) -> Evaluate:
+    """The function that evaluates a chunk.
+
+    Returns:
+        (variables, feed, real, turns, stats) -> the tally over the examples, and for each metric that needs all answers
+        at once the `Answers`, (batches, batch, ...). `real`, bool (batches, batch), is false where a batch is padded.
+        Batches from number `turns` on are not looked at.
+    """
+
+    def evaluate(
+        variables: Mapping[str, Any], feed: Feed, real: jax.Array, turns: Any, stats: Stats
+    ) -> tuple[dict[str, Any], dict[str, Answers]]:
+        penalty = program.penalty(variables["params"])
+
+        def of(turn: Any) -> tuple[dict[str, Any], dict[str, Answers]]:
+            batch = feed.batch(turn)
+            counted = jax.lax.dynamic_index_in_dim(real, turn, keepdims=False)  # (batch,)
+            results = program.run(variables, batch["inputs"], train=False)
+            scores = loss_scores(spec, results, batch, counted)
+            answers = {
+                term.name: answers_of(spec, term, results, batch, stats, counted)
+                for term in spec.metrics
+                if term.metric.collected
+            }
+            return statistics.told(spec, results, batch, scores, penalty, stats, counted), answers
+
+        def add(turn: Any, carry: tuple[dict[str, Any], Any]) -> tuple[dict[str, Any], Any]:
+            sums, kept = carry
+            told, answers = of(turn)
+            return statistics.add(spec, sums, told), jax.tree.map(
+                lambda all_, new: all_.at[turn].set(new), kept, answers
+            )
+
+        told, answers = jax.eval_shape(of, 0)
+        kept = jax.tree.map(lambda leaf: jnp.zeros((real.shape[0], *leaf.shape), leaf.dtype), answers)
+        found: tuple[dict[str, Any], dict[str, Answers]] = jax.lax.fori_loop(
+            0, turns, add, (statistics.empty(spec, told), kept)
+        )
+        return found
+
+    compiled: Evaluate = jax.jit(evaluate, compiler_options=options(program.flags))
+    return compiled

@@ -1,0 +1,161 @@
+"""The gradients of a spec's loss on the batches of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dlc.backend import loss_scale, statistics
+from dlc.backend.augment import augmenter
+from dlc.backend.loss import Mixing, Stats, combined, loss_scores
+from dlc.backend.loss_scale import LossScale
+from dlc.backend.network import Program
+from dlc.backend.tree import Tree
+from dlc.data.feed import Rows
+from dlc.frontend.pipeline import Spec
+
+
+class Given(NamedTuple):
+    """A batch as the network gets it in training, and what its examples were mixed with."""
+
+    batch: Rows
+    mixing: Mixing | None
+
+
+class Found(NamedTuple):
+    """What a batch gave.
+
+    Args:
+        gradients: of the trained weights, as they are nested.
+        state: the network's new state.
+        told: what is added to the tally.
+    """
+
+    gradients: Tree
+    state: Tree
+    told: dict[str, Any]
+
+
+class Gradients:
+    """The gradients of a spec's loss on a batch, as pure functions of it.
+
+    Args:
+        spec: a checked spec with losses.
+        program: its network.
+        accumulate: how many parts the batch of a step is cut into, one after the other.
+    """
+
+    def __init__(self, spec: Spec, program: Program, accumulate: int) -> None:
+        self.spec, self.program, self.accumulate = spec, program, accumulate
+        self.augment = augmenter(spec)
+        self._traced = jax.jit(self._of)  # traced once, for `told` and for the step
+
+    def given(self, batch: Rows, key: jax.Array) -> Given:
+        """A batch after its augmentations."""
+        if not self.spec.augment:
+            return Given(batch, None)
+        changed, mixed = self.augment(key, batch)
+        if mixed is None:
+            return Given(changed, None)
+        partners = {name: value[mixed.permutation] for name, value in changed["targets"].items()}
+        return Given(changed, Mixing(partners, mixed.lam))
+
+    def of(
+        self, params: Tree, variables: Mapping[str, Any], batch: Given, key: Any, scale: LossScale | None, stats: Stats
+    ) -> Found:
+        """The gradients of all parts of a step's batch: those of the whole batch at once.
+
+        Args:
+            params: the weights at which gradients are taken.
+            variables: all variables; their `params` are not looked at.
+            batch: what the step was given.
+            key: the step's.
+            scale: of the loss, for gradients in float16, or None.
+            stats: what the features fitted.
+        """
+        found: Found = self._traced(params, variables, batch, key, scale, stats)
+        return found
+
+    def _of(
+        self, params: Tree, variables: Mapping[str, Any], batch: Given, key: Any, scale: LossScale | None, stats: Stats
+    ) -> Found:
+        count = self.accumulate
+        if count == 1:
+            return self._of_part(params, variables, batch, key, None, 1.0, scale, stats)
+        parts, keys = self.parts(batch, key)
+
+        def weigh(part: tuple[Given, Any]) -> dict[str, jax.Array]:
+            # XLA leaves out all that neither a mask nor a weight follows from
+            return {name: found.weight for name, found in self._scored(params, variables, *part)[0].items()}
+
+        weights = jax.tree.map(lambda each: each.sum(0), jax.lax.map(weigh, (parts, keys)))
+
+        def turn(carry: tuple[Tree, Tree], part: tuple[Given, Any]) -> tuple[tuple[Tree, Tree], Any]:
+            total, state = carry
+            found = self._of_part(
+                params, {**variables, "state": state}, *part, weights=weights, share=1 / count, scale=scale, stats=stats
+            )
+            return (jax.tree.map(jnp.add, total, found.gradients), found.state), found.told
+
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        (gradients, state), told = jax.lax.scan(turn, (zeros, variables["state"]), (parts, keys))
+        each = [jax.tree.map(lambda leaf, turn=turn: leaf[turn], told) for turn in range(count)]
+        merged = each[0]
+        for more in each[1:]:
+            merged = statistics.joined(self.spec, merged, more)
+        return Found(gradients, state, merged)
+
+    def parts(self, batch: Given, key: jax.Array) -> tuple[Given, jax.Array]:
+        """What a step was given and its key, cut into parts along a new first axis."""
+        count = self.accumulate
+        parts: Given = jax.tree.map(lambda leaf: leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]), batch)
+        return parts, jax.vmap(lambda turn: jax.random.fold_in(key, turn))(jnp.arange(count))
+
+    def told(self, variables: Tree, batch: Rows, key: Any, scale: LossScale | None, stats: Stats) -> dict[str, Any]:
+        """What a batch adds to the tally, for its shapes: it computes the gradients, too."""
+        return self.of(variables["params"], variables, self.given(batch, key), key, scale, stats).told
+
+    def _of_part(
+        self,
+        params: Tree,
+        variables: Mapping[str, Any],
+        batch: Given,
+        key: Any,
+        weights: Mapping[str, Any] | None,
+        share: float,
+        scale: LossScale | None,
+        stats: Stats,
+    ) -> Found:
+        """The gradients of a part, `share` of a batch; `weights`, of the whole batch by loss, when it has several."""
+
+        def objective(params: Tree) -> tuple[jax.Array, tuple[Any, ...]]:
+            scores, results = self._scored(params, variables, batch, key)
+            penalty = self.program.penalty(params)
+            total = combined(self.spec, scores, weights or {name: found.weight for name, found in scores.items()})
+            value = jnp.asarray(total + share * penalty)
+            return loss_scale.scaled(scale, value) if scale is not None else value, (scores, results, penalty)
+
+        gradients, (scores, results, penalty) = jax.grad(objective, has_aux=True)(params)
+        gradients = loss_scale.unscaled(scale, gradients) if scale is not None else gradients
+        return Found(
+            gradients, results.state, statistics.told(self.spec, results, _judged(batch), scores, penalty, stats)
+        )
+
+    def _scored(self, params: Tree, variables: Mapping[str, Any], batch: Given, key: Any) -> tuple[Any, Any]:
+        results = self.program.run({**variables, "params": params}, batch.batch["inputs"], key=key, train=True)
+        return loss_scores(self.spec, results, batch.batch, mixing=batch.mixing), results
+
+
+def _judged(batch: Given) -> Rows:
+    """What metrics compare with: the target that an example has most of."""
+    if batch.mixing is None:
+        return batch.batch
+    own, mine = batch.mixing.share >= 0.5, batch.batch["targets"]
+
+    def choose(first: Any, second: Any) -> Any:
+        return jnp.where(own.reshape(-1, *(1,) * (first.ndim - 1)), first, second)
+
+    return {**batch.batch, "targets": jax.tree.map(choose, mine, dict(batch.mixing.targets))}

@@ -1,0 +1,205 @@
+"""The losses and the metrics of a spec as functions of a network's results and a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dlc.backend.network import Results
+from dlc.components.features.feature import Feature
+from dlc.components.losses.loss import Loss, Masks
+from dlc.components.metrics.metric import Statistics
+from dlc.frontend.passes.match import Against, LossTerm, MetricTerm
+from dlc.frontend.pipeline import Spec
+from dlc.ir import MASK
+
+Stats = Mapping[str, Mapping[str, Any]]
+Batch = Mapping[str, Mapping[str, Any]]  # {"inputs": {name: (batch, ...)}, "targets": {name: (batch, ...)}}
+PENALTY = "#penalty"  # can't be the name of a loss
+
+
+class Mixing(NamedTuple):
+    """What the examples of a batch were mixed with.
+
+    The loss of an example is share * loss(own target) + (1 - share) * loss(partner's target).
+
+    Args:
+        targets: those of the partners, by name: (batch, ...).
+        share: (batch,) float32, how much of an example is its own.
+    """
+
+    targets: Mapping[str, Any]
+    share: jax.Array
+
+
+class Totals(NamedTuple):
+    """A loss summed over examples: scalars. The loss is total / weight."""
+
+    total: jax.Array
+    weight: jax.Array
+
+
+def loss_scores(
+    spec: Spec, results: Results, batch: Batch, real: jax.Array | None = None, mixing: Mixing | None = None
+) -> dict[str, Totals]:
+    """The sums over a batch of each loss by name, and of what layers add to the loss. Scalars.
+
+    Args:
+        spec: the spec.
+        results: of the network.
+        batch: what it was given.
+        real: bool (batch,), false where an example only fills the batch.
+        mixing: what its examples were mixed with.
+    """
+    counted: Any = 1.0 if real is None else real.astype(jnp.float32)
+    found: dict[str, Totals] = {}
+    for term in spec.losses:
+        total, weight = _weighed(term, results, batch, real)
+        if mixing is not None and term.against is not None and term.against.section == "targets":
+            more, weights = _weighed(term, results, {**batch, "targets": mixing.targets}, real)
+            total = mixing.share * total + (1 - mixing.share) * more
+            weight = mixing.share * weight + (1 - mixing.share) * weights
+        found[term.name] = Totals((counted * total).sum(), (counted * weight).sum())
+    size = next(iter(results.outputs.values())).shape[0]
+    penalty = jnp.broadcast_to(jnp.asarray(results.penalty, jnp.float32), (size,))
+    found[PENALTY] = Totals((counted * penalty).sum(), (counted * jnp.ones(size, jnp.float32)).sum())
+    return found
+
+
+def _weighed(term: LossTerm, results: Results, batch: Batch, real: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """The total of each example and what it weighs, (batch,) each."""
+    target = _value(term.against, results, batch) if term.against is not None else None
+    masks = _masks(results, batch, term.output, term.against)
+    mask = _common(masks) if term.loss.aligned else masks
+    total, weight, size = term.loss.apply(results.outputs[term.output], target, mask, real)
+    if term.reduction == "sum":
+        total, weight = total * size, jnp.ones_like(weight)
+    if term.sample_weight is not None:
+        factor = batch["targets"][term.sample_weight][:, 0]
+        total, weight = factor * total, factor * weight
+    return total, weight
+
+
+def combined(spec: Spec, scores: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
+    """The loss: the weighted sum of sum(total) / sum(weight) of each term, and what layers add."""
+    total: Any = 0.0
+    for name, factor in [*((term.name, term.weight) for term in spec.losses), (PENALTY, 1.0)]:
+        weight = weights[name]
+        part = scores[name].total / jnp.where(weight > 0, weight, 1.0)  # nothing counted: nothing to learn
+        total = total + (part if factor == 1 else factor * part)
+    return total
+
+
+def _value(against: Against, results: Results, batch: Batch) -> Any:
+    return results.outputs[against.name] if against.section == "outputs" else batch[against.section][against.name]
+
+
+def _masks(results: Results, batch: Batch, output: str, against: Against | None) -> Masks:
+    """Which places of the time axis an output has, and which what it is compared with."""
+    if against is None:
+        return Masks(results.masks.get(output), None)
+    other = against.section == "outputs"
+    beside = results.masks.get(against.name) if other else batch[against.section].get(against.name + MASK)
+    return Masks(results.masks.get(output), beside)
+
+
+def _common(masks: Masks) -> jax.Array | None:
+    """Which places count: those that both sides have."""
+    there = [mask for mask in masks if mask is not None]
+    return there[0] & there[1] if len(there) == 2 else there[0] if there else None
+
+
+class Answers(NamedTuple):
+    """What a metric compares, for each example of a batch.
+
+    Args:
+        prediction: (batch, *axes), in the user's unit; logarithms of probabilities for a metric that takes these.
+        target: in the user's unit.
+        weights: (batch,) float32, what each example counts.
+        mask: bool (batch, time), false where a place is padding, or None.
+        known: bool (batch,), false where an example has no class, or None; its weight is 0 then.
+    """
+
+    prediction: jax.Array
+    target: jax.Array
+    weights: jax.Array
+    mask: jax.Array | None
+    known: jax.Array | None = None
+
+
+def answers_of(
+    spec: Spec, term: MetricTerm, results: Results, batch: Batch, stats: Stats, real: jax.Array | None = None
+) -> Answers:
+    """What a metric compares."""
+    output, target = results.outputs[term.output], _value(term.against, results, batch)
+    if term.metric.logs:
+        output = _logarithms(term.activate, output)
+    elif term.activate is not None and not (term.metric.ranks and term.metric.picks and output.shape[-1] > 1):
+        output = term.activate.activate(output)
+    feature = feature_of(spec, term.against)
+    weights = jnp.ones(output.shape[0], jnp.float32) if real is None else real.astype(jnp.float32)
+    if term.sample_weight is not None:
+        weights = weights * batch["targets"][term.sample_weight][:, 0]
+    mask = _common(_masks(results, batch, term.output, term.against))
+    nothing, known = getattr(feature, "ignored", None), None
+    if nothing is not None:  # no class: the place does not count
+        there = target != nothing
+        target = jnp.where(there, target, 0)
+        if target.ndim == 1:
+            weights, known = weights * there, there
+        else:
+            mask = there if mask is None else mask & there
+    if feature is not None:
+        fitted = stats[term.against.name]
+        output, target = feature.decode(output, fitted), feature.decode(target, fitted)
+    return Answers(output, target, weights, mask, known)
+
+
+def _logarithms(loss: Loss | None, output: jax.Array) -> jax.Array:
+    """Log p of several scores, log(p / (1 - p)) of a single one; from logits, which lose nothing far out.
+
+    Probabilities that are 0 count as the smallest normal number, 1.2e-38, those of 1 as 1 - 6e-8.
+    """
+    applied, wide = loss.activations() if loss is not None else (), output.astype(jnp.float32)
+    several = wide.shape[-1] > 1
+    if "softmax" in applied and several:
+        return jax.nn.log_softmax(wide, axis=-1)
+    if "sigmoid" in applied:
+        return jax.nn.log_sigmoid(wide) if several else wide
+    p = jnp.maximum(loss.activate(wide) if loss is not None else wide, 2.0**-126)
+    return jnp.log(p) if p.shape[-1] > 1 else jnp.log(p) - jnp.log1p(-jnp.minimum(p, 1 - 2.0**-24))
+
+
+def metric_statistics(
+    spec: Spec, results: Results, batch: Batch, stats: Stats, real: jax.Array | None = None
+) -> dict[str, Statistics]:
+    """Each metric's statistics of a batch; those that need all answers at once have none."""
+    return {
+        term.name: term.metric.statistics(*answers_of(spec, term, results, batch, stats, real)[:4])
+        for term in spec.metrics
+        if not term.metric.collected
+    }
+
+
+def feature_of(spec: Spec, against: Against | None) -> Feature | None:
+    """The feature that an output is compared with; None for another output."""
+    if against is None or against.section == "outputs":
+        return None
+    return (target_feature if against.section == "targets" else input_feature)(spec, against.name)
+
+
+def target_feature(spec: Spec, name: str) -> Feature:
+    """The feature of a target of a checked spec."""
+    feature = spec.document.targets[name]
+    assert feature is not None
+    return feature
+
+
+def input_feature(spec: Spec, name: str) -> Feature:
+    """The feature of an input of a checked spec."""
+    feature = spec.document.inputs[name]
+    assert feature is not None
+    return feature

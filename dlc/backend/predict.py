@@ -1,0 +1,94 @@
+"""The network as its user sees it: raw values in, predictions in their own units out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dlc.backend.loss import feature_of, input_feature
+from dlc.backend.network import Program
+from dlc.components.features.feature import encoded
+from dlc.components.losses.loss import Loss
+from dlc.frontend.passes.match import Against
+from dlc.frontend.pipeline import Spec
+from dlc.ir import DTYPES, TensorType
+
+
+class Answer(NamedTuple):
+    """One output as predictions are made of it: its name for the user, the loss that says what it means, its target."""
+
+    output: str
+    loss: Loss | None
+    against: Against | None
+
+
+def answers(spec: Spec) -> dict[str, Answer]:
+    """The predictions of a spec by name: the target's when a loss pairs the output with one, else the output's."""
+    found: dict[str, Answer] = {}
+    paired = {term.output: term for term in reversed(spec.losses)}
+    for output in spec.graph.outputs:
+        term = paired.get(output)
+        if term is not None and term.target is not None and term.target not in found:
+            found[term.target] = Answer(output, term.loss, term.against)
+        else:
+            found[output] = Answer(output, term.loss if term else None, None)
+    return found
+
+
+def serving(spec: Spec, program: Program) -> Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, jax.Array]]:
+    """The function (weights, raw inputs) -> predictions.
+
+    Weights are flat, as files hold them, with what features fitted under `features/NAME/KEY`. Inputs have the features'
+    raw types, batch first. Predictions are probabilities for classes and numbers in the target's unit.
+    """
+    named = answers(spec)
+
+    def predict(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, jax.Array]:
+        variables = program.from_flat(weights, jnp.stack)
+        values: dict[str, Any] = {}
+        for name in spec.graph.inputs:
+            values |= encoded(input_feature(spec, name), name, jnp.asarray(inputs[name]), stats_of(weights, name))
+        outputs, _ = program.apply(variables, values, train=False)
+        predictions = {}
+        for name, answer in named.items():
+            value = outputs[answer.output]
+            if answer.loss is not None:
+                value = answer.loss.activate(value)
+            feature = feature_of(spec, answer.against)
+            if answer.against is not None and feature is not None:
+                value = feature.decode(value, stats_of(weights, answer.against.name))
+            predictions[name] = value
+        return predictions
+
+    return predict
+
+
+def stats_of(weights: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a feature fitted, out of flat weights."""
+    prefix = f"features/{name}/"
+    return {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
+
+
+def with_stats(weights: Mapping[str, Any], stats: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Flat weights with what the features fitted."""
+    fitted = {f"features/{name}/{key}": value for name, values in stats.items() for key, value in values.items()}
+    return {**weights, **fitted}
+
+
+def raw_inputs(spec: Spec) -> dict[str, TensorType]:
+    """The types of what `serving` takes."""
+    return {name: input_feature(spec, name).raw_type() for name in spec.graph.inputs}
+
+
+def weight_shapes(spec: Spec, program: Program) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of the weights of `serving`."""
+    shapes = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in program.shapes().items()}
+    for section in (spec.document.inputs, spec.document.targets):
+        for name, feature in section.items():
+            for key, kind in (feature.stats_types() if feature is not None else {}).items():
+                whole = tuple(dim for dim in kind.shape if isinstance(dim, int))
+                shapes[f"features/{name}/{key}"] = jax.ShapeDtypeStruct(whole, DTYPES[kind.dtype])
+    return shapes

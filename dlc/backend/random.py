@@ -1,0 +1,83 @@
+"""Random keys: JAX's Threefry, in a form that a CPU computes fast.
+
+For a CPU, JAX lowers each draw to a loop of five turns, whose many small operations take longer than drawing. Here the
+rounds stand one behind the other and are fused into one operation; the bits are the same, those of JAX's default
+`jax_threefry_partitionable`.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import jax
+import jax.extend.random as extended
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dlc.kernels.products import apart
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+def root_key(seed: int, platform: str) -> Array:
+    """The key of a run on a platform, scalar: every other key and every draw follows from it."""
+    return jax.random.key(seed, impl=_UNROLLED if platform == "cpu" else None)
+
+
+@jax.jit
+def _hash(key: Array, first: Array, second: Array) -> tuple[Array, Array]:
+    """Threefry-2x32 with 20 rounds (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3)."""
+    keys = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(_PARITY))
+    first, second = first + keys[0], second + keys[1]
+    for turn in range(1, 6):
+        for places in _ROTATIONS[1 - turn % 2]:
+            first = first + second
+            second = first ^ (second << places | second >> 32 - places)
+        first, second = first + keys[turn % 3], second + keys[(turn + 1) % 3] + jnp.uint32(turn)
+    return first, second
+
+
+def _places(shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """The place of each element of an array, counted row by row, as two halves of 64 bits; fewer than 2^32."""
+    place = jnp.zeros(shape, jnp.uint32)
+    for axis in range(len(shape)):
+        place += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(prod(shape[axis + 1 :]))
+    return jnp.zeros(shape, jnp.uint32), place
+
+
+def _random_bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
+    """Random bits, `width` of them in each element of an array."""
+    if prod(shape) >= 1 << 32 or width == 64:
+        found: Array = extended.threefry_prng_impl.random_bits(key, width, shape)
+        return found
+
+    def drawn(key: Array) -> Array:
+        found: Array = jnp.bitwise_xor(*_hash(key, *_places(shape)))
+        return found
+
+    like = jax.ShapeDtypeStruct(shape, jnp.uint32)
+    bits: Array = apart(drawn, like, key) if prod(shape) > 1 else drawn(key)  # else each reader would draw anew
+    kinds: dict[int, type[np.unsignedinteger[Any]]] = {8: np.uint8, 16: np.uint16, 32: np.uint32}
+    return bits.astype(kinds[width])
+
+
+def _split(key: Array, shape: tuple[int, ...]) -> Array:
+    return jnp.stack(_hash(key, *_places(shape)), axis=-1)
+
+
+def _fold_in(key: Array, data: Array | int) -> Array:
+    return jnp.stack(_hash(key, jnp.uint32(0), jnp.asarray(data, jnp.uint32)))
+
+
+_UNROLLED = extended.define_prng_impl(
+    key_shape=(2,),
+    seed=extended.threefry_prng_impl.seed,
+    split=_split,
+    random_bits=_random_bits,
+    fold_in=_fold_in,
+    name="threefry2x32_unrolled",
+    tag="unrolled",
+)

@@ -1,0 +1,215 @@
+"""Training as few compiled programs.
+
+A chunk is many steps in one program: a loop whose number of turns is an argument. One compilation serves every chunk
+length, and how a run is cut into chunks cannot change a bit of its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dlc.backend import loss_scale, skipped_steps, statistics
+from dlc.backend.averaging import Averaging
+from dlc.backend.gradients import Found, Given, Gradients
+from dlc.backend.loss import Stats
+from dlc.backend.loss_scale import LossScale
+from dlc.backend.lowering import options
+from dlc.backend.network import Program
+from dlc.backend.random import root_key
+from dlc.backend.skipped_steps import LeftOut
+from dlc.backend.tree import Tree
+from dlc.data.feed import Feed, Rows
+from dlc.frontend.pipeline import Spec
+from dlc.support.fast_dataclass import record
+
+
+class TrainState(NamedTuple):
+    """All that training changes; what a checkpoint holds.
+
+    Args:
+        variables: the program's params and state.
+        optimizer: optax's state.
+        step: steps done, int32.
+        sums: the tally since the epoch began.
+        average: averaged variables, empty when nothing is averaged.
+        rate: factor of every update, which a plateau lowers; empty when the schedule has none.
+        scale: of the loss, for gradients in float16; empty when there are none.
+        left_out: how many steps were, when any may be.
+    """
+
+    variables: dict[str, Any]
+    optimizer: Any
+    step: jax.Array
+    sums: dict[str, Any]
+    average: dict[str, Any]
+    rate: dict[str, jax.Array]
+    scale: dict[str, LossScale]
+    left_out: LeftOut
+
+
+class Updater(NamedTuple):
+    """How gradients change weights.
+
+    Args:
+        transformation: optax's.
+        evaluated: (its state, params) -> the params to evaluate with.
+        accumulate: how many batches make one step.
+        sharpness: the radius of sharpness-aware minimization, or None.
+        averaging: how weights are averaged, or None.
+        plateau: whether the transformation takes the `factor` of `TrainState.rate`.
+        loss_scale: of gradients in float16: a number, `dynamic`, or None.
+        skips: whether a step is left out whose loss or gradients are not finite; with a `dynamic` scale it always is.
+    """
+
+    transformation: optax.GradientTransformationExtraArgs
+    evaluated: Callable[[Any, Any], Any] = lambda _state, params: params
+    accumulate: int = 1
+    sharpness: float | None = None
+    averaging: Averaging | None = None
+    plateau: bool = False
+    loss_scale: float | Literal["dynamic"] | None = None
+    skips: bool = False
+
+    @property
+    def guarded(self) -> bool:
+        """Whether steps may be left out."""
+        return self.skips or self.loss_scale == "dynamic"
+
+
+@record(frozen=True)
+class Trainer:
+    """The compiled side of a training run.
+
+    Args:
+        told: (variables, shapes of a batch) -> shapes of what a step adds to the sums: a trace of the network.
+        start: (variables, what `told` gives) -> TrainState.
+        chunk: (state, feed, turns, fresh, stats) -> TrainState after `turns` steps; `fresh` empties the sums first.
+            The state's buffers are donated.
+        shown: state -> the variables to evaluate with and to keep.
+    """
+
+    told: Callable[[dict[str, Any], Any], Any]
+    start: Callable[[dict[str, Any], Any], TrainState]
+    chunk: Callable[[TrainState, Feed, Any, Any, Stats], TrainState]
+    shown: Callable[[TrainState], dict[str, Any]]
+
+
+def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -> Trainer:
+    """The functions that train a spec. `stats` is what its features fitted, for its shapes."""
+    gradients = Gradients(spec, program, updater.accumulate)
+    step = _make_step(spec, program, updater, gradients)
+
+    def begin(variables: Tree, shapes: Any) -> TrainState:
+        average = _averaged(variables) if updater.averaging is not None else {}
+        return TrainState(
+            variables,
+            updater.transformation.init(variables["params"]),
+            jnp.zeros((), jnp.int32),
+            statistics.empty(spec, shapes),
+            jax.tree.map(jnp.copy, average),
+            {"factor": jnp.ones((), jnp.float32)} if updater.plateau else {},
+            {"loss": loss_scale.start(updater.loss_scale)} if updater.loss_scale is not None else {},
+            skipped_steps.start(),
+        )
+
+    def told(variables: dict[str, Any], like: Any) -> Any:
+        scale = loss_scale.start(updater.loss_scale) if updater.loss_scale is not None else None
+        return jax.eval_shape(gradients.told, variables, like, root_key(0, program.platform), scale, stats)
+
+    def start(variables: dict[str, Any], shapes: Any) -> TrainState:
+        begun: TrainState = jax.jit(lambda variables: begin(variables, shapes))(variables)
+        return begun
+
+    def chunk(state: TrainState, feed: Feed, turns: Any, fresh: Any, stats: Stats) -> TrainState:
+        sums = jax.tree.map(lambda value: jnp.where(fresh, jnp.zeros_like(value), value), state.sums)
+        left_out = state.left_out._replace(epoch=jnp.where(fresh, 0, state.left_out.epoch))
+        state = state._replace(sums=sums, left_out=left_out)
+        end: TrainState = jax.lax.fori_loop(0, turns, lambda turn, carry: step(carry, feed.batch(turn), stats), state)
+        return end
+
+    def shown(state: TrainState) -> dict[str, Any]:
+        if updater.averaging is not None:
+            found = {**state.variables, **state.average}
+        else:
+            found = {**state.variables, "params": updater.evaluated(state.optimizer, state.variables["params"])}
+        return {**found, "params": program.constrained(found["params"])}  # a mean of unit vectors is none
+
+    return Trainer(
+        told, start, jax.jit(chunk, donate_argnums=0, compiler_options=options(program.flags)), jax.jit(shown)
+    )
+
+
+def _make_step(
+    spec: Spec, program: Program, updater: Updater, gradients: Gradients
+) -> Callable[[TrainState, Rows, Stats], TrainState]:
+    """One step: the state after a batch."""
+    root = root_key(spec.document.seed, program.platform)
+
+    def step(state: TrainState, batch: Rows, stats: Stats) -> TrainState:
+        key = jax.random.fold_in(root, state.step)
+        found, slope = slopes(updater, gradients, state, gradients.given(batch, key), key, stats)
+        new = moved(state, found, slope)
+        if updater.guarded:
+            new = left_out_if_infinite(state, new, found, slope)
+        return averaged(new)
+
+    def moved(state: TrainState, found: Found, slope: Tree) -> TrainState:
+        params = state.variables["params"]
+        more = {"factor": state.rate["factor"]} if updater.plateau else {}
+        updates, optimizer = updater.transformation.update(slope, state.optimizer, params, **more)
+        params = program.constrained(optax.apply_updates(params, updates))
+        return state._replace(
+            variables={**state.variables, "params": params, "state": found.state},
+            optimizer=optimizer,
+            step=state.step + 1,
+            sums=statistics.add(spec, state.sums, found.told),
+        )
+
+    def left_out_if_infinite(state: TrainState, new: TrainState, found: Found, slope: Tree) -> TrainState:
+        """A step whose loss or gradients are infinite is left out: only its number is used up.
+
+        A finite loss is told all the same. After many in a row all are left out, so that the run stops with the same
+        weights whatever its chunks are.
+        """
+        told = loss_scale.finite((found.told[statistics.LOSSES], found.told[statistics.DECAY]))
+        good = loss_scale.finite(slope) & told
+        scale = state.scale
+        if updater.loss_scale == "dynamic":
+            scale = {"loss": loss_scale.next_state(scale["loss"], good)}
+        left_out = skipped_steps.next_state(state.left_out, good & (state.left_out.row < skipped_steps.LIMIT))
+        new = new._replace(scale=scale, left_out=left_out)
+        kept = loss_scale.guarded(
+            left_out.row == 0, new, state._replace(step=new.step, sums=new.sums, scale=scale, left_out=left_out)
+        )
+        return kept._replace(sums=loss_scale.guarded(told, new.sums, state.sums))
+
+    def averaged(state: TrainState) -> TrainState:
+        if updater.averaging is None:
+            return state
+        return state._replace(average=updater.averaging.moved(state.average, _averaged(state.variables), state.step))
+
+    return step
+
+
+def slopes(
+    updater: Updater, gradients: Gradients, state: TrainState, given: Given, key: jax.Array, stats: Stats
+) -> tuple[Found, Tree]:
+    """What a step's batch gave, and the gradients that the weights follow."""
+    params, scale = state.variables["params"], state.scale.get("loss")
+    found = gradients.of(params, state.variables, given, key, scale, stats)
+    if updater.sharpness is None:
+        return found, found.gradients
+    # the gradients of the worst place near by, Foret et al. 2020
+    size = updater.sharpness / jnp.maximum(optax.tree.norm(found.gradients), 1e-12)
+    worst = jax.tree.map(lambda w, g: w + size * g, params, found.gradients)
+    return found, gradients.of(worst, state.variables, given, key, scale, stats).gradients
+
+
+def _averaged(variables: Tree) -> Tree:
+    """What is averaged: weights, and the statistics that belong to them."""
+    return {"params": variables["params"], "state": variables["state"]}

@@ -1,0 +1,95 @@
+"""The entry point `main`, which is the console script `dlc`."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import sys
+
+from dlc.cli.console import EXIT_CLEAN, EXIT_FINDINGS, EXIT_INTERNAL, exit_code, print_report
+from dlc.cli.output import lasting
+from dlc.diagnostics import SpecError, reason
+
+
+def main() -> None:
+    """Run a command. A user's mistake is a diagnostic, never a traceback; output that nobody reads is no mistake."""
+    if sys.argv[1:2] == ["train"]:
+        from dlc.cli.huge_pages import restart
+
+        restart()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the end
+    sys.stdout, file = lasting(sys.stdout)
+    sys.stderr, _ = lasting(sys.stderr)
+    code = _outcome(sys.argv[1:])
+    sys.stdout.flush()
+    if file is not None and file.error is not None and not isinstance(file.error, BrokenPipeError):
+        told = reason(file.error)
+        print_report(SpecError.of("DLC507", f"standard output can't be written: {told}").report)
+        code = code or EXIT_FINDINGS
+    sys.exit(code)
+
+
+def _outcome(arguments: list[str]) -> int:
+    """Run a command; its exit code."""
+    try:
+        _run(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else EXIT_CLEAN
+    except SpecError as error:
+        print_report(error.report)
+        return exit_code(error.report)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        refused = _refused(error)
+        if refused is not None:
+            print_report(refused.report)
+            return exit_code(refused.report)
+        _internal(error)
+        return EXIT_INTERNAL
+    return EXIT_CLEAN
+
+
+def _refused(error: Exception) -> SpecError | None:
+    """The diagnostic when the system refused a file for what it is called, where it lies or how full the disk is."""
+    refusals = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+    if not isinstance(error, OSError) or error.errno not in refusals or not isinstance(error.filename, str):
+        return None
+    name = error.filename if len(error.filename) <= 80 else f"{error.filename[:38]}...{error.filename[-38:]}"
+    hint = "look at the name, its permissions and the free space"
+    return SpecError.of("DLC507", f"can't use `{name}`: {reason(error)}", hint=hint)
+
+
+def _run(arguments: list[str]) -> None:
+    """Run a command through Typer; a plain `dlc check FILE...` without it.
+
+    Editors and hooks run that one all the time, and Typer takes longer than the check of a file. For the same reason
+    the garbage collector waits until a longer command begins.
+    """
+    gc.disable()
+    command, files = arguments[:1], arguments[1:]
+    if command == ["check"] and files and not any(name.startswith("-") for name in files):
+        from dlc.cli.commands import check_files
+
+        code = check_files(files, "text", [])
+        gc.freeze()  # nor is it worth a collection at the end
+        sys.exit(code)
+    from dlc.cli.app import app
+
+    app()
+
+
+def _internal(error: Exception) -> None:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="dlc-error-", suffix=".txt", delete=False) as file:
+        file.write(" ".join(sys.argv) + "\n")
+        traceback.print_exception(error, file=file)
+    print(f"error[DLC900]: internal error: {type(error).__name__}: {error}", file=sys.stderr)
+    print(f"  = note: this is a bug in dlc; the details are in {file.name}", file=sys.stderr)
+    print("  = hint: please report it with that file and the spec", file=sys.stderr)

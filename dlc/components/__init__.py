@@ -1,0 +1,1 @@
+"""The components of the language: one class for each, in a package for each kind."""

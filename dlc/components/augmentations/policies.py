@@ -1,0 +1,122 @@
+"""Policies: several augmentations of images, drawn from a list for each example."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from dlc.components.augmentations.augmentation import AugmentExample, over
+from dlc.components.augmentations.colour import Colour, blend, gray, posterized
+from dlc.kernels.resampling import Interpolation, affine
+from dlc.language.options import main, option
+from dlc.support.lazy import jax, jnp
+
+if TYPE_CHECKING:
+    from jax import Array
+
+STEPS = 30  # magnitudes are counted up to this
+OPERATIONS = (
+    "identity",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+    "rotate",
+    "brightness",
+    "saturation",
+    "contrast",
+    "sharpness",
+    "posterize",
+    "solarize",
+    "autocontrast",
+)
+
+
+class Choice(NamedTuple):
+    """Which operations an example goes through, and whether up or down: (batch, num_ops) each, signs being -1 or 1."""
+
+    operation: Any
+    sign: Any
+
+
+def sharpened(x: Array, factor: Array) -> Array:
+    """Smooth + factor * (x - smooth): 1 is no change; the outermost pixels stay. Pillow's `Sharpness`."""
+    height, width = x.shape[1:3]
+    if min(height, width) < 3:
+        return x
+    inner = x[:, 1:-1, 1:-1]
+    around = sum(x[:, i : i + height - 2, j : j + width - 2] for i in range(3) for j in range(3))
+    smooth = (around + 4 * inner) / 13
+    return x.at[:, 1:-1, 1:-1].set(smooth + over(factor, x) * (inner - smooth))
+
+
+def stretched(x: Array) -> Array:
+    """Each channel from its darkest to its brightest pixel brought to 0..1; as it is when they are equal."""
+    low, high = x.min((1, 2), keepdims=True), x.max((1, 2), keepdims=True)
+    return jnp.where(high > low, (x - low) / jnp.where(high > low, high - low, 1.0), x)
+
+
+class RandAugment(Colour):
+    """(batch, height, width, channels): `num_ops` operations for each image, of one strength (Cubuk et al. 2019).
+
+    They are identity, shear and translation along either axis, rotation, brightness, saturation, contrast, sharpness,
+    posterize, solarize and autocontrast, with the ranges of torchvision's `RandAugment`; its `equalize` is left out.
+    What lies outside is black (arXiv:1909.13719).
+    """
+
+    word = "rand_augment"
+    num_ops: int = option(2, ge=1, description="operations for each image, one after the other")
+    magnitude: int = main(9, ge=0, le=STEPS, description=f"strength, up to {STEPS}")
+    interpolation: Interpolation = option("bilinear", description="between pixels: bilinear or nearest")
+
+    still: ClassVar[dict[str, Any]] = {}
+    examples = (
+        AugmentExample("rand_augment", "f32[batch, 6, 7, 3]"),
+        AugmentExample("rand_augment: {num_ops: 1, magnitude: 30}", "f32[batch, height, width, 1]"),
+        AugmentExample("rand_augment: 31", "f32[batch, 6, 7, 3]", error="DLC104"),
+        AugmentExample("rand_augment: {num_ops: 0}", "f32[batch, 6, 7, 3]", error="DLC104"),
+        AugmentExample("rand_augment", "f32[batch, 42]", error="DLC204"),
+    )
+
+    def draw(self, key: Array, x: Array, mask: Array | None) -> Choice:
+        """The operations, drawn evenly, and their signs."""
+        first, second = jax.random.split(key)
+        shape = (x.shape[0], self.num_ops)
+        sign = jnp.where(jax.random.bernoulli(second, 0.5, shape), 1.0, -1.0)
+        return Choice(jax.random.randint(first, shape, 0, len(OPERATIONS)), sign)
+
+    def colour(self, x: Array, drawn: Choice) -> Array:
+        """The operations one after the other."""
+        for turn in range(self.num_ops):
+            x = self.operate(x, drawn.operation[:, turn], drawn.sign[:, turn])
+        return x
+
+    def operate(self, x: Array, operation: Array, sign: Array) -> Array:
+        """One operation for each image. Those that move pixels are one affine map; of the others each is computed."""
+        strength = self.magnitude / STEPS
+        height, width = x.shape[1:3]
+
+        def amount(name: str, most: float) -> Array:
+            return jnp.where(operation == OPERATIONS.index(name), sign * most * strength, 0.0)
+
+        turn = amount("rotate", math.pi / 6)
+        cos, sin = jnp.cos(turn), jnp.sin(turn)
+        parts = [cos, sin + amount("shear_y", 0.3), -sin + amount("shear_x", 0.3), cos]
+        shift = [amount("translate_y", 150 / 331 * height), amount("translate_x", 150 / 331 * width)]
+        x = affine(x, jnp.stack(parts, -1).reshape(-1, 2, 2), jnp.stack(shift, -1), self.interpolation)
+        factor = 1 + sign * 0.9 * strength
+        light = gray(x) if x.shape[-1] == 3 else x
+        bits = jnp.full(sign.shape, 8 - round(4 * strength))
+        changed = {
+            "brightness": x * over(factor, x),
+            "saturation": blend(x, light, factor),
+            "contrast": blend(x, light.mean((1, 2, 3), keepdims=True), factor),
+            "sharpness": sharpened(x, factor),
+            "posterize": posterized(x, bits),
+            "solarize": jnp.where(x >= 1 - strength, 1 - x, x),
+            "autocontrast": stretched(x),
+        }
+        result = x
+        for name, y in changed.items():
+            result = jnp.where(over(operation == OPERATIONS.index(name), x), jnp.clip(y, 0.0, 1.0), result)
+        return result

@@ -1,0 +1,222 @@
+"""The contract of features: how columns of records become the network's values, and predictions become columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dlc.ir import MASK, TensorType
+from dlc.language.options import Options, Wrong, option, spell
+from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Stats = Mapping[str, "NDArray[Any]"]
+
+
+class FeatureExample(NamedTuple):
+    """A worked use: the feature as written, its type, and a column with the values that are read from it."""
+
+    spec: str
+    type: str
+    column: Sequence[Any]
+    read: Sequence[Any] | None = None
+    error: str | None = None
+
+
+class Feature(Options):
+    """A kind of input or target.
+
+    A value passes three stages: `read` parses columns on the host (texts, class names) into an array of numbers;
+    `encode` brings that into the network's range; `decode` leads predictions back. The last two only use operators, so
+    that they work on numpy arrays and inside a compiled program alike, and travel with an exported program.
+    """
+
+    column: str | None = option(None, description="column to read; the feature's own name when left out")
+
+    def reads(self, name: str) -> tuple[str, ...]:
+        """The columns that it reads; `*` in a name matches many."""
+        return (self.column or name,)
+
+    def value_type(self) -> TensorType:
+        """What the network sees."""
+        raise NotImplementedError
+
+    def raw_type(self) -> TensorType:
+        """What `read` gives and an exported program takes."""
+        return self.value_type()
+
+    def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
+        """Columns of n records -> an array of n rows of the raw type.
+
+        Raises:
+            Wrong: DLC403, DLC404 or DLC406, with the row, when a value doesn't fit.
+        """
+        raise NotImplementedError
+
+    def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """What is learned from the training split: means, ranges. Empty by default.
+
+        Of data that don't fit memory `raw` is no array, but is sliced like one: look at it block by block.
+        """
+        return {}
+
+    def stats_types(self) -> dict[str, TensorType]:
+        """The types of what `fit` gives."""
+        return {}
+
+    def encode(self, raw: Any, stats: Stats) -> Any:
+        """Raw values -> the network's values."""
+        return raw
+
+    def mask(self, raw: Any) -> Any:
+        """Bool (n, time), false where raw values are padding; only of a feature whose type is masked."""
+        raise NotImplementedError
+
+    def aligned(self, parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Raw values of several sources, brought to one size where the feature knows how."""
+        return list(parts)
+
+    def decode(self, value: Any, stats: Stats) -> Any:
+        """The network's values -> values in the user's unit."""
+        return value
+
+    def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Columns of a table of predictions, from decoded predictions of n records.
+
+        The columns of an array are called after the places in it: `name_0`, or `name_0_0` with two axes.
+        """
+        sizes = prediction.shape[1:]
+        flat = prediction.reshape(prediction.shape[0], prod(sizes))
+        if flat.shape[1] == 1:
+            return {name: flat[:, 0]}
+        places = np.ndindex(*sizes)
+        return {"_".join(map(str, (name, *place))): flat[:, index] for index, place in enumerate(places)}
+
+
+def encoded(feature: Feature, name: str, raw: Any, stats: Stats) -> dict[str, Any]:
+    """The network's values of a feature under its name, and beside them the mask, when it has one."""
+    values = {name: feature.encode(raw, stats)}
+    return {**values, name + MASK: feature.mask(raw)} if feature.value_type().mask else values
+
+
+def only(columns: Sequence[NDArray[Any]], name: str, word: str) -> NDArray[Any]:
+    """The single column of a feature that reads one, with one value a record: (n,).
+
+    Raises:
+        Wrong: DLC402 when a pattern selected several columns, DLC406 when records are arrays.
+    """
+    if len(columns) != 1:
+        raise Wrong(
+            "DLC402",
+            f"a `{word}` reads one column",
+            found=f"{len(columns)} columns: {name}",
+            hint="declare several columns as one `tensor: {columns: [...]}`",
+            option="column",
+        )
+    column = columns[0]
+    if column.size != column.shape[0]:
+        raise Wrong(
+            "DLC406",
+            f"records of `{name}` are arrays, and a `{word}` is a single value",
+            found=f"arrays of shape {list(column.shape[1:])}",
+            expected="one value a record",
+            hint="declare it as a `tensor`",
+        )
+    return column.reshape(column.shape[0])
+
+
+def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float | None = None) -> NDArray[Any]:
+    """A column as float32 numbers; `missing` stands for empty fields.
+
+    Raises:
+        Wrong: DLC403, naming the first row that is no number.
+    """
+    if column.dtype.kind not in "fiubOUS":
+        raise Wrong("DLC403", f"the column `{name}` holds no numbers", found=f"values of type {column.dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):  # what float32 can't hold is reported below, with its row
+        try:
+            values = column.astype(np.float32, copy=False)
+        except (ValueError, TypeError, OverflowError):
+            record = max(1, prod(column.shape[1:]))
+            numbers = [
+                _number(value, name, first_row + index // record, missing) for index, value in enumerate(column.flat)
+            ]
+            values = np.array(numbers, np.float64).astype(np.float32).reshape(column.shape)
+    bad = ~np.isfinite(values)
+    if missing is not None and bad.any():
+        values = np.where(np.isnan(values), np.float32(missing), values)
+        bad = ~np.isfinite(values)
+    if not bad.any():
+        return values
+    place = np.unravel_index(int(bad.argmax()), bad.shape)
+    gap = bool(np.isnan(values[place]))
+    raise Wrong(
+        "DLC403",
+        f"row {first_row + int(place[0])} of column `{name}` is not a finite number",
+        found=f"`{text}`" if (text := as_text(column[place])) else "an empty field",
+        expected="a number" if gap else "a number that a float32 holds, up to 3.4e38",
+        hint=_GAPS if gap else None,
+    )
+
+
+_GAPS = "`missing:` fills gaps in a `number`"
+
+
+def as_text(value: Any) -> str:
+    """A field as its text: nothing for None, UTF-8 for bytes."""
+    if value is None:
+        return ""
+    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
+
+
+def _number(value: Any, name: str, row: int, missing: float | None) -> float:
+    if isinstance(value, float):
+        return value
+    text = str(int(value)) if isinstance(value, (bool, np.bool_)) else as_text(value)
+    if not text and missing is not None:
+        return missing
+    try:
+        return float(text)
+    except ValueError:
+        raise Wrong(
+            "DLC403",
+            f"row {row} of column `{name}` is not a number",
+            found=spell(text) if text else "an empty field",
+            expected="a number",
+            hint=None if text else _GAPS,
+        ) from None
+
+
+_BLOCK = 1 << 17  # elements of a block in float64: 1 MiB, whatever the size of the split
+
+
+def fit_normalizer(raw: NDArray[Any], how: str) -> dict[str, NDArray[Any]]:
+    """The shift and scale that normalise the entries of the last axis: `standard` or `minmax`.
+
+    `standard` brings them to mean 0 and deviation 1, `minmax` to 0..1. An entry that never varies becomes 0. The
+    records are looked at block by block, so that it is the same whether they are in memory or on the disk.
+    """
+    if not len(raw):
+        raise Wrong("DLC405", "there are no examples to normalise by")
+    width = raw.shape[-1] if raw.ndim > 1 else 1
+    step = max(1, _BLOCK // max(1, prod(raw.shape[1:])))
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        return (raw[start : start + step].reshape(-1, width) for start in range(0, len(raw), step))
+
+    if how == "minmax":
+        least = reduce(np.minimum, (block.min(0) for block in blocks()))
+        shift = least.astype(np.float64)
+        scale = reduce(np.maximum, (block.max(0) for block in blocks())) - shift
+    else:
+        count = prod(raw.shape) / width
+        shift = sum(block.sum(0, dtype=np.float64) for block in blocks()) / count
+        scale = np.sqrt(sum(np.square(block - shift).sum(0) for block in blocks()) / count)
+    # equal float32 numbers add up exactly in float64, so the scale of a constant is exactly 0
+    limits = np.finfo(np.float32)
+    scale = np.where(scale == 0, 1.0, np.clip(scale, limits.tiny, limits.max))
+    return {"shift": shift.astype(np.float32), "scale": scale.astype(np.float32)}

@@ -1,0 +1,63 @@
+"""Single numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from dlc.components.features.feature import Feature, FeatureExample, Stats, as_numbers, fit_normalizer, only
+from dlc.ir import TensorType
+from dlc.language.options import main, option
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Number(Feature):
+    """One number a record: (batch, 1) in float32.
+
+    A normalised target is predicted in the normalised range; metrics and predictions are given in its own unit.
+    """
+
+    word = "number"
+    normalize: Literal["none", "standard", "minmax"] = main(
+        "none", description="bring to mean 0 and deviation 1, or to 0..1, as the training split has it"
+    )
+    missing: float | None = option(None, description="the number for an empty field; without it a gap is an error")
+
+    examples = (
+        FeatureExample("number", "f32[batch, 1]", ["1.5", "2"], [[1.5], [2.0]]),
+        FeatureExample("number: {missing: 0}", "f32[batch, 1]", ["1.5", ""], [[1.5], [0.0]]),
+        FeatureExample("number: standard", "f32[batch, 1]", [1, 3], [[1.0], [3.0]]),
+        FeatureExample("number", "f32[batch, 1]", ["1.5", ""], error="DLC403"),
+        FeatureExample("number", "f32[batch, 1]", ["1.5", "n/a"], error="DLC403"),
+        FeatureExample("number", "f32[batch, 1]", [1.5, float("nan")], error="DLC403"),
+        FeatureExample("number: {missing: -1}", "f32[batch, 1]", [1.5, None], [[1.5], [-1.0]]),
+        FeatureExample("number", "f32[batch, 1]", [True, False], [[1.0], [0.0]]),
+        FeatureExample("number", "f32[batch, 1]", [[1, 2], [3, 4]], error="DLC406"),
+        FeatureExample("number: log", "f32[batch, 1]", [1], error="DLC104"),
+    )
+
+    def value_type(self) -> TensorType:
+        """f32[batch, 1]."""
+        return TensorType(("batch", 1))
+
+    def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
+        """The numbers as a column of one."""
+        return as_numbers(only(columns, name, self.word), name, first_row, self.missing).reshape(-1, 1)
+
+    def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Shift and scale."""
+        return {} if self.normalize == "none" else fit_normalizer(raw, self.normalize)
+
+    def stats_types(self) -> dict[str, TensorType]:
+        """The normaliser's numbers."""
+        return {} if self.normalize == "none" else {"shift": TensorType((1,)), "scale": TensorType((1,))}
+
+    def encode(self, raw: Any, stats: Stats) -> Any:
+        """(raw - shift) / scale."""
+        return (raw - stats["shift"]) / stats["scale"] if self.normalize != "none" else raw
+
+    def decode(self, value: Any, stats: Stats) -> Any:
+        """Value * scale + shift."""
+        return value * stats["scale"] + stats["shift"] if self.normalize != "none" else value

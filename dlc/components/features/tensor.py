@@ -1,0 +1,148 @@
+"""Arrays of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, model_validator
+
+from dlc.components.features.feature import Feature, FeatureExample, Stats, as_numbers, fit_normalizer
+from dlc.ir import Dim, TensorType
+from dlc.language.options import Fault, Wrong, main, option, reject, spell
+from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def _shape(value: Any) -> Any:
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    for part in parts:
+        size = isinstance(part, int) and not isinstance(part, bool) and part > 0
+        if not size and not (isinstance(part, str) and part.isidentifier() and part != "batch"):
+            expected = "a list of sizes; a word for a size that varies"
+            raise reject(Fault((), "DLC104", "this is not a shape", found=spell(value), expected=expected))
+    return tuple(parts)
+
+
+def _lays_out(record: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
+    """Whether a record fills the sizes row by row, its axes in the order they have: sizes of 1 come and go."""
+    have, want = [[dim for dim in dims if dim != 1] for dims in (record, sizes)]
+    return prod(have) == prod(want) and (have == want or len(have) == 1 or len(want) == 1)
+
+
+def _matches(record: tuple[int, ...], shape: tuple[Dim, ...]) -> bool:
+    """Whether a record has a shape in which words stand for sizes, each for one."""
+    known: dict[Dim, int] = {}
+    return len(record) == len(shape) and all(
+        have == (want if isinstance(want, int) else known.setdefault(want, have))
+        for want, have in zip(shape, record, strict=True)
+    )
+
+
+class Tensor(Feature):
+    """An array of numbers: (batch, *shape) in float32.
+
+    It reads one column that holds arrays, or several columns of numbers side by side, in the order given.
+    """
+
+    word = "tensor"
+    shape: Annotated[tuple[Dim, ...], BeforeValidator(_shape)] = main(description="sizes without the batch axis")
+    columns: tuple[str, ...] | None = option(
+        None, description="columns of numbers to put side by side; `pixel_*` matches many"
+    )
+    scale: float | None = option(None, gt=0, description="divide by this: 255 brings bytes to 0..1")
+    normalize: Literal["none", "standard", "minmax"] = option(
+        "none",
+        description="bring entries of the last axis to mean 0 and deviation 1, or to 0..1, by the training split",
+    )
+
+    examples = (
+        FeatureExample("tensor: {shape: [2], scale: 2}", "f32[batch, 2]", [[0, 1], [2, 4]], [[0, 1], [2, 4]]),
+        FeatureExample("tensor: [2, 1]", "f32[batch, 2, 1]", [[0, 1], [2, 4]], [[[0], [1]], [[2], [4]]]),
+        FeatureExample("tensor: [2, time]", "f32[batch, 2, time]", [[[0, 1, 2], [3, 4, 5]]], [[[0, 1, 2], [3, 4, 5]]]),
+        FeatureExample("tensor: []", "f32[batch]", [1, 2], [1, 2]),
+        FeatureExample("tensor: [3]", "f32[batch, 3]", [[0, 1], [2, 4]], error="DLC406"),
+        FeatureExample("tensor: [3, 2]", "f32[batch, 3, 2]", [[[0, 1, 2], [3, 4, 5]]], error="DLC406"),
+        FeatureExample("tensor: [time, 2]", "f32[batch, time, 2]", [[[0, 1, 2], [3, 4, 5]]], error="DLC406"),
+        FeatureExample("tensor: [2, batch]", "f32[batch, 2]", [[0, 1]], error="DLC104"),
+        FeatureExample("tensor: {shape: [2, time], normalize: standard}", "f32[batch, 2]", [[0, 1]], error="DLC203"),
+        FeatureExample("tensor: [1]", "f32[batch, 1]", ["1", "x"], error="DLC403"),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("columns"), list):
+            return {**data, "columns": tuple(data["columns"])}
+        if isinstance(data, dict) and isinstance(data.get("columns"), str):
+            return {**data, "columns": (data["columns"],)}
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Tensor:
+        if self.columns and self.column:
+            raise reject(Fault(("column",), "DLC303", "`column` has no effect beside `columns`", at_key=True))
+        if self.columns == ():
+            raise reject(Fault(("columns",), "DLC104", "`columns` names no column", expected="at least one name"))
+        if self.normalize != "none" and not isinstance(self.shape[-1] if self.shape else 1, int):
+            raise reject(Fault(("normalize",), "DLC203", "`normalize` needs a last axis of known size"))
+        return self
+
+    def reads(self, name: str) -> tuple[str, ...]:
+        """The named columns, else the feature's own."""
+        return self.columns or super().reads(name)
+
+    def value_type(self) -> TensorType:
+        """f32[batch, *shape]."""
+        return TensorType(("batch", *self.shape))
+
+    def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
+        """The columns side by side, in the declared shape."""
+        labels = self.columns if self.columns and len(self.columns) == len(columns) else [name] * len(columns)
+        parts = [as_numbers(column, label, first_row) for column, label in zip(columns, labels, strict=True)]
+        rows = parts[0].shape[0]
+        flat = [part.reshape(rows, prod(part.shape[1:])) for part in parts]
+        values = parts[0] if len(parts) == 1 else np.concatenate(flat, axis=1)
+        record = values.shape[1:]
+        sizes = tuple(dim for dim in self.shape if isinstance(dim, int))
+        if len(sizes) == len(self.shape) and _lays_out(record, sizes):
+            return np.ascontiguousarray(values.reshape(rows, *sizes))
+        if _matches(record, self.shape):
+            return np.ascontiguousarray(values)
+        declared = f"[{', '.join(map(str, self.shape))}]"
+        same_count = len(sizes) == len(self.shape) and prod(sizes) == prod(record)
+        raise Wrong(
+            "DLC406",
+            f"records of `{name}` don't have the declared shape {declared}",
+            found=f"arrays of shape {list(record)}" if record else "single numbers",
+            expected=f"{prod(sizes)} numbers" if len(sizes) == len(self.shape) and not same_count else declared,
+            hint="the axes are in another order; declare them as they are, channels last" if same_count else None,
+            option="shape",
+        )
+
+    def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Shift and scale of each entry of the last axis."""
+        if self.normalize == "none":
+            return {}
+        stats = fit_normalizer(raw, self.normalize)
+        return {name: (value / self.scale).astype(np.float32) for name, value in stats.items()} if self.scale else stats
+
+    def stats_types(self) -> dict[str, TensorType]:
+        """The normaliser's vectors."""
+        kind = TensorType(self.shape[-1:] or (1,))
+        return {} if self.normalize == "none" else {"shift": kind, "scale": kind}
+
+    def encode(self, raw: Any, stats: Stats) -> Any:
+        """(raw / scale - shift) / deviation."""
+        if self.scale:
+            raw = raw / self.scale
+        return (raw - stats["shift"]) / stats["scale"] if self.normalize != "none" else raw
+
+    def decode(self, value: Any, stats: Stats) -> Any:
+        """The inverse of encode."""
+        if self.normalize != "none":
+            value = value * stats["scale"] + stats["shift"]
+        return value * self.scale if self.scale else value

@@ -1,0 +1,150 @@
+"""Sequences of token numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, model_validator
+
+from dlc.components.features.feature import Feature, FeatureExample, as_numbers
+from dlc.ir import Dim, TensorType
+from dlc.language.options import Fault, Wrong, main, option, reject, spell
+from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def _length(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if whole or (isinstance(value, str) and value.isidentifier() and value != "batch"):
+        return value
+    raise reject(Fault((), "DLC104", "this is no length", found=spell(value), expected="a number, or a word"))
+
+
+class Tokens(Feature):
+    """A sequence of numbers of a vocabulary: (batch, length) in int32.
+
+    It reads one column that holds arrays, or several columns of one token each. `padding` is the number that stands
+    behind shorter sequences: a mask then travels with the value, and what lies there never counts. `ignored` is the
+    number of places without a token to predict: a loss with this `ignore_index` leaves them out.
+    """
+
+    word = "tokens"
+    vocabulary: int = main(ge=1, le=2**24, description="count of different tokens, numbered from 0")
+    length: Annotated[Dim, BeforeValidator(_length)] = option(
+        "time", description="tokens of a record; a word for a length that varies between data sets"
+    )
+    padding: int | None = option(None, ge=0, description="the number that fills shorter sequences up")
+    ignored: int | None = option(
+        None, ge=-(2**31), lt=2**31, description="the number in the data that is no token; in a target only"
+    )
+    columns: tuple[str, ...] | None = option(None, description="columns of one token each; `token_*` matches many")
+
+    examples = (
+        FeatureExample("tokens: 5", "i32[batch, time]<5", [[0, 4, 2], [1, 1, 1]], [[0, 4, 2], [1, 1, 1]]),
+        FeatureExample(
+            "tokens: {vocabulary: 5, length: 3, padding: 0}",
+            "i32[batch, 3]<5 masked",
+            [[1, 4, 0], [1, 1, 1]],
+            [[1, 4, 0], [1, 1, 1]],
+        ),
+        FeatureExample("tokens: {vocabulary: 4, ignored: -100}", "i32[batch, time]<4", [[0, -100, 2]], [[0, -100, 2]]),
+        FeatureExample("tokens: {vocabulary: 4, ignored: 3}", "i32[batch, time]<4", [[0]], error="DLC104"),
+        FeatureExample("tokens: 4", "i32[batch, time]<4", [[0, 4, 2]], error="DLC404"),
+        FeatureExample("tokens: 4", "i32[batch, time]<4", [[0, -1, 2]], error="DLC404"),
+        FeatureExample("tokens: 4", "i32[batch, time]<4", [[0, 1.5, 2]], error="DLC404"),
+        FeatureExample("tokens: {vocabulary: 5, length: 2}", "i32[batch, 2]<5", [[0, 4, 2]], error="DLC406"),
+        FeatureExample("tokens: {vocabulary: 5, padding: 0}", "i32[batch, time]<5 masked", [[0, 4, 2]], error="DLC404"),
+        FeatureExample("tokens: {vocabulary: 5, padding: 5}", "i32[batch, time]<5", [[0]], error="DLC104"),
+        FeatureExample("tokens: {vocabulary: 5, length: 0}", "i32[batch, time]<5", [[0]], error="DLC104"),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("columns"), (list, str)):
+            columns = data["columns"]
+            return {**data, "columns": (columns,) if isinstance(columns, str) else tuple(columns)}
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Tokens:
+        if self.columns and self.column:
+            raise reject(Fault(("column",), "DLC303", "`column` has no effect beside `columns`", at_key=True))
+        if self.columns == ():
+            raise reject(Fault(("columns",), "DLC104", "`columns` names no column", expected="at least one name"))
+        if self.padding is not None and self.padding >= self.vocabulary:
+            expected = f"a number below {self.vocabulary}"
+            message = "`padding` is not in the vocabulary"
+            raise reject(Fault(("padding",), "DLC104", message, found=f"`{self.padding}`", expected=expected))
+        if self.ignored is not None and 0 <= self.ignored < self.vocabulary:
+            message, expected = "`ignored` is a token", f"a number that is none: not 0 to {self.vocabulary - 1}"
+            raise reject(Fault(("ignored",), "DLC104", message, found=f"`{self.ignored}`", expected=expected))
+        return self
+
+    def reads(self, name: str) -> tuple[str, ...]:
+        """The named columns, else the feature's own."""
+        return self.columns or super().reads(name)
+
+    def value_type(self) -> TensorType:
+        """i32[batch, length]<vocabulary, masked when there is padding."""
+        return TensorType(("batch", self.length), "i32", self.padding is not None, self.vocabulary)
+
+    def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
+        """The tokens of each record in a row, each a number of the vocabulary."""
+        rows = len(columns[0])
+        parts = [as_numbers(column, name, first_row).reshape(rows, prod(column.shape[1:])) for column in columns]
+        values = np.concatenate(parts, axis=1)
+        if isinstance(self.length, int) and values.shape[1] != self.length:
+            raise Wrong(
+                "DLC406",
+                f"records of `{name}` have another length",
+                found=f"{values.shape[1]} tokens",
+                expected=f"{self.length} tokens",
+                option="length",
+            )
+        bad = (values < 0) | (values >= self.vocabulary) | (values % 1 != 0)
+        if self.ignored is not None:
+            bad &= values != self.ignored
+        if bad.any():
+            row, place = np.unravel_index(int(bad.argmax()), bad.shape)
+            raise Wrong(
+                "DLC404",
+                f"row {first_row + int(row)} of `{name}` holds a number that is not in the vocabulary",
+                found=f"`{values[row, place]:g}`",
+                expected=f"an integer from 0 to {self.vocabulary - 1}",
+                option="vocabulary",
+            )
+        if self.padding is not None:
+            hidden = values == self.padding
+            before = hidden[:, :-1] & ~hidden[:, 1:]
+            if before.any():
+                first = int(before.any(1).argmax())
+                raise Wrong(
+                    "DLC404",
+                    f"row {first_row + first} of `{name}` has padding before data",
+                    found=f"`{self.padding}` and then `{values[first, int(before[first].argmax()) + 1]:g}`",
+                    expected="padding behind the sequence only",
+                    hint="move the padding to the end; a token that means something needs another number",
+                    option="padding",
+                )
+        return np.ascontiguousarray(values.astype(np.int32))
+
+    def aligned(self, parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """All as long as the longest, when there is padding to fill up with."""
+        if self.padding is None:
+            return list(parts)
+        longest = max(part.shape[1] for part in parts)
+        return [np.pad(part, ((0, 0), (0, longest - part.shape[1])), constant_values=self.padding) for part in parts]
+
+    def mask(self, raw: Any) -> Any:
+        """Where there is no padding."""
+        return raw != self.padding
+
+    def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The most probable token of each place: a column each."""
+        best = prediction.argmax(-1) if prediction.ndim == 3 else prediction
+        return super().present(name, best)

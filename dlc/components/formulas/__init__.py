@@ -1,0 +1,1 @@
+"""Formulas over named arrays, with an explicit grammar."""

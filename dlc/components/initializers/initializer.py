@@ -1,0 +1,128 @@
+"""How weights are drawn: the contract of initializers, and first values by path.
+
+Values are drawn on the host: nothing to compile, so the first step comes a second earlier.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator
+
+from dlc.components.constraints import CONSTRAINTS
+from dlc.components.initializers import INITIALIZERS
+from dlc.diagnostics import nearest
+from dlc.ir import DTYPES, Init, ParamSpec
+from dlc.language.options import Options, Table, build_word, load_class, reject, word_field
+from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    Generator = numpy.random.Generator
+    Values = NDArray[numpy.floating]
+
+
+def path_hash(path: str) -> int:
+    """A 32-bit number for a path: the same in every process and version.
+
+    >>> path_hash("dense/kernel") == path_hash("dense/kernel")
+    True
+    """
+    return int.from_bytes(hashlib.blake2s(path.encode(), digest_size=4).digest(), "little")
+
+
+def draw(spec: ParamSpec, seed: int, path: str) -> NDArray[Any]:
+    """The first value of the weight at `path`. It depends on the seed, the path and the declaration alone."""
+    generator = np.random.Generator(np.random.Philox(key=[seed, path_hash(path)]))
+    value = _made(spec.init).draw(generator, spec.shape, spec.init.fan_in, spec.init.fan_out)
+    return np.ascontiguousarray(value.astype(DTYPES[spec.dtype]))
+
+
+def _made(init: Init) -> Initializer:
+    """The initializer: a word of dlc, or `module:Class` of a plugin, whose words are gone when weights are drawn."""
+    cls = load_class({init.name: INITIALIZERS.get(init.name, init.name)}, init.name)
+    made = cls(**dict(init.options))
+    assert isinstance(made, Initializer), made
+    return made
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Fan-in and fan-out of a weight of which nothing but the shape is known: (*window, in, out).
+
+    >>> fans((3, 3, 8, 16)), fans((5,)), fans(())
+    ((72, 144), (5, 5), (1, 1))
+    """
+    if len(shape) < 2:
+        size = math.prod(shape)
+        return size, size
+    area = math.prod(shape[:-2])
+    return area * shape[-2], area * shape[-1]
+
+
+def init_of(thing: Initializer, spec: ParamSpec) -> Init:
+    """What `thing` makes of a weight: the initializer with the fans of the weight's own declaration."""
+    fan_in, fan_out = (spec.init.fan_in, spec.init.fan_out) if spec.init.fan_in * spec.init.fan_out > 1 else (0, 0)
+    if not fan_in:
+        fan_in, fan_out = fans(spec.shape)
+    options = tuple((name, getattr(thing, name)) for name in type(thing).model_fields)
+    own = INITIALIZERS.get(thing.word, "").startswith("dlc.")
+    name = thing.word if own else f"{type(thing).__module__}:{type(thing).__qualname__}"
+    return Init(name, fan_in, fan_out, options)
+
+
+class Initializer(Options):
+    """How a weight is drawn. `draw` gives float values of a shape from a random generator."""
+
+    example: ClassVar[str] = ""
+
+    def draw(self, generator: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Values:
+        """The values.
+
+        Args:
+            generator: numpy's; it is the weight's own.
+            shape: the weight's shape.
+            fan_in: how many inputs reach one output.
+            fan_out: how many outputs one input reaches.
+        """
+        raise NotImplementedError
+
+
+InitializerWord = Annotated[Initializer, word_field(lambda: INITIALIZERS, "initializer")]
+"""The type of an option that holds an initializer."""
+
+
+def by_weight(value: Any, table: Table, kind: str) -> dict[str, Any]:
+    """A thing of a table for the kernels, under the empty name, or a mapping of weights' names to such things."""
+    if isinstance(value, dict) and value and not set(value) & set(table):
+        parts = {str(name): build_word(item, table, kind) for name, item in value.items()}
+        faults = [
+            fault._replace(loc=(name, *fault.loc), at_key=fault.at_key and bool(fault.loc))
+            for name, made in parts.items()
+            if isinstance(made, list)
+            for fault in made
+        ]
+        if faults and len(value) == 1 and nearest(str(next(iter(value))), table):  # a misspelled word
+            faults = build_word(value, table, kind)  # type: ignore[assignment]
+        if faults:
+            raise reject(*faults)
+        return parts
+    made = build_word(value, table, kind)
+    if isinstance(made, list):
+        raise reject(*made)
+    return {"": made}
+
+
+def _words(table: Table, kind: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: by_weight(value, table, kind))
+
+
+ByWeight = Annotated[Mapping[str, Any], _words(INITIALIZERS, "initializer")]
+"""The initializers of an item's weights by name; that of its kernels under the empty name."""
+
+ByConstraint = Annotated[Mapping[str, Any], _words(CONSTRAINTS, "constraint")]
+"""The constraints of an item's weights by name; that of its kernels under the empty name."""

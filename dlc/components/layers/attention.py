@@ -1,0 +1,186 @@
+"""Attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dlc.ir import (
+    ZEROS,
+    Example,
+    Init,
+    Layer,
+    ParamSpec,
+    Signature,
+    TensorType,
+    known_size,
+    need_float,
+)
+from dlc.kernels.products import product
+from dlc.kernels.rotary import rotate
+from dlc.language.options import Wrong, main, option
+from dlc.support.lazy import jax, jnp
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+class Attention(Layer):
+    """(batch, time, d) -> (batch, time, d): multi-head attention (Vaswani et al. 2017, arXiv:1706.03762).
+
+    softmax(q k^T / sqrt(head_size)) v for each head, q, k, v affine maps of the input, the heads' results joined by
+    another. With a second input, (batch, time', d'), keys and values come from that one (cross-attention). Fewer
+    `kv_heads` than heads share keys and values (Ainslie et al. 2023, arXiv:2305.13245). Places that a mask hides are
+    not attended to.
+    """
+
+    word = "attention"
+    takes = (1, 2)
+    random = True
+    masks = "used"
+    heads: int = main(ge=1, description="how many heads")
+    head_size: int | None = option(None, ge=1, description="size of a head; d / heads when left out")
+    kv_heads: int | None = option(None, ge=1, description="heads of keys and values; as many as heads when left out")
+    output_size: int | None = option(None, ge=1, description="size of the result; d when left out")
+    causal: bool = option(False, description="a place sees none behind it")
+    window: int | None = option(None, ge=1, description="a place sees only those less than this far away")
+    rotary: bool = option(False, description="turn queries and keys by their positions (arXiv:2104.09864)")
+    rotary_base: float | None = option(None, gt=1, description="base of the rotary waves; 10000 when left out")
+    dropout: float = option(0.0, ge=0, lt=1, description="share of the attention weights dropped in training")
+    use_bias: bool = option(True, description="add learned vectors to queries, keys, values and the result")
+
+    examples = (
+        Example("attention: 2", "f32[batch, time, 8]", "f32[batch, time, 8]", params=288),
+        Example(
+            "attention: {heads: 2, window: 2}", "f32[batch, time, 8] masked", "f32[batch, time, 8] masked", params=288
+        ),
+        Example(
+            "attention: {heads: 2, causal: true}", "f32[batch, 5, 8] masked", "f32[batch, 5, 8] masked", params=288
+        ),
+        Example(
+            "attention: {heads: 2, head_size: 3, use_bias: false}", "f32[batch, 5, 8]", "f32[batch, 5, 8]", params=192
+        ),
+        Example("attention: {heads: 4, kv_heads: 2, rotary: true}", "f32[batch, 5, 8]", "f32[batch, 5, 8]", params=216),
+        Example("attention: {heads: 2, causal: true, window: 2}", "f32[batch, 5, 8]", "f32[batch, 5, 8]", params=288),
+        Example("attention: {heads: 2, dropout: 0.5, window: 2}", "f32[batch, 5, 8]", "f32[batch, 5, 8]", params=288),
+        Example("attention: {heads: 1, output_size: 3}", "f32[batch, 5, 4]", "f32[batch, 5, 3]", params=75),
+        Example("attention: 2", ("f32[batch, 5, 8]", "f32[batch, 7, 6] masked"), "f32[batch, 5, 8]", params=256),
+        Example("attention: 3", "f32[batch, 5, 8]", error="DLC205"),
+        Example("attention: {heads: 4, kv_heads: 3}", "f32[batch, 5, 8]", error="DLC205"),
+        Example("attention: {heads: 2, head_size: 3, rotary: true}", "f32[batch, 5, 8]", error="DLC205"),
+        Example("attention: {heads: 2, rotary_base: 100.0}", "f32[batch, 5, 8]", error="DLC303"),
+        Example("attention: {heads: 2, causal: true}", ("f32[batch, 5, 8]", "f32[batch, 7, 6]"), error="DLC104"),
+        Example("attention: 2", "f32[batch, 8, 8, 3]", error="DLC204"),
+        Example("attention: 2", "i32[batch, 5, 8]", error="DLC207"),
+        Example("attention: 2", "f32[batch, 5, channels]", error="DLC203"),
+    )
+
+    def infer(self, x: TensorType, *memory: TensorType) -> Signature:
+        """The shape stays but for `output_size`."""
+        for value in (x, *memory):
+            if value.rank != 3:
+                hint = "flatten the image to (batch, places, channels) with `reshape`, or use `patches`"
+                hint = hint if value.rank == 4 else "a sequence of vectors: `embedding` makes one of token numbers"
+                raise Wrong("DLC204", "`attention` takes 3 axes", found=str(value), expected=_AXES, hint=hint)
+            need_float(value, self.word)
+        d, source = known_size(x, -1, self.word), known_size((memory or (x,))[0], -1, self.word)
+        if self.head_size is None and d % self.heads:
+            message = f"`heads` must divide the {d} channels"
+            hint = "or say how large a head is with `head_size`"
+            expected = f"a divisor of {d}"
+            raise Wrong("DLC205", message, found=f"`{self.heads}`", expected=expected, hint=hint, option="heads")
+        size, heads, shared = self.head_size or d // self.heads, self.heads, self.kv_heads or self.heads
+        if heads % shared:
+            message, expected = f"`kv_heads` must divide the {heads} heads", f"a divisor of {heads}"
+            raise Wrong("DLC205", message, found=f"`{shared}`", expected=expected, option="kv_heads")
+        self._need_positions(size, bool(memory))
+        out = self.output_size or d
+        params: dict[str, ParamSpec] = {}
+        for name, inner, count in (("query", d, heads), ("key", source, shared), ("value", source, shared)):
+            init = Init("glorot_uniform", inner, count * size)
+            params[f"{name}/kernel"] = ParamSpec((inner, count, size), init, ("in", "heads", "out"), kernel=True)
+            if self.use_bias:
+                params[f"{name}/bias"] = ParamSpec((count, size), ZEROS, ("heads", "out"))
+        init = Init("glorot_uniform", heads * size, out)
+        params["output/kernel"] = ParamSpec((heads, size, out), init, ("heads", "in", "out"), kernel=True)
+        if self.use_bias:
+            params["output/bias"] = ParamSpec((out,), ZEROS, ("out",))
+        times = [value.shape[1] if isinstance(value.shape[1], int) else 1 for value in (x, *(memory or (x,)))]
+        flops = 2 * times[0] * heads * size * (d + out) + 4 * times[1] * shared * size * source
+        flops += 4 * times[0] * times[1] * heads * size
+        return Signature(TensorType((*x.shape[:2], out), x.dtype, x.mask), params, flops=flops)
+
+    def _need_positions(self, size: int, cross: bool) -> None:
+        if self.rotary and size % 2:
+            message, expected = "rotary positions turn pairs: a head must have an even size", "an even `head_size`"
+            raise Wrong("DLC205", message, found=f"`{size}`", expected=expected, option="rotary")
+        if self.rotary_base is not None and not self.rotary:
+            hint = "set `rotary: true`, or delete it"
+            raise Wrong("DLC303", "`rotary_base` has no effect without `rotary`", hint=hint, option="rotary_base")
+        for name, used in (("causal", self.causal), ("window", self.window), ("rotary", self.rotary)):
+            if used and cross:
+                message = f"`{name}` compares places of one sequence, and this attention reads another"
+                raise Wrong("DLC104", message, hint="delete it, or give one input", option=name)
+
+    def apply(
+        self,
+        weights: Mapping[str, Any],
+        x: Array,
+        *memory: Array,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Array:
+        """Heads side by side, then the output's affine map."""
+        source = memory[0] if memory else x
+        q, k, v = (
+            self._project(weights[name], value) for name, value in (("query", x), ("key", source), ("value", source))
+        )
+        if self.rotary:
+            base, places = self.rotary_base or 10000.0, jnp.arange(x.shape[1])
+            q, k = rotate(q, places, base), rotate(k, places, base)
+        hidden = masks[-1]
+        seen = None if hidden is None else hidden[:, None, None, :]  # (batch, 1, 1, time')
+        if self.window is not None:
+            place = jnp.arange(x.shape[1])
+            near = abs(place[:, None] - place) < self.window  # (time, time)
+            seen = near[None, None] if seen is None else seen & near
+        dropped = train and self.dropout > 0
+        assert not dropped or key is not None, "dropout needs a key in training"
+        if dropped or q.dtype == jnp.float16:  # which JAX's own function can't multiply on CPUs (keras-hub PR 2354)
+            y = self._plain(q, k, v, seen, key if dropped else None)
+        else:
+            y = jax.nn.dot_product_attention(q, k, v, mask=seen, is_causal=self.causal)
+        kernel = weights["output"]["kernel"]  # (heads, head_size, d)
+        y = product(y.reshape(*y.shape[:2], -1), kernel.reshape(-1, kernel.shape[-1]))
+        return y + weights["output"]["bias"] if self.use_bias else y
+
+    def _project(self, weights: Mapping[str, Array], x: Array) -> Array:
+        """(batch, time, d) -> (batch, time, heads, head_size)."""
+        y = product(x, weights["kernel"])
+        return y + weights["bias"] if self.use_bias else y
+
+    def _plain(self, q: Array, k: Array, v: Array, seen: Array | None, key: Array | None) -> Array:
+        """The same as `dot_product_attention`, which has no dropout of its weights. Scores are float32."""
+        group = q.shape[2] // k.shape[2]
+        k, v = jnp.repeat(k, group, axis=2), jnp.repeat(v, group, axis=2)
+        scores = jnp.einsum("bthd,bshd->bhts", q, k, preferred_element_type=jnp.float32) / self._root(q)
+        if self.causal:
+            place = jnp.arange(q.shape[1])
+            past = place <= place[:, None]
+            seen = past[None, None] if seen is None else seen & past
+        if seen is not None:
+            scores = jnp.where(seen, scores, _FAR)
+        shares = jax.nn.softmax(scores, axis=-1)
+        if key is not None:
+            kept = jax.random.bernoulli(key, 1 - self.dropout, shares.shape)
+            shares = jnp.where(kept, shares / (1 - self.dropout), 0.0)
+        return jnp.einsum("bhts,bshd->bthd", shares.astype(q.dtype), v)
+
+    def _root(self, q: Array) -> float:
+        root: float = q.shape[-1] ** 0.5
+        return root
+
+
+_AXES = "(batch, time, channels)"
+_FAR = -3.0e38  # the score of a place that is not seen: its share is exactly 0

@@ -1,0 +1,424 @@
+"""Layers that move, take and mark places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator
+
+from dlc.components.layers.axis_options import axes_list, place_of, with_mask
+from dlc.ir import (
+    Dim,
+    Example,
+    Layer,
+    Outcome,
+    Signature,
+    TensorType,
+    known_size,
+    need_behind_mask,
+    need_float,
+    need_rank,
+)
+from dlc.language.options import Fault, Wrong, main, option, reject, spell
+from dlc.support.lazy import jnp, lax
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+class Permute(Layer):
+    """(batch, *axes) -> (batch, *axes): the axes in another order; axis 1 is the first behind the batch."""
+
+    word = "permute"
+    masks = "used"
+    dims: Annotated[tuple[int, ...], BeforeValidator(axes_list)] = main(
+        description="for each new axis behind the batch the number of the old one, counted from 1"
+    )
+
+    examples = (
+        Example("permute: [2, 1]", "f32[batch, time, 3]", "f32[batch, 3, time]"),
+        Example("permute: [3, 1, 2]", "i32[batch, 2, 3, 4]<9", "i32[batch, 4, 2, 3]<9"),
+        Example("permute: [1, 3, 2]", "f32[batch, time, 2, 3] masked", "f32[batch, time, 3, 2] masked"),
+        Example("permute: [2, 1]", "f32[batch, time, 3] masked", error="DLC212"),
+        Example("permute: [2, 1]", "f32[batch, 2, 3, 4]", error="DLC204"),
+        Example("permute: [0, 1]", "f32[batch, 2, 3]", error="DLC104"),
+        Example("permute: [1, 1]", "f32[batch, 2, 3]", error="DLC104"),
+        Example("permute: [a, b]", "f32[batch, 2, 3]", error="DLC103"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The sizes change places."""
+        if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
+            expected = f"each of 1 to {len(self.dims)}"
+            raise Wrong(
+                "DLC104", "this is no order of axes", found=f"{list(self.dims)}", expected=expected, option="dims"
+            )
+        if x.rank != len(self.dims) + 1:
+            expected = f"{x.rank - 1} numbers" if x.rank > 1 else "an input with more axes"
+            message = "`permute` must name every axis behind the batch"
+            raise Wrong("DLC204", message, found=str(x), expected=expected, option="dims")
+        output = x.resized(x.shape[0], *(x.shape[axis] for axis in self.dims))
+        return Signature(with_mask(x, output, self.dims[0] == 1, self.word, "the time axis moves"))
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Array:
+        """The axes in the new order."""
+        return x.transpose(0, *self.dims)
+
+
+class RepeatVector(Layer):
+    """(batch, d) -> (batch, n, d): the vector n times, one behind the other."""
+
+    word = "repeat_vector"
+    n: int = main(ge=1, description="how many times")
+
+    examples = (
+        Example("repeat_vector: 3", "f32[batch, 4]", "f32[batch, 3, 4]"),
+        Example("repeat_vector: 3", "f32[batch, width]", "f32[batch, 3, width]"),
+        Example("repeat_vector: 3", "f32[batch, 4, 2]", error="DLC204"),
+        Example("repeat_vector: 0", "f32[batch, 4]", error="DLC104"),
+        Example("repeat_vector", "f32[batch, 4]", error="DLC102"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """A new axis 1."""
+        need_rank(x, 2, self.word, "(batch, d)")
+        return Signature(x.resized(x.shape[0], self.n, x.shape[1]))
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+        """The vector along the new axis."""
+        return jnp.broadcast_to(x[:, None], (x.shape[0], self.n, x.shape[1]))
+
+
+class Slice(Layer):
+    """(batch, *axes) -> (batch, *axes): the part of one axis from `start` up to, not including, `stop`.
+
+    Negative numbers count from the end of the axis. Of an axis with a mask only a part that counts from the beginning
+    can be taken: where the end is depends on the padding.
+    """
+
+    word = "slice"
+    masks = "used"
+    axis: int = option(1, description="which axis, the batch axis counted as 0; negative from the end")
+    start: int = option(0, description="the first place")
+    stop: int | None = option(None, description="the place behind the last one; the end when left out")
+
+    examples = (
+        Example("slice: {stop: 1}", "f32[batch, time, 3]", "f32[batch, 1, 3]"),
+        Example("slice: {axis: -1, start: 1, stop: -1}", "f32[batch, 6]", "f32[batch, 4]"),
+        Example("slice: {start: 2}", "f32[batch, time, 3] masked", "f32[batch, (time - 2), 3] masked"),
+        Example("slice: {start: -1}", "f32[batch, time, 3]", "f32[batch, 1, 3]"),
+        Example("slice: {start: 1, stop: -1}", "f32[batch, time, 3]", "f32[batch, (time - 2), 3]"),
+        Example("slice: {axis: 2, stop: 2}", "i32[batch, time, 3]<4 masked", "i32[batch, time, 2]<4 masked"),
+        Example("slice: {start: -1}", "f32[batch, time, 3] masked", error="DLC212"),
+        Example("slice: {stop: 4}", "f32[batch, 3]", error="DLC205"),
+        Example("slice: {start: 2, stop: 2}", "f32[batch, 3]", error="DLC205"),
+        Example("slice: {start: -4}", "f32[batch, 3]", error="DLC205"),
+        Example("slice: {start: -1, stop: 2}", "f32[batch, time, 3]", error="DLC203"),
+        Example("slice: {start: 3, stop: 2}", "f32[batch, time, 3]", error="DLC205"),
+        Example("slice: {axis: 2}", "f32[batch, 3]", error="DLC104"),
+        Example("slice", "f32[batch, 3]", error="DLC303"),
+        Example("slice: {axis: 0, stop: 1}", "f32[batch, 3]", error="DLC104"),
+        Example("slice: 2", "f32[batch, 3]", error="DLC106"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The axis gets the length of the part."""
+        axis = place_of(self.axis, x.rank, self.word)
+        if self.start == 0 and self.stop is None:
+            raise Wrong("DLC303", "`slice` takes everything", hint="say from where to where: `start`, `stop`")
+        counted = self.start >= 0 and (self.stop is None or self.stop >= 0)
+        shape = list(x.shape)
+        shape[axis] = self.length(x, axis)
+        kept = axis > 1 or counted
+        return Signature(with_mask(x, x.resized(*shape), kept, self.word, "it counts from the end of a padded axis"))
+
+    def length(self, x: TensorType, axis: int) -> Dim:
+        """How long the part is."""
+        size = x.shape[axis]
+        start, stop = self.start, self.stop
+        if isinstance(size, int):
+            first = start + size if start < 0 else start
+            last = size if stop is None else stop + size if stop < 0 else stop
+            if not 0 <= first < last <= size:
+                message = f"`slice` takes no part of axis {axis}"
+                found = f"{first} up to {last} of {size}"
+                raise Wrong("DLC205", message, found=found, expected=f"0 <= start < stop <= {size}")
+            return last - first
+        # from the beginning or from the end, a length that does not depend on the size; else the size less a number
+        if stop is not None and (start < 0) == (stop < 0):
+            return self._fixed(stop - start)
+        if stop is None and start < 0:
+            return -start
+        if stop is not None and start < 0:
+            known_size(x, axis, self.word)
+        cut = start - (stop or 0)
+        return f"({size} - {cut})" if cut else size
+
+    def _fixed(self, length: int) -> int:
+        if length < 1:
+            raise Wrong("DLC205", "`slice` takes an empty part", found=f"{self.start} up to {self.stop}")
+        return length
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Outcome:
+        """The part of the values, and of their mask."""
+        axis = place_of(self.axis, x.ndim, self.word)
+
+        def cut(value: Array, axis: int) -> Array:
+            size = value.shape[axis]
+            first = self.start + size if self.start < 0 else self.start
+            last = size if self.stop is None else self.stop + size if self.stop < 0 else self.stop
+            if isinstance(size, int):
+                return lax.slice_in_dim(value, first, last, axis=axis)  # an axis that is too short is an error
+            return value[(slice(None),) * axis + (slice(self.start, self.stop),)]
+
+        mask = cut(masks[0], 1) if masks[0] is not None and axis == 1 else masks[0]
+        return Outcome(cut(x, axis), mask=mask)
+
+
+class Take(Layer):
+    """(batch, n, *axes) -> (batch, *axes): one place of an axis, which goes.
+
+    A negative index counts from the end. Of an axis with a mask only a place counted from the beginning can be taken:
+    where the end is depends on the padding; it is 0 where that place is padding.
+    """
+
+    word = "take"
+    masks = "used"
+    index: int = main(description="which place, counted from 0; negative from the end")
+    axis: int = option(1, description="of which axis, the batch axis counted as 0; negative from the end")
+
+    examples = (
+        Example("take: 0", "f32[batch, time, 3]", "f32[batch, 3]"),
+        Example("take: -1", "f32[batch, 5, 3]", "f32[batch, 3]"),
+        Example("take: {index: 1, axis: -1}", "i32[batch, time, 3]<4 masked", "i32[batch, time]<4 masked"),
+        Example("take: 1", "f32[batch, 5, 3, 2] masked", "f32[batch, 3, 2]"),
+        Example("take: -1", "f32[batch, time, 3] masked", error="DLC212"),
+        Example("take: 3", "f32[batch, 3]", error="DLC205"),
+        Example("take: -4", "f32[batch, 3]", error="DLC205"),
+        Example("take: {index: 0, axis: 0}", "f32[batch, 3]", error="DLC104"),
+        Example("take", "f32[batch, 3]", error="DLC102"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The axis goes."""
+        axis = place_of(self.axis, x.rank, self.word)
+        size = x.shape[axis]
+        if isinstance(size, int) and not -size <= self.index < size:
+            message = f"axis {axis} has no place {self.index}"
+            raise Wrong("DLC205", message, found=str(x), expected=f"{-size} to {size - 1}", option="index")
+        output = x.resized(*x.shape[:axis], *x.shape[axis + 1 :])
+        if axis == 1 and self.index >= 0:
+            return Signature(output.masked(False))
+        return Signature(with_mask(x, output, axis > 1, self.word, "it counts from the end of a padded axis"))
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Array:
+        """The elements at the place."""
+        axis = place_of(self.axis, x.ndim, self.word)
+        taken = lax.index_in_dim(x, self.index, axis, keepdims=False)
+        if masks[0] is None or axis > 1:
+            return taken
+        real = masks[0][:, self.index].reshape(-1, *(1,) * (taken.ndim - 1))  # (B, 1, ...)
+        return jnp.where(real, taken, jnp.zeros((), x.dtype))
+
+
+class Squeeze(Layer):
+    """(batch, *axes) -> (batch, *axes): the axes of size 1 go, or the named ones."""
+
+    word = "squeeze"
+    masks = "used"
+    axis: Annotated[tuple[int, ...] | None, BeforeValidator(axes_list)] = main(
+        None, description="which axes go, the batch axis counted as 0; every one of size 1 when left out"
+    )
+
+    examples = (
+        Example("squeeze: 1", "f32[batch, 1, 4]", "f32[batch, 4]"),
+        Example("squeeze", "f32[batch, 1, 4, 1]", "f32[batch, 4]"),
+        Example("squeeze: [1, -1]", "f32[batch, 1, 1, 1]", "f32[batch, 1]"),
+        Example("squeeze: -1", "i32[batch, time, 1]<5 masked", "i32[batch, time]<5 masked"),
+        Example("squeeze: 1", "f32[batch, 1, 4] masked", error="DLC212"),
+        Example("squeeze: 2", "f32[batch, 1, 4]", error="DLC205"),
+        Example("squeeze: 1", "f32[batch, time, 4]", error="DLC205"),
+        Example("squeeze", "f32[batch, 4]", error="DLC303"),
+        Example("squeeze: 3", "f32[batch, 1, 4]", error="DLC104"),
+        Example("squeeze: 0", "f32[batch, 4]", error="DLC104"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The axes go."""
+        places = self.places(x.shape)
+        for axis in places:
+            if x.shape[axis] != 1:
+                message = f"axis {axis} can't go: its size is not 1"
+                raise Wrong("DLC205", message, found=str(x), expected="a size of 1", option="axis")
+        if not places:
+            raise Wrong("DLC303", "`squeeze` has no effect: no axis has size 1", found=str(x), hint="delete it")
+        output = x.resized(*(size for axis, size in enumerate(x.shape) if axis not in places))
+        return Signature(with_mask(x, output, 1 not in places, self.word, "the masked axis goes"))
+
+    def places(self, shape: Sequence[Any]) -> tuple[int, ...]:
+        """The axes that go, counted from 0."""
+        if self.axis is None:
+            return tuple(axis for axis, size in enumerate(shape) if axis > 0 and size == 1)
+        return tuple(place_of(axis, len(shape), self.word) for axis in self.axis)
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Array:
+        """The same elements."""
+        return jnp.squeeze(x, self.places(x.shape))
+
+
+class ExpandDims(Layer):
+    """(batch, *axes) -> (batch, *axes): a new axis of size 1."""
+
+    word = "expand_dims"
+    masks = "used"
+    axis: int = main(description="where the new axis stands, the batch axis counted as 0; negative from the end")
+
+    examples = (
+        Example("expand_dims: 1", "f32[batch, 4]", "f32[batch, 1, 4]"),
+        Example("expand_dims: -1", "i32[batch, time]<5 masked", "i32[batch, time, 1]<5 masked"),
+        Example("expand_dims: 1", "f32[batch, 1, 4] masked", error="DLC212"),
+        Example("expand_dims: 0", "f32[batch, 4]", error="DLC104"),
+        Example("expand_dims: 3", "f32[batch, 4]", error="DLC104"),
+        Example("expand_dims", "f32[batch, 4]", error="DLC102"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """One axis more."""
+        axis = place_of(self.axis, x.rank + 1, self.word)
+        output = x.resized(*x.shape[:axis], 1, *x.shape[axis:])
+        return Signature(with_mask(x, output, axis > 1, self.word, "the new axis takes the place of time"))
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Array:
+        """The same elements."""
+        return jnp.expand_dims(x, place_of(self.axis, x.ndim + 1, self.word))
+
+
+class Masking(Layer):
+    """(batch, time, *axes) -> (batch, time, *axes): places whose elements all equal a value are padding from here on.
+
+    The output carries a mask, and is 0 where that hides a place. What was padding before stays padding.
+    """
+
+    word = "masking"
+    masks = "used"
+    mask_value: float = main(0.0, description="what all elements of padding equal")
+
+    examples = (
+        Example("masking", "f32[batch, time, 3]", "f32[batch, time, 3] masked"),
+        Example("masking: -1", "f32[batch, 4, 3, 2] masked", "f32[batch, 4, 3, 2] masked"),
+        Example("masking", "f32[batch, 3]", error="DLC204"),
+        Example("masking", "i32[batch, 4, 3]", error="DLC207"),
+        Example("masking: zero", "f32[batch, 4, 3]", error="DLC103"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The same type with a mask."""
+        need_float(x, self.word)
+        if x.rank < 3:
+            expected = "f32[batch, time, ...] with at least one axis behind"
+            raise Wrong("DLC204", "`masking` takes at least 3 axes", found=str(x), expected=expected)
+        return Signature(x.masked(True), flops=x.size)
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Outcome:
+        """The values, 0 where padding is, and the mask."""
+        real = jnp.any(x != self.mask_value, axis=tuple(range(2, x.ndim)))  # (B, T)
+        if masks[0] is not None:
+            real = real & masks[0]
+        shown = real.reshape(*real.shape, *(1,) * (x.ndim - 2))
+        return Outcome(jnp.where(shown, x, jnp.zeros((), x.dtype)), mask=real)
+
+
+def _sides(value: Any) -> Any:
+    parts = value if isinstance(value, (list, tuple)) else [value] * 2
+    whole = all(isinstance(part, int) and not isinstance(part, bool) and part >= 0 for part in parts)
+    if len(parts) != 2 or not whole or not any(parts):
+        expected = "an integer of at least 1, or [before, after]"
+        raise reject(Fault((), "DLC104", "this is not an amount of channels", found=spell(value), expected=expected))
+    return tuple(parts)
+
+
+class PadChannels(Layer):
+    """(*lead, channels) -> (*lead, before + channels + after): zeros before and after the channels.
+
+    The shortcut without weights of He et al. 2015, arXiv:1512.03385, option A.
+    """
+
+    word = "pad_channels"
+    masks = "pointwise"
+    amount: Annotated[tuple[int, int], BeforeValidator(_sides)] = main(
+        description="how many on either side, or [before, after]"
+    )
+
+    examples = (
+        Example("pad_channels: 2", "f32[batch, 4, 4, 3]", "f32[batch, 4, 4, 7]"),
+        Example("pad_channels: [0, 1]", "f32[batch, time, 3]", "f32[batch, time, 4]"),
+        Example("pad_channels: 2", "f32[batch, channels]", "f32[batch, (channels + 4)]"),
+        Example("pad_channels: [1, 2]", "i32[batch, 3]<7", "i32[batch, 6]<7"),
+        Example("pad_channels: 0", "f32[batch, 3]", error="DLC104"),
+        Example("pad_channels: [1, 2, 3]", "f32[batch, 3]", error="DLC104"),
+        Example("pad_channels: 1", "f32[batch]", error="DLC204"),
+        Example("pad_channels: 1", "f32[batch, time] masked", error="DLC212"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The last axis grows."""
+        if x.rank < 2:
+            raise Wrong("DLC204", f"`{self.word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
+        need_behind_mask(x, self.word)
+        channels, more = x.shape[-1], sum(self.amount)
+        return Signature(
+            x.resized(*x.shape[:-1], f"({channels} + {more})" if isinstance(channels, str) else channels + more)
+        )
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+        """Zeros on both sides of the last axis."""
+        return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [self.amount])

@@ -1,0 +1,271 @@
+"""Pooling, channels last: with a window, over all places, and to a given size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+from pydantic import field_validator
+
+from dlc.components.layers.windows import (
+    AXES,
+    Padding,
+    Spatial,
+    Window,
+    known,
+    padding_option,
+    read_padding,
+    real_only,
+    size_option,
+)
+from dlc.ir import Example, Outcome, Signature, TensorType
+from dlc.kernels.maxima import larger
+from dlc.language.options import Wrong, main
+from dlc.support.lazy import jnp, lax
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+class Pool(Spatial):
+    """What pools with a window share."""
+
+    window: tuple[int, ...] = main(2, validate_default=True, description="size of the window")
+    strides: tuple[int, ...] | None = size_option(None, "steps of the window; the window's size when left out")
+    padding: Padding = padding_option()
+
+    @field_validator("padding", mode="before")
+    @classmethod
+    def read_padding(cls, value: Any) -> Any:
+        """A word, an amount, or amounts before and after each axis."""
+        return read_padding(value, cls.rank, causal=False)
+
+    @property
+    def slide(self) -> Window:
+        """The window that slides."""
+        return Window(self.window, self.strides or self.window, (1,) * self.rank, self.padding)
+
+    def infer(self, x: TensorType) -> Signature:
+        """Sizes as the window goes."""
+        self.need(x)
+        self._need_covered()
+        output = self.slide.slid(x, x.shape[-1], self.word)
+        return Signature(output, flops=output.size * prod(self.window))
+
+    def _need_covered(self) -> None:
+        """Raise DLC205 when a window could lie in the padding alone, where there is nothing to pool."""
+        if isinstance(self.padding, str):
+            return
+        for axis, pads, size in zip(AXES[self.rank], self.padding, self.window, strict=True):
+            if max(pads) >= size:
+                raise Wrong(
+                    "DLC205",
+                    f"the padding of `{self.word}` must be smaller than its window",
+                    found=f"{axis}: padding {max(pads)}, window {size}",
+                    expected=f"at most {size - 1}",
+                    option="padding",
+                )
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Any:
+        """Each window pooled; what a mask hides does not count."""
+        y = self.pooled(x, masks)
+        mask = self.masked(masks)
+        return y if mask is None else Outcome(real_only(y, (mask,)), mask=mask)
+
+    def masked(self, masks: Sequence[Array | None]) -> Array | None:
+        """The mask of the result: also false where a sequence has no real place, for there is nothing to pool."""
+        if masks[0] is None:
+            return None
+        if self.tiles:  # the mask's symbolic size is then that of the tiles
+            windows, axes = self.tiled(masks[0][:, :, None])
+            return windows.all(axis=axes)[:, :, 0]
+        mask = self.slide.masked(masks)
+        return None if mask is None else mask & masks[0].any(axis=1, keepdims=True)
+
+    def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
+        """The result of each window."""
+        raise NotImplementedError
+
+    @property
+    def tiles(self) -> bool:
+        """Whether the windows lie side by side, so that a reshape separates them."""
+        return self.slide.strides == self.window and self.padding == "valid"
+
+    def tiled(self, x: Array) -> tuple[Array, tuple[int, ...]]:
+        """The windows side by side, a rest at the edge cut off, and the axes inside a window.
+
+        (B, H, W, C) -> (B, H // h, h, W // w, w, C) and (2, 4).
+        """
+        counts = [size // step for size, step in zip(x.shape[1:-1], self.window, strict=True)]
+        kept = tuple(slice(count * step) for count, step in zip(counts, self.window, strict=True))
+        parts = [part for pair in zip(counts, self.window, strict=True) for part in pair]
+        axes = tuple(range(2, 2 * self.rank + 1, 2))
+        return x[:, *kept].reshape(x.shape[0], *parts, x.shape[-1]), axes
+
+
+class MaxPool(Pool):
+    """The largest element of each window."""
+
+    def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
+        """The maximum over each window."""
+        x = real_only(x, masks, -float("inf"))
+        if known(x):
+            return self.slide.folded(x, -float("inf"), larger)
+        if self.tiles:
+            windows, axes = self.tiled(x)
+            return windows.max(axis=axes)
+        return self.slide.combine(x, -float("inf"), lax.max)
+
+
+class AvgPool(Pool):
+    """The mean of each window."""
+
+    def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
+        """The mean over each window's elements."""
+        x = real_only(x, masks)
+        if self.tiles:
+            windows, axes = self.tiled(x)
+            return windows.mean(axis=axes)
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        total = self.summed(wide)
+        return (total / self.count(wide, masks[0])).astype(x.dtype)
+
+    def count(self, x: Array, mask: Array | None) -> Array | int:
+        """How many elements of each window are real."""
+        if self.padding == "valid":
+            return prod(self.window)  # a window that a mask hides a part of gives no real place
+        real = jnp.ones((1, *x.shape[1:-1], 1), x.dtype) if mask is None else mask[:, :, None].astype(x.dtype)
+        return jnp.maximum(self.summed(real), 1.0)
+
+    def summed(self, x: Array) -> Array:
+        """The sum over each window's elements."""
+        return self.slide.folded(x, 0.0, add) if known(x) else self.slide.combine(x, 0.0, lax.add)
+
+
+class MaxPool1D(MaxPool):
+    """(batch, time, channels) -> (batch, time', channels): the largest element of each window.
+
+    Of a masked sequence a place of the result is real where the sequence without its padding has it.
+    """
+
+    word = "max_pool1d"
+    rank = 1
+    masks = "used"
+    examples = (
+        Example("max_pool1d", "f32[batch, 7, 3]", "f32[batch, 3, 3]"),
+        Example(
+            "max_pool1d: {window: 3, strides: 2, padding: 1}",
+            "f32[batch, time, 3] masked",
+            "f32[batch, ((time - 1) // 2 + 1), 3] masked",
+        ),
+        Example("max_pool1d: {padding: same}", "f32[batch, time, 3] masked", error="DLC212"),
+        Example("max_pool1d: {padding: causal}", "f32[batch, time, 3]", error="DLC104"),
+        Example("max_pool1d: 9", "f32[batch, 8, 3]", error="DLC205"),
+        Example("max_pool1d: 2", "f32[batch, 8, 8, 3]", error="DLC204"),
+    )
+
+
+class MaxPool2D(MaxPool):
+    """(batch, height, width, channels) -> (batch, height', width', channels): the largest element of each window."""
+
+    word = "max_pool2d"
+    rank = 2
+    examples = (
+        Example("max_pool2d", "f32[batch, 8, 8, 3]", "f32[batch, 4, 4, 3]"),
+        Example("max_pool2d: {window: 3, strides: 2, padding: same}", "f32[batch, 7, 7, 1]", "f32[batch, 4, 4, 1]"),
+        Example("max_pool2d: 2", "f32[batch, 7, 7, 1]", "f32[batch, 3, 3, 1]"),
+        Example("max_pool2d: 9", "f32[batch, 8, 8, 3]", error="DLC205"),
+        Example("max_pool2d: {window: 3, strides: 2, padding: 1}", "f32[batch, 6, 5, 1]", "f32[batch, 3, 3, 1]"),
+        Example(
+            "max_pool2d: {window: 3, strides: 2}",
+            "f32[batch, height, 7, 1]",
+            "f32[batch, ((height - 3) // 2 + 1), 3, 1]",
+        ),
+        Example("max_pool2d: {window: 2, padding: 2}", "f32[batch, 8, 8, 3]", error="DLC205"),
+        Example("max_pool2d: 2", "f32[batch, 64]", error="DLC204"),
+        Example("max_pool2d: 2", "i32[batch, 8, 8, 3]", error="DLC207"),
+        Example("max_pool2d: 0", "f32[batch, 8, 8, 3]", error="DLC104"),
+    )
+
+
+class MaxPool3D(MaxPool):
+    """(batch, depth, height, width, channels) -> (batch, depth', height', width', channels): maxima of windows."""
+
+    word = "max_pool3d"
+    rank = 3
+    examples = (
+        Example("max_pool3d", "f32[batch, 4, 5, 2, 3]", "f32[batch, 2, 2, 1, 3]"),
+        Example(
+            "max_pool3d: {window: [1, 3, 2], strides: 2, padding: same}",
+            "f32[batch, 3, 5, 2, 1]",
+            "f32[batch, 2, 3, 1, 1]",
+        ),
+        Example("max_pool3d: 3", "f32[batch, 4, 5, 2, 3]", error="DLC205"),
+        Example("max_pool3d: 2", "f32[batch, 8, 8, 3]", error="DLC204"),
+    )
+
+
+class AvgPool1D(AvgPool):
+    """(batch, time, channels) -> (batch, time', channels): the mean of each window.
+
+    Padding does not count: the mean is over the elements of the sequence. Masks as in `max_pool1d`.
+    """
+
+    word = "avg_pool1d"
+    rank = 1
+    masks = "used"
+    examples = (
+        Example("avg_pool1d", "f32[batch, 7, 3]", "f32[batch, 3, 3]"),
+        Example(
+            "avg_pool1d: {window: 3, strides: 1, padding: same}",
+            "f32[batch, time, 3] masked",
+            "f32[batch, time, 3] masked",
+        ),
+        Example("avg_pool1d: {padding: same}", "f32[batch, time, 3] masked", error="DLC212"),
+        Example("avg_pool1d: {padding: [[2, 0]]}", "f32[batch, time, 3]", error="DLC205"),
+    )
+
+
+class AvgPool2D(AvgPool):
+    """(batch, height, width, channels) -> (batch, height', width', channels): the mean of each window.
+
+    Padding does not count: the mean is over the elements of the image.
+    """
+
+    word = "avg_pool2d"
+    rank = 2
+    examples = (
+        Example("avg_pool2d: 2", "f32[batch, 8, 8, 3]", "f32[batch, 4, 4, 3]"),
+        Example("avg_pool2d: {window: 2, strides: 1, padding: same}", "f32[batch, 3, 3, 1]", "f32[batch, 3, 3, 1]"),
+        Example("avg_pool2d: {window: [2, 3], strides: [1, 2]}", "f32[batch, 4, 7, 2]", "f32[batch, 3, 3, 2]"),
+        Example("avg_pool2d: {window: 2, padding: [[0, 2], [0, 0]]}", "f32[batch, 8, 8, 3]", error="DLC205"),
+    )
+
+
+class AvgPool3D(AvgPool):
+    """(batch, depth, height, width, channels) -> (batch, depth', height', width', channels): means of windows.
+
+    Padding does not count: the mean is over the elements of the volume.
+    """
+
+    word = "avg_pool3d"
+    rank = 3
+    examples = (
+        Example("avg_pool3d", "f32[batch, 4, 5, 2, 3]", "f32[batch, 2, 2, 1, 3]"),
+        Example(
+            "avg_pool3d: {strides: [1, 2, 2], padding: [[1, 0], [0, 0], [0, 1]]}",
+            "f32[batch, 3, 5, 2, 1]",
+            "f32[batch, 3, 2, 1, 1]",
+        ),
+        Example("avg_pool3d: 2", "f32[batch, 8, 3]", error="DLC204"),
+    )

@@ -1,0 +1,430 @@
+"""Layers that change the sizes of sequences, images and volumes without weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import field_validator
+
+from dlc.components.layers.windows import (
+    AXES,
+    SIDES,
+    Pads,
+    Spatial,
+    Window,
+    read_pads,
+    real_only,
+    scaled,
+    shift_mask,
+    shifted,
+    size_option,
+)
+from dlc.ir import Example, Outcome, Signature, TensorType
+from dlc.language.options import Fault, Wrong, main, option, reject, spell
+from dlc.support.lazy import jax, jnp
+
+if TYPE_CHECKING:
+    from jax import Array
+
+_TAPS = {"nearest": 0, "bilinear": 2, "bicubic": 4}
+_METHODS = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}
+
+
+def resized(x: Array, sizes: Sequence[Any], interpolation: str, antialias: bool = False) -> Array:
+    """Images at another size, pixels being squares: the centre of pixel i lies at (i + 1/2) / size."""
+    shape = (x.shape[0], *sizes, x.shape[-1])
+    result: Array = jax.image.resize(x, shape, _METHODS[interpolation], antialias=antialias)
+    return result
+
+
+# ---- larger ----
+
+
+class Upsample(Spatial):
+    """Sizes times a factor along `rank` axes."""
+
+    size: tuple[int, ...] = main(2, validate_default=True, description="factors of the sizes")
+
+    def infer(self, x: TensorType) -> Signature:
+        """Sizes times `size`."""
+        self.need(x)
+        sizes = [scaled(x.shape[axis], factor) for axis, factor in enumerate(self.size, 1)]
+        return Signature(x.resized(x.shape[0], *sizes, x.shape[-1]).masked(x.mask))
+
+    def repeated(self, x: Array) -> Array:
+        """Each element as often as `size` says, along each axis of places."""
+        parts = [part for pair in zip(x.shape[1:-1], (1,) * self.rank, strict=True) for part in pair]
+        wider = [part for pair in zip(x.shape[1:-1], self.size, strict=True) for part in pair]
+        sizes = [size * factor for size, factor in zip(x.shape[1:-1], self.size, strict=True)]
+        lead, channels = x.shape[0], x.shape[-1]
+        wide = jnp.broadcast_to(x.reshape(lead, *parts, channels), (lead, *wider, channels))  # (B, H, h, W, w, C)
+        return wide.reshape(lead, *sizes, channels)
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Any:
+        """Each place repeated, with its mask."""
+        y = self.repeated(x)
+        return y if masks[0] is None else Outcome(y, mask=jnp.repeat(masks[0], self.size[0], axis=1))
+
+
+class Upsample1D(Upsample):
+    """(batch, time, channels) -> (batch, time * size, channels): each place repeated `size` times."""
+
+    word = "upsample1d"
+    rank = 1
+    masks = "used"
+    examples = (
+        Example("upsample1d", "f32[batch, time, 3] masked", "f32[batch, (time * 2), 3] masked"),
+        Example("upsample1d: 3", "f32[batch, 4, 1]", "f32[batch, 12, 1]"),
+        Example("upsample1d: 2", "f32[batch, 4, 4, 1]", error="DLC204"),
+        Example("upsample1d: 0", "f32[batch, 4, 1]", error="DLC104"),
+    )
+
+
+class Upsample2D(Upsample):
+    """(batch, height, width, channels) -> (batch, height * size, width * size, channels): images enlarged.
+
+    `nearest` repeats each pixel; `bilinear` goes linearly from the centre of one to that of the next.
+    """
+
+    word = "upsample2d"
+    rank = 2
+    interpolation: Literal["nearest", "bilinear"] = option("nearest", description="nearest or bilinear")
+
+    examples = (
+        Example("upsample2d", "f32[batch, height, 4, 3]", "f32[batch, (height * 2), 8, 3]"),
+        Example("upsample2d: {size: [1, 3], interpolation: bilinear}", "f32[batch, 3, 4, 1]", "f32[batch, 3, 12, 1]"),
+        Example("upsample2d: {interpolation: cubic}", "f32[batch, 3, 4, 1]", error="DLC104"),
+        Example("upsample2d: [2, 2, 2]", "f32[batch, 3, 4, 1]", error="DLC104"),
+        Example("upsample2d", "f32[batch, 64]", error="DLC204"),
+        Example("upsample2d", "u8[batch, 3, 4, 3]", error="DLC207"),
+    )
+
+    def repeated(self, x: Array) -> Array:
+        """Enlarged with the interpolation asked for."""
+        if self.interpolation == "nearest":
+            return super().repeated(x)
+        sizes = [size * factor for size, factor in zip(x.shape[1:-1], self.size, strict=True)]
+        return resized(x, sizes, self.interpolation)
+
+
+class Upsample3D(Upsample):
+    """(batch, depth, height, width, channels) -> (batch, depth * size, height * size, width * size, channels)."""
+
+    word = "upsample3d"
+    rank = 3
+    examples = (
+        Example("upsample3d: [1, 2, 3]", "f32[batch, depth, 2, 2, 1]", "f32[batch, depth, 4, 6, 1]"),
+        Example("upsample3d", "f32[batch, 4, 4, 1]", error="DLC204"),
+    )
+
+
+# ---- any size ----
+
+
+class Resize(Spatial):
+    """(batch, height, width, channels) -> (batch, *size, channels): images at another size.
+
+    The centre of pixel i of n lies at (i + 1/2) / n; bicubic with a = -1/2 (Keys 1981). Without `antialias` a much
+    smaller image skips pixels.
+    """
+
+    word = "resize"
+    size: tuple[int, ...] = main(description="new height and width: one integer for both, or a list of two")
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = option(
+        "bilinear", description="nearest, bilinear or bicubic"
+    )
+    antialias: bool = option(False, description="average over all pixels when images become smaller")
+
+    examples = (
+        Example("resize: [4, 6]", "f32[batch, 8, 3, 1]", "f32[batch, 4, 6, 1]"),
+        Example("resize: {size: 4, interpolation: nearest}", "f32[batch, 8, 3, 1]", "f32[batch, 4, 4, 1]"),
+        Example(
+            "resize: {size: 4, interpolation: bicubic, antialias: true}",
+            "f32[batch, height, 3, 1]",
+            "f32[batch, 4, 4, 1]",
+        ),
+        Example("resize: {size: 4, interpolation: nearest, antialias: true}", "f32[batch, 8, 3, 1]", error="DLC303"),
+        Example("resize", "f32[batch, 8, 3, 1]", error="DLC102"),
+        Example("resize: 4", "f32[batch, 8, 3]", error="DLC204"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The size asked for."""
+        self.need(x)
+        if self.antialias and self.interpolation == "nearest":
+            raise Wrong(
+                "DLC303",
+                "`antialias` has no effect with `interpolation: nearest`",
+                hint="leave it out, or use bilinear or bicubic",
+                option="antialias",
+            )
+        output = x.resized(x.shape[0], *self.size, x.shape[-1])
+        return Signature(output, flops=2 * output.size * _TAPS[self.interpolation] ** 2)
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+        """The images at the new size."""
+        return resized(x, self.size, self.interpolation, self.antialias)
+
+
+class PixelShuffle(Spatial):
+    """(batch, height, width, channels) -> (batch, height * factor, width * factor, channels / factor^2): enlarged.
+
+    The channels of a pixel become a square of pixels (Shi et al. 2016, arXiv:1609.05158). They are ordered (row of the
+    square, column of the square, new channel), as TensorFlow's `depth_to_space` has them; PyTorch's `PixelShuffle`
+    puts the new channel first.
+    """
+
+    word = "pixel_shuffle"
+    factor: int = main(2, ge=2, description="factor of height and width")
+
+    examples = (
+        Example("pixel_shuffle", "f32[batch, height, 3, 8]", "f32[batch, (height * 2), 6, 2]"),
+        Example("pixel_shuffle: 3", "f32[batch, 2, 1, 9]", "f32[batch, 6, 3, 1]"),
+        Example("pixel_shuffle: 3", "f32[batch, 2, 2, 8]", error="DLC205"),
+        Example("pixel_shuffle: 1", "f32[batch, 2, 2, 8]", error="DLC104"),
+        Example("pixel_shuffle", "f32[batch, 8]", error="DLC204"),
+        Example("pixel_shuffle", "f32[batch, 2, 2, channels]", error="DLC203"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """Height and width times `factor`, channels through its square."""
+        channels = self.channels(x)
+        if channels % self.factor**2:
+            raise Wrong(
+                "DLC205",
+                f"the square of `factor` must divide the {channels} channels",
+                found=f"`{self.factor}`, squared {self.factor**2}",
+                expected=f"a multiple of {self.factor**2} channels",
+                option="factor",
+            )
+        sizes = [scaled(size, self.factor) for size in x.shape[1:3]]
+        return Signature(x.resized(x.shape[0], *sizes, channels // self.factor**2))
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+        """Each pixel's channels as a square of pixels."""
+        batch, height, width, channels = x.shape
+        r, new = self.factor, channels // self.factor**2
+        x = x.reshape(batch, height, width, r, r, new).swapaxes(2, 3)  # (B, H, r, W, r, C')
+        return x.reshape(batch, height * r, width * r, new)
+
+
+class Patches(Spatial):
+    """(batch, height, width, channels) -> (batch, rows, columns, size * size * channels): images cut into patches.
+
+    A patch's elements are ordered (row, column, channel), as those of a convolution's kernel: `patches` and then
+    `dense` is a convolution.
+    """
+
+    word = "patches"
+    size: tuple[int, ...] = main(description="height and width of a patch: one integer for both, or a list of two")
+    strides: tuple[int, ...] | None = size_option(None, "steps from patch to patch; the patch's size when left out")
+    padding: Literal["valid", "same"] = option(
+        "valid", description="valid: whole patches only; same: zeros around the image"
+    )
+
+    examples = (
+        Example("patches: 2", "f32[batch, 4, 7, 3]", "f32[batch, 2, 3, 12]"),
+        Example("patches: {size: [3, 2], strides: 1}", "f32[batch, 5, 4, 1]", "f32[batch, 3, 3, 6]"),
+        Example("patches: {size: 2, padding: same}", "f32[batch, 3, 5, 1]", "f32[batch, 2, 3, 4]"),
+        Example("patches: 8", "f32[batch, 4, 7, 3]", error="DLC205"),
+        Example("patches: 2", "f32[batch, 64]", error="DLC204"),
+        Example("patches", "f32[batch, 4, 4, 1]", error="DLC102"),
+    )
+
+    @property
+    def window(self) -> Window:
+        """The window that slides."""
+        return Window(self.size, self.strides or self.size, (1, 1), self.padding)
+
+    def infer(self, x: TensorType) -> Signature:
+        """Sizes as the window goes."""
+        channels = self.channels(x)
+        return Signature(self.window.slid(x, prod(self.size) * channels, self.word))
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+        """What each window holds, in a row."""
+        return self.window.contents(x)
+
+
+# ---- edges ----
+
+
+def _read_amounts(value: Any, rank: int) -> Any:
+    found = read_pads(value, rank)
+    if found is None:
+        expected = f"an integer, or {SIDES[rank]}"
+        raise reject(Fault((), "DLC104", "these are no amounts", found=spell(value), expected=expected))
+    return found
+
+
+class ZeroPad(Spatial):
+    """Zeros around `rank` axes."""
+
+    padding: Pads = main(
+        1, validate_default=True, description="zeros on all sides, or [[before, after], ...] for each axis"
+    )
+
+    @field_validator("padding", mode="before")
+    @classmethod
+    def read_padding(cls, value: Any) -> Any:
+        """An amount, or amounts before and after each axis."""
+        return _read_amounts(value, cls.rank)
+
+    def infer(self, x: TensorType) -> Signature:
+        """Sizes plus the zeros."""
+        self.need(x)
+        sizes = [shifted(x.shape[axis], sum(pads)) for axis, pads in enumerate(self.padding, 1)]
+        return Signature(x.resized(x.shape[0], *sizes, x.shape[-1]).masked(x.mask))
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Any:
+        """Zeros before and after each axis; behind the last real place of a masked sequence."""
+        y = jnp.pad(real_only(x, masks), ((0, 0), *self.padding, (0, 0)))
+        return y if masks[0] is None else Outcome(y, mask=shift_mask(masks[0], -sum(self.padding[0])))
+
+
+class ZeroPad1D(ZeroPad):
+    """(batch, time, channels) -> (batch, time', channels): zeros before and after the sequence.
+
+    Those after a masked sequence come right behind its last real place.
+    """
+
+    word = "zero_pad1d"
+    rank = 1
+    masks = "used"
+    examples = (
+        Example("zero_pad1d", "f32[batch, 4, 3]", "f32[batch, 6, 3]"),
+        Example("zero_pad1d: [[2, 1]]", "f32[batch, time, 3] masked", "f32[batch, (time + 3), 3] masked"),
+        Example("zero_pad1d: [[2, 1], [0, 0]]", "f32[batch, time, 3]", error="DLC104"),
+        Example("zero_pad1d", "f32[batch, 4, 4, 3]", error="DLC204"),
+    )
+
+
+class ZeroPad2D(ZeroPad):
+    """(batch, height, width, channels) -> (batch, height', width', channels): zeros around the image."""
+
+    word = "zero_pad2d"
+    rank = 2
+    examples = (
+        Example("zero_pad2d: 2", "f32[batch, height, 4, 3]", "f32[batch, (height + 4), 8, 3]"),
+        Example("zero_pad2d: [[0, 1], [2, 0]]", "f32[batch, 3, 4, 1]", "f32[batch, 4, 6, 1]"),
+        Example("zero_pad2d: -1", "f32[batch, 3, 4, 1]", error="DLC104"),
+        Example("zero_pad2d", "f32[batch, 64]", error="DLC204"),
+    )
+
+
+class ZeroPad3D(ZeroPad):
+    """(batch, depth, height, width, channels) -> (batch, depth', height', width', channels): volumes padded."""
+
+    word = "zero_pad3d"
+    rank = 3
+    examples = (
+        Example("zero_pad3d: [[0, 1], [2, 0], [0, 0]]", "f32[batch, 1, 3, 4, 1]", "f32[batch, 2, 5, 4, 1]"),
+        Example("zero_pad3d", "f32[batch, 3, 4, 1]", error="DLC204"),
+    )
+
+
+class Crop(Spatial):
+    """Places cut off along `rank` axes."""
+
+    cropping: Pads = main(
+        1, validate_default=True, description="places cut off on all sides, or [[before, after], ...] for each axis"
+    )
+
+    @field_validator("cropping", mode="before")
+    @classmethod
+    def read_cropping(cls, value: Any) -> Any:
+        """An amount, or amounts before and after each axis."""
+        return _read_amounts(value, cls.rank)
+
+    def infer(self, x: TensorType) -> Signature:
+        """Sizes less what is cut off."""
+        self.need(x)
+        for name, size, ends in zip(AXES[self.rank], x.shape[1:], self.cropping, strict=False):
+            if isinstance(size, int) and sum(ends) >= size:
+                raise Wrong(
+                    "DLC205",
+                    f"`{self.word}` would leave nothing",
+                    found=f"{name} {size}, {sum(ends)} cut off",
+                    expected=f"at most {size - 1}",
+                    option="cropping",
+                )
+        if x.mask and self.cropping[0][1]:
+            raise Wrong(
+                "DLC212",
+                f"`{self.word}` would cut off padding behind one sequence and data behind another",
+                found=str(x),
+                hint="crop in front only: `cropping: [[1, 0]]`",
+                option="cropping",
+            )
+        sizes = [shifted(x.shape[axis], -sum(ends)) for axis, ends in enumerate(self.cropping, 1)]
+        return Signature(x.resized(x.shape[0], *sizes, x.shape[-1]).masked(x.mask))
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Any:
+        """What lies between the ends."""
+        kept = [slice(before, size - after) for size, (before, after) in zip(x.shape[1:], self.cropping, strict=False)]
+        y = x[:, *kept]
+        return y if masks[0] is None else Outcome(y, mask=shift_mask(masks[0], self.cropping[0][0]))
+
+
+class Crop1D(Crop):
+    """(batch, time, channels) -> (batch, time', channels): places cut off before and after the sequence."""
+
+    word = "crop1d"
+    rank = 1
+    masks = "used"
+    examples = (
+        Example("crop1d", "f32[batch, 4, 3]", "f32[batch, 2, 3]"),
+        Example("crop1d: [[2, 0]]", "f32[batch, time, 3] masked", "f32[batch, (time - 2), 3] masked"),
+        Example("crop1d: 1", "f32[batch, time, 3] masked", error="DLC212"),
+        Example("crop1d: 2", "f32[batch, 4, 3]", error="DLC205"),
+        Example("crop1d", "f32[batch, 4, 4, 3]", error="DLC204"),
+    )
+
+
+class Crop2D(Crop):
+    """(batch, height, width, channels) -> (batch, height', width', channels): edges cut off the image."""
+
+    word = "crop2d"
+    rank = 2
+    examples = (
+        Example("crop2d: [[0, 1], [2, 0]]", "f32[batch, height, 4, 1]", "f32[batch, (height - 1), 2, 1]"),
+        Example("crop2d: [[0, 1], [2, 2]]", "f32[batch, 3, 4, 1]", error="DLC205"),
+        Example("crop2d: all", "f32[batch, 3, 4, 1]", error="DLC104"),
+    )
+
+
+class Crop3D(Crop):
+    """(batch, depth, height, width, channels) -> (batch, depth', height', width', channels): volumes cropped."""
+
+    word = "crop3d"
+    rank = 3
+    examples = (
+        Example("crop3d", "f32[batch, 3, 5, 4, 1]", "f32[batch, 1, 3, 2, 1]"),
+        Example("crop3d: 1", "f32[batch, 3, 4, 1]", error="DLC204"),
+    )

@@ -1,0 +1,109 @@
+"""Layers that change the shape, the order or the mask, not the values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator
+
+from dlc.components.layers.axis_options import with_mask
+from dlc.ir import Dim, Example, Layer, Signature, TensorType, known_size
+from dlc.language.options import Fault, Wrong, main, reject, spell
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+class Flatten(Layer):
+    """(batch, *axes) -> (batch, product of the axes)."""
+
+    word = "flatten"
+    examples = (
+        Example("flatten", "f32[batch, 8, 8, 3]", "f32[batch, 192]"),
+        Example("flatten", "f32[batch, 5]", "f32[batch, 5]"),
+        Example("flatten", "f32[batch, time, 5]", error="DLC203"),
+        Example("flatten: 2", "f32[batch, 8]", error="DLC106"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """All axes but the first become one."""
+        sizes = [known_size(x, axis, self.word) for axis in range(1, x.rank)]
+        return Signature(x.resized(x.shape[0], prod(sizes)))
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+        """The elements of each example in a row."""
+        return x.reshape(x.shape[0], prod(x.shape[1:]))
+
+
+def _shape(value: Any) -> Any:
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    whole = all(isinstance(part, int) and not isinstance(part, bool) and (part > 0 or part == -1) for part in parts)
+    if not whole or list(parts).count(-1) > 1:
+        expected = "a list of sizes without the batch axis, at most one of them -1"
+        raise reject(Fault((), "DLC104", "this is not a shape", found=spell(value), expected=expected))
+    return tuple(parts)
+
+
+class Reshape(Layer):
+    """(batch, *axes) -> (batch, *shape): the same elements, row by row; one size may be -1, what is left.
+
+    With -1 one of the input's sizes may be a symbol: [-1, 2, 3] makes (batch, time, 2, 3) of (batch, time, 6). A mask
+    goes on where axis 1 keeps its size, so that each place keeps its elements.
+    """
+
+    word = "reshape"
+    masks = "used"
+    shape: Annotated[tuple[int, ...], BeforeValidator(_shape)] = main(description="new sizes, without the batch axis")
+
+    examples = (
+        Example("reshape: [8, 8, 1]", "f32[batch, 64]", "f32[batch, 8, 8, 1]"),
+        Example("reshape: [-1, 2]", "f32[batch, 4, 6]", "f32[batch, 12, 2]"),
+        Example("reshape: [-1, 2, 3]", "f32[batch, time, 6] masked", "f32[batch, time, 2, 3] masked"),
+        Example("reshape: [-1, 2]", "f32[batch, time, 6]", "f32[batch, (time * 3), 2]"),
+        Example("reshape: [4, 3, 2]", "f32[batch, 4, 6] masked", "f32[batch, 4, 3, 2] masked"),
+        Example("reshape: [-1, 2]", "f32[batch, time, 6] masked", error="DLC212"),
+        Example("reshape: [5, 5]", "f32[batch, 24]", error="DLC205"),
+        Example("reshape: [-1, 5]", "f32[batch, 24]", error="DLC205"),
+        Example("reshape: [-1, 5]", "f32[batch, time, 6]", error="DLC205"),
+        Example("reshape: [4, 6]", "f32[batch, time, 6]", error="DLC203"),
+        Example("reshape: [-1, 6]", "f32[batch, height, width, 6]", error="DLC203"),
+        Example("reshape: [0, 5]", "f32[batch, 24]", error="DLC104"),
+    )
+
+    def infer(self, x: TensorType) -> Signature:
+        """The declared shape, -1 filled in."""
+        symbols = [axis for axis in range(1, x.rank) if isinstance(x.shape[axis], str)]
+        spared = symbols[0] if len(symbols) == 1 and -1 in self.shape else 0
+        total = prod(known_size(x, axis, self.word) for axis in range(1, x.rank) if axis != spared)
+        fixed = prod(part for part in self.shape if part != -1)
+        fits = total % fixed == 0 if -1 in self.shape else total == fixed
+        if not fits:
+            times = f" times `{x.shape[spared]}`" if spared else ""
+            raise Wrong(
+                "DLC205",
+                f"`reshape` can't lay out {total}{times} elements as {list(self.shape)}",
+                found=str(x),
+                expected=f"a shape of {total}{times} elements",
+            )
+        left: Dim = total // fixed
+        if spared:
+            left = str(x.shape[spared]) if left == 1 else f"({x.shape[spared]} * {left})"
+        output = x.resized(x.shape[0], *(left if part == -1 else part for part in self.shape))
+        kept = output.shape[1:2] == x.shape[1:2]
+        return Signature(with_mask(x, output, kept, self.word, "axis 1 gets another size"))
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        *,
+        key: Array | None,
+        train: bool,
+        masks: Sequence[Array | None] = (None,),
+    ) -> Array:
+        """The same elements in the new shape."""
+        total = prod(x.shape[1:])
+        fixed = prod(part for part in self.shape if part != -1)
+        return x.reshape(x.shape[0], *(total // fixed if part == -1 else part for part in self.shape))

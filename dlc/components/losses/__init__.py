@@ -1,0 +1,36 @@
+"""Losses: one line for each, one class in its family's file."""
+
+from __future__ import annotations
+
+LOSSES: dict[str, str] = {
+    "cross_entropy": "dlc.components.losses.classification:CrossEntropy",
+    "binary_cross_entropy": "dlc.components.losses.classification:BinaryCrossEntropy",
+    "focal": "dlc.components.losses.focal:Focal",
+    "binary_focal": "dlc.components.losses.focal:BinaryFocal",
+    "poly": "dlc.components.losses.focal:Poly",
+    "hinge": "dlc.components.losses.margins:Hinge",
+    "squared_hinge": "dlc.components.losses.margins:SquaredHinge",
+    "categorical_hinge": "dlc.components.losses.margins:CategoricalHinge",
+    "perceptron": "dlc.components.losses.margins:Perceptron",
+    "mse": "dlc.components.losses.regression:MeanSquaredError",
+    "mae": "dlc.components.losses.regression:MeanAbsoluteError",
+    "huber": "dlc.components.losses.robust:Huber",
+    "smooth_l1": "dlc.components.losses.robust:SmoothL1",
+    "log_cosh": "dlc.components.losses.robust:LogCosh",
+    "mape": "dlc.components.losses.regression:MeanAbsolutePercentageError",
+    "msle": "dlc.components.losses.regression:MeanSquaredLogarithmicError",
+    "cosine": "dlc.components.losses.embeddings:Cosine",
+    "quantile": "dlc.components.losses.robust:Quantile",
+    "kl_divergence": "dlc.components.losses.probabilistic:KLDivergence",
+    "poisson": "dlc.components.losses.probabilistic:Poisson",
+    "gaussian_nll": "dlc.components.losses.probabilistic:GaussianNLL",
+    "laplace_nll": "dlc.components.losses.probabilistic:LaplaceNLL",
+    "dice": "dlc.components.losses.overlap:Dice",
+    "jaccard": "dlc.components.losses.overlap:Jaccard",
+    "tversky": "dlc.components.losses.overlap:Tversky",
+    "contrastive": "dlc.components.losses.embeddings:Contrastive",
+    "triplet": "dlc.components.losses.embeddings:Triplet",
+    "nt_xent": "dlc.components.losses.embeddings:NTXent",
+    "ctc": "dlc.components.losses.sequences:CTC",
+    "expression": "dlc.components.losses.formula:Expression",
+}

@@ -1,0 +1,157 @@
+"""A formula as a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator
+
+from dlc.components.formulas.formula import ELEMENTWISE, Call, Formula, Function, Tree, Variable, parse
+from dlc.components.losses.loss import Loss, LossExample, Score, score, weights_of, where_there
+from dlc.components.losses.shape_checks import need_pairs, need_real_output, rows
+from dlc.ir import TensorType
+from dlc.kernels.maxima import largest
+from dlc.language.interpolation import ExpressionFault
+from dlc.language.options import Fault, Wrong, main, reject
+from dlc.support.lazy import jnp
+
+if TYPE_CHECKING:
+    from jax import Array
+
+NAMES = ("prediction", "target")
+REDUCTIONS = ("mean", "sum", "max", "min")
+
+
+def _unbound(_: Any) -> Any:
+    raise AssertionError("a reduction is bound to the places that count before it is computed")
+
+
+FUNCTIONS: Mapping[str, Function] = {**ELEMENTWISE, **{name: Function(1, _unbound) for name in REDUCTIONS}}
+
+
+def _formula(value: Any) -> Any:
+    """A text that can be read as a formula of the prediction."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        return value
+    try:
+        names = parse(value, NAMES, FUNCTIONS).names
+    except ExpressionFault as fault:
+        raise reject(
+            Fault((), fault.code, fault.message, hint=fault.hint, inside=(value, fault.start, fault.length))
+        ) from None
+    if "prediction" not in names:
+        hint = "the output is `prediction`, what it is compared with `target`"
+        raise reject(Fault((), "DLC108", "the formula does not mention `prediction`", hint=hint))
+    return value
+
+
+class Expression(Loss):
+    """(batch, *axes) with (batch, *axes): the mean of a formula of `prediction` and `target`, element by element.
+
+    There are + - * / and ** with a number as exponent, numbers, pi and e, and the functions of the layer `expression`.
+    `mean(x)`, `sum(x)`, `max(x)` and `min(x)` reduce the elements of an example, those that a mask leaves:
+    `mean(abs(prediction - target) ** 1.5)`. What then still has elements is averaged. `prediction` is the output as the
+    network gives it, without softmax or sigmoid; classes 0 and 1 are numbers. A formula that does not mention `target`
+    compares with nothing: `0.1 * mean(abs(prediction))` keeps an output small.
+    """
+
+    word = "expression"
+    compares = "either"
+    formula: Annotated[str, BeforeValidator(_formula)] = main(description="the formula of `prediction` and `target`")
+
+    examples = (
+        LossExample('expression: "mean(abs(prediction - target) ** 1.5)"', "f32[batch, 4]", "f32[batch, 4]"),
+        LossExample('expression: "softplus(prediction) - target * prediction"', "f32[batch, 1]", "i32[batch]<2"),
+        LossExample(
+            'expression: "sum(square(prediction - target)) / (1 + max(abs(target)))"', *["f32[batch, 4, 2]"] * 2
+        ),
+        LossExample('expression: "mean(abs(prediction))"', "f32[batch, 4]", None),
+        LossExample('expression: "prediction - target"', "f32[batch, 4]", "f32[batch, 3]", error="DLC301"),
+        LossExample('expression: "prediction - target"', "f32[batch, 4]", None, error="DLC301"),
+        LossExample('expression: "square(prediction)"', "f32[batch, 4]", "f32[batch, 4]", error="DLC303"),
+        LossExample('expression: "square(target)"', "f32[batch, 4]", "f32[batch, 4]", error="DLC108"),
+        LossExample('expression: "prediction.sum()"', "f32[batch, 4]", "f32[batch, 4]", error="DLC108"),
+        LossExample('expression: "mean(prediction, target)"', "f32[batch, 4]", "f32[batch, 4]", error="DLC108"),
+        LossExample("expression: [prediction]", "f32[batch, 4]", "f32[batch, 4]", error="DLC103"),
+        LossExample("expression", "f32[batch, 4]", "f32[batch, 4]", error="DLC102"),
+    )
+
+    @property
+    def parsed(self) -> Formula:
+        """The formula as a tree."""
+        return parse(self.formula, NAMES, FUNCTIONS)
+
+    def infer(self, output: TensorType, target: TensorType | None) -> None:
+        """An output, and a target of its shape if the formula mentions one."""
+        compares = "target" in self.parsed.names
+        if target is None:
+            need_real_output(self.code, self.word, output)
+            if compares:
+                message, hint = (
+                    "the formula mentions `target`, and there is none",
+                    "name it beside the loss: `target: NAME`",
+                )
+                raise Wrong(self.code, message, found=f"output {output}, no target", hint=hint, option="formula")
+            return
+        if not compares:
+            message = "`target` has no effect: the formula does not mention it"
+            raise Wrong("DLC303", message, found=f"target {target}", hint="compare with it, or delete it")
+        need_pairs(self.code, self.word, output, target)
+
+    def averages(self) -> bool:
+        """Whether what the formula gives has elements."""
+        return _has_elements(self.parsed.tree)
+
+    def apply(self, output: Array, target: Any, mask: Array | None = None, real: Array | None = None) -> Score:
+        """The formula of each element, or of each example."""
+        y = rows(output if mask is None else where_there(output, mask)).astype(jnp.float32)
+        weights = weights_of(output, mask, None)
+        arrays = {"prediction": y} if target is None else {"prediction": y, "target": rows(target).astype(jnp.float32)}
+        value = jnp.asarray(self.parsed._replace(functions=_bound(y.shape[1], weights)).value(arrays), jnp.float32)
+        if self.averages():
+            return score(jnp.broadcast_to(value, y.shape).reshape(output.shape), mask)
+        weight = jnp.ones(y.shape[0], jnp.float32) if weights is None else weights.max(-1)
+        return Score(jnp.where(weight > 0, value[:, 0], 0.0), weight)
+
+
+def _has_elements(tree: Tree) -> bool:
+    if not isinstance(tree, Call):
+        return isinstance(tree, Variable)
+    return tree.function not in REDUCTIONS and any(_has_elements(part) for part in tree.arguments)
+
+
+def _bound(size: int, weights: Array | None) -> Mapping[str, Function]:
+    """The functions, with reductions over the elements of (batch, size) that have a weight.
+
+    They give (batch, 1). A number, or what was reduced before, is its own mean, sum, greatest and least.
+    """
+
+    def reduction(reduce: Callable[[Array, Any], Array]) -> Callable[[Any], Array]:
+        def run(x: Any) -> Array:
+            wide = jnp.asarray(x, jnp.float32)
+            return wide if wide.ndim < 2 or wide.shape[1] != size else reduce(wide, weights)
+
+        return run
+
+    def total(x: Array, w: Any) -> Array:
+        return (x if w is None else jnp.where(w > 0, x, 0.0)).sum(1, keepdims=True)
+
+    def mean(x: Array, w: Any) -> Array:
+        return total(x, w) / (size if w is None else jnp.maximum((w > 0).sum(1, keepdims=True), 1))
+
+    def most(x: Array, w: Any) -> Array:
+        if w is None:
+            return largest(x, 1)
+        top = largest(jnp.where(w > 0, x, -jnp.inf), 1)
+        return jnp.where(jnp.isneginf(top), 0.0, top)
+
+    made = {
+        "mean": reduction(mean),
+        "sum": reduction(total),
+        "max": reduction(most),
+        "min": reduction(lambda x, w: -most(-x, w)),
+    }
+    return {**ELEMENTWISE, **{name: Function(1, run) for name, run in made.items()}}

@@ -1,0 +1,98 @@
+"""Losses of real values: how far an output lies from its target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dlc.components.losses.loss import Loss, LossExample
+from dlc.components.losses.shape_checks import need_pairs, paired
+from dlc.components.losses.value_checks import need_between
+from dlc.ir import TensorType
+from dlc.support.lazy import jnp
+
+if TYPE_CHECKING:
+    from jax import Array
+    from numpy.typing import NDArray
+
+
+class _Pairs(Loss):
+    """What losses of an output and a target of one shape share."""
+
+    def infer(self, output: TensorType, target: TensorType) -> None:
+        """Numbers of one shape."""
+        need_pairs(self.code, self.word, output, target)
+
+
+class MeanSquaredError(_Pairs):
+    """(batch, *axes) with (batch, *axes): the mean of (output - target)^2."""
+
+    word = "mse"
+    examples = (
+        LossExample("mse", "f32[batch, 1]", "f32[batch, 1]"),
+        LossExample("mse", "f32[batch, 1]", "i32[batch]<2"),
+        LossExample("mse", "f32[batch, 2]", "f32[batch, 1]", error="DLC301"),
+        LossExample("mse", "f32[batch, 1]", "i32[batch]<10", error="DLC301"),
+    )
+
+    def elements(self, output: Array, target: Array) -> Array:
+        """The squared differences."""
+        y, t = paired(output, target)
+        return jnp.square(y - t)
+
+
+class MeanAbsoluteError(_Pairs):
+    """(batch, *axes) with (batch, *axes): the mean of |output - target|."""
+
+    word = "mae"
+    examples = (
+        LossExample("mae", "f32[batch, 1]", "f32[batch, 1]"),
+        LossExample("mae", "f32[batch, 4, 2]", "f32[batch, 4, 2]"),
+        LossExample("mae", "f32[batch, 2]", "f32[batch, 1]", error="DLC301"),
+    )
+
+    def elements(self, output: Array, target: Array) -> Array:
+        """The absolute differences."""
+        y, t = paired(output, target)
+        return jnp.abs(y - t)
+
+
+class MeanAbsolutePercentageError(_Pairs):
+    """(batch, *axes) with (batch, *axes): the mean of 100 * |output - target| / |target|.
+
+    A target nearer to 0 than 1e-7 counts as 1e-7, as in Keras: targets about 0 make it useless.
+    """
+
+    word = "mape"
+    examples = (
+        LossExample("mape", "f32[batch, 1]", "f32[batch, 1]"),
+        LossExample("mape", "f32[batch, 2]", "f32[batch, 1]", error="DLC301"),
+    )
+
+    def elements(self, output: Array, target: Array) -> Array:
+        """The differences in percent of the target."""
+        y, t = paired(output, target)
+        return 100 * jnp.abs(y - t) / jnp.maximum(jnp.abs(t), 1e-7)
+
+
+class MeanSquaredLogarithmicError(_Pairs):
+    """(batch, *axes) with (batch, *axes): the mean of (log(1 + output) - log(1 + target))^2.
+
+    Targets lie above -1. An output of -1 or less counts as just above it, and has no gradient: end the network with
+    `softplus` or `relu`. Keras lets both begin at 0.
+    """
+
+    word = "msle"
+    examples = (
+        LossExample("msle", "f32[batch, 1]", "f32[batch, 1]"),
+        LossExample("msle", "f32[batch, 2]", "f32[batch, 1]", error="DLC301"),
+    )
+
+    def check_values(self, target: NDArray[Any]) -> None:
+        """Above -1, where the logarithm ends."""
+        hint = "a normalised target is centred: leave `normalize` away; `mse` takes any values"
+        need_between(self.word, target, -1, above=True, hint=hint)
+
+    def elements(self, output: Array, target: Array) -> Array:
+        """The squared differences of logarithms."""
+        y, t = paired(output, target)
+        return jnp.square(jnp.log1p(jnp.maximum(y, 1e-6 - 1)) - jnp.log1p(t))

@@ -1,0 +1,76 @@
+"""Losses of sequences whose output and target are not aligned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dlc.components.losses.loss import Loss, LossExample, Score
+from dlc.components.losses.shape_checks import need_real_output
+from dlc.ir import TensorType
+from dlc.language.options import Wrong, main
+from dlc.support.lazy import jax, jnp, optax
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+class CTC(Loss):
+    """(batch, time, classes) logits with (batch, length) tokens: -log of the probability of all paths that spell them.
+
+    A path has one class for each place of time; it spells what remains without repetitions and blanks (Graves et al.
+    2006; optax' `ctc_loss`). Padding of both counts for nothing: `tokens: {vocabulary, padding}`. The blank is one of
+    the classes and stands in no target; it may be the padding's number. The loss of an example is not divided by its
+    length. A target that its output is too short to spell, a blank between equal neighbours counted, costs
+    about 1e5.
+    """
+
+    word = "ctc"
+    aligned: ClassVar[bool] = False
+    blank: int = main(0, ge=0, description="the class of the blank")
+    examples = (
+        LossExample("ctc", "f32[batch, 9, 5]", "i32[batch, 3]<5"),
+        LossExample("ctc: 5", "f32[batch, time, 6]", "i32[batch, length]<5 masked"),
+        LossExample("ctc: 5", "f32[batch, 9, 5]", "i32[batch, 3]<5", error="DLC301"),
+        LossExample("ctc", "f32[batch, 9, 5]", "i32[batch, 3]<6", error="DLC301"),
+        LossExample("ctc", "f32[batch, 5]", "i32[batch, 3]<5", error="DLC301"),
+        LossExample("ctc", "f32[batch, 9, 5]", "f32[batch, 3]", error="DLC301"),
+        LossExample("ctc", "f32[batch, 3, 5]", "i32[batch, 9]<5", error="DLC301"),
+        LossExample("ctc: -1", "f32[batch, 9, 5]", "i32[batch, 3]<5", error="DLC104"),
+    )
+
+    def infer(self, output: TensorType, target: TensorType) -> None:
+        """Scores for each place, and tokens that are shorter."""
+        need_real_output(self.code, self.word, output)
+        found = f"output {output}, target {target}"
+        if output.rank != 3 or target.rank != 2 or target.is_float:
+            message = f"`{self.word}` takes scores at each place of a sequence, and tokens"
+            raise Wrong(self.code, message, found=found, expected="f32[batch, time, classes] and `tokens`")
+        classes, time, length = output.shape[2], output.shape[1], target.shape[1]
+        if isinstance(classes, int) and self.blank >= classes:
+            message, expected = "the blank is none of the classes", f"below {classes}"
+            raise Wrong(self.code, message, found=f"`blank` {self.blank}", expected=expected, option="blank")
+        least = max(target.bound or 0, self.blank + 1)
+        if isinstance(classes, int) and target.bound is not None and classes != least:
+            message = f"the network gives {classes} scores, the target has {target.bound} tokens"
+            hint = "the blank is one of the vocabulary, or the class after it: `blank: SIZE`"
+            raise Wrong(self.code, message, found=found, expected=f"{least} scores", hint=hint)
+        if isinstance(time, int) and isinstance(length, int) and length > time:
+            message = "no path of the output is as long as the target"
+            raise Wrong(self.code, message, found=found, expected=f"at least {length} places of time")
+
+    def apply(self, output: Array, target: Array, mask: Any = None, real: Array | None = None) -> Score:
+        """-log p, in the log domain."""
+        there, spelt = mask if mask is not None else (None, None)
+        outside = jnp.zeros(output.shape[:2]) if there is None else 1.0 - there
+        behind = jnp.zeros(target.shape) if spelt is None else 1.0 - spelt
+        each = optax.ctc_loss(output.astype(jnp.float32), outside, target, behind, blank_id=self.blank)
+        weight = jnp.ones_like(each) if there is None else there.any(1).astype(jnp.float32)
+        return Score(jnp.where(weight > 0, each, 0.0), weight)
+
+    def activate(self, output: Array) -> Array:
+        """Probabilities of the classes at each place."""
+        return jax.nn.softmax(output, axis=-1)
+
+    def activations(self) -> tuple[str, ...]:
+        """Softmax."""
+        return ("softmax",)

@@ -1,0 +1,113 @@
+"""Whether an output and a target fit each other: checks that losses and metrics share."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from dlc.ir import TensorType
+from dlc.language.options import Wrong
+
+if TYPE_CHECKING:
+    from jax import Array
+    from numpy.typing import NDArray
+
+
+def need_classes(code: str, word: str, output: TensorType, target: TensorType) -> None:
+    """Scores (batch, *axes, classes) beside class numbers (batch, *axes) or one-hot rows of the same shape."""
+    need_real_output(code, word, output)
+    if target.is_float:
+        if target.shape != output.shape:
+            raise Wrong(
+                code,
+                f"`{word}` compares scores with classes, or with rows of one probability per class",
+                found=f"output {output}, target {target}",
+                expected=f"a target {output}, or a `category`",
+                hint="a real-valued target wants `mse`" if output.shape[1:] == (1,) else None,
+            )
+        if output.shape[-1] == 1 or output.rank < 2:
+            raise Wrong(
+                code,
+                f"`{word}` compares the scores of several classes, and there is one number",
+                found=f"output {output}, target {target}",
+                expected="at least two scores",
+                hint="a real-valued target wants `mse`, a probability `binary_cross_entropy`",
+            )
+        return
+    if output.rank < 2 or output.shape[:-1] != target.shape:
+        expected = f"an output f32[{', '.join(map(str, target.shape))}, classes]"
+        hint = "bring the output to one vector: `flatten` or `global_avg_pool2d` before the last `dense`"
+        raise Wrong(
+            code,
+            f"`{word}` takes one score per class",
+            found=f"output {output}, target {target}",
+            expected=expected,
+            hint=hint if output.rank > target.rank + 1 else None,
+        )
+    if target.bound is not None and output.shape[-1] != target.bound:
+        hint = f"end the network with `dense: {target.bound}`"
+        if output.shape[-1] == 1 and target.bound == 2:
+            hint = "one score for two classes wants `binary_cross_entropy`"
+        raise Wrong(
+            code,
+            f"the network gives {output.shape[-1]} scores, the target has {target.bound} classes",
+            found=f"output {output}, target {target}",
+            expected=f"{target.bound} scores",
+            hint=hint,
+        )
+
+
+def need_pairs(code: str, word: str, output: TensorType, target: TensorType) -> None:
+    """Numbers of one shape, up to a last axis of size 1; class numbers count when there are two classes."""
+    need_real_output(code, word, output)
+    if target.bound is not None and target.bound > 2:
+        raise Wrong(
+            code,
+            f"`{word}` compares numbers, and the target is a class",
+            found=f"output {output}, target {target}",
+            expected="a real-valued target, or two classes",
+            hint="use `cross_entropy`, or `one_hot: true` on the target" if code == "DLC301" else "use `accuracy`",
+        )
+    if _trim(output) != _trim(target):
+        size = target.shape[-1] if target.rank > 1 else 1
+        hint = f"end the network with `dense: {size}`" if target.rank <= 2 else None
+        raise Wrong(
+            code,
+            f"`{word}` takes an output and a target of one shape",
+            found=f"output {output}, target {target}",
+            expected=f"an output f32[{', '.join(map(str, target.shape))}]",
+            hint=hint,
+        )
+
+
+def need_probabilities(word: str, target: NDArray[Any]) -> None:
+    """Raise DLC403 unless real-valued targets lie between 0 and 1."""
+    if target.dtype.kind != "f" or not target.size or (target.min() >= 0 and target.max() <= 1):
+        return
+    raise Wrong(
+        "DLC403",
+        f"`{word}` compares probabilities, and the target's values do not lie between 0 and 1",
+        found=f"values from {target.min():g} to {target.max():g}",
+        expected="values from 0 to 1",
+        hint="use `mse` for real values, or declare a `category`",
+    )
+
+
+def need_real_output(code: str, word: str, output: TensorType) -> None:
+    """Real numbers."""
+    if not output.is_float:
+        raise Wrong(code, f"`{word}` takes a real-valued output", found=str(output), expected="f32[...]")
+
+
+def _trim(x: TensorType) -> tuple[int | str, ...]:
+    return x.shape[:-1] if x.rank > 1 and x.shape[-1] == 1 else x.shape
+
+
+def rows(x: Array) -> Array:
+    """(batch, *axes) -> (batch, n), n the elements of one example. A product, for -1 fails without examples."""
+    return x.reshape(x.shape[0], prod(x.shape[1:]))
+
+
+def paired(output: Array, target: Array) -> tuple[Array, Array]:
+    """Output and target as float32 rows: (batch, n) each, n the elements of one example."""
+    return rows(output).astype("float32"), rows(target).astype("float32")

@@ -1,0 +1,72 @@
+"""What metrics of classes share: which outputs and targets they take, and the classes that both mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dlc.components.losses.shape_checks import need_classes, need_pairs, need_real_output
+from dlc.ir import TensorType
+from dlc.language.options import Wrong
+from dlc.support.lazy import jnp
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+def need_answers(code: str, word: str, output: TensorType, target: TensorType, multi_label: bool = False) -> int:
+    """How many classes a metric tells apart, 2 for a single score; with `multi_label`, how many labels there are.
+
+    It takes scores (batch, *axes, classes) with classes (batch, *axes) or rows of one probability per class; a single
+    score (batch, *axes, 1) with two classes; maps (batch, *axes, 1) of 0 and 1; with `multi_label` scores and targets
+    (batch, *axes, labels), each right or wrong by itself.
+
+    Raises:
+        Wrong: DLC302 for others.
+    """
+    if multi_label:
+        need_real_output(code, word, output)
+        if not target.is_float or target.rank < 2 or output.shape != target.shape or output.shape[-1] == 1:
+            message = f"`{word}` of several labels needs a target of 0 and 1 for each of them"
+            found, expected = f"output {output}, target {target}", "a `tensor` of the output's shape"
+            hint = "without `multi_label` it takes classes, one for each example"
+            raise Wrong(code, message, found=found, expected=expected, hint=hint, option="multi_label")
+        return _count(code, word, output)
+    if target.is_float and (target.rank < 2 or (target.rank == 2 and target.shape[-1] == 1)):
+        hint = "use `mae` or `rmse`, or declare the target as a `category`"
+        message = f"`{word}` needs a target of classes"
+        raise Wrong(code, message, found=f"target {target}", expected="a `category`", hint=hint)
+    if output.shape[-1] == 1 and (target.bound == 2 or target.is_float):
+        need_pairs(code, word, output, target)
+        return 2
+    need_classes(code, word, output, target)
+    return _count(code, word, output)
+
+
+def _count(code: str, word: str, output: TensorType) -> int:
+    count = output.shape[-1]
+    if isinstance(count, int):
+        return count
+    message = f"`{word}` needs a last axis of known size: one score per class"
+    raise Wrong(code, message, found=f"output {output}")
+
+
+def need_threshold(threshold: float, output: TensorType, multi_label: bool = False) -> None:
+    """Raise DLC303 when there is nothing that a threshold decides."""
+    if threshold != 0.5 and output.shape[-1] != 1 and not multi_label:
+        message = "`threshold` has no effect on several scores: the largest one is the answer"
+        raise Wrong("DLC303", message, found=f"output {output}", hint="remove `threshold`", option="threshold")
+
+
+def answered(prediction: Array, target: Array, threshold: float, multi_label: bool = False) -> tuple[Array, Array]:
+    """The classes of prediction and target, (batch, *axes) int32 each; with `multi_label` 0 or 1 for each label."""
+    if multi_label or prediction.shape[-1] == 1:
+        shape = prediction.shape if multi_label else prediction.shape[:-1]
+        truth = target if jnp.issubdtype(target.dtype, jnp.integer) else target > 0.5
+        return (prediction > threshold).astype("int32").reshape(shape), truth.astype("int32").reshape(shape)
+    return jnp.argmax(prediction, axis=-1).astype("int32"), true_class(target)
+
+
+def true_class(target: Array) -> Array:
+    """The class numbers of a target of classes or of one-hot rows: (batch, *axes) int32."""
+    classes: Array = target if jnp.issubdtype(target.dtype, jnp.integer) else jnp.argmax(target, axis=-1)
+    return classes.astype("int32")

@@ -1,0 +1,288 @@
+"""Metrics of classes that are means over elements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dlc.components.losses.loss import LossExample, weights_of
+from dlc.components.losses.shape_checks import need_classes, need_pairs, paired, rows
+from dlc.components.metrics.class_checks import answered, need_answers, need_threshold, true_class
+from dlc.components.metrics.metric import Metric, Statistics
+from dlc.ir import TensorType
+from dlc.language.options import Wrong, main, option
+from dlc.support.lazy import jax, jnp
+
+if TYPE_CHECKING:
+    from jax import Array
+
+_THRESHOLD = "a single probability above it means class 1"
+
+
+class Accuracy(Metric):
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of right answers.
+
+    With a single score, (batch, *axes, 1), the answer is 1 where the probability is above one half.
+    """
+
+    word = "accuracy"
+    ranks = True
+    threshold: float = main(0.5, ge=0, le=1, description=_THRESHOLD)
+    examples = (
+        LossExample("accuracy", "f32[batch, 10]", "i32[batch]<10"),
+        LossExample("accuracy", "f32[batch, 1]", "i32[batch]<2"),
+        LossExample("accuracy", "f32[batch, 10]", "f32[batch, 10]"),
+        LossExample("accuracy", "f32[batch, 4, 4, 1]", "f32[batch, 4, 4, 1]"),
+        LossExample("accuracy: 0.9", "f32[batch, 1]", "i32[batch]<2"),
+        LossExample("accuracy: 0.9", "f32[batch, 10]", "i32[batch]<10", error="DLC303"),
+        LossExample("accuracy: 2", "f32[batch, 1]", "i32[batch]<2", error="DLC104"),
+        LossExample("accuracy", "f32[batch, 1]", "f32[batch, 1]", error="DLC302"),
+        LossExample("accuracy", "f32[batch, 8]", "i32[batch]<10", error="DLC302"),
+    )
+
+    @property
+    def picks(self) -> bool:
+        """The largest score is the answer."""
+        return True
+
+    def infer(self, output: TensorType, target: TensorType) -> None:
+        """Scores and classes."""
+        need_answers(self.code, self.word, output, target)
+        need_threshold(self.threshold, output)
+
+    def elements(self, prediction: Array, target: Array) -> Array:
+        """1 where the answer is right, else 0."""
+        answer, truth = answered(prediction, target, self.threshold)
+        return (answer == truth).astype("float32")
+
+
+class TopKAccuracy(Metric):
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of targets among the k largest scores.
+
+    Of equal scores the one of the lower class number comes first, as in `accuracy`.
+    """
+
+    word = "top_k_accuracy"
+    ranks = True
+    k: int = main(5, ge=1, description="how many of the largest scores count")
+    examples = (
+        LossExample("top_k_accuracy", "f32[batch, 10]", "i32[batch]<10"),
+        LossExample("top_k_accuracy: 2", "f32[batch, 4, 3]", "i32[batch, 4]<3"),
+        LossExample("top_k_accuracy: 2", "f32[batch, 3]", "f32[batch, 3]"),
+        LossExample("top_k_accuracy: 3", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
+        LossExample("top_k_accuracy: 0", "f32[batch, 3]", "i32[batch]<3", error="DLC104"),
+        LossExample("top_k_accuracy", "f32[batch, 1]", "i32[batch]<2", error="DLC302"),
+    )
+
+    @property
+    def picks(self) -> bool:
+        """The largest scores are the answers."""
+        return True
+
+    def infer(self, output: TensorType, target: TensorType) -> None:
+        """More scores than k, and classes."""
+        need_classes(self.code, self.word, output, target)
+        count = output.shape[-1]
+        if isinstance(count, int) and self.k >= count:
+            message = f"among the {self.k} best of {count} classes is every class: each answer would be right"
+            given = "k" in self.model_fields_set
+            hint = None if given else f"write `top_k_accuracy: {max(1, count - 1)}`; without a number `k` is {self.k}"
+            expected = f"`k` below {count}"
+            raise Wrong(self.code, message, found=f"output {output}", expected=expected, hint=hint, option="k")
+
+    def elements(self, prediction: Array, target: Array) -> Array:
+        """1 where the target is among the k best, else 0."""
+        return (rank(prediction, target) < self.k).astype("float32")
+
+
+class MeanReciprocalRank(Metric):
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the mean of 1 / the target's place by score, from 1.
+
+    Of equal scores the one of the lower class number comes first, as in `accuracy`.
+    """
+
+    word = "mean_reciprocal_rank"
+    ranks = True
+    examples = (
+        LossExample("mean_reciprocal_rank", "f32[batch, 10]", "i32[batch]<10"),
+        LossExample("mean_reciprocal_rank", "f32[batch, 8]", "i32[batch]<10", error="DLC302"),
+    )
+
+    @property
+    def picks(self) -> bool:
+        """The classes are alternatives."""
+        return True
+
+    def infer(self, output: TensorType, target: TensorType) -> None:
+        """Scores and classes."""
+        need_classes(self.code, self.word, output, target)
+
+    def elements(self, prediction: Array, target: Array) -> Array:
+        """1 / place."""
+        return 1 / (1 + rank(prediction, target)).astype("float32")
+
+
+def rank(prediction: Array, target: Array) -> Array:
+    """How many classes come before the target by score, (batch, *axes); all of them where a score is not a number."""
+    classes = true_class(target)[..., None]
+    count = prediction.shape[-1]
+    numbers = jnp.arange(count, dtype="int32")
+    own = jnp.where(classes == numbers, prediction, -jnp.inf).max(-1, keepdims=True)
+    before = (prediction > own) | ((prediction == own) & (numbers < classes))
+    place: Array = before.sum(-1)
+    known = ((classes >= 0) & (classes < count))[..., 0] & ~jnp.isnan(prediction).any(-1)
+    return jnp.where(known, place, count)
+
+
+class ExactMatch(Metric):
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of examples with no wrong answer at all.
+
+    With `multi_label`, (batch, labels) scores with (batch, labels) of 0 and 1: the share of examples whose labels are
+    all right, scikit-learn's `accuracy_score` of label indicators. Places that a mask leaves out don't count.
+    """
+
+    word = "exact_match"
+    ranks = True
+    multi_label: bool = main(False, description="whether each score is a label of its own, right or wrong by itself")
+    threshold: float = option(0.5, ge=0, le=1, description=_THRESHOLD)
+    examples = (
+        LossExample("exact_match", "f32[batch, 4, 3]", "i32[batch, 4]<3"),
+        LossExample("exact_match: {multi_label: true}", "f32[batch, 5]", "f32[batch, 5]"),
+        LossExample("exact_match: {threshold: 0.3}", "f32[batch, 1]", "i32[batch]<2"),
+        LossExample("exact_match: {threshold: 0.3}", "f32[batch, 3]", "i32[batch]<3", error="DLC303"),
+        LossExample("exact_match: true", "f32[batch, 5]", "i32[batch]<5", error="DLC302"),
+    )
+
+    @property
+    def picks(self) -> bool:
+        """Unless each score is a label."""
+        return not self.multi_label
+
+    def infer(self, output: TensorType, target: TensorType) -> None:
+        """Scores and classes, or labels."""
+        need_answers(self.code, self.word, output, target, self.multi_label)
+        need_threshold(self.threshold, output, self.multi_label)
+
+    def statistics(self, prediction: Array, target: Array, weights: Array, mask: Array | None = None) -> Statistics:
+        """The examples that are right, and all; one of which nothing counts does not count."""
+        answer, truth = answered(prediction, target, self.threshold, self.multi_label)
+        right = (answer == truth).astype("float32")
+        counted = weights_of(right, mask, None)
+        if counted is not None:
+            whole = jnp.where(counted > 0, rows(right), 1.0).min(-1, initial=1.0)
+            weights = weights * (counted.sum(-1) > 0)
+        else:
+            whole = rows(right).min(-1, initial=1.0)
+        return {"total": (whole * weights).sum(), "weight": weights.sum()}
+
+
+class HammingLoss(Metric):
+    """(batch, *axes, labels) scores with (batch, *axes, labels) of 0 and 1: the share of wrong labels."""
+
+    word = "hamming_loss"
+    upward = False
+    threshold: float = main(0.5, ge=0, le=1, description="a probability above it means that the label holds")
+    examples = (
+        LossExample("hamming_loss", "f32[batch, 5]", "f32[batch, 5]"),
+        LossExample("hamming_loss: 0.2", "f32[batch, 4, 5]", "f32[batch, 4, 5]"),
+        LossExample("hamming_loss", "f32[batch, 5]", "i32[batch]<5", error="DLC302"),
+        LossExample("hamming_loss", "f32[batch, 1]", "f32[batch, 1]", error="DLC302"),
+    )
+
+    def infer(self, output: TensorType, target: TensorType) -> None:
+        """A score for each label."""
+        if not target.is_float or target.rank < 2 or output.shape != target.shape or output.shape[-1] == 1:
+            message = f"`{self.word}` needs a target of 0 and 1 for each of several labels"
+            found, expected = f"output {output}, target {target}", "a `tensor` of the output's shape"
+            hint = "the share of wrong classes is 1 - `accuracy`"
+            raise Wrong(self.code, message, found=found, expected=expected, hint=hint)
+        need_pairs(self.code, self.word, output, target)
+
+    def elements(self, prediction: Array, target: Array) -> Array:
+        """1 where a label is wrong, else 0."""
+        answer, truth = answered(prediction, target, self.threshold, multi_label=True)
+        return (answer != truth).astype("float32")
+
+
+class LogLoss(Metric):
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the mean of -log p(target), the natural logarithm.
+
+    The target may also be rows of probabilities. With a single score, (batch, *axes, 1), and two classes or targets
+    between 0 and 1: -(t log p + (1 - t) log(1 - p)). The loss's label smoothing and weights have no part in it.
+    """
+
+    word = "log_loss"
+    upward = False
+    logs = True
+    examples = (
+        LossExample("log_loss", "f32[batch, 10]", "i32[batch]<10"),
+        LossExample("log_loss", "f32[batch, 1]", "i32[batch]<2"),
+        LossExample("log_loss", "f32[batch, 1]", "f32[batch, 1]"),
+        LossExample("log_loss", "f32[batch, 3]", "f32[batch, 3]"),
+        LossExample("log_loss", "f32[batch, 8]", "i32[batch]<10", error="DLC302"),
+    )
+
+    @property
+    def picks(self) -> bool:
+        """One class holds."""
+        return True
+
+    def infer(self, output: TensorType, target: TensorType) -> None:
+        """Scores and classes."""
+        if output.shape[-1] == 1 and (target.bound == 2 or target.is_float):
+            need_pairs(self.code, self.word, output, target)
+        else:
+            need_classes(self.code, self.word, output, target)
+
+    def elements(self, prediction: Array, target: Array) -> Array:
+        """-log p(target)."""
+        if prediction.shape[-1] == 1:
+            odds, t = paired(prediction, target)
+            likely: Array = jnp.maximum(odds, 0) - t * odds + jnp.log1p(jnp.exp(-jnp.abs(odds)))
+            return likely.reshape(prediction.shape)
+        return surprise(prediction, target)
+
+
+def surprise(logs: Array, target: Array) -> Array:
+    """-log p(target) of log-probabilities (batch, *axes, classes): (batch, *axes); nan where there is no such class."""
+    logs = logs.astype("float32")
+    if not jnp.issubdtype(target.dtype, jnp.integer):
+        return -jnp.where(target > 0, logs * target, 0.0).sum(-1)  # 0 log 0 is 0
+    chosen = target[..., None] == jnp.arange(logs.shape[-1], dtype=target.dtype)
+    known = (target >= 0) & (target < logs.shape[-1])
+    return -jnp.where(known, jnp.where(chosen, logs, 0.0).sum(-1), jnp.nan)
+
+
+class Brier(Metric):
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the mean of sum((p - target)^2), target one-hot.
+
+    With a single score, (batch, *axes, 1), or with two classes, it is (p - target)^2 of the second class, which is half
+    of that: from 0 to 1, as scikit-learn's `brier_score_loss` gives it (Brier 1950).
+    """
+
+    word = "brier"
+    upward = False
+    examples = (
+        LossExample("brier", "f32[batch, 10]", "i32[batch]<10"),
+        LossExample("brier", "f32[batch, 1]", "i32[batch]<2"),
+        LossExample("brier", "f32[batch, 3]", "f32[batch, 3]"),
+        LossExample("brier", "f32[batch, 8]", "i32[batch]<10", error="DLC302"),
+        LossExample("brier", "f32[batch, 1]", "f32[batch, 1]", error="DLC302"),
+    )
+
+    @property
+    def picks(self) -> bool:
+        """One class holds."""
+        return True
+
+    def infer(self, output: TensorType, target: TensorType) -> None:
+        """Probabilities and classes."""
+        need_answers(self.code, self.word, output, target)
+
+    def elements(self, prediction: Array, target: Array) -> Array:
+        """The squared distances."""
+        if prediction.shape[-1] == 1:
+            y, t = paired(prediction, target)
+            return jnp.square(y - t).reshape(prediction.shape)
+        count = prediction.shape[-1]
+        truth = jax.nn.one_hot(target, count) if jnp.issubdtype(target.dtype, jnp.integer) else target
+        return jnp.square(prediction - truth).sum(-1) / (2 if count == 2 else 1)

@@ -1,0 +1,171 @@
+"""Metrics from means and variances over a split: r2, explained variance, correlation.
+
+A variance is not the difference of two large sums. Each batch's mean and sum of squared deviations are found by two
+passes, and two sets of examples are joined as Chan, Golub and LeVeque (1983) do it. A mean is kept as its distance from
+a shift near it, so that a large offset of the values costs no digits.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from dlc.components.losses.loss import LossExample
+from dlc.components.losses.shape_checks import need_pairs
+from dlc.components.metrics.metric import Metric, Statistics, spread
+from dlc.components.metrics.regression import with_columns
+from dlc.ir import TensorType
+from dlc.support.lazy import jnp, np
+
+if TYPE_CHECKING:
+    from jax import Array
+    from numpy.typing import NDArray
+
+
+class Moments(Metric):
+    """What metrics of variances share.
+
+    `statistics`, for each of the outputs along the last axis: `weight` and `count` of places, `shift` and `mean` of
+    target and prediction, (2, outputs); `products`, (5, outputs): the sums of squared deviations of target, prediction
+    and difference from their means, of the product of the first two, and of squared differences; `rest`, the rounding
+    errors of these.
+    """
+
+    def infer(self, output: TensorType, target: TensorType) -> None:
+        """Numbers of one shape."""
+        need_pairs(self.code, self.word, output, target)
+
+    def statistics(self, prediction: Array, target: Array, weights: Array, mask: Array | None = None) -> Statistics:
+        """The moments of a batch."""
+        shape = with_columns(prediction.shape, target.shape, masked=mask is not None)
+        flat = (prod(shape[:-1]), shape[-1])
+        counted = spread(weights, mask, shape[:-1]).reshape(flat[0], 1).astype("float32")
+        here = counted > 0
+        both = jnp.stack([x.reshape(flat).astype("float32") for x in (target, prediction)])  # (2, places, outputs)
+        both = jnp.where(here, both, 0.0)
+        weight = counted.sum()
+        least = jnp.where(here, both, jnp.inf).min(1, initial=jnp.inf)
+        most = jnp.where(here, both, -jnp.inf).max(1, initial=-jnp.inf)
+        shift = jnp.where(weight > 0, least / 2 + most / 2, 0.0)  # (2, outputs); of a constant it is the constant
+        away = jnp.where(here, both - shift[:, None], 0.0)
+        over = jnp.where(weight > 0, weight, 1.0)
+        mean = (away * counted).sum(1) / over
+        t, y = (away - mean[:, None]) * here
+        miss = both[1] - both[0]
+        pairs = [(t, t), (y, y), (y - t, y - t), (t, y), (miss, miss)]
+        products = jnp.stack([(a * b * counted).sum(0) for a, b in pairs])
+        ones = jnp.ones(shape[-1], "float32")
+        return {
+            "weight": weight * ones,
+            "count": here.sum().astype("float32") * ones,
+            "shift": shift,
+            "mean": mean,
+            "products": products,
+            "rest": jnp.zeros_like(products),
+        }
+
+    def merge(self, first: Statistics, second: Statistics) -> Statistics:
+        """The moments of two sets of examples together; those of none, all zero, change nothing."""
+        weight = first["weight"] + second["weight"]
+        share = second["weight"] / (weight + (weight == 0))
+        none = first["weight"] == 0
+        shift = first["shift"] * (1 - none) + second["shift"] * none
+        mean = first["mean"] * (1 - none) + second["mean"] * none
+        apart = ((second["shift"] - shift) + (second["mean"] - mean)) * (second["weight"] > 0)
+        t, y = apart
+        between = first["weight"] * share
+        arrays = np if isinstance(weight, np.ndarray) else jnp
+        moved: Any = arrays.stack([t * t, y * y, (y - t) * (y - t), t * y, 0 * t]) * between
+        products, rest = first["products"], first["rest"] + second["rest"]
+        for part in (second["products"], moved):
+            products, error = _two(products, part)
+            rest = rest + error
+        return {
+            "weight": weight,
+            "count": first["count"] + second["count"],
+            "shift": shift,
+            "mean": mean + apart * share,
+            "products": products,
+            "rest": rest,
+        }
+
+    def result(self, statistics: Statistics) -> float:
+        """The mean over the outputs."""
+        found = {name: np.asarray(value, np.float64) for name, value in statistics.items()}
+        if not found["weight"].all():
+            return float("nan")
+        return float(np.mean(self.of_products(found["products"] + found["rest"], found["count"])))
+
+    def of_products(self, products: NDArray[Any], count: NDArray[Any]) -> NDArray[Any]:
+        """The value of each output from `products` and the number of places."""
+        raise NotImplementedError(f"`{self.word}` has no value")
+
+
+def _two(a: Any, b: Any) -> tuple[Any, Any]:
+    """A sum and its rounding error (Knuth 1969)."""
+    total = a + b
+    late = total - a
+    return total, (a - (total - late)) + (b - late)
+
+
+def _explained(missed: NDArray[Any], spread_: NDArray[Any]) -> NDArray[Any]:
+    """1 - missed / spread; of a target that never changes 1 when it is met, else 0, as in scikit-learn."""
+    varies = spread_ > 0
+    shares = 1 - np.divide(missed, spread_, out=np.ones_like(missed), where=varies)
+    return np.where(varies, shares, np.where(missed > 0, 0.0, 1.0))
+
+
+class R2(Moments):
+    """(batch, *axes) with (batch, *axes): 1 - sum((output - target)^2) / sum((target - mean)^2) over the split.
+
+    Of several outputs, along the last axis, the mean of theirs, as in scikit-learn. A target that never changes gives 1
+    when it is met exactly, else 0; a single example gives nothing.
+    """
+
+    word = "r2"
+    examples = (
+        LossExample("r2", "f32[batch, 1]", "f32[batch, 1]"),
+        LossExample("r2", "f32[batch, 12, 2]", "f32[batch, 12, 2]"),
+        LossExample("r2", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
+    )
+
+    def of_products(self, products: NDArray[Any], count: NDArray[Any]) -> NDArray[Any]:
+        """The share of the target's variance that the output explains."""
+        return np.where(count > 1, _explained(products[4], products[0]), np.nan)
+
+
+class ExplainedVariance(Moments):
+    """(batch, *axes) with (batch, *axes): 1 - Var(output - target) / Var(target) over the split.
+
+    Like `r2`, but a constant offset of the output costs nothing. Of several outputs, along the last axis, the mean.
+    """
+
+    word = "explained_variance"
+    examples = (
+        LossExample("explained_variance", "f32[batch, 1]", "f32[batch, 1]"),
+        LossExample("explained_variance", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
+    )
+
+    def of_products(self, products: NDArray[Any], count: NDArray[Any]) -> NDArray[Any]:
+        """The share of the variance."""
+        return _explained(products[2], products[0])
+
+
+class Pearson(Moments):
+    """(batch, *axes) with (batch, *axes): the correlation of output and target over the split, -1 to 1.
+
+    Of several outputs, along the last axis, the mean of theirs. It has no value when one side never changes.
+    """
+
+    word = "pearson"
+    examples = (
+        LossExample("pearson", "f32[batch, 3]", "f32[batch, 3]"),
+        LossExample("pearson", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
+    )
+
+    def of_products(self, products: NDArray[Any], count: NDArray[Any]) -> NDArray[Any]:
+        """The covariance over the root of the variances."""
+        t, y, _, together, _ = products
+        root = np.sqrt(t) * np.sqrt(y)
+        found = np.divide(together, root, out=np.full_like(t, np.nan), where=root > 0)
+        return np.asarray(np.clip(found, -1.0, 1.0))

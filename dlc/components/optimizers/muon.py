@@ -1,0 +1,99 @@
+"""muon: momentum with orthogonal steps for kernels, adam for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from dlc.components.optimizers.optimizer import Nesterov, Optimizer, WeightDecay, rate
+from dlc.components.schedules.schedule import Horizon, LearningRate, rate_of
+from dlc.language.options import Fault, option
+from dlc.support.lazy import jax, optax
+
+if TYPE_CHECKING:
+    import optax as optax_types
+
+
+class Muon(Optimizer):
+    """Momentum whose steps for kernels are made orthogonal by a Newton-Schulz iteration (Jordan et al. 2024).
+
+    A kernel is taken as a matrix (inputs, outputs): dense (in, out) as it is, convolutions (*window, in, out) with
+    window and channels as inputs, attention's query, key and value (in, heads, size) with heads and size as outputs.
+    Every other weight follows adamw with the `adam_` options: biases, scales, embeddings.
+    kellerjordan.github.io/posts/muon lets adam also train the last layer. The step is multiplied with sqrt(max(1,
+    outputs / inputs)), or with `consistent_rms` with sqrt(max(inputs, outputs)) * consistent_rms (Liu et al. 2025,
+    arXiv:2502.16982), which suits a rate of adamw's.
+    """
+
+    word = "muon"
+    per_weight = True
+    learning_rate: LearningRate = rate(0.02)
+    ns_coeffs: Literal["standard", "dion"] = option(
+        "standard", description="factors of the iteration: of all steps alike, or of Dion's five steps"
+    )
+    ns_steps: int = option(5, ge=1, description="steps of the iteration")
+    beta: float = option(0.95, ge=0, lt=1, description="decay of the mean of gradients")
+    eps: float = option(1e-8, gt=0, description="added to the norm, and in adam to the root of the second moment")
+    weight_decay: WeightDecay = option(0.0)
+    nesterov: Nesterov = option(True)
+    adaptive: bool = option(False, description="multiply with the dual norm of the momentum")
+    preconditioning: Literal["frobenius", "spectral", "aol", "schatten"] = option(
+        "frobenius", description="how a matrix is scaled before the iteration"
+    )
+    adam_b1: float = option(0.9, ge=0, lt=1, description="decay of adam's first moment")
+    adam_b2: float = option(0.999, ge=0, lt=1, description="decay of adam's second moment")
+    adam_eps_root: float = option(0.0, ge=0, description="added to adam's second moment, under its root")
+    adam_weight_decay: float = option(0.0, ge=0, description="weight decay where adam trains")
+    adam_learning_rate: LearningRate | None = option(None, description="adam's rate; the same when left out")
+    consistent_rms: float | None = option(None, gt=0, description="root mean square of a step; 0.2 is about adamw's")
+    examples = (
+        "muon",
+        "muon: {learning_rate: {linear: {value: 0.02, warmup: 2%}}, weight_decay: 0.01, adam_learning_rate: 3e-4}",
+    )
+
+    def without_effect(self) -> Iterator[Fault]:
+        """Dion's factors are five steps."""
+        if self.ns_coeffs == "dion" and self.ns_steps != 5:
+            message = "`ns_steps` has no effect with `ns_coeffs: dion`, which has five steps"
+            yield Fault(("ns_steps",), "DLC303", message, hint="remove it")
+
+    def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
+        """`optax.contrib.muon`, with the matrices of `matrices`."""
+        apart = self.adam_learning_rate
+        return optax.contrib.muon(
+            rate_of(self.learning_rate, horizon),
+            self.ns_coeffs,
+            self.ns_steps,
+            self.beta,
+            self.eps,
+            self.weight_decay,
+            nesterov=self.nesterov,
+            adaptive=self.adaptive,
+            preconditioning=self.preconditioning,
+            adam_b1=self.adam_b1,
+            adam_b2=self.adam_b2,
+            adam_eps_root=self.adam_eps_root,
+            adam_weight_decay=self.adam_weight_decay,
+            adam_learning_rate=rate_of(apart, horizon) if apart is not None else None,
+            muon_weight_dimension_numbers=matrices,
+            consistent_rms=self.consistent_rms,
+        )
+
+
+def matrices(params: Any) -> Any:
+    """Which axes of each weight are a matrix's rows and columns; None for a weight that is no matrix.
+
+    Args:
+        params: a tree of mappings; the last two keys of a weight's path are its layer's part and its name.
+    """
+
+    def matrix(path: tuple[Any, ...], weight: Any) -> Any:
+        names = [str(getattr(entry, "key", entry)) for entry in path]
+        if weight.ndim < 2 or not names or not names[-1].endswith("kernel"):
+            return None
+        heads = weight.ndim == 3 and names[-2:-1] in (["query"], ["key"], ["value"])
+        inputs = 1 if heads else weight.ndim - 1
+        axes = tuple(range(weight.ndim))
+        return optax.contrib.MuonDimensionNumbers(axes[:inputs], axes[inputs:])
+
+    return jax.tree_util.tree_map_with_path(matrix, params)

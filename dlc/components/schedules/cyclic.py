@@ -1,0 +1,132 @@
+"""Schedules of cycles: cosine_restarts, one_cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from dlc.components.schedules.decays import must_fall
+from dlc.components.schedules.schedule import (
+    WHOLE,
+    Horizon,
+    Length,
+    Rate,
+    Run,
+    RunLength,
+    Schedule,
+    need_length,
+    run_length,
+)
+from dlc.language.options import Fault, main, option
+from dlc.support.lazy import optax
+
+_PCT_FINAL = 0.85
+
+
+class CosineRestarts(Schedule):
+    """Half cosines from `peak` to `end`, one after another (SGDR: Loshchilov and Hutter 2016, arXiv:1608.03983).
+
+    The first takes `period`, each further one `growth` times as long as the one before, from a peak `factor` times as
+    high.
+    """
+
+    word = "cosine_restarts"
+    peak: float = main(gt=0, description="the highest rate of the first cycle")
+    period: RunLength = option(description="length of the first cycle: steps, `10 epochs` or `10%`")
+    growth: int = option(1, ge=1, description="how many times as long each further cycle is")
+    factor: float = option(1.0, gt=0, le=1, description="what each further peak is multiplied with")
+    end: float = option(0.0, ge=0, description="the last rate of a cycle")
+    examples = (
+        "cosine_restarts: {peak: 0.1, period: 10 epochs}",
+        "cosine_restarts: {peak: 0.1, period: 5%, growth: 2, warmup: 100}",
+    )
+
+    def wrong(self) -> Iterator[Fault]:
+        """Cycles that rise, or have no length."""
+        yield from must_fall(self.peak, self.end)
+        yield from need_length("period", self.period)
+
+    def late(self, run: Run) -> Iterator[Fault]:
+        """A run that ends before the first restart."""
+        yield from super().late(run)
+        place, warmup = run.place(self.period), run.place(self.warmup)
+        if place is not None and warmup is not None and place + warmup >= run.epochs > warmup:
+            message, hint = "the run ends before the first restart", "shorten `period`, or write `cosine`"
+            yield Fault(("period",), "DLC303", message, str(self.period), f"less than {run_length(run)}", hint)
+
+    def first(self) -> float:
+        """The peak."""
+        return self.peak
+
+    def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
+        """`optax.sgdr_schedule`; with cycles of one length a single cosine of the step within its cycle."""
+        period = self.period.in_steps(horizon)
+        if self.growth == 1 and self.factor == 1:
+            cycle = optax.cosine_decay_schedule(self.peak, period, self.end / self.peak)
+            return lambda step: cycle(step % period)
+        if self.growth == 1:
+            peaks = optax.exponential_decay(self.peak, period, self.factor, staircase=True, end_value=self.end or None)
+            wave = optax.cosine_decay_schedule(1.0, period)
+            return lambda step: self.end + (peaks(step) - self.end) * wave(step % period)
+        cycles: list[dict[str, float]] = []
+        start = 0
+        while start < horizon.steps:
+            peak = max(self.peak * self.factor ** len(cycles), self.end)
+            steps = period * self.growth ** len(cycles)
+            cycles.append(
+                {"init_value": peak, "peak_value": peak, "warmup_steps": 0, "decay_steps": steps, "end_value": self.end}
+            )
+            start += steps
+        rate: Rate = optax.sgdr_schedule(cycles)
+        return rate
+
+
+class OneCycle(Schedule):
+    """Up to `peak` and down below where it began (Smith and Topin 2017, arXiv:1708.07120).
+
+    From peak / div_factor to the peak over a share `pct_start` of `length`. `cosine`: then down to peak / (div_factor
+    * final_div_factor), both along half cosines. `linear`: back down at `pct_final` of it, and to the last rate from
+    there.
+    """
+
+    word = "one_cycle"
+    peak: float = main(gt=0, description="the highest rate")
+    length: RunLength = option(WHOLE, description="length with the warm-up: steps, `20 epochs` or `100%`")
+    anneal: Literal["cosine", "linear"] = option("cosine", description="half cosines, or straight lines")
+    pct_start: float = option(0.3, gt=0, lt=1, description="the share of it in which the rate rises")
+    pct_final: float = option(
+        _PCT_FINAL, gt=0, lt=1, description="the share until the first rate is back, with `linear`"
+    )
+    div_factor: float = option(25.0, gt=1, description="the peak over the first rate")
+    final_div_factor: float = option(1e4, ge=1, description="the first rate over the last one")
+    examples = ("one_cycle: 0.1", "one_cycle: {peak: 0.1, anneal: linear, pct_start: 0.45, pct_final: 0.9}")
+
+    def wrong(self) -> Iterator[Fault]:
+        """Phases in the wrong order, or one that the form does not have."""
+        yield from need_length("length", self.length)
+        if self.anneal == "cosine" and self.pct_final != _PCT_FINAL:
+            hint = "write `anneal: linear`, or remove it"
+            yield Fault(("pct_final",), "DLC303", "`pct_final` has no effect with `anneal: cosine`", hint=hint)
+        elif self.anneal == "linear" and self.pct_final <= self.pct_start:
+            found, expected = f"`{self.pct_final:g}`", f"above `pct_start`, {self.pct_start:g}"
+            yield Fault(("pct_final",), "DLC104", "the rate must rise before it falls", found, expected)
+
+    def first(self) -> float:
+        """The first rate, from which it rises."""
+        return self.peak / self.div_factor
+
+    def until(self) -> Length:
+        """The length."""
+        return self.length
+
+    def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
+        """`optax.cosine_onecycle_schedule` or `optax.linear_onecycle_schedule`, whose phases take a step at least."""
+        steps = self.length.in_steps(horizon) - warmup
+        top = int(self.pct_start * steps)
+        if self.anneal == "cosine":
+            scales = {top: self.div_factor, max(steps, top + 1): 1 / (self.div_factor * self.final_div_factor)}
+        else:
+            back = max(int(self.pct_final * steps), top + 1)
+            scales = {top: self.div_factor, back: 1 / self.div_factor, max(steps, back + 1): 1 / self.final_div_factor}
+        rate: Rate = optax.piecewise_interpolate_schedule(self.anneal, self.first(), scales)
+        return rate

@@ -1,0 +1,224 @@
+"""Learning-rate schedules, functions of the step: their base, and lengths of parts of a run."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+
+from pydantic import BeforeValidator, model_validator
+
+from dlc.components.schedules import SCHEDULES
+from dlc.diagnostics import SpecError
+from dlc.language.options import Fault, Options, build_word, option, reject, spell
+from dlc.support.lazy import jnp, optax
+
+if TYPE_CHECKING:
+    from jax import Array
+
+Rate = Callable[[Any], Any]  # step -> learning rate
+
+
+class Horizon(NamedTuple):
+    """How long a run is, in steps."""
+
+    steps: int
+    steps_per_epoch: float
+
+
+class Length(NamedTuple):
+    """A part of a run: a number of steps or epochs, or a share of the run."""
+
+    amount: float
+    unit: str  # steps, epochs, %
+
+    def in_steps(self, horizon: Horizon) -> int:
+        """The length in steps of a given run."""
+        exact = {
+            "steps": self.amount,
+            "epochs": self.amount * horizon.steps_per_epoch,
+            "%": self.amount * horizon.steps / 100,
+        }[self.unit]
+        return math.ceil(round(exact, 6))  # 110 steps * 70% is 77, not the 77.00000000000001 of binary fractions
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}%" if self.unit == "%" else f"{self.amount:g} {self.unit}"
+
+
+_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(steps?|epochs?|%)\Z")
+
+
+def _length(value: Any) -> Any:
+    if isinstance(value, Length):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return Length(value, "steps")
+    match = _LENGTH.match(value.strip()) if isinstance(value, str) else None
+    unit = match.group(2) if match else ""
+    unit = unit if unit == "%" else unit.rstrip("s") + "s"
+    if match is None or (unit == "%" and float(match.group(1)) > 100):
+        expected = "a number of steps, `2 epochs`, or a share of the run such as `10%`"
+        raise reject(Fault((), "DLC104", "this is not a length", found=spell(value), expected=expected))
+    return Length(float(match.group(1)), unit)
+
+
+RunLength = Annotated[Length, BeforeValidator(_length)]
+
+
+class Run(NamedTuple):
+    """How long a run is as far as its spec says: in epochs, and how many steps one has, when that is known."""
+
+    epochs: float
+    steps_per_epoch: float | None = None
+
+    def place(self, length: Length) -> float | None:
+        """Where a length ends, in epochs; None when it is in steps and an epoch's are not known."""
+        if length.unit == "steps" and length.amount:
+            return length.amount / self.steps_per_epoch if self.steps_per_epoch else None
+        return length.amount * self.epochs / 100 if length.unit == "%" else length.amount
+
+
+WHOLE = Length(100, "%")
+
+
+class Schedule(Options):
+    """A learning rate that changes with the step.
+
+    Each may begin with a warm-up, in which the rate rises linearly from `warmup_from` to the schedule's first rate.
+    A `length` and `boundaries` count from the beginning of the run, a period (`every`, `period`) from the end of the
+    warm-up.
+    """
+
+    plateau: ClassVar[bool] = False  # whether the training loop scales it, by what it validates
+
+    warmup: RunLength = option(Length(0, "steps"), description="linear warm-up: steps, `2 epochs` or `10%`")
+    warmup_from: float = option(0.0, ge=0, description="the rate that the warm-up begins with")
+
+    @model_validator(mode="after")
+    def _check(self) -> Schedule:
+        faults = list(self.wrong())
+        if not faults and self.warmup.amount:
+            faults = list(self._warmup_faults())
+        elif not faults and self.warmup_from:
+            faults = [Fault(("warmup_from",), "DLC303", "`warmup_from` has no effect without `warmup`")]
+        if faults:
+            raise reject(*faults)
+        return self
+
+    def _warmup_faults(self) -> Iterator[Fault]:
+        until, first, start = self.until(), self.first(), self.warmup_from
+        if self.warmup.unit == until.unit and self.warmup.amount >= until.amount:
+            found, expected = f"a warm-up of {self.warmup}", f"less than {until}"
+            yield Fault(("warmup",), "DLC303", _TOO_WARM, found, expected)
+        if start >= first:
+            code = "DLC303" if start == first else "DLC104"
+            found, expected = f"`warmup_from` {start:g}, a first rate of {first:g}", "less than the first rate"
+            yield Fault(("warmup_from",), code, "a warm-up must rise", found, expected)
+
+    def wrong(self) -> Iterator[Fault]:
+        """Settings that contradict each other or would do nothing."""
+        yield from ()
+
+    def late(self, run: Run) -> Iterator[Fault]:
+        """Settings that would do nothing in a run of this length. What is not known of it is not judged."""
+        warmup, until = run.place(self.warmup), run.place(self.until())
+        if warmup and warmup >= run.epochs:
+            message, found = f"the warm-up of {self.warmup} is as long as the run", run_length(run)
+            yield Fault(("warmup",), "DLC303", message, found=found, hint="shorten it, as in `warmup: 10%`")
+        elif warmup and until is not None and warmup >= until:
+            found, expected = f"a warm-up of {self.warmup}", f"less than {self.until()}"
+            yield Fault(("warmup",), "DLC303", _TOO_WARM, found, expected, "shorten it, as in `warmup: 10%`")
+
+    def first(self) -> float:
+        """The rate after the warm-up."""
+        raise NotImplementedError
+
+    def monitored(self) -> str | None:
+        """The SPLIT/METRIC that it watches, when one is named."""
+        return None
+
+    def until(self) -> Length:
+        """How long it lasts, with the warm-up."""
+        return WHOLE
+
+    def follows_length(self) -> bool:
+        """Whether the rate of a step depends on the length of the whole run: a part of it is a share of the run."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        lengths = [item for value in values for item in (value if type(value) is tuple else (value,))]
+        return any(isinstance(item, Length) and item.unit == "%" for item in lengths)
+
+    def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
+        """The rate at a step that counts from the end of a warm-up of so many steps."""
+        raise NotImplementedError
+
+    def build(self, horizon: Horizon) -> Rate:
+        """The rate at a step, for a run of this length.
+
+        Raises:
+            SpecError: DLC303 when a setting does nothing in a run of this length: a warm-up that is as long, say.
+        """
+        run = Run(horizon.steps / horizon.steps_per_epoch, horizon.steps_per_epoch)
+        for fault in self.late(run):
+            raise SpecError.of(fault.code, fault.message, found=fault.found, expected=fault.expected, hint=fault.hint)
+        warmup = self.warmup.in_steps(horizon)
+        if warmup:  # it is shorter, but in a run of a few steps both may round up to the same
+            warmup = min(warmup, max(self.until().in_steps(horizon) - 1, 0))
+        rate = self.after_warmup(horizon, warmup)
+        if not warmup:
+            return rate
+        rise = optax.linear_schedule(self.warmup_from, self.first(), warmup)
+        joined: Rate = optax.join_schedules([rise, rate], [warmup])
+        return joined
+
+
+_TOO_WARM = "the warm-up leaves no time for the schedule"
+
+
+def run_length(run: Run) -> str:
+    """A run's length as messages say it."""
+    steps = f", {run.epochs * run.steps_per_epoch:.0f} steps" if run.steps_per_epoch else ""
+    return f"{run.epochs:g} epochs in all{steps}"
+
+
+def need_length(name: str, length: Length) -> Iterator[Fault]:
+    """The fault of a length of nothing."""
+    if not length.amount:
+        message = "a schedule must have a length" if name == "length" else f"`{name}` must have a length"
+        yield Fault((name,), "DLC104", message, spell(str(length)))
+
+
+def _rate(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not 0 < value < 1e300:  # also what YAML reads as infinity, and integers that no float holds
+            raise reject(
+                Fault((), "DLC104", "a learning rate must be positive", found=spell(value), expected="a number above 0")
+            )
+        return float(value)
+    if isinstance(value, dict) or (isinstance(value, str) and value.isidentifier()):
+        made = build_word(value, SCHEDULES, "schedule")
+        if isinstance(made, list):
+            raise reject(*made)
+        return made
+    raise reject(
+        Fault((), "DLC103", "a learning rate is a number or a schedule", found=spell(value), expected="a number")
+    )
+
+
+LearningRate = Annotated[float | Schedule, BeforeValidator(_rate)]
+"""An option that holds a rate: a number or a schedule."""
+
+
+def rate_of(value: float | Schedule, horizon: Horizon) -> Rate | float:
+    """What optax takes as a learning rate."""
+    return value.build(horizon) if isinstance(value, Schedule) else value
+
+
+def rate_at(value: float | Schedule, horizon: Horizon, step: int) -> float:
+    """The learning rate of a step, as a number to print."""
+    if isinstance(value, Schedule):
+        rate: Array | float = value.build(horizon)(jnp.asarray(step))
+        return float(rate)
+    return value

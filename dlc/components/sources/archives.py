@@ -1,0 +1,200 @@
+"""Arrays of numpy archives: in memory, or where they lie in the file when they don't fit."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from dlc.components.sources.stored import Scratch, Stored
+from dlc.diagnostics import listing, reason
+from dlc.language.options import Wrong
+from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_PIECE = 1 << 20  # bytes that are read at a time
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")  # PKWARE's APPNOTE.TXT 4.3.7
+_DAMAGE = (
+    OSError,
+    ValueError,
+    OverflowError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)  # what reading a member of an archive raises
+
+
+class Head(NamedTuple):
+    """What stands before an array: its shape and dtype, and whether its elements lie in C order."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    in_order: bool
+
+    @property
+    def nbytes(self) -> int:
+        """What the elements take."""
+        return int(self.dtype.itemsize) * prod(self.shape)
+
+
+def first_length(path: Path) -> int | None:
+    """How many records the first array of an archive has; None when it has no arrays, or a single value.
+
+    Raises:
+        Wrong: DLC401 when the archive or the array is damaged.
+    """
+    with _opened(path) as archive:
+        for member in archive.infolist():
+            with _member(archive, member, path) as (_, head):
+                return head.shape[0] if head.shape else None
+    return None
+
+
+def read_columns(path: Path, room: int | None) -> dict[str, Any]:
+    """The arrays of an archive.
+
+    In memory when all of them take `room` bytes at most, or it is None; else where they lie, and what is compressed is
+    unpacked into a scratch file.
+
+    Raises:
+        Wrong: DLC401 when the archive is damaged, when it holds anything but arrays of numbers and texts, and for an
+            array in Fortran's order that is not read into memory: its records lie scattered over the file.
+        SpecError: DLC507 when there is no room to unpack.
+    """
+    columns: dict[str, Any] = {}
+    column: Any
+    with _opened(path) as archive:
+        members = archive.infolist()
+        _need_once(members, path)
+        in_memory = room is None or sum(member.file_size for member in members) <= room
+        for member in members:
+            with _member(archive, member, path) as (stream, head):
+                if in_memory or not head.shape:
+                    column = _loaded(stream, head)
+                elif not head.in_order:
+                    message = f"the array `{_name(member)}` of `{path}` is not in C order"
+                    hint = "save `np.ascontiguousarray(array)`, or raise `data.memory`"
+                    raise Wrong("DLC401", f"{message}, and too large to be turned round", hint=hint, option="path")
+                elif member.compress_type == zipfile.ZIP_STORED:
+                    column = _in_place(stream, head, path, member)
+                else:
+                    column = _unpacked(stream, head)
+            columns[_name(member)] = column
+    return columns
+
+
+def _need_once(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
+    """Check that no two arrays have one name.
+
+    Raises:
+        Wrong: DLC401, naming those that do.
+    """
+    twice = [name for name, count in Counter(map(_name, members)).items() if count > 1]
+    if twice:
+        raise Wrong("DLC401", f"`{path}` names arrays twice", found=listing(twice, 8), option="path")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    with _told(f"`{path}` is not a numpy archive"), zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+@contextmanager
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Iterator[tuple[IO[bytes], Head]]:
+    """One array of an archive: its stream, read up to the first element, and its head."""
+    with _told(f"the array `{_name(member)}` of `{path}` can't be read"), archive.open(member) as stream:
+        yield stream, _head(stream, member, path)
+
+
+@contextmanager
+def _told(message: str) -> Iterator[None]:
+    """What goes wrong within it as DLC401."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise Wrong("DLC401", f"{message}: {reason(error)}", option="path") from None
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    return member.filename.removesuffix(".npy")
+
+
+def _head(stream: IO[bytes], member: zipfile.ZipInfo, path: Path) -> Head:
+    """The head of an .npy file.
+
+    Raises:
+        Wrong: DLC401 when it is none, or the array holds Python objects.
+        ValueError: when it is damaged, or tells of more elements than there are.
+    """
+    magic = stream.read(np.lib.format.MAGIC_LEN)
+    if not magic.startswith(np.lib.format.MAGIC_PREFIX):
+        message = f"`{_name(member)}` in `{path}` is not an array"
+        raise Wrong("DLC401", message, expected="a file of np.savez", option="path")
+    read = np.lib.format.read_array_header_1_0 if magic[-2:] == b"\1\0" else np.lib.format.read_array_header_2_0
+    try:
+        shape, fortran, dtype = read(stream)
+        np.empty((0, *shape[1:]), dtype)  # whether there can be such records
+    except Exception:  # a header is a Python literal: numpy lets through whatever parsing raises
+        raise ValueError("its header is damaged") from None
+    if dtype.hasobject:
+        message = f"the array `{_name(member)}` of `{path}` holds Python objects"
+        hint = "texts are saved by `array.astype(str)`, numbers by `array.astype(float)`"
+        raise Wrong("DLC401", message, expected="numbers or texts", hint=hint, option="path")
+    head = Head(shape, dtype, not fortran or len(shape) == 1)
+    _whole(head, member.file_size - stream.tell())
+    return head
+
+
+def _whole(head: Head, held: int) -> None:
+    """Whether the bytes that there are suffice for the array."""
+    if not 0 <= head.nbytes <= held:
+        raise ValueError(f"its shape is {head.shape}, {head.nbytes} bytes, and it holds {max(0, held)}")
+
+
+def _pieces(stream: IO[bytes], head: Head) -> Iterator[bytes]:
+    """All that follows, to the end, where the sum that the archive holds is checked."""
+    held = 0
+    while piece := stream.read(_PIECE):
+        held += len(piece)
+        yield piece
+    _whole(head, held)
+
+
+def _loaded(stream: IO[bytes], head: Head) -> NDArray[Any]:
+    data, start = np.empty(head.nbytes, np.uint8), 0
+    for piece in _pieces(stream, head):
+        part = data[start : start + len(piece)]
+        part[:] = np.frombuffer(piece, np.uint8, len(part))
+        start += len(part)
+    return np.ndarray(head.shape, head.dtype, data, order="C" if head.in_order else "F")
+
+
+def _in_place(stream: IO[bytes], head: Head, path: Path, member: zipfile.ZipInfo) -> Stored:
+    begins = stream.tell()
+    for _ in _pieces(stream, head):
+        pass
+    with open(path, "rb") as file:
+        file.seek(member.header_offset)
+        local = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+        data = member.header_offset + _LOCAL_HEADER.size + local[-2] + local[-1]
+        return Stored(file, data + begins, head.shape, head.dtype, str(path))
+
+
+def _unpacked(stream: IO[bytes], head: Head) -> Stored:
+    scratch = Scratch()
+    for piece in _pieces(stream, head):
+        scratch.append(piece)
+    return scratch.array(head.shape, head.dtype)

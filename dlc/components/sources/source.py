@@ -1,0 +1,90 @@
+"""The contract of sources: a source is a table of columns, each with one entry a record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlc.diagnostics import did_you_mean, listing
+from dlc.language.options import Options, Wrong
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Columns = Mapping[str, "NDArray[Any]"]
+Opened = Columns | Iterator[Columns]
+
+
+class Source(Options):
+    """Where records come from."""
+
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of its columns when they are known without reading it, else None."""
+        return None
+
+    def load(self, base: Path) -> Columns:
+        """All columns, of equal length. `base` is the folder that relative paths start from.
+
+        Raises:
+            Wrong: DLC401 when it can't be read.
+        """
+        raise NotImplementedError
+
+    def count(self, base: Path) -> int | None:
+        """How many records there are, when that is known without reading them, else None.
+
+        Raises:
+            Wrong: DLC401 when there are none to count.
+        """
+        return None
+
+    def open(self, base: Path, room: int) -> Opened:
+        """The same table, when it may not fit memory.
+
+        Args:
+            base: the folder that relative paths start from.
+            room: bytes that may be in memory at a time.
+
+        Returns:
+            All columns, when their records can be read in any order: arrays, or what is indexed like them and stays in
+            a file. Else an iterator of consecutive blocks of records, the first of them the table's first.
+
+        Raises:
+            Wrong: DLC401 when it can't be read; of an iterator while it goes on, too.
+        """
+        return self.load(base)
+
+    def rooted(self, base: Path) -> Source:
+        """The same source with absolute paths."""
+        return self
+
+
+def select(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
+    """The known columns that a feature's names and patterns select, in the order given.
+
+    Raises:
+        Wrong: DLC402 when one selects nothing.
+
+    >>> select(("pixel_*",), ("label", "pixel_0", "pixel_1"))
+    ['pixel_0', 'pixel_1']
+    """
+    chosen: list[str] = []
+    exact = set(known)
+    for pattern in columns:
+        found = [pattern] if pattern in exact else _matching(pattern, known)
+        if not found:
+            hint = did_you_mean(pattern, known) or "`column:` names the column of a feature"
+            message = f"the data has no column `{pattern}`"
+            raise Wrong("DLC402", message, found=f"columns {listing(known, 12)}", hint=hint)
+        chosen += found
+    return chosen
+
+
+def _matching(pattern: str, known: tuple[str, ...]) -> list[str]:
+    """The names that a pattern with `*` matches. Other signs stand for themselves: `a[0]*` is no character class."""
+    if "*" not in pattern:
+        return []
+    form = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    return [name for name in known if form.fullmatch(name)]

@@ -1,0 +1,182 @@
+"""Values of records that stay on the disk, and are read, parsed and encoded when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dlc.components.features.feature import Feature, Stats, encoded
+from dlc.diagnostics import SpecError
+from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BLOCK_BYTES = 1 << 20  # of raw values that are looked at together, on a pass over all records
+
+Columns = Mapping[str, Any]
+Read = Callable[[Columns, int], "NDArray[Any]"]  # (columns of some records, number of the first) -> raw values
+
+
+class Picked(Mapping[str, Any]):
+    """Some records of a table; a column is read when it is asked for.
+
+    Args:
+        columns: of all records, each something that is sliced and indexed along its first axis.
+        where: a slice, or row numbers.
+    """
+
+    def __init__(self, columns: Columns, where: Any) -> None:
+        self.columns, self.where = columns, where
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        found: NDArray[Any] = self.columns[name][self.where]
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
+class Parsed:
+    """Raw values that are parsed from their columns whenever they are asked for.
+
+    Args:
+        columns: of all records.
+        read: parses some records of them; the number of the first counts from 1.
+        like: the raw values of some records.
+    """
+
+    def __init__(self, columns: Columns, read: Read, like: NDArray[Any]) -> None:
+        self.columns, self.read = columns, read
+        self.shape: tuple[int, ...] = (len(next(iter(columns.values()))), *like.shape[1:])
+        self.dtype = like.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, where: Any) -> NDArray[Any]:
+        """The raw values of a slice, or at an array of row numbers.
+
+        Raises:
+            SpecError: DLC403-DLC406, with the row.
+        """
+        if isinstance(where, slice):
+            first = where.indices(len(self))[0]
+            return self.read(Picked(self.columns, where), first + 1)
+        rows = np.asarray(where).reshape(-1)
+        try:
+            found = self.read(Picked(self.columns, rows), 1)
+        except SpecError:
+            for row in rows.tolist():  # which of them it was
+                self[row : row + 1]
+            raise
+        return found.reshape(*np.shape(where), *self.shape[1:])
+
+
+class Joined:
+    """The raw values of several sources, one below the other.
+
+    Args:
+        parts: of each source.
+        aligned: brings raw values of all of them to one size.
+    """
+
+    def __init__(self, parts: Sequence[Any], aligned: Callable[[Sequence[NDArray[Any]]], list[NDArray[Any]]]) -> None:
+        self.parts, self.aligned = parts, aligned
+        self.ends = np.cumsum([len(part) for part in parts])
+        none = np.concatenate(self.aligned([part[:0] for part in parts]))
+        self.shape: tuple[int, ...] = (int(self.ends[-1]), *none.shape[1:])
+        self.dtype = none.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, where: Any) -> NDArray[Any]:
+        """The raw values of a slice, or at an array of row numbers."""
+        rows = np.arange(*where.indices(len(self))) if isinstance(where, slice) else np.asarray(where).reshape(-1)
+        owner = np.searchsorted(self.ends, rows, side="right")
+        places = [np.flatnonzero(owner == index) for index in range(len(self.parts))]
+        starts = [0, *self.ends[:-1].tolist()]
+        parts = [part[rows[place] - start] for part, place, start in zip(self.parts, places, starts, strict=True)]
+        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        for place, part in zip(places, self.aligned(parts), strict=True):
+            found[place] = part
+        shape = (len(rows),) if isinstance(where, slice) else np.shape(where)
+        return found.reshape(*shape, *self.shape[1:])
+
+
+class Chosen:
+    """Some of the records: what a feature fits itself to, in the order of the file. It is sliced like an array.
+
+    Args:
+        raw: all of them.
+        rows: row numbers.
+    """
+
+    def __init__(self, raw: Any, rows: NDArray[Any]) -> None:
+        self.raw, self.rows = raw, np.sort(rows)
+        self.shape: tuple[int, ...] = (len(rows), *raw.shape[1:])
+        self.dtype = raw.dtype
+        self.ndim = len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, where: slice) -> NDArray[Any]:
+        found: NDArray[Any] = self.raw[self.rows[where]]
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """All at once, for a feature that asks for it."""
+        return np.asarray(self[:], dtype)
+
+
+class Encoded:
+    """One value of a feature as the network sees it, or its mask: encoded whenever it is asked for.
+
+    Args:
+        feature: whose value it is.
+        name: the feature's name.
+        key: the value's: the name, or that of the mask.
+        raw: the raw values of all records.
+        stats: what the feature fitted.
+    """
+
+    def __init__(self, feature: Feature, name: str, key: str, raw: Any, stats: Stats) -> None:
+        self.feature, self.name, self.key, self.raw, self.stats = feature, name, key, raw, stats
+        like = self._of(raw[:1])
+        self.shape: tuple[int, ...] = (len(raw), *like.shape[1:])
+        self.dtype = like.dtype
+        self.nbytes = like.nbytes * len(raw)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, where: Any) -> NDArray[Any]:
+        """The encoded values of a slice, or at an array of row numbers."""
+        if isinstance(where, slice):
+            return self._of(self.raw[where])
+        rows = np.asarray(where)
+        return self._of(self.raw[rows.reshape(-1)]).reshape(*rows.shape, *self.shape[1:])
+
+    def _of(self, raw: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(encoded(self.feature, self.name, raw, self.stats)[self.key])
+
+
+def blocks_of(values: Any) -> Iterator[NDArray[Any]]:
+    """All values, a block of records at a time; an array in memory is one block."""
+    if not isinstance(values, Encoded):
+        yield values
+        return
+    for rows in block_slices(len(values), values.nbytes):
+        yield values[rows]
+
+
+def block_slices(count: int, nbytes: int) -> Iterator[slice]:
+    """Slices that divide `count` records of `nbytes` in all into blocks."""
+    step = max(1, count * BLOCK_BYTES // max(1, nbytes))
+    for start in range(0, count, step):
+        yield slice(start, start + step)

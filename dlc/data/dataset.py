@@ -1,0 +1,304 @@
+"""Records of a spec as arrays, and the sampler: a batch is a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dlc.components.features.feature import Feature, encoded
+from dlc.data.columns import Chosen, Encoded, Joined, blocks_of
+from dlc.data.tables import COPIES, Place, Room, allowed_memory, read_table, wrong_data
+from dlc.diagnostics import Report, SpecError
+from dlc.frontend.passes.sizes import prove_sizes
+from dlc.frontend.pipeline import Spec
+from dlc.language.options import Wrong
+from dlc.support.fast_dataclass import record
+from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Stats = dict[str, dict[str, Any]]  # arrays by key, by feature
+_SPLIT, _ORDER = 0x5E11, 0x0BDE  # keep the streams of the division and of the shuffling apart
+
+
+@record(frozen=True)
+class Dataset:
+    """All records of a spec, encoded; splits are row numbers into them.
+
+    Args:
+        inputs: encoded inputs by name, (n, ...): arrays, or `Encoded` where the records stay on the disk.
+        targets: encoded targets by name, (n, ...), likewise.
+        splits: row numbers of each split, int32.
+        stats: what the features fitted on the training split.
+    """
+
+    inputs: Mapping[str, Any]
+    targets: Mapping[str, Any]
+    splits: Mapping[str, NDArray[np.int32]]
+    stats: Stats
+
+    @property
+    def fingerprint(self) -> int:
+        """A checksum of all records and how they are divided: a resumed run must have the same."""
+        found = 0
+        for section, arrays in (("inputs", self.inputs), ("targets", self.targets), ("splits", self.splits)):
+            for name, array in sorted(arrays.items()):
+                found = zlib.crc32(f"{section}/{name}".encode(), found)
+                for block in blocks_of(array):
+                    found = zlib.crc32(np.ascontiguousarray(block).view(np.uint8).data, found)
+        return found
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The arrays as a compiled program takes them."""
+        return {"inputs": dict(self.inputs), "targets": dict(self.targets)}
+
+
+class Batching(NamedTuple):
+    """How many batches a split gives.
+
+    Args:
+        examples: rows of the split.
+        batch_size: rows a batch.
+    """
+
+    examples: int
+    batch_size: int
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Batches in one pass; the last of an epoch may reach into the next."""
+        return self.examples / self.batch_size
+
+    def steps(self, epochs: int) -> int:
+        """Steps until every row came `epochs` times."""
+        return -(-epochs * self.examples // self.batch_size)
+
+
+@record(frozen=True)
+class Sampler:
+    """Batches of a split.
+
+    The stream of rows is one permutation after another, cut into batches: every batch is full, and every row comes once
+    an epoch.
+
+    Args:
+        rows: the split's row numbers.
+        batch_size: rows a batch.
+        seed: the run's seed.
+        shuffle: whether each epoch has a new order.
+    """
+
+    rows: NDArray[np.int32]
+    batch_size: int
+    seed: int
+    shuffle: bool = True
+    _orders: dict[int, NDArray[np.int32]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def batching(self) -> Batching:
+        """How many batches it gives."""
+        return Batching(len(self.rows), self.batch_size)
+
+    def steps(self, epochs: int) -> int:
+        """Steps until every row came `epochs` times."""
+        return self.batching.steps(epochs)
+
+    def order(self, epoch: int) -> NDArray[np.int32]:
+        """The rows in the order of one epoch, counted from 0."""
+        if not self.shuffle:
+            return self.rows
+        if (known := self._orders.get(epoch)) is not None:
+            return known
+        stream = np.random.Philox(key=[self.seed, _ORDER], counter=[0, 0, 0, epoch])
+        order = np.random.Generator(stream).permutation(self.rows)
+        for old in [number for number in self._orders if abs(number - epoch) > 1]:
+            del self._orders[old]
+        self._orders[epoch] = order
+        return order
+
+    def batches(self, step: int, count: int) -> NDArray[np.int32]:
+        """The row numbers of `count` batches from a step on: (count, batch_size)."""
+        first, last = step * self.batch_size, (step + count) * self.batch_size
+        size = len(self.rows)
+        epochs = range(first // size, -(-last // size))
+        stream = np.concatenate([self.order(epoch) for epoch in epochs]) if epochs else self.rows[:0]
+        start = first - epochs.start * size
+        return stream[start : start + last - first].reshape(count, self.batch_size)
+
+
+def padded_batches(rows: NDArray[np.int32], batch_size: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """A split in batches for evaluation: row numbers, and which of them are no padding; both (batches, batch_size)."""
+    count = -(-len(rows) // batch_size)
+    indices = np.resize(rows, count * batch_size)
+    real = np.arange(count * batch_size) < len(rows)
+    return indices.reshape(count, batch_size), real.reshape(count, batch_size)
+
+
+def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:
+    """Read, divide, fit and encode the data of a spec. What a run has `fitted` before is used again when given.
+
+    Raises:
+        SpecError: DLC115 without `data`, DLC401-DLC406 when the data don't fit, DLC507 without room to unpack them.
+    """
+    data = spec.document.data
+    if data is None:
+        raise SpecError.of("DLC115", "the spec has no `data` section", hint="for example `data: {source: digits}`")
+    limit = allowed_memory(spec) // COPIES
+    room = Room(limit)
+    tables = [read_table(spec, data.source, "source", room)]
+    splits = _divide(spec, _count(tables[0]))
+    for name, source in (("validation", data.validation), ("test", data.test)):
+        if source is not None:
+            start = sum(map(_count, tables))
+            tables.append(read_table(spec, source, name, room))
+            splits[name] = np.arange(start, start + _count(tables[-1]), dtype=np.int32)
+    _not_empty(spec, splits)
+    stats: Stats = {}
+    values: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
+    for section, features in (("inputs", spec.document.inputs), ("targets", spec.document.targets)):
+        for name, feature in features.items():
+            assert feature is not None
+            raw = _joined(spec, section, name, feature, [table.pop((section, name)) for table in tables])
+            stats[name] = feature.fit(_chosen(raw, splits["train"])) if fitted is None else fitted[name]
+            keys = encoded(feature, name, raw[:1], stats[name])
+            values[section].update({key: Encoded(feature, name, key, raw, stats[name]) for key in keys})
+    lazy = [value for part in values.values() for value in part.values()]
+    if sum(value.nbytes for value in lazy) <= limit and all(isinstance(value.raw, np.ndarray) for value in lazy):
+        values = {
+            section: {key: np.ascontiguousarray(value[:]) for key, value in part.items()}
+            for section, part in values.items()
+        }
+    _sizes_agree(spec, values)
+    check_values(spec, values)
+    return Dataset(values["inputs"], values["targets"], splits, stats)
+
+
+def _count(table: Mapping[Place, Any]) -> int:
+    return len(next(iter(table.values())))
+
+
+def _chosen(raw: Any, rows: NDArray[np.int32]) -> Any:
+    """The records that a feature fits itself to, in the order of the file, wherever they are."""
+    return raw[np.sort(rows)] if isinstance(raw, np.ndarray) else Chosen(raw, rows)
+
+
+def check_values(spec: Spec, values: Mapping[str, Mapping[str, Any]]) -> None:
+    """Losses make sense of all that they compare with, and no example counts less than nothing."""
+    for term in spec.losses:
+        if term.against is not None and term.against.section != "outputs":
+            compared = values[term.against.section][term.against.name]
+            features = spec.document.targets if term.against.section == "targets" else spec.document.inputs
+            nothing = getattr(features[term.against.name], "ignored", None)
+            try:
+                if nothing is not None and all(np.all(block == nothing) for block in blocks_of(compared)):
+                    raise Wrong(
+                        "DLC403", f"no record of `{term.against.name}` has a class", found=f"nothing but {nothing}"
+                    )
+                for block in blocks_of(compared):
+                    term.loss.check_values(block)
+            except Wrong as wrong:
+                raise wrong_data(spec, wrong, term.against) from None
+    names = [*(term.sample_weight for term in spec.losses), *(term.sample_weight for term in spec.metrics)]
+    for name in sorted({name for name in names if name is not None}):
+        least, some = 0.0, False
+        for weights in blocks_of(values["targets"][name]):
+            least, some = min(least, weights.min()), some or bool(weights.any())
+        if least < 0 or not some:
+            message = f"`{name}` holds what each example counts"
+            found = f"{least:g}" if some else "nothing but 0"
+            fault = Wrong("DLC403", message, found=found, expected="numbers from 0 on, not all 0")
+            raise wrong_data(spec, fault, ("targets", name))
+
+
+def _joined(spec: Spec, section: str, name: str, feature: Feature, parts: list[Any]) -> Any:
+    """The raw values of a feature from all sources, one below the other."""
+    sizes = sorted({part.shape[1:] for part in parts})
+    if len(sizes) > 1:
+        after = feature.aligned([part[:0] for part in parts])
+        if len({part.shape[1:] for part in after}) > 1:
+            found = " and ".join(str(list(size)) for size in sizes)
+            message = f"the sources have records of different sizes for `{name}`"
+            hint = "bring them to one size; `tokens` with `padding` do so by themselves"
+            raise wrong_data(spec, Wrong("DLC406", message, found=found, hint=hint), (section, name))
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(feature.aligned(parts))
+    return Joined(parts, feature.aligned)
+
+
+def _sizes_agree(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+    """Bind the symbols of the declared shapes to the data's sizes, and check that every layer takes them."""
+    sizes: dict[str, int] = {}
+    for section, features in (("inputs", spec.document.inputs), ("targets", spec.document.targets)):
+        for name, feature in features.items():
+            assert feature is not None
+            for dim, size in zip(feature.value_type().shape[1:], values[section][name].shape[1:], strict=True):
+                if isinstance(dim, str) and sizes.setdefault(dim, size) != size:
+                    message = f"the size `{dim}` is {sizes[dim]} in one feature and {size} in `{name}`"
+                    hint = "give sizes that differ different names"
+                    raise wrong_data(spec, Wrong("DLC406", message, hint=hint), (section, name))
+    fit_sizes(spec, sizes)
+
+
+def fit_sizes(spec: Spec, sizes: Mapping[str, int]) -> None:
+    """Prove the network's shapes once more, with the sizes of data in the place of symbols.
+
+    Raises:
+        SpecError: DLC406 with what a layer says of these sizes.
+    """
+    if not sizes:
+        return
+    report = prove_sizes(spec, sizes)
+    if not report.ok:
+        told = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        items = [
+            replace(item, code="DLC406", message=f"{item.message}, for data of {told}") for item in report.diagnostics
+        ]
+        raise SpecError(Report(tuple(items), spec.texts))
+
+
+def split_sizes(spec: Spec, count: int) -> dict[str, int]:
+    """How many of the main source's records each split gets.
+
+    Raises:
+        SpecError: DLC405 when nothing is left to train on.
+    """
+    assert spec.document.data is not None
+    split = spec.document.data.split
+    sizes = {
+        name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
+        for name, part in (("validation", split.validation), ("test", split.test))
+    }
+    held = sum(sizes.values())
+    if held >= count:
+        raise wrong_data(
+            spec,
+            Wrong("DLC405", "the splits leave nothing to train on", found=f"{held} of {count} records held out"),
+            ("data", "split"),
+        )
+    return {"train": count - held, **{name: size for name, size in sizes.items() if size}}
+
+
+def _divide(spec: Spec, count: int) -> dict[str, NDArray[np.int32]]:
+    """The splits of the main source. Held-out parts are drawn first, so that the rest trains."""
+    assert spec.document.data is not None
+    split = spec.document.data.split
+    order = np.arange(count, dtype=np.int32)
+    if split.shuffle:
+        order = np.random.Generator(np.random.Philox(key=[split.seed, _SPLIT])).permutation(order)
+    splits, start = {}, 0
+    for name, size in split_sizes(spec, count).items():
+        splits[name] = order[start : start + size]
+        start += size
+    return splits
+
+
+def _not_empty(spec: Spec, splits: Mapping[str, NDArray[np.int32]]) -> None:
+    for name, rows in splits.items():
+        if not len(rows):
+            raise wrong_data(spec, Wrong("DLC405", f"the {name} split is empty"), ("data",))

@@ -1,0 +1,33 @@
+"""Where the batches of a chunk come from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from dlc.support.lazy import jax
+
+Rows = dict[str, dict[str, Any]]  # {"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}
+
+
+class Feed(NamedTuple):
+    """Rows on the device and indices into them: all rows, or those of one chunk, one behind the other.
+
+    One form for both, so that both are compiled alike and give the same bits: a gather is fused into what reads it.
+
+    Args:
+        rows: (n, ...).
+        indices: (turns, batch) int32.
+    """
+
+    rows: Rows
+    indices: Any  # jax.Array | numpy.ndarray
+
+    def batch(self, turn: Any) -> Rows:
+        """The batch of a turn of the loop."""
+        return take(self.rows, jax.lax.dynamic_index_in_dim(self.indices, turn, keepdims=False))
+
+
+def take(rows: Rows, indices: Any) -> Rows:
+    """The rows at some indices, all in range."""
+    taken: Rows = jax.tree.map(lambda leaf: leaf.at[indices].get(mode="promise_in_bounds"), rows)
+    return taken

@@ -1,0 +1,197 @@
+"""How batches reach the device: all rows stay there when they fit, else chunks of batches are sent, ahead of time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dlc.components.schedules.schedule import Horizon
+from dlc.data.dataset import Batching, Sampler, padded_batches
+from dlc.data.feed import Feed, Rows
+from dlc.data.prefetch import Ahead
+from dlc.diagnostics import SpecError
+from dlc.frontend.pipeline import Spec
+from dlc.support.lazy import jax, np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_TURNS = 1024  # steps of one chunk, at most
+EVALUATION_BATCH = 256
+EVALUATION_TURNS = 4  # batches of one chunk of evaluation, at most: between two chunks it can be stopped
+CHUNK_BYTES = 64 << 20  # batches of one chunk that is sent, at most
+PARTS = 12  # a chunk's share of the memory for records: one is used, one waits, one is made, each with its copies
+
+
+def batching_of(spec: Spec, count: int) -> Batching:
+    """The batches of a training split of `count` examples.
+
+    Raises:
+        SpecError: DLC405 when a batch is larger than the split.
+    """
+    train = spec.document.train
+    size = count if train.batch_size == "full" else train.batch_size
+    if spec.document.optimizer is not None:
+        size *= spec.document.optimizer.keys.accumulate
+    if size > count:
+        parts = size != train.batch_size
+        raise SpecError.of(
+            "DLC405",
+            f"a batch of {size} is larger than the training split of {count} examples",
+            spec.document.source.span(("train", "batch_size")),
+            found=f"`batch_size` {train.batch_size}, `accumulate` {size // int(train.batch_size)}" if parts else None,
+            hint="lower `accumulate`" if parts else "lower `batch_size`, or write `batch_size: full`",
+        )
+    return Batching(count, size)
+
+
+def make_sampler(spec: Spec, rows: NDArray[np.int32]) -> Sampler:
+    """The sampler of a spec's training split, whose row numbers are given.
+
+    Raises:
+        SpecError: DLC405 when a batch is larger than the split.
+    """
+    return Sampler(rows, batching_of(spec, len(rows)).batch_size, spec.document.seed, spec.document.train.shuffle)
+
+
+def horizon_of(spec: Spec, batching: Batching) -> Horizon:
+    """How long a run is."""
+    return Horizon(batching.steps(spec.document.train.epochs), batching.steps_per_epoch)
+
+
+class Portions(NamedTuple):
+    """In what portions records reach the device.
+
+    Args:
+        resident: whether all of them stay there.
+        room: bytes of the batches of one chunk, when they don't.
+        batch_size: examples a step; 0 when nothing is trained.
+        max_turns: steps of one chunk, at most.
+    """
+
+    resident: bool
+    room: int
+    batch_size: int
+    max_turns: int
+
+    def fitting(self, turns: int, batch_bytes: int) -> int:
+        """As many turns as a chunk may have."""
+        return max(1, min(turns, MAX_TURNS, MAX_TURNS if self.resident else self.room // batch_bytes))
+
+
+def portions_of(count: int, nbytes: int, in_memory: bool, batching: Batching | None, memory: int) -> Portions:
+    """The portions for `count` records of `nbytes` in all, which may take `memory` bytes."""
+    resident = in_memory and nbytes <= _room_on_device(memory)
+    found = Portions(resident, min(CHUNK_BYTES, memory // PARTS), batching.batch_size if batching else 0, 0)
+    if batching is None:
+        return found
+    batch_bytes = max(1, nbytes // count) * batching.batch_size
+    return found._replace(max_turns=found.fitting(math.ceil(batching.steps_per_epoch), batch_bytes))
+
+
+def evaluated_together(spec: Spec) -> int:
+    """How many examples are evaluated at once: as many as in training for losses that compare those of a batch."""
+    size = spec.document.train.batch_size
+    return size if isinstance(size, int) and any(term.loss.in_batch for term in spec.losses) else EVALUATION_BATCH
+
+
+class Feeder:
+    """The feeds of training chunks, and of evaluation: each kind has one shape, so that each compiles once.
+
+    Feeds are made ahead, on a thread that reads, parses, encodes and sends them while the device computes.
+
+    Args:
+        rows: all records, encoded: `{"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}`, as arrays or as what
+            is indexed like them and stays on the disk.
+        sampler: the batches of the training split; None when there is nothing to train.
+        longest: examples of the longest split that is evaluated.
+        together: how many of them are evaluated at once.
+        memory: what records may take in memory, bytes.
+    """
+
+    def __init__(
+        self, rows: Rows, sampler: Sampler | None, longest: int, together: int = EVALUATION_BATCH, *, memory: int
+    ) -> None:
+        leaves = jax.tree.leaves(rows)
+        nbytes = sum(leaf.nbytes for leaf in leaves)
+        in_memory = all(isinstance(leaf, np.ndarray) for leaf in leaves)
+        self.sampler = sampler
+        batching = None if sampler is None else sampler.batching
+        self.portions = portions_of(len(leaves[0]), nbytes, in_memory, batching, memory)
+        self.max_turns = self.portions.max_turns
+        self.rows: Rows = jax.device_put(rows) if self.portions.resident else rows
+        self.evaluation_batch = min(together, longest)
+        batches = min(EVALUATION_TURNS, math.ceil(longest / self.evaluation_batch))
+        evaluated_bytes = max(1, nbytes // len(leaves[0])) * self.evaluation_batch
+        self.evaluation_turns = self.portions.fitting(batches, evaluated_bytes)
+        self._training: Ahead[Feed] = Ahead()
+        self._evaluation: Ahead[tuple[Feed, NDArray[np.bool_], int]] = Ahead()
+
+    @property
+    def waited(self) -> float:
+        """Seconds that training has waited for its batches."""
+        return self._training.waited
+
+    def prepare(self, step: int, turns: int) -> None:
+        """Begin to make the batches of a chunk of steps."""
+        self._training.begin(self._chunk, step, turns)
+
+    def prepared(self, step: int) -> int | None:
+        """The steps of the chunk that begins with a step, when it is being made."""
+        return self._training.promised(step)
+
+    def training(self, step: int, turns: int) -> Feed:
+        """The batches of a chunk of steps; those that were prepared, if they are the same.
+
+        Raises:
+            SpecError: DLC401-DLC406 when the records can't be read any more.
+        """
+        return self._training.take(self._chunk, step, turns)
+
+    def close(self) -> None:
+        """Make nothing more."""
+        self._training.close()
+        self._evaluation.close()
+
+    def _chunk(self, step: int, turns: int) -> Feed:
+        assert self.sampler is not None, "there is nothing to train"
+        return self._feed(self.sampler.batches(step, turns), self.max_turns)
+
+    def shapes(self) -> Rows:
+        """What a batch of training looks like."""
+        assert self.sampler is not None, "there is nothing to train"
+        size = self.sampler.batch_size
+        shapes: Rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), self.rows)
+        return shapes
+
+    def evaluation(self, chosen: NDArray[np.int32]) -> Iterator[tuple[Feed, NDArray[np.bool_], int]]:
+        """The chosen rows in chunks: a feed, which examples are no padding, how many turns."""
+        indices, real = padded_batches(chosen, self.evaluation_batch)
+
+        def make(start: int, turns: int) -> tuple[Feed, NDArray[np.bool_], int]:
+            part, counted = indices[start : start + turns], real[start : start + turns]
+            return self._feed(part, turns), _padded(counted, turns), len(part)
+
+        return self._evaluation.each(make, len(indices), self.evaluation_turns)
+
+    def _feed(self, indices: NDArray[np.int32], turns: int) -> Feed:
+        """What lies behind the given batches is padding that is not looked at."""
+        rows, flat, size = self.rows, indices.reshape(-1), indices.shape[1]
+        if not self.portions.resident:
+            rows = jax.tree.map(lambda leaf: jax.device_put(_padded(leaf[flat], turns * size)), rows)
+            indices = np.arange(len(flat), dtype=np.int32).reshape(-1, size)
+        # of a single turn XLA would make another program, with other bits
+        return Feed(rows, jax.device_put(_padded(indices, max(turns, 2))))
+
+
+def _room_on_device(memory: int) -> int:
+    """How much of the data may stay on the device: half of an accelerator's memory."""
+    stats = jax.devices()[0].memory_stats() or {}
+    return min(memory, int(stats.get("bytes_limit", 2 * memory)) // 2)
+
+
+def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:
+    if len(array) == length:
+        return array
+    return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])

@@ -1,0 +1,239 @@
+"""Reading tables: the columns of sources as the raw values of features, in memory while they fit, else on the disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlc.components.features.feature import Feature
+from dlc.components.sources.source import Columns, Opened, Source, select
+from dlc.components.sources.stored import Scratch, Stored
+from dlc.data.columns import Parsed, Picked, Read, block_slices
+from dlc.diagnostics import Diagnostic, Report, SpecError
+from dlc.frontend.pipeline import Spec
+from dlc.language.options import Wrong
+from dlc.support.fast_dataclass import record
+from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COPIES = 3  # of records that are in memory when they are read: columns, raw values, encoded values
+_LEAST = 256 << 20  # bytes, where the machine does not say how much memory it has
+_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+Place = tuple[str, str]  # section and name of a feature
+
+
+def allowed_memory(spec: Spec) -> int:
+    """What records may take in memory, bytes: `data.memory`, or half of what the machine or its container has."""
+    asked = spec.document.data.memory if spec.document.data is not None else "auto"
+    if isinstance(asked, int):
+        return asked
+    found = []
+    try:
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        found += [int(text) for path in _GROUPS if (text := _text(path)).isdecimal()]
+    except (ValueError, OSError, AttributeError):  # not every system tells
+        pass
+    return min(found) // 2 if found else _LEAST
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+@record
+class Room:
+    """What raw values may take in memory, of all tables together.
+
+    Args:
+        limit: bytes.
+        taken: by tables that were read before, bytes.
+    """
+
+    limit: int
+    taken: int = 0
+
+
+@record
+class _Gathered:
+    """The raw values of one feature of one table, block after block.
+
+    Args:
+        again: the whole table, when it can be read again.
+        parts: those in memory.
+        left: whether they left memory, since they don't fit.
+        like: the first of them, for shapes.
+        scratch: where they went when they can't be read again.
+        count: how many there are.
+    """
+
+    again: Columns | None
+    parts: list[NDArray[Any]] = field(default_factory=list)
+    left: bool = False
+    like: NDArray[Any] | None = None
+    scratch: Scratch | None = None
+    count: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """What is in memory."""
+        return sum(part.nbytes for part in self.parts)
+
+    def leave(self) -> None:
+        """Take what is there out of memory, and what comes: to the disk, unless it can be read again."""
+        self.left = True
+        if self.again is None:
+            self.scratch = self.scratch or Scratch()
+            for part in self.parts:
+                self.scratch.append(part)
+        self.parts.clear()
+
+    def settled(self, parse: Read) -> Any:
+        """All of them: an array, or what is indexed like one."""
+        assert self.like is not None
+        if self.scratch is not None:
+            return self.scratch.array((self.count, *self.like.shape[1:]), self.like.dtype)
+        if self.left and self.again is not None:
+            return Parsed(self.again, parse, self.like)
+        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+
+
+def read_table(spec: Spec, source: Source, key: str, room: Room) -> dict[Place, Any]:
+    """The raw values of every feature from one source, all of them checked.
+
+    When they don't fit memory, the largest leave it first: what is drawn for each record, such as its class, may stay.
+
+    Returns:
+        (n, ...) for each feature: an array, or what is sliced and indexed like one and lies on the disk.
+
+    Raises:
+        SpecError: DLC401-DLC407, DLC507.
+    """
+    features = {
+        (section, name): feature
+        for section, part in (("inputs", spec.document.inputs), ("targets", spec.document.targets))
+        for name, feature in part.items()
+        if feature is not None
+    }
+    count = 0
+    try:
+        opened = source.open(spec.document.folder, room.limit)
+        again = opened if isinstance(opened, Mapping) else None
+        gathered = {place: _Gathered(again) for place in features}
+        for size, block in _blocks(opened):
+            for place, feature in features.items() if size else ():
+                values = read_feature(spec, *place, feature, block, first_row=count + 1)
+                if block is again and any(np.may_share_memory(values, column) for column in block.values()):
+                    values = values.copy()  # so that it does not keep the columns alive
+                _add(spec, place, gathered[place], values)
+                _make_room(gathered, room)
+            count += size
+    except Wrong as wrong:
+        raise wrong_data(spec, wrong, ("data", key, source.word)) from None
+    if not count:
+        raise wrong_data(spec, Wrong("DLC405", "the data hold no record"), ("data", key))
+    room.taken += sum(each.nbytes for each in gathered.values())
+    return {place: gathered[place].settled(partial(parse, spec, place, feature)) for place, feature in features.items()}
+
+
+def _make_room(gathered: Mapping[Place, _Gathered], room: Room) -> None:
+    for each in gathered.values():
+        if each.left:
+            each.leave()
+    while room.taken + sum(each.nbytes for each in gathered.values()) > room.limit:
+        largest = max(gathered.values(), key=lambda each: each.nbytes)
+        if largest.left:  # earlier tables take it all
+            return
+        largest.leave()
+
+
+def _blocks(opened: Opened) -> Iterator[tuple[int, Columns]]:
+    """The table in blocks, with their counts of records. Columns in memory are one block."""
+    if not isinstance(opened, Mapping):
+        for block in opened:
+            yield len(next(iter(block.values()))), block
+        return
+    count = len(next(iter(opened.values()), ()))
+    kept = [column for column in opened.values() if isinstance(column, Stored)]
+    if not kept or not count:
+        yield count, opened
+        return
+    for rows in block_slices(count, 4 * sum(column.size for column in kept)):
+        yield len(range(count)[rows]), Picked(opened, rows)
+
+
+def _add(spec: Spec, place: Place, gathered: _Gathered, values: NDArray[Any]) -> None:
+    if gathered.like is None:
+        gathered.like = values[:1].copy()
+    elif gathered.like.shape[1:] != values.shape[1:]:
+        message = f"records of `{place[1]}` have different sizes"
+        found = f"{list(gathered.like.shape[1:])}, from row {gathered.count + 1} on {list(values.shape[1:])}"
+        raise wrong_data(spec, Wrong("DLC406", message, found=found), place)
+    gathered.parts.append(values)
+    gathered.count += len(values)
+
+
+def parse(spec: Spec, place: Place, feature: Feature, columns: Columns, first_row: int) -> NDArray[Any]:
+    """`read_feature` by the feature's place."""
+    return read_feature(spec, *place, feature, columns, first_row=first_row)
+
+
+def read_feature(
+    spec: Spec,
+    section: str,
+    name: str,
+    feature: Feature,
+    columns: Columns,
+    *,
+    whole: bool = False,
+    first_row: int = 1,
+) -> NDArray[Any]:
+    """The raw values of one feature: from the columns that it reads, or `whole` from the one of its own name.
+
+    Raises:
+        SpecError: DLC402-DLC406.
+    """
+    try:
+        chosen = select((name,) if whole else feature.reads(name), _visible(spec, section, columns))
+        return feature.read([columns[column] for column in chosen], ", ".join(chosen[:3]), first_row)
+    except Wrong as wrong:
+        raise wrong_data(spec, wrong, (section, name, feature.word)) from None
+
+
+def _visible(spec: Spec, section: str, columns: Columns) -> tuple[str, ...]:
+    """The columns that a feature may select: a pattern of an input, such as `*`, does not reach what a target reads."""
+    known = tuple(columns)
+    if section != "inputs":
+        return known
+    named = {column for feature in _reads(spec.document.inputs) for column in feature if "*" not in column}
+    hidden = {column for feature in _reads(spec.document.targets) for column in _selected(feature, known)} - named
+    return tuple(column for column in known if column not in hidden)
+
+
+def _reads(features: Mapping[str, Feature | None]) -> list[tuple[str, ...]]:
+    return [feature.reads(name) for name, feature in features.items() if feature is not None]
+
+
+def _selected(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
+    try:
+        return select(columns, known)
+    except Wrong:  # a target that is not there, as in prediction
+        return []
+
+
+def wrong_data(spec: Spec, wrong: Wrong, path: tuple[str, ...]) -> SpecError:
+    """What was wrong with data, at the place of the spec that says what the data should be."""
+    source = spec.document.source
+    place = (*path, wrong.option) if wrong.option else path
+    span = source.values.get(place) or source.key_span(path)
+    item = Diagnostic(wrong.code, wrong.message, span, wrong.found, wrong.expected, wrong.hint)
+    return SpecError(Report((item,), spec.texts))

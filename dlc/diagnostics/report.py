@@ -1,0 +1,148 @@
+"""Diagnostics: what dlc says about a user's mistake, as data. Renderers live in `dlc.diagnostics.render`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """A range of a text: file, first line and column, last line and column (1-based, end exclusive)."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+    def inside(self, start: int, length: int) -> Span:
+        """The part of a one-line span that begins `start` characters in; the span itself when that leaves it."""
+        if self.line != self.end_line or self.column + start + length > self.end_column:
+            return self
+        return Span(self.file, self.line, self.column + start, self.line, self.column + start + length)
+
+
+@lru_cache(maxsize=16)
+def lines_of(text: str) -> list[str]:
+    """The lines of a text as YAML counts them, which is not as `str.splitlines` does."""
+    return _BREAK.split(text)
+
+
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+
+
+class Note(NamedTuple):
+    """A second place that helps to understand a diagnostic: where the other value came from, who used a block."""
+
+    message: str
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One finding: a code of `dlc.diagnostics.codes`, one lower-case sentence, a place, and how to mend it."""
+
+    code: str
+    message: str
+    span: Span | None = None
+    found: str | None = None
+    expected: str | None = None
+    hint: str | None = None
+    notes: tuple[Note, ...] = ()
+    severity: str = "error"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings about some files, with the texts that their spans point into."""
+
+    diagnostics: tuple[Diagnostic, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong; warnings do not count."""
+        return not any(item.severity == "error" for item in self.diagnostics)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes, in the order of the findings."""
+        return tuple(item.code for item in self.diagnostics)
+
+    def __add__(self, other: Report) -> Report:
+        return Report(self.diagnostics + other.diagnostics, {**self.texts, **other.texts})
+
+
+class Problems:
+    """What a front-end stage appends its findings to; a finding made twice (a block used twice) is kept once."""
+
+    def __init__(self) -> None:
+        self._items: dict[tuple[str, str, Span | None], Diagnostic] = {}
+
+    def add(
+        self,
+        code: str,
+        message: str,
+        span: Span | None = None,
+        *,
+        found: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+        notes: Iterable[Note] = (),
+        severity: str = "error",
+    ) -> None:
+        """Append one finding."""
+        self.append(Diagnostic(code, message, span, found, expected, hint, tuple(notes), severity))
+
+    def append(self, item: Diagnostic) -> None:
+        """Append a finding that already exists."""
+        self._items.setdefault((item.code, item.message, item.span), item)
+
+    @property
+    def count(self) -> int:
+        """How many findings there are so far."""
+        return len(self._items)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no error was found so far."""
+        return not any(item.severity == "error" for item in self._items.values())
+
+    def report(self, texts: Mapping[str, str]) -> Report:
+        """The findings in reading order: by file as opened, then by position; those without a place come first."""
+        order = {name: index for index, name in enumerate(texts)}
+
+        def place(item: Diagnostic) -> tuple[int, int, int, str]:
+            if item.span is None:
+                return (-1, 0, 0, item.code)
+            return (order.get(item.span.file, len(order)), item.span.line, item.span.column, item.code)
+
+        return Report(tuple(sorted(self._items.values(), key=place)), dict(texts))
+
+
+class SpecError(Exception):
+    """A user's mistake, found before or while a command ran. Carries the report that says what and where."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__("; ".join(f"{item.code}: {item.message}" for item in report.diagnostics))
+        self.report = report
+
+    @classmethod
+    def of(
+        cls,
+        code: str,
+        message: str,
+        span: Span | None = None,
+        *,
+        found: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+    ) -> SpecError:
+        """An error of a single finding."""
+        return cls(Report((Diagnostic(code, message, span, found, expected, hint),)))

@@ -1,0 +1,118 @@
+"""Blocks: the words that a file defines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from dlc.components.layers import BLOCKS, LAYERS
+from dlc.diagnostics import Problems
+from dlc.frontend.containers import CONTAINERS
+from dlc.language.item_syntax import NAME_RULE, section, valid_name
+from dlc.language.options import Options, option, report_faults, wrong_type
+from dlc.language.variables import VARIABLE_RULE, valid_variable
+from dlc.language.yaml_text import Broken, Path, Source, Tree
+from dlc.support.fast_dataclass import record
+
+
+@record(frozen=True)
+class Block:
+    """A word that the file defines.
+
+    Args:
+        params: the parameters with their kinds.
+        defaults: the default values of those that have one.
+        inputs: the names of its inputs; empty for one unnamed input.
+        path: where it stands in the source.
+        sound: whether its declaration was right; of a use of another nothing is said.
+    """
+
+    name: str
+    params: Mapping[str, str]
+    defaults: Mapping[str, Tree]
+    inputs: tuple[str, ...]
+    path: Path
+    sound: bool = True
+
+    KINDS: ClassVar[Mapping[str, str]] = {
+        "int": "an integer",
+        "float": "a number",
+        "bool": "`true` or `false`",
+        "string": "a text",
+        "list": "a list",
+        "any": "anything",
+    }
+
+
+class _Form(Options):
+    """A block: parameters, inputs, layers."""
+
+    params: dict[str, Any] = option({}, description="parameters: a kind, or a default value")
+    inputs: list[str] = option([], description="names of its inputs")
+    layers: list[Any] = option(min_length=1, description="items of its body")
+
+
+def read_blocks(source: Source, problems: Problems) -> dict[str, Block]:
+    """The blocks that a file defines. Finds DLC101-DLC104 and DLC202."""
+    tree = source.tree.get("blocks")
+    if tree is None or isinstance(tree, Broken):
+        return {}
+    if not isinstance(tree, dict):
+        fault = wrong_type("blocks", tree, "a mapping, `name: {params, layers}`")
+        report_faults([fault], source, ("blocks",), problems)
+        return {}
+    return {name: _block(name, source, problems) for name in tree}
+
+
+def _block(name: str, source: Source, problems: Problems) -> Block:
+    path: Path = ("blocks", name)
+    before = problems.count
+    if name in LAYERS or name in BLOCKS or name in CONTAINERS:
+        hint = "choose another name for the block"
+        problems.add("DLC202", f"`{name}` is a word of the language already", source.key_span(path), hint=hint)
+    elif not valid_name(name):
+        problems.add("DLC104", f"`{name}` can't name a block", source.key_span(path), expected=NAME_RULE)
+    form = section(source, path, _Form, problems)
+    if form is None:
+        return Block(name, {}, {}, (), path, sound=False)
+    for param in form.params:
+        if not valid_variable(param):
+            span = source.key_span((*path, "params", param))
+            problems.add("DLC104", f"`{param}` can't name a parameter", span, expected=VARIABLE_RULE)
+    inputs = tuple(form.inputs)
+    for index, given in enumerate(inputs):
+        span = source.span((*path, "inputs", index))
+        if given == "previous":
+            problems.add("DLC202", "`previous` means the item before", span, hint="choose another name")
+        elif not valid_name(given):
+            problems.add("DLC104", f"`{given}` can't name an input", span, expected=NAME_RULE)
+        elif inputs.index(given) != index:
+            problems.add("DLC202", f"the input `{given}` is given twice", span, hint="choose another name")
+    kinds = {param: _kind(default) for param, default in form.params.items()}
+    defaults = {param: default for param, default in form.params.items() if not _is_kind_word(default)}
+    return Block(name, kinds, defaults, inputs, path, sound=problems.count == before)
+
+
+def _is_kind_word(default: Tree) -> bool:
+    return isinstance(default, str) and default in Block.KINDS
+
+
+def _kind(default: Tree) -> str:
+    """The kind of a parameter: named by a kind word, else that of its default."""
+    if isinstance(default, str):
+        return default if default in Block.KINDS else "string"
+    by_type = {bool: "bool", int: "int", float: "float", list: "list"}
+    return by_type.get(type(default), "any")
+
+
+def is_kind(value: Tree, kind: str) -> bool:
+    """Whether a value is of a parameter's kind."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return {
+        "int": number and isinstance(value, int),
+        "float": number,
+        "bool": isinstance(value, bool),
+        "string": isinstance(value, str),
+        "list": isinstance(value, list),
+        "any": True,
+    }[kind]

@@ -1,0 +1,529 @@
+"""The document: a source's sections, each checked against its form. Networks stay as written; `expand` reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, model_validator
+
+from dlc.components.augmentations import AUGMENTATIONS
+from dlc.components.features import FEATURES
+from dlc.components.features.feature import Feature
+from dlc.components.initializers.initializer import ByWeight
+from dlc.components.losses import LOSSES
+from dlc.components.losses.loss import Loss
+from dlc.components.metrics import METRICS
+from dlc.components.metrics.metric import Metric
+from dlc.components.optimizers import OPTIMIZERS
+from dlc.components.optimizers.optimizers import Optimizer
+from dlc.components.schedules.schedule import Length, RunLength
+from dlc.components.sources import SOURCES
+from dlc.components.sources.source import Source as DataSource
+from dlc.diagnostics import Problems, Span, did_you_mean, nearest, one_of
+from dlc.frontend.blocks import Block, read_blocks
+from dlc.frontend.precision import Precision
+from dlc.language.item_syntax import NAME_RULE, Item, read_item, section, valid_name
+from dlc.language.loader import SECTIONS
+from dlc.language.options import (
+    Fault,
+    Options,
+    flow,
+    main,
+    option,
+    reject,
+    report_faults,
+    spell,
+    validate,
+    word_field,
+    wrong_type,
+)
+from dlc.language.variables import with_variables
+from dlc.language.yaml_text import BROKEN, Broken, Source
+from dlc.support.fast_dataclass import record
+
+if TYPE_CHECKING:
+    from dlc.components.augmentations.augmentation import Augmentation
+
+__all__ = [
+    "AugmentKeys",
+    "Block",
+    "Data",
+    "Document",
+    "EarlyStopping",
+    "Item",
+    "LossKeys",
+    "MetricKeys",
+    "OptimizerKeys",
+    "Split",
+    "Train",
+    "parse",
+]
+
+
+def _share(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, float) and 0 <= value < 1:
+        return value
+    expected = "a share below 1, or a number of records"
+    raise reject(Fault((), "DLC104", "this is no part of the data", found=spell(value), expected=expected))
+
+
+def _batch_size(value: Any) -> Any:
+    if value == "full" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    expected = "a number of examples, or `full`"
+    hint = did_you_mean(value, ("full",)) if isinstance(value, str) else None
+    raise reject(Fault((), "DLC104", "this is no batch size", found=spell(value), expected=expected, hint=hint))
+
+
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B\Z")
+
+
+def _memory(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    match = _BYTES.match(value.strip()) if isinstance(value, str) else None
+    if match is not None:
+        number, prefix, binary = match.groups()
+        found = int(float(number) * (1024 if binary else 1000) ** " kMGT".index(prefix or " "))
+        if found >= 1:
+            return found
+    expected = "`512 MB`, `4 GiB`, a number of bytes, or `auto`"
+    raise reject(Fault((), "DLC104", "this is no amount of memory", found=spell(value), expected=expected))
+
+
+Memory = Annotated[int | Literal["auto"], BeforeValidator(_memory)]
+BatchSize = Annotated[int | Literal["full"], BeforeValidator(_batch_size)]
+Share = Annotated[float | int, BeforeValidator(_share)]
+DataWord = Annotated[DataSource, word_field(lambda: SOURCES, "source")]
+
+
+class Split(Options):
+    """How records are divided: shares below 1, or numbers of records; what is left is the training split."""
+
+    validation: Share = option(0, description="part held out to watch the training")
+    test: Share = option(0, description="part held out for the final figures")
+    seed: int = option(0, ge=0, lt=2**32, description="seed of the division, apart from the run's own")
+    shuffle: bool = option(True, description="divide at random; else the last records are held out")
+
+
+class Data(Options):
+    """Where records come from."""
+
+    source: DataWord = main(description="where the records come from")
+    validation: DataWord | None = option(None, description="a source of its own for the validation split")
+    test: DataWord | None = option(None, description="a source of its own for the test split")
+    split: Split = option(Split(), description="how the records are divided")
+    memory: Memory = option(
+        "auto", description="what records may take in memory, such as `4 GB`; more than that is read while training"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        for word in SOURCES:
+            if isinstance(data, dict) and word in data:
+                source = word if data[word] is None else flow({word: data[word]})
+                hint = f"write `source: {source}`"
+                raise reject(Fault((word,), "DLC101", f"unknown option `{word}` of `data`", hint=hint, at_key=True))
+        return data
+
+    def splits(self) -> tuple[str, ...]:
+        """The splits that exist."""
+        held = {"validation": self.validation or self.split.validation, "test": self.test or self.split.test}
+        return ("train", *(name for name, part in held.items() if part))
+
+
+class EarlyStopping(Options):
+    """Stop when the monitored value has not improved for `patience` epochs."""
+
+    monitor: str | None = option(None, description="SPLIT/METRIC; that of `train.monitor` when left out")
+    patience: int = option(5, ge=1, description="epochs without improvement")
+    min_delta: float = option(0.0, ge=0, description="what counts as an improvement")
+
+
+def _short(cls: type[Options]) -> BeforeValidator:
+    """Takes the short form of a setting, the value of its main option."""
+    return BeforeValidator(
+        lambda value: value if value is None or isinstance(value, (dict, Options)) else {str(cls.main_option()): value}
+    )
+
+
+class Keep(Options):
+    """Which checkpoints stay: the newest, and those that the policy names."""
+
+    last: int = main(2, ge=1, description="how many of the newest")
+    best: bool = option(False, description="that of the best epoch, too; one is written whenever an epoch is the best")
+    every: int | None = option(None, ge=1, description="those at every so many epochs, too, for good")
+
+
+class Train(Options):
+    """How long and in what portions to train."""
+
+    epochs: int = option(10, ge=1, description="passes over the training split")
+    batch_size: BatchSize = option(32, description="examples a step; `full` takes the whole split")
+    shuffle: bool = option(True, description="draw a new order for every epoch")
+    monitor: str | None = option(
+        None, description="SPLIT/METRIC that decides which weights are best; validation/loss when left out"
+    )
+    early_stopping: EarlyStopping | None = option(None, description="stop when nothing improves")
+    on_nan: Literal["stop", "skip", "rollback"] = option(
+        "stop",
+        description="what a loss that is not finite does: stop, skip the step, or go back and leave out what led there",
+    )
+    checkpoint_every: int = option(1, ge=1, description="epochs between checkpoints")
+    keep_checkpoints: Annotated[Keep, _short(Keep)] = option(Keep(), description="which checkpoints stay")
+    tensorboard: bool = option(
+        False, description="write TensorBoard events into the run folder; needs dlc[tensorboard]"
+    )
+
+    @model_validator(mode="after")
+    def _lasting(self) -> Train:
+        every = self.keep_checkpoints.every
+        if every is not None and every % self.checkpoint_every:
+            written = "after each epoch" if self.checkpoint_every == 1 else f"every {self.checkpoint_every} epochs"
+            expected = f"a multiple of `checkpoint_every`: checkpoints are written {written}"
+            place = ("keep_checkpoints", "every")
+            raise reject(Fault(place, "DLC104", "there are no such checkpoints to keep", f"`every: {every}`", expected))
+        return self
+
+
+class LossKeys(Options):
+    """What may stand beside a loss."""
+
+    output: str | None = option(None, description="the output it reads")
+    target: str | None = option(None, description="what it compares with: a target, an input or another output")
+    weight: float = option(1.0, gt=0, description="its factor in the sum")
+    sample_weight: str | None = option(None, description="the target, a `number`, that says what each example counts")
+    reduction: Literal["mean", "sum"] = option("mean", description="over the elements of an example")
+    name: str | None = option(None, description="what it is called in reports")
+
+
+class MetricKeys(Options):
+    """What may stand beside a metric."""
+
+    output: str | None = option(None, description="the output it reads")
+    target: str | None = option(None, description="what it compares with: a target, an input or another output")
+    sample_weight: str | None = option(None, description="the target, a `number`, that says what each example counts")
+    name: str | None = option(None, description="what it is called in reports")
+
+
+def _patterns(value: Any) -> Any:
+    parts = [value] if isinstance(value, str) else value
+    if isinstance(parts, (list, tuple)) and all(isinstance(part, str) for part in parts):
+        return tuple(parts)
+    expected = "a pattern of paths such as `encoder/**`, or a list of them"
+    raise reject(Fault((), "DLC103", "these are no patterns", found=spell(value), expected=expected))
+
+
+def _groups(value: Any) -> Any:
+    form = "`{match: PATTERN, OPTION: VALUE}`"
+    if not isinstance(value, (list, tuple)):
+        raise reject(wrong_type("groups", value, f"a list of mappings, {form}"))
+    faults = [
+        wrong_type("a group", part, f"a mapping, {form}")._replace(loc=(index,))
+        for index, part in enumerate(value)
+        if not isinstance(part, (dict, Broken))
+    ]
+    if faults:
+        raise reject(*faults)
+    return tuple(part for part in value if isinstance(part, dict))
+
+
+Groups = Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(_groups)]
+
+
+class Swa(Options):
+    """Stochastic weight averaging (Izmailov et al. 2018, arXiv:1803.05407): the mean of the weights from `start` on."""
+
+    start: RunLength = main(Length(75, "%"), description="when it begins: steps, `10 epochs` or `75%`")
+    every: RunLength = option(Length(1, "epochs"), description="how far apart the weights are that it averages")
+
+    @model_validator(mode="after")
+    def _check(self) -> Swa:
+        if not self.every.amount:
+            raise reject(Fault(("every",), "DLC104", "`every` is no length", spell(str(self.every)), "above 0"))
+        return self
+
+
+class Lookahead(Options):
+    """Lookahead (Zhang et al. 2019, arXiv:1907.08610): slow weights follow the fast ones every `period` steps."""
+
+    period: int = main(5, ge=1, description="steps between two moves of the slow weights")
+    slow: float = option(0.5, gt=0, le=1, description="share of the way that the slow weights move")
+
+    @model_validator(mode="after")
+    def _check(self) -> Lookahead:
+        if self.period == 1 and self.slow == 1:
+            message, hint = "`lookahead` has no effect: its weights move at every step, all the way", "raise `period`"
+            raise reject(Fault((), "DLC303", message, hint=hint))
+        return self
+
+
+class OptimizerKeys(Options):
+    """What may stand beside an optimizer."""
+
+    clip_norm: float | None = option(None, gt=0, description="scale gradients down to this norm of all together")
+    clip_weight_norm: float | None = option(None, gt=0, description="scale each weight's gradient down to this norm")
+    clip_value: float | None = option(None, gt=0, description="clip gradients to this magnitude, element by element")
+    clip_adaptive: float | None = option(
+        None, gt=0, description="clip each unit's gradient to this share of its weights' norm (Brock et al. 2021)"
+    )
+    accumulate: int = option(1, ge=1, description="batches whose gradients make one step")
+    groups: Groups = option((), description="options for some weights: `{match: PATTERN, OPTION: VALUE}`")
+    freeze: Annotated[tuple[str, ...], BeforeValidator(_patterns)] = option(
+        (), description="patterns of weights that stay as they are"
+    )
+    ema: float | None = option(
+        None, gt=0, lt=1, description="evaluate and keep a running mean of the weights, with this decay"
+    )
+    swa: Annotated[Swa | None, _short(Swa)] = option(
+        None, description="evaluate and keep the mean of the weights from some step on"
+    )
+    lookahead: Annotated[Lookahead | None, _short(Lookahead)] = option(
+        None, description="slow weights that follow the fast ones"
+    )
+    sam: float | None = option(
+        None, gt=0, description="sharpness-aware minimization: radius of the neighbourhood (Foret et al. 2020)"
+    )
+
+
+def _on(value: Any) -> Any:
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, (list, tuple)) and names and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    expected = "the name of an input or target, or a list of them"
+    raise reject(Fault((), "DLC103", "`on` names no values", found=spell(value), expected=expected))
+
+
+class AugmentKeys(Options):
+    """What may stand beside an augmentation."""
+
+    on: Annotated[tuple[str, ...] | None, BeforeValidator(_on)] = option(
+        None, description="the inputs and targets that it acts on; the only input that fits when left out"
+    )
+
+
+class Regularization(Options):
+    """What is added to the loss for the sizes of all kernels (weights that multiply inputs)."""
+
+    l1: float = option(0.0, ge=0, description="factor of the sum of their absolute values")
+    l2: float = option(0.0, ge=0, description="factor of the sum of their squares")
+
+
+class _Initializer(Options):
+    """How weights are drawn."""
+
+    initializer: ByWeight | None = main(None, description="an initializer, or a mapping of weights' names to them")
+
+
+class NoKeys(Options):
+    """What may stand beside a feature: nothing."""
+
+
+@record(frozen=True)
+class Document:
+    """A whole file, each section in its form. What could not be read is missing, and a problem says why."""
+
+    source: Source
+    name: str
+    seed: int
+    blocks: Mapping[str, Block]
+    inputs: Mapping[str, Feature | None]
+    targets: Mapping[str, Feature | None]
+    data: Data | None
+    outputs: Mapping[str, str] | None
+    losses: tuple[Item[Loss, LossKeys], ...]
+    metrics: tuple[Item[Metric, MetricKeys], ...]
+    optimizer: Item[Optimizer, OptimizerKeys] | None
+    augment: tuple[Item[Augmentation, AugmentKeys], ...]
+    initializer: Mapping[str, Any] | None
+    regularization: Regularization
+    precision: Precision
+    train: Train
+    folder: FilePath
+
+    @property
+    def objectives(self) -> tuple[Item[Any, Any], ...]:
+        """The losses and the metrics."""
+        return (*self.losses, *self.metrics)
+
+
+def parse(source: Source, problems: Problems) -> Document:
+    """The document of a source. Finds DLC101-DLC116, and what was found while it was read."""
+    for item in source.findings:
+        problems.append(item)
+    source = with_variables(_sections(source, problems), problems)
+    tree = source.tree
+    version = tree.get("dlc", 1)
+    if (version != 1 or isinstance(version, bool)) and not isinstance(version, Broken):
+        message = "this dlc reads version 1 of the language"
+        problems.add("DLC116", message, source.span(("dlc",)), found=spell(version), expected="`dlc: 1`")
+    losses = _objectives(source, "loss", LOSSES, Loss, LossKeys, problems)
+    metrics = _objectives(source, "metrics", METRICS, Metric, MetricKeys, problems)
+    optimizers = _objectives(source, "optimizer", OPTIMIZERS, Optimizer, OptimizerKeys, problems)
+    train = section(source, ("train",), Train, problems)
+    return Document(
+        source=source,
+        name=_name(source, problems),
+        seed=_seed(source, problems),
+        blocks=read_blocks(source, problems),
+        inputs=_features(source, "inputs", problems),
+        targets=_features(source, "targets", problems),
+        data=section(source, ("data",), Data, problems) if "data" in tree else None,
+        outputs=_outputs(source, problems),
+        losses=losses,
+        metrics=metrics,
+        optimizer=optimizers[0] if optimizers else None,
+        augment=_augment(source, problems),
+        initializer=_initializer(source, problems),
+        regularization=section(source, ("regularization",), Regularization, problems) or Regularization(),
+        precision=section(source, ("precision",), Precision, problems) or Precision(),
+        train=train or Train(),
+        folder=FilePath(source.main).parent if source.main else FilePath(),
+    )
+
+
+_EXAMPLES = {
+    "inputs": "for example `inputs: {image: {tensor: [8, 8, 1]}}`",
+    "network": "for example `network: [flatten, dense: 10]`",
+}
+
+
+def _sections(source: Source, problems: Problems) -> Source:
+    """Report sections that are unknown, missing or empty; the source with the empty ones broken."""
+    unknown = [key for key in source.tree if key not in SECTIONS]
+    for key in unknown:
+        hint = did_you_mean(key, SECTIONS)
+        span = source.key_span((key,))
+        problems.add("DLC101", f"unknown section `{key}`", span, expected=one_of(SECTIONS), hint=hint)
+    empty = [key for key, tree in source.tree.items() if key in SECTIONS and (tree is None or tree in ([], {}))]
+    for key in empty:
+        hint = _EXAMPLES.get(key, "fill it, or delete it")
+        problems.add("DLC102", f"the section `{key}` is empty", source.key_span((key,)), hint=hint)
+    meant = {nearest(key, SECTIONS) for key in unknown}
+    for key in _EXAMPLES:
+        if key not in source.tree and key not in meant:
+            top = Span(source.main, 1, 1, 1, 1) if source.main else None
+            problems.add("DLC102", f"the section `{key}` is missing", top, hint=_EXAMPLES[key])
+    return replace(source, tree={**source.tree, **dict.fromkeys(empty, BROKEN)})
+
+
+# ---- sections ----
+
+
+def _name(source: Source, problems: Problems) -> str:
+    name = source.tree.get("name")
+    if name is None:
+        return FilePath(source.main).stem if source.main else "model"
+    fits = isinstance(name, str) and name.isprintable() and len(name.encode(errors="replace")) <= 100
+    if fits and name.strip() and not set(name) & set("/\\") and not name.startswith("."):
+        return str(name)
+    if isinstance(name, str):
+        expected = "a name for a folder: letters, digits, `-` and `_`"
+        span = source.span(("name",))
+        problems.add("DLC104", "`name` can't name a folder", span, found=spell(name), expected=expected)
+    elif not isinstance(name, Broken):
+        report_faults([wrong_type("name", name, "a text")], source, ("name",), problems)
+    return "model"
+
+
+def _seed(source: Source, problems: Problems) -> int:
+    seed = source.tree.get("seed", 0)
+    whole = isinstance(seed, int) and not isinstance(seed, bool)
+    if whole and 0 <= seed < 2**32:
+        return int(seed)
+    if whole:
+        expected = f"from 0 to {2**32 - 1}"
+        problems.add("DLC104", "`seed` is out of range", source.span(("seed",)), found=spell(seed), expected=expected)
+    elif not isinstance(seed, Broken):
+        report_faults([wrong_type("seed", seed, "an integer")], source, ("seed",), problems)
+    return 0
+
+
+T = TypeVar("T", bound=Options)
+K = TypeVar("K", bound=Options)
+
+
+def _objectives(
+    source: Source, section: str, table: Mapping[str, str], cls: type[T], keys: type[K], problems: Problems
+) -> tuple[Item[T, K], ...]:
+    """The items of a section that holds one item or (losses, metrics, augmentations) a list of them."""
+    tree = source.tree.get(section)
+    if tree is None:
+        return ()
+    kind = {"metrics": "metric", "augment": "augmentation"}.get(section, section)
+    many = section != "optimizer" and isinstance(tree, list)
+    places = [(section, index) for index in range(len(tree))] if many else [(section,)]
+    items = [
+        read_item(item, place, source, table, cls, keys, kind, problems)
+        for item, place in zip(tree if many else [tree], places, strict=True)
+    ]
+    return tuple(item for item in items if item is not None)
+
+
+def _augment(source: Source, problems: Problems) -> tuple[Item[Augmentation, AugmentKeys], ...]:
+    if "augment" not in source.tree:
+        return ()
+    from dlc.components.augmentations.augmentation import Augmentation
+
+    return _objectives(source, "augment", AUGMENTATIONS, Augmentation, AugmentKeys, problems)
+
+
+def _initializer(source: Source, problems: Problems) -> Mapping[str, Any] | None:
+    tree = source.tree.get("initializer")
+    if tree is None or isinstance(tree, Broken):
+        return None
+    made = validate(_Initializer, {"initializer": tree})
+    if isinstance(made, list):
+        report_faults([fault._replace(loc=fault.loc[1:]) for fault in made], source, ("initializer",), problems)
+        return None
+    assert isinstance(made, _Initializer)
+    return made.initializer
+
+
+def _features(source: Source, section: str, problems: Problems) -> dict[str, Feature | None]:
+    tree = source.tree.get(section)
+    if tree is None or isinstance(tree, Broken) or tree == {}:
+        return {}
+    if not isinstance(tree, dict):
+        fault = wrong_type(section, tree, "a mapping, `name: feature`")
+        report_faults([fault], source, (section,), problems)
+        return {}
+    features: dict[str, Feature | None] = {}
+    inputs = source.tree.get("inputs")
+    for name, item in tree.items():
+        made = read_item(item, (section, name), source, FEATURES, Feature, NoKeys, "feature", problems)
+        features[name] = made.thing if made else None
+        span = source.key_span((section, name))
+        if name == "previous":
+            problems.add("DLC202", "`previous` means the item before", span, hint="choose another name")
+        elif not valid_name(name):
+            problems.add("DLC104", f"`{name}` can't name one of the {section}", span, expected=NAME_RULE)
+        elif section == "targets" and isinstance(inputs, dict) and name in inputs:
+            hint = "rename one; `column:` names the column that it reads"
+            problems.add("DLC202", f"`{name}` names an input already", span, hint=hint)
+    return features
+
+
+def _outputs(source: Source, problems: Problems) -> dict[str, str] | None:
+    tree = source.tree.get("outputs")
+    if tree is None or isinstance(tree, Broken):
+        return None
+    if not isinstance(tree, dict) or not tree:
+        fault = wrong_type("outputs", tree, "a mapping, `output: name of an item`")
+        report_faults([fault], source, ("outputs",), problems)
+        return None
+    for name, item in tree.items():
+        if not valid_name(name):
+            span = source.key_span(("outputs", name))
+            problems.add("DLC104", f"`{name}` can't name an output", span, expected=NAME_RULE)
+        if not isinstance(item, (str, Broken)):
+            fault = wrong_type(name, item, "the name of an item")
+            report_faults([fault], source, ("outputs", name), problems)
+    return {name: item for name, item in tree.items() if isinstance(item, str)}

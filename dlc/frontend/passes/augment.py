@@ -1,0 +1,229 @@
+"""augment: augmentations meet the inputs and targets that they act on. Finds DLC104, DLC2xx and DLC303."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
+from dlc.frontend.document import AugmentKeys, Document, Item
+from dlc.ir import TensorType
+from dlc.language.options import Wrong, flow
+from dlc.support.fast_dataclass import record
+
+if TYPE_CHECKING:
+    from dlc.components.augmentations.augmentation import Augmentation
+    from dlc.components.features.feature import Feature
+
+
+@record(frozen=True)
+class AugmentTerm:
+    """An augmentation with the inputs and targets that it acts on.
+
+    Args:
+        augmentation: the augmentation.
+        on: their names.
+        path: `#augment/WORD`, with a count behind the second of a word: its random key follows from this.
+    """
+
+    augmentation: Augmentation
+    on: tuple[str, ...]
+    path: str
+
+
+def augment(document: Document, problems: Problems) -> tuple[AugmentTerm, ...]:
+    """Pair augmentations with the values that they act on."""
+    if not document.augment:
+        return ()
+    matcher = _Matcher(document, problems)
+    terms: list[AugmentTerm] = []
+    counts: dict[str, int] = {}
+    mixing: Item[Augmentation, AugmentKeys] | None = None
+    for item in document.augment:
+        word = item.thing.word
+        counts[word] = counts.get(word, 0) + 1
+        if mixing is not None:
+            matcher.after(item, mixing)
+        mixing = mixing or (item if item.thing.mixes else None)
+        on = matcher.on(item) if matcher.acts(item) else None
+        if on:
+            suffix = f"_{counts[word]}" if counts[word] > 1 else ""
+            terms.append(AugmentTerm(item.thing, on, f"#augment/{word}{suffix}"))
+    return tuple(terms)
+
+
+class _Matcher:
+    def __init__(self, document: Document, problems: Problems) -> None:
+        self.document, self.problems = document, problems
+        self.inputs = _types(document.inputs)
+        self.targets = _types(document.targets)
+
+    def acts(self, item: Item[Augmentation, AugmentKeys]) -> bool:
+        """Report an augmentation that changes nothing; whether it changes something."""
+        name = item.thing.idle()
+        if name is None:
+            return True
+        found = f"`{name}: {flow(getattr(item.thing, name))}`"
+        message, hint = f"`{item.thing.word}` would change nothing", f"delete the item, or change `{name}`"
+        self.problems.add("DLC303", message, self.place(item, name), found=found, hint=hint)
+        return False
+
+    def after(self, item: Item[Augmentation, AugmentKeys], mixing: Item[Augmentation, AugmentKeys]) -> None:
+        """Report an item behind one that mixes."""
+        word, other = item.thing.word, mixing.thing.word
+        source = self.document.source
+        notes = [Note(f"`{other}` is here", source.key_span(mixing.path))]
+        if item.thing.mixes:
+            message, hint = "a batch can be mixed once", f"keep one of `{other}` and `{word}`"
+            hint = f"delete one `{word}`" if word == other else hint
+        else:
+            message = f"`{word}` stands behind `{other}`, where an example has two targets"
+            hint = f"make `{other}` the last item"
+        self.problems.add("DLC104", message, source.key_span(item.path), hint=hint, notes=notes)
+
+    # ---- what an item acts on ----
+
+    def on(self, item: Item[Augmentation, AugmentKeys]) -> tuple[str, ...] | None:
+        """The names that an item acts on, or None after its problems were added, or while types are unknown."""
+        if item.keys.on is not None:
+            return self.named(item, item.keys.on)
+        if not self.inputs or None in self.inputs.values():
+            return None
+        types = {name: kind for name, kind in self.inputs.items() if kind is not None}
+        if item.thing.mixes:
+            return tuple(types) if self.fit(item, types, "all inputs are mixed alike; name some with `on:`") else None
+        fitting = [name for name, kind in types.items() if _wrong(item.thing, kind) is None]
+        if not fitting:
+            self.unfit(item, types)
+            return None
+        aligned = self.aligned(item.thing, types[fitting[0]]) if len(fitting) == 1 else []
+        if len(fitting) == 1 and not aligned:
+            return tuple(fitting) if self.fit(item, {fitting[0]: types[fitting[0]]}) else None
+        self.unclear(item, fitting, aligned)
+        return None
+
+    def named(self, item: Item[Augmentation, AugmentKeys], names: Sequence[str]) -> tuple[str, ...] | None:
+        """The values that `on` names."""
+        source, known = self.document.source, {**self.inputs, **self.targets}
+        good = True
+        for index, name in enumerate(names):
+            path = (*item.path, "on", index)
+            span = source.values.get(path) or source.span((*item.path, "on"))
+            if name in names[:index]:
+                self.problems.add("DLC104", f"`{name}` is named twice", span, hint="delete one of them")
+            elif name not in known:
+                hint = did_you_mean(name, known) or f"known: {listing(known)}"
+                message = f"no input or target is called `{name}`"
+                self.problems.add("DLC201", message, span, hint=hint)
+            elif item.thing.mixes and name in self.targets:
+                message, hint = f"`{name}` is a target, and `{item.thing.word}` mixes inputs", "the loss mixes targets"
+                self.problems.add("DLC104", message, span, hint=hint)
+            else:
+                continue
+            good = False
+        types = {name: known.get(name) for name in names}
+        if not good or None in types.values():
+            return None
+        return tuple(names) if self.fit(item, {name: kind for name, kind in types.items() if kind}) else None
+
+    def fit(
+        self, item: Item[Augmentation, AugmentKeys], types: Mapping[str, TensorType], hint: str | None = None
+    ) -> bool:
+        """Whether values fit an item, each by itself and all together; what does not is reported."""
+        for name, kind in types.items():
+            wrong = _wrong(item.thing, kind)
+            if wrong is not None:
+                self.report(item, wrong, f"`{name}`: {kind}" if wrong.found == str(kind) else wrong.found, hint)
+                return False
+        wrong = _wrong(item.thing, *types.values())
+        if wrong is not None:
+            self.report(item, wrong, ", ".join(f"`{name}`: {kind}" for name, kind in types.items()), hint)
+            return False
+        return self.in_range(item, types)
+
+    def report(
+        self, item: Item[Augmentation, AugmentKeys], wrong: Wrong, found: str | None, hint: str | None = None
+    ) -> None:
+        """Add what an augmentation says of its values."""
+        span, hint = self.place(item, wrong.option), wrong.hint or hint
+        self.problems.add(wrong.code, wrong.message, span, found=found, expected=wrong.expected, hint=hint)
+
+    def place(self, item: Item[Augmentation, AugmentKeys], option: str | None) -> Span | None:
+        """Where an option stands, as the short form too; the word when it is left out, or none is meant."""
+        source, word = self.document.source, (*item.path, item.thing.word)
+        if option is not None and (*word, option) in source.values:
+            return source.values[(*word, option)]
+        short = option is not None and option == item.thing.main_option()
+        return source.span(word) if short and not isinstance(self.body(item), dict) else source.key_span(word)
+
+    def body(self, item: Item[Augmentation, AugmentKeys]) -> object:
+        """What stands behind an item's word."""
+        tree: Any = self.document.source.tree
+        for step in item.path:
+            tree = tree[step]
+        return tree.get(item.thing.word) if isinstance(tree, dict) else None
+
+    def aligned(self, thing: Augmentation, kind: TensorType) -> list[str]:
+        """The targets that lie on the places of an input which an augmentation moves."""
+        if not thing.moves:
+            return []
+        return [
+            name for name, other in self.targets.items() if other is not None and _wrong(thing, kind, other) is None
+        ]
+
+    def unfit(self, item: Item[Augmentation, AugmentKeys], types: Mapping[str, TensorType]) -> None:
+        """Report that no input fits."""
+        kind = next(iter(types.values()))
+        wrong = _wrong(item.thing, kind)
+        assert wrong is not None
+        found = ", ".join(f"`{name}`: {kind}" for name, kind in types.items())
+        if len(types) == 1:
+            self.report(item, wrong, found if wrong.found == str(kind) else wrong.found)
+            return
+        span = self.document.source.key_span((*item.path, item.thing.word))
+        message = f"no input fits `{item.thing.word}`"
+        self.problems.add("DLC210", message, span, found=found, expected=wrong.expected)
+
+    def unclear(self, item: Item[Augmentation, AugmentKeys], fitting: Sequence[str], aligned: Sequence[str]) -> None:
+        """Report that an item must say what it acts on."""
+        word = item.thing.word
+        span = self.document.source.key_span((*item.path, word))
+        if aligned:
+            message = f"`{word}` moves places, and a target lies on them: it must say what it moves"
+            both = flow([*fitting, *aligned])
+            hint = f"write `on: {both}` beside it to move them alike, or `on: {fitting[0]}`"
+            found = f"input {listing(fitting)}, target {listing(aligned)}"
+        else:
+            message = f"`{word}` must say which input it changes"
+            found = f"inputs {listing(fitting)}"
+            hint = f"write `on: {fitting[0]}` beside it, or `on: {flow(list(fitting))}` for one draw of all"
+        self.problems.add("DLC210", message, span, found=found, hint=hint)
+
+    def in_range(self, item: Item[Augmentation, AugmentKeys], types: Mapping[str, TensorType]) -> bool:
+        """Whether values can lie in the range of colours that an augmentation supposes; what can't is reported."""
+        value_range = dict(item.thing).get("value_range")
+        for name in types:
+            feature = self.document.inputs.get(name) or self.document.targets.get(name)
+            if value_range == (0.0, 1.0) and dict(feature or ()).get("normalize") == "standard":
+                self.problems.add(
+                    "DLC104",
+                    f"`{item.thing.word}` takes values from 0 to 1, and those of `{name}` have mean 0",
+                    self.document.source.key_span((*item.path, item.thing.word)),
+                    hint="scale the input by `scale:` or `normalize: minmax`, or say `value_range: [black, white]`",
+                )
+                return False
+        return True
+
+
+def _types(features: Mapping[str, Feature | None]) -> dict[str, TensorType | None]:
+    """The types of inputs or targets by name; None for what was declared wrongly."""
+    return {name: feature.value_type() if feature is not None else None for name, feature in features.items()}
+
+
+def _wrong(thing: Augmentation, *types: TensorType) -> Wrong | None:
+    """What an augmentation says against values of some types."""
+    try:
+        thing.infer(*types)
+    except Wrong as wrong:
+        return wrong
+    return None

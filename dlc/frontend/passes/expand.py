@@ -1,0 +1,582 @@
+"""expand: the items of a network -> steps. Blocks are opened, containers read, options checked, paths given.
+
+A path is the names from the outside in, joined by slashes. An item without a `name` is called after its word, the
+second one `dense_2`, so that inserting a layer renames no layer of another kind. Inside a repeat the number of the
+iteration is part of the path; here it is `*`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field, replace
+from typing import NamedTuple
+
+from dlc.components.layers import BLOCKS, LAYERS
+from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing, one_of, plural
+from dlc.frontend.blocks import Block, is_kind
+from dlc.frontend.containers import CONTAINERS, Keys, Parallel, Repeat, Residual, Share, settings_of
+from dlc.frontend.document import Document
+from dlc.frontend.passes.steps import (
+    BlockStep,
+    BrokenStep,
+    LayerStep,
+    Name,
+    ParallelStep,
+    RepeatStep,
+    ResidualStep,
+    Step,
+)
+from dlc.ir import Layer, Macro, Origin, Settings
+from dlc.language.item_syntax import NAME_RULE, read_options, valid_name
+from dlc.language.loader import SET_FILE
+from dlc.language.options import (
+    Fault,
+    load_class,
+    report_faults,
+    spell,
+    split_item,
+    validate,
+    wrong_type,
+)
+from dlc.language.variables import Substitution
+from dlc.language.yaml_text import Broken, Path, Source, Tree, holds_broken
+from dlc.support.fast_dataclass import record
+
+__all__ = ["CONTAINERS", "expand"]
+
+MAX_STEPS = 20_000
+MAX_NESTING = 48
+
+
+class _Shared(NamedTuple):
+    """A named item that can be shared: its path, where its weights are, how it was written, and what holds inside."""
+
+    path: str
+    weights: str
+    tree: Tree
+    place: Path
+    settings: tuple[Settings, ...]
+
+
+@record
+class _Scope:
+    """The names that are taken here, and the named items that can be shared from here.
+
+    Args:
+        parent: the scope around; none around a block.
+        taken: names of inputs, which no item may have, and where they are declared.
+        items: each item's weights and how it was written.
+        places: where each name is given.
+        settings: what the items around say of the weights inside.
+    """
+
+    parent: _Scope | None = None
+    taken: Mapping[str, Span | None] = field(default_factory=dict)
+    items: dict[str, _Shared] = field(default_factory=dict)
+    places: dict[str, Span | None] = field(default_factory=dict)
+    settings: tuple[Settings, ...] = ()
+
+    def inside(self, settings: tuple[Settings, ...]) -> _Scope:
+        """The scope of a list inside an item with these settings."""
+        return _Scope(self, settings=settings)
+
+    def find(self, name: str) -> _Shared | None:
+        """The item of this name that can be shared."""
+        scope: _Scope | None = self
+        while scope is not None:
+            if name in scope.items:
+                return scope.items[name]
+            scope = scope.parent
+        return None
+
+    def names(self) -> list[str]:
+        """All names of items that can be shared."""
+        return [*self.items, *(self.parent.names() if self.parent else ())]
+
+    def given(self, name: str) -> tuple[str, Span | None] | None:
+        """What has this name already, and where."""
+        scope: _Scope | None = self
+        while scope is not None:
+            if name in scope.taken:
+                return "an input", scope.taken[name]
+            if name in scope.places:
+                return "an item", scope.places[name]
+            scope = scope.parent
+        return None
+
+
+def expand(document: Document, problems: Problems) -> tuple[Step, ...]:
+    """The steps of a document's network. Finds DLC101-DLC117, DLC202 and DLC211."""
+    tree, source = document.source.tree.get("network"), document.source
+    expander = _Expander(document, problems)
+    steps: tuple[Step, ...] = ()
+    if isinstance(tree, list):
+        inputs = {name: source.key_span(("inputs", name)) for name in document.inputs}
+        root = _Scope(taken=inputs, settings=_root_settings(document))
+        steps = expander.items(tree, ("network",), "", "", root, ())
+        expander.unused()
+    elif tree not in (None, {}) and not isinstance(tree, Broken):
+        report_faults([wrong_type("network", tree, "a list of items")], source, ("network",), problems)
+    return steps
+
+
+def _root_settings(document: Document) -> tuple[Settings, ...]:
+    """What the sections `initializer`, `regularization` and `precision` say of all items."""
+    rules, dtype = document.regularization, document.precision.dtype
+    half = dtype if dtype != "float32" else None  # which is what items compute in anyway
+    values = settings_of(l1=rules.l1 or None, l2=rules.l2 or None, initializer=document.initializer, dtype=half)
+    places: dict[str, Path] = {"l1": ("regularization", "l1"), "l2": ("regularization", "l2")}
+    long = isinstance(document.source.tree.get("precision"), dict)
+    places["dtype"] = ("precision", "dtype") if long else ("precision",)
+    for key in values:
+        places.setdefault(key, tuple(key.split(".", 1)))
+    return (Settings(values, {key: document.source.key_span(places[key]) for key in values}),) if values else ()
+
+
+class _Expander:
+    """The state of one expansion: the document, the problems, which blocks are open and which were used."""
+
+    def __init__(self, document: Document, problems: Problems) -> None:
+        self.source: Source = document.source
+        self.blocks: Mapping[str, Block] = document.blocks
+        self.problems = problems
+        self.bodies = Substitution(document.source, problems)
+        self.open: list[str] = []
+        self.used: set[str] = set()
+        self.mentioned: dict[str, set[str]] = {}  # the parameters that the bodies of blocks use
+        self.count = 0
+        self.nesting = 0
+        self.words = {**dict.fromkeys(self.blocks, ""), **LAYERS, **BLOCKS, **dict.fromkeys(CONTAINERS, "")}
+
+    def items(
+        self,
+        trees: Sequence[Tree],
+        path: Path,
+        prefix: str,
+        weights: str,
+        scope: _Scope,
+        uses: tuple[Note, ...],
+        reserved: Iterable[str] = (),
+    ) -> tuple[Step, ...]:
+        """The steps of one list. `path` leads to it in the source; `prefix` begins the paths of its items."""
+        taken = {*reserved, *scope.taken}
+        taken |= {tree["name"] for tree in trees if isinstance(tree, dict) and isinstance(tree.get("name"), str)}
+        counts: dict[str, int] = {}
+        steps: list[Step] = []
+        self.nesting += 1
+        for index, tree in enumerate(trees):
+            if not self.within_bounds(path, uses):
+                break
+            place = (*path, index)
+            name = tree.get("name") if isinstance(tree, dict) else None
+            good = isinstance(name, str) and self.name(name, place, scope, set(reserved), uses)
+            label = str(name) if good else self.label(tree, counts, taken)
+            step = self.item(tree, place, f"{prefix}{label}", f"{weights}{label}", scope, uses)
+            steps.append(step)
+            if good and isinstance(tree, dict):
+                scope.items[label] = _Shared(step.path, step.weights, tree, place, step.settings)
+        self.nesting -= 1
+        return tuple(steps)
+
+    def within_bounds(self, path: Path, uses: tuple[Note, ...]) -> bool:
+        """Count one more item; whether there is room for it."""
+        self.count += 1
+        span = self.source.span(path)
+        if self.count == MAX_STEPS + 1:
+            message = f"the network expands to more than {MAX_STEPS:,} layers"
+            self.problems.add("DLC117", message, span, notes=uses[:1])
+        elif self.nesting > MAX_NESTING:
+            self.problems.add("DLC117", f"layers nest more than {MAX_NESTING} deep", span, notes=uses[:1])
+        return self.count <= MAX_STEPS and self.nesting <= MAX_NESTING
+
+    def label(self, tree: Tree, counts: dict[str, int], taken: set[str]) -> str:
+        """The name of an item that has none."""
+        keys: list[Tree] = list(tree) if isinstance(tree, dict) else [tree]
+        word = next((key for key in keys if isinstance(key, str) and key in self.words and valid_name(key)), "item")
+        while True:
+            counts[word] = counts.get(word, 0) + 1
+            label = word if counts[word] == 1 else f"{word}_{counts[word]}"
+            if label not in taken:
+                return label
+
+    def name(self, name: str, place: Path, scope: _Scope, reserved: set[str], uses: tuple[Note, ...]) -> bool:
+        """Whether an item may have the name that it was given."""
+        span = self.source.span((*place, "name"))
+        given = scope.given(name)
+        if name == "previous":
+            hint = "choose another name"
+            self.problems.add("DLC202", "`previous` means the item before", span, hint=hint, notes=uses)
+        elif name in reserved:
+            message = f"`{name}` names a part of the residual already"
+            self.problems.add("DLC202", message, span, hint="choose another name", notes=uses)
+        elif not valid_name(name):
+            message = f"`{name}` can't name an item" if name else "the name is empty"
+            self.problems.add("DLC104", message, span, expected=NAME_RULE, notes=uses)
+        elif given is not None:
+            what, first = given
+            notes = [Note("first given here", first), *uses]
+            message = f"`{name}` names {what} already"
+            self.problems.add("DLC202", message, span, hint="choose another name", notes=notes)
+        else:
+            scope.places[name] = span
+            return True
+        return False
+
+    def item(self, tree: Tree, place: Path, path: str, weights: str, scope: _Scope, uses: tuple[Note, ...]) -> Step:
+        """One item."""
+        name = tree.get("name") if isinstance(tree, dict) else None
+        origin = Origin(self.source.key_span(place), {}, uses)
+        broken = BrokenStep(path, name if isinstance(name, str) else None, None, origin, weights, "", ())
+        if isinstance(tree, Broken):
+            return broken
+        parts = split_item(tree, self.words, "layer", self.beside(tree), self.options)
+        if isinstance(parts, list):
+            report_faults([_mended(fault, tree) for fault in parts], self.source, place, self.problems, uses)
+            return broken
+        report_faults(parts.faults, self.source, place, self.problems, uses)
+        keys = validate(Keys, {key: value for key, value in parts.common.items() if not holds_broken(value)})
+        if isinstance(keys, list):
+            report_faults(keys, self.source, place, self.problems, uses)
+            keys = Keys()
+            bad = True
+        else:
+            bad = bool(parts.faults) or holds_broken(parts.common)
+        assert isinstance(keys, Keys)
+        at = (*place, *parts.loc)
+        names = self.names(keys.inputs, parts.word, (*place, "inputs"), uses) if keys.inputs is not None else None
+        origin = Origin(self.source.key_span(at), self.places(parts.body, at), uses)
+        if keys.share is not None:
+            shared = self.shared(keys.share, (*place, "share"), scope, uses)
+            bad = bad or shared is None
+            weights = shared.weights if shared else weights
+        spans = {key: self.source.key_span((*place, key)) for key in parts.common}
+        for what, named in (("initializer", keys.initializer), ("constraint", keys.constraint)):
+            spans.update({f"{what}.{key}": self.source.key_span((*place, what, key)) for key in named or ()})
+        settings = (*scope.settings, *keys.settings(spans, uses, path))
+        step = Step(path, keys.name, names, origin, weights, parts.word, settings)
+        if parts.word in LAYERS:
+            made = self.layer(step, parts.body, at, scope, parts.misplaced, keys.share is not None)
+        elif parts.word in BLOCKS:
+            made = self.macro(step, parts.body, at, parts.misplaced)
+        elif parts.word in CONTAINERS:
+            made = self.container(step, parts.body, at, scope, parts.misplaced)
+        else:
+            made = self.block(step, parts.body, at, parts.misplaced)
+        return _broken(made) if bad or (keys.inputs is not None and names is None) else made
+
+    def beside(self, tree: Tree) -> list[str]:
+        """The keys that may stand beside this item's word; `share` may be the word itself."""
+        keys = list(Keys.model_fields)
+        if isinstance(tree, dict) and "share" in tree and all(key in keys for key in tree):
+            keys.remove("share")
+        return keys
+
+    def options(self, word: str) -> list[str]:
+        """The options of a word."""
+        if word in LAYERS or word in BLOCKS:
+            return list(load_class(LAYERS if word in LAYERS else BLOCKS, word).model_fields)
+        return list(CONTAINERS[word].model_fields if word in CONTAINERS else self.blocks[word].params)
+
+    def places(self, body: Tree, at: Path) -> dict[str, Span]:
+        """Where each option stands."""
+        if not isinstance(body, dict):
+            return {}
+        return {key: span for key in body if (span := self.source.span((*at, key))) is not None}
+
+    def names(self, value: Tree, word: str, at: Path, uses: tuple[Note, ...]) -> tuple[Name, ...] | None:
+        """The names in `inputs:` or a merge's short form, or None after the fault was added."""
+        single = not isinstance(value, list)
+        parts = [value] if single else value
+        places = [at] if single else [(*at, index) for index in range(len(parts))]
+        good = True
+        for part, place in zip(parts, places, strict=True):
+            if isinstance(part, Broken):
+                good = False
+            elif not isinstance(part, str):
+                hint = "name the other item with `name:` and use that" if isinstance(part, int) else None
+                fault = Fault((), "DLC103", f"`{word}` takes names", spell(part), "the name of an item or input", hint)
+                report_faults([fault], self.source, place, self.problems, uses)
+                good = False
+        if not parts:
+            span = self.source.span(at)
+            self.problems.add(
+                "DLC206", f"`{word}` names no inputs", span, expected="a name, or a list of names", notes=uses
+            )
+        if not parts or not good:
+            return None
+        return tuple(Name(part, self.source.span(place)) for part, place in zip(parts, places, strict=True))
+
+    def shared(self, name: str, at: Path, scope: _Scope, uses: tuple[Note, ...]) -> _Shared | None:
+        """The earlier item whose weights are shared, or None after the fault was added."""
+        found = scope.find(name)
+        if found is None:
+            known = scope.names()
+            hint = did_you_mean(name, known) or (
+                f"named so far: {listing(known)}" if known else "give the item a `name:`"
+            )
+            self.problems.add(
+                "DLC211", f"no earlier item is called `{name}`", self.source.span(at), hint=hint, notes=uses
+            )
+        return found
+
+    # ---- layers ----
+
+    def layer(self, step: Step, body: Tree, at: Path, scope: _Scope, given: tuple[str, ...], shares: bool) -> Step:
+        cls = load_class(LAYERS, step.word)
+        assert issubclass(cls, Layer)
+        uses = step.origin.uses
+        if cls.short_form_inputs and isinstance(body, (list, str)):
+            if step.inputs is not None:
+                message, hint = f"`{step.word}` names its inputs twice", "keep the short form or `inputs:`"
+                self.problems.add("DLC106", message, step.origin.span, hint=hint, notes=uses)
+                return _broken(step)
+            names = self.names(body, step.word, at, uses)
+            if names is None:
+                return _broken(step)
+            step, body = replace(step, inputs=names), None
+        layer = read_options(cls, body, at, self.source, self.problems, given, Keys.model_fields, uses)
+        if layer is not None and layer.borrows:
+            if shares:
+                message, hint = f"`{step.word}` names the item whose weights it uses itself", "delete `share`"
+                self.problems.add("DLC106", message, step.origin.span, hint=hint, notes=uses)
+                return _broken(step)
+            name = cls.main_option() or ""
+            found = self.shared(getattr(layer, name), (*at, name) if isinstance(body, dict) else at, scope, uses)
+            if found is None:
+                return _broken(step)
+            step = replace(step, weights=found.weights)
+        return LayerStep(**vars(step), layer=layer)
+
+    # ---- containers ----
+
+    def container(self, step: Step, body: Tree, at: Path, scope: _Scope, given: tuple[str, ...]) -> Step:
+        cls = CONTAINERS[step.word]
+        uses = step.origin.uses
+        made = read_options(cls, body, at, self.source, self.problems, given, Keys.model_fields, uses)
+        main_at = (*at, cls.main_option() or "") if isinstance(body, dict) else at
+        if isinstance(made, Residual):
+            within = scope.inside(step.settings)
+            reserved = ("shortcut",) * bool(made.shortcut) + ("activation",) * (made.activation is not None)
+            inner = self.items(made.layers, main_at, f"{step.path}/", f"{step.weights}/", within, uses, reserved)
+            shortcut = None
+            if made.shortcut:
+                prefixes = f"{step.path}/shortcut/", f"{step.weights}/shortcut/"
+                shortcut = self.items(made.shortcut, (*at, "shortcut"), *prefixes, scope.inside(step.settings), uses)
+            return ResidualStep(**vars(step), body=inner, shortcut=shortcut, activation=made.activation)
+        if isinstance(made, Parallel):
+            return self.parallel(step, made, main_at, scope)
+        if isinstance(made, Repeat):
+            return self.repeat(step, made, main_at, at, scope)
+        if isinstance(made, Share):
+            found = self.shared(made.item, main_at, scope, uses)
+            return self.again(step, found, scope) if found else _broken(step)
+        return _broken(step)
+
+    def repeat(self, step: Step, made: Repeat, main_at: Path, at: Path, scope: _Scope) -> Step:
+        uses = step.origin.uses
+        prefixes = f"{step.path}/*/", f"{step.weights}/*/"
+        inner = self.items(made.layers, main_at, *prefixes, scope.inside(step.settings), uses)
+        first: tuple[Step, ...] | None = None
+        if made.first is not None:
+            trees, place = made.first, (*at, "first")
+            if isinstance(trees, dict):
+                merged = self.first(made.layers, trees, place, uses)
+                if merged is None:
+                    return _broken(step)
+                trees, place = merged, main_at
+            note = Note("in the first iteration", self.source.key_span((*at, "first")))
+            prefixes = f"{step.path}/0/", f"{step.weights}/0/"
+            first = self.items(trees, place, *prefixes, scope.inside(step.settings), (note, *uses))
+        if made.unroll and made.times == 1:
+            message, span = "`unroll` has no effect on a single iteration", self.source.key_span((*at, "unroll"))
+            self.problems.add("DLC303", message, span, hint="delete it", notes=uses)
+        return RepeatStep(**vars(step), times=made.times, body=inner, first=first, unroll=made.unroll)
+
+    def first(
+        self, trees: Sequence[Tree], options: dict[str, Tree], at: Path, uses: tuple[Note, ...]
+    ) -> list[Tree] | None:
+        """The body of a first iteration: its only item with other options; None after the fault was added."""
+        span = self.source.key_span(at)
+        if len(trees) != 1:
+            message = "`first` gives options, but the body has several items"
+            hint = "make a block of them, or let `first` be a list of items"
+            self.problems.add("DLC106", message, span, found=plural(len(trees), "item"), hint=hint, notes=uses)
+            return None
+        item = {trees[0]: None} if isinstance(trees[0], str) else trees[0]
+        words = [key for key in item if key in self.words] if isinstance(item, dict) else []
+        if not isinstance(item, dict) or len(words) != 1:
+            return None if isinstance(item, Broken) else list(trees)  # what is wrong with it is said of the body
+        body = item[words[0]]
+        if body is not None and not isinstance(body, dict):
+            message = f"`first` gives options, but those of `{words[0]}` are in the short form"
+            self.problems.add("DLC106", message, span, hint=f"write them out: `{words[0]}: {{...}}`", notes=uses)
+            return None
+        same = [key for key, value in options.items() if body is not None and key in body and body[key] == value]
+        if same:
+            message = f"`{same[0]}` of the first iteration is that of all"
+            self.problems.add("DLC303", message, self.source.key_span((*at, same[0])), hint="delete it", notes=uses)
+        return [{**item, words[0]: {**(body or {}), **options}}]
+
+    def parallel(self, step: Step, made: Parallel, at: Path, scope: _Scope) -> Step:
+        uses = step.origin.uses
+        branches = []
+        for key, trees in made.branches.items():
+            place: Path = (*at, key)
+            number = re.fullmatch("[0-9]{1,6}", key) is not None  # branches in a list are numbered
+            if number and place not in self.source.keys:
+                place = (*at, int(key))
+            if not valid_name(key) and not number:
+                span = self.source.key_span(place)
+                self.problems.add("DLC104", f"`{key}` can't name a branch", span, expected=NAME_RULE, notes=uses)
+                return _broken(step)
+            if not trees:
+                span, hint = self.source.span(place), "a branch that passes its input on is `[linear]`"
+                self.problems.add("DLC104", f"the branch `{key}` has no items", span, hint=hint, notes=uses)
+                return _broken(step)
+            prefixes = f"{step.path}/{key}/", f"{step.weights}/{key}/"
+            branches.append((key, self.items(trees, place, *prefixes, scope.inside(step.settings), uses)))
+        return ParallelStep(**vars(step), branches=tuple(branches), merge=made.merge)
+
+    def again(self, step: Step, found: _Shared, scope: _Scope) -> Step:
+        """An earlier item once more, at a path of its own, with the earlier one's weights."""
+        _, weights, tree, place, _ = found
+        beside = self.beside(tree)
+        tree = {key: value for key, value in tree.items() if key not in beside}
+        note = Note(f"shared by `{step.path}`", step.origin.span)
+        own = step.settings[len(scope.settings) :]  # the item is what it was, but for what is said here
+        within = replace(scope, settings=(*_moved(found, scope.settings, step.path), *own))
+        again = self.item(tree, place, step.path, weights, within, (note, *step.origin.uses))
+        origin = Origin(step.origin.span, again.origin.options, step.origin.uses)
+        return replace(again, name=step.name, inputs=step.inputs, origin=origin)
+
+    # ---- blocks ----
+
+    def macro(self, step: Step, body: Tree, at: Path, given: tuple[str, ...]) -> Step:
+        """A ready block: its items are opened as those of a block of the file."""
+        cls = load_class(BLOCKS, step.word)
+        assert issubclass(cls, Macro)
+        uses = step.origin.uses
+        made = read_options(cls, body, at, self.source, self.problems, given, Keys.model_fields, uses)
+        if made is None:
+            return _broken(step)
+        within = _Scope(taken=dict.fromkeys(cls.names), settings=step.settings)
+        note = Note(f"in `{step.word}`, used here", step.origin.span)
+        inner = self.items(made.items(), at, f"{step.path}/", f"{step.weights}/", within, (note, *uses))
+        places = (None,) * len(cls.names)
+        return BlockStep(**vars(step), block=step.word, names=cls.names, places=places, body=inner)
+
+    def block(self, step: Step, body: Tree, at: Path, misplaced: tuple[str, ...]) -> Step:
+        block = self.blocks[step.word]
+        self.used.add(block.name)
+        if block.name in self.open:
+            circle = [*self.open[self.open.index(block.name) :], block.name]
+            message = f"the block `{block.name}` uses itself"
+            if len(circle) > 2:
+                message = "blocks use each other in a circle: " + " -> ".join(f"`{name}`" for name in circle)
+            self.problems.add("DLC113", message, step.origin.span)
+            return _broken(step)
+        form = self.source.tree["blocks"][block.name]
+        trees = form.get("layers") if isinstance(form, dict) else None
+        arguments = self.arguments(block, body, at, step.origin, misplaced)
+        if not block.sound or not isinstance(trees, list):
+            return _broken(step)
+        place: Path = (*block.path, "layers")
+        uses = (Note(f"in the block `{block.name}`, used here", step.origin.span), *step.origin.uses)
+        self.bodies.used = set()
+        bound = self.bodies.replace(trees, place, arguments, uses[:1])
+        self.mentioned.setdefault(block.name, set()).update(self.bodies.used)
+        inputs = {name: self.source.span((*block.path, "inputs", at)) for at, name in enumerate(block.inputs)}
+        self.open.append(block.name)
+        inner = self.items(
+            bound, place, f"{step.path}/", f"{step.weights}/", _Scope(taken=inputs, settings=step.settings), uses
+        )
+        self.open.pop()
+        return BlockStep(**vars(step), block=block.name, names=block.inputs, places=tuple(inputs.values()), body=inner)
+
+    def arguments(
+        self, block: Block, body: Tree, at: Path, origin: Origin, misplaced: tuple[str, ...]
+    ) -> dict[str, Tree]:
+        """The values of a block's parameters in one use; `BROKEN` for those that are wrong or missing."""
+        required = [name for name in block.params if name not in block.defaults]
+        short = required if len(required) == 1 else list(block.params) if len(block.params) == 1 else []
+        given: dict[str, Tree] = body if isinstance(body, dict) else {}
+        values: dict[str, Tree] = {**dict.fromkeys(block.params, Broken()), **block.defaults}
+        if not block.sound:
+            return values
+        if body is not None and not isinstance(body, dict):
+            if not short:
+                expected = f"a mapping of {listing(block.params)}" if block.params else "no arguments"
+                message, span = f"the block `{block.name}` has no short form", self.source.span(at)
+                self.problems.add("DLC112", message, span, found=spell(body), expected=expected, notes=origin.uses)
+                return values
+            given = {short[0]: body}
+        meant = set(misplaced)
+        for name, value in given.items():
+            place = (*at, name) if isinstance(body, dict) else at
+            if name not in block.params:
+                expected, hint = one_of(block.params) or "no arguments", did_you_mean(name, block.params)
+                if name in Keys.model_fields:
+                    hint = f"`{name}` stands beside `{block.name}`, not inside"
+                message, span = f"the block `{block.name}` has no parameter `{name}`", self.source.key_span(place)
+                self.problems.add("DLC112", message, span, expected=expected, hint=hint, notes=origin.uses)
+                likely = {param for param in block.params if hint == f"did you mean `{param}`?"} - set(given)
+                values.update(dict.fromkeys(likely, Broken()))  # its default would give findings that follow
+                meant |= likely
+            elif is_kind(value, block.params[name]):
+                values[name] = value
+            else:
+                notes = (Note("declared here", self.source.key_span((*block.path, "params", name))), *origin.uses)
+                what = f"{name}` of the block `{block.name}"
+                fault = wrong_type(what, value, Block.KINDS[block.params[name]])._replace(code="DLC112")
+                report_faults([fault], self.source, place, self.problems, notes)
+        for name in required:
+            if name not in given and name not in meant:
+                notes = (Note("declared here", self.source.key_span((*block.path, "params", name))), *origin.uses)
+                message, expected = f"the block `{block.name}` needs `{name}`", Block.KINDS[block.params[name]]
+                self.problems.add("DLC112", message, origin.span, expected=expected, notes=notes)
+        return values
+
+    def unused(self) -> None:
+        """Report blocks that nothing uses, and parameters that their body does not mention."""
+        for name, block in self.blocks.items():
+            span = self.source.key_span(block.path)
+            if not block.sound or (span is not None and span.file not in (self.source.main, SET_FILE)):
+                continue  # a shared base file may define more than one spec needs
+            if name not in self.used:
+                hint = f"use it as `- {name}`, or delete it"
+                self.problems.add("DLC114", f"the block `{name}` is never used", span, hint=hint)
+                continue
+            for param in block.params:
+                if name in self.mentioned and param not in self.mentioned[name]:
+                    message, hint = (
+                        f"the parameter `{param}` of `{name}` is never used",
+                        f"use it as `${param}`, or delete it",
+                    )
+                    place = self.source.key_span((*block.path, "params", param))
+                    self.problems.add("DLC109", message, place, hint=hint)
+
+
+def _moved(found: _Shared, around: Sequence[Settings], path: str) -> tuple[Settings, ...]:
+    """What holds inside a shared item at another path. What is computed again is said by the items around it there."""
+    key = "rematerialize"
+    outside = [replace(level, values={key: level.values[key]}) for level in around if key in level.values]
+    inside = []
+    for level in found.settings:
+        own = level.path == found.path
+        values = {name: value for name, value in level.values.items() if name != key or own}
+        if values:
+            inside.append(replace(level, values=values, path=path if own else level.path))
+    return (*outside, *inside)
+
+
+def _broken(step: Step) -> BrokenStep:
+    """The step of which nothing more is said, with the names that it takes."""
+    return BrokenStep(step.path, step.name, step.inputs, step.origin, step.weights, step.word, step.settings)
+
+
+def _mended(fault: Fault, tree: Tree) -> Fault:
+    """A fault of an item's form with the hint that fits a network."""
+    if isinstance(tree, list):
+        return fault._replace(hint="a list of items goes into `residual`, `parallel` or `repeat`")
+    return fault

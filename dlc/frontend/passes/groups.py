@@ -1,0 +1,239 @@
+"""groups: which weights an optimizer treats apart, and which it leaves as they are. Finds DLC1xx and DLC303."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dlc.components.optimizers.optimizer import Optimizer, with_options
+from dlc.components.schedules.schedule import Run
+from dlc.diagnostics import Problems, Span, nearest
+from dlc.frontend.document import Document
+from dlc.frontend.passes.freeze import weight_paths
+from dlc.ir import TypedGraph, instances
+from dlc.ir.weight_patterns import matches, pattern_fault
+from dlc.language.options import Fault, report_faults, wrong_type
+from dlc.language.yaml_text import Path
+from dlc.support.fast_dataclass import record
+
+Label = tuple[int, ...]  # the numbers of the groups that a weight is in
+
+
+@record(frozen=True)
+class Group:
+    """Options of the optimizer for the weights that a pattern fits."""
+
+    patterns: tuple[str, ...]
+    options: Mapping[str, Any]
+    path: Path
+
+    def has(self, weight: str) -> bool:
+        """Whether a weight is in it."""
+        return any(matches(pattern, weight) for pattern in self.patterns)
+
+
+@record(frozen=True)
+class Grouping:
+    """What the optimizer of a spec does with which weights. A weight in several groups gets the options of all.
+
+    Args:
+        groups: where two say different things of one weight, the later counts.
+        frozen: patterns of weights that stay as they are.
+    """
+
+    groups: tuple[Group, ...] = ()
+    frozen: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.groups or self.frozen)
+
+    def label(self, weight: str) -> Label:
+        """The groups that a weight is in."""
+        return tuple(index for index, group in enumerate(self.groups) if group.has(weight))
+
+    def freezes(self, weight: str) -> bool:
+        """Whether a weight stays as it is."""
+        return any(matches(pattern, weight) for pattern in self.frozen)
+
+    def mark(self, weight: str) -> tuple[bool, Label]:
+        """What tells weights apart: iterations of a repeat that differ in it can't be one loop."""
+        return self.freezes(weight), self.label(weight)
+
+    def options(self, label: Label) -> dict[str, Any]:
+        """What the groups of a weight say together."""
+        return {name: value for index in label for name, value in self.groups[index].options.items()}
+
+
+def read_groups(document: Document, problems: Problems) -> Grouping:
+    """The groups and frozen patterns of a document, each checked by itself."""
+    optimizer = document.optimizer
+    if optimizer is None:
+        return Grouping()
+    reader = _Reader(document, problems)
+    groups = [
+        reader.group(tree, (*optimizer.path, "groups", index)) for index, tree in enumerate(optimizer.keys.groups)
+    ]
+    frozen = reader.patterns(optimizer.keys.freeze, (*optimizer.path, "freeze"))
+    return Grouping(tuple(group for group in groups if group is not None), frozen)
+
+
+class _Reader:
+    def __init__(self, document: Document, problems: Problems) -> None:
+        assert document.optimizer is not None
+        self.source, self.optimizer, self.problems = document.source, document.optimizer.thing, problems
+
+    def patterns(self, tree: Any, path: Path) -> tuple[str, ...]:
+        """The patterns that are sound."""
+        many = isinstance(tree, (list, tuple))
+        found: list[str] = []
+        for index, pattern in enumerate(tree if many else [tree]):
+            fault = pattern_fault(pattern)
+            if fault is not None:
+                place = (*path, index) if (*path, index) in self.source.values else path
+                report_faults([fault], self.source, place, self.problems)
+            else:
+                found.append(pattern)
+        return tuple(found)
+
+    def group(self, tree: Mapping[str, Any], path: Path) -> Group | None:
+        """One group, or None after its problems were added."""
+        options = {name: value for name, value in tree.items() if name != "match"}
+        if "match" not in tree:
+            near = next((name for name in options if nearest(name, ("match",))), None)
+            hint = f"did you mean `match` instead of `{near}`?" if near else "for example `match: encoder/**`"
+            self.problems.add("DLC102", "a group needs `match`", self.source.span(path), hint=hint)
+            return None
+        if not isinstance(tree["match"], (str, list)):
+            fault = wrong_type("match", tree["match"], "a pattern, or a list of them")
+            report_faults([fault], self.source, (*path, "match"), self.problems)
+            return None
+        patterns = self.patterns(tree["match"], (*path, "match"))
+        if not options:
+            hint = f"for example `learning_rate: 1e-4`; `freeze: {patterns[0] if patterns else 'PATTERN'}` beside the "
+            hint += "optimizer keeps weights as they are"
+            message = "the group says nothing of its weights"
+            self.problems.add("DLC303", message, self.source.span(path), hint=hint)
+            return None
+        made = with_options(self.optimizer, options)
+        if isinstance(made, list):
+            report_faults(_placed(made, options), self.source, path, self.problems)
+            return None
+        return Group(patterns, options, path) if patterns else None
+
+
+def _placed(faults: Sequence[Fault], options: Mapping[str, Any]) -> list[Fault]:
+    """Faults of an optimizer's options at those of a group; others at the whole group."""
+    return [fault if fault.loc and fault.loc[0] in options else fault._replace(loc=()) for fault in faults]
+
+
+def check_groups(document: Document, grouping: Grouping, typed: TypedGraph, problems: Problems) -> None:
+    """Find patterns that no weight fits, groups that change nothing, and a network without a weight to train."""
+    optimizer = document.optimizer
+    if optimizer is None or not grouping:
+        return
+    source, weights = document.source, weight_paths(typed)
+    tree = optimizer.keys.freeze
+    places = [(*optimizer.path, "freeze", index) for index in range(len(tree))]
+    spans = [source.span(place) if place in source.values else source.span(place[:-1]) for place in places]
+    for pattern, span in zip(tree, spans, strict=True):
+        if pattern_fault(pattern) is None:
+            _fits_some(pattern, weights, span, problems)
+    left = [weight for weight in weights if not grouping.freezes(weight)]
+    if weights and not left:
+        span, hint = source.key_span((*optimizer.path, "freeze")), "leave some weights to train"
+        problems.add("DLC303", "`freeze` leaves no weight to train", span, hint=hint)
+        return
+    for group in grouping.groups:
+        place = (*group.path, "match")
+        for index, pattern in enumerate(group.patterns):
+            inner = (*place, index)
+            _fits_some(pattern, left, source.span(inner if inner in source.values else place), problems)
+    if problems.ok:
+        _changes(document, grouping, left, problems)
+        _schedules(document, grouping, problems)
+    if problems.ok:
+        _frozen_settings(document, grouping, typed, problems)
+
+
+def _fits_some(pattern: str, weights: Sequence[str], span: Span | None, problems: Problems) -> None:
+    if any(matches(pattern, weight) for weight in weights):
+        return
+    begin = pattern.partition("/")[0]
+    inside = [weight for weight in weights if weight.startswith(f"{begin}/")]
+    hint = None
+    if pattern in {weight.rpartition("/")[0] for weight in weights} or (inside and "*" not in pattern):
+        hint = f"write `{pattern}/**` for all of its weights"
+    elif "/" not in pattern and any(weight.endswith(f"/{pattern}") for weight in weights):
+        hint = f"write `**/{pattern}`"
+    shown = ", ".join(f"`{weight}`" for weight in weights[:4]) + (", ..." if len(weights) > 4 else "")
+    message = f"no trained weight fits the pattern `{pattern}`"
+    problems.add("DLC303", message, span, found=f"weights {shown}" if shown else "no trained weights", hint=hint)
+
+
+def _changes(document: Document, grouping: Grouping, weights: Sequence[str], problems: Problems) -> None:
+    """Each group changes the options of some of its weights, and what several say of one goes together."""
+    made: dict[Label, Optimizer | list[Fault]] = {}
+    for label in sorted({grouping.label(weight) for weight in weights}):
+        for size in range(len(label) + 1):
+            made.setdefault(label[:size], _built(document, grouping, label[:size]))
+        found = made[label]
+        if isinstance(found, list):
+            group = grouping.groups[label[-1]]
+            report_faults(_placed(found, group.options), document.source, group.path, problems)
+            return
+    for index, group in enumerate(grouping.groups):
+        labels = [label for label in made if index in label]
+        if all(made[label] == _built(document, grouping, _without(label, index)) for label in labels):
+            message, hint = "the group changes nothing", "its weights have these options without it"
+            problems.add("DLC303", message, document.source.span(group.path), hint=hint)
+
+
+def _schedules(document: Document, grouping: Grouping, problems: Problems) -> None:
+    """The schedules that groups name fit the run."""
+    for group in grouping.groups:
+        made = _built(document, Grouping((group,)), (0,))
+        schedules = made.schedules() if isinstance(made, Optimizer) else {}
+        for name, schedule in schedules.items():
+            if name not in group.options:
+                continue
+            place: Path = (*group.path, name, schedule.word)
+            if schedule.plateau:
+                message = "a plateau can't be one group's: it lowers the rates of all weights"
+                hint = "name it for the optimizer itself; groups keep their share of its rate"
+                problems.add("DLC303", message, document.source.key_span((*group.path, name)), hint=hint)
+                continue
+            for fault in schedule.late(Run(float(document.train.epochs))):
+                given = (*place, *fault.loc) in document.source.values
+                placed = fault if given else fault._replace(loc=(), at_key=True)
+                report_faults([placed], document.source, place, problems)
+
+
+def _frozen_settings(document: Document, grouping: Grouping, typed: TypedGraph, problems: Problems) -> None:
+    """Penalties of the whole network whose kernels `freeze` leaves as they are."""
+    sized = {
+        path
+        for node, around in typed.walk()
+        for name, spec in node.signature.params.items()
+        if spec.trainable and (spec.l1 or spec.l2)
+        for _, path in instances(f"{node.weights}/{name}", around[: node.weights.split("/").count("*")])
+    }
+    decay = document.regularization
+    if sized and all(grouping.freezes(path) for path in sized) and (decay.l1 or decay.l2):
+        message = "`regularization` has no effect: `freeze` leaves no kernel to train"
+        problems.add("DLC303", message, document.source.key_span(("regularization",)), hint="delete it")
+
+
+def _without(label: Label, index: int) -> Label:
+    return tuple(other for other in label if other != index)
+
+
+def _built(document: Document, grouping: Grouping, label: Label) -> Optimizer | list[Fault]:
+    assert document.optimizer is not None
+    return with_options(document.optimizer.thing, grouping.options(label))
+
+
+def optimizer_of(document: Document, grouping: Grouping, label: Label) -> Optimizer:
+    """The optimizer of the weights of a label, in a checked document."""
+    made = _built(document, grouping, label)
+    assert isinstance(made, Optimizer), made
+    return made

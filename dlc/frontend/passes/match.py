@@ -1,0 +1,416 @@
+"""match: losses and metrics meet their outputs and targets, features their columns. Finds DLC3xx, DLC210 and DLC402."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from dlc.components.features.feature import Feature
+from dlc.components.features.number import Number
+from dlc.components.losses.loss import Loss
+from dlc.components.metrics.metric import Metric
+from dlc.components.sources.source import select
+from dlc.diagnostics import Note, Problems, did_you_mean, listing
+from dlc.frontend.document import Document, Item, LossKeys, MetricKeys
+from dlc.ir import Graph, Layer, Node, TensorType
+from dlc.language.item_syntax import NAME_RULE, valid_name
+from dlc.language.options import Wrong
+from dlc.language.yaml_text import Path
+from dlc.support.fast_dataclass import record
+
+
+class Against(NamedTuple):
+    """What an output is compared with: a value of one of the sections."""
+
+    section: Literal["targets", "inputs", "outputs"]
+    name: str
+
+
+@record(frozen=True)
+class LossTerm:
+    """A loss of one output.
+
+    Args:
+        name: what it is called in reports.
+        loss: the loss.
+        output: the output that it reads.
+        against: what it compares that with, or None.
+        weight: its factor in the sum.
+        sample_weight: the target that says what each example counts, or None.
+        reduction: over the elements of an example.
+        predicts: whether the output is a prediction of what it is compared with.
+    """
+
+    name: str
+    loss: Loss
+    output: str
+    against: Against | None
+    weight: float = 1.0
+    sample_weight: str | None = None
+    reduction: Literal["mean", "sum"] = "mean"
+    predicts: bool = True
+
+    @property
+    def target(self) -> str | None:
+        """The name of what the output is compared with as predictions carry it: a target's or an input's."""
+        named = self.predicts and self.against is not None and self.against.section != "outputs"
+        return self.against.name if named and self.against is not None else None
+
+
+@record(frozen=True)
+class MetricTerm:
+    """A metric of one output; `activate` is the loss that says what the output means, if any."""
+
+    name: str
+    metric: Metric
+    output: str
+    against: Against
+    activate: Loss | None
+    sample_weight: str | None = None
+
+
+@record(frozen=True)
+class Objectives:
+    """What a network is trained for and judged by."""
+
+    losses: tuple[LossTerm, ...] = ()
+    metrics: tuple[MetricTerm, ...] = ()
+
+
+def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | None, problems: Problems) -> Objectives:
+    """Pair losses and metrics with outputs and targets. `types` are the outputs' types, None when they are unknown."""
+    declared = document.source.tree.get("outputs")
+    outputs = list(declared) if isinstance(declared, dict) else list(graph.outputs)
+    matcher = _Matcher(document, outputs, types, problems)
+    losses: list[LossTerm] = []
+    unfit: set[_Pair] = set()  # what does not fit a loss will not fit its metrics: one finding is enough
+    for item in document.losses:
+        pair = matcher.pair(item.keys, item.path, item.thing.word, item.thing.compares, item.thing)
+        if pair is None:
+            continue
+        if not matcher.fits(item.thing, pair, item.path):
+            unfit.add(pair)
+            continue
+        name = matcher.name(item, [term.name for term in losses])
+        matcher.weighs(item)
+        matcher.sums(item)
+        matcher.counts(item.thing, pair, item.path)
+        keys = item.keys
+        predicts = matcher.predicts(item.thing, pair)
+        losses.append(LossTerm(name, item.thing, *pair, keys.weight, keys.sample_weight, keys.reduction, predicts))
+    several = [term.name for term in losses] if len(document.losses) > 1 else []
+    metrics: list[MetricTerm] = []
+    for found in document.metrics:
+        pair = matcher.pair(found.keys, found.path, found.thing.word, "always")
+        if pair is None or pair.against is None:
+            continue
+        name = matcher.name(found, [*several, *(term.name for term in metrics)])
+        matcher.weighs(found)
+        activate = next((term.loss for term in losses if (term.output, term.against) == pair), None)
+        fits = pair not in unfit and matcher.fits(found.thing, pair, found.path)
+        if fits and matcher.agrees(found.thing, pair, activate, found.path):
+            metrics.append(MetricTerm(name, found.thing, pair.output, pair.against, activate, found.keys.sample_weight))
+    for item, term in zip(document.losses, losses, strict=False) if len(losses) == len(document.losses) else ():
+        _activated_twice(document, item.path, term, graph, problems)
+    for term in losses:
+        if term.target is not None and term.target in outputs and term.target != term.output:
+            message = f"the output `{term.target}` is called like the target of the output `{term.output}`"
+            hint = "predictions carry the target's name: rename the output"
+            problems.add("DLC202", message, document.source.key_span(("outputs", term.target)), hint=hint)
+    _ignored(document, problems)
+    _columns(document, problems)
+    _splits(document, problems)
+    return Objectives(tuple(losses), tuple(metrics))
+
+
+class _Pair(NamedTuple):
+    output: str
+    against: Against | None
+
+
+class _Matcher:
+    def __init__(
+        self, document: Document, outputs: Sequence[str], types: Mapping[str, TensorType] | None, problems: Problems
+    ) -> None:
+        self.document, self.outputs, self.types, self.problems = document, outputs, types, problems
+
+    def pair(
+        self, keys: LossKeys | MetricKeys, path: Path, word: str, compares: str, thing: Loss | None = None
+    ) -> _Pair | None:
+        """The output and the target that an item means; `thing` is a loss that may do without a target."""
+        source = self.document.source
+        output = self.one("output", keys.output, self.outputs, path, word)
+        if compares == "never":
+            if keys.target is not None:
+                message = f"`{word}` compares with no target: `target` has no effect"
+                self.problems.add("DLC303", message, source.key_span((*path, "target")), hint="delete it")
+            return _Pair(output, None) if output is not None else None
+        if keys.target is None:
+            targets = free_targets(self.document)
+            if compares == "either" and (len(targets) != 1 or self.stands_alone(thing, output)):
+                return _Pair(output, None) if output is not None else None
+            if not targets and self.document.targets:
+                name = next(iter(self.document.targets))
+                message, hint = (
+                    f"`{word}` has no target to compare with",
+                    f"`{name}` says what examples count; name another",
+                )
+                self.problems.add("DLC210", message, source.key_span(path), hint=hint)
+                return None
+            target = self.one("target", None, targets, path, word)
+            return _Pair(output, Against("targets", target)) if output is not None and target is not None else None
+        against = self.against(keys.target)
+        if against is None:
+            known = [*self.document.targets, *self.document.inputs, *self.outputs]
+            if all(self.sound(kind) for kind in ("target", "input", "output")):
+                hint = did_you_mean(keys.target, known) or f"known: {listing(known)}"
+                message = f"no target, input or output is called `{keys.target}`"
+                self.problems.add("DLC210", message, source.span((*path, "target")), hint=hint)
+            return None
+        if against == ("outputs", output):
+            message = f"`{word}` compares the output `{output}` with itself"
+            self.problems.add("DLC303", message, source.span((*path, "target")), hint="name another `target`")
+            return None
+        return _Pair(output, against) if output is not None else None
+
+    def stands_alone(self, thing: Loss | None, output: str | None) -> bool:
+        """Whether a loss takes an output without a target."""
+        kind = self.types.get(output or "") if self.types is not None else None
+        if thing is None or kind is None:
+            return False
+        try:
+            thing.infer(kind, None)
+        except Wrong as wrong:
+            return wrong.code == "DLC303"  # an idle setting, which `fits` reports
+        return True
+
+    def against(self, name: str) -> Against | None:
+        """The value that a name means: a target, else an input, else an output."""
+        if name in self.document.targets:
+            return Against("targets", name)
+        if name in self.document.inputs:
+            return Against("inputs", name)
+        return Against("outputs", name) if name in self.outputs else None
+
+    def one(self, kind: str, given: str | None, known: Sequence[str], path: Path, word: str) -> str | None:
+        source = self.document.source
+        if given is not None:
+            if given in known or not self.sound(kind):
+                return given
+            hint = did_you_mean(given, known) or (f"known: {listing(known)}" if known else f"declare `{kind}s:`")
+            self.problems.add("DLC210", f"no {kind} is called `{given}`", source.span((*path, kind)), hint=hint)
+            return None
+        if len(known) == 1:
+            return known[0]
+        if known:
+            hint = f"write `{kind}: {known[0]}` beside `{word}`"
+            self.problems.add(
+                "DLC210",
+                f"`{word}` must say which {kind} it reads",
+                source.key_span(path),
+                found=f"{kind}s {listing(known)}",
+                hint=hint,
+            )
+        elif kind == "target" and "targets" not in source.tree:
+            hint = "for example `targets: {digit: {category: 10}}`"
+            if len(self.document.inputs) == 1:
+                name = next(iter(self.document.inputs))
+                hint += f"; an autoencoder says `target: {name}` beside its loss"
+            self.problems.add("DLC210", f"`{word}` has no target to compare with", source.key_span(path), hint=hint)
+        return None
+
+    def sound(self, kind: str) -> bool:
+        """Whether a section could be read: else its names are unknown."""
+        return isinstance(self.document.source.tree.get(f"{kind}s", {}), dict)
+
+    def name(self, item: Item[Loss, LossKeys] | Item[Metric, MetricKeys], taken: Sequence[str]) -> str:
+        """What an item is called in reports."""
+        source, given, word = self.document.source, item.keys.name, item.thing.word
+        name = word if given is None else given
+        at = (*item.path, "name") if given else item.path
+        if name == "loss" or name in taken:
+            message = "`loss` is the name of the whole loss" if name == "loss" else f"two values are called `{name}`"
+            hint = "choose another name" if given else "give this one a `name:` beside it"
+            self.problems.add("DLC202", message, source.span(at), hint=hint)
+        elif not valid_name(name):
+            message = f"`{name}` can't name a loss or a metric"
+            self.problems.add("DLC104", message, source.span(at), expected=NAME_RULE)
+        return name
+
+    def weighs(self, item: Item[Loss, LossKeys] | Item[Metric, MetricKeys]) -> None:
+        """Check what an item's `sample_weight` names."""
+        name, targets = item.keys.sample_weight, self.document.targets
+        if name is None or not self.sound("target"):
+            return
+        feature = targets.get(name)
+        if name in targets and (feature is None or _is_weight(feature)):
+            return
+        span = self.document.source.span((*item.path, "sample_weight"))
+        if name not in targets:
+            hint = did_you_mean(name, targets) or f"declare it: `targets: {{{name}: number}}`"
+            self.problems.add("DLC210", f"no target is called `{name}`", span, hint=hint)
+        else:
+            message, hint = f"`{name}` can't weigh examples", f"declare it as `{name}: number`"
+            self.problems.add("DLC301", message, span, found=_described(feature), expected="a `number`", hint=hint)
+
+    def predicts(self, thing: Loss, pair: _Pair) -> bool:
+        """Whether an output is a prediction of what a loss compares it with."""
+        output = self.types.get(pair.output) if self.types is not None else None
+        target = self.type_of(pair.against)
+        return output is not None and target is not None and thing.predicts(output, target)
+
+    def counts(self, thing: Loss, pair: _Pair, path: Path) -> None:
+        """Report a loss that would take the number of no class for a class. Metrics leave such places out."""
+        name = pair.against.name if pair.against is not None else ""
+        number = getattr(self.document.targets.get(name), "ignored", None)
+        if number is None or thing.ignores(number):
+            return
+        message = f"`{name}` holds {number} where there is no class, and `{thing.word}` would count it"
+        able = "ignore_index" in type(thing).model_fields
+        hint = f"write `{thing.word}: {{ignore_index: {number}}}`" if able else f"`{thing.word}` can't leave places out"
+        self.problems.add(thing.code, message, self.document.source.key_span((*path, thing.word)), hint=hint)
+
+    def sums(self, item: Item[Loss, LossKeys]) -> None:
+        """Report a `reduction` of a loss that has nothing to reduce."""
+        if item.keys.reduction == "sum" and not item.thing.averages():
+            message = f"`{item.thing.word}` is no mean over elements: `reduction` has no effect"
+            hint = "delete it; `weight` multiplies the whole loss"
+            self.problems.add("DLC303", message, self.document.source.key_span((*item.path, "reduction")), hint=hint)
+
+    def type_of(self, against: Against | None) -> TensorType | None:
+        """The type of a value that an output is compared with; None while it is unknown."""
+        if against is None:
+            return None
+        if against.section == "outputs":
+            return self.types.get(against.name) if self.types is not None else None
+        feature = getattr(self.document, against.section)[against.name]
+        return feature.value_type() if feature is not None else None
+
+    def fits(self, thing: Loss | Metric, pair: _Pair, path: Path) -> bool:
+        """Whether a loss or metric takes the types of its output and target; True while they are unknown."""
+        output = self.types.get(pair.output) if self.types is not None else None
+        target: Any = self.type_of(pair.against)
+        if output is None or (target is None and pair.against is not None):
+            return True
+        try:
+            thing.infer(output, target)
+        except Wrong as wrong:
+            source = self.document.source
+            places: list[Path] = [(*path, thing.word, wrong.option), (*path, thing.word)] if wrong.option else []
+            span = next((source.values[place] for place in places if place in source.values), None)
+            span = span or source.key_span((*path, thing.word))
+            self.problems.add(
+                wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint
+            )
+            return False
+        return True
+
+    def agrees(self, metric: Metric, pair: _Pair, loss: Loss | None, path: Path) -> bool:
+        """Whether a metric takes scores as the loss does: as alternatives, or each as a label of its own."""
+        output, target = self.types.get(pair.output) if self.types is not None else None, self.type_of(pair.against)
+        if output is None or target is None or loss is None or not metric.picks:
+            return True
+        feature = self.document.targets.get(pair.against.name) if pair.against is not None else None
+        if loss.activations() != ("sigmoid",) or not target.is_float or output.shape[-1] == 1:
+            return True
+        if feature is not None and feature.word == "category":  # its rows hold one class each, whatever the loss
+            return True
+        labels = "multi_label" in type(metric).model_fields
+        hint = f"write `{metric.word}: {{multi_label: true}}`" if labels else "use `hamming_loss`, `f1` or `roc_auc`"
+        message = f"`{metric.word}` takes one of the scores as the answer, and `{loss.word}` each as a label of its own"
+        span = self.document.source.key_span((*path, metric.word))
+        self.problems.add(metric.code, message, span, found=f"output {output}, target {target}", hint=hint)
+        return False
+
+
+def _is_weight(feature: Feature) -> bool:
+    return isinstance(feature, Number) and feature.normalize == "none"
+
+
+def _described(feature: Feature | None) -> str:
+    normalized = isinstance(feature, Number) and feature.normalize != "none"
+    return f"a `{feature.word}`{' that is normalised' if normalized else ''}" if feature is not None else "nothing"
+
+
+def free_targets(document: Document) -> list[str]:
+    """The targets that do not weigh examples."""
+    weights = {item.keys.sample_weight for item in document.objectives}
+    return [name for name in document.targets if name not in weights]
+
+
+def _activated_twice(document: Document, path: Path, term: LossTerm, graph: Graph, problems: Problems) -> None:
+    """A network that ends with the activation that its loss applies: the second one would flatten the gradient."""
+    words, ref = term.loss.activations(), graph.outputs.get(term.output)
+    ends = [node for node in graph.nodes if isinstance(node, Node) and ref is not None and node.path == ref.source]
+    node = ends[0] if ends else None
+    if node is None or node.layer is None:
+        return
+    inside = dict(node.layer).get("activation")
+    ending = {node.layer.word, inside.word if isinstance(inside, Layer) else ""}
+    for word in [word for word in words if word in ending]:
+        span = node.origin.options.get("activation", node.origin.span)
+        loss = term.loss.word
+        switch = next((name for name in type(term.loss).model_fields if name in ("from_logits", "log_input")), None)
+        message, hint = f"`{loss}` applies `{word}` itself", "remove it here"
+        hint += f", or write `{loss}: {{{switch}: false}}`" if switch else ""
+        notes = [Note("the loss is here", document.source.span(path)), *node.origin.uses]
+        problems.add("DLC301", message, span, found=f"an output that ends with `{word}`", hint=hint, notes=notes)
+
+
+def _ignored(document: Document, problems: Problems) -> None:
+    """Numbers of no class are of use to losses only."""
+    for name, feature in document.inputs.items():
+        if getattr(feature, "ignored", None) is not None and feature is not None:
+            message, hint = "`ignored` is of use in a target only", "give gaps a class of their own"
+            span = document.source.key_span(("inputs", name, feature.word, "ignored"))
+            problems.add("DLC303", message, span, hint=hint)
+
+
+def _columns(document: Document, problems: Problems) -> None:
+    """Features read columns that a source of known columns has."""
+    source, data = document.source, document.data
+    known = data.source.columns() if data is not None else None
+    if known is None:
+        return
+    for section, features in (("inputs", document.inputs), ("targets", document.targets)):
+        for name, feature in features.items():
+            for index, column in enumerate(feature.reads(name) if feature is not None else ()):
+                try:
+                    select((column,), known)
+                except Wrong as wrong:
+                    options: Path = (section, name, feature.word if feature is not None else "")
+                    places = [(*options, "columns", index), (*options, "columns"), (*options, "column")]
+                    span = next((source.values[place] for place in places if place in source.values), None)
+                    span = span or source.key_span((section, name))
+                    problems.add(wrong.code, wrong.message, span, found=wrong.found, hint=wrong.hint)
+
+
+def _splits(document: Document, problems: Problems) -> None:
+    """Divisions that leave nothing to train on, or divide nothing."""
+    data, source = document.data, document.source
+    path: Path = ("data", "split")
+    if data is None or path not in source.values:
+        return
+    for name, own in (("validation", data.validation), ("test", data.test)):
+        if own is not None and getattr(data.split, name):
+            message, hint = f"`{name}` has a source of its own, so its share has no effect", "remove one of them"
+            problems.add("DLC303", message, source.key_span((*path, name)), hint=hint)
+    parts = [part for part in (data.split.validation, data.split.test) if isinstance(part, float)]
+    if sum(parts) >= 1:
+        message, found = "the splits leave nothing to train on", f"shares that sum to {sum(parts):g}"
+        problems.add("DLC104", message, source.span(path), found=found, expected="a sum below 1")
+    if not data.split.validation and not data.split.test:
+        message, hint = "this `split` divides nothing", "give `validation:` or `test:` a share"
+        problems.add("DLC303", message, source.key_span(path), hint=hint)
+    elif not data.split.shuffle and (*path, "seed") in source.values:
+        message, hint = "`seed` has no effect without `shuffle`", "remove one of them"
+        problems.add("DLC303", message, source.key_span((*path, "seed")), hint=hint)
+
+
+def used_targets(document: Document) -> set[str]:
+    """The names of values that losses and metrics read; "" when one of them does not say which target."""
+    items = document.objectives
+    free = free_targets(document)
+    only = free[0] if len(free) == 1 else ""
+    read = {item.keys.target or only for item in items if getattr(item.thing, "compares", "always") != "never"}
+    return read | {item.keys.sample_weight for item in items if item.keys.sample_weight}

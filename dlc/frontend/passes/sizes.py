@@ -1,0 +1,60 @@
+"""Symbolic sizes against numbers: whether the network takes these, and the least that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dlc.diagnostics import Problems, Report
+from dlc.frontend.passes.infer import infer
+
+if TYPE_CHECKING:
+    from dlc.frontend.pipeline import Spec
+
+_LARGEST = 1 << 20
+
+
+def prove_sizes(spec: Spec, sizes: Mapping[str, int]) -> Report:
+    """What the layers say of the network's inputs with numbers in the place of symbols.
+
+    Args:
+        spec: the spec.
+        sizes: numbers by symbol; a symbol that is not named stays one.
+    """
+    types = {
+        name: replace(kind, shape=tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in kind.shape))
+        for name, kind in spec.graph.inputs.items()
+    }
+    problems = Problems()
+    infer(replace(spec.untyped, inputs=types), problems)
+    return problems.report(spec.texts)
+
+
+def least_sizes(spec: Spec) -> dict[str, int]:
+    """The least number that each symbol of the inputs, but the batch, can stand for, all at once.
+
+    A network that takes a size is held to take every larger one, as windows, slices and places do.
+    """
+    symbols = sorted({dim for kind in spec.graph.inputs.values() for dim in kind.shape[1:] if isinstance(dim, str)})
+    if not symbols:
+        return {}
+    together = _least(lambda size: prove_sizes(spec, dict.fromkeys(symbols, size)).ok)
+    found = dict.fromkeys(symbols, together)
+    for name in symbols if together > 1 else ():
+        found[name] = _least(lambda size: prove_sizes(spec, {**found, name: size}).ok)  # noqa: B023 - called at once
+    return found
+
+
+def _least(fits: Callable[[int], bool]) -> int:
+    """The least number from 1 on that fits; 1 when none does that is not absurd."""
+    size = 1
+    while not fits(size):
+        size *= 2
+        if size > _LARGEST:
+            return 1
+    low, high = size // 2, size  # the first fits not, the second does
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high

@@ -1,0 +1,260 @@
+"""Plugins: words from a user's own modules. Loading one runs its code, so none is loaded unless the user allows it.
+
+A plugin is a module with one or more of the tables that dlc has itself, by the same names: `LAYERS = {"word":
+"module:Class"}`. A spec names it, `plugins: [my_layers]`: a module beside the spec or an installed one, or a path to a
+`.py` file. It is allowed by `--allow-plugins`, by `dlc.allow_plugins()`, or by the user's configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dlc.components.augmentations import AUGMENTATIONS
+from dlc.components.constraints import CONSTRAINTS
+from dlc.components.features import FEATURES
+from dlc.components.initializers import INITIALIZERS
+from dlc.components.layers import ACTIVATIONS, BLOCKS, LAYERS
+from dlc.components.losses import LOSSES
+from dlc.components.metrics import METRICS
+from dlc.components.optimizers import OPTIMIZERS
+from dlc.components.schedules import SCHEDULES
+from dlc.components.sources import SOURCES
+from dlc.diagnostics import Problems, Span, SpecError, nearest
+from dlc.frontend.containers import CONTAINERS
+from dlc.language.options import Options, load_class, report_faults, spell, wrong_type
+from dlc.language.yaml_text import Broken, Source
+from dlc.support.fast_dataclass import record
+
+TABLES: Mapping[str, dict[str, str]] = {
+    "LAYERS": LAYERS,
+    "ACTIVATIONS": ACTIVATIONS,
+    "BLOCKS": BLOCKS,
+    "LOSSES": LOSSES,
+    "METRICS": METRICS,
+    "OPTIMIZERS": OPTIMIZERS,
+    "SCHEDULES": SCHEDULES,
+    "INITIALIZERS": INITIALIZERS,
+    "CONSTRAINTS": CONSTRAINTS,
+    "FEATURES": FEATURES,
+    "SOURCES": SOURCES,
+    "AUGMENTATIONS": AUGMENTATIONS,
+}
+_allowed = False
+
+
+@record(frozen=True)
+class Plugin:
+    """A loaded plugin.
+
+    Args:
+        name: how a spec names it wherever it stands: the module, or the full path of its file.
+        tables: what it adds to each of `TABLES`.
+    """
+
+    name: str
+    tables: Mapping[str, Mapping[str, str]]
+
+
+def allow_plugins(allow: bool = True) -> None:
+    """Let specs load their plugins, which runs the code in them, from here on in this process."""
+    global _allowed  # noqa: PLW0603 - the user's word holds for the whole process
+    _allowed = allow
+
+
+def config_file() -> Path:
+    """The user's configuration: `allow_plugins:` lists modules, and full paths of files."""
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "dlc" / "config.yaml"
+
+
+def read_plugins(source: Source, folder: Path, problems: Problems) -> list[Plugin]:
+    """The plugins that a spec names, loaded. Finds DLC103, DLC118 and DLC119."""
+    tree = source.tree.get("plugins", [])
+    if isinstance(tree, Broken):
+        return []
+    names = [tree] if isinstance(tree, str) else tree
+    if not isinstance(names, list):
+        fault = wrong_type("plugins", tree, "a list of modules")
+        report_faults([fault], source, ("plugins",), problems)
+        return []
+    found: list[Plugin] = []
+    for index, name in enumerate(names):
+        path = ("plugins", index) if isinstance(tree, list) else ("plugins",)
+        if isinstance(name, str) and name.strip():
+            plugin = load_plugin(name, folder, source.span(path), problems)
+            twice = _twice(found, plugin) if plugin is not None else None
+            if twice is not None:
+                message = f"the plugins `{twice[1]}` and `{name}` both define `{twice[0]}`"
+                problems.add("DLC119", message, source.span(path), hint="rename one of the two")
+            found += [plugin] if plugin is not None else []
+        elif not isinstance(name, Broken):
+            report_faults([wrong_type("a plugin", name, "the name of a module")], source, path, problems)
+    return found
+
+
+def load_plugin(name: str, folder: Path, span: Span | None, problems: Problems, typed: bool = False) -> Plugin | None:
+    """A plugin by its module's name or its file's path; None after what is wrong was added.
+
+    Args:
+        name: the module or path.
+        folder: where paths start, and modules are looked for first.
+        span: where it is named.
+        problems: what findings are added to.
+        typed: whether the user named it on the command line, which allows it.
+    """
+    if not name.endswith(".py") and not all(part.isidentifier() for part in name.split(".")):
+        hint = "for example `plugins: [my_layers]`, or `plugins: [parts/my_layers.py]`"
+        problems.add("DLC119", f"`{name[:60]}` names no module", span, hint=hint)
+        return None
+    try:
+        file = _file(name, folder)
+        listed = _listed()
+    except (OSError, UnicodeDecodeError) as error:
+        problems.add("DLC119", f"the plugin `{name[:60]}` can't be looked for: {error}", span)
+        return None
+    except SpecError as error:
+        for item in error.report.diagnostics:
+            problems.append(item)
+        return None
+    where = str(file) if file is not None else name
+    if not (typed or _allowed or where in listed):
+        message = f"the plugin `{name}` is not allowed to run its code"
+        hint = f"read {file or 'its code'}, then say `--allow-plugins`, or list `{where}` in {_short(config_file())}"
+        problems.add("DLC118", message, span, hint=hint)
+        return None
+    try:
+        module = _load(file) if file is not None else import_module(name)
+    except (Exception, SystemExit) as error:  # whatever the plugin does, it is the plugin's
+        problems.add("DLC119", f"the plugin `{name}` can't be loaded: {type(error).__name__}: {error}", span)
+        return None
+    tables = {key: value for key in TABLES if isinstance(value := getattr(module, key, None), dict)}
+    tables = {
+        key: {word: place for word, place in table.items() if _own(place, module.__name__)}
+        for key, table in tables.items()
+    }
+    if not any(tables.values()):
+        hint = f'for example `LAYERS = {{"my_layer": "{module.__name__}:MyLayer"}}`'
+        known = [key for key in vars(module) if key.isupper()]
+        close = next((f"did you mean `{near}`?" for key in known if (near := nearest(key, TABLES))), hint)
+        problems.add("DLC119", f"the plugin `{name}` defines no words", span, hint=close)
+        return None
+    good = [
+        _sound(name, key, word, place, span, problems) for key, table in tables.items() for word, place in table.items()
+    ]
+    return Plugin(where, tables) if all(good) else None
+
+
+def _twice(plugins: Sequence[Plugin], plugin: Plugin) -> tuple[str, str] | None:
+    """A word that an earlier plugin brought already, and that one's name."""
+    for earlier in plugins:
+        for key, words in plugin.tables.items():
+            for word in words:
+                if word in earlier.tables.get(key, {}):
+                    return word, earlier.name
+    return None
+
+
+def _own(place: object, module: str) -> bool:
+    """Whether an entry is the plugin's: a table that it imported from dlc and filled holds dlc's own as well."""
+    return not (isinstance(place, str) and place.startswith("dlc.")) or module.startswith("dlc.")
+
+
+def _file(name: str, folder: Path) -> Path | None:
+    """The file that a name means, or None for an installed module."""
+    if name.endswith(".py"):
+        return (folder / name).absolute()
+    beside = folder.joinpath(*name.split("."))
+    for path in (beside.with_suffix(".py"), beside / "__init__.py"):
+        if path.is_file():
+            return path.absolute()
+    return None
+
+
+def _load(file: Path) -> ModuleType:
+    """The module in a file, under its own name: its table names it so."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    name = file.parent.name if file.stem == "__init__" else file.stem
+    known = sys.modules.get(name)
+    if known is not None:
+        if Path(str(getattr(known, "__file__", None))).absolute() == file:
+            return known
+        raise ImportError(f"another module is called `{name}`; rename the file")
+    spec = spec_from_file_location(name, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _sound(plugin: str, key: str, word: object, place: object, span: Span | None, problems: Problems) -> bool:
+    """Whether an entry of a plugin's table can be used."""
+
+    def wrong(message: str, hint: str | None = None) -> bool:
+        problems.add("DLC119", f"the plugin `{plugin}`: {message}", span, hint=hint)
+        return False
+
+    if not isinstance(word, str) or not isinstance(place, str) or ":" not in place:
+        return wrong(f"{key} holds {spell(word)}: {spell(place)}", 'an entry is `"word": "module:Class"`')
+    namespace = [LAYERS, ACTIVATIONS, BLOCKS] if key in ("LAYERS", "ACTIVATIONS", "BLOCKS") else [TABLES[key]]
+    if any(table.get(word, place) != place for table in namespace) or (len(namespace) > 1 and word in CONTAINERS):
+        return wrong(f"`{word}` is a word of the language already", "choose another word")
+    try:
+        cls: Any = load_class({word: place}, word)
+    except (Exception, SystemExit) as error:
+        return wrong(f"`{place}` can't be loaded: {type(error).__name__}: {error}")
+    if not isinstance(cls, type) or not issubclass(cls, Options) or cls.word != word:
+        return wrong(f'`{place}` is no class with `word = "{word}"`')
+    return True
+
+
+def _short(path: Path) -> str:
+    """A path as its user writes it."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+def _listed() -> list[str]:
+    """The plugins that the user's configuration allows."""
+    from dlc.language.yaml_text import parse_yaml
+
+    try:
+        text = config_file().read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    if not text.strip():
+        return []
+    names = parse_yaml(text, str(config_file())).tree.get("allow_plugins", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise OSError(f"`allow_plugins` in {_short(config_file())} is no list of names")
+    return names
+
+
+@contextmanager
+def active(plugins: Sequence[Plugin]) -> Iterator[None]:
+    """The words of plugins are words of the language inside."""
+    added: list[tuple[dict[str, str], str]] = []
+    for plugin in plugins:
+        for key, words in plugin.tables.items():
+            for table in (TABLES[key], *((LAYERS,) if key == "ACTIVATIONS" else ())):
+                new = {word: place for word, place in words.items() if word not in table}
+                added += [(table, word) for word in new]
+                table.update(new)
+    try:
+        yield
+    finally:
+        for table, word in added:
+            del table[word]

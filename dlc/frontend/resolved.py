@@ -1,0 +1,213 @@
+"""The resolved spec: the file that a run means, every default filled in, variables replaced, base files merged.
+
+It is a spec itself: a run folder's `resolved.yaml` can be checked, shown and trained again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from dlc.components.layers import BLOCKS, LAYERS
+from dlc.components.schedules.schedule import Length
+from dlc.frontend.containers import Keys
+from dlc.frontend.document import Document, Item
+from dlc.frontend.passes.expand import CONTAINERS
+from dlc.frontend.pipeline import Spec, check_text
+from dlc.frontend.plugins import active
+from dlc.frontend.precision import Precision
+from dlc.ir import InternalError, Layer, Macro
+from dlc.language.options import Options, load_class
+from dlc.language.yaml_text import Tree, scalar
+
+
+def resolved_text(spec: Spec) -> str:
+    """The resolved spec as YAML, read back to be sure that it means the same.
+
+    Raises:
+        InternalError: when it does not, which is a bug in dlc.
+    """
+    with active(spec.plugins):
+        for filled in (True, False):  # a loss may refuse in one form a default of another: then as it was given
+            text = dump(resolve_document(spec, filled))
+            again, report = check_text(text, "resolved.yaml")
+            if again is not None and dump(resolve_document(again, filled)) == text:
+                return text
+    raise InternalError(f"the resolved spec does not read back: {'; '.join(report.codes)}")
+
+
+def resolve_document(spec: Spec, filled: bool = True) -> dict[str, Tree]:
+    """The sections of the resolved spec, as a plain tree; losses and metrics with their defaults when `filled`."""
+    document = spec.document
+    tree: dict[str, Tree] = {"dlc": 1, "name": document.name, "seed": document.seed}
+    if spec.plugins:
+        tree["plugins"] = [plugin.name for plugin in spec.plugins]
+    if document.data is not None:
+        tree["data"] = _plain(
+            document.data.model_copy(
+                update={
+                    key: source.rooted(document.folder)
+                    for key in ("source", "validation", "test")
+                    if (source := getattr(document.data, key)) is not None
+                }
+            )
+        )
+        if not document.data.split.validation and not document.data.split.test:
+            del tree["data"]["split"]  # a split that divides nothing may not be written
+        elif not document.data.split.shuffle:
+            del tree["data"]["split"]["seed"]  # nor a seed that nothing draws from
+    tree["inputs"] = {name: _word(feature) for name, feature in document.inputs.items() if feature is not None}
+    if document.targets:
+        tree["targets"] = {name: _word(feature) for name, feature in document.targets.items() if feature is not None}
+    tree["network"] = _Filler(document).items(document.source.tree["network"])
+    if document.outputs is not None:
+        tree["outputs"] = dict(document.outputs)
+    if document.initializer is not None:
+        tree["initializer"] = document.source.tree["initializer"]
+    if document.regularization.l1 or document.regularization.l2:
+        tree["regularization"] = _plain(document.regularization)
+    if document.precision != Precision():
+        tree["precision"] = _plain(document.precision)
+    if document.losses:
+        tree["loss"] = [_item(item, filled) for item in document.losses]
+    if document.metrics:
+        tree["metrics"] = [_item(item, filled) for item in document.metrics]
+    if document.optimizer is not None:
+        tree["optimizer"] = _item(document.optimizer)
+    if document.augment:
+        tree["augment"] = [_item(item) for item in document.augment]
+    if document.data is not None:
+        tree["train"] = _plain(document.train)
+    tree = _escaped(tree)
+    if document.blocks:  # as they are written: there a parameter may stand for an option, an item or a whole list
+        tree["blocks"] = dict(document.source.tree["blocks"])
+    return tree
+
+
+def dump(tree: Tree) -> str:
+    """A plain tree as YAML that `dlc` reads back the same."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Short lists in flow style; texts quoted where YAML 1.2 would read a number."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    try:
+        plain = bool(value) and scalar(value) == value
+    except ValueError:
+        plain = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else "'")
+
+
+def _sequence(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
+    small = all(isinstance(item, (int, float, str, bool)) or item is None for item in value)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=small)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _sequence)
+
+
+def _word(thing: Options) -> dict[str, Tree]:
+    return {thing.word: _plain(thing)}
+
+
+def _item(item: Item[Any, Any], filled: bool = True) -> dict[str, Tree]:
+    thing = item.thing
+    given = {name: _nested(getattr(thing, name)) for name in type(thing).model_fields if name in thing.model_fields_set}
+    return {**(_word(thing) if filled else {thing.word: given}), **_plain(item.keys)}
+
+
+def _plain(value: Any) -> Tree:
+    """Options as a plain tree; what is not set is left out."""
+    if isinstance(value, Options):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        kinds = type(value).model_fields
+        return {
+            name: _nested(item)
+            for name, item in fields.items()
+            if item is not None and not (item == () and kinds[name].default == ())
+        }
+    return value
+
+
+def _nested(value: Any) -> Tree:
+    if isinstance(value, Options):
+        return _word(value) if value.word else _plain(value)
+    if isinstance(value, Length):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _nested(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_nested(item) for item in value]
+    return value
+
+
+def _escaped(tree: Tree) -> Tree:
+    """Dollar signs doubled: the tree's variables are replaced already."""
+    if isinstance(tree, dict):
+        return {key: _escaped(item) for key, item in tree.items()}
+    if isinstance(tree, list):
+        return [_escaped(item) for item in tree]
+    return tree.replace("$", "$$") if isinstance(tree, str) else tree
+
+
+class _Filler:
+    """Fills defaults into items as written."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+
+    def items(self, trees: list[Tree]) -> list[Tree]:
+        return [self.item(tree) for tree in trees]
+
+    def item(self, tree: Tree) -> Tree:
+        if isinstance(tree, str):
+            tree = {tree: None}
+        return {word: self.body(word, value) for word, value in tree.items()}
+
+    def body(self, word: str, value: Tree) -> Tree:
+        if word in Keys.model_fields:
+            return value
+        if word in CONTAINERS and not isinstance(value, str):
+            return self.container(CONTAINERS[word], value)
+        if word not in LAYERS and word not in BLOCKS:
+            return {} if value is None and word in self.document.blocks else value
+        cls = load_class(LAYERS if word in LAYERS else BLOCKS, word)
+        assert issubclass(cls, (Layer, Macro))
+        if issubclass(cls, Layer) and cls.short_form_inputs and isinstance(value, (list, str)):
+            return value
+        given = {} if value is None else value if isinstance(value, dict) else {str(cls.main_option()): value}
+        defaults = {
+            name: _nested(field.default)
+            for name, field in cls.model_fields.items()
+            if not field.is_required() and field.default is not None
+        }
+        return {
+            name: given.get(name, defaults.get(name)) for name in cls.model_fields if name in given or name in defaults
+        }
+
+    def container(self, cls: type[Options], value: Tree) -> Tree:
+        given = (
+            value
+            if isinstance(value, dict) and set(value) <= set(cls.model_fields)
+            else {str(cls.main_option()): value}
+        )
+        return {
+            name: self.inner(item) if name in ("layers", "shortcut", "branches") and item else item
+            for name, item in given.items()
+        }
+
+    def inner(self, value: Tree) -> Tree:
+        if isinstance(value, dict):
+            return {key: self.items(branch) for key, branch in value.items()}
+        if value and all(isinstance(branch, list) for branch in value):
+            return [self.items(branch) for branch in value]
+        return self.items(value)

@@ -1,0 +1,59 @@
+"""The compiler's nouns: types, weights, layers, nodes and graphs; and `verify`, which guards every stage."""
+
+from __future__ import annotations
+
+from dlc.ir.graph import (
+    Graph,
+    Node,
+    Origin,
+    Ref,
+    RepeatNode,
+    Segment,
+    Settings,
+    TypedGraph,
+    TypedNode,
+    TypedRepeat,
+    walk,
+)
+from dlc.ir.layer import Example, Layer, Macro, Masks, Outcome, Signature
+from dlc.ir.parameters import ONES, ZEROS, Init, ParamSpec
+from dlc.ir.paths import Iterations, instances
+from dlc.ir.shape_checks import known_size, need_behind_mask, need_float, need_rank
+from dlc.ir.types import DTYPES, MASK, Dim, TensorType
+from dlc.ir.verify import InternalError, verify
+
+__all__ = [
+    "DTYPES",
+    "MASK",
+    "ONES",
+    "ZEROS",
+    "Dim",
+    "Example",
+    "Graph",
+    "Init",
+    "InternalError",
+    "Iterations",
+    "Layer",
+    "Macro",
+    "Masks",
+    "Node",
+    "Origin",
+    "Outcome",
+    "ParamSpec",
+    "Ref",
+    "RepeatNode",
+    "Segment",
+    "Settings",
+    "Signature",
+    "TensorType",
+    "TypedGraph",
+    "TypedNode",
+    "TypedRepeat",
+    "instances",
+    "known_size",
+    "need_behind_mask",
+    "need_float",
+    "need_rank",
+    "verify",
+    "walk",
+]

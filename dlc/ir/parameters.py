@@ -1,0 +1,67 @@
+"""Declared weights: counted, placed and drawn from what is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, NamedTuple, Protocol
+
+from dlc.support.fast_dataclass import record
+
+
+class Init(NamedTuple):
+    """How a weight is drawn: an initializer by name with its options, and fan-in and fan-out where it needs them.
+
+    >>> Init("normal", options=(("stddev", 0.02),)).options
+    (('stddev', 0.02),)
+    """
+
+    name: str
+    fan_in: int = 1
+    fan_out: int = 1
+    options: tuple[tuple[str, float], ...] = ()
+
+
+class Constraint(Protocol):
+    """What a weight is brought back to after every step of training."""
+
+    def over(self, spec: ParamSpec) -> tuple[int, ...]:
+        """The axes that are taken together, counted from the end of the shape."""
+
+    def apply(self, weight: Any, axes: Sequence[int]) -> Any:
+        """The nearest values that are allowed."""
+
+
+ZEROS, ONES = Init("zeros"), Init("ones")
+
+
+@record(frozen=True)
+class ParamSpec:
+    """A declared weight: counted, placed and drawn from this, never sampled to be looked at.
+
+    Args:
+        shape: its sizes, all known.
+        init: how its first value is drawn.
+        axes: what each axis means, for sharding: `in`, `out`, `kernel`, `channels`.
+        kernel: whether it multiplies inputs, so that l1, l2 and a bare `initializer:` apply to it.
+        dtype: a key of `DTYPES`.
+        trainable: whether the optimizer updates it.
+        l1: factor of the sum of its absolute values in the loss.
+        l2: factor of the sum of its squares in the loss.
+        constraint: what it is brought back to after every step, or None.
+    """
+
+    shape: tuple[int, ...]
+    init: Init = ZEROS
+    axes: tuple[str, ...] = ()
+    kernel: bool = False
+    dtype: str = "f32"
+    trainable: bool = True
+    l1: float = 0.0
+    l2: float = 0.0
+    constraint: Constraint | None = None
+
+    @property
+    def size(self) -> int:
+        """Its number of elements."""
+        return prod(self.shape)

@@ -1,0 +1,77 @@
+"""Patterns of weights' paths: `encoder/**` is all in the encoder, `**/bias` every bias, `repeat/*/dense*/kernel` some.
+
+A path is the names from the outside in, joined by slashes: `encoder/0/attention/query/kernel`. A pattern is compared
+with the whole of it. `*` stands for any characters within one part, `**` for any number of parts, none among them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlc.language.options import Fault, spell, wrong_type
+
+MAX_LENGTH = 1000
+
+
+def pattern_fault(pattern: Any) -> Fault | None:
+    """What is wrong with a pattern, or None.
+
+    >>> pattern_fault("encoder/**") is None
+    True
+    >>> pattern_fault("/encoder").message
+    'the pattern has an empty part'
+    """
+    if not isinstance(pattern, str):
+        return wrong_type("the pattern", pattern, "a text")
+    form = "names joined by `/`, `*` within a name, `**` for any number of them"
+    if not pattern:
+        return Fault((), "DLC104", "the pattern is empty", expected=form)
+    found = spell(pattern if len(pattern) <= 60 else f"{pattern[:60]}...")
+    if len(pattern) > MAX_LENGTH:
+        return Fault((), "DLC104", "the pattern is too long", found, f"at most {MAX_LENGTH} characters")
+    odd = [letter for letter in pattern if not (letter.isascii() and (letter.isalnum() or letter in "_-/*"))]
+    if odd:
+        return Fault((), "DLC104", f"no path has a `{odd[0]}`", found, form)
+    parts = pattern.split("/")
+    if not all(parts):
+        hint = f"`{'/'.join(part for part in parts if part)}`" if any(parts) else None
+        return Fault((), "DLC104", "the pattern has an empty part", found, form, f"write {hint}" if hint else None)
+    if any("**" in part and part != "**" for part in parts):
+        hint = "write `*` within a name, or `/` around `**`"
+        return Fault((), "DLC104", "`**` stands for whole parts", found, form, hint)
+    return None
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether a pattern without faults fits the whole of a path.
+
+    >>> matches("encoder/**/kernel", "encoder/0/query/kernel"), matches("encoder/*", "encoder/0/query/kernel")
+    (True, False)
+    """
+    return _fits(pattern.split("/"), path.split("/"), "**", _part_fits)
+
+
+def _part_fits(pattern: str, part: str) -> bool:
+    """Whether one part fits: `dense*` and `dense_2`."""
+    return _fits(list(pattern), list(part), "*", str.__eq__) if "*" in pattern else pattern == part
+
+
+def _fits(pattern: list[str], given: list[str], any_number: str, fits: Any) -> bool:
+    """Whether a sequence fits a pattern of single items and gaps of any length; in len(pattern) * len(given) steps.
+
+    When an item does not fit, only the last gap has to grow: the earlier ones may as well stay as short as they are.
+    """
+    place = at = 0
+    gap, grown = -1, 0
+    while at < len(given):
+        if place < len(pattern) and pattern[place] == any_number:
+            gap, grown = place, at
+            place += 1
+        elif place < len(pattern) and fits(pattern[place], given[at]):
+            place, at = place + 1, at + 1
+        elif gap >= 0:
+            grown += 1
+            place, at = gap + 1, grown
+        else:
+            return False
+    return all(item == any_number for item in pattern[place:])

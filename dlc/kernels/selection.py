@@ -1,0 +1,116 @@
+"""Equal forms of an operation, of which the compiler picks one for each platform.
+
+A layer calls an `Operation` where several programs compute the same. Which of them is taken is a fixed table's choice,
+by platform, unless a run says otherwise: one that timed them, or one that goes on as it began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import field
+from typing import Any
+
+from dlc.support.fast_dataclass import record
+from dlc.support.lazy import jax, lax
+
+REST = "default"  # the platforms that a table does not name
+
+
+@record(frozen=True)
+class Site:
+    """A place of a network where there was a choice.
+
+    Args:
+        operation: what is computed.
+        setting: what it is computed with besides arrays, such as a window.
+        arrays: the shapes and element types of its arrays.
+        fitting: the names of the forms that can compute it.
+        picked: the form by platform; `REST` stands for the others.
+    """
+
+    operation: Operation
+    setting: Any
+    arrays: tuple[Any, ...]
+    fitting: tuple[str, ...]
+    picked: Mapping[str, str]
+
+    def form(self, platform: str) -> str:
+        """The form on a platform."""
+        return self.picked.get(platform, self.picked[REST])
+
+
+@record
+class Choices:
+    """The choices of one program: those that are given, and those that tracing came across.
+
+    Args:
+        given: form by site; a site is the path of a layer and the name of the operation, `stem/conv2d convolution`.
+        platform: what they are given for.
+        only: the platform that the program is for, whose forms alone are traced; any when None.
+        sites: what tracing found, by site.
+    """
+
+    given: Mapping[str, str] = field(default_factory=dict)
+    platform: str = "cpu"
+    only: str | None = None
+    sites: dict[str, Site] = field(default_factory=dict)
+
+    def forms(self, platform: str) -> dict[str, str]:
+        """The form at each site on a platform."""
+        return {name: site.form(platform) for name, site in self.sites.items()}
+
+
+_HERE: ContextVar[tuple[Choices, str] | None] = ContextVar("here", default=None)
+
+
+@contextmanager
+def at(choices: Choices, path: str) -> Iterator[None]:
+    """The layer whose operations are traced."""
+    token = _HERE.set((choices, path))
+    try:
+        yield
+    finally:
+        _HERE.reset(token)
+
+
+@record(frozen=True)
+class Operation:
+    """An operation that has several equal forms.
+
+    Args:
+        name: what is computed.
+        forms: (setting, *arrays) -> the result, by name.
+        fitting: (setting, *arrays) -> the names of the forms that can compute it.
+        table: (setting, *arrays) -> the form by platform; `REST` must be among them.
+    """
+
+    name: str
+    forms: Mapping[str, Callable[..., Any]]
+    fitting: Callable[..., tuple[str, ...]]
+    table: Callable[..., Mapping[str, str]]
+
+    def __call__(self, setting: Any, *arrays: Any) -> Any:
+        """The result, by the form that is picked."""
+        picked, here = self.table(setting, *arrays), _HERE.get()
+        if here is not None:
+            choices, path = here
+            name = f"{path} {self.name}"
+            fitting = self.fitting(setting, *arrays)
+            if choices.given.get(name) in fitting:
+                picked = {**picked, choices.platform: choices.given[name]}
+            shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), arrays)
+            choices.sites[name] = Site(self, setting, shapes, fitting, picked)
+            if choices.only is not None:
+                return self.forms[picked.get(choices.only, picked[REST])](setting, *arrays)
+        names = dict.fromkeys(picked.values())
+        if len(names) == 1:
+            return self.forms[picked[REST]](setting, *arrays)
+        branches = {platform: self.forms[form] for platform, form in picked.items()}
+        bound = {platform: _bound(form, setting) for platform, form in branches.items()}
+        return lax.platform_dependent(*arrays, **bound)
+
+
+def _bound(form: Callable[..., Any], setting: Any) -> Callable[..., Any]:
+    return lambda *arrays: form(setting, *arrays)

@@ -1,0 +1,1 @@
+"""The syntax: YAML text with positions, variables, options and items."""

@@ -1,0 +1,101 @@
+"""Faults: what is wrong with a value, with its place in the options; and values as messages show them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dlc.diagnostics import did_you_mean, one_of
+from dlc.language.aliases import option_meant
+
+Location = tuple[str | int, ...]
+
+
+class Fault(NamedTuple):
+    """What is wrong with an option.
+
+    `loc` leads from the options to the value. `inside` is the value's text with the start and length of the wrong part.
+    """
+
+    loc: Location
+    code: str
+    message: str
+    found: str | None = None
+    expected: str | None = None
+    hint: str | None = None
+    at_key: bool = False
+    inside: tuple[str, int, int] | None = None
+
+
+def unknown_key(key: str, known: Sequence[str], what: str) -> Fault:
+    """The fault of a key that `what` does not have."""
+    expected = one_of(known) if known else "no options"
+    meant = option_meant(key, known)
+    hint = f"dlc calls it `{meant}`" if meant else did_you_mean(key, known)
+    return Fault((key,), "DLC101", f"unknown option `{key}` of {what}", expected=expected, hint=hint, at_key=True)
+
+
+def wrong_type(name: str, value: Any, expected: str) -> Fault:
+    """The fault of a value of another kind than `expected` says: an integer, a text, ..."""
+    hint = _type_hint(value, expected)
+    return Fault((), "DLC103", f"wrong type for `{name}`", found=spell(value), expected=expected, hint=hint)
+
+
+def _type_hint(value: Any, expected: str) -> str | None:
+    numeric = expected in ("an integer", "a number")
+    if isinstance(value, str):
+        if expected == "`true` or `false`" and value.lower() in ("yes", "no", "on", "off", "y", "n"):
+            right = "true" if value.lower() in ("yes", "on", "y") else "false"
+            return f"YAML 1.2 reads `{value}` as a text; write `{right}`"
+        try:
+            number = float(value.replace("_", "")) if numeric else math.nan
+        except ValueError:
+            return None
+        if math.isnan(number) or (expected == "an integer" and not number.is_integer()):
+            return None
+        return f"write `{value.replace('_', '').strip()}`" if "_" in value else f"remove the quotes: `{value.strip()}`"
+    if isinstance(value, float) and expected == "an integer" and math.isfinite(value):
+        whole = value.is_integer()
+        return f"write `{int(value)}`" if whole and abs(value) < 1e15 else None
+    if isinstance(value, (int, float)) and expected == "a text":
+        return f'quote it: `"{flow(value)}"`'
+    return None
+
+
+def spell(value: Any, limit: int = 60) -> str:
+    """A value as the user would write it, with its kind where that may surprise.
+
+    >>> spell("on"), spell(True), spell([1, 2]), spell(None)
+    ('the text `on`', '`true`', 'the list `[1, 2]`', 'nothing')
+    """
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, (int, float)):
+        return f"`{value}`"
+    if isinstance(value, str):
+        shown = value.strip("\n").replace("\n", "\\n")
+        shown = shown if len(shown) <= limit else shown[:limit] + "..."
+        return f"the text `{shown}`" if shown.strip() else "an empty text"
+    if not value:
+        return f"an empty {'mapping' if isinstance(value, Mapping) else 'list'}"
+    words = flow(value)
+    words = words if len(words) <= limit else words[:limit] + "..."
+    return f"the {'list' if isinstance(value, (list, tuple)) else 'mapping'} `{words}`"
+
+
+def flow(value: Any) -> str:
+    """A plain value in YAML's flow style.
+
+    >>> flow({"kernel": [3, 3], "padding": "same"})
+    '{kernel: [3, 3], padding: same}'
+    """
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(flow(item) for item in value) + "]"
+    if isinstance(value, bool) or value is None:
+        return "null" if value is None else str(value).lower()
+    return str(value)

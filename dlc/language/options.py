@@ -1,0 +1,554 @@
+"""Options of a thing of the language: frozen pydantic models, and faults that know their place in the options.
+
+A *word* is a name of the vocabulary with its options (`conv2d: {filters: 32}`); a *table* maps words to the classes
+that implement them, as `module:Class` texts, so that only the classes in use are imported.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from importlib import import_module
+from inspect import get_annotations
+from operator import or_
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast, get_args, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from dlc.diagnostics import Note, Problems, article, did_you_mean, listing, nearest, plural
+from dlc.language.aliases import option_meant, word_meant
+from dlc.language.option_errors import Fault, Location, flow, spell, unknown_key, wrong_type
+from dlc.language.yaml_text import Broken, Path, Source, holds_broken
+
+__all__ = [
+    "Fault",
+    "ItemParts",
+    "Known",
+    "Location",
+    "Options",
+    "Size1",
+    "Size2",
+    "Size3",
+    "Table",
+    "Wrong",
+    "as_options",
+    "build_word",
+    "flow",
+    "load_class",
+    "main",
+    "option",
+    "options_of",
+    "parse_word",
+    "read_sizes",
+    "reject",
+    "report_faults",
+    "spell",
+    "split_item",
+    "unknown_word",
+    "unshorten",
+    "validate",
+    "word_field",
+    "wrong_type",
+]
+
+Table = Mapping[str, str]
+_EVALUATED: set[type] = set()
+
+
+class Options(BaseModel):
+    """The options of one thing of the language. Unknown keys are errors, values are never converted in silence."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True, ignored_types=(tuple,)
+    )
+
+    word: ClassVar[str] = ""
+    examples: ClassVar[tuple[Any, ...]] = ()
+    holds_items: ClassVar[tuple[str, ...]] = ()  # options that hold items of a network, which are read one by one
+
+    def __init_subclass__(cls, **keys: Any) -> None:
+        """Evaluate annotations before pydantic does, which takes most of the time it needs to make a class.
+
+        Those of the class itself where a name says it all; those of its bases for good, as pydantic would evaluate
+        their texts anew for each subclass.
+        """
+        super().__init_subclass__(**keys)
+        own = cls.__dict__.get("__annotations__", {})  # noqa: RUF063 - as written; Python 3.14 would evaluate others
+        if "<locals>" not in cls.__qualname__ and cls.__module__ in sys.modules:
+            names = vars(sys.modules[cls.__module__])
+            own.update({name: _known_type(text, names) for name, text in own.items() if isinstance(text, str)})
+        for base in cls.__mro__[1:]:
+            if issubclass(base, Options) and base not in _EVALUATED:
+                _EVALUATED.add(base)
+                own = type(base.__name__, (), {"__annotations__": get_annotations(base), "__module__": base.__module__})
+                base.__annotations__ = get_type_hints(own, include_extras=True)
+
+    @classmethod
+    def main_option(cls) -> str | None:
+        """The option that the short form sets (`dense: 10`), or None."""
+        for name, field in cls.model_fields.items():
+            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("main"):
+                return name
+        return None
+
+    @classmethod
+    def advice(cls, key: str) -> str | None:  # noqa: ARG003 - some classes know better
+        """The hint for an option that this thing does not have, where a name alone does not say it."""
+        return None
+
+    @classmethod
+    def required_options(cls) -> list[str]:
+        """The options that have no default."""
+        return [name for name, field in cls.model_fields.items() if field.is_required()]
+
+
+def _known_type(text: str, names: Mapping[str, Any]) -> Any:
+    """What the text of an annotation means where it is a name or a union of names; otherwise the text.
+
+    Args:
+        text: the annotation; of a class variable nothing but that matters.
+        names: the names of its module.
+
+    >>> _known_type("int | None", {}), _known_type("Size", {"Size": str}), _known_type("list[int]", {})
+    (int | None, <class 'str'>, 'list[int]')
+    """
+    if text.startswith("ClassVar["):
+        return ClassVar
+    parts = [None if part == "None" else names.get(part, getattr(builtins, part, text)) for part in text.split(" | ")]
+    return text if text in parts else reduce(or_, parts)
+
+
+def main(default: Any = ..., **facts: Any) -> Any:
+    """Declare the option that the short form sets.
+
+    For example `units: int = main(ge=1, description="size of the new last axis")`.
+    """
+    return Field(default, json_schema_extra={"main": True}, **facts)
+
+
+def option(default: Any = ..., **facts: Any) -> Any:
+    """Declare an option.
+
+    For example `use_bias: bool = option(True, description="add a learned vector to the result")`.
+    """
+    return Field(default, **facts)
+
+
+class Wrong(Exception):  # noqa: N818 - a finding, not an error of the program
+    """Raised by a thing's checks when its options, inputs or sizes don't fit. A pass turns it into a diagnostic.
+
+    Args:
+        code: the diagnostic's code.
+        message: one lower-case sentence.
+        found: what was found.
+        expected: what would fit.
+        hint: the likely fix.
+        option: the option to point at; the whole item when None.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        found: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+        option: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message, self.found, self.expected, self.hint = code, message, found, expected, hint
+        self.option = option
+
+
+def load_class(table: Table, word: str) -> type[Any]:
+    """The class behind a word of a table."""
+    module, _, name = table[word].partition(":")
+    found: type[Any] = getattr(import_module(module), name)
+    return found
+
+
+def validate(cls: type[Options], options: Mapping[str, Any], given: Collection[str] = ()) -> Options | list[Fault]:
+    """An instance of `cls`, or everything that is wrong with the options.
+
+    Of a value that is known to be broken nothing more is said, but the others are still checked: the list is then
+    empty when nothing else is wrong.
+
+    Args:
+        cls: the class.
+        options: its options.
+        given: options that stand in another place, which was reported: they are not missing.
+    """
+    broken = {
+        key
+        for key, value in options.items()
+        if key in cls.model_fields  # of an unknown key it is still to be said that it is unknown
+        and (isinstance(value, Broken) or (key not in cls.holds_items and holds_broken(value)))
+    }
+    made, faults = None, []
+    try:
+        made = cls.model_validate({key: value for key, value in options.items() if key not in broken})
+    except ValidationError as error:
+        faults = list(_faults(cls, error.errors(include_url=False), {*given, *broken}))
+    told = {fault.loc[0] for fault in faults if fault.loc}
+    for key, value in options.items():
+        if key in cls.model_fields and key not in {*broken, *told, *cls.holds_items}:
+            faults += _beyond(value, (key,))
+    return faults if made is None or broken or faults else made
+
+
+LARGEST = 3.4028234663852886e38  # of float32
+
+
+def _beyond(value: Any, loc: Location) -> Iterator[Fault]:
+    """The numbers that float32, in which everything is computed, doesn't hold."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _beyond(item, (*loc, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _beyond(item, (*loc, index))
+    elif isinstance(value, float) and LARGEST < abs(value) < float("inf"):
+        message, expected = "the number is too large for float32", "at most 3.4e38 in size"
+        yield Fault(loc, "DLC104", message, found=spell(value), expected=expected)
+
+
+def _faults(cls: type[Options], errors: Sequence[ErrorDetails], given: Collection[str]) -> Iterator[Fault]:
+    missing = {error["loc"] for error in errors if error["type"] == "missing"}
+    unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+    # a misspelt key is one mistake, not an unknown key and a missing one
+    meant = {(*loc[:-1], _meant(str(loc[-1]), _fields_at(cls, loc[:-1]))) for loc in unknown}
+    for error in errors:
+        loc, kind, context = error["loc"], error["type"], error.get("ctx", {})
+        what = _owner(cls, loc[:-1])
+        if kind == "dlc":
+            for fault in context["faults"]:
+                yield fault._replace(loc=(*loc, *fault.loc))
+        elif kind == "extra_forbidden":
+            fault = unknown_key(str(loc[-1]), _fields_at(cls, loc[:-1]), what)
+            advice = cls.advice(str(loc[-1])) if len(loc) == 1 else None
+            yield fault._replace(loc=loc, hint=advice or fault.hint)
+        elif kind != "missing":
+            fault = _wrong_value(error, loc, kind, context)
+            fields = _fields_at(cls, loc) if kind == "model_type" else []
+            yield fault._replace(expected=f"a mapping of {listing(fields)}") if fields else fault
+        elif loc not in meant and loc in missing and (len(loc) > 1 or loc[0] not in given):
+            yield Fault(loc[:-1], "DLC102", f"{what} needs `{loc[-1]}`", hint=_describe(cls, loc), at_key=True)
+
+
+def _meant(key: str, known: Collection[str]) -> str | None:
+    return option_meant(key, known) or nearest(key, known)
+
+
+def _owner(cls: type[Options], loc: Location) -> str:
+    """What has the options at a location."""
+    names = [part for part in loc if isinstance(part, str)]
+    return f"`{names[-1]}`" if names else f"`{cls.word}`" if cls.word else "this section"
+
+
+def _fields_at(cls: type[Options], loc: Location) -> list[str]:
+    model: type[Options] = cls
+    for name in loc:
+        field = model.model_fields.get(str(name))
+        kinds = [field.annotation, *get_args(field.annotation)] if field is not None else []
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Options)), None)
+        if inner is None:
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _describe(cls: type[Options], loc: Location) -> str | None:
+    field = cls.model_fields.get(str(loc[-1])) if len(loc) == 1 else None
+    return f"`{loc[-1]}`: {field.description}" if field is not None and field.description else None
+
+
+_TYPES = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "`true` or `false`",
+    "string_type": "a text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "mapping_type": "a mapping",
+    "model_type": "a mapping of options",
+    "model_attributes_type": "a mapping of options",
+    "finite_number": "a finite number",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
+_LENGTHS = {
+    "too_short": ("min_length", "at least", "item"),
+    "too_long": ("max_length", "at most", "item"),
+    "string_too_short": ("min_length", "at least", "character"),
+    "string_too_long": ("max_length", "at most", "character"),
+}
+
+
+def _wrong_value(error: ErrorDetails, loc: Location, kind: str, context: Mapping[str, Any]) -> Fault:
+    name, value = _option_name(loc), error["input"]
+    if kind == "model_type" and value is None:
+        return Fault(loc, "DLC103", f"`{name}` is empty", expected="a name, alone or with its options")
+    if kind in _TYPES:
+        return wrong_type(name, value, _TYPES[kind])._replace(loc=loc)
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        expected = f"{words} {context[key]:g}"
+        return Fault(loc, "DLC104", f"`{name}` is out of range", found=spell(value), expected=expected)
+    if kind in _LENGTHS:
+        key, words, unit = _LENGTHS[kind]
+        expected = f"{words} {plural(context[key], unit)}"
+        message = f"`{name}` is empty" if len(value) == 0 else f"`{name}` has the wrong length"
+        return Fault(loc, "DLC104", message, found=spell(value) if len(value) else None, expected=expected)
+    if kind == "literal_error":
+        choices = context["expected"].replace("'", "`").replace(" or ", ", ")
+        words = choices.replace("`", "").split(", ")
+        hint = did_you_mean(str(value), words) if isinstance(value, str) else None
+        expected = f"one of {choices}"
+        return Fault(loc, "DLC104", f"unknown value for `{name}`", found=spell(value), expected=expected, hint=hint)
+    message = error["msg"][:1].lower() + error["msg"][1:]
+    return Fault(loc, "DLC104", f"`{name}`: {message}", found=spell(value))
+
+
+def _option_name(loc: Location) -> str:
+    names = [part for part in loc if isinstance(part, str)]
+    return names[-1] if names else str(loc[-1]) if loc else "value"
+
+
+# ---- words inside options: `activation: relu`, `learning_rate: {cosine: {...}}` ----
+
+
+def reject(*faults: Fault) -> PydanticCustomError:
+    """The error that a field's validator raises to report faults of its own."""
+    return PydanticCustomError("dlc", "faults", {"faults": list(faults)})
+
+
+class ItemParts(NamedTuple):
+    """One item taken apart.
+
+    Args:
+        word: the word that names the thing.
+        body: what stands behind it.
+        loc: the location of that in the item.
+        common: the keys beside the word.
+        faults: keys that stand beside the word by mistake.
+    """
+
+    word: str
+    body: Any
+    loc: Location
+    common: dict[str, Any]
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def misplaced(self) -> tuple[str, ...]:
+        """The keys that stand beside the word by mistake."""
+        return tuple(str(fault.loc[0]) for fault in self.faults)
+
+
+Known = Callable[[str], Collection[str]]
+
+
+def split_item(
+    value: Any, words: Iterable[str], kind: str, common: Collection[str] = (), options: Known | None = None
+) -> ItemParts | list[Fault]:
+    """Take an item apart: a bare word, or a mapping of one key that names the thing and the common keys beside it.
+
+    Args:
+        value: the item as a plain tree.
+        words: the names that are known.
+        kind: what messages call the thing: `layer`, `loss`.
+        common: the keys that may stand beside the word.
+        options: the options of a word, for hints.
+    """
+    known = words if isinstance(words, Mapping) else list(words)
+    if isinstance(value, str):
+        if value in known:
+            return ItemParts(value, None, (), {})
+        return [unknown_word(value, known, kind, ())]
+    expected = f"the name of {article(kind)}, alone or with its options"
+    if not isinstance(value, dict) or not value:
+        only = isinstance(value, list) and len(value) == 1
+        hint = "write it without the brackets" if only else None
+        return [Fault((), "DLC106", f"this is no {kind}", found=spell(value), expected=expected, hint=hint)]
+    beside = {key: item for key, item in value.items() if key in common}
+    names = [key for key in value if key not in common]
+    things = [key for key in names if key in known]
+    if len(things) > 1:
+        hint = "begin each with `- `" if common else "keep one of them"
+        return [Fault((things[1],), "DLC106", f"two things in one {kind}: {listing(things)}", hint=hint, at_key=True)]
+    if len(names) == 1 and not things:
+        return [unknown_word(names[0], known, kind, (names[0],))]
+    if not things:
+        return [Fault((), "DLC106", f"no {kind} is named here", found=f"only {listing(value)}", expected=expected)]
+    word, body = things[0], value[things[0]]
+    takes = options(word) if options is not None and len(names) > 1 else ()
+    faults = tuple(_misplaced(key, word, body, value, kind, common, takes) for key in names if key != word)
+    return ItemParts(word, body, (word,), beside, faults)
+
+
+def _misplaced(
+    key: str, word: str, body: Any, item: Mapping[str, Any], kind: str, common: Collection[str], takes: Collection[str]
+) -> Fault:
+    """The fault of a key beside a word that is none of the common keys."""
+    close = nearest(key, [*common, *takes])
+    hint = f"did you mean `{close}`?" if close in common else None
+    if close in takes:
+        inside = {close: item[key]}
+        if isinstance(body, dict):
+            inside = {**body, **inside}
+        rest = "..., " if body is not None and not isinstance(body, dict) else ""
+        hint = f"options go inside: `{word}: {{{rest}{flow(inside)[1:-1]}}}`"
+    expected = f"only {listing(common)} beside {article(kind)}" if common else f"a single key that names the {kind}"
+    message = f"`{key}` can't stand beside `{word}`"
+    return Fault((key,), "DLC106", message, expected=expected, hint=hint, at_key=True)
+
+
+def options_of(table: Table) -> Known:
+    """The options of a table's words."""
+    return lambda word: list(load_class(table, word).model_fields)
+
+
+def parse_word(value: Any, table: Table, kind: str) -> tuple[type[Options], dict[str, Any], Location] | list[Fault]:
+    """Read one item without common keys: a bare word, a short form, or a single key with options.
+
+    Returns:
+        The class, its options, and the location of the options inside `value`; or what is wrong.
+    """
+    parts = split_item(value, table, kind, options=options_of(table))
+    if isinstance(parts, list):
+        return parts
+    if parts.faults:
+        return list(parts.faults)
+    cls = cast(type[Options], load_class(table, parts.word))
+    options = as_options(cls, parts.body, parts.loc)
+    return [options] if isinstance(options, Fault) else (cls, *options)
+
+
+def unknown_word(word: str, table: Iterable[str], kind: str, loc: Location) -> Fault:
+    """The fault of a name that the vocabulary lacks."""
+    known = list(table)
+    meant, close = word_meant(word, kind, known), nearest(word, known)
+    hint = f"did you mean `{close}`?" if close else f"known: {listing(known)}"
+    hint = f"dlc calls it `{meant}`" if meant else hint
+    before, colon, after = word.partition(":")
+    if colon and before in known:
+        hint = f"a space is missing after the colon: `{before}: {after.strip()}`"
+    return Fault(loc, "DLC105", f"unknown {kind} `{word}`", hint=hint, at_key=bool(loc))
+
+
+def as_options(cls: type[Options], body: Any, loc: Location) -> tuple[dict[str, Any], Location] | Fault:
+    """The options behind a word: a mapping as it is, nothing as the defaults, any other value as the main option."""
+    if body is None:
+        return {}, loc
+    if isinstance(body, dict):
+        return body, loc
+    name = cls.main_option()
+    if name is None:
+        if not cls.model_fields:
+            message, hint = f"`{cls.word}` takes no options", f"write `{cls.word}` alone"
+            if other := word_meant(cls.word, "layer", ("dense",)):
+                hint = f"{hint}; a learned affine map is `{other}: {flow(body)}`"
+            return Fault(loc, "DLC106", message, found=spell(body), hint=hint)
+        expected = f"a mapping with {listing(cls.model_fields)}"
+        return Fault(loc, "DLC106", f"`{cls.word}` has no short form", found=spell(body), expected=expected)
+    return {name: body}, loc
+
+
+def unshorten(faults: list[Fault], body: Any, main_name: str | None) -> list[Fault]:
+    """Let the faults of a short form's only option point at the value itself, where no key stands."""
+    if isinstance(body, dict) or main_name is None:
+        return faults
+    return [fault._replace(loc=fault.loc[1:]) if fault.loc[:1] == (main_name,) else fault for fault in faults]
+
+
+def build_word(value: Any, table: Table, kind: str) -> Options | list[Fault]:
+    """The instance that an item without common keys describes, or what is wrong."""
+    parsed = parse_word(value, table, kind)
+    if isinstance(parsed, list):
+        return parsed
+    cls, options, location = parsed
+    made = validate(cls, options)
+    if isinstance(made, Options):
+        return made
+    body = value[cls.word] if isinstance(value, dict) else None
+    faults = unshorten(made, body if body is not None else {}, cls.main_option())
+    return [fault._replace(loc=(*location, *fault.loc)) for fault in faults]
+
+
+T = TypeVar("T")
+
+
+def word_field(table: Callable[[], Table], kind: str) -> BeforeValidator:
+    """Make the validator of an option that holds a word.
+
+    For example `Activation = Annotated[Elementwise | None, word_field(lambda: ACTIVATIONS, "activation")]`.
+    """
+
+    def parse(value: Any) -> Any:
+        if isinstance(value, Options) or value is None:
+            return value
+        made = build_word(value, table(), kind)
+        if isinstance(made, list):
+            raise reject(*made)
+        return made
+
+    return BeforeValidator(parse)
+
+
+# ---- sizes ----
+
+
+def read_sizes(value: Any, count: int, minimum: int) -> tuple[int, ...]:
+    """Sizes along `count` axes: one integer for all, or a list of one for each; rejects anything else.
+
+    >>> read_sizes(3, 2, 1), read_sizes([2, 4], 2, 1)
+    ((3, 3), (2, 4))
+    """
+    parts = value if isinstance(value, (list, tuple)) else [value] * count
+    whole = all(isinstance(part, int) and not isinstance(part, bool) and part >= minimum for part in parts)
+    if len(parts) != count or not whole:
+        expected = f"an integer of at least {minimum}" + (f", or a list of {count}" if count > 1 else "")
+        code = "DLC103" if not all(isinstance(part, int) for part in parts) else "DLC104"
+        raise reject(Fault((), code, "this is not a size", found=spell(value), expected=expected))
+    return tuple(parts)
+
+
+Size1 = Annotated[tuple[int], BeforeValidator(lambda value: read_sizes(value, 1, 1))]
+"""The size along time: an integer, or a list of one."""
+
+Size2 = Annotated[tuple[int, int], BeforeValidator(lambda value: read_sizes(value, 2, 1))]
+"""Height and width: one integer for both, or a list of two."""
+
+Size3 = Annotated[tuple[int, int, int], BeforeValidator(lambda value: read_sizes(value, 3, 1))]
+"""Depth, height and width: one integer for all, or a list of three."""
+
+
+# ---- from faults to diagnostics ----
+
+
+def report_faults(
+    faults: Sequence[Fault], source: Source, path: Path, problems: Problems, notes: Sequence[Note] = ()
+) -> None:
+    """Add faults as diagnostics; `path` leads to the value that the locations start from."""
+    for fault in faults:
+        place = (*path, *fault.loc)
+        span = source.key_span(place) if fault.at_key else source.span(place)
+        problems.add(
+            fault.code,
+            fault.message,
+            source.within(place, *fault.inside) if fault.inside is not None else span,
+            found=fault.found,
+            expected=fault.expected,
+            hint=fault.hint,
+            notes=[*source.notes(place), *notes],
+        )

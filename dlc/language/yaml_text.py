@@ -1,0 +1,422 @@
+"""YAML text -> a plain tree of dict, list and scalars, with the place of every key and value.
+
+The tree is built from libyaml's event stream rather than by `yaml.load`: the scalars are those of YAML 1.2, nothing
+recurses, and size, depth and the expansion of aliases are bounded before any of them can hurt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import field
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+
+from dlc.diagnostics import (
+    Diagnostic,
+    Note,
+    Problems,
+    Report,
+    Span,
+    SpecError,
+    did_you_mean,
+    lines_of,
+)
+from dlc.language.yaml_errors import report_syntax
+from dlc.support.fast_dataclass import record
+
+Path = tuple[str | int, ...]
+Tree = Any  # dict[str, Tree] | list[Tree] | str | int | float | bool | None | Broken
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 64
+MAX_VALUES = 100_000
+
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
+_PADDED_INT = re.compile(r"[-+]?0[0-9]+\Z")
+_BASED_INT = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_CONSTANTS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+
+
+class Broken:
+    """Stands for a value that is known to be wrong: it was reported, so nothing more is said of it.
+
+    Where it stands inside of another wrong value, messages show it as three dots.
+    """
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+BROKEN = Broken()
+
+
+def holds_broken(tree: Tree) -> bool:
+    """Whether a value somewhere in the tree is already known to be wrong."""
+    if isinstance(tree, dict):
+        return any(holds_broken(item) for item in tree.values())
+    if isinstance(tree, (list, tuple)):
+        return any(holds_broken(item) for item in tree)
+    return isinstance(tree, Broken)
+
+
+@record(frozen=True)
+class Source:
+    """A spec as written.
+
+    Args:
+        tree: the plain tree; `BROKEN` where a value can't be read.
+        values: where each value stands.
+        keys: where each key stands.
+        texts: the texts they stand in, by file.
+        main: the file that was opened first.
+        findings: what is wrong with the text but did not stop the reading.
+        origins: the variables that a value was made of, by the value's path.
+    """
+
+    tree: dict[str, Tree]
+    values: Mapping[Path, Span]
+    keys: Mapping[Path, Span]
+    texts: Mapping[str, str] = field(default_factory=dict)
+    main: str = ""
+    findings: tuple[Diagnostic, ...] = ()
+    origins: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+
+    def span(self, path: Path) -> Span | None:
+        """The place of the value at `path`, or of the closest thing that holds it."""
+        for end in range(len(path), -1, -1):
+            if path[:end] in self.values:
+                return self.values[path[:end]]
+        return None
+
+    def key_span(self, path: Path) -> Span | None:
+        """The place of the key at `path`; for a list's item, of the item."""
+        return self.keys.get(path) or self.span(path)
+
+    def within(self, path: Path, text: str, start: int, length: int) -> Span | None:
+        """The place of a part of the text at `path`; the whole where it is written otherwise (escapes, folds)."""
+        span = self.span(path)
+        if span is None or span.line != span.end_line:
+            return span
+        lines = lines_of(self.texts.get(span.file, ""))
+        line = lines[span.line - 1] if span.line <= len(lines) else ""
+        at = line.find(text, span.column - 1, span.end_column - 1)
+        return span.inside(at - span.column + 1 + start, length) if at >= 0 else span
+
+    def notes(self, path: Path) -> list[Note]:
+        """Where the variables are set that the value at `path` was made of."""
+        for end in range(len(path), 0, -1):
+            names = self.origins.get(path[:end], ())
+            if names:
+                return [Note(f"`${name}` is set here", self.span(("vars", name, *path[end:]))) for name in names]
+        return []
+
+
+@record
+class _Node:
+    """A value under construction. `value` holds child nodes; `size` counts the values in it, aliases expanded."""
+
+    value: Any
+    span: Span
+    size: int = 1
+    done: bool = False
+    keys: dict[str, Span] = field(default_factory=dict)
+    broken: bool = False
+    key: tuple[str, Span] | None = None  # a mapping's key that waits for its value
+
+
+def scalar(text: str) -> Any:
+    """The value of a plain scalar in YAML 1.2's core schema.
+
+    Raises:
+        ValueError: for an integer with leading zeros, which YAML 1.1 and 1.2 read differently.
+
+    >>> scalar("1e-3"), scalar("on"), scalar("0x1F"), scalar("1:30"), scalar("~")
+    (0.001, 'on', 31, '1:30', None)
+    """
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    first = text[0]
+    if first.isalpha():
+        return text
+    if _INT.match(text):
+        return int(text) if len(text) < 400 else text
+    if _PADDED_INT.match(text):
+        raise ValueError(text)
+    if _BASED_INT.match(text):
+        return int(text, 0)
+    if _FLOAT.match(text):
+        return float(text)
+    return text
+
+
+def read(path: FilePath | str) -> str:
+    """The text of a spec file.
+
+    Raises:
+        SpecError: DLC001 when it can't be read, DLC002 when it is not UTF-8 text, DLC003 when it is too large.
+    """
+    name = str(path)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise SpecError.of("DLC001", f"file not found: `{name}`", hint=_neighbour(FilePath(path))) from None
+    except IsADirectoryError:
+        raise SpecError.of(
+            "DLC001", f"`{name}` is a directory", expected="a YAML file", hint=f"name its files: `{name}/*.yaml`"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SpecError.of("DLC001", f"can't read `{name}`: {(reason or 'unknown error').lower()}") from None
+    if len(data) > MAX_BYTES:
+        raise SpecError.of("DLC003", f"`{name}` is larger than 1 MiB", expected="a hand-written spec")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8", "replace").removeprefix("\ufeff")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise SpecError.of(
+            "DLC002",
+            f"`{name}` is not UTF-8 text",
+            Span(name, line, column, line, column + 1),
+            found=f"the byte 0x{data[error.start]:02x}",
+            expected="a YAML text in UTF-8",
+            hint="save it as UTF-8",
+        ) from None
+    return text.replace("\r\n", "\n")
+
+
+def _neighbour(path: FilePath) -> str | None:
+    from dlc.diagnostics import nearest
+
+    try:
+        close = nearest(path.name, [item.name for item in path.parent.iterdir()])
+    except OSError:
+        return None
+    return f"did you mean `{path.with_name(close)}`?" if close else None
+
+
+def parse_yaml(text: str, name: str) -> Source:
+    """The source of one YAML text.
+
+    Args:
+        text: the text.
+        name: what its spans call the file.
+
+    Raises:
+        SpecError: DLC002-DLC009 and DLC011, when there is no tree to go on with. Lesser findings (an ambiguous value, a
+            tag, a key given twice) are the source's own, so that they come together with what later stages find.
+    """
+    problems = Problems()
+    root = _Composer(name, problems).compose(text.removeprefix("\ufeff"))
+    if (root is None or root.broken) and not problems.ok:
+        raise SpecError(problems.report({name: text}))
+    if root is None or root.value is None:
+        raise SpecError(_empty(text, name))
+    values: dict[Path, Span] = {}
+    keys: dict[Path, Span] = {}
+    tree = _flatten(root, values, keys)
+    if not isinstance(tree, dict):
+        found = "a list" if isinstance(tree, list) else f"`{tree}`"
+        problems.add(
+            "DLC004",
+            "the top level of a spec is a mapping",
+            values[()],
+            found=found,
+            expected="sections such as `network:`",
+        )
+        raise SpecError(problems.report({name: text}))
+    return Source(tree, values, keys, {name: text}, name, problems.report({name: text}).diagnostics)
+
+
+def _empty(text: str, name: str) -> Report:
+    hint = "`dlc init` writes a commented starter spec"
+    return Report((Diagnostic("DLC004", "the file is empty", Span(name, 1, 1, 1, 1), hint=hint),), {name: text})
+
+
+class _Stop(Exception):  # noqa: N818 - a way out of the loop, not an error
+    """What was found ends the reading."""
+
+
+class _Composer:
+    """Builds the node tree of the only document from libyaml's events."""
+
+    def __init__(self, name: str, problems: Problems) -> None:
+        self.name = name
+        self.problems = problems
+        self.stack: list[_Node] = []
+        self.anchors: dict[str, _Node] = {}
+        self.unused: dict[str, Span] = {}
+        self.root: _Node | None = None
+        self.documents = 0
+
+    def compose(self, text: str) -> _Node | None:
+        """The root, or None when a finding ended the reading or the document is empty."""
+        try:
+            for event in _events(text):
+                self.take(event, _span(self.name, event))
+        except (yaml.YAMLError, UnicodeEncodeError) as error:
+            report_syntax(error, text, self.name, self.problems)
+            return None
+        except _Stop:
+            return None
+        for anchor, span in self.unused.items():
+            hint = f"use it as `*{anchor}`, or remove it"
+            self.problems.add("DLC109", f"the anchor `&{anchor}` is never used", span, hint=hint)
+        return self.root
+
+    def take(self, event: Any, span: Span) -> None:
+        """One event."""
+        if isinstance(event, yaml.DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                self.stop("DLC011", "a file holds one spec", span, found="a second document (`---`)")
+        elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            node = self.stack.pop()
+            node.done = True
+            node.span = Span(self.name, node.span.line, node.span.column, span.end_line, span.end_column)
+            self.attach(node)
+        elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
+            if self.awaits_key():
+                self.stop("DLC005", "a key must be a plain word", span, found="a list or mapping as a key")
+            node = _Node([] if isinstance(event, yaml.SequenceStartEvent) else {}, span)
+            node.broken = self.tagged(event, span)
+            self.stack.append(node)
+            self.anchor(event, node)
+            if len(self.stack) > MAX_DEPTH:
+                self.stop("DLC008", f"collections nest more than {MAX_DEPTH} deep", span)
+        elif isinstance(event, yaml.AliasEvent):
+            name = str(event.anchor)
+            target = self.anchors.get(name)
+            if target is None or not target.done:
+                what = "holds itself" if target else "is not defined"
+                hint = None if target else did_you_mean(name, self.anchors)
+                self.stop("DLC009", f"the alias `*{name}` {what}", span, hint=hint)
+            else:
+                self.unused.pop(name, None)
+                self.attach(target, at=span)
+        elif isinstance(event, yaml.ScalarEvent):
+            node = self.scalar(event, span)
+            node.broken = self.tagged(event, span)
+            self.anchor(event, node)
+            self.attach(node)
+        if self.stack and self.stack[-1].size > MAX_VALUES:
+            self.stop("DLC009", f"the file expands to more than {MAX_VALUES:,} values", span)
+
+    def stop(self, code: str, message: str, span: Span, found: str | None = None, hint: str | None = None) -> None:
+        """Report what makes reading on impossible."""
+        self.problems.add(code, message, span, found=found, hint=hint)
+        raise _Stop
+
+    def awaits_key(self) -> bool:
+        """Whether the next node is a mapping's key."""
+        return bool(self.stack) and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is None
+
+    def tagged(self, event: Any, span: Span) -> bool:
+        """Report a tag, whether there is one: it would choose a type, and the language does that."""
+        if event.tag is None or event.tag == "!":
+            return False
+        tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+        place = span if event.anchor else span.inside(0, len(tag))
+        self.problems.add("DLC011", f"the tag `{tag}` is not part of the language", place, hint="remove the tag")
+        return True
+
+    def anchor(self, event: Any, node: _Node) -> None:
+        """Remember an anchored node."""
+        if event.anchor:
+            span = _span(self.name, event)
+            self.anchors[event.anchor] = node
+            self.unused[event.anchor] = Span(
+                self.name, span.line, span.column, span.line, span.column + len(event.anchor) + 1
+            )
+
+    def scalar(self, event: Any, span: Span) -> _Node:
+        """The node of a scalar; a value that can be read in two ways is reported and broken."""
+        text = event.value
+        if not event.implicit[0] or self.awaits_key():  # quoted, a block scalar, or a key: always text
+            return _Node(text, span, done=True)
+        try:
+            return _Node(scalar(text), span, done=True)
+        except ValueError:
+            number = text.lstrip("+-").lstrip("0") or "0"
+            sign = "-" if text.startswith("-") else ""
+            if set(text) & set("89"):
+                readings = f"write `{sign}{number}` for the number, or quote it for a text"
+            else:
+                readings = (
+                    f"write `{sign}{number}` for the decimal number, `{sign}0o{number}` for the octal one, "
+                    "or quote it for a text"
+                )
+            self.problems.add("DLC010", f"`{text}` can be read in two ways", span, hint=readings)
+            return _Node(BROKEN, span, done=True)
+
+    def attach(self, node: _Node, at: Span | None = None) -> None:
+        """Put a finished node into the collection being built; without one it is the root."""
+        if not self.stack:
+            self.root = node
+            return
+        holder = self.stack[-1]
+        holder.size += node.size
+        if isinstance(holder.value, list):
+            holder.value.append(node)
+        elif holder.key is None:
+            holder.key = (self.key(node, holder, at or node.span), at or node.span)
+        else:
+            key, span = holder.key
+            holder.value.setdefault(key, node)
+            holder.keys.setdefault(key, span)
+            holder.key = None
+
+    def key(self, node: _Node, holder: _Node, span: Span) -> str:
+        """The text of a key."""
+        if not isinstance(node.value, str):
+            self.stop("DLC005", "a key must be a plain word", span)
+        key = str(node.value)
+        if key == "<<":
+            hint = "use `extends:` or `blocks:`"
+            self.problems.add("DLC011", "merge keys (`<<`) are not part of YAML 1.2", span, hint=hint)
+            holder.broken = True
+        if key in holder.keys:
+            notes = [Note("first given here", holder.keys[key])]
+            self.problems.add("DLC007", f"the key `{key}` is given twice", span, hint="keep one of them", notes=notes)
+        return key
+
+
+def _events(text: str) -> Iterator[Any]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is an optional part of PyYAML
+    events: Iterator[Any] = yaml.parse(text, Loader=loader)
+    return events
+
+
+def _span(name: str, event: Any) -> Span:
+    start, end = event.start_mark, event.end_mark
+    return Span(name, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+
+
+def _flatten(root: _Node, values: dict[Path, Span], keys: dict[Path, Span]) -> Tree:
+    """The plain value of a node; fills the maps of places. Bounded by MAX_VALUES and MAX_DEPTH."""
+
+    def walk(node: _Node, path: Path) -> Tree:
+        values[path] = node.span
+        if node.broken:
+            return BROKEN
+        if isinstance(node.value, list):
+            return [walk(child, (*path, index)) for index, child in enumerate(node.value)]
+        if isinstance(node.value, dict):
+            for key, span in node.keys.items():
+                keys[(*path, key)] = span
+            return {key: walk(child, (*path, key)) for key, child in node.value.items()}
+        return node.value
+
+    return walk(root, ())

@@ -1,0 +1,1 @@
+"""Trained runs in use: prediction from tables, and exports."""

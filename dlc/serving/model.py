@@ -1,0 +1,69 @@
+"""A trained network, ready to use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from dlc.backend.network import Program, lower
+from dlc.backend.predict import serving, with_stats
+from dlc.diagnostics import SpecError
+from dlc.frontend.pipeline import Spec
+from dlc.support.fast_dataclass import record
+from dlc.training.run_folder import RunFolder
+
+BATCH = 256
+
+
+@record(frozen=True)
+class Model:
+    """A trained network, ready to use.
+
+    Args:
+        spec: its checked spec.
+        program: its program.
+        weights: flat weights with what the features fitted, as `serving` takes them.
+    """
+
+    spec: Spec
+    program: Program
+    weights: Mapping[str, Any]
+
+    def predict(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Predictions for raw inputs of n records, by name: probabilities for classes, numbers in the target's unit."""
+        count = len(next(iter(inputs.values())))
+        function = jax.jit(serving(self.spec, self.program))
+        parts: list[dict[str, Any]] = []
+        size = min(BATCH, max(count, 1))
+        for start in range(0, count, size):
+            batch = {name: value[start : start + size] for name, value in inputs.items()}
+            rows = len(next(iter(batch.values())))
+            if rows < size:  # one shape, one compilation
+                batch = {
+                    name: np.concatenate([value, np.repeat(value[-1:], size - rows, axis=0)])
+                    for name, value in batch.items()
+                }
+            parts.append({name: np.asarray(value)[:rows] for name, value in function(self.weights, batch).items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def load_model(run: RunFolder, only: str | None = None) -> Model:
+    """The best network of a run.
+
+    Args:
+        run: the run folder.
+        only: the platform that it is computed on; any when None.
+
+    Raises:
+        SpecError: DLC502 without run or weights, DLC503 when a file is damaged.
+    """
+    spec = run.load_spec()
+    program = lower(spec.graph, run.load_lowering(), only)
+    weights = run.load_weights()
+    for name, (shape, dtype) in program.shapes().items():
+        if name not in weights or weights[name].shape != shape or weights[name].dtype != dtype:
+            raise SpecError.of("DLC503", f"`{run.weights}` does not fit the spec: `{name}` differs or is missing")
+    return Model(spec, program, with_stats(weights, run.load_stats(spec)))

@@ -1,0 +1,180 @@
+"""Tables in and out: the records of a file as a network's inputs, predictions as columns of a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlc.backend.loss import feature_of, input_feature, target_feature
+from dlc.backend.predict import answers, raw_inputs
+from dlc.components.features.feature import Feature, encoded
+from dlc.components.sources.files import Csv, Npz
+from dlc.components.sources.source import Columns, Source
+from dlc.data.dataset import Stats, fit_sizes
+from dlc.data.tables import read_feature
+from dlc.diagnostics import Report, SpecError
+from dlc.frontend.pipeline import Spec
+from dlc.language.options import Wrong
+from dlc.support.files import write_atomic
+
+
+def source_for(path: Path, like: Source | None = None) -> Source:
+    """The source for a table file, by its ending; a CSV file has the header and delimiter of the one `like` it.
+
+    Raises:
+        SpecError: DLC510 for an unknown ending.
+    """
+    if path.suffix == ".csv":
+        form = {"header": like.header, "delimiter": like.delimiter} if isinstance(like, Csv) else {}
+        return Csv.model_validate({"path": str(path), **form})
+    if path.suffix == ".npz":
+        return Npz(path=str(path))
+    raise SpecError.of(
+        "DLC510", f"can't tell what `{path}` is", found=f"the ending `{path.suffix}`", expected="a .csv or .npz file"
+    )
+
+
+def read_table(path: Path, spec: Spec) -> Columns:
+    """The columns of a table file, in the form that the spec's own data have.
+
+    Raises:
+        SpecError: DLC401 when it can't be read, DLC405 when it is empty, DLC510 for an unknown ending.
+    """
+    try:
+        data = spec.document.data
+        columns = source_for(path, data.source if data is not None else None).load(Path())
+    except Wrong as wrong:
+        raise SpecError.of(
+            wrong.code, wrong.message, found=wrong.found, expected=wrong.expected, hint=wrong.hint
+        ) from None
+    if not len(next(iter(columns.values()))):
+        raise SpecError.of("DLC405", f"`{path}` holds no record")
+    return columns
+
+
+def as_columns(inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Columns given as arrays or lists.
+
+    Raises:
+        SpecError: DLC401 unless all have the same number of records, DLC405 when that is zero.
+    """
+    columns = {name: np.asarray(value) for name, value in inputs.items()}
+    counts = {name: len(value) if value.ndim else None for name, value in columns.items()}
+    if not columns or None in counts.values() or len(set(counts.values())) != 1:
+        found = ", ".join(f"`{name}` {'a single value' if count is None else count}" for name, count in counts.items())
+        raise SpecError.of("DLC401", "the columns need one entry a record", found=found or "no columns")
+    if not next(iter(counts.values())):
+        raise SpecError.of("DLC405", "the columns hold no record")
+    return columns
+
+
+def read_inputs(spec: Spec, columns: Columns, where: str | None = None) -> dict[str, np.ndarray[Any, Any]]:
+    """The raw inputs of a network from columns; `where` says in messages where the columns come from.
+
+    Raises:
+        SpecError: DLC402-DLC406.
+    """
+    found = {}
+    for name in raw_inputs(spec):
+        found[name] = _read(spec, "inputs", name, input_feature(spec, name), columns, where)
+    sizes: dict[str, int] = {}
+    for name, kind in raw_inputs(spec).items():
+        if len(kind.shape) == found[name].ndim:
+            sizes |= {
+                dim: size
+                for dim, size in zip(kind.shape[1:], found[name].shape[1:], strict=True)
+                if isinstance(dim, str)
+            }
+    fit_sizes(spec, sizes)
+    return found
+
+
+def _read(
+    spec: Spec, section: str, name: str, feature: Feature, columns: Columns, where: str | None
+) -> np.ndarray[Any, Any]:
+    """`read_feature` of columns that the spec does not name: findings speak of the file, not of a place in the spec.
+
+    A feature of several columns may come as one array under its own name.
+    """
+    whole = name in columns and columns[name].ndim > 1 and not set(feature.reads(name)) & set(columns)
+    try:
+        return read_feature(spec, section, name, feature, {name: columns[name]} if whole else columns, whole=whole)
+    except SpecError as error:
+        told = f"{where}: " if where else ""
+        items = [replace(item, span=None, message=f"{told}{item.message}") for item in error.report.diagnostics]
+        raise SpecError(Report(tuple(items))) from None
+
+
+def read_encoded(spec: Spec, columns: Columns, stats: Stats, where: str) -> dict[str, dict[str, Any]]:
+    """Inputs and targets as the network sees them: `{"inputs": ..., "targets": ...}`, encoded with fitted statistics.
+
+    Raises:
+        SpecError: DLC402-DLC406.
+    """
+    inputs = read_inputs(spec, columns, where)
+    targets = {
+        name: _read(spec, "targets", name, target_feature(spec, name), columns, where) for name in spec.document.targets
+    }
+    found: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
+    for section, raws, feature in (("inputs", inputs, input_feature), ("targets", targets, target_feature)):
+        for name, raw in raws.items():
+            values = encoded(feature(spec, name), name, raw, stats[name])
+            found[section].update({key: np.asarray(value) for key, value in values.items()})
+    return found
+
+
+def present(spec: Spec, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Predictions as the columns of a table: classes by name, probabilities, numbers."""
+    columns: dict[str, Any] = {}
+    for name, answer in answers(spec).items():
+        value = np.asarray(predictions[name])
+        feature = feature_of(spec, answer.against)
+        if feature is not None:
+            columns.update(feature.present(name, value))
+        else:
+            flat = value.reshape(len(value), -1)
+            columns.update({name if flat.shape[1] == 1 else f"{name}_{i}": flat[:, i] for i in range(flat.shape[1])})
+    return columns
+
+
+def write_table(columns: Mapping[str, Any], path: Path | None) -> str:
+    """Columns as CSV or, by the file's ending, one JSON object a line. Numbers keep all their digits.
+
+    Args:
+        columns: equally long.
+        path: where to write; the text is only returned when None.
+
+    Raises:
+        SpecError: DLC507 when it can't be written, DLC510 for an unknown ending.
+    """
+    suffix = path.suffix if path is not None else ".csv"
+    if suffix not in (".csv", ".jsonl"):
+        raise SpecError.of(
+            "DLC510", f"can't write `{path}`", found=f"the ending `{suffix}`", expected="a .csv or .jsonl file"
+        )
+    rows = zip(*(np.asarray(values).tolist() for values in _exact(columns).values()), strict=True)
+    text = io.StringIO()
+    if suffix == ".csv":
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+    else:
+        text.writelines(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows)
+    if path is not None:
+        write_atomic(path, text.getvalue().encode())
+    return text.getvalue()
+
+
+def _exact(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """float32 as the shortest decimal that reads back the same."""
+    return {
+        name: [float(str(value)) for value in np.asarray(values)] if np.asarray(values).dtype == np.float32 else values
+        for name, values in columns.items()
+    }

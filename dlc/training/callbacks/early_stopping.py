@@ -1,0 +1,42 @@
+"""Early stopping: how long a run has gone without an improvement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from dlc.frontend.pipeline import Spec
+from dlc.training.evaluation import better, monitored
+
+
+class Stopping:
+    """What `train.early_stopping` says of the epochs so far.
+
+    It follows from the epochs' records alone. So a run that goes on with other settings of it stands as if it had had
+    them from its first epoch.
+
+    Args:
+        spec: the spec; without `early_stopping` a run is never due to stop.
+        records: the epochs so far.
+    """
+
+    def __init__(self, spec: Spec, records: Iterable[Mapping[str, float]] = ()) -> None:
+        self.options = spec.document.train.early_stopping
+        self.monitor, self._higher = monitored(spec, self.options.monitor if self.options is not None else None)
+        self._best: float | None = None
+        self.stale = 0  # epochs without improvement
+        for record in records:
+            self.see(record)
+
+    def see(self, record: Mapping[str, float]) -> None:
+        """An epoch is done."""
+        if self.options is None:
+            return
+        if better(record[self.monitor], self._best, self._higher, self.options.min_delta):
+            self._best, self.stale = record[self.monitor], 0
+        else:
+            self.stale += 1
+
+    @property
+    def due(self) -> bool:
+        """Whether the run is to stop."""
+        return self.options is not None and self.stale >= self.options.patience

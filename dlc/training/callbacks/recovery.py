@@ -1,0 +1,316 @@
+"""What a run does when its loss or its weights are not finite: `train.on_nan`.
+
+A step is a pure function of the state and the batch. So nothing is watched while training goes well: the steps since
+the newest good state are done again, and the one that failed once more with checks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlc.backend import skipped_steps, statistics
+from dlc.backend.network import Program
+from dlc.backend.nonfinite import Cause, Watch, loss_name
+from dlc.backend.train_step import Trainer, TrainState, Updater
+from dlc.data.feed import Rows
+from dlc.data.feeder import Feeder
+from dlc.diagnostics import SpecError
+from dlc.frontend.pipeline import Spec
+from dlc.support.fast_dataclass import record
+from dlc.training.checkpoint import Checkpoint, load, restore_state
+from dlc.training.checkpoint import found as checkpoints_of
+from dlc.training.run_folder import RunFolder
+
+RETURNS = 5  # to the same state, before a run gives up
+WINDOW = 64  # steps that are done again between two looks at the weights
+
+
+class Finding(NamedTuple):
+    """Where a run diverged: the step, counted from 0, and the first value of it that is not finite, where known."""
+
+    step: int | None = None
+    cause: Cause | None = None
+
+
+@record
+class Memory:
+    """What a run knows of its newest good state, in plain values that a checkpoint keeps.
+
+    Args:
+        good: its step.
+        onward: the step that the run went on with from it: another one when it went back.
+        returns: how often it did.
+        rates: what a plateau has made of the learning rate since, by step.
+    """
+
+    good: int = 0
+    onward: int = 0
+    returns: int = 0
+    rates: dict[str, float] = field(default_factory=dict)
+
+
+class Recovery:
+    """What a run needs to say where it diverged, and to go on.
+
+    Args:
+        spec: the spec.
+        program: its network.
+        updater: how its weights are updated.
+        trainer: its compiled steps.
+        feeder: its batches.
+        stats: what its features fitted.
+        folder: the run's, or None.
+        note: takes what is worth saying.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        program: Program,
+        updater: Updater,
+        trainer: Trainer,
+        feeder: Feeder,
+        stats: Any,
+        folder: RunFolder | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self.spec, self.program, self.trainer, self.feeder, self.stats = spec, program, trainer, feeder, stats
+        self.folder, self.note = folder, note
+        self.guarded = updater.guarded
+        self.watch = Watch(spec, program, updater)
+        self.mode = spec.document.train.on_nan
+        self.kept: Mapping[str, Any] | None = None  # the newest good state, where no folder has it
+        self.memory = Memory()
+
+    def keep(self, arrays: Mapping[str, Any], step: int) -> None:
+        """Take a state, all of it finite, as the one to go back to."""
+        if self.folder is None or self.mode == "rollback":
+            self.kept = arrays
+        self.memory = Memory(step, step)
+
+    def beside(self, arrays: Mapping[str, Any], step: int, due: bool) -> Mapping[str, Any] | None:
+        """What a checkpoint keeps beside its state.
+
+        A run goes back to those that were due alone: when it was stopped must not change where it goes back to.
+        """
+        if due or self.mode != "rollback":
+            self.keep(arrays, step)
+            return None
+        return self.kept if self.memory.good != step else None
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        memory = Memory(**checkpoint.progress["recovery"])
+        if self.mode == "rollback" and memory.good != checkpoint.step:
+            self.kept, self.memory = checkpoint.good, memory
+        else:
+            self.keep(checkpoint.state, checkpoint.step)
+
+    def lowered(self, step: int, factor: float) -> None:
+        """A plateau changed the learning rate."""
+        self.memory.rates[str(step)] = factor
+
+    def diverged(self, loss: float, sums: Mapping[str, Any], state: TrainState, ends: bool) -> bool:
+        """Whether a run can't go on from a state as it is.
+
+        Args:
+            loss: over the epoch so far.
+            sums: the settled tally that it comes from.
+            state: after the newest chunk.
+            ends: whether the epoch is over. Of one in which no step counted there is nothing to record.
+        """
+        if not self.guarded:
+            return not math.isfinite(loss)
+        if int(state.left_out.row) >= skipped_steps.LIMIT:
+            return True
+        return not math.isfinite(loss) if sums[statistics.COUNT] else ends
+
+    def left_out(self, state: TrainState, epoch: int) -> None:
+        """Say how many steps of an epoch were left out."""
+        count = int(state.left_out.epoch)
+        if self.mode == "skip" and count:
+            steps = "1 step was" if count == 1 else f"{count:,} steps were"
+            self.note(f"{steps} left out in epoch {epoch}: the loss or gradients were not finite")
+
+    def after(
+        self, state: TrainState, last: int, factor: float, what: str, kept: str, evaluated: Any = None
+    ) -> TrainState:
+        """The state to go on with after one that is not finite.
+
+        Args:
+            state: the one that is not finite.
+            last: steps done when its epoch is over.
+            factor: of the learning rate.
+            what: what was seen, as in "the loss is nan".
+            kept: what the run folder keeps.
+            evaluated: weights and rows, where it was seen in an evaluation.
+
+        Raises:
+            SpecError: DLC508 when the run is to stop, or has gone back too often.
+        """
+        finding = self.find(state)
+        if finding.step is None and evaluated is not None:
+            variables, rows = evaluated
+            finding = Finding(None, self.watch.evaluation(variables, self._batches(rows)))
+        if self.mode != "rollback" or self.memory.returns >= RETURNS:
+            raise self.error(finding, int(state.step), what, kept)
+        return self._back(state, finding, last, factor, what)
+
+    def _batches(self, chosen: Any) -> Iterator[Rows]:
+        for feed, _, turns in self.feeder.evaluation(chosen):
+            for turn in range(turns):
+                yield feed.batch(turn)
+
+    # ---- where it began ----
+
+    def find(self, state: TrainState) -> Finding:
+        """The step in which a run diverged, and its first value that is not finite."""
+        row = int(state.left_out.row)
+        if row:  # nothing has moved since
+            step = int(state.step) - row
+            return Finding(step, self._look(state, step))
+        start = self._start(state)
+        return self._replayed(start, int(state.step)) if start is not None else Finding()
+
+    def _start(self, like: TrainState) -> TrainState | None:
+        """The newest good state: kept in memory, in the run folder, or that of step 0; at the step that followed it."""
+        paths = checkpoints_of(self.folder) if self.folder is not None and self.mode != "rollback" else []
+        if self.kept is not None:
+            state = _restored(like, self.kept)
+        elif paths:
+            try:
+                state = _restored(like, load(paths[0]).state)
+            except SpecError:
+                return None  # what happened since an older one is not known
+        else:
+            variables = self.program.init(self.spec.document.seed)
+            state = _copy(self.trainer.start(variables, self.trainer.told(variables, self.feeder.shapes())))
+        return state._replace(step=jnp.int32(self.memory.onward))
+
+    def _replayed(self, state: TrainState, end: int) -> Finding:
+        """Do steps again until one of them is not finite."""
+        step, window = int(state.step), min(WINDOW, self.feeder.max_turns)
+        rates = {int(at): factor for at, factor in self.memory.rates.items()}
+        while step < end:
+            passed = [at for at in rates if at <= step]
+            if passed:
+                state = state._replace(rate={"factor": jnp.float32(rates[max(passed)])})
+            turns = min(window, min([end, *(at for at in rates if at > step)]) - step)
+            before, after = state, self._chunk(state, step, turns)
+            if self._good(after):
+                state, step = after, step + turns
+            elif turns > 1:
+                window = 1
+            else:
+                return Finding(step, self._look(before, step) or self._updated(after))
+        return Finding()
+
+    def _chunk(self, state: TrainState, step: int, turns: int) -> TrainState:
+        feed = self.feeder.training(step, turns)
+        held = jax.device_put(_copy(state))  # its buffers are donated, those of `state` are not
+        return _copy(self.trainer.chunk(held, feed, np.int32(turns), np.bool_(True), self.stats))
+
+    def _good(self, state: TrainState) -> bool:
+        sums = statistics.settled(state.sums)
+        counted = bool(sums[statistics.COUNT]) or self.guarded
+        loss = statistics.values(self.spec, sums)["loss"] if sums[statistics.COUNT] else 0.0
+        return counted and math.isfinite(loss) and self.watch.weight(state.variables) is None
+
+    def _look(self, state: TrainState, step: int) -> Cause | None:
+        batch = self.feeder.training(step, 1).batch(0)
+        return self.watch.step(state._replace(step=jnp.int32(step)), batch, self.stats)
+
+    def _updated(self, state: TrainState) -> Cause | None:
+        weight = self.watch.weight(state.variables)
+        return weight._replace(kind="update") if weight is not None else None
+
+    # ---- what follows ----
+
+    def _back(self, state: TrainState, finding: Finding, last: int, factor: float, what: str) -> TrainState:
+        """The newest good state, at the step behind the one that failed; where none was found, behind the epoch."""
+        start = self._start(state)
+        assert start is not None, "a run that goes back keeps the state in memory"
+        on = last
+        if finding.step is not None:
+            on = min(last, finding.step + (skipped_steps.LIMIT if int(state.left_out.row) else 1))
+        self.memory.returns += 1
+        self.memory.onward = on
+        where = f"step {finding.step + 1:,}: {_said(finding.cause, what)}" if finding.step is not None else what
+        self.note(f"{where}; back to the weights of step {self.memory.good:,}, going on with step {on + 1:,}")
+        back: TrainState = jax.device_put(
+            start._replace(
+                step=jnp.int32(on),
+                sums=jax.tree.map(np.zeros_like, start.sums),
+                rate={"factor": jnp.float32(factor)} if start.rate else {},
+                left_out=skipped_steps.start(),
+            )
+        )
+        return back
+
+    def error(self, finding: Finding, step: int, what: str, kept: str) -> SpecError:
+        """The diagnostic of a run that diverged: DLC508."""
+        at, cause = finding
+        message = f"training diverged: {what} by step {step:,}"
+        if at is not None:
+            message = f"training diverged at step {at + 1:,}: {_said(cause, what)}"
+        elif cause is not None:
+            message = f"{message}; {_said(cause, what)}"
+        if self.mode == "skip" and self.guarded and at is not None and step - at > 1:
+            message = f"{message}; all {step - at:,} steps from it on were left out"
+        if self.mode == "rollback" and self.memory.returns:
+            message = f"{message}; the run went back {self.memory.returns} times to the same weights"
+        span = cause.span if cause is not None else None
+        return SpecError.of(
+            "DLC508",
+            message,
+            span or self.spec.document.source.key_span(("optimizer",)),
+            hint=f"{self._hint(finding)}; {kept}",
+        )
+
+    def _hint(self, finding: Finding) -> str:
+        at, cause = finding
+        kind = cause.kind if cause is not None else None
+        narrow = any(node.dtype == "f16" for node, _ in self.spec.graph.walk())
+        wide = "float16 ends at 65,504: try `precision: bfloat16`; or " if narrow else ""
+        if kind == "input":
+            return "look at the data and at `augment`"
+        if at == 0 and kind in ("layer", "loss"):
+            return f"{wide}no update came before it: look at the data and the network rather than at the learning rate"
+        if kind == "gradient":
+            return (
+                f"{wide}roots, logarithms and divisions are infinitely steep at 0; `on_nan: skip` leaves such steps out"
+            )
+        return f"{wide}lower the learning rate, or add `clip_norm: 1.0` beside the optimizer"
+
+
+def _said(cause: Cause | None, what: str) -> str:
+    """A cause in words; what was seen where there is none."""
+    if cause is None:
+        return what
+    said = {
+        "input": f"the input `{cause.name}` is not finite",
+        "layer": f"the output of `{cause.name}` is the first value that is not finite",
+        "loss": f"{loss_name(cause.name)} is not finite, though every layer's output is",
+        "gradient": f"the gradient of `{cause.name}` is the first that is not finite, though the loss is",
+        "update": f"the update made `{cause.name}` infinite, though its gradient is finite",
+        "weight": f"`{cause.name}` is not finite before it",
+    }
+    return said[cause.kind]
+
+
+def _restored(like: TrainState, arrays: Mapping[str, Any]) -> TrainState:
+    state: TrainState = restore_state(like, arrays)
+    return state
+
+
+def _copy(state: TrainState) -> TrainState:
+    """A state on the host, apart from buffers that are donated."""
+    copied: TrainState = jax.tree.map(np.array, state)
+    return copied

@@ -1,0 +1,129 @@
+"""The program of training compiled while the records are read, where their sizes are known before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dlc.backend.network import Program
+from dlc.backend.shapes import batch_shapes, stats_shapes
+from dlc.backend.train_step import Trainer, make_trainer
+from dlc.backend.update import make_updater
+from dlc.components.schedules.schedule import Horizon
+from dlc.data.dataset import split_sizes
+from dlc.data.feed import Feed, Rows
+from dlc.data.feeder import Portions, batching_of, horizon_of, portions_of
+from dlc.data.tables import COPIES, allowed_memory
+from dlc.diagnostics import SpecError
+from dlc.frontend.pipeline import Spec
+from dlc.language.options import Wrong
+
+
+class Known(NamedTuple):
+    """What the compiled program depends on besides the spec.
+
+    Args:
+        feed: the shapes of a chunk's feed.
+        stats: the shapes of what features fitted.
+        horizon: the run's length.
+    """
+
+    feed: Feed
+    stats: Any
+    horizon: Horizon
+
+    @classmethod
+    def of(cls, portions: Portions, rows: Rows, stats: Any, horizon: Horizon) -> Known:
+        """What is known when all records are read."""
+        return cls(feed_shapes(portions, rows), jax.tree.map(_shape, stats), horizon)
+
+
+class Early:
+    """A chunk of steps that is compiled on a thread of its own.
+
+    Args:
+        spec: a spec that can be trained.
+        program: its network.
+    """
+
+    def __init__(self, spec: Spec, program: Program) -> None:
+        self._known = _foreseen(spec)
+        self._told: Future[Any] = Future()  # the network is traced once: the thread that waits would only slow this one
+        self._chunk: Future[Callable[..., Any]] | None = None
+        if self._known is not None:
+            pool = ThreadPoolExecutor(1, "compiler")
+            self._chunk = pool.submit(_compiled, spec, program, self._known, self._told)
+            pool.shutdown(wait=False)
+
+    def instead_of(self, trainer: Trainer, known: Known) -> Trainer:
+        """The trainer with the chunk that was compiled, if all turned out as foreseen; else as it is."""
+        chunk, self._chunk = self._chunk, None
+        if chunk is None or known != self._known:
+            return trainer
+
+        def compiled(*arguments: Any) -> Any:
+            return chunk.result()(*arguments)
+
+        return replace(trainer, chunk=compiled, told=lambda *_: self._told.result())
+
+
+def feed_shapes(portions: Portions, rows: Rows) -> Feed:
+    """The shapes of a chunk's feed; `rows` are of all records."""
+    turns, size = portions.max_turns, portions.batch_size
+    count = None if portions.resident else turns * size
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((count or leaf.shape[0], *leaf.shape[1:]), leaf.dtype), rows
+    )
+    return Feed(shapes, jax.ShapeDtypeStruct((max(turns, 2), size), jnp.int32))
+
+
+def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+
+
+def _foreseen(spec: Spec) -> Known | None:
+    """What the program will depend on, as far as it can be known; None when it can't."""
+    data = spec.document.data
+    sources = [source for source in (data.source, data.validation, data.test) if source is not None] if data else []
+    kinds = [
+        feature.value_type() for feature in (*spec.document.inputs.values(), *spec.document.targets.values()) if feature
+    ]
+    if any(isinstance(dim, str) for kind in kinds for dim in kind.shape[1:]):
+        return None
+    try:
+        counts = [source.count(spec.document.folder) for source in sources]
+        known = [count for count in counts if count is not None]
+        if len(known) < len(counts) or not known:
+            return None
+        batching = batching_of(spec, split_sizes(spec, known[0])["train"])
+    except (SpecError, Wrong):  # what is wrong is said when the records are read
+        return None
+    rows = batch_shapes(spec, sum(known))
+    memory = allowed_memory(spec)
+    nbytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(rows))
+    portions = portions_of(sum(known), nbytes, nbytes <= memory // COPIES, batching, memory)
+    return Known(feed_shapes(portions, rows), stats_shapes(spec), horizon_of(spec, batching))
+
+
+def _compiled(spec: Spec, program: Program, known: Known, told: Future[Any]) -> Callable[..., Any]:
+    feed, stats, horizon = known
+    trainer = make_trainer(spec, program, make_updater(spec, program, horizon), stats)
+    like = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((feed.indices.shape[1], *leaf.shape[1:]), leaf.dtype), feed.rows
+    )
+    try:
+        told.set_result(trainer.told(program.declared(), like))
+    except BaseException as error:
+        told.set_exception(error)
+        raise
+    state = jax.eval_shape(lambda variables: trainer.start(variables, told.result()), program.declared())
+    jitted: Any = trainer.chunk
+    found: Callable[..., Any] = jitted.lower(
+        state, feed, jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((), jnp.bool_), stats
+    ).compile()
+    return found
