@@ -48,7 +48,7 @@ def begin(program: str, work: Work, path: Path, python: str) -> subprocess.Popen
     return process
 
 
-def turn(process: subprocess.Popen[str]) -> float:
+def iteration(process: subprocess.Popen[str]) -> float:
     """Examples a second of one turn."""
     assert process.stdin is not None
     assert process.stdout is not None
@@ -63,12 +63,14 @@ def own(path: Path) -> None:
     import dlc
     from benchmarks.rivals import SECONDS
     from dlc.training.callbacks.progress import Silent
-    from dlc.training.run import Training
+    from dlc.training.run import TrainingRun
 
     work, done = BY_NAME[path.stem], 0
-    fit = Training(dlc.load(path), None, Silent(), time.perf_counter(), work.steps, None)
+    fit = TrainingRun(dlc.load(path), None, Silent(), time.perf_counter(), work.steps, None)
     variables = fit.program.init(0)
-    state = jax.device_put(fit.trainer.start(variables, fit.trainer.told(variables, fit.feeder.shapes())))
+    state = jax.device_put(
+        fit.compiled_steps.start(variables, fit.compiled_steps.batch_statistics(variables, fit.feeder.shapes()))
+    )
 
     def epoch() -> None:
         nonlocal state, done
@@ -102,7 +104,7 @@ def main() -> None:
             found: dict[str, list[float]] = {program: [] for program in running}
             for _ in range(ROUNDS):
                 for program, process in running.items():
-                    found[program].append(turn(process))
+                    found[program].append(iteration(process))
             for process in running.values():
                 process.communicate()
             print(f"{name}, batches of {work.batch}")

@@ -40,11 +40,13 @@ def throughput(work: Work, path: Path) -> tuple[list[float], list[float]]:
     import dlc
     from benchmarks.twins import make
     from dlc.training.callbacks.progress import Silent
-    from dlc.training.run import Training
+    from dlc.training.run import TrainingRun
 
-    fit = Training(dlc.load(path), None, Silent(), time.perf_counter(), work.steps, None)
+    fit = TrainingRun(dlc.load(path), None, Silent(), time.perf_counter(), work.steps, None)
     variables = fit.program.init(0)
-    state = jax.device_put(fit.trainer.start(variables, fit.trainer.told(variables, fit.feeder.shapes())))
+    state = jax.device_put(
+        fit.compiled_steps.start(variables, fit.compiled_steps.batch_statistics(variables, fit.feeder.shapes()))
+    )
     with np.load(path.with_suffix(".npz")) as found:
         data = jax.device_put(tuple(found.values()))
     chunk, other = make(work.name)

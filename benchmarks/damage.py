@@ -369,7 +369,7 @@ class Bench:
     def shared(self) -> Iterator[None]:
         """Within it trainings of the spec compile nothing twice."""
 
-        def trainer(*arguments: Any) -> Any:
+        def compiled_steps(*arguments: Any) -> Any:
             if "trainer" not in self._made:
                 made = fitting_make_trainer(*arguments)
                 self._made["trainer"] = replace(made, start=self._first(made.start))
@@ -381,7 +381,7 @@ class Bench:
             return self._made["evaluator"]
 
         with (
-            mock.patch.object(fitting, "make_trainer", trainer),
+            mock.patch.object(fitting, "make_trainer", compiled_steps),
             mock.patch.object(fitting, "make_evaluate", evaluator),
         ):
             yield
@@ -400,7 +400,7 @@ class Bench:
         """Train to the middle of the fifth epoch."""
         asked = iter([False] * 12 + [True])
         try:
-            fit(spec or self.spec, run=RunFolder(run), chunk_turns=2, stop=lambda: next(asked))
+            fit(spec or self.spec, run=RunFolder(run), chunk_iterations=2, stop=lambda: next(asked))
         except Stopped:
             return
         raise AssertionError("the run was not stopped")
@@ -419,8 +419,8 @@ class Bench:
         except Exception as error:
             return Outcome(f"A TRACEBACK: {type(error).__name__}", str(error))
         wrong = [name for name in COMPARED if (run / name).read_bytes() != (self.straight / name).read_bytes()]
-        told = [text for text in notes.texts if not text.startswith("resuming")]
-        return Outcome(f"OTHER BITS: {', '.join(wrong)}" if wrong else SAME, "; ".join(told))
+        batch_statistics = [text for text in notes.texts if not text.startswith("resuming")]
+        return Outcome(f"OTHER BITS: {', '.join(wrong)}" if wrong else SAME, "; ".join(batch_statistics))
 
     def tried(self, case: Case, run: Path) -> Outcome:
         """Damage a copy of the stopped or finished run, and resume it."""
@@ -493,7 +493,7 @@ def full_after(calls: int) -> Iterator[None]:
         yield
 
 
-fitting_make_trainer, fitting_make_evaluate = fitting.make_trainer, fitting.make_evaluate
+fitting_make_trainer, fitting_make_evaluate = fitting.make_compiled_steps, fitting.make_evaluate
 
 
 def well(case: Case, outcome: Outcome) -> bool:

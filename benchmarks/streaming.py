@@ -76,31 +76,31 @@ def throughput(network: str, file: Path) -> dict[str, tuple[list[float], list[fl
 
     import dlc
     from dlc.training.callbacks.progress import Silent
-    from dlc.training.run import Training
+    from dlc.training.run import TrainingRun
 
     sides: dict[str, list[Any]] = {}
     for name, memory in (("in memory", "4 GB"), ("streamed", f"{CAP} MB")):
         spec = dlc.loads(text_of(network, file, memory, 10))
-        training = Training(spec, None, Silent(), time.perf_counter(), None, None)
+        training = TrainingRun(spec, None, Silent(), time.perf_counter(), None, None)
         variables = training.program.init(0)
-        shapes = training.trainer.told(variables, training.feeder.shapes())
-        state = jax.device_put(training.trainer.start(variables, shapes))
+        shapes = training.compiled_steps.batch_statistics(variables, training.feeder.shapes())
+        state = jax.device_put(training.compiled_steps.start(variables, shapes))
         sides[name] = [training, state]
     found: dict[str, tuple[list[float], list[float], str]] = {name: ([], [], "") for name in sides}
-    turns = sides["streamed"][0].feeder.max_turns
+    iterations = sides["streamed"][0].feeder.max_iterations
     for number in range(ROUNDS + 1):
         for name in list(sides)[:: 1 if number % 2 else -1]:  # neither side always comes first
             side = sides[name]
             training, state = side
-            step = number * turns * CHUNKS
-            training.feeder.prepare(step, turns)  # anew: what was read while the other side ran is not given to it
+            step = number * iterations * CHUNKS
+            training.feeder.prepare(step, iterations)  # anew: what was read while the other side ran is not given to it
             began, waited = time.perf_counter(), training.feeder.waited
             for _ in range(CHUNKS):
-                state = training.chunk(state, step, turns)
-                step += turns
+                state = training.chunk(state, step, iterations)
+                step += iterations
             seconds = time.perf_counter() - began
             side[1] = state
-            found[name][0].append(turns * CHUNKS * training.sampler.batch_size / seconds)
+            found[name][0].append(iterations * CHUNKS * training.sampler.batch_size / seconds)
             found[name][1].append((training.feeder.waited - waited) / seconds)
     for name, (training, state) in sides.items():
         training.feeder.close()

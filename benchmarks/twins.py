@@ -193,14 +193,14 @@ def recurrence(kernel, now):
 def _recurrence(kernel, now):
     batch, units = now.shape[1], kernel.shape[0]
 
-    def turn(carry, now):
+    def iteration(carry, now):
         h, c = carry
         i, f, g, o = jnp.split(now + h @ kernel, 4, -1)
         c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
         return (jax.nn.sigmoid(o) * jnp.tanh(c), c), h
 
     zero = jnp.zeros((batch, units))
-    (h, _), before = lax.scan(turn, (zero, zero), now)
+    (h, _), before = lax.scan(iteration, (zero, zero), now)
     return h, before
 
 
@@ -267,7 +267,7 @@ def char_gpt(rng):
         batch = tokens.shape[0]
         x = (w["table"][tokens] + w["places"]).reshape(-1, d)
 
-        def turn(x, p):
+        def iteration(x, p):
             parts = (norm(x, p["norm1"]) @ p["qkv"]).reshape(batch, length, 3, heads, d // heads)
             q, k, v = (parts[:, :, index].transpose(0, 2, 1, 3) for index in range(3))
             scores = jnp.where(past, q @ k.swapaxes(2, 3) * (d // heads) ** -0.5, -1e30)
@@ -275,7 +275,7 @@ def char_gpt(rng):
             x = x + mixed @ p["out"]
             return x + jax.nn.gelu(norm(x, p["norm2"]) @ p["up"], approximate=False) @ p["down"], None
 
-        x, _ = lax.scan(turn, x, w["blocks"])
+        x, _ = lax.scan(iteration, x, w["blocks"])
         return (norm(x, w["norm"]) @ w["table"].T).reshape(batch, length, -1), state
 
     return weights, {}, apply

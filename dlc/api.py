@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.diagnostics import Report, SpecError
-from dlc.support.gc_pause import uncollected
+from dlc.support.gc_pause import gc_paused
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,7 +124,7 @@ def train(
     Raises:
         SpecError: when data don't fit, the folder is in use, or training diverges.
     """
-    with uncollected():
+    with gc_paused():
         from dlc.backend.jax_config import configure
 
         configure()

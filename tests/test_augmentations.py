@@ -22,7 +22,7 @@ from dlc.components.augmentations.mixing import Mixing, boxes
 from dlc.components.augmentations.policies import OPERATIONS, Choice
 from dlc.ir import DTYPES, TensorType
 from dlc.kernels.resampling import affine, curve
-from dlc.language.options import Wrong, build_word, load_class
+from dlc.language.options import RuleViolation, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
 
 SIZES = {"batch": 4, "time": 9, "steps": 5, "height": 6, "width": 7, "channels": 3}
@@ -84,7 +84,7 @@ def test_an_augmentation_is_documented(word: str) -> None:
 def test_an_example_gives_what_it_states(word: str, example: AugmentExample) -> None:
     made = build_word(parse_yaml(f"item:\n  {example.spec}\n", "example").tree["item"], AUGMENTATIONS, "augmentation")
     if isinstance(made, list):
-        assert [fault.code for fault in made] == [example.error]
+        assert [option_error.code for option_error in made] == [example.error]
         return
     assert isinstance(made, Augmentation) and made.word == word
     if made.idle() is not None:
@@ -92,7 +92,7 @@ def test_an_example_gives_what_it_states(word: str, example: AugmentExample) -> 
         return
     try:
         made.infer(*types_of(example))
-    except Wrong as wrong:
+    except RuleViolation as wrong:
         assert wrong.code == example.error
         return
     assert example.error is None
@@ -343,11 +343,11 @@ def test_contrast_of_one_channel() -> None:
 def test_hues_agree_with_colorsys() -> None:
     x = images((2, 5, 5, 3)).copy()
     x[0, 0] = [[0, 0, 0], [1, 1, 1], [0.5, 0.5, 0.5], [1, 0, 0], [0, 0, 1]]
-    turns = np.array([0.3, -0.45], np.float32)
-    got = np.asarray(build("random_hue").change(jnp.asarray(x), jnp.asarray(turns), None))
+    iterations = np.array([0.3, -0.45], np.float32)
+    got = np.asarray(build("random_hue").change(jnp.asarray(x), jnp.asarray(iterations), None))
     for place in np.ndindex(2, 5, 5):
         hue, saturation, value = colorsys.rgb_to_hsv(*x[place].astype(float))
-        want = colorsys.hsv_to_rgb((hue + turns[place[0]]) % 1, saturation, value)
+        want = colorsys.hsv_to_rgb((hue + iterations[place[0]]) % 1, saturation, value)
         np.testing.assert_allclose(got[place], want, atol=2e-6)
 
 

@@ -25,7 +25,7 @@ loss: cross_entropy
 def test_batches_do_not_depend_on_how_they_are_asked_for(rows: int, size: int, seed: int, step: int) -> None:
     sampler = Sampler(np.arange(rows, dtype=np.int32), size, seed)
     together = sampler.batches(step, 5)
-    single = np.concatenate([sampler.batches(step + turn, 1) for turn in range(5)])
+    single = np.concatenate([sampler.batches(step + iteration, 1) for iteration in range(5)])
     np.testing.assert_array_equal(together, single)
 
 

@@ -13,7 +13,7 @@ import dlc
 from dlc.components.layers.dense import Dense
 from dlc.training import compile_ahead
 from dlc.training.callbacks.progress import Silent
-from dlc.training.run import Training
+from dlc.training.run import TrainingRun
 from dlc.training.run_folder import RunFolder
 from dlc.training.train import fit
 from tests.support import ROOT
@@ -29,22 +29,22 @@ train: {{epochs: 2, batch_size: 8}}
 """
 
 
-def begun(spec: dlc.Spec) -> Training:
-    return Training(spec, None, Silent(), 0.0, None, None)
+def begun(spec: dlc.Spec) -> TrainingRun:
+    return TrainingRun(spec, None, Silent(), 0.0, None, None)
 
 
-def was_early(training: Training) -> bool:
-    return not hasattr(training.trainer.chunk, "lower")  # what `jax.jit` gives would
+def was_compiled_ahead(training: TrainingRun) -> bool:
+    return not hasattr(training.compiled_steps.chunk, "lower")  # what `jax.jit` gives would
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "specs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_sets_of_the_specs_are_foreseen(path: Path) -> None:
-    assert was_early(begun(dlc.load(path)))
+    assert was_compiled_ahead(begun(dlc.load(path)))
 
 
 def test_it_is_the_same_program(small: dlc.Spec, small_run: RunFolder, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(compile_ahead, "_foreseen", lambda spec: None)
-    assert not was_early(begun(small))
+    assert not was_compiled_ahead(begun(small))
     run = RunFolder(tmp_path / "run")
     fit(small, run=run)
     assert run.weights.read_bytes() == small_run.weights.read_bytes()
@@ -62,7 +62,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_archive_is_counted_by_its_head(archive: Path, memory: str) -> None:
     spec = dlc.loads(TABLE.format(word="npz", file=archive, memory=memory))
     training = begun(spec)
-    assert was_early(training)
+    assert was_compiled_ahead(training)
     assert training.feeder.portions.resident == (memory == "auto")
     assert training.run(dry_run=False).steps == 15
 
@@ -72,11 +72,11 @@ def test_what_comes_otherwise_is_compiled_then(archive: Path, tmp_path: Path, mo
     count = type(spec.document.data.source).count  # type: ignore[union-attr]
     monkeypatch.setattr(type(spec.document.data.source), "count", lambda self, base: count(self, base) + 1)  # type: ignore[union-attr]
     training = begun(spec)
-    assert not was_early(training)
+    assert not was_compiled_ahead(training)
     assert training.run(dry_run=False).steps == 15
     (tmp_path / "t.csv").write_text("x,y\n" + "1,0\n2,1\n" * 20)
     text = TABLE.format(word="csv", file=tmp_path / "t.csv", memory="auto").replace("[2]", "[1]")
-    assert not was_early(begun(dlc.loads(text)))  # nobody knows how long a text is
+    assert not was_compiled_ahead(begun(dlc.loads(text)))  # nobody knows how long a text is
 
 
 @pytest.mark.parametrize("memory", ["auto", "20 kB"])

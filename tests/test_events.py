@@ -36,7 +36,7 @@ def test_events_hold_each_step_once_after_a_resume(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     answers = iter([False] * 7 + [True] * 100)
     with pytest.raises(Stopped):
-        fit(spec, run=run, chunk_turns=2, stop=lambda: next(answers))
+        fit(spec, run=run, chunk_iterations=2, stop=lambda: next(answers))
     fit(spec, run=run, resume=True)
     records = [json.loads(line) for line in run.metrics.read_text().splitlines()][:3]
     found = figures(run.path / "events")
@@ -50,7 +50,7 @@ def test_events_that_are_damaged_are_written_anew(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     answers = iter([False] * 7 + [True])
     with pytest.raises(Stopped):
-        fit(spec, run=run, chunk_turns=2, stop=lambda: next(answers))
+        fit(spec, run=run, chunk_iterations=2, stop=lambda: next(answers))
     shutil.rmtree(run.path / "events")
     (run.path / "events").write_text("no folder")
     fit(spec, run=run, resume=True)

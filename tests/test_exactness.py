@@ -32,7 +32,7 @@ def test_twice_and_resumed_gives_the_same_bits(name: str, tmp_path_factory: pyte
     steps = fit(spec, run=one).steps
     fit(spec, run=again)
     with pytest.raises(Stopped) as stopped:  # within the last epoch but one
-        fit(spec, run=resumed, chunk_turns=5, stop=stop_after(int(steps * 0.6 / 5)))
+        fit(spec, run=resumed, chunk_iterations=5, stop=stop_after(int(steps * 0.6 / 5)))
     assert 0 < stopped.value.step < steps
     fit(spec, run=resumed, resume=True)
     for other in (again, resumed):

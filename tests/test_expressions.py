@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dlc.diagnostics import Report
 from dlc.frontend.pipeline import Spec, check_text
-from dlc.language.interpolation import ExpressionFault, mentioned, substitute
+from dlc.language.interpolation import ExpressionError, mentioned, substitute
 
 VARIABLES: dict[str, Any] = {
     "n": 8,
@@ -104,8 +104,8 @@ def test_value(text: str, value: Any) -> None:
         ("$(٣)", "DLC108", 2, 1),
     ],
 )
-def test_fault(text: str, code: str, start: int, length: int) -> None:
-    with pytest.raises(ExpressionFault) as caught:
+def test_error(text: str, code: str, start: int, length: int) -> None:
+    with pytest.raises(ExpressionError) as caught:
         substitute(text, VARIABLES)
     assert (caught.value.code, caught.value.start, caught.value.length) == (code, start, length)
 
@@ -191,13 +191,13 @@ def test_grammar_agrees_with_reference(node: Node, space: str) -> None:
     try:
         wanted = compute(node)
     except ZeroDivisionError:
-        with pytest.raises(ExpressionFault, match="division by zero"):
+        with pytest.raises(ExpressionError, match="division by zero"):
             substitute(text, VARIABLES)
         return
     try:
         found = substitute(text, VARIABLES)
-    except ExpressionFault as fault:
-        assert "out of range" in fault.message or "deep" in fault.message or "longer" in fault.message
+    except ExpressionError as error:
+        assert "out of range" in error.message or "deep" in error.message or "longer" in error.message
         assert abs(wanted) > 1e60 or len(text) > 60
         return
     assert found == wanted
@@ -209,13 +209,13 @@ NOISE = st.text(st.sampled_from("$()nmax,+-*/%. 0123456789eE_\"'{}[]\n²٣é\\")
 
 @given(st.one_of(NOISE, NOISE.map(lambda text: f"$({text})"), st.text(max_size=80)))
 @settings(deadline=None, max_examples=500)
-def test_hostile_text_only_raises_faults(text: str) -> None:
+def test_hostile_text_only_raises_errors(text: str) -> None:
     try:
         substitute(text, VARIABLES)
-    except ExpressionFault as fault:
-        assert fault.code in ("DLC107", "DLC108")
-        assert 0 <= fault.start <= len(text)
-        assert fault.length >= 1
+    except ExpressionError as error:
+        assert error.code in ("DLC107", "DLC108")
+        assert 0 <= error.start <= len(text)
+        assert error.length >= 1
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_hostile_text_only_raises_faults(text: str) -> None:
 )
 def test_hostile_sizes_are_refused_quickly(text: str) -> None:
     start = time.perf_counter()
-    with pytest.raises(ExpressionFault):
+    with pytest.raises(ExpressionError):
         substitute(text, VARIABLES)
     assert time.perf_counter() - start < 1
 

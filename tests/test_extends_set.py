@@ -75,7 +75,7 @@ class TestExtends:
         Path("spec.yaml").write_text("extends: base.yaml\nnetwork: [dense: 3]")
         assert check_file("spec.yaml")[1].codes == ()
 
-    def test_faults_point_into_the_right_file(self) -> None:
+    def test_errors_point_into_the_right_file(self) -> None:
         Path("base.yaml").write_text(BASE.replace("$rate", "2.0").replace(", rate: 0.1}", ", depth: 1}"))
         Path("spec.yaml").write_text("extends: base.yaml\nvars: {width: wide}\ntrain: {epohcs: 3}")
         items = check_file("spec.yaml")[1].diagnostics
@@ -171,7 +171,7 @@ class TestSet:
             ("data.source.iris.x=1", "DLC101", 18),
         ],
     )
-    def test_faults_point_into_the_setting(self, setting: str, code: str, column: int) -> None:
+    def test_errors_point_into_the_setting(self, setting: str, code: str, column: int) -> None:
         items = check_text(BASE, sets=["seed=1", setting])[1].diagnostics
         assert [item.code for item in items] == [code]
         places = [items[0].span, *(note.span for note in items[0].notes)]

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from dlc.components.features import FEATURES
 from dlc.components.features.feature import Feature, FeatureExample, as_numbers, fit_normalizer
 from dlc.ir import DTYPES, TensorType
-from dlc.language.options import Wrong, build_word, load_class
+from dlc.language.options import RuleViolation, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
 
 
@@ -38,8 +38,8 @@ def column(values: Any) -> np.ndarray:
     return made
 
 
-def wrong(spec: str, values: Any, **facts: Any) -> Wrong:
-    with pytest.raises(Wrong) as caught:
+def wrong(spec: str, values: Any, **facts: Any) -> RuleViolation:
+    with pytest.raises(RuleViolation) as caught:
         feature(spec).read([column(values)], "x", **facts)
     return caught.value
 
@@ -129,7 +129,7 @@ def test_large_data_are_not_copied() -> None:
 def test_what_is_no_number_is_named_with_its_row(values: list[Any], found: str, row: int) -> None:
     objects = np.array(values, dtype=object if isinstance(values[0], int) else None)
     for data in (objects, np.array(values, dtype=object)):
-        with pytest.raises(Wrong) as caught:
+        with pytest.raises(RuleViolation) as caught:
             as_numbers(data, "price", 1, missing=0.0 if 10**400 in values else None)
         assert caught.value.code == "DLC403"
         assert f"row {row} of column `price`" in caught.value.message
@@ -138,27 +138,27 @@ def test_what_is_no_number_is_named_with_its_row(values: list[Any], found: str, 
 
 def test_rows_count_records_not_elements() -> None:
     values = np.array([["1", "2"], ["3", "x"]], dtype=object)
-    with pytest.raises(Wrong, match="row 12 of column"):
+    with pytest.raises(RuleViolation, match="row 12 of column"):
         as_numbers(values, "x", first_row=11)
-    with pytest.raises(Wrong, match="row 12 of column"):
+    with pytest.raises(RuleViolation, match="row 12 of column"):
         as_numbers(np.array([[1.0, 2], [3, np.nan]]), "x", first_row=11)
 
 
 def test_infinity_is_not_missing() -> None:
-    with pytest.raises(Wrong, match="row 3 "):
+    with pytest.raises(RuleViolation, match="row 3 "):
         as_numbers(np.array([np.nan, 1, np.inf]), "x", 1, missing=0.0)
     np.testing.assert_array_equal(as_numbers(np.array([np.nan, 1]), "x", 1, missing=0.5), [0.5, 1])
 
 
 @pytest.mark.parametrize("kind", [np.complex64, "datetime64[s]", [("a", np.float32)]])
 def test_types_that_are_no_numbers(kind: Any) -> None:
-    with pytest.raises(Wrong, match="holds no numbers"):
+    with pytest.raises(RuleViolation, match="holds no numbers"):
         as_numbers(np.zeros(3, kind), "x", 1)
 
 
 def test_a_number_reads_one_column() -> None:
     for spec in ("number", "category: 2"):
-        with pytest.raises(Wrong) as caught:
+        with pytest.raises(RuleViolation) as caught:
             feature(spec).read([np.zeros(3), np.zeros(3)], "a, b")
         assert caught.value.code == "DLC402" and caught.value.option == "column"
 
@@ -249,7 +249,7 @@ def test_columns_side_by_side() -> None:
     raw = made.read([np.array([1, 5]), np.array(["2", "6"], object), np.array([[3, 4], [7, 8]])], "a, b, c_1")
     np.testing.assert_array_equal(raw, np.arange(1.0, 9).reshape(2, 2, 2))
     made = feature("tensor: {shape: [2], columns: [a, b]}")
-    with pytest.raises(Wrong, match="row 2 of column `b`"):
+    with pytest.raises(RuleViolation, match="row 2 of column `b`"):
         made.read([np.array([1, 5]), np.array(["2", "x"], object)], "a, b")
     assert feature("tensor: {shape: [1], columns: a}").reads("x") == ("a",)
     assert feature("tensor: {shape: [1], column: a}").reads("x") == ("a",)
@@ -280,7 +280,7 @@ def test_records_and_shapes(record: tuple[int, ...], shape: str, fits: bool) -> 
     if fits:
         check_type(made.read([data], "x"), made.value_type())
         return
-    with pytest.raises(Wrong) as caught:
+    with pytest.raises(RuleViolation) as caught:
         made.read([data], "x")
     assert caught.value.code == "DLC406" and caught.value.option == "shape"
 
@@ -303,7 +303,7 @@ def test_records_and_shapes(record: tuple[int, ...], shape: str, fits: bool) -> 
 )
 def test_wrong_features(spec: str, code: str) -> None:
     made = built(spec)
-    assert isinstance(made, list) and [fault.code for fault in made] == [code]
+    assert isinstance(made, list) and [option_error.code for option_error in made] == [code]
 
 
 def test_predictions_of_arrays_are_columns_by_place() -> None:
@@ -394,7 +394,7 @@ def test_no_value_breaks_a_feature(values: list[Any]) -> None:
     for spec in ("number", "number: {missing: 0}", "tensor: [1]", "category: 2", "category: [a, b]"):
         try:
             raw = feature(spec).read([data], "x")
-        except Wrong as found:
+        except RuleViolation as found:
             assert found.code in ("DLC403", "DLC404")
         else:
             assert len(raw) == len(values) and np.isfinite(raw).all()

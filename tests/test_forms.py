@@ -22,7 +22,7 @@ from dlc.components.layers.transposed import TRANSPOSED, Spread
 from dlc.components.layers.windows import Window
 from dlc.diagnostics import SpecError
 from dlc.kernels.lstm import LSTM, Reading
-from dlc.kernels.products import apart
+from dlc.kernels.products import fusion_barrier
 from dlc.training.run_folder import RunFolder
 from tests.support import run_dlc
 
@@ -95,11 +95,11 @@ def test_all_forms_give_the_same_values_and_gradients(operation: Any, setting: A
     assert len(fitting) > 1
     assert set(operation.table(setting, x, kernel).values()) <= set(fitting)
 
-    def all_of(form: str, x: Any, kernel: Any) -> Any:
-        y, back = jax.vjp(lambda x, kernel: operation.forms[form](setting, x, kernel), x, kernel)
+    def all_of(variant: str, x: Any, kernel: Any) -> Any:
+        y, back = jax.vjp(lambda x, kernel: operation.variants[variant](setting, x, kernel), x, kernel)
         return y, back(jnp.cos(y))
 
-    wanted, *others = jax.jit(lambda *given: [all_of(form, *given) for form in fitting])(x, kernel)
+    wanted, *others = jax.jit(lambda *given: [all_of(variant, *given) for variant in fitting])(x, kernel)
     for found in others:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)
 
@@ -107,7 +107,7 @@ def test_all_forms_give_the_same_values_and_gradients(operation: Any, setting: A
 def test_short_repeats_are_unrolled() -> None:
     """Not those that compute values again, which would save none."""
     text = "inputs: {x: {tensor: [4, 3]}}\nnetwork: [{repeat: {times: TIMES, layers: [LAYER]} MORE}]\n"
-    for times, item, more, form in (
+    for times, item, more, variant in (
         ("4", "dense: 3", "", "unrolled"),
         ("5", "dense: 3", "", "loop"),
         ("4", "conv1d: {filters: 3, padding: same}", "", "unrolled"),
@@ -115,7 +115,7 @@ def test_short_repeats_are_unrolled() -> None:
         ("2", "repeat: {times: 2, layers: [dense: 3]}", "", "loop"),
     ):
         spec = dlc.loads(text.replace("TIMES", times).replace("LAYER", item).replace("MORE", more))
-        assert sites_of(spec)["repeat iterations"].picked == {"default": form}, (times, item, more)
+        assert sites_of(spec)["repeat iterations"].picked == {"default": variant}, (times, item, more)
 
 
 def test_unrolled_iterations_are_those_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,13 +154,13 @@ def test_both_forms_of_an_lstm_are_equal(reading: Reading, masked: bool) -> None
     arrays = [jnp.asarray(rng.normal(size=size), jnp.float32) for size in sizes]
     real = jnp.arange(5)[:, None] < jnp.array([[5, 2, 0]]) if masked else None
 
-    def slopes(form: str) -> Any:
-        made, back = jax.vjp(lambda *given: LSTM.forms[form](reading, *given, real), *arrays)
+    def slopes(variant: str) -> Any:
+        made, back = jax.vjp(lambda *given: LSTM.variants[variant](reading, *given, real), *arrays)
         assert (made[1] is not None) == reading.sequence
         rng = np.random.default_rng(1)
         return made, back(jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), made))
 
-    assert set(LSTM.fitting(reading, *arrays)) == set(LSTM.forms) == {"rule", "gates"}
+    assert set(LSTM.fitting(reading, *arrays)) == set(LSTM.variants) == {"rule", "gates"}
     found, wanted = jax.jit(lambda: (slopes("gates"), slopes("rule")))()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, wanted)
 
@@ -198,13 +198,13 @@ def test_a_run_keeps_its_forms(tmp_path: Path) -> None:
     dlc.train(spec, tmp_path / "run")
     path = tmp_path / "run" / "lowering.json"
     kept = json.loads(path.read_text())
-    assert kept["forms"] == {name: site.form("cpu") for name, site in sites_of(spec).items()}
+    assert kept["forms"] == {name: site.variant("cpu") for name, site in sites_of(spec).items()}
     other = {**kept, "forms": {**kept["forms"], "repeat/*/conv2d convolution": "product"}}
     path.write_text(json.dumps(other))
     program = lower(spec.graph, RunFolder(tmp_path / "run").load_lowering())
     jax.eval_shape(program.apply, program.declared(), {"image": jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)})
-    assert program.choices.forms("cpu") == other["forms"]
-    assert program.choices.forms("gpu")["repeat/*/conv2d convolution"] == "xla"
+    assert program.choices.variants("cpu") == other["forms"]
+    assert program.choices.variants("gpu")["repeat/*/conv2d convolution"] == "xla"
 
     longer = dlc.loads(NET, ["train.epochs=3"])
     path.write_text(json.dumps({**kept, "forms": {**kept["forms"], "conv2d convolution": "fft"}}))
@@ -231,7 +231,7 @@ def test_autotune_takes_the_fastest_and_remembers(tmp_path: Path, monkeypatch: p
     def times(site: Any, _flags: Any) -> dict[str, float]:
         timed.append(site.operation.name)
         given = {"xla": 1.0, "product": 1.02, "channels_last": 3.0, "channels": 1.0, "elements": 2.0}
-        return {form: given[form] for form in site.fitting}
+        return {variant: given[variant] for variant in site.fitting}
 
     stored: dict[str, Any] = {}
     monkeypatch.setattr(autotune, "_times", times)
@@ -239,8 +239,8 @@ def test_autotune_takes_the_fastest_and_remembers(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(autotune, "_keep", stored.update)
     spec = dlc.loads(NET)
     first = dlc.train(spec, tmp_path / "first", autotune=True)
-    forms = json.loads((tmp_path / "first" / "lowering.json").read_text())["forms"]
-    assert forms == {
+    variants = json.loads((tmp_path / "first" / "lowering.json").read_text())["forms"]
+    assert variants == {
         "repeat iterations": "unrolled",
         "conv2d convolution": "product",  # the table's: what is faster is so by 2 %
         "repeat/*/conv2d convolution": "xla",
@@ -258,7 +258,9 @@ def test_autotune_times_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     dlc.train(spec, tmp_path / "run", autotune=True)
     sites = sites_of(spec)
     kept = json.loads((tmp_path / "run" / "lowering.json").read_text())
-    assert {name: form in sites[name].fitting for name, form in kept["forms"].items()} == dict.fromkeys(sites, True)
+    assert {name: variant in sites[name].fitting for name, variant in kept["forms"].items()} == dict.fromkeys(
+        sites, True
+    )
     assert any("convolution Window" in key for key in autotune._known())
 
 
@@ -280,7 +282,7 @@ def test_what_is_computed_apart_is_computed_once() -> None:
 
     def kept(x: jax.Array) -> jax.Array:
         like = jax.ShapeDtypeStruct((180, 8), jnp.float32)
-        found: jax.Array = apart(windows, like, jnp.exp(x * 2))
+        found: jax.Array = fusion_barrier(windows, like, jnp.exp(x * 2))
         return found
 
     x = np.random.default_rng(0).normal(size=(8, 28)).astype(np.float32)
@@ -291,4 +293,6 @@ def test_what_is_computed_apart_is_computed_once() -> None:
     assert re.findall(r"= f32\[([\d,]+)\]\S* exponential\(", compiled) == ["8,28"]
     for kind in (jnp.bfloat16, jnp.float16, jnp.uint32):
         given = jnp.ones((8, 28), kind)
-        np.testing.assert_array_equal(apart(windows, jax.ShapeDtypeStruct((180, 8), kind), given), windows(given))
+        np.testing.assert_array_equal(
+            fusion_barrier(windows, jax.ShapeDtypeStruct((180, 8), kind), given), windows(given)
+        )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import dlc
 from dlc.components.formulas.formula import ELEMENTWISE, MAX_LENGTH, Function, parse
 from dlc.frontend.pipeline import check_text
-from dlc.language.interpolation import ExpressionFault
+from dlc.language.interpolation import ExpressionError
 
 X = np.linspace(0.1, 2.5, 7).astype(np.float32)
 
@@ -126,18 +126,18 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "message", "start", "hint"), WRONG, ids=[text for text, *_ in WRONG])
-def test_faults(text: str, message: str, start: int, hint: str | None) -> None:
-    with pytest.raises(ExpressionFault) as caught:
+def test_errors(text: str, message: str, start: int, hint: str | None) -> None:
+    with pytest.raises(ExpressionError) as caught:
         parse(text, "x")
-    fault = caught.value
-    assert (fault.code, str(fault), fault.start) == ("DLC108", message, start)
-    assert hint is None or (fault.hint or "").startswith(hint)
+    error = caught.value
+    assert (error.code, str(error), error.start) == ("DLC108", message, start)
+    assert hint is None or (error.hint or "").startswith(hint)
 
 
 def test_hostile_sizes_are_refused_at_once() -> None:
     began = time.perf_counter()
     for text in ("(" * 300 + "x" + ")" * 60, "-" * 300 + "x", "x" + "+x" * MAX_LENGTH, "exp(" * 90 + "x" + ")" * 30):
-        with pytest.raises(ExpressionFault):
+        with pytest.raises(ExpressionError):
             parse(text, "x")
     assert time.perf_counter() - began < 1
 
@@ -147,9 +147,9 @@ def test_hostile_sizes_are_refused_at_once() -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         formula = parse(text, "x")
-    except ExpressionFault as fault:
-        assert 0 <= fault.start <= len(text)
-        assert fault.length >= 1
+    except ExpressionError as error:
+        assert 0 <= error.start <= len(text)
+        assert error.length >= 1
     else:
         assert all(name.startswith("x") for name in formula.names)
 
@@ -160,10 +160,10 @@ def test_names_may_be_given_and_functions_added() -> None:
     assert found.names == ("prediction", "target")
     a, b = np.array([1.0, 5.0]), np.array([2.0, 1.0])
     np.testing.assert_allclose(found.value({"prediction": a, "target": b}), (1 + 8) / 2, rtol=1e-6)
-    with pytest.raises(ExpressionFault) as caught:
+    with pytest.raises(ExpressionError) as caught:
         parse("predition - target", ("prediction", "target"))
     assert caught.value.hint == "did you mean `prediction`?"
-    with pytest.raises(ExpressionFault):
+    with pytest.raises(ExpressionError):
         parse("mean(x)", "x")
 
 

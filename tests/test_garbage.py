@@ -7,7 +7,7 @@ import gc
 import pytest
 
 import dlc
-from dlc.support.gc_pause import uncollected
+from dlc.support.gc_pause import gc_paused
 from dlc.training.callbacks.progress import Moment, Silent
 
 SPEC = """
@@ -22,7 +22,7 @@ train: {epochs: 2, batch_size: 500}
 
 
 def test_collection_goes_on_when_told_or_at_the_end() -> None:
-    with uncollected() as resume:
+    with gc_paused() as resume:
         assert not gc.isenabled()
         resume()
         assert gc.isenabled()
@@ -31,7 +31,7 @@ def test_collection_goes_on_when_told_or_at_the_end() -> None:
         assert not gc.isenabled()  # that was somebody else
         gc.enable()
     assert gc.isenabled()
-    with pytest.raises(ValueError, match="no"), uncollected():
+    with pytest.raises(ValueError, match="no"), gc_paused():
         raise ValueError("no")
     assert gc.isenabled()
 
@@ -39,7 +39,7 @@ def test_collection_goes_on_when_told_or_at_the_end() -> None:
 def test_who_collects_none_is_not_made_to() -> None:
     gc.disable()
     try:
-        with uncollected() as resume:
+        with gc_paused() as resume:
             resume()
         assert not gc.isenabled()
     finally:
@@ -49,13 +49,13 @@ def test_who_collects_none_is_not_made_to() -> None:
 def test_a_run_starts_without_collections() -> None:
     seen: list[bool] = []
 
-    class Watch(Silent):
+    class NonfiniteTracer(Silent):
         def begin(self, _plan: object) -> None:
             seen.append(gc.isenabled())
 
         def moment(self, _moment: Moment) -> None:
             seen.append(gc.isenabled())
 
-    dlc.train(dlc.loads(SPEC), reporter=Watch())
+    dlc.train(dlc.loads(SPEC), reporter=NonfiniteTracer())
     assert seen[:2] == [False, True]
     assert all(seen[1:])

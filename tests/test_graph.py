@@ -270,7 +270,7 @@ def test_names_in_blocks_are_their_own() -> None:
     assert reads(graph)["c/add"] == ["c/a", "c/x"]
 
 
-def test_a_fault_in_a_block_is_reported_once_with_its_use() -> None:
+def test_a_error_in_a_block_is_reported_once_with_its_use() -> None:
     more = "blocks: {b: {layers: [{dense: {unist: 3}}]}}"
     (item,) = check_text(f"inputs: {{x: {{tensor: [4]}}}}\nnetwork: [b, b, b]\n{more}")[1].diagnostics
     assert item.code == "DLC101"

@@ -307,7 +307,7 @@ def test_positions() -> None:
         np.testing.assert_allclose(run("sinusoidal_positions: 100", zero), zero + waves, rtol=1e-5, atol=1e-6)
 
 
-def test_rotary_positions_turn_pairs() -> None:
+def test_rotary_positions_iteration_pairs() -> None:
     x = np.random.default_rng(6).normal(size=(2, 5, 3, 8))
     angles = np.arange(5)[:, None] * 50.0 ** (-np.arange(4) * 2 / 8)  # (T, size / 2)
     turned = (x[..., :4] + 1j * x[..., 4:]) * np.exp(1j * angles)[:, None]

@@ -23,7 +23,9 @@ DRAWS: dict[str, Callable[[jax.Array], Any]] = {
     "beta": lambda key: jax.random.beta(key, 0.2, 0.4, (6,)),
     "split": lambda key: [jax.random.key_data(jax.random.split(key, shape)) for shape in (1, 3, (2, 3))],
     "fold_in": lambda key: [jax.random.key_data(jax.random.fold_in(key, data)) for data in (0, 5, 2**32 - 1)],
-    "turns": lambda key: jax.vmap(lambda turn: jax.random.uniform(jax.random.fold_in(key, turn), (3,)))(jnp.arange(4)),
+    "turns": lambda key: jax.vmap(lambda iteration: jax.random.uniform(jax.random.fold_in(key, iteration), (3,)))(
+        jnp.arange(4)
+    ),
 }
 
 

@@ -23,7 +23,7 @@ from dlc.components.initializers.initializer import draw
 from dlc.components.layers import ACTIVATIONS, LAYERS, MERGES
 from dlc.ir import DTYPES, Example, Layer, Outcome, ParamSpec, Signature, TensorType
 from dlc.language.interpolation import substitute
-from dlc.language.options import Wrong, as_options, build_word, load_class, validate
+from dlc.language.options import RuleViolation, as_options, build_word, load_class, validate
 from dlc.language.yaml_text import parse_yaml
 
 SIZES = {"batch": 2, "time": 5, "depth": 3, "height": 6, "width": 7, "channels": 3, "classes": 4}
@@ -58,13 +58,13 @@ def build(example: Example) -> Built:
     if isinstance(made, list):
         return Built(None, types, None, made[0].code)
     assert isinstance(made, Layer)
-    least, most = made.takes
+    least, most = made.arity
     if len(types) < least or (most is not None and len(types) > most):
         return Built(made, types, None, "DLC206")
-    borrowed = {"borrowed": {"embedding": ParamSpec((5, 4))}} if made.borrows else {}
+    tied = {"borrowed": {"embedding": ParamSpec((5, 4))}} if made.ties_weights else {}
     try:
-        return Built(made, types, made.infer(*types, **borrowed), None)
-    except Wrong as wrong:
+        return Built(made, types, made.infer(*types, **tied), None)
+    except RuleViolation as wrong:
         return Built(made, types, None, wrong.code)
 
 
@@ -245,13 +245,13 @@ def test_an_example_computes_what_it_infers(word: str, example: Example) -> None
 def test_options_are_named_in_errors() -> None:
     """A wrong size points at its option, so that the editor underlines the number."""
     conv = layer("conv2d: {filters: 4, groups: 2}")
-    with pytest.raises(Wrong) as caught:
+    with pytest.raises(RuleViolation) as caught:
         conv.infer(TensorType.parse("f32[batch, 8, 8, 3]"))
     assert caught.value.option == "groups"
-    with pytest.raises(Wrong) as caught:
+    with pytest.raises(RuleViolation) as caught:
         layer("max_pool2d: {window: 2, padding: 2}").infer(TensorType.parse("f32[batch, 8, 8, 3]"))
     assert caught.value.option == "padding"
-    with pytest.raises(Wrong) as caught:
+    with pytest.raises(RuleViolation) as caught:
         layer("concat: {axis: 3}").infer(*[TensorType.parse("f32[batch, 8]")] * 2)
     assert caught.value.option == "axis"
 

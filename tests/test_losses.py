@@ -25,7 +25,7 @@ from dlc.components.losses import LOSSES
 from dlc.components.losses.loss import Loss, Masks, Score
 from dlc.diagnostics import Report
 from dlc.frontend.pipeline import check_text
-from dlc.language.options import Wrong, build_word
+from dlc.language.options import RuleViolation, build_word
 from dlc.language.yaml_text import parse_yaml
 from tests.keras_support import keras
 
@@ -602,7 +602,7 @@ def test_padding_counts_for_nothing(spec: str, width: int, kind: Any) -> None:
     ],
 )
 def test_targets_that_make_no_sense(spec: str, target: Any, hint: str | None) -> None:
-    with pytest.raises(Wrong) as caught:
+    with pytest.raises(RuleViolation) as caught:
         loss(spec).check_values(np.array(target, np.float32))
     assert caught.value.code == "DLC403" and caught.value.found and caught.value.expected
     assert hint is None or hint in (caught.value.hint or "")
@@ -903,11 +903,11 @@ def test_hostile_formulas(kind: str, text: str) -> None:
     began = time.perf_counter()
     made = build_word({"expression": text}, LOSSES, "loss")
     assert time.perf_counter() - began < 0.5
-    assert isinstance(made, list) and [fault.code for fault in made] == ["DLC108"], made
-    fault = made[0]
-    assert len(fault.message) < 500 and "Traceback" not in fault.message
-    if fault.inside is not None:
-        assert 0 <= fault.inside[1] <= len(text) and fault.inside[2] >= 1
+    assert isinstance(made, list) and [error.code for error in made] == ["DLC108"], made
+    error = made[0]
+    assert len(error.message) < 500 and "Traceback" not in error.message
+    if error.inside is not None:
+        assert 0 <= error.inside[1] <= len(text) and error.inside[2] >= 1
 
 
 def test_a_hostile_formula_in_a_file_points_at_its_place() -> None:

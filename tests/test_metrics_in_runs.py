@@ -38,7 +38,7 @@ def spec_of(target: str, loss: str, metrics: str, size: int = 3) -> dlc.Spec:
     )
 
 
-def told(spec: dlc.Spec, output: Any, target: Any) -> tuple[float, dict[str, float]]:
+def batch_statistics(spec: dlc.Spec, output: Any, target: Any) -> tuple[float, dict[str, float]]:
     """The loss and the metrics of a network's output."""
     results = Results({"output": jnp.asarray(output, jnp.float32)}, {}, {}, jnp.zeros(()), {})
     batch = {"inputs": {}, "targets": {"y": jnp.asarray(target)}}
@@ -58,11 +58,11 @@ def test_logits_far_out_keep_their_digits() -> None:
     """Probabilities in float32 would be 0 and 1, all alike: the loss of the answers, and their order, would be lost."""
     spec = spec_of("{category: 3}", "cross_entropy", "[log_loss, perplexity, roc_auc, accuracy]")
     logits = np.array([[300, 0, -300], [0, 200, 0], [400, 0, 0], [0, 0, 500]])
-    loss, found = told(spec, logits, np.int32([1, 1, 0, 2]))
+    loss, found = batch_statistics(spec, logits, np.int32([1, 1, 0, 2]))
     assert found["log_loss"] == pytest.approx(loss) == pytest.approx(75)
     assert found["perplexity"] == pytest.approx(math.exp(75), rel=1e-4)
     single = spec_of("{category: 2}", "binary_cross_entropy", "[log_loss, roc_auc, pr_auc, accuracy]", 1)
-    loss, found = told(single, np.array([[100.0], [101], [102], [-30]]), np.int32([0, 1, 1, 0]))
+    loss, found = batch_statistics(single, np.array([[100.0], [101], [102], [-30]]), np.int32([0, 1, 1, 0]))
     assert found["log_loss"] == pytest.approx(loss) == pytest.approx(25)
     assert found["roc_auc"] == found["pr_auc"] == 1.0 and found["accuracy"] == 0.75
 
@@ -73,12 +73,12 @@ def test_probabilities_reach_metrics_whatever_the_loss_takes(loss: str) -> None:
     logits, target = generator.normal(size=(30, 3)), generator.integers(0, 3, 30).astype(np.int32)
     p = np.asarray(jax.nn.softmax(logits))
     output = p if "false" in loss else logits
-    _, found = told(spec_of("{category: 3}", loss, "[log_loss, brier, roc_auc]"), output, target)
+    _, found = batch_statistics(spec_of("{category: 3}", loss, "[log_loss, brier, roc_auc]"), output, target)
     assert found["log_loss"] == pytest.approx(sk.log_loss(target, p), rel=1e-5)
     assert found["brier"] == pytest.approx(np.square(p - np.eye(3)[target]).sum(-1).mean(), rel=1e-5)
     assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(target, p, multi_class="ovr"))
     certain = spec_of("{category: 2}", "{binary_cross_entropy: {from_logits: false}}", "[log_loss, roc_auc]", 1)
-    _, found = told(certain, np.array([[0.0], [1.0], [1.0], [0.0]]), np.int32([0, 1, 0, 0]))
+    _, found = batch_statistics(certain, np.array([[0.0], [1.0], [1.0], [0.0]]), np.int32([0, 1, 0, 0]))
     assert math.isfinite(found["log_loss"]) and found["roc_auc"] == pytest.approx(5 / 6)
 
 
@@ -171,7 +171,7 @@ def test_a_metric_without_value_stops_nothing(one_sided: str, tmp_path: Path, dl
     # interrupted and resumed it is the same run
     other = RunFolder(tmp_path / "other")
     with pytest.raises(Stopped):
-        fit(dlc.loads(one_sided), run=other, stop=stop_after(4), chunk_turns=1)
+        fit(dlc.loads(one_sided), run=other, stop=stop_after(4), chunk_iterations=1)
     fit(dlc.loads(one_sided), run=other, resume=True)
     same_run(other, run)
 

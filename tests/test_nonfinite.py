@@ -67,9 +67,9 @@ ROOT = (
 """Of rows of zeros the loss is finite, the gradient of the first weights is NaN."""
 
 
-def divergence(spec: dlc.Spec, run: RunFolder | None = None, turns: int | None = None) -> dlc.Diagnostic:
+def divergence(spec: dlc.Spec, run: RunFolder | None = None, iterations: int | None = None) -> dlc.Diagnostic:
     with pytest.raises(dlc.SpecError) as caught:
-        fit(spec, run=run, chunk_turns=turns)
+        fit(spec, run=run, chunk_iterations=iterations)
     assert caught.value.report.codes == ("DLC508",)
     return caught.value.report.diagnostics[0]
 
@@ -78,9 +78,9 @@ def divergence(spec: dlc.Spec, run: RunFolder | None = None, turns: int | None =
 
 
 @pytest.mark.parametrize("turns", [1, 3, None])
-def test_the_step_and_the_layer_are_named(spec_of, turns: int | None, tmp_path: Path) -> None:
+def test_the_step_and_the_layer_are_named(spec_of, iterations: int | None, tmp_path: Path) -> None:
     spec = spec_of(LOG, bad=[22], value=-1.0)
-    item = divergence(spec, RunFolder(tmp_path / "run"), turns)
+    item = divergence(spec, RunFolder(tmp_path / "run"), iterations)
     assert item.message == "training diverged at step 6: the output of `logs` is the first value that is not finite"
     assert item.hint is not None and "no epoch was finished" in item.hint
     assert item.span is not None and item.span.line == 5  # the layer
@@ -149,7 +149,7 @@ def test_the_replay_knows_what_a_plateau_did(spec_of, tmp_path: Path) -> None:
     spec = spec_of("  - {dense: 1, name: head}", optimizer=optimizer, train=", checkpoint_every: 40", epochs=40)
     steps = Steps()
     with pytest.raises(dlc.SpecError) as caught:
-        fit(spec, run=RunFolder(tmp_path / "run"), chunk_turns=1, reporter=steps)
+        fit(spec, run=RunFolder(tmp_path / "run"), chunk_iterations=1, reporter=steps)
     assert steps.last > 16  # two epochs
     assert f"at step {steps.last + 1}: " in caught.value.report.diagnostics[0].message
 
@@ -173,9 +173,9 @@ def test_nothing_is_said_of_a_run_that_goes_well(spec_of) -> None:
 SKIP, BACK = ", on_nan: skip", ", on_nan: rollback"
 
 
-def noted(spec: dlc.Spec, run: RunFolder | None = None, turns: int | None = None) -> tuple[Result, list[str]]:
+def noted(spec: dlc.Spec, run: RunFolder | None = None, iterations: int | None = None) -> tuple[Result, list[str]]:
     notes = Notes()
-    return fit(spec, run=run, reporter=notes, chunk_turns=turns), notes.texts
+    return fit(spec, run=run, reporter=notes, chunk_iterations=iterations), notes.texts
 
 
 def same(one: Result, other: Result) -> None:
@@ -209,15 +209,17 @@ def test_chunks_and_interruptions_change_no_bit(spec_of, train: str, tmp_path: P
     stopped = RunFolder(tmp_path / "stopped")
     for calls in (2, 0, 4, 1, 3):
         with pytest.raises(Stopped):
-            fit(spec, run=stopped, resume=True, chunk_turns=1, stop=stop_after(calls))
+            fit(spec, run=stopped, resume=True, chunk_iterations=1, stop=stop_after(calls))
     fit(spec, run=stopped, resume=True)
     same_run(stopped, straight)
 
 
 @pytest.mark.parametrize("turns", [1, 7, None])
-def test_many_steps_left_out_in_a_row_stop_the_run(spec_of, turns: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_steps_left_out_in_a_row_stop_the_run(
+    spec_of, iterations: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(skipped_steps, "LIMIT", 4)
-    item = divergence(spec_of(LOG, bad=range(9, 28), value=-1.0, train=SKIP), turns=turns)
+    item = divergence(spec_of(LOG, bad=range(9, 28), value=-1.0, train=SKIP), iterations=iterations)
     assert "at step 3: the output of `logs`" in item.message
     assert "from it on were left out" in item.message
 
@@ -256,7 +258,7 @@ def test_a_run_goes_back_and_leaves_out_what_led_there(spec_of, tmp_path: Path) 
 def test_the_steps_of_a_run_that_goes_back_are_timed(spec_of, tmp_path: Path) -> None:
     """Step 7 makes weights that step 8 shows: 8 steps, then the last again."""
     run = RunFolder(tmp_path / "run")
-    assert fit(spec_of(ROOT, bad=[26], train=BACK, epochs=1), run=run, chunk_turns=1).steps == 8
+    assert fit(spec_of(ROOT, bad=[26], train=BACK, epochs=1), run=run, chunk_iterations=1).steps == 8
     assert [session["examples"] for session in read_sessions(run)] == [9 * BATCH]
 
 
@@ -291,7 +293,7 @@ def test_a_resumed_run_goes_back_as_the_straight_one(spec_of, tmp_path: Path) ->
         run, notes = RunFolder(tmp_path / name), Notes()
         if calls is not None:
             with pytest.raises(Stopped):
-                fit(spec, run=run, chunk_turns=1, stop=stop_after(calls))
+                fit(spec, run=run, chunk_iterations=1, stop=stop_after(calls))
         fit(spec, run=run, resume=True, reporter=notes)
         told.append([text for text in notes.texts if "back to the weights of step 0" in text])
     assert told[0] and told[0] == told[1]

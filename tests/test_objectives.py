@@ -25,7 +25,7 @@ from dlc.components.schedules import SCHEDULES
 from dlc.components.schedules.schedule import Horizon, Length, Schedule, rate_at, rate_of
 from dlc.diagnostics import SpecError
 from dlc.ir import DTYPES, ONES, ZEROS, Init, ParamSpec, TensorType
-from dlc.language.options import Fault, Wrong, build_word, load_class
+from dlc.language.options import OptionError, RuleViolation, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
 
 TABLES = {"loss": LOSSES, "metric": METRICS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
@@ -49,7 +49,7 @@ def metric(spec: str) -> Metric:
     return made
 
 
-def fault(spec: str, kind: str) -> Fault:
+def option_error(spec: str, kind: str) -> OptionError:
     made = built(spec, kind)
     assert isinstance(made, list), made
     assert len(made) == 1, made
@@ -111,7 +111,7 @@ def test_an_example_gives_what_it_states(kind: str, word: str, example: LossExam
         return
     types = TensorType.parse(example.output), TensorType.parse(example.target) if example.target else None
     if example.error is not None:
-        with pytest.raises(Wrong) as caught:
+        with pytest.raises(RuleViolation) as caught:
             made.infer(*types)
         assert caught.value.code == example.error
         assert caught.value.found
@@ -409,9 +409,9 @@ def test_an_optimizer_is_optaxs_to_the_bit(spec: str, rule: Any, text: str, rate
 
 
 def test_settings_without_effect_are_errors() -> None:
-    found = fault("sgd: {learning_rate: 0.1, nesterov: true}", "optimizer")
+    found = option_error("sgd: {learning_rate: 0.1, nesterov: true}", "optimizer")
     assert found.code == "DLC303" and found.loc == ("sgd", "nesterov") and "momentum" in (found.hint or "")
-    found = fault("cosine: {peak: 0.1, warmup: 100%}", "schedule")
+    found = option_error("cosine: {peak: 0.1, warmup: 100%}", "schedule")
     assert found.code == "DLC303" and found.loc == ("cosine", "warmup")
 
 
@@ -435,7 +435,7 @@ def test_settings_without_effect_are_errors() -> None:
     ],
 )
 def test_wrong_optimizers(spec: str, code: str) -> None:
-    assert fault(spec, "optimizer").code == code
+    assert option_error(spec, "optimizer").code == code
 
 
 # ---- schedules ----
@@ -519,7 +519,7 @@ def test_runs_of_a_few_steps() -> None:
     ],
 )
 def test_wrong_schedules(spec: str, code: str) -> None:
-    assert fault(spec, "schedule").code == code
+    assert option_error(spec, "schedule").code == code
 
 
 def test_rates_as_numbers() -> None:

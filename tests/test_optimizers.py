@@ -19,7 +19,7 @@ from dlc.components.optimizers.optimizers import Optimizer, with_options
 from dlc.components.schedules.schedule import Horizon, rate_of
 from dlc.diagnostics import SpecError
 from dlc.frontend.resolved import resolved_text
-from dlc.language.options import Fault, build_word, load_class
+from dlc.language.options import OptionError, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
 from tests.support import as_users_do
 
@@ -336,7 +336,7 @@ def built(text: str) -> Any:
     return build_word(parse_yaml(f"item:\n  {text}\n", "example").tree["item"], OPTIMIZERS, "optimizer")
 
 
-def fault(text: str) -> Fault:
+def error(text: str) -> OptionError:
     made = built(text)
     assert isinstance(made, list), made
     assert len(made) == 1, made
@@ -439,7 +439,7 @@ def test_wrong_replaced_options(options: Any, loc: Any, code: str) -> None:
     assert [(item.loc, item.code) for item in made] == [(loc, code)]
 
 
-def test_a_fault_of_an_option_that_is_not_replaced_points_at_the_group() -> None:
+def test_a_error_of_an_option_that_is_not_replaced_points_at_the_group() -> None:
     made = with_options(optimizer_of("sgd: {momentum: 0.9, nesterov: true}"), {"momentum": 0})
     assert isinstance(made, list)
     assert [(item.loc, item.code) for item in made] == [((), "DLC303")] and "nesterov" in made[0].message
@@ -480,7 +480,7 @@ def test_a_fault_of_an_option_that_is_not_replaced_points_at_the_group() -> None
     ],
 )
 def test_mistakes(text: str, code: str, hint: str | None) -> None:
-    found = fault(text)
+    found = error(text)
     assert found.code == code
     assert hint is None or hint in (found.hint or ""), found.hint
 

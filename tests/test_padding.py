@@ -196,7 +196,7 @@ def test_activations_take_each_element_by_itself() -> None:
 def test_empty_batches(spec: str) -> None:
     made = layer(spec)
     x, mask = jnp.ones((0, TIME, 4)), jnp.ones((0, TIME), bool)
-    count = made.takes[0]
+    count = made.arity[0]
     signature = made.infer(*[TensorType(("batch", TIME, 4), mask=True)] * count)
     weights = {name: jnp.ones(p.shape) for name, p in {**signature.params, **signature.state}.items()}
     more = {"masks": (mask,) * count} if made.masks == "used" else {}

@@ -73,8 +73,8 @@ def test_the_command_begins_again_once_with_its_arguments(name: str, lives: int,
     command = [sys.executable, "-W", "ignore", str(tmp_path / name), "train", "a b", "--c=1"]
     said = subprocess.run(command, capture_output=True, text=True, check=True, env=known).stdout.splitlines()
     process = said[0].split()[0]
-    told = [f"{process} {tunables} ['train', 'a b', '--c=1']" for tunables in ("None", ASKED)]
-    assert said == [*told[:lives], "goes on"]
+    batch_statistics = [f"{process} {tunables} ['train', 'a b', '--c=1']" for tunables in ("None", ASKED)]
+    assert said == [*batch_statistics[:lives], "goes on"]
 
 
 @pytest.fixture

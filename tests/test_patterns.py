@@ -17,7 +17,7 @@ from dlc.diagnostics import Problems
 from dlc.frontend.passes.freeze import freeze, weight_paths
 from dlc.frontend.passes.infer import infer
 from dlc.ir import InternalError, TypedGraph, TypedRepeat, verify
-from dlc.ir.weight_patterns import matches, pattern_fault
+from dlc.ir.weight_patterns import matches, pattern_error
 
 # ---- patterns ----
 
@@ -68,7 +68,7 @@ def expression(pattern: str) -> re.Pattern[str]:
 @settings(max_examples=500, deadline=None)
 @example("**/a*/**/b", "a/a0/b/b")
 def test_a_pattern_fits_as_a_regular_expression_does(pattern: str, path: str) -> None:
-    assert pattern_fault(pattern) is None
+    assert pattern_error(pattern) is None
     assert matches(pattern, path) == (expression(pattern).fullmatch(f"{path}/") is not None)
 
 
@@ -106,11 +106,11 @@ def test_a_hostile_pattern_takes_no_time() -> None:
     ],
 )
 def test_what_is_wrong_with_a_pattern(pattern: object, message: str) -> None:
-    fault = pattern_fault(pattern)
-    assert fault is not None
-    assert fault.code in ("DLC103", "DLC104")
+    error = pattern_error(pattern)
+    assert error is not None
+    assert error.code in ("DLC103", "DLC104")
     if isinstance(pattern, str):
-        assert fault.message == message
+        assert error.message == message
 
 
 # ---- iterations told apart ----
@@ -185,12 +185,12 @@ def test_a_repeat_whose_iterations_are_told_apart_is_not_scanned(
 
 
 def test_told_apart_the_numbers_stay() -> None:
-    plain, apart = lower(typed(STACK)), lower(typed(STACK, lambda path: matches("encoder/2/**", path)))
+    plain, fusion_barrier = lower(typed(STACK)), lower(typed(STACK, lambda path: matches("encoder/2/**", path)))
     x = {"x": np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)}
     outputs = []
-    flats = [program.to_flat(program.init(0)) for program in (plain, apart)]
+    flats = [program.to_flat(program.init(0)) for program in (plain, fusion_barrier)]
     assert flats[0].keys() == flats[1].keys()
-    for program, flat in zip((plain, apart), flats, strict=True):
+    for program, flat in zip((plain, fusion_barrier), flats, strict=True):
         outputs.append(program.apply(program.from_flat(flat), x)[0]["output"])
     np.testing.assert_allclose(outputs[0], outputs[1], rtol=2e-5, atol=1e-6)
 

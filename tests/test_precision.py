@@ -151,7 +151,7 @@ def rounded(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(jnp.asarray(leaf, jnp.bfloat16), np.float32), tree)
 
 
-WORDS = [word for word in LAYERS if not load_class(LAYERS, word).borrows]
+WORDS = [word for word in LAYERS if not load_class(LAYERS, word).ties_weights]
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -337,7 +337,9 @@ def test_a_scale_follows_overflows() -> None:
     advance = jax.jit(loss_scale.next_state)
     state = advance(loss_scale.start("dynamic"), bad)
     assert (float(state.scale), int(state.good)) == (2.0**14, 0)
-    many = jax.jit(lambda state, turns: jax.lax.fori_loop(0, turns, lambda _, s: loss_scale.next_state(s, good), state))
+    many = jax.jit(
+        lambda state, iterations: jax.lax.fori_loop(0, iterations, lambda _, s: loss_scale.next_state(s, good), state)
+    )
     state = many(state, 1999)
     assert (float(state.scale), int(state.good)) == (2.0**14, 1999)
     lost = advance(state, bad)
@@ -379,7 +381,7 @@ def test_a_step_that_overflows_leaves_everything_as_it_was() -> None:
         good = loss_scale.finite(gradients)
         updates, moved = adam.update(gradients, optimizer, variables["params"])
         new = ({**variables, "params": optax.apply_updates(variables["params"], updates), "state": state}, moved)
-        return (*loss_scale.guarded(good, new, (variables, optimizer)), loss_scale.next_state(scale, good), value)
+        return (*loss_scale.may_skip(good, new, (variables, optimizer)), loss_scale.next_state(scale, good), value)
 
     optimizer = adam.init(variables["params"])
     large = loss_scale.LossScale(jnp.float32(2.0**24), jnp.int32(5))

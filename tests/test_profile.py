@@ -39,8 +39,8 @@ def test_a_profile_tells_where_the_time_went(tmp_path: Path) -> None:
 def test_a_profile_as_json(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(SMALL)
     done = run_dlc(["train", "small.yaml", "--run", "run", "--profile", "--json"], cwd=tmp_path)
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    profile = next(line for line in told if line["event"] == "profile")
+    batch_statistics = [json.loads(line) for line in done.stdout.splitlines()]
+    profile = next(line for line in batch_statistics if line["event"] == "profile")
     assert profile["seconds"]["total"] > profile["seconds"]["steps"] > 0
     dry = run_dlc(["train", "small.yaml", "--dry-run", "--profile"], cwd=tmp_path)
     assert dry.returncode == 2
@@ -63,7 +63,7 @@ def test_a_run_goes_on_without_a_trace(
     monkeypatch.setattr(jax.profiler, "start_trace", lambda _: None)
     monkeypatch.setattr(jax.profiler, function, full)
     run = RunFolder(tmp_path / "run")
-    fit(small, run=run, chunk_turns=2, profile=True, reporter=Notes())
+    fit(small, run=run, chunk_iterations=2, profile=True, reporter=Notes())
     assert notes == [f"the trace was not {word} (RuntimeError: No space left on device)"]
     assert run.metrics.read_bytes() == small_run.metrics.read_bytes()
 

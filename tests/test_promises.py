@@ -91,7 +91,7 @@ def test_changed_data_can_not_be_resumed(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     answers = iter([False, False, False, True])
     with pytest.raises(Stopped):
-        fit(csv_spec(tmp_path), run=run, chunk_turns=2, stop=lambda: next(answers))
+        fit(csv_spec(tmp_path), run=run, chunk_iterations=2, stop=lambda: next(answers))
     item = raises("DLC504", fit, csv_spec(tmp_path, 1000.0), run=run, resume=True)
     assert "data changed" in item.message
     assert fit(csv_spec(tmp_path), run=run, resume=True).steps == 9
@@ -177,7 +177,7 @@ def test_fewer_epochs_than_are_done_are_refused(small_run: RunFolder, tmp_path: 
     done = len(fit(dlc.loads(SMALL.replace("epochs: 4", early)), run=stopped).history)
     halted, answers = RunFolder(tmp_path / "halted"), iter([False] * 3 + [True])
     with pytest.raises(Stopped):  # six steps an epoch
-        fit(dlc.loads(SMALL), run=halted, chunk_turns=2, stop=lambda: next(answers))
+        fit(dlc.loads(SMALL), run=halted, chunk_iterations=2, stop=lambda: next(answers))
     for run, least in ((finished, 4), (stopped, done), (halted, 2)):
         before = contents(run.path)
         item = raises("DLC504", fit, dlc.loads(SMALL, [f"train.epochs={least - 1}"]), run=run, resume=True)
@@ -203,7 +203,7 @@ def test_an_accepted_change_is_kept_for_the_next_resume(tmp_path: Path) -> None:
     fit(dlc.loads(SMALL, ["train.epochs=1"]), run=run)
     answers = iter([False] * 3 + [True])
     with pytest.raises(Stopped):
-        fit(dlc.loads(SMALL, ["train.epochs=6"]), run=run, resume=True, chunk_turns=2, stop=lambda: next(answers))
+        fit(dlc.loads(SMALL, ["train.epochs=6"]), run=run, resume=True, chunk_iterations=2, stop=lambda: next(answers))
     assert len(fit(run.load_spec(), run=run, resume=True).history) == 6
 
 
@@ -320,7 +320,7 @@ def test_a_replaced_checkpoint_is_put_back_after_a_kill(small: Spec, small_run: 
     run = RunFolder(tmp_path / "run")
     answers = iter([False] * 6 + [True])
     with pytest.raises(Stopped):
-        fit(small, run=run, chunk_turns=2, stop=lambda: next(answers))
+        fit(small, run=run, chunk_iterations=2, stop=lambda: next(answers))
     paths = checkpoints.found(run)
     for path in paths[1:]:
         shutil.rmtree(path)

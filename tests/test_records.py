@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 
 def _pair(make: Any, frozen: bool) -> type[Any]:
-    """The same class made by `dataclass` and by `record`."""
+    """The same class made by `dataclass` and by `fast_dataclass`."""
 
     @make(frozen=frozen)
     class Thing:
@@ -33,7 +33,7 @@ def _pair(make: Any, frozen: bool) -> type[Any]:
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_record_is_as_a_dataclass(frozen: bool) -> None:
-    ours, theirs = _pair(record, frozen), _pair(dataclass, frozen)
+    ours, theirs = _pair(fast_dataclass, frozen), _pair(dataclass, frozen)
     for values, named in [
         (("a",), {}),
         (("a", 4), {"parts": [1]}),
@@ -61,13 +61,13 @@ def test_a_record_is_as_a_dataclass(frozen: bool) -> None:
     [((), {}), (("a", 1, [], {}), {}), (("a",), {"name": "b"}), (("a",), {"other": 1}), (("a",), {"cache": {}})],
 )
 def test_wrong_values_are_refused(values: tuple[Any, ...], named: dict[str, Any]) -> None:
-    for make in (record, dataclass):
+    for make in (fast_dataclass, dataclass):
         with pytest.raises(TypeError):
             _pair(make, True)(*values, **named)
 
 
 def test_a_frozen_record_stays() -> None:
-    ours = _pair(record, True)
+    ours = _pair(fast_dataclass, True)
     thing = ours("a")
     with pytest.raises(FrozenInstanceError, match=r"Thing\.size can't be set or deleted"):
         thing.size = 4
@@ -75,13 +75,13 @@ def test_a_frozen_record_stays() -> None:
         del thing.size
     with pytest.raises(FrozenInstanceError):
         thing.new = 1
-    changed = _pair(record, False)("a")
+    changed = _pair(fast_dataclass, False)("a")
     changed.size = 4
     assert changed.size == 4
 
 
 def test_frozen_records_have_a_hash_of_their_fields() -> None:
-    @record(frozen=True)
+    @fast_dataclass(frozen=True)
     class Point:
         """A point."""
 
@@ -91,7 +91,7 @@ def test_frozen_records_have_a_hash_of_their_fields() -> None:
     assert hash(Point(1)) == hash(Point(1, 0)) == hash((1, 0))
     assert len({Point(1), Point(1, 0), Point(2)}) == 2
 
-    @record
+    @fast_dataclass
     class Loose:
         """No hash: it can change."""
 
@@ -102,7 +102,7 @@ def test_frozen_records_have_a_hash_of_their_fields() -> None:
 
 
 def test_what_a_class_defines_stays_and_subclasses_add_fields() -> None:
-    @record(frozen=True)
+    @fast_dataclass(frozen=True)
     class Base:
         """A base."""
 
@@ -115,7 +115,7 @@ def test_what_a_class_defines_stays_and_subclasses_add_fields() -> None:
         def __repr__(self) -> str:
             return f"<{self.x}>"
 
-    @record(frozen=True)
+    @fast_dataclass(frozen=True)
     class More(Base):
         """A subclass."""
 
@@ -129,7 +129,7 @@ def test_what_a_class_defines_stays_and_subclasses_add_fields() -> None:
 
 
 def test_what_records_do_beside_plain_fields() -> None:
-    @record(frozen=True)
+    @fast_dataclass(frozen=True)
     class Own:  # noqa: PLW1641 - the hash is a record's
         """Equal by its size alone."""
 
@@ -146,7 +146,7 @@ def test_what_records_do_beside_plain_fields() -> None:
     assert repr(loop).endswith("Own(name='a', link=[...])")
     with pytest.raises(TypeError, match="no fields by name alone"):
 
-        @record
+        @fast_dataclass
         class Named:
             """Refused."""
 

@@ -396,7 +396,7 @@ def stopped_run(spec: Any, folder: Path, epochs: int) -> RunFolder:
         return len(seen) >= epochs
 
     with pytest.raises(Stopped):
-        fit(spec, run=run, stop=stop, chunk_turns=100)  # asked once an epoch
+        fit(spec, run=run, stop=stop, chunk_iterations=100)  # asked once an epoch
     return run
 
 
@@ -508,8 +508,8 @@ def test_steps_that_are_done_again_count_again(tmp_path: Path) -> None:
     """A run that goes back at an epoch's end goes on with an earlier step."""
     times = Timed(Silent(), RunFolder(tmp_path))
     times.begin(Plan("spec", None, 2, 20, 16, {"train": 160}, 1, "cpu", 0, "train/loss", lambda _step: 0.1))
-    for step, turns in ((1, 1), (10, 9), (4, 2)):
-        times.moment(Moment(1, step, turns, {}, 16.0))
+    for step, iterations in ((1, 1), (10, 9), (4, 2)):
+        times.moment(Moment(1, step, iterations, {}, 16.0))
     session = times.session
     assert session["examples"] == 12 * 16 and session["steady_examples"] == 11 * 16
     assert session["training"] == 11.0 and session["last_step"] == 4

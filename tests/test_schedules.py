@@ -18,7 +18,7 @@ from dlc.components.schedules.plateau import Plateau, ReduceOnPlateau
 from dlc.components.schedules.schedule import Horizon, Run, Schedule
 from dlc.diagnostics import SpecError
 from dlc.frontend.resolved import resolved_text
-from dlc.language.options import Fault, build_word, load_class
+from dlc.language.options import OptionError, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
 from tests.support import as_users_do
 
@@ -42,7 +42,7 @@ def schedule(text: str) -> Schedule:
     return made
 
 
-def fault(text: str) -> Fault:
+def error(text: str) -> OptionError:
     made = built(text)
     assert isinstance(made, list), made
     assert len(made) == 1, made

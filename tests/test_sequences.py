@@ -25,7 +25,7 @@ from dlc.frontend.passes.expand import expand
 from dlc.frontend.passes.infer import infer
 from dlc.frontend.passes.resolve import resolve
 from dlc.frontend.pipeline import Spec, check_text
-from dlc.ir import MASK, Example, Macro, Outcome, TensorType
+from dlc.ir import MASK, CompositeBlock, Example, Outcome, TensorType
 from dlc.language.options import load_class
 from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import load_model
@@ -192,7 +192,7 @@ def test_an_example_of_a_ready_block(word: str, example: Example) -> None:
 @pytest.mark.parametrize("word", BLOCKS)
 def test_a_ready_block_is_documented(word: str) -> None:
     cls = load_class(BLOCKS, word)
-    assert issubclass(cls, Macro) and cls.word == word
+    assert issubclass(cls, CompositeBlock) and cls.word == word
     assert all(field.description for field in cls.model_fields.values())
 
 

@@ -252,7 +252,7 @@ def test_deep_variables_are_bounded() -> None:
     assert check_text(text)[1].codes == ("DLC008",)
 
 
-def test_many_faults_are_quick() -> None:
+def test_many_errors_are_quick() -> None:
     text = "inputs: {x: {tensor: [4]}}\nnetwork:\n" + "  - dense: {unist: $a}\n" * 3000
     start = time.perf_counter()
     assert check_text(text)[1].codes == ("DLC101", "DLC107") * 3000  # an unknown option and an unknown variable, each

@@ -15,7 +15,7 @@ from dlc.components.sources import SOURCES
 from dlc.components.sources.bundled import Bundled
 from dlc.components.sources.files import same_length
 from dlc.components.sources.source import Columns, Source, select
-from dlc.language.options import Options, Wrong, build_word, load_class
+from dlc.language.options import Options, RuleViolation, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
 
 
@@ -25,8 +25,8 @@ def source(spec: str) -> Source:
     return made
 
 
-def wrong(spec: str, base: Path) -> Wrong:
-    with pytest.raises(Wrong) as caught:
+def wrong(spec: str, base: Path) -> RuleViolation:
+    with pytest.raises(RuleViolation) as caught:
         source(spec).load(base)
     assert caught.value.code == "DLC401" and caught.value.option == "path"
     return caught.value
@@ -169,7 +169,7 @@ def test_wrong_delimiters(delimiter: str) -> None:
         {"csv": {"path": "t.csv", "delimiter": parse_yaml(f"d: {delimiter}", "example").tree["d"]}}, SOURCES, "source"
     )
     assert (
-        isinstance(made, list) and [fault.code for fault in made] == ["DLC104"] and made[0].loc == ("csv", "delimiter")
+        isinstance(made, list) and [error.code for error in made] == ["DLC104"] and made[0].loc == ("csv", "delimiter")
     )
 
 
@@ -235,7 +235,7 @@ def test_wrong_npz_archives(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("x.npy", archive.read("x.npy"))
     assert "names arrays twice `x`" in message()
-    with pytest.raises(Wrong, match="names arrays twice"):
+    with pytest.raises(RuleViolation, match="names arrays twice"):
         source("npz: t.npz").open(tmp_path, 0)
     np.save(tmp_path / "t.npy", np.zeros(3))
     assert "single array" in message("npz: t.npy")
@@ -260,7 +260,7 @@ def test_a_damaged_archive_is_never_read_as_numbers(tmp_path: Path, save: Any) -
         path.write_bytes(good[:position] + bytes([good[position] ^ 0xFF]) + good[position + 1 :])
         try:
             columns = source("npz: t.npz").load(tmp_path)
-        except Wrong as found:
+        except RuleViolation as found:
             assert found.code == "DLC401"
         else:  # what is no content may be damaged: a date, a name
             assert all(
@@ -313,12 +313,12 @@ def test_damaged_headers(tmp_path: Path, case: str, compression: int, room: int 
         assert made.count(tmp_path) == 2
         np.testing.assert_array_equal(opened()["x"][:], np.arange(6, dtype=np.float32).reshape(2, 3))
         return
-    with pytest.raises(Wrong) as caught:
+    with pytest.raises(RuleViolation) as caught:
         opened()
     assert caught.value.code == "DLC401"
     assert said in caught.value.message
     if said != "hold nothing":
-        with pytest.raises(Wrong, match=re.escape(said)):
+        with pytest.raises(RuleViolation, match=re.escape(said)):
             made.count(tmp_path)
 
 
@@ -332,14 +332,16 @@ def test_an_array_shorter_than_the_archive_says(tmp_path: Path, compression: int
     data[at : at + 4] = (20_000).to_bytes(4, "little")
     path.write_bytes(data)
     made = source("npz: t.npz")
-    with pytest.raises(Wrong, match=r"the array `x` of .* can't be read: its shape is .* 10800 bytes, and it holds 24"):
+    with pytest.raises(
+        RuleViolation, match=r"the array `x` of .* can't be read: its shape is .* 10800 bytes, and it holds 24"
+    ):
         made.load(tmp_path) if room is None else made.open(tmp_path, room)
 
 
 def test_same_length() -> None:
     columns = {"a": np.zeros(2), "b": np.zeros((2, 3))}
     assert same_length(columns, Path("x")) is columns
-    with pytest.raises(Wrong, match="no common length") as caught:
+    with pytest.raises(RuleViolation, match="no common length") as caught:
         same_length({f"c{index}": np.zeros(index) for index in range(20)}, Path("x"))
     assert caught.value.found is not None and caught.value.found.endswith("and 8 more")
 
@@ -357,9 +359,9 @@ def test_select() -> None:
     assert select(("*",), known) == ["*"]  # a column of that very name
     assert select(("*",), known[:-1]) == list(known[:-1])
     for missing in ("Label", "pixel_?", "a[01]*", "x*", ""):
-        with pytest.raises(Wrong) as caught:
+        with pytest.raises(RuleViolation) as caught:
             select((missing,), known)
         assert caught.value.code == "DLC402" and f"`{missing}`" in caught.value.message
-    with pytest.raises(Wrong) as caught:
+    with pytest.raises(RuleViolation) as caught:
         select(("lable",), known)
     assert caught.value.hint == "did you mean `label`?"

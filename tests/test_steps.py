@@ -15,7 +15,7 @@ import dlc
 from dlc.backend import statistics
 from dlc.backend.averaging import Averaging
 from dlc.backend.network import lower
-from dlc.backend.train_step import Trainer, TrainState, make_trainer
+from dlc.backend.train_step import CompiledSteps, TrainState, make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.feed import Feed
@@ -46,15 +46,15 @@ def feed_of(batches: Any) -> Feed:
     return Feed(flat, jnp.arange(steps * size).reshape(steps, size))
 
 
-def trained(spec: Spec, batches: Any, steps: int) -> tuple[TrainState, Trainer]:
+def trained(spec: Spec, batches: Any, steps: int) -> tuple[TrainState, CompiledSteps]:
     """The state after some steps over batches (steps, batch, ...), started from seed 0."""
     program = lower(spec.graph)
     stats: Any = {name: {} for name in (*spec.document.inputs, *spec.document.targets)}
-    trainer = make_trainer(spec, program, make_updater(spec, program, Horizon(100, 10.0)), stats)
+    compiled_steps = make_compiled_steps(spec, program, make_updater(spec, program, Horizon(100, 10.0)), stats)
     kept = {"inputs": batches["inputs"], "targets": {n: batches["targets"][n] for n in spec.document.targets}}
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), kept)
-    state = trainer.start(program.init(0), trainer.told(program.declared(), shapes))
-    return trainer.chunk(state, feed_of(kept), np.int32(steps), np.bool_(True), stats), trainer
+    state = compiled_steps.start(program.init(0), compiled_steps.batch_statistics(program.declared(), shapes))
+    return compiled_steps.chunk(state, feed_of(kept), np.int32(steps), np.bool_(True), stats), compiled_steps
 
 
 def close(first: Any, second: Any, rtol: float = 1e-5) -> None:
@@ -77,8 +77,8 @@ def by_hand(spec: Spec, batches: Any, steps: int, rule: optax.GradientTransforma
         return optax.apply_updates(params, updates), state
 
     state, found = rule.init(params), []
-    for turn in range(steps):
-        params, state = step(params, state, jax.tree.map(lambda leaf, turn=turn: leaf[turn], batches))
+    for iteration in range(steps):
+        params, state = step(params, state, jax.tree.map(lambda leaf, iteration=iteration: leaf[iteration], batches))
         found.append(params)
     return found
 
@@ -100,10 +100,10 @@ def test_small_batches_accumulated_equal_a_large_one(count: int) -> None:
         parts, _ = trained(spec_of(f"{{sgd: 0.5, accumulate: {count}}}", loss), data, 3)
         close(whole.variables, parts.variables)
         spec = spec_of("{sgd: 0.5}", loss)
-        told = [
-            statistics.values(spec, statistics.settled(jax.device_get(state.sums)))["loss"] for state in (whole, parts)
+        batch_statistics = [
+            statistics.values(spec, statistics.to_host(jax.device_get(state.sums)))["loss"] for state in (whole, parts)
         ]
-        assert told[0] == pytest.approx(told[1], rel=1e-5)
+        assert batch_statistics[0] == pytest.approx(batch_statistics[1], rel=1e-5)
 
 
 def test_accumulation_of_masked_sequences_counts_tokens() -> None:
@@ -149,23 +149,23 @@ def test_a_sum_over_the_elements_of_an_example() -> None:
 
 def test_an_exponential_average_is_optax_s() -> None:
     data = batched(5, 6)
-    state, trainer = trained(spec_of("{sgd: 0.5, ema: 0.9}"), data, 5)
+    state, compiled_steps = trained(spec_of("{sgd: 0.5, ema: 0.9}"), data, 5)
     history = by_hand(spec_of("{sgd: 0.5}"), data, 5, optax.sgd(0.5), squared)
     average = optax.ema(0.9, debias=True)
     kept = average.init(history[0])
     for params in history:
         mean, kept = average.update(params, kept)
-    close(trainer.shown(state)["params"], mean)
+    close(compiled_steps.shown(state)["params"], mean)
     close(state.variables["params"], history[-1])
 
 
 @pytest.mark.parametrize(("start", "every"), [("2 steps", "1 steps"), ("1 steps", "2 steps"), ("9 steps", "1 steps")])
 def test_stochastic_weight_averaging_is_the_mean_of_what_is_due(start: str, every: str) -> None:
     data = batched(6, 6)
-    state, trainer = trained(spec_of(f"{{sgd: 0.5, swa: {{start: {start}, every: {every}}}}}"), data, 6)
+    state, compiled_steps = trained(spec_of(f"{{sgd: 0.5, swa: {{start: {start}, every: {every}}}}}"), data, 6)
     history = by_hand(spec_of("{sgd: 0.5}"), data, 6, optax.sgd(0.5), squared)
     due = history[int(start[0]) - 1 :: int(every[0])] or history[-1:]
-    close(trainer.shown(state)["params"], jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *due))
+    close(compiled_steps.shown(state)["params"], jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *due))
 
 
 def test_the_shares_of_an_average() -> None:
@@ -183,8 +183,8 @@ def test_sharpness_aware_minimization_is_optax_s() -> None:
     rule = optax.contrib.sam(optax.sgd(0.5), optax.chain(optax.contrib.normalize(), optax.sgd(0.05)), opaque_mode=True)
     params = jax.tree.map(jnp.asarray, variables["params"])
     kept = rule.init(params)
-    for turn in range(4):
-        batch = jax.tree.map(lambda leaf, turn=turn: leaf[turn], data)
+    for iteration in range(4):
+        batch = jax.tree.map(lambda leaf, iteration=iteration: leaf[iteration], data)
 
         def gradient(params: Any, _: Any = None, batch: Any = batch) -> Any:
             return jax.grad(lambda p: squared(program.apply({**variables, "params": p}, batch["inputs"])[0], batch))(
@@ -242,9 +242,11 @@ def test_each_part_of_a_sum_of_losses_is_told() -> None:
     ).replace("dense: {units: 4, name: code}", "{dense: 4, name: code}")
     spec = spec_of("{sgd: 0.1}", loss.replace("{mse: , target: y}", "{mse: , target: y, output: output}"), network)
     state, _ = trained(spec, batched(2, 6), 2)
-    told = statistics.values(spec, statistics.settled(jax.device_get(state.sums)))
-    assert list(told) == ["loss", "mse", "rebuilt"]
-    assert told["loss"] == pytest.approx(told["mse"] + 0.5 * told["rebuilt"], rel=1e-6)
+    batch_statistics = statistics.values(spec, statistics.to_host(jax.device_get(state.sums)))
+    assert list(batch_statistics) == ["loss", "mse", "rebuilt"]
+    assert batch_statistics["loss"] == pytest.approx(
+        batch_statistics["mse"] + 0.5 * batch_statistics["rebuilt"], rel=1e-6
+    )
 
 
 # ---- sums ----
@@ -297,8 +299,8 @@ def test_groups_have_options_of_their_own(unroll: str) -> None:
     }
     rule = optax.partition(rules, {path: label(path) for path in start})
     state, params = rule.init(start), start
-    for turn in range(5):
-        batch = jax.tree.map(lambda leaf, turn=turn: leaf[turn], data)
+    for iteration in range(5):
+        batch = jax.tree.map(lambda leaf, iteration=iteration: leaf[iteration], data)
 
         def objective(params: Any, batch: Any = batch) -> Any:
             variables = program.from_flat(params, jnp.stack)
@@ -346,29 +348,29 @@ def test_clipping_is_optax_s(keys: str, clip: optax.GradientTransformation) -> N
 
 def test_lookahead_is_optax_s() -> None:
     data = batched(7, 6)
-    state, trainer = trained(spec_of("{sgd: 0.5, lookahead: {period: 3, slow: 0.4}}"), data, 7)
+    state, compiled_steps = trained(spec_of("{sgd: 0.5, lookahead: {period: 3, slow: 0.4}}"), data, 7)
     spec = spec_of("sgd")
     program = lower(spec.graph)
     variables = program.init(0)
     rule = optax.lookahead(optax.sgd(0.5), 3, 0.4)
     params = optax.LookaheadParams.init_synced(jax.tree.map(jnp.asarray, variables["params"]))
     kept = rule.init(params)
-    for turn in range(7):
-        batch = jax.tree.map(lambda leaf, turn=turn: leaf[turn], data)
+    for iteration in range(7):
+        batch = jax.tree.map(lambda leaf, iteration=iteration: leaf[iteration], data)
         gradients = jax.grad(
             lambda p, batch=batch: squared(program.apply({**variables, "params": p}, batch["inputs"])[0], batch)
         )(params.fast)
         updates, kept = rule.update(gradients, kept, params)
         params = optax.apply_updates(params, updates)
     close(state.variables["params"], params.fast)
-    close(trainer.shown(state)["params"], params.slow)
+    close(compiled_steps.shown(state)["params"], params.slow)
 
 
 def test_a_rule_that_averages_by_itself_shows_its_averages_in_groups_too() -> None:
     data = batched(5, 6)
     groups = "groups: [{match: '**/bias', learning_rate: 0.05}]"
-    state, trainer = trained(spec_of(f"{{schedule_free_adamw: 0.1, {groups}}}"), data, 5)
-    shown = trainer.shown(state)["params"]
+    state, compiled_steps = trained(spec_of(f"{{schedule_free_adamw: 0.1, {groups}}}"), data, 5)
+    shown = compiled_steps.shown(state)["params"]
     bias = jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "bias", shown)
     labels = jax.tree.map(lambda is_bias: "bias" if is_bias else "other", bias)
     rules = {"bias": optax.contrib.schedule_free_adamw(0.05), "other": optax.contrib.schedule_free_adamw(0.1)}
@@ -378,8 +380,8 @@ def test_a_rule_that_averages_by_itself_shows_its_averages_in_groups_too() -> No
     params = jax.tree.map(jnp.asarray, variables["params"])
     rule = optax.partition(rules, labels)
     kept = rule.init(params)
-    for turn in range(5):
-        batch = jax.tree.map(lambda leaf, turn=turn: leaf[turn], data)
+    for iteration in range(5):
+        batch = jax.tree.map(lambda leaf, iteration=iteration: leaf[iteration], data)
         gradients = jax.grad(
             lambda p, batch=batch: squared(program.apply({**variables, "params": p}, batch["inputs"])[0], batch)
         )(params)
@@ -443,7 +445,7 @@ def test_a_run_in_float16_survives_an_overflow(tmp_path: Path) -> None:
     )
     from dlc.training.train import fit
 
-    one, other = fit(dlc.loads(text), chunk_turns=1), fit(dlc.loads(text))
+    one, other = fit(dlc.loads(text), chunk_iterations=1), fit(dlc.loads(text))
     jax.tree.map(np.testing.assert_array_equal, one.variables, other.variables)
     assert one.history[-1]["validation/loss"] < one.history[0]["validation/loss"]
 
@@ -488,9 +490,9 @@ def test_mixup_mixes_inputs_and_losses(accumulate: int) -> None:
     plain = lower(spec.graph)
     variables, augment, root = plain.init(0), augmenter(spec), jax.random.key(0)
     params = jax.tree.map(jnp.asarray, variables["params"])
-    for turn in range(2):
-        batch = jax.tree.map(lambda leaf, turn=turn: leaf[turn], data)
-        changed, mixed = augment(jax.random.fold_in(root, turn), batch)
+    for iteration in range(2):
+        batch = jax.tree.map(lambda leaf, iteration=iteration: leaf[iteration], data)
+        changed, mixed = augment(jax.random.fold_in(root, iteration), batch)
         assert mixed is not None and np.any(np.asarray(changed["inputs"]["x"]) != np.asarray(batch["inputs"]["x"]))
 
         def objective(params: Any, changed: Any = changed, mixed: Any = mixed) -> Any:
@@ -516,7 +518,7 @@ def test_augmentation_is_for_training_alone(tmp_path: Path) -> None:
     )
     words = "augment: [{random_flip: horizontal}, {random_crop: 1}, {mixup: 0.5}]\n"
     one, other, plain = (
-        fit(dlc.loads(text + words), chunk_turns=1),
+        fit(dlc.loads(text + words), chunk_iterations=1),
         fit(dlc.loads(text + words)),
         fit(dlc.loads(text)),
     )
@@ -540,22 +542,22 @@ def test_a_plateau_scales_the_rate_and_not_the_return_to_slow_weights() -> None:
     spec = spec_of(f"{{sgd: {{learning_rate: {{reduce_on_plateau: 1.0}}}}, {look}}}", network=network)
     program = lower(spec.graph)
     stats: Any = {"x": {}, "y": {}, "w": {}}
-    trainer = make_trainer(spec, program, make_updater(spec, program, Horizon(200, 10.0)), stats)
+    compiled_steps = make_compiled_steps(spec, program, make_updater(spec, program, Horizon(200, 10.0)), stats)
     kept = {"inputs": data["inputs"], "targets": {n: data["targets"][n] for n in spec.document.targets}}
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), kept)
-    begun = trainer.start(program.init(0), trainer.told(program.declared(), shapes))
+    begun = compiled_steps.start(program.init(0), compiled_steps.batch_statistics(program.declared(), shapes))
     state = begun._replace(rate={"factor": jnp.float32(0.1)})
-    state = trainer.chunk(state, feed_of(kept), np.int32(6), np.bool_(True), stats)
+    state = compiled_steps.chunk(state, feed_of(kept), np.int32(6), np.bool_(True), stats)
     plain, other = trained(spec_of(f"{{sgd: 0.1, {look}}}"), data, 6)
     close(state.variables["params"], plain.variables["params"])
-    close(trainer.shown(state)["params"], other.shown(plain)["params"])
+    close(compiled_steps.shown(state)["params"], other.shown(plain)["params"])
 
 
 @pytest.mark.parametrize("more", ["lookahead: 2", "ema: 0.5", "swa: {start: 1, every: 1}"])
 def test_kept_weights_obey_their_constraints(more: str) -> None:
     network = "network:\n  - dense: {units: 4, activation: tanh}\n    constraint: unit_norm\n  - dense: 2\n"
-    state, trainer = trained(spec_of(f"{{sgd: 1.0, {more}}}", network=network), batched(5, 6), 5)
-    norms = np.linalg.norm(trainer.shown(state)["params"]["dense"]["kernel"], axis=0)
+    state, compiled_steps = trained(spec_of(f"{{sgd: 1.0, {more}}}", network=network), batched(5, 6), 5)
+    norms = np.linalg.norm(compiled_steps.shown(state)["params"]["dense"]["kernel"], axis=0)
     np.testing.assert_allclose(norms, 1, rtol=1e-5)
 
 
@@ -575,10 +577,10 @@ def test_an_average_moves_though_a_step_is_left_out() -> None:
         trained(spec_of("{sgd: 0.1}", network=network), jax.tree.map(lambda leaf, n=n: leaf[:n], data), n)[0]
         for n in (1, 2, 3, 4)
     ]
-    state, trainer = trained(spec_of("{sgd: 0.1, swa: {start: 1, every: 1}}", network=network), data, 4)
+    state, compiled_steps = trained(spec_of("{sgd: 0.1, swa: {start: 1, every: 1}}", network=network), data, 4)
     weights = [end.variables["params"] for end in ends]
     jax.tree.map(np.testing.assert_array_equal, weights[0], weights[1])
-    close(trainer.shown(state)["params"], jax.tree.map(lambda *leaves: sum(leaves) / 4, *weights))
+    close(compiled_steps.shown(state)["params"], jax.tree.map(lambda *leaves: sum(leaves) / 4, *weights))
 
 
 def test_an_undefined_value_is_no_improvement_to_a_plateau() -> None:

@@ -24,7 +24,7 @@ from dlc.components.sources import stored
 from dlc.components.sources.stored import Stored
 from dlc.data.columns import Encoded, Parsed
 from dlc.data.dataset import Sampler, load_dataset
-from dlc.data.prefetch import Ahead
+from dlc.data.prefetch import Prefetcher
 from dlc.data.tables import parse
 from dlc.diagnostics import render
 from dlc.training.callbacks.progress import Silent
@@ -166,7 +166,7 @@ def test_where_records_lie_may_change_when_a_run_is_resumed(
 ) -> None:
     run = RunFolder(tmp_path / "run")
     with pytest.raises(Stopped):
-        fit(spec_of(tables, "npz", order[0]), run=run, chunk_turns=2, stop=stop_after(3))
+        fit(spec_of(tables, "npz", order[0]), run=run, chunk_iterations=2, stop=stop_after(3))
     fit(spec_of(tables, "npz", order[1]), run=run, resume=True)
     same_files(run, resident)
 
@@ -209,7 +209,7 @@ def test_a_file_that_changes_ends_the_run_with_its_name(tables: Path, tmp_path: 
         (tmp_path / name).write_bytes((tables / name).read_bytes())
     file = tmp_path / "train.npz"
     spec = spec_of(tmp_path, "npz", "20 kB")
-    message = error_of(spec, chunk_turns=1, reporter=Once(lambda: file.write_bytes(b"PK")))
+    message = error_of(spec, chunk_iterations=1, reporter=Once(lambda: file.write_bytes(b"PK")))
     assert "DLC401" in message
     assert f"`{file}` changed while it was read" in message
     for thread in readers():
@@ -329,7 +329,7 @@ def test_what_was_begun_is_taken_and_what_fails_is_raised() -> None:
             raise dlc.SpecError.of("DLC401", "gone")
         return start, length
 
-    ahead: Ahead[tuple[int, int]] = Ahead()
+    ahead: Prefetcher[tuple[int, int]] = Prefetcher()
     ahead.begin(make, 0, 3)
     assert ahead.promised(0) == 3
     assert ahead.promised(3) is None
@@ -351,7 +351,7 @@ def test_waiting_is_measured() -> None:
         time.sleep(0.05)
         return start
 
-    ahead: Ahead[int] = Ahead()
+    ahead: Prefetcher[int] = Prefetcher()
     ahead.take(make, 0, 1)
     assert 0.04 < ahead.waited < 0.5
     before = ahead.waited
@@ -391,7 +391,7 @@ def test_the_share_of_waiting_is_told(
 def test_the_next_chunk_is_made_while_one_is_computed(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every chunk but the first was begun before it was asked for, over the end of epochs, too."""
     asked, begun = [], set()
-    begin, take = Ahead.begin, Ahead.take
+    begin, take = Prefetcher.begin, Prefetcher.take
 
     def beginning(self: Any, make: Any, start: int, length: int) -> None:
         begun.add((start, length))
@@ -401,9 +401,9 @@ def test_the_next_chunk_is_made_while_one_is_computed(tables: Path, monkeypatch:
         asked.append((start, length) in begun)
         return take(self, make, start, length)
 
-    monkeypatch.setattr(Ahead, "begin", beginning)
-    monkeypatch.setattr(Ahead, "take", taking)
-    fit(spec_of(tables, "npz", "auto"), chunk_turns=4)
+    monkeypatch.setattr(Prefetcher, "begin", beginning)
+    monkeypatch.setattr(Prefetcher, "take", taking)
+    fit(spec_of(tables, "npz", "auto"), chunk_iterations=4)
     assert asked[0] is False
     assert len(asked) == 8
     assert all(asked[1:])

@@ -105,9 +105,9 @@ def test_training_is_the_textbook_loop(small: Spec) -> None:
 
 
 @pytest.mark.parametrize("turns", [1, 3])
-def test_chunk_length_changes_no_bit(small: Spec, small_run: RunFolder, tmp_path: Path, turns: int) -> None:
+def test_chunk_length_changes_no_bit(small: Spec, small_run: RunFolder, tmp_path: Path, iterations: int) -> None:
     run = RunFolder(tmp_path / "run")
-    fit(small, run=run, chunk_turns=turns)
+    fit(small, run=run, chunk_iterations=iterations)
     same_run(run, small_run)
 
 
@@ -121,7 +121,7 @@ def test_streamed_data_trains_alike(small_run: RunFolder, tmp_path: Path) -> Non
 def test_stopped_and_resumed_is_never_stopped(small: Spec, small_run: RunFolder, tmp_path: Path, calls: int) -> None:
     run = RunFolder(tmp_path / "run")
     with pytest.raises(Stopped):
-        fit(small, run=run, chunk_turns=2, stop=stop_after(calls))
+        fit(small, run=run, chunk_iterations=2, stop=stop_after(calls))
     assert not run.finished
     fit(small, run=run, resume=True)
     same_run(run, small_run)
@@ -136,7 +136,7 @@ def test_evaluation_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     fit(spec, run=straight)
     for calls, epoch, step in ((1, 0, 6), (0, 0, 6), (13, 3, 23), (4, 4, 23)):
         with pytest.raises(Stopped):
-            fit(spec, run=run, resume=True, chunk_turns=100, stop=stop_after(calls))
+            fit(spec, run=run, resume=True, chunk_iterations=100, stop=stop_after(calls))
         newest = checkpoints.load(checkpoints.found(run)[0])
         assert (newest.progress["epoch"], newest.step) == (epoch, step)
     fit(spec, run=run, resume=True)
@@ -147,7 +147,7 @@ def test_evaluation_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_damaged_checkpoint_is_set_aside(small: Spec, small_run: RunFolder, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     with pytest.raises(Stopped):
-        fit(small, run=run, chunk_turns=2, stop=stop_after(10))
+        fit(small, run=run, chunk_iterations=2, stop=stop_after(10))
     newest = checkpoints.found(run)[0]
     data = bytearray((newest / "state.safetensors").read_bytes())
     data[-3] ^= 1
@@ -167,7 +167,7 @@ def test_a_damaged_checkpoint_is_set_aside(small: Spec, small_run: RunFolder, tm
 def test_all_checkpoints_damaged_is_an_error(small: Spec, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     with pytest.raises(Stopped):
-        fit(small, run=run, chunk_turns=2, stop=stop_after(6))
+        fit(small, run=run, chunk_iterations=2, stop=stop_after(6))
     for path in checkpoints.found(run):
         (path / "checkpoint.json").write_text("{")
     with pytest.raises(dlc.SpecError) as caught:
@@ -202,7 +202,7 @@ def test_early_stopping_stops_and_resumes_alike(tmp_path: Path) -> None:
     assert max(values[:-2]) >= max(values[-2:])
     other = RunFolder(tmp_path / "other")
     with pytest.raises(Stopped):
-        fit(spec, run=other, chunk_turns=3, stop=stop_after(2 * (epochs - 2)))
+        fit(spec, run=other, chunk_iterations=3, stop=stop_after(2 * (epochs - 2)))
     fit(spec, run=other, resume=True)
     same_run(run, other)
     assert fit(spec, run=run, resume=True).best_epoch == result.best_epoch  # finished: nothing more happens

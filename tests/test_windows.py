@@ -25,7 +25,7 @@ from dlc.frontend.passes.sizes import least_sizes
 from dlc.ir import Layer, Outcome, TensorType
 from dlc.kernels.maxima import larger
 from dlc.language.interpolation import substitute
-from dlc.language.options import Wrong, build_word
+from dlc.language.options import RuleViolation, build_word
 from dlc.language.yaml_text import parse_yaml
 
 
@@ -40,8 +40,8 @@ def layer(spec: str) -> Layer:
     return built
 
 
-def wrong(spec: str, kind: str) -> Wrong:
-    with pytest.raises(Wrong) as caught:
+def wrong(spec: str, kind: str) -> RuleViolation:
+    with pytest.raises(RuleViolation) as caught:
         layer(spec).infer(TensorType.parse(kind))
     return caught.value
 
@@ -62,11 +62,11 @@ def run(spec: str, x: Any, **weights: Any) -> np.ndarray:
 def amounts(window: Window, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
     """Padding in numbers: TensorFlow's rule for `same`, more at the end when it is odd."""
     if window.padding == "causal":
-        return [(window.reach[0] - 1, 0)]
+        return [(window.extent[0] - 1, 0)]
     if window.padding == "same":
         totals = [
-            max((-(-size // step) - 1) * step + reach - size, 0)
-            for size, step, reach in zip(sizes, window.strides, window.reach, strict=True)
+            max((-(-size // step) - 1) * step + extent - size, 0)
+            for size, step, extent in zip(sizes, window.strides, window.extent, strict=True)
         ]
         return [(total // 2, total - total // 2) for total in totals]
     return [(0, 0)] * len(sizes) if window.padding == "valid" else list(window.padding)
@@ -76,14 +76,14 @@ def plain_windows(x: np.ndarray, window: Window, fill: float = 0.0) -> np.ndarra
     """(B, *places, C) -> (B, *places', *window, C), by a loop over the places."""
     x = np.pad(x, [(0, 0), *amounts(window, x.shape[1:-1]), (0, 0)], constant_values=fill)
     counts = [
-        (size - reach) // step + 1
-        for size, reach, step in zip(x.shape[1:-1], window.reach, window.strides, strict=True)
+        (size - extent) // step + 1
+        for size, extent, step in zip(x.shape[1:-1], window.extent, window.strides, strict=True)
     ]
     found = np.zeros((x.shape[0], *counts, *window.size, x.shape[-1]))
     for place in product(*map(range, counts)):
         cut = tuple(
-            slice(index * step, index * step + reach, gap)
-            for index, step, reach, gap in zip(place, window.strides, window.reach, window.dilation, strict=True)
+            slice(index * step, index * step + extent, gap)
+            for index, step, extent, gap in zip(place, window.strides, window.extent, window.dilation, strict=True)
         )
         found[:, *place] = x[:, *cut]
     return found
@@ -315,7 +315,7 @@ def test_a_long_window_is_the_function_of_its_elements(window: Window, start: fl
 
     def value(x: Any, fold: bool) -> Any:
         if fold:
-            y = window.folded(x, start, ours)
+            y = window.reduce(x, start, ours)
         else:
             y = window.padded(x, start)
             for axis, (size, step, space) in enumerate(zip(*window[:3], strict=True), 1):
@@ -502,8 +502,8 @@ def test_a_size_that_a_transposed_convolution_makes_nothing_of_is_too_small() ->
     ],
 )
 def test_a_wrong_option_says_what_fits(spec: str, expected: str, hint: str) -> None:
-    faults = made(spec)
-    assert isinstance(faults, list)
-    assert faults[0].code == "DLC104"
-    assert expected in str(faults[0].expected)
-    assert hint in str(faults[0].hint)
+    errors = made(spec)
+    assert isinstance(errors, list)
+    assert errors[0].code == "DLC104"
+    assert expected in str(errors[0].expected)
+    assert hint in str(errors[0].hint)

@@ -31,11 +31,11 @@ def tuned(program: Program, note: Note) -> Lowering:
     """
     here = platform()
     known = _known()
-    forms, measured = {}, 0
+    variants, measured = {}, 0
     for name, site in program.choices.sites.items():
-        usual = site.form(here)
+        usual = site.variant(here)
         if len(site.fitting) == 1:
-            forms[name] = usual
+            variants[name] = usual
             continue
         key = f"{here} {dict(program.flags)} {site.operation.name} {site.setting} {list(map(str, site.arrays))}"
         if not set(site.fitting) <= set(known.get(key, {})):
@@ -43,12 +43,12 @@ def tuned(program: Program, note: Note) -> Lowering:
             measured += 1
         times = known[key]
         best = min(site.fitting, key=times.__getitem__)
-        forms[name] = best if times[best] <= GAIN * times[usual] else usual
-        if forms[name] != usual:
-            note(f"{name}: {forms[name]} takes {times[best] * 1e3:.2f} ms, {usual} {times[usual] * 1e3:.2f} ms")
+        variants[name] = best if times[best] <= GAIN * times[usual] else usual
+        if variants[name] != usual:
+            note(f"{name}: {variants[name]} takes {times[best] * 1e3:.2f} ms, {usual} {times[usual] * 1e3:.2f} ms")
     if measured:
         _keep(known)
-    return Lowering(here, forms, program.flags)
+    return Lowering(here, variants, program.flags)
 
 
 def _times(site: Site, flags: Mapping[str, str]) -> dict[str, float]:
@@ -57,31 +57,35 @@ def _times(site: Site, flags: Mapping[str, str]) -> dict[str, float]:
     arrays = tuple(jnp.asarray(rng.normal(size=array.shape), array.dtype) for array in site.arrays)
     floats = tuple(place for place, array in enumerate(arrays) if jnp.issubdtype(array.dtype, jnp.floating))
 
-    def loop(form: str) -> Any:
+    def loop(variant: str) -> Any:
         def step(_: int, given: tuple[Any, ...]) -> tuple[Any, ...]:
             def total(*given: Any) -> Any:
-                made = jax.tree.leaves(site.operation.forms[form](site.setting, *given))
+                made = jax.tree.leaves(site.operation.variants[variant](site.setting, *given))
                 return sum(jnp.square(leaf).astype(jnp.float32).mean() for leaf in made)
 
             moved = list(given)
-            for place, slope in zip(floats, jax.grad(total, floats)(*given), strict=True):
-                moved[place] = given[place] - (1e-6 * slope).astype(slope.dtype)
+            for place, gradient in zip(floats, jax.grad(total, floats)(*given), strict=True):
+                moved[place] = given[place] - (1e-6 * gradient).astype(gradient.dtype)
             return tuple(moved)
 
-        return jax.jit(lambda turns, arrays: jax.lax.fori_loop(0, turns, step, arrays), compiler_options=options(flags))
+        return jax.jit(
+            lambda iterations, arrays: jax.lax.fori_loop(0, iterations, step, arrays), compiler_options=options(flags)
+        )
 
-    def seconds(function: Any, turns: int) -> float:
+    def seconds(function: Any, iterations: int) -> float:
         began = time.perf_counter()
-        jax.block_until_ready(function(turns, arrays))
-        return (time.perf_counter() - began) / turns
+        jax.block_until_ready(function(iterations, arrays))
+        return (time.perf_counter() - began) / iterations
 
-    loops = {form: loop(form) for form in site.fitting}
-    turns = {}
-    for form, function in loops.items():
+    loops = {variant: loop(variant) for variant in site.fitting}
+    iterations = {}
+    for variant, function in loops.items():
         seconds(function, 1)  # compiles
-        turns[form] = max(1, int(SECONDS / max(seconds(function, 1), 1e-6)))
-    rounds = [{form: seconds(function, turns[form]) for form, function in loops.items()} for _ in range(ROUNDS)]
-    return {form: statistics.median(each[form] for each in rounds) for form in loops}
+        iterations[variant] = max(1, int(SECONDS / max(seconds(function, 1), 1e-6)))
+    rounds = [
+        {variant: seconds(function, iterations[variant]) for variant, function in loops.items()} for _ in range(ROUNDS)
+    ]
+    return {variant: statistics.median(each[variant] for each in rounds) for variant in loops}
 
 
 def _known() -> dict[str, dict[str, float]]:
@@ -93,7 +97,9 @@ def _known() -> dict[str, dict[str, float]]:
         return {}
     try:
         found = from_json((folder / "timings.json").read_bytes())
-        return {str(key): {str(form): float(time) for form, time in times.items()} for key, times in found.items()}
+        return {
+            str(key): {str(variant): float(time) for variant, time in times.items()} for key, times in found.items()
+        }
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
 

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Averaging:
     """How weights are averaged: the average moves towards the weights by a share that follows from the step.
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from dlc.backend.network import lower
 from dlc.backend.shapes import VARYING, batch_shapes, stats_shapes, value_shapes
-from dlc.backend.train_step import make_trainer
+from dlc.backend.train_step import make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.feed import Feed
@@ -55,14 +55,14 @@ def training_chunk(spec: Spec, platform: str | None = None) -> tuple[Any, tuple[
     """
     from dlc.frontend.trainable import need_trainable
 
-    size = _batch_size(spec) * need_trainable(spec).keys.accumulate
+    size = _batch_size(spec) * need_trainable(spec).modifiers.accumulate
     program, rows, stats = lower(spec.graph, only=platform), batch_shapes(spec, size), stats_shapes(spec)
     updater = make_updater(spec, program, Horizon(10**9, 1e6))  # longer than any warm-up
-    trainer = make_trainer(spec, program, updater, stats)
-    shapes = trainer.told(program.declared(), rows)
-    state = jax.eval_shape(lambda variables: trainer.start(variables, shapes), program.declared())
+    compiled_steps = make_compiled_steps(spec, program, updater, stats)
+    shapes = compiled_steps.batch_statistics(program.declared(), rows)
+    state = jax.eval_shape(lambda variables: compiled_steps.start(variables, shapes), program.declared())
     feed = Feed(rows, jax.ShapeDtypeStruct((2, size), jnp.int32))
-    return trainer.chunk, (state, feed, jnp.int32(1), jnp.bool_(True), stats)
+    return compiled_steps.chunk, (state, feed, jnp.int32(1), jnp.bool_(True), stats)
 
 
 def _forward(spec: Spec, platform: str | None) -> tuple[Any, tuple[Any, ...]]:

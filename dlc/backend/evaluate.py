@@ -28,13 +28,13 @@ def make_evaluate(spec: Spec, program: Program) -> Evaluate:
     """
 
     def evaluate(
-        variables: Mapping[str, Any], feed: Feed, real: jax.Array, turns: Any, stats: Stats
+        variables: Mapping[str, Any], feed: Feed, real: jax.Array, iterations: Any, stats: Stats
     ) -> tuple[dict[str, Any], dict[str, Answers]]:
         penalty = program.penalty(variables["params"])
 
-        def of(turn: Any) -> tuple[dict[str, Any], dict[str, Answers]]:
-            batch = feed.batch(turn)
-            counted = jax.lax.dynamic_index_in_dim(real, turn, keepdims=False)  # (batch,)
+        def of(iteration: Any) -> tuple[dict[str, Any], dict[str, Answers]]:
+            batch = feed.batch(iteration)
+            counted = jax.lax.dynamic_index_in_dim(real, iteration, keepdims=False)  # (batch,)
             results = program.run(variables, batch["inputs"], train=False)
             scores = loss_scores(spec, results, batch, counted)
             answers = {
@@ -42,19 +42,19 @@ def make_evaluate(spec: Spec, program: Program) -> Evaluate:
                 for term in spec.metrics
                 if term.metric.collected
             }
-            return statistics.told(spec, results, batch, scores, penalty, stats, counted), answers
+            return statistics.batch_statistics(spec, results, batch, scores, penalty, stats, counted), answers
 
-        def add(turn: Any, carry: tuple[dict[str, Any], Any]) -> tuple[dict[str, Any], Any]:
+        def add(iteration: Any, carry: tuple[dict[str, Any], Any]) -> tuple[dict[str, Any], Any]:
             sums, kept = carry
-            told, answers = of(turn)
-            return statistics.add(spec, sums, told), jax.tree.map(
-                lambda all_, new: all_.at[turn].set(new), kept, answers
+            batch_statistics, answers = of(iteration)
+            return statistics.add(spec, sums, batch_statistics), jax.tree.map(
+                lambda all_, new: all_.at[iteration].set(new), kept, answers
             )
 
-        told, answers = jax.eval_shape(of, 0)
+        batch_statistics, answers = jax.eval_shape(of, 0)
         kept = jax.tree.map(lambda leaf: jnp.zeros((real.shape[0], *leaf.shape), leaf.dtype), answers)
         found: tuple[dict[str, Any], dict[str, Answers]] = jax.lax.fori_loop(
-            0, turns, add, (statistics.empty(spec, told), kept)
+            0, iterations, add, (statistics.empty(spec, batch_statistics), kept)
         )
         return found
 

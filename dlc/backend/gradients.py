@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
     gradients: Tree
     state: Tree
-    told: dict[str, Any]
+    batch_statistics: dict[str, Any]
 
 
 class Gradients:
@@ -93,30 +93,35 @@ class Gradients:
 
         weights = jax.tree.map(lambda each: each.sum(0), jax.lax.map(weigh, (parts, keys)))
 
-        def turn(carry: tuple[Tree, Tree], part: tuple[Given, Any]) -> tuple[tuple[Tree, Tree], Any]:
+        def iteration(carry: tuple[Tree, Tree], part: tuple[Given, Any]) -> tuple[tuple[Tree, Tree], Any]:
             total, state = carry
             found = self._of_part(
                 params, {**variables, "state": state}, *part, weights=weights, share=1 / count, scale=scale, stats=stats
             )
-            return (jax.tree.map(jnp.add, total, found.gradients), found.state), found.told
+            return (jax.tree.map(jnp.add, total, found.gradients), found.state), found.batch_statistics
 
         zeros = jax.tree.map(jnp.zeros_like, params)
-        (gradients, state), told = jax.lax.scan(turn, (zeros, variables["state"]), (parts, keys))
-        each = [jax.tree.map(lambda leaf, turn=turn: leaf[turn], told) for turn in range(count)]
+        (gradients, state), batch_statistics = jax.lax.scan(iteration, (zeros, variables["state"]), (parts, keys))
+        each = [
+            jax.tree.map(lambda leaf, iteration=iteration: leaf[iteration], batch_statistics)
+            for iteration in range(count)
+        ]
         merged = each[0]
         for more in each[1:]:
-            merged = statistics.joined(self.spec, merged, more)
+            merged = statistics.merge(self.spec, merged, more)
         return Found(gradients, state, merged)
 
     def parts(self, batch: Given, key: jax.Array) -> tuple[Given, jax.Array]:
         """What a step was given and its key, cut into parts along a new first axis."""
         count = self.accumulate
         parts: Given = jax.tree.map(lambda leaf: leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]), batch)
-        return parts, jax.vmap(lambda turn: jax.random.fold_in(key, turn))(jnp.arange(count))
+        return parts, jax.vmap(lambda iteration: jax.random.fold_in(key, iteration))(jnp.arange(count))
 
-    def told(self, variables: Tree, batch: Rows, key: Any, scale: LossScale | None, stats: Stats) -> dict[str, Any]:
+    def batch_statistics(
+        self, variables: Tree, batch: Rows, key: Any, scale: LossScale | None, stats: Stats
+    ) -> dict[str, Any]:
         """What a batch adds to the tally, for its shapes: it computes the gradients, too."""
-        return self.of(variables["params"], variables, self.given(batch, key), key, scale, stats).told
+        return self.of(variables["params"], variables, self.given(batch, key), key, scale, stats).batch_statistics
 
     def _of_part(
         self,
@@ -141,7 +146,9 @@ class Gradients:
         gradients, (scores, results, penalty) = jax.grad(objective, has_aux=True)(params)
         gradients = loss_scale.unscaled(scale, gradients) if scale is not None else gradients
         return Found(
-            gradients, results.state, statistics.told(self.spec, results, _judged(batch), scores, penalty, stats)
+            gradients,
+            results.state,
+            statistics.batch_statistics(self.spec, results, _judged(batch), scores, penalty, stats),
         )
 
     def _scored(self, params: Tree, variables: Mapping[str, Any], batch: Given, key: Any) -> tuple[Any, Any]:

@@ -14,7 +14,7 @@ from dlc.kernels.selection import REST, Operation
 FEW = 4  # iterations that are written one after the other
 
 
-class Turn(NamedTuple):
+class RepeatBody(NamedTuple):
     """What an iteration does.
 
     Args:
@@ -26,35 +26,37 @@ class Turn(NamedTuple):
     body: Callable[[Any, Any], tuple[Any, Any]]
 
 
-def scan(turn: Turn, carry: Any, slices: Any) -> Any:
+def scan(iteration: RepeatBody, carry: Any, slices: Any) -> Any:
     """The last carry, and what the iterations keep, stacked; `slices` are stacked likewise."""
-    return jax.lax.scan(turn.body, carry, slices, length=turn.node.times)
+    return jax.lax.scan(iteration.body, carry, slices, length=iteration.node.times)
 
 
-def unrolled(turn: Turn, carry: Any, slices: Any) -> Any:
+def unrolled(iteration: RepeatBody, carry: Any, slices: Any) -> Any:
     """The same, one after the other: for their gradients nothing is copied into arrays of all iterations."""
     leaves, tree = jax.tree.flatten(slices)
-    parts = zip(*(jax.lax.split(leaf, (1,) * turn.node.times) for leaf in leaves), strict=True)
-    found, body = [], jax.jit(turn.body)  # traced once
+    parts = zip(*(jax.lax.split(leaf, (1,) * iteration.node.times) for leaf in leaves), strict=True)
+    found, body = [], jax.jit(iteration.body)  # traced once
     for part in parts:
         carry, kept = body(carry, jax.tree.unflatten(tree, [leaf[0] for leaf in part]))
         found.append(kept)
     return carry, jax.tree.map(lambda *kept: jnp.stack(kept), *found)
 
 
-def _fitting(turn: Turn, _carry: Any, _slices: Any) -> tuple[str, ...]:
+def _fitting(iteration: RepeatBody, _carry: Any, _slices: Any) -> tuple[str, ...]:
     """One form for each repeat: it decides about compile time and memory, too, which `--autotune` does not measure.
 
     Unrolled, what is computed again to save memory saves none on a CPU.
     """
-    short = turn.node.times <= FEW and all(isinstance(item, TypedNode) and not item.segments for item in turn.node.body)
+    short = iteration.node.times <= FEW and all(
+        isinstance(item, TypedNode) and not item.segments for item in iteration.node.body
+    )
     return ("unrolled",) if short else ("loop",)
 
 
-def _table(turn: Turn, carry: Any, slices: Any) -> dict[str, str]:
+def _table(iteration: RepeatBody, carry: Any, slices: Any) -> dict[str, str]:
     """By measurement, see docs/performance.md: short repeats gain a tenth to a fifth."""
-    (form,) = _fitting(turn, carry, slices)
-    return {REST: form}
+    (variant,) = _fitting(iteration, carry, slices)
+    return {REST: variant}
 
 
 REPEAT = Operation("iterations", {"loop": scan, "unrolled": unrolled}, _fitting, _table)

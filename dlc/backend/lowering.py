@@ -9,12 +9,12 @@ from typing import Any
 import jax
 
 from dlc.ir import TypedGraph
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 YNN = "xla_cpu_experimental_ynn_fusion_type"
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Lowering:
     """How a program is lowered on a platform.
 
@@ -25,22 +25,22 @@ class Lowering:
     """
 
     platform: str
-    forms: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, str] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, value: Any) -> Lowering:
         """What a run folder holds; raises TypeError, KeyError or ValueError for anything else."""
-        forms, flags = dict(value["forms"]), dict(value["flags"])
-        if not all(isinstance(text, str) for pair in (*forms.items(), *flags.items()) for text in pair):
+        variants, flags = dict(value["forms"]), dict(value["flags"])
+        if not all(isinstance(text, str) for pair in (*variants.items(), *flags.items()) for text in pair):
             raise ValueError("not all names")
         if not set(flags) <= {YNN}:  # no other flag of XLA comes from a file
             raise ValueError("unknown flags")
-        return cls(str(value["platform"]), forms, flags)
+        return cls(str(value["platform"]), variants, flags)
 
     def plain(self) -> dict[str, Any]:
         """As a run folder holds it."""
-        return {"platform": self.platform, "forms": dict(self.forms), "flags": dict(self.flags)}
+        return {"platform": self.platform, "forms": dict(self.variants), "flags": dict(self.flags)}
 
 
 def platform() -> str:

@@ -27,13 +27,13 @@ def need_as_before(program: Program, before: Lowering) -> None:
     Raises:
         SpecError: DLC503, naming an operation whose form is no longer known, or was not named.
     """
-    now = program.choices.forms(platform())
-    for site in {**before.forms, **now}:
-        form = before.forms.get(site)
-        if now.get(site) == form:
+    now = program.choices.variants(platform())
+    for site in {**before.variants, **now}:
+        variant = before.variants.get(site)
+        if now.get(site) == variant:
             continue
-        message = f"the run computes `{site}` in the form `{form}`, which this version of dlc does not have"
-        if form is None:
+        message = f"the run computes `{site}` in the form `{variant}`, which this version of dlc does not have"
+        if variant is None:
             message = f"the run names no form for `{site}`, of which this version of dlc has several"
         hint = "continue it with the version that began it, see `environment.json`, or train in a new folder"
         raise SpecError.of("DLC503", message, hint=hint)

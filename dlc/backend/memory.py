@@ -13,7 +13,7 @@ from jax.extend.core import Literal
 
 from dlc.backend.emit import training_chunk
 from dlc.frontend.pipeline import Spec
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 # Calls that say nothing by themselves: their bodies are part of the program around them.
 _CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint"}
@@ -35,7 +35,7 @@ _LOOP = 3 * _ALIGNED  # a loop's counter, condition and the place of its carry
 _POINTER = 8
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Memory:
     """What a training step takes, bytes.
 
@@ -108,7 +108,7 @@ class _Value:
     size: int
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class _Line:
     """One operation. `body` is that of a loop."""
 

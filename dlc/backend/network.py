@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlc.backend.iterations import REPEAT, Turn
+from dlc.backend.iterations import REPEAT, RepeatBody
 from dlc.backend.lowering import Lowering, flags_of, platform
 from dlc.backend.tree import Tree, flatten, get_in, nest, restack, set_in, stacked, unstack
 from dlc.components.initializers.initializer import draw, path_hash
@@ -30,13 +30,13 @@ from dlc.ir import (
 )
 from dlc.ir.rematerialization import Part, cut, reads
 from dlc.kernels.selection import Choices, at
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 Arrays = Mapping[str, Any]
 KINDS = ("params", "state", "frozen")
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Slot:
     """A declared weight or state and the iterations of the repeats around it."""
 
@@ -68,7 +68,7 @@ class Results(NamedTuple):
     finite: dict[str, jax.Array]
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Program:
     """A network as pure functions.
 
@@ -101,7 +101,7 @@ class Program:
     @property
     def lowering(self) -> Lowering:
         """How it is lowered here, once it was traced."""
-        return Lowering(platform(), self.choices.forms(platform()), self.flags)
+        return Lowering(platform(), self.choices.variants(platform()), self.flags)
 
     @property
     def params(self) -> Mapping[str, Slot]:
@@ -194,7 +194,7 @@ def lower(graph: TypedGraph, lowering: Lowering | None = None, only: str | None 
         lowering: how it was lowered before.
         only: the platform that it is for, which makes it faster to trace; any when None.
     """
-    choices = Choices(lowering.forms, lowering.platform, only) if lowering is not None else Choices(only=only)
+    choices = Choices(lowering.variants, lowering.platform, only) if lowering is not None else Choices(only=only)
     flags = lowering.flags if lowering is not None and lowering.platform == platform() else flags_of(graph)
     slots: dict[str, dict[str, Slot]] = {kind: {} for kind in KINDS}
     for node, around in graph.walk():
@@ -228,10 +228,10 @@ def lower(graph: TypedGraph, lowering: Lowering | None = None, only: str | None 
         *,
         key: jax.Array | None = None,
         train: bool = False,
-        watch: bool = False,
+        trace_finite: bool = False,
     ) -> Results:
         weights = Weights(variables["params"], variables["state"], variables.get("frozen", {}))
-        trace = _Run(weights, salts, key, train, choices, finite={} if watch else None)
+        trace = _Run(weights, salts, key, train, choices, finite={} if trace_finite else None)
         for name, kind in graph.inputs.items():
             ref = Ref(name)
             trace.values[ref] = jnp.asarray(inputs[name])
@@ -281,7 +281,7 @@ def _merged(first: Tree, second: Tree) -> Tree:
     return {**first, **second, **both}
 
 
-@record
+@fast_dataclass
 class _Run:
     """One trace through a list of nodes: the weights in reach, the values and masks so far."""
 
@@ -340,9 +340,9 @@ class _Run:
             return [inner.values[ref] for ref in given], masks, new, inner.penalty if adds else None
 
         # In a loop the forward and the backward pass are loops of their own, which nothing can merge.
-        apart = not self.looped or depth > 0
+        separate = not self.looped or depth > 0
         policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if segment.keep == "dots" else None
-        again = jax.checkpoint(inside, prevent_cse=apart, policy=policy)
+        again = jax.checkpoint(inside, prevent_cse=separate, policy=policy)
         values, masks, new, penalty = again(
             self.weights.only(owners), [self.values[ref] for ref in taken], [self.masks.get(ref) for ref in taken]
         )
@@ -412,7 +412,7 @@ class _Run:
 
         carry = (self.values[node.input], self.masks.get(node.input) if node.type.mask else None)
         with at(self.choices, node.path):
-            (end, mask), (new, penalties, finite) = REPEAT(Turn(node, body), carry, slices)
+            (end, mask), (new, penalties, finite) = REPEAT(RepeatBody(node, body), carry, slices)
         if new:
             self.weights = self.weights._replace(state=set_in(self.weights.state, each, new))
         if any(inner.signature.penalty for inner in _layers(node.body)):

@@ -14,7 +14,7 @@ from dlc.backend.gradients import Gradients
 from dlc.backend.loss import PENALTY, Stats
 from dlc.backend.network import Program
 from dlc.backend.random import root_key
-from dlc.backend.train_step import TrainState, Updater, slopes
+from dlc.backend.train_step import TrainState, Updater, step_gradients
 from dlc.backend.tree import flatten, get_in, nest
 from dlc.data.feed import Rows
 from dlc.diagnostics import Span
@@ -22,7 +22,7 @@ from dlc.frontend.pipeline import Spec
 from dlc.ir import Iterations, TypedNode, TypedRepeat, instances
 
 
-class Cause(NamedTuple):
+class NonfiniteValue(NamedTuple):
     """The first value of a step that is not finite.
 
     Args:
@@ -36,7 +36,7 @@ class Cause(NamedTuple):
     span: Span | None = None
 
 
-class Watch:
+class NonfiniteTracer:
     """A spec's steps with checks.
 
     Args:
@@ -49,22 +49,22 @@ class Watch:
         self.spec, self.program, self.updater = spec, program, updater
         self.gradients = Gradients(spec, program, updater.accumulate)
 
-    def step(self, state: TrainState, batch: Rows, stats: Stats) -> Cause | None:
+    def step(self, state: TrainState, batch: Rows, stats: Stats) -> NonfiniteValue | None:
         """The first value of a step that is not finite: of its weights, inputs, layers, losses or gradients."""
         weight = self.weight(state.variables)
         if weight is not None:
             return weight
-        parts, losses, slope = jax.device_get(jax.jit(self._looked)(state, batch, stats))
+        parts, losses, gradient = jax.device_get(jax.jit(self._looked)(state, batch, stats))
         for part in range(self.updater.accumulate):
             found = self._forward(jax.tree.map(lambda flag, part=part: flag[part], parts))
             if found is not None:
                 return found
         for name, good in losses.items():
             if not good:
-                return Cause("loss", name)
-        return self._first_gradient(slope)
+                return NonfiniteValue("loss", name)
+        return self._first_gradient(gradient)
 
-    def evaluation(self, variables: Mapping[str, Any], batches: Iterator[Rows]) -> Cause | None:
+    def evaluation(self, variables: Mapping[str, Any], batches: Iterator[Rows]) -> NonfiniteValue | None:
         """The first value that is not finite when batches are evaluated."""
         look = jax.jit(lambda variables, inputs: self._flags(variables, inputs, None, train=False)[0])
         for batch in batches:
@@ -73,14 +73,14 @@ class Watch:
                 return found
         return None
 
-    def weight(self, variables: Mapping[str, Any]) -> Cause | None:
+    def weight(self, variables: Mapping[str, Any]) -> NonfiniteValue | None:
         """The first weight or statistic that is not finite."""
         held = jax.device_get(dict(variables))
         if all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(held)):
             return None
         for name, value in self.program.to_flat(held).items():
             if not np.isfinite(value).all():
-                return Cause("weight", name)
+                return NonfiniteValue("weight", name)
         return None
 
     def _looked(self, state: TrainState, batch: Rows, stats: Stats) -> tuple[Any, dict[str, Any], Any]:
@@ -97,42 +97,42 @@ class Watch:
             return after, flags
 
         _, flags = jax.lax.scan(look, state.variables["state"], (parts, keys))
-        found, slope = slopes(self.updater, self.gradients, state, given, key, stats)
-        losses = {name: _finite(score) for name, score in found.told[statistics.LOSSES].items()}
-        losses[statistics.DECAY] = _finite(found.told[statistics.DECAY])
-        return flags, losses, nest({path: self._by_iteration(path, slope) for path in self.program.params})
+        found, gradient = step_gradients(self.updater, self.gradients, state, given, key, stats)
+        losses = {name: _finite(score) for name, score in found.batch_statistics[statistics.LOSSES].items()}
+        losses[statistics.DECAY] = _finite(found.batch_statistics[statistics.DECAY])
+        return flags, losses, nest({path: self._by_iteration(path, gradient) for path in self.program.params})
 
     def _flags(
         self, variables: Mapping[str, Any], inputs: Mapping[str, Any], key: Any, train: bool
     ) -> tuple[dict[str, Any], Any]:
-        results = self.program.run(variables, inputs, key=key, train=train, watch=True)
+        results = self.program.run(variables, inputs, key=key, train=train, trace_finite=True)
         flags = {"inputs": {name: _finite(value) for name, value in inputs.items()}, "layers": results.finite}
         return flags, results.state
 
-    def _by_iteration(self, path: str, slope: Any) -> jax.Array:
-        leaf = get_in(slope, path)
+    def _by_iteration(self, path: str, gradient: Any) -> jax.Array:
+        leaf = get_in(gradient, path)
         depth = len(self.program.params[path].around)
         return jnp.isfinite(leaf).all(axis=tuple(range(depth, leaf.ndim)))
 
-    def _forward(self, flags: Mapping[str, Any]) -> Cause | None:
+    def _forward(self, flags: Mapping[str, Any]) -> NonfiniteValue | None:
         for name, good in flags["inputs"].items():
             if not good:
-                return Cause("input", name)
+                return NonfiniteValue("input", name)
         for node, around, place in _executed(self.program.graph.nodes):
             if not flags["layers"][node.path][place]:
-                return Cause("layer", dict(instances(node.path, around))[place], node.origin.span)
+                return NonfiniteValue("layer", dict(instances(node.path, around))[place], node.origin.span)
         return None
 
-    def _first_gradient(self, slope: Any) -> Cause | None:
+    def _first_gradient(self, gradient: Any) -> NonfiniteValue | None:
         """Gradients are computed from the last layer to the first."""
-        flat = flatten(slope)
+        flat = flatten(gradient)
         for node, around, place in reversed(list(_executed(self.program.graph.nodes))):
             for name, spec in node.signature.params.items():
                 path = f"{node.weights}/{name}"
                 depth = node.weights.split("/").count("*")
                 if spec.trainable and not flat[path][place[:depth]]:
                     named = dict(instances(path, around[:depth]))
-                    return Cause("gradient", named[place[:depth]], node.origin.span)
+                    return NonfiniteValue("gradient", named[place[:depth]], node.origin.span)
         return None
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dlc.kernels.products import apart
+from dlc.kernels.products import fusion_barrier
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -32,11 +32,11 @@ def _hash(key: Array, first: Array, second: Array) -> tuple[Array, Array]:
     """Threefry-2x32 with 20 rounds (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3)."""
     keys = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(_PARITY))
     first, second = first + keys[0], second + keys[1]
-    for turn in range(1, 6):
-        for places in _ROTATIONS[1 - turn % 2]:
+    for iteration in range(1, 6):
+        for places in _ROTATIONS[1 - iteration % 2]:
             first = first + second
             second = first ^ (second << places | second >> 32 - places)
-        first, second = first + keys[turn % 3], second + keys[(turn + 1) % 3] + jnp.uint32(turn)
+        first, second = first + keys[iteration % 3], second + keys[(iteration + 1) % 3] + jnp.uint32(iteration)
     return first, second
 
 
@@ -59,7 +59,9 @@ def _random_bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
         return found
 
     like = jax.ShapeDtypeStruct(shape, jnp.uint32)
-    bits: Array = apart(drawn, like, key) if prod(shape) > 1 else drawn(key)  # else each reader would draw anew
+    bits: Array = (
+        fusion_barrier(drawn, like, key) if prod(shape) > 1 else drawn(key)
+    )  # else each reader would draw anew
     kinds: dict[int, type[np.unsignedinteger[Any]]] = {8: np.uint8, 16: np.uint16, 32: np.uint32}
     return bits.astype(kinds[width])
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 LIMIT = 100  # steps left out in a row after which nothing moves any more, and the run stops
 
 
-class LeftOut(NamedTuple):
+class SkippedSteps(NamedTuple):
     """How many steps were left out, which a checkpoint keeps.
 
     Args:
@@ -22,14 +22,14 @@ class LeftOut(NamedTuple):
     row: jax.Array
 
 
-def start() -> LeftOut:
+def start() -> SkippedSteps:
     """Before the first step."""
-    return LeftOut(jnp.int32(0), jnp.int32(0))
+    return SkippedSteps(jnp.int32(0), jnp.int32(0))
 
 
-def next_state(state: LeftOut, good: jax.Array) -> LeftOut:
+def next_state(state: SkippedSteps, good: jax.Array) -> SkippedSteps:
     """After a step that was done or left out."""
-    return LeftOut(
+    return SkippedSteps(
         (state.epoch + ~good).astype(jnp.int32),
         jnp.where(good, 0, state.row + 1).astype(jnp.int32),
     )

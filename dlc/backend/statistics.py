@@ -19,7 +19,7 @@ from dlc.backend.loss import PENALTY, Batch, Stats, metric_statistics
 from dlc.backend.network import Results
 from dlc.components.metrics.metric import Metric, Statistics
 from dlc.frontend.pipeline import Spec
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 COUNT = "#examples"  # can't be the name of a metric
 LOSSES = "#losses"
@@ -53,7 +53,7 @@ class Layout(NamedTuple):
 
 
 @jax.tree_util.register_dataclass
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Sum:
     """Sums, and the errors that their rounding made: all numbers of a tree in one vector, so that few kernels add them.
 
@@ -88,7 +88,7 @@ class Sum:
 Tally = Mapping[str, Any]  # under ADDED the sums of what adds; by name what a metric joins otherwise
 
 
-def told(
+def batch_statistics(
     spec: Spec, results: Results, batch: Batch, scores: Any, penalty: Any, stats: Stats, real: jax.Array | None = None
 ) -> dict[str, Any]:
     """What a batch adds: statistics by the name of a metric, and under COUNT, LOSSES and DECAY.
@@ -121,13 +121,13 @@ def add(spec: Spec, tally: Tally, more: Mapping[str, Any]) -> dict[str, Any]:
     return {ADDED: added, **{name: metric.merge(tally[name], more[name]) for name, metric in joining.items()}}
 
 
-def settled(tally: Tally) -> dict[str, Any]:
+def to_host(tally: Tally) -> dict[str, Any]:
     """The sums by name in float64, on the host."""
     rest = {name: jax.tree.map(np.float64, tree) for name, tree in tally.items() if name != ADDED}
     return {**tally[ADDED].exact(), **rest}
 
 
-def joined(spec: Spec, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+def merge(spec: Spec, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Two tallies without their errors together: settled ones, or statistics of two batches."""
     metrics = _metrics(spec)
     return {

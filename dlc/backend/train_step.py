@@ -21,11 +21,11 @@ from dlc.backend.loss_scale import LossScale
 from dlc.backend.lowering import options
 from dlc.backend.network import Program
 from dlc.backend.random import root_key
-from dlc.backend.skipped_steps import LeftOut
+from dlc.backend.skipped_steps import SkippedSteps
 from dlc.backend.tree import Tree
 from dlc.data.feed import Feed, Rows
 from dlc.frontend.pipeline import Spec
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 
 class TrainState(NamedTuple):
@@ -49,7 +49,7 @@ class TrainState(NamedTuple):
     average: dict[str, Any]
     rate: dict[str, jax.Array]
     scale: dict[str, LossScale]
-    left_out: LeftOut
+    skipped: SkippedSteps
 
 
 class Updater(NamedTuple):
@@ -76,13 +76,13 @@ class Updater(NamedTuple):
     skips: bool = False
 
     @property
-    def guarded(self) -> bool:
+    def may_skip(self) -> bool:
         """Whether steps may be left out."""
         return self.skips or self.loss_scale == "dynamic"
 
 
-@record(frozen=True)
-class Trainer:
+@fast_dataclass(frozen=True)
+class CompiledSteps:
     """The compiled side of a training run.
 
     Args:
@@ -93,13 +93,13 @@ class Trainer:
         shown: state -> the variables to evaluate with and to keep.
     """
 
-    told: Callable[[dict[str, Any], Any], Any]
+    batch_statistics: Callable[[dict[str, Any], Any], Any]
     start: Callable[[dict[str, Any], Any], TrainState]
     chunk: Callable[[TrainState, Feed, Any, Any, Stats], TrainState]
     shown: Callable[[TrainState], dict[str, Any]]
 
 
-def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -> Trainer:
+def make_compiled_steps(spec: Spec, program: Program, updater: Updater, stats: Stats) -> CompiledSteps:
     """The functions that train a spec. `stats` is what its features fitted, for its shapes."""
     gradients = Gradients(spec, program, updater.accumulate)
     step = _make_step(spec, program, updater, gradients)
@@ -117,19 +117,21 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
             skipped_steps.start(),
         )
 
-    def told(variables: dict[str, Any], like: Any) -> Any:
+    def batch_statistics(variables: dict[str, Any], like: Any) -> Any:
         scale = loss_scale.start(updater.loss_scale) if updater.loss_scale is not None else None
-        return jax.eval_shape(gradients.told, variables, like, root_key(0, program.platform), scale, stats)
+        return jax.eval_shape(gradients.batch_statistics, variables, like, root_key(0, program.platform), scale, stats)
 
     def start(variables: dict[str, Any], shapes: Any) -> TrainState:
         begun: TrainState = jax.jit(lambda variables: begin(variables, shapes))(variables)
         return begun
 
-    def chunk(state: TrainState, feed: Feed, turns: Any, fresh: Any, stats: Stats) -> TrainState:
+    def chunk(state: TrainState, feed: Feed, iterations: Any, fresh: Any, stats: Stats) -> TrainState:
         sums = jax.tree.map(lambda value: jnp.where(fresh, jnp.zeros_like(value), value), state.sums)
-        left_out = state.left_out._replace(epoch=jnp.where(fresh, 0, state.left_out.epoch))
-        state = state._replace(sums=sums, left_out=left_out)
-        end: TrainState = jax.lax.fori_loop(0, turns, lambda turn, carry: step(carry, feed.batch(turn), stats), state)
+        skipped = state.skipped._replace(epoch=jnp.where(fresh, 0, state.skipped.epoch))
+        state = state._replace(sums=sums, skipped=skipped)
+        end: TrainState = jax.lax.fori_loop(
+            0, iterations, lambda iteration, carry: step(carry, feed.batch(iteration), stats), state
+        )
         return end
 
     def shown(state: TrainState) -> dict[str, Any]:
@@ -139,8 +141,11 @@ def make_trainer(spec: Spec, program: Program, updater: Updater, stats: Stats) -
             found = {**state.variables, "params": updater.evaluated(state.optimizer, state.variables["params"])}
         return {**found, "params": program.constrained(found["params"])}  # a mean of unit vectors is none
 
-    return Trainer(
-        told, start, jax.jit(chunk, donate_argnums=0, compiler_options=options(program.flags)), jax.jit(shown)
+    return CompiledSteps(
+        batch_statistics,
+        start,
+        jax.jit(chunk, donate_argnums=0, compiler_options=options(program.flags)),
+        jax.jit(shown),
     )
 
 
@@ -152,41 +157,43 @@ def _make_step(
 
     def step(state: TrainState, batch: Rows, stats: Stats) -> TrainState:
         key = jax.random.fold_in(root, state.step)
-        found, slope = slopes(updater, gradients, state, gradients.given(batch, key), key, stats)
-        new = moved(state, found, slope)
-        if updater.guarded:
-            new = left_out_if_infinite(state, new, found, slope)
+        found, gradient = step_gradients(updater, gradients, state, gradients.given(batch, key), key, stats)
+        new = moved(state, found, gradient)
+        if updater.may_skip:
+            new = skip_if_nonfinite(state, new, found, gradient)
         return averaged(new)
 
-    def moved(state: TrainState, found: Found, slope: Tree) -> TrainState:
+    def moved(state: TrainState, found: Found, gradient: Tree) -> TrainState:
         params = state.variables["params"]
         more = {"factor": state.rate["factor"]} if updater.plateau else {}
-        updates, optimizer = updater.transformation.update(slope, state.optimizer, params, **more)
+        updates, optimizer = updater.transformation.update(gradient, state.optimizer, params, **more)
         params = program.constrained(optax.apply_updates(params, updates))
         return state._replace(
             variables={**state.variables, "params": params, "state": found.state},
             optimizer=optimizer,
             step=state.step + 1,
-            sums=statistics.add(spec, state.sums, found.told),
+            sums=statistics.add(spec, state.sums, found.batch_statistics),
         )
 
-    def left_out_if_infinite(state: TrainState, new: TrainState, found: Found, slope: Tree) -> TrainState:
+    def skip_if_nonfinite(state: TrainState, new: TrainState, found: Found, gradient: Tree) -> TrainState:
         """A step whose loss or gradients are infinite is left out: only its number is used up.
 
         A finite loss is told all the same. After many in a row all are left out, so that the run stops with the same
         weights whatever its chunks are.
         """
-        told = loss_scale.finite((found.told[statistics.LOSSES], found.told[statistics.DECAY]))
-        good = loss_scale.finite(slope) & told
+        batch_statistics = loss_scale.finite(
+            (found.batch_statistics[statistics.LOSSES], found.batch_statistics[statistics.DECAY])
+        )
+        good = loss_scale.finite(gradient) & batch_statistics
         scale = state.scale
         if updater.loss_scale == "dynamic":
             scale = {"loss": loss_scale.next_state(scale["loss"], good)}
-        left_out = skipped_steps.next_state(state.left_out, good & (state.left_out.row < skipped_steps.LIMIT))
-        new = new._replace(scale=scale, left_out=left_out)
-        kept = loss_scale.guarded(
-            left_out.row == 0, new, state._replace(step=new.step, sums=new.sums, scale=scale, left_out=left_out)
+        skipped = skipped_steps.next_state(state.skipped, good & (state.skipped.row < skipped_steps.LIMIT))
+        new = new._replace(scale=scale, skipped=skipped)
+        kept = loss_scale.may_skip(
+            skipped.row == 0, new, state._replace(step=new.step, sums=new.sums, scale=scale, skipped=skipped)
         )
-        return kept._replace(sums=loss_scale.guarded(told, new.sums, state.sums))
+        return kept._replace(sums=loss_scale.may_skip(batch_statistics, new.sums, state.sums))
 
     def averaged(state: TrainState) -> TrainState:
         if updater.averaging is None:
@@ -196,7 +203,7 @@ def _make_step(
     return step
 
 
-def slopes(
+def step_gradients(
     updater: Updater, gradients: Gradients, state: TrainState, given: Given, key: jax.Array, stats: Stats
 ) -> tuple[Found, Tree]:
     """What a step's batch gave, and the gradients that the weights follow."""

@@ -13,7 +13,7 @@ from dlc.components.optimizers.optimizer import Optimizer
 from dlc.components.schedules.plateau import ReduceOnPlateau
 from dlc.components.schedules.schedule import Horizon
 from dlc.diagnostics import SpecError
-from dlc.frontend.document import OptimizerKeys
+from dlc.frontend.document import OptimizerModifiers
 from dlc.frontend.passes.groups import optimizer_of
 from dlc.frontend.pipeline import Spec
 from dlc.frontend.precision import loss_scale_of
@@ -28,7 +28,7 @@ def make_updater(spec: Spec, program: Program, horizon: Horizon) -> Updater:
     """
     optimizer = spec.document.optimizer
     assert optimizer is not None, "the spec has no optimizer"
-    keys = optimizer.keys
+    keys = optimizer.modifiers
     depths = nest({path: len(slot.around) for path, slot in program.params.items()})
     chain = [
         transformations.clip_value(keys.clip_value) if keys.clip_value is not None else None,
@@ -87,7 +87,7 @@ def _far_enough(period: int, horizon: Horizon) -> None:
         raise SpecError.of("DLC303", message, found=found, expected=f"at most {horizon.steps:,}, the steps of the run")
 
 
-def averaging_of(keys: OptimizerKeys, horizon: Horizon) -> Averaging | None:
+def averaging_of(keys: OptimizerModifiers, horizon: Horizon) -> Averaging | None:
     """How a run of this length averages its weights.
 
     Raises:

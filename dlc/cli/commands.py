@@ -58,7 +58,7 @@ def show_lowering(file: Path, sets: Sequence[str], alone: bool) -> None:
     here = platform()
     rows = [("layer and operation", f"on {here}", "elsewhere", "equal forms")]
     for name, site in sites_of(spec).items():
-        rows.append((name, site.form(here), site.form("elsewhere"), ", ".join(site.fitting)))
+        rows.append((name, site.variant(here), site.variant("elsewhere"), ", ".join(site.fitting)))
     flags = flags_of(spec.graph) if here == "cpu" else {}
     if len(rows) == 1:
         print("no operation has several forms")

@@ -26,8 +26,8 @@ def main() -> None:
     code = _outcome(sys.argv[1:])
     sys.stdout.flush()
     if file is not None and file.error is not None and not isinstance(file.error, BrokenPipeError):
-        told = reason(file.error)
-        print_report(SpecError.of("DLC507", f"standard output can't be written: {told}").report)
+        cause = reason(file.error)
+        print_report(SpecError.of("DLC507", f"standard output can't be written: {cause}").report)
         code = code or EXIT_FINDINGS
     sys.exit(code)
 

@@ -62,8 +62,8 @@ class Interruption:
                         os.write(2, b"stopped at once; the newest checkpoint is kept\n")
                 os._exit(128 + data[0])
             self.wanted = True
-            told = "stopping after this chunk of steps; once more stops at once"
-            self._saying = threading.Thread(target=self.say, args=(told,), name="saying", daemon=True)
+            message = "stopping after this chunk of steps; once more stops at once"
+            self._saying = threading.Thread(target=self.say, args=(message,), name="saying", daemon=True)
             self._saying.start()
 
     def asked(self) -> bool:

@@ -33,7 +33,7 @@ def sparkline(values: Sequence[float], width: int, ascii_only: bool = False) -> 
     >>> sparkline([3.0, 3.0], 8), sparkline([], 8), sparkline([1.0, float("nan"), 2.0], 3)
     ('▁▁', '', '▁·█')
     """
-    marks = " .:-=+*#" if ascii_only else "▁▂▃▄▅▆▇█"
+    levels = " .:-=+*#" if ascii_only else "▁▂▃▄▅▆▇█"
     count = min(width, len(values))
     shares = [values[len(values) * i // count : len(values) * (i + 1) // count] for i in range(count)]
     means = [_mean([value for value in share if math.isfinite(value)]) for share in shares]
@@ -41,8 +41,8 @@ def sparkline(values: Sequence[float], width: int, ascii_only: bool = False) -> 
     if not known:
         return ""
     low, span = min(known), max(known) - min(known)
-    last = len(marks) - 1
-    return "".join("·" if m is None else marks[round((m - low) / span * last) if span else 0] for m in means)
+    last = len(levels) - 1
+    return "".join("·" if m is None else levels[round((m - low) / span * last) if span else 0] for m in means)
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -234,9 +234,9 @@ class Live(Plain):
         room = columns - 1 - width - len("  100%  ") - max(map(len, right))
         length = max(4, min(40, room - 1))
         rows: list[Styled] = []
-        for label, share, told in zip(left, (moment.step / plan.steps, done), right, strict=True):
+        for label, share, text_beside in zip(left, (moment.step / plan.steps, done), right, strict=True):
             rows.append([(f"{label:<{width}} ", ""), *bar(share, length, self.ascii_only)])
-            rows[-1] += [(f" {math.floor(100 * share):>3}%", ""), (f"  {told}", DIM)]
+            rows[-1] += [(f" {math.floor(100 * share):>3}%", ""), (f"  {text_beside}", DIM)]
         rows += _wrapped([f"{name} {figure(value)}" for name, value in moment.metrics.items()], columns - 1, 2)
         rows.append(self.facts())
         return [*rows, self.sparklines(columns - 1)]

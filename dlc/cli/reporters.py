@@ -142,13 +142,13 @@ class Json(Plain):
     def begin(self, plan: Plan) -> None:
         """What the run is about to do."""
         self._rate = plan.learning_rate
-        told = ("name", "folder", "epochs", "steps", "start", "batch_size", "parameters", "device", "monitor")
-        self._print("begin", {name: getattr(plan, name) for name in told} | {"examples": dict(plan.examples)})
+        values = ("name", "folder", "epochs", "steps", "start", "batch_size", "parameters", "device", "monitor")
+        self._print("begin", {name: getattr(plan, name) for name in values} | {"examples": dict(plan.examples)})
 
     def moment(self, moment: Moment) -> None:
         """A chunk of steps is done."""
-        told = {"epoch": moment.epoch, "step": moment.step, "examples_per_second": moment.rate}
-        self._print("moment", {**told, "learning_rate": self._rate(moment.step - 1), "metrics": dict(moment.metrics)})
+        values = {"epoch": moment.epoch, "step": moment.step, "examples_per_second": moment.rate}
+        self._print("moment", {**values, "learning_rate": self._rate(moment.step - 1), "metrics": dict(moment.metrics)})
 
     def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
         """The line of `metrics.jsonl`, the time of the epoch, whether it is the best so far."""
@@ -166,7 +166,7 @@ class Json(Plain):
     def finished(self, result: Result, report: Path | None) -> None:
         """What the run came to."""
         assert result.folder is not None
-        told = {
+        values = {
             "status": "finished",
             "folder": str(result.folder.path),
             "report": str(report) if report else None,
@@ -175,7 +175,7 @@ class Json(Plain):
             "best": dict(result.history[result.best_epoch - 1]),
             "test": dict(result.test),
         }
-        self._print("end", told)
+        self._print("end", values)
 
     def tried(self, result: Result) -> None:
         """A dry run came to its end."""

@@ -13,7 +13,7 @@ from dlc.cli.console import EXIT_CLEAN, EXIT_RESUME
 from dlc.cli.interruption import Interruption
 from dlc.cli.reporters import Json, Plain, Quiet
 from dlc.diagnostics import SpecError
-from dlc.support.gc_pause import uncollected
+from dlc.support.gc_pause import gc_paused
 
 if TYPE_CHECKING:
     from dlc.training.result import Result
@@ -58,7 +58,7 @@ def train_file(
         run, file = file, file / "resolved.yaml"
         if not file.is_file():
             raise SpecError.of("DLC502", f"`{run}` is not a run folder", expected="a folder that `dlc train` made")
-    with uncollected():
+    with gc_paused():
         spec = dlc.load(file, sets)
         from dlc.backend.jax_config import configure
 

@@ -13,8 +13,8 @@ from dlc.data.tables import COPIES, Place, Room, allowed_memory, read_table, wro
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.passes.sizes import prove_sizes
 from dlc.frontend.pipeline import Spec
-from dlc.language.options import Wrong
-from dlc.support.fast_dataclass import record
+from dlc.language.options import RuleViolation
+from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Stats = dict[str, dict[str, Any]]  # arrays by key, by feature
 _SPLIT, _ORDER = 0x5E11, 0x0BDE  # keep the streams of the division and of the shuffling apart
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Dataset:
     """All records of a spec, encoded; splits are row numbers into them.
 
@@ -78,7 +78,7 @@ class Batching(NamedTuple):
         return -(-epochs * self.examples // self.batch_size)
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Sampler:
     """Batches of a split.
 
@@ -195,12 +195,12 @@ def check_values(spec: Spec, values: Mapping[str, Mapping[str, Any]]) -> None:
             nothing = getattr(features[term.against.name], "ignored", None)
             try:
                 if nothing is not None and all(np.all(block == nothing) for block in blocks_of(compared)):
-                    raise Wrong(
+                    raise RuleViolation(
                         "DLC403", f"no record of `{term.against.name}` has a class", found=f"nothing but {nothing}"
                     )
                 for block in blocks_of(compared):
                     term.loss.check_values(block)
-            except Wrong as wrong:
+            except RuleViolation as wrong:
                 raise wrong_data(spec, wrong, term.against) from None
     names = [*(term.sample_weight for term in spec.losses), *(term.sample_weight for term in spec.metrics)]
     for name in sorted({name for name in names if name is not None}):
@@ -210,8 +210,8 @@ def check_values(spec: Spec, values: Mapping[str, Mapping[str, Any]]) -> None:
         if least < 0 or not some:
             message = f"`{name}` holds what each example counts"
             found = f"{least:g}" if some else "nothing but 0"
-            fault = Wrong("DLC403", message, found=found, expected="numbers from 0 on, not all 0")
-            raise wrong_data(spec, fault, ("targets", name))
+            error = RuleViolation("DLC403", message, found=found, expected="numbers from 0 on, not all 0")
+            raise wrong_data(spec, error, ("targets", name))
 
 
 def _joined(spec: Spec, section: str, name: str, feature: Feature, parts: list[Any]) -> Any:
@@ -223,7 +223,7 @@ def _joined(spec: Spec, section: str, name: str, feature: Feature, parts: list[A
             found = " and ".join(str(list(size)) for size in sizes)
             message = f"the sources have records of different sizes for `{name}`"
             hint = "bring them to one size; `tokens` with `padding` do so by themselves"
-            raise wrong_data(spec, Wrong("DLC406", message, found=found, hint=hint), (section, name))
+            raise wrong_data(spec, RuleViolation("DLC406", message, found=found, hint=hint), (section, name))
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, np.ndarray) for part in parts):
@@ -241,7 +241,7 @@ def _sizes_agree(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -
                 if isinstance(dim, str) and sizes.setdefault(dim, size) != size:
                     message = f"the size `{dim}` is {sizes[dim]} in one feature and {size} in `{name}`"
                     hint = "give sizes that differ different names"
-                    raise wrong_data(spec, Wrong("DLC406", message, hint=hint), (section, name))
+                    raise wrong_data(spec, RuleViolation("DLC406", message, hint=hint), (section, name))
     fit_sizes(spec, sizes)
 
 
@@ -255,9 +255,9 @@ def fit_sizes(spec: Spec, sizes: Mapping[str, int]) -> None:
         return
     report = prove_sizes(spec, sizes)
     if not report.ok:
-        told = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
         items = [
-            replace(item, code="DLC406", message=f"{item.message}, for data of {told}") for item in report.diagnostics
+            replace(item, code="DLC406", message=f"{item.message}, for data of {listed}") for item in report.diagnostics
         ]
         raise SpecError(Report(tuple(items), spec.texts))
 
@@ -278,7 +278,9 @@ def split_sizes(spec: Spec, count: int) -> dict[str, int]:
     if held >= count:
         raise wrong_data(
             spec,
-            Wrong("DLC405", "the splits leave nothing to train on", found=f"{held} of {count} records held out"),
+            RuleViolation(
+                "DLC405", "the splits leave nothing to train on", found=f"{held} of {count} records held out"
+            ),
             ("data", "split"),
         )
     return {"train": count - held, **{name: size for name, size in sizes.items() if size}}
@@ -301,4 +303,4 @@ def _divide(spec: Spec, count: int) -> dict[str, NDArray[np.int32]]:
 def _not_empty(spec: Spec, splits: Mapping[str, NDArray[np.int32]]) -> None:
     for name, rows in splits.items():
         if not len(rows):
-            raise wrong_data(spec, Wrong("DLC405", f"the {name} split is empty"), ("data",))
+            raise wrong_data(spec, RuleViolation("DLC405", f"the {name} split is empty"), ("data",))

@@ -22,9 +22,9 @@ class Feed(NamedTuple):
     rows: Rows
     indices: Any  # jax.Array | numpy.ndarray
 
-    def batch(self, turn: Any) -> Rows:
+    def batch(self, iteration: Any) -> Rows:
         """The batch of a turn of the loop."""
-        return take(self.rows, jax.lax.dynamic_index_in_dim(self.indices, turn, keepdims=False))
+        return take(self.rows, jax.lax.dynamic_index_in_dim(self.indices, iteration, keepdims=False))
 
 
 def take(rows: Rows, indices: Any) -> Rows:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.dataset import Batching, Sampler, padded_batches
 from dlc.data.feed import Feed, Rows
-from dlc.data.prefetch import Ahead
+from dlc.data.prefetch import Prefetcher
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import Spec
 from dlc.support.lazy import jax, np
@@ -17,9 +17,9 @@ from dlc.support.lazy import jax, np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MAX_TURNS = 1024  # steps of one chunk, at most
+MAX_ITERATIONS = 1024  # steps of one chunk, at most
 EVALUATION_BATCH = 256
-EVALUATION_TURNS = 4  # batches of one chunk of evaluation, at most: between two chunks it can be stopped
+EVALUATION_ITERATIONS = 4  # batches of one chunk of evaluation, at most: between two chunks it can be stopped
 CHUNK_BYTES = 64 << 20  # batches of one chunk that is sent, at most
 PARTS = 12  # a chunk's share of the memory for records: one is used, one waits, one is made, each with its copies
 
@@ -33,7 +33,7 @@ def batching_of(spec: Spec, count: int) -> Batching:
     train = spec.document.train
     size = count if train.batch_size == "full" else train.batch_size
     if spec.document.optimizer is not None:
-        size *= spec.document.optimizer.keys.accumulate
+        size *= spec.document.optimizer.modifiers.accumulate
     if size > count:
         parts = size != train.batch_size
         raise SpecError.of(
@@ -73,11 +73,11 @@ class Portions(NamedTuple):
     resident: bool
     room: int
     batch_size: int
-    max_turns: int
+    max_iterations: int
 
-    def fitting(self, turns: int, batch_bytes: int) -> int:
+    def fitting(self, iterations: int, batch_bytes: int) -> int:
         """As many turns as a chunk may have."""
-        return max(1, min(turns, MAX_TURNS, MAX_TURNS if self.resident else self.room // batch_bytes))
+        return max(1, min(iterations, MAX_ITERATIONS, MAX_ITERATIONS if self.resident else self.room // batch_bytes))
 
 
 def portions_of(count: int, nbytes: int, in_memory: bool, batching: Batching | None, memory: int) -> Portions:
@@ -87,7 +87,7 @@ def portions_of(count: int, nbytes: int, in_memory: bool, batching: Batching | N
     if batching is None:
         return found
     batch_bytes = max(1, nbytes // count) * batching.batch_size
-    return found._replace(max_turns=found.fitting(math.ceil(batching.steps_per_epoch), batch_bytes))
+    return found._replace(max_iterations=found.fitting(math.ceil(batching.steps_per_epoch), batch_bytes))
 
 
 def evaluated_together(spec: Spec) -> int:
@@ -119,44 +119,44 @@ class Feeder:
         self.sampler = sampler
         batching = None if sampler is None else sampler.batching
         self.portions = portions_of(len(leaves[0]), nbytes, in_memory, batching, memory)
-        self.max_turns = self.portions.max_turns
+        self.max_iterations = self.portions.max_iterations
         self.rows: Rows = jax.device_put(rows) if self.portions.resident else rows
         self.evaluation_batch = min(together, longest)
-        batches = min(EVALUATION_TURNS, math.ceil(longest / self.evaluation_batch))
+        batches = min(EVALUATION_ITERATIONS, math.ceil(longest / self.evaluation_batch))
         evaluated_bytes = max(1, nbytes // len(leaves[0])) * self.evaluation_batch
-        self.evaluation_turns = self.portions.fitting(batches, evaluated_bytes)
-        self._training: Ahead[Feed] = Ahead()
-        self._evaluation: Ahead[tuple[Feed, NDArray[np.bool_], int]] = Ahead()
+        self.evaluation_iterations = self.portions.fitting(batches, evaluated_bytes)
+        self._training: Prefetcher[Feed] = Prefetcher()
+        self._evaluation: Prefetcher[tuple[Feed, NDArray[np.bool_], int]] = Prefetcher()
 
     @property
     def waited(self) -> float:
         """Seconds that training has waited for its batches."""
         return self._training.waited
 
-    def prepare(self, step: int, turns: int) -> None:
+    def prepare(self, step: int, iterations: int) -> None:
         """Begin to make the batches of a chunk of steps."""
-        self._training.begin(self._chunk, step, turns)
+        self._training.begin(self._chunk, step, iterations)
 
     def prepared(self, step: int) -> int | None:
         """The steps of the chunk that begins with a step, when it is being made."""
         return self._training.promised(step)
 
-    def training(self, step: int, turns: int) -> Feed:
+    def training(self, step: int, iterations: int) -> Feed:
         """The batches of a chunk of steps; those that were prepared, if they are the same.
 
         Raises:
             SpecError: DLC401-DLC406 when the records can't be read any more.
         """
-        return self._training.take(self._chunk, step, turns)
+        return self._training.take(self._chunk, step, iterations)
 
     def close(self) -> None:
         """Make nothing more."""
         self._training.close()
         self._evaluation.close()
 
-    def _chunk(self, step: int, turns: int) -> Feed:
+    def _chunk(self, step: int, iterations: int) -> Feed:
         assert self.sampler is not None, "there is nothing to train"
-        return self._feed(self.sampler.batches(step, turns), self.max_turns)
+        return self._feed(self.sampler.batches(step, iterations), self.max_iterations)
 
     def shapes(self) -> Rows:
         """What a batch of training looks like."""
@@ -169,20 +169,20 @@ class Feeder:
         """The chosen rows in chunks: a feed, which examples are no padding, how many turns."""
         indices, real = padded_batches(chosen, self.evaluation_batch)
 
-        def make(start: int, turns: int) -> tuple[Feed, NDArray[np.bool_], int]:
-            part, counted = indices[start : start + turns], real[start : start + turns]
-            return self._feed(part, turns), _padded(counted, turns), len(part)
+        def make(start: int, iterations: int) -> tuple[Feed, NDArray[np.bool_], int]:
+            part, counted = indices[start : start + iterations], real[start : start + iterations]
+            return self._feed(part, iterations), _padded(counted, iterations), len(part)
 
-        return self._evaluation.each(make, len(indices), self.evaluation_turns)
+        return self._evaluation.each(make, len(indices), self.evaluation_iterations)
 
-    def _feed(self, indices: NDArray[np.int32], turns: int) -> Feed:
+    def _feed(self, indices: NDArray[np.int32], iterations: int) -> Feed:
         """What lies behind the given batches is padding that is not looked at."""
         rows, flat, size = self.rows, indices.reshape(-1), indices.shape[1]
         if not self.portions.resident:
-            rows = jax.tree.map(lambda leaf: jax.device_put(_padded(leaf[flat], turns * size)), rows)
+            rows = jax.tree.map(lambda leaf: jax.device_put(_padded(leaf[flat], iterations * size)), rows)
             indices = np.arange(len(flat), dtype=np.int32).reshape(-1, size)
         # of a single turn XLA would make another program, with other bits
-        return Feed(rows, jax.device_put(_padded(indices, max(turns, 2))))
+        return Feed(rows, jax.device_put(_padded(indices, max(iterations, 2))))
 
 
 def _room_on_device(memory: int) -> int:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Ahead(Generic[Item]):
+class Prefetcher(Generic[Item]):
     """One thread that makes the next thing while the last one is used.
 
     What goes wrong there is raised where the thing is asked for. The thread ends with `close`, at the latest when the

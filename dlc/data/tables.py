@@ -15,8 +15,8 @@ from dlc.components.sources.stored import Scratch, Stored
 from dlc.data.columns import Parsed, Picked, Read, block_slices
 from dlc.diagnostics import Diagnostic, Report, SpecError
 from dlc.frontend.pipeline import Spec
-from dlc.language.options import Wrong
-from dlc.support.fast_dataclass import record
+from dlc.language.options import RuleViolation
+from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _text(path: str) -> str:
         return ""
 
 
-@record
+@fast_dataclass
 class Room:
     """What raw values may take in memory, of all tables together.
 
@@ -63,7 +63,7 @@ class Room:
     taken: int = 0
 
 
-@record
+@fast_dataclass
 class _Gathered:
     """The raw values of one feature of one table, block after block.
 
@@ -137,10 +137,10 @@ def read_table(spec: Spec, source: Source, key: str, room: Room) -> dict[Place, 
                 _add(spec, place, gathered[place], values)
                 _make_room(gathered, room)
             count += size
-    except Wrong as wrong:
+    except RuleViolation as wrong:
         raise wrong_data(spec, wrong, ("data", key, source.word)) from None
     if not count:
-        raise wrong_data(spec, Wrong("DLC405", "the data hold no record"), ("data", key))
+        raise wrong_data(spec, RuleViolation("DLC405", "the data hold no record"), ("data", key))
     room.taken += sum(each.nbytes for each in gathered.values())
     return {place: gathered[place].settled(partial(parse, spec, place, feature)) for place, feature in features.items()}
 
@@ -177,7 +177,7 @@ def _add(spec: Spec, place: Place, gathered: _Gathered, values: NDArray[Any]) ->
     elif gathered.like.shape[1:] != values.shape[1:]:
         message = f"records of `{place[1]}` have different sizes"
         found = f"{list(gathered.like.shape[1:])}, from row {gathered.count + 1} on {list(values.shape[1:])}"
-        raise wrong_data(spec, Wrong("DLC406", message, found=found), place)
+        raise wrong_data(spec, RuleViolation("DLC406", message, found=found), place)
     gathered.parts.append(values)
     gathered.count += len(values)
 
@@ -205,7 +205,7 @@ def read_feature(
     try:
         chosen = select((name,) if whole else feature.reads(name), _visible(spec, section, columns))
         return feature.read([columns[column] for column in chosen], ", ".join(chosen[:3]), first_row)
-    except Wrong as wrong:
+    except RuleViolation as wrong:
         raise wrong_data(spec, wrong, (section, name, feature.word)) from None
 
 
@@ -226,11 +226,11 @@ def _reads(features: Mapping[str, Feature | None]) -> list[tuple[str, ...]]:
 def _selected(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
     try:
         return select(columns, known)
-    except Wrong:  # a target that is not there, as in prediction
+    except RuleViolation:  # a target that is not there, as in prediction
         return []
 
 
-def wrong_data(spec: Spec, wrong: Wrong, path: tuple[str, ...]) -> SpecError:
+def wrong_data(spec: Spec, wrong: RuleViolation, path: tuple[str, ...]) -> SpecError:
     """What was wrong with data, at the place of the spec that says what the data should be."""
     source = spec.document.source
     place = (*path, wrong.option) if wrong.option else path

@@ -1,4 +1,4 @@
-"""Words of messages: lists of names, plurals, what an exception says, and the known name that a misspelt one is closest to."""
+"""Wording of messages: lists of names, plurals, what an exception says, the closest known name of a misspelt one."""
 
 from __future__ import annotations
 

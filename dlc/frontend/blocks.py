@@ -9,13 +9,13 @@ from dlc.components.layers import BLOCKS, LAYERS
 from dlc.diagnostics import Problems
 from dlc.frontend.containers import CONTAINERS
 from dlc.language.item_syntax import NAME_RULE, section, valid_name
-from dlc.language.options import Options, option, report_faults, wrong_type
+from dlc.language.options import Options, option, report_option_errors, wrong_type
 from dlc.language.variables import VARIABLE_RULE, valid_variable
 from dlc.language.yaml_text import Broken, Path, Source, Tree
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Block:
     """A word that the file defines.
 
@@ -58,8 +58,8 @@ def read_blocks(source: Source, problems: Problems) -> dict[str, Block]:
     if tree is None or isinstance(tree, Broken):
         return {}
     if not isinstance(tree, dict):
-        fault = wrong_type("blocks", tree, "a mapping, `name: {params, layers}`")
-        report_faults([fault], source, ("blocks",), problems)
+        error = wrong_type("blocks", tree, "a mapping, `name: {params, layers}`")
+        report_option_errors([error], source, ("blocks",), problems)
         return {}
     return {name: _block(name, source, problems) for name in tree}
 

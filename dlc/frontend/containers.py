@@ -12,7 +12,7 @@ from dlc.components.layers import MERGES
 from dlc.components.layers.activations import Activation
 from dlc.diagnostics import Note, Span
 from dlc.ir import DTYPES, Layer, Settings
-from dlc.language.options import Fault, Options, main, option, reject, spell, word_field, wrong_type
+from dlc.language.options import OptionError, Options, main, option, reject, spell, word_field, wrong_type
 
 Items = list[Any]
 
@@ -20,14 +20,14 @@ Items = list[Any]
 def _branches(value: Any) -> Any:
     if isinstance(value, (list, dict)) and len(value) < 2:
         found, expected = "1 branch" if value else "no branches", "at least 2 branches"
-        raise reject(Fault((), "DLC104", "there is nothing to merge", found=found, expected=expected))
+        raise reject(OptionError((), "DLC104", "there is nothing to merge", found=found, expected=expected))
     if isinstance(value, list):
         wrong = [(index, branch) for index, branch in enumerate(value) if not isinstance(branch, list)]
         if wrong:
-            faults = [wrong_type(f"branch {index}", branch, "a list") for index, branch in wrong]
+            errors = [wrong_type(f"branch {index}", branch, "a list") for index, branch in wrong]
             hint = "put the items of a branch into brackets"
             raise reject(
-                *(fault._replace(loc=(index,), hint=hint) for fault, (index, _) in zip(faults, wrong, strict=True))
+                *(error._replace(loc=(index,), hint=hint) for error, (index, _) in zip(errors, wrong, strict=True))
             )
         return {str(index): branch for index, branch in enumerate(value)}
     return value
@@ -58,10 +58,10 @@ def _rematerialize(value: Any) -> Any:
     if isinstance(value, bool) or value in ("dots", None):
         return value
     expected = "`true`, `false` or `dots`"
-    raise reject(Fault((), "DLC104", "unknown value for `rematerialize`", found=spell(value), expected=expected))
+    raise reject(OptionError((), "DLC104", "unknown value for `rematerialize`", found=spell(value), expected=expected))
 
 
-class Keys(Options):
+class ItemModifiers(Options):
     """What may stand beside a layer."""
 
     name: str | None = option(None, description="what other items call it; part of its weights' paths")
@@ -95,7 +95,7 @@ class Keys(Options):
 
 def _first(value: Any) -> Any:
     if isinstance(value, (list, dict)) and not value:
-        raise reject(Fault((), "DLC104", "`first` says nothing", expected="options, or a list of items"))
+        raise reject(OptionError((), "DLC104", "`first` says nothing", expected="options, or a list of items"))
     if not isinstance(value, (list, dict, type(None))):
         raise reject(wrong_type("first", value, "options, or a list of items"))
     return value

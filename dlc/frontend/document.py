@@ -29,13 +29,13 @@ from dlc.frontend.precision import Precision
 from dlc.language.item_syntax import NAME_RULE, Item, read_item, section, valid_name
 from dlc.language.loader import SECTIONS
 from dlc.language.options import (
-    Fault,
+    OptionError,
     Options,
     flow,
     main,
     option,
     reject,
-    report_faults,
+    report_option_errors,
     spell,
     validate,
     word_field,
@@ -43,21 +43,21 @@ from dlc.language.options import (
 )
 from dlc.language.variables import with_variables
 from dlc.language.yaml_text import BROKEN, Broken, Source
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 if TYPE_CHECKING:
     from dlc.components.augmentations.augmentation import Augmentation
 
 __all__ = [
-    "AugmentKeys",
+    "AugmentationModifiers",
     "Block",
     "Data",
     "Document",
     "EarlyStopping",
     "Item",
-    "LossKeys",
-    "MetricKeys",
-    "OptimizerKeys",
+    "LossModifiers",
+    "MetricModifiers",
+    "OptimizerModifiers",
     "Split",
     "Train",
     "parse",
@@ -70,7 +70,7 @@ def _share(value: Any) -> Any:
     if isinstance(value, float) and 0 <= value < 1:
         return value
     expected = "a share below 1, or a number of records"
-    raise reject(Fault((), "DLC104", "this is no part of the data", found=spell(value), expected=expected))
+    raise reject(OptionError((), "DLC104", "this is no part of the data", found=spell(value), expected=expected))
 
 
 def _batch_size(value: Any) -> Any:
@@ -78,7 +78,7 @@ def _batch_size(value: Any) -> Any:
         return value
     expected = "a number of examples, or `full`"
     hint = did_you_mean(value, ("full",)) if isinstance(value, str) else None
-    raise reject(Fault((), "DLC104", "this is no batch size", found=spell(value), expected=expected, hint=hint))
+    raise reject(OptionError((), "DLC104", "this is no batch size", found=spell(value), expected=expected, hint=hint))
 
 
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B\Z")
@@ -94,7 +94,7 @@ def _memory(value: Any) -> Any:
         if found >= 1:
             return found
     expected = "`512 MB`, `4 GiB`, a number of bytes, or `auto`"
-    raise reject(Fault((), "DLC104", "this is no amount of memory", found=spell(value), expected=expected))
+    raise reject(OptionError((), "DLC104", "this is no amount of memory", found=spell(value), expected=expected))
 
 
 Memory = Annotated[int | Literal["auto"], BeforeValidator(_memory)]
@@ -130,7 +130,9 @@ class Data(Options):
             if isinstance(data, dict) and word in data:
                 source = word if data[word] is None else flow({word: data[word]})
                 hint = f"write `source: {source}`"
-                raise reject(Fault((word,), "DLC101", f"unknown option `{word}` of `data`", hint=hint, at_key=True))
+                raise reject(
+                    OptionError((word,), "DLC101", f"unknown option `{word}` of `data`", hint=hint, at_key=True)
+                )
         return data
 
     def splits(self) -> tuple[str, ...]:
@@ -189,11 +191,13 @@ class Train(Options):
             written = "after each epoch" if self.checkpoint_every == 1 else f"every {self.checkpoint_every} epochs"
             expected = f"a multiple of `checkpoint_every`: checkpoints are written {written}"
             place = ("keep_checkpoints", "every")
-            raise reject(Fault(place, "DLC104", "there are no such checkpoints to keep", f"`every: {every}`", expected))
+            raise reject(
+                OptionError(place, "DLC104", "there are no such checkpoints to keep", f"`every: {every}`", expected)
+            )
         return self
 
 
-class LossKeys(Options):
+class LossModifiers(Options):
     """What may stand beside a loss."""
 
     output: str | None = option(None, description="the output it reads")
@@ -204,7 +208,7 @@ class LossKeys(Options):
     name: str | None = option(None, description="what it is called in reports")
 
 
-class MetricKeys(Options):
+class MetricModifiers(Options):
     """What may stand beside a metric."""
 
     output: str | None = option(None, description="the output it reads")
@@ -218,20 +222,20 @@ def _patterns(value: Any) -> Any:
     if isinstance(parts, (list, tuple)) and all(isinstance(part, str) for part in parts):
         return tuple(parts)
     expected = "a pattern of paths such as `encoder/**`, or a list of them"
-    raise reject(Fault((), "DLC103", "these are no patterns", found=spell(value), expected=expected))
+    raise reject(OptionError((), "DLC103", "these are no patterns", found=spell(value), expected=expected))
 
 
 def _groups(value: Any) -> Any:
     form = "`{match: PATTERN, OPTION: VALUE}`"
     if not isinstance(value, (list, tuple)):
         raise reject(wrong_type("groups", value, f"a list of mappings, {form}"))
-    faults = [
+    option_errors = [
         wrong_type("a group", part, f"a mapping, {form}")._replace(loc=(index,))
         for index, part in enumerate(value)
         if not isinstance(part, (dict, Broken))
     ]
-    if faults:
-        raise reject(*faults)
+    if option_errors:
+        raise reject(*option_errors)
     return tuple(part for part in value if isinstance(part, dict))
 
 
@@ -247,7 +251,7 @@ class Swa(Options):
     @model_validator(mode="after")
     def _check(self) -> Swa:
         if not self.every.amount:
-            raise reject(Fault(("every",), "DLC104", "`every` is no length", spell(str(self.every)), "above 0"))
+            raise reject(OptionError(("every",), "DLC104", "`every` is no length", spell(str(self.every)), "above 0"))
         return self
 
 
@@ -261,11 +265,11 @@ class Lookahead(Options):
     def _check(self) -> Lookahead:
         if self.period == 1 and self.slow == 1:
             message, hint = "`lookahead` has no effect: its weights move at every step, all the way", "raise `period`"
-            raise reject(Fault((), "DLC303", message, hint=hint))
+            raise reject(OptionError((), "DLC303", message, hint=hint))
         return self
 
 
-class OptimizerKeys(Options):
+class OptimizerModifiers(Options):
     """What may stand beside an optimizer."""
 
     clip_norm: float | None = option(None, gt=0, description="scale gradients down to this norm of all together")
@@ -298,10 +302,10 @@ def _on(value: Any) -> Any:
     if isinstance(names, (list, tuple)) and names and all(isinstance(name, str) for name in names):
         return tuple(names)
     expected = "the name of an input or target, or a list of them"
-    raise reject(Fault((), "DLC103", "`on` names no values", found=spell(value), expected=expected))
+    raise reject(OptionError((), "DLC103", "`on` names no values", found=spell(value), expected=expected))
 
 
-class AugmentKeys(Options):
+class AugmentationModifiers(Options):
     """What may stand beside an augmentation."""
 
     on: Annotated[tuple[str, ...] | None, BeforeValidator(_on)] = option(
@@ -322,11 +326,11 @@ class _Initializer(Options):
     initializer: ByWeight | None = main(None, description="an initializer, or a mapping of weights' names to them")
 
 
-class NoKeys(Options):
+class NoModifiers(Options):
     """What may stand beside a feature: nothing."""
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Document:
     """A whole file, each section in its form. What could not be read is missing, and a problem says why."""
 
@@ -338,10 +342,10 @@ class Document:
     targets: Mapping[str, Feature | None]
     data: Data | None
     outputs: Mapping[str, str] | None
-    losses: tuple[Item[Loss, LossKeys], ...]
-    metrics: tuple[Item[Metric, MetricKeys], ...]
-    optimizer: Item[Optimizer, OptimizerKeys] | None
-    augment: tuple[Item[Augmentation, AugmentKeys], ...]
+    losses: tuple[Item[Loss, LossModifiers], ...]
+    metrics: tuple[Item[Metric, MetricModifiers], ...]
+    optimizer: Item[Optimizer, OptimizerModifiers] | None
+    augment: tuple[Item[Augmentation, AugmentationModifiers], ...]
     initializer: Mapping[str, Any] | None
     regularization: Regularization
     precision: Precision
@@ -364,9 +368,9 @@ def parse(source: Source, problems: Problems) -> Document:
     if (version != 1 or isinstance(version, bool)) and not isinstance(version, Broken):
         message = "this dlc reads version 1 of the language"
         problems.add("DLC116", message, source.span(("dlc",)), found=spell(version), expected="`dlc: 1`")
-    losses = _objectives(source, "loss", LOSSES, Loss, LossKeys, problems)
-    metrics = _objectives(source, "metrics", METRICS, Metric, MetricKeys, problems)
-    optimizers = _objectives(source, "optimizer", OPTIMIZERS, Optimizer, OptimizerKeys, problems)
+    losses = _objectives(source, "loss", LOSSES, Loss, LossModifiers, problems)
+    metrics = _objectives(source, "metrics", METRICS, Metric, MetricModifiers, problems)
+    optimizers = _objectives(source, "optimizer", OPTIMIZERS, Optimizer, OptimizerModifiers, problems)
     train = section(source, ("train",), Train, problems)
     return Document(
         source=source,
@@ -429,7 +433,7 @@ def _name(source: Source, problems: Problems) -> str:
         span = source.span(("name",))
         problems.add("DLC104", "`name` can't name a folder", span, found=spell(name), expected=expected)
     elif not isinstance(name, Broken):
-        report_faults([wrong_type("name", name, "a text")], source, ("name",), problems)
+        report_option_errors([wrong_type("name", name, "a text")], source, ("name",), problems)
     return "model"
 
 
@@ -442,7 +446,7 @@ def _seed(source: Source, problems: Problems) -> int:
         expected = f"from 0 to {2**32 - 1}"
         problems.add("DLC104", "`seed` is out of range", source.span(("seed",)), found=spell(seed), expected=expected)
     elif not isinstance(seed, Broken):
-        report_faults([wrong_type("seed", seed, "an integer")], source, ("seed",), problems)
+        report_option_errors([wrong_type("seed", seed, "an integer")], source, ("seed",), problems)
     return 0
 
 
@@ -467,12 +471,12 @@ def _objectives(
     return tuple(item for item in items if item is not None)
 
 
-def _augment(source: Source, problems: Problems) -> tuple[Item[Augmentation, AugmentKeys], ...]:
+def _augment(source: Source, problems: Problems) -> tuple[Item[Augmentation, AugmentationModifiers], ...]:
     if "augment" not in source.tree:
         return ()
     from dlc.components.augmentations.augmentation import Augmentation
 
-    return _objectives(source, "augment", AUGMENTATIONS, Augmentation, AugmentKeys, problems)
+    return _objectives(source, "augment", AUGMENTATIONS, Augmentation, AugmentationModifiers, problems)
 
 
 def _initializer(source: Source, problems: Problems) -> Mapping[str, Any] | None:
@@ -481,7 +485,7 @@ def _initializer(source: Source, problems: Problems) -> Mapping[str, Any] | None
         return None
     made = validate(_Initializer, {"initializer": tree})
     if isinstance(made, list):
-        report_faults([fault._replace(loc=fault.loc[1:]) for fault in made], source, ("initializer",), problems)
+        report_option_errors([error._replace(loc=error.loc[1:]) for error in made], source, ("initializer",), problems)
         return None
     assert isinstance(made, _Initializer)
     return made.initializer
@@ -492,13 +496,13 @@ def _features(source: Source, section: str, problems: Problems) -> dict[str, Fea
     if tree is None or isinstance(tree, Broken) or tree == {}:
         return {}
     if not isinstance(tree, dict):
-        fault = wrong_type(section, tree, "a mapping, `name: feature`")
-        report_faults([fault], source, (section,), problems)
+        error = wrong_type(section, tree, "a mapping, `name: feature`")
+        report_option_errors([error], source, (section,), problems)
         return {}
     features: dict[str, Feature | None] = {}
     inputs = source.tree.get("inputs")
     for name, item in tree.items():
-        made = read_item(item, (section, name), source, FEATURES, Feature, NoKeys, "feature", problems)
+        made = read_item(item, (section, name), source, FEATURES, Feature, NoModifiers, "feature", problems)
         features[name] = made.thing if made else None
         span = source.key_span((section, name))
         if name == "previous":
@@ -516,14 +520,14 @@ def _outputs(source: Source, problems: Problems) -> dict[str, str] | None:
     if tree is None or isinstance(tree, Broken):
         return None
     if not isinstance(tree, dict) or not tree:
-        fault = wrong_type("outputs", tree, "a mapping, `output: name of an item`")
-        report_faults([fault], source, ("outputs",), problems)
+        error = wrong_type("outputs", tree, "a mapping, `output: name of an item`")
+        report_option_errors([error], source, ("outputs",), problems)
         return None
     for name, item in tree.items():
         if not valid_name(name):
             span = source.key_span(("outputs", name))
             problems.add("DLC104", f"`{name}` can't name an output", span, expected=NAME_RULE)
         if not isinstance(item, (str, Broken)):
-            fault = wrong_type(name, item, "the name of an item")
-            report_faults([fault], source, ("outputs", name), problems)
+            error = wrong_type(name, item, "the name of an item")
+            report_option_errors([error], source, ("outputs", name), problems)
     return {name: item for name, item in tree.items() if isinstance(item, str)}

@@ -20,13 +20,13 @@ from dlc.frontend.passes.resolve import resolve
 from dlc.ir import Graph, TypedGraph, verify
 from dlc.language.loader import load_source, source_of
 from dlc.language.yaml_text import Source
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 if TYPE_CHECKING:
     from dlc.frontend.plugins import Plugin
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Spec:
     """A checked spec: nothing in it is unknown, unproved or unused.
 
@@ -90,7 +90,7 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
     graph = resolve(document, steps, problems)
     verify(graph)
     grouping = read_groups(document, problems)
-    typed = infer(graph, problems, grouping.mark if grouping else None)
+    typed = infer(graph, problems, grouping.group_of if grouping else None)
     if typed is not None and grouping:
         check_groups(document, grouping, typed, problems)
         typed = freeze(typed, grouping.freezes)

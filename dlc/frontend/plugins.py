@@ -28,9 +28,9 @@ from dlc.components.schedules import SCHEDULES
 from dlc.components.sources import SOURCES
 from dlc.diagnostics import Problems, Span, SpecError, nearest
 from dlc.frontend.containers import CONTAINERS
-from dlc.language.options import Options, load_class, report_faults, spell, wrong_type
+from dlc.language.options import Options, load_class, report_option_errors, spell, wrong_type
 from dlc.language.yaml_text import Broken, Source
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 TABLES: Mapping[str, dict[str, str]] = {
     "LAYERS": LAYERS,
@@ -49,7 +49,7 @@ TABLES: Mapping[str, dict[str, str]] = {
 _allowed = False
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Plugin:
     """A loaded plugin.
 
@@ -81,8 +81,8 @@ def read_plugins(source: Source, folder: Path, problems: Problems) -> list[Plugi
         return []
     names = [tree] if isinstance(tree, str) else tree
     if not isinstance(names, list):
-        fault = wrong_type("plugins", tree, "a list of modules")
-        report_faults([fault], source, ("plugins",), problems)
+        option_error = wrong_type("plugins", tree, "a list of modules")
+        report_option_errors([option_error], source, ("plugins",), problems)
         return []
     found: list[Plugin] = []
     for index, name in enumerate(names):
@@ -95,7 +95,7 @@ def read_plugins(source: Source, folder: Path, problems: Problems) -> list[Plugi
                 problems.add("DLC119", message, source.span(path), hint="rename one of the two")
             found += [plugin] if plugin is not None else []
         elif not isinstance(name, Broken):
-            report_faults([wrong_type("a plugin", name, "the name of a module")], source, path, problems)
+            report_option_errors([wrong_type("a plugin", name, "the name of a module")], source, path, problems)
     return found
 
 

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 
 from dlc.diagnostics import did_you_mean, one_of
 from dlc.ir import TypedGraph
-from dlc.language.options import Fault, Options, main, option, reject, spell
+from dlc.language.options import OptionError, Options, main, option, reject, spell
 
 DYNAMIC = "dynamic"
 MOST = 2**24  # a larger factor overflows by itself
@@ -31,7 +31,7 @@ def _dtype(value: Any) -> Any:
     meant = _MEANT.get(value) if isinstance(value, str) else None
     hint = f"dlc calls it `{meant}`" if meant else did_you_mean(value, known) if isinstance(value, str) else None
     message = "the network can't compute in this"
-    raise reject(Fault((), "DLC104", message, found=spell(value), expected=one_of(known), hint=hint))
+    raise reject(OptionError((), "DLC104", message, found=spell(value), expected=one_of(known), hint=hint))
 
 
 def _loss_scale(value: Any) -> Any:
@@ -41,7 +41,7 @@ def _loss_scale(value: Any) -> Any:
         return value
     hint = did_you_mean(value, (DYNAMIC,)) if isinstance(value, str) else None
     expected = f"`{DYNAMIC}`, or a number above 0, up to {MOST:,}"
-    raise reject(Fault((), "DLC104", "this is no loss scale", found=spell(value), expected=expected, hint=hint))
+    raise reject(OptionError((), "DLC104", "this is no loss scale", found=spell(value), expected=expected, hint=hint))
 
 
 class Precision(Options):

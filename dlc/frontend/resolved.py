@@ -12,13 +12,13 @@ import yaml
 
 from dlc.components.layers import BLOCKS, LAYERS
 from dlc.components.schedules.schedule import Length
-from dlc.frontend.containers import Keys
+from dlc.frontend.containers import ItemModifiers
 from dlc.frontend.document import Document, Item
 from dlc.frontend.passes.expand import CONTAINERS
 from dlc.frontend.pipeline import Spec, check_text
 from dlc.frontend.plugins import active
 from dlc.frontend.precision import Precision
-from dlc.ir import InternalError, Layer, Macro
+from dlc.ir import CompositeBlock, InternalError, Layer
 from dlc.language.options import Options, load_class
 from dlc.language.yaml_text import Tree, scalar
 
@@ -122,7 +122,7 @@ def _word(thing: Options) -> dict[str, Tree]:
 def _item(item: Item[Any, Any], filled: bool = True) -> dict[str, Tree]:
     thing = item.thing
     given = {name: _nested(getattr(thing, name)) for name in type(thing).model_fields if name in thing.model_fields_set}
-    return {**(_word(thing) if filled else {thing.word: given}), **_plain(item.keys)}
+    return {**(_word(thing) if filled else {thing.word: given}), **_plain(item.modifiers)}
 
 
 def _plain(value: Any) -> Tree:
@@ -174,14 +174,14 @@ class _Filler:
         return {word: self.body(word, value) for word, value in tree.items()}
 
     def body(self, word: str, value: Tree) -> Tree:
-        if word in Keys.model_fields:
+        if word in ItemModifiers.model_fields:
             return value
         if word in CONTAINERS and not isinstance(value, str):
             return self.container(CONTAINERS[word], value)
         if word not in LAYERS and word not in BLOCKS:
             return {} if value is None and word in self.document.blocks else value
         cls = load_class(LAYERS if word in LAYERS else BLOCKS, word)
-        assert issubclass(cls, (Layer, Macro))
+        assert issubclass(cls, (Layer, CompositeBlock))
         if issubclass(cls, Layer) and cls.short_form_inputs and isinstance(value, (list, str)):
             return value
         given = {} if value is None else value if isinstance(value, dict) else {str(cls.main_option()): value}

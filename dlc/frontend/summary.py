@@ -8,12 +8,12 @@ from math import prod
 from dlc.frontend.pipeline import Spec
 from dlc.ir import Iterations, ParamSpec, Ref, TensorType, TypedNode, TypedRepeat
 from dlc.ir.rematerialization import cut
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 BYTES = {"f32": 4, "f16": 2, "bf16": 2, "i32": 4, "u8": 1, "bool": 1}
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Row:
     """One line of the table.
 
@@ -40,7 +40,7 @@ class Row:
     shares: str | None
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Table:
     """All lines and their sums.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dlc.components.optimizers.optimizers import Optimizer
 from dlc.diagnostics import SpecError
-from dlc.frontend.document import Item, OptimizerKeys
+from dlc.frontend.document import Item, OptimizerModifiers
 from dlc.frontend.pipeline import Spec
 
 
-def need_trainable(spec: Spec) -> Item[Optimizer, OptimizerKeys]:
+def need_trainable(spec: Spec) -> Item[Optimizer, OptimizerModifiers]:
     """The optimizer of a spec that has all that training needs.
 
     Raises:

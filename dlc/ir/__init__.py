@@ -15,7 +15,7 @@ from dlc.ir.graph import (
     TypedRepeat,
     walk,
 )
-from dlc.ir.layer import Example, Layer, Macro, Masks, Outcome, Signature
+from dlc.ir.layer import CompositeBlock, Example, Layer, Masks, Outcome, Signature
 from dlc.ir.parameters import ONES, ZEROS, Init, ParamSpec
 from dlc.ir.paths import Iterations, instances
 from dlc.ir.shape_checks import known_size, need_behind_mask, need_float, need_rank
@@ -27,6 +27,7 @@ __all__ = [
     "MASK",
     "ONES",
     "ZEROS",
+    "CompositeBlock",
     "Dim",
     "Example",
     "Graph",
@@ -34,7 +35,6 @@ __all__ = [
     "InternalError",
     "Iterations",
     "Layer",
-    "Macro",
     "Masks",
     "Node",
     "Origin",

@@ -10,7 +10,7 @@ from dlc.diagnostics import Note, Span
 from dlc.ir.layer import Layer, Signature
 from dlc.ir.paths import Iterations
 from dlc.ir.types import TensorType
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 
 class Ref(NamedTuple):
@@ -23,7 +23,7 @@ class Ref(NamedTuple):
         return f"{self.source}.{self.result}" if self.result else self.source
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Settings:
     """What one item says of the weights and the arithmetic inside it.
 
@@ -55,7 +55,7 @@ class Segment(NamedTuple):
     iteration: str = ""
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Origin:
     """Where a node comes from: its place in the file, and the uses of blocks that led there, innermost first.
 
@@ -70,7 +70,7 @@ class Origin:
     uses: tuple[Note, ...] = ()
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Node:
     """A layer at a path, with its inputs. `weights` is the path that keys its weights: its own unless it shares.
 
@@ -87,7 +87,7 @@ class Node:
     settings: tuple[Settings, ...] = ()  # of the items around it and its own, outermost first
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class RepeatNode:
     """A body that runs `times` times, each feeding the next. Paths inside hold `*` in the place of an iteration.
 
@@ -105,7 +105,7 @@ class RepeatNode:
     unroll: bool = False
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Graph:
     """A network whose names are resolved: nodes in the order of the file, each after what it reads.
 
@@ -126,7 +126,7 @@ class Graph:
     matmul: str = "default"
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class TypedNode:
     """A node whose shapes are proved."""
 
@@ -142,7 +142,7 @@ class TypedNode:
     segments: tuple[Segment, ...] = ()  # those that it is part of, outermost first
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class TypedRepeat:
     """A repeat whose iterations agree: it runs as one scan over stacked weights. They are counted from `start`."""
 
@@ -162,7 +162,7 @@ class TypedRepeat:
         return range(self.start, self.start + self.times)
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class TypedGraph:
     """A checked network. It can't hold an unchecked node.
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from dlc.ir.parameters import ParamSpec
 from dlc.ir.types import TensorType
 from dlc.language.options import Options
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 if TYPE_CHECKING:
     from jax import Array
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Signature:
     """What a layer makes of its inputs: its results, weights and state (values that training updates by rule).
 
@@ -85,10 +85,10 @@ class Layer(Options):
     The first line of its docstring is its shape contract: `(batch, d) -> (batch, units)`.
     """
 
-    takes: ClassVar[tuple[int, int | None]] = (1, 1)  # how many inputs: at least, at most (None: any number)
+    arity: ClassVar[tuple[int, int | None]] = (1, 1)  # how many inputs: at least, at most (None: any number)
     random: ClassVar[bool] = False  # whether apply uses its key
     short_form_inputs: ClassVar[bool] = False  # whether the short form names inputs (merges)
-    borrows: ClassVar[bool] = False  # whether all its weights are another item's: `infer` gets them as `borrowed=`
+    ties_weights: ClassVar[bool] = False  # whether all its weights are another item's: `infer` gets them as `borrowed=`
     full_precision: ClassVar[bool] = False  # whether weights stay float32 in a layer of another dtype (norms)
 
     # What happens to a mask (batch, time) that travels with an input of shape (batch, time, ...):
@@ -108,7 +108,7 @@ class Layer(Options):
             context: `borrowed`, the other item's weights by name, when the layer borrows.
 
         Raises:
-            Wrong: when they don't fit.
+            RuleViolation: when they don't fit.
         """
         raise NotImplementedError(f"{type(self).__name__} has no shape rule")
 
@@ -127,7 +127,7 @@ class Layer(Options):
         raise NotImplementedError(f"{type(self).__name__} has no function")
 
 
-class Macro(Options):
+class CompositeBlock(Options):
     """A word that stands for items of a network, as a block of a file does; its options choose them.
 
     The first line of its docstring is its shape contract, as a layer's.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple, Protocol
 
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 
 class Init(NamedTuple):
@@ -35,7 +35,7 @@ class Constraint(Protocol):
 ZEROS, ONES = Init("zeros"), Init("ones")
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class ParamSpec:
     """A declared weight: counted, placed and drawn from this, never sampled to be looked at.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from math import prod
 
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 Dim = int | str
 MASK = ".mask"  # the mask of a value stands beside it, under its name with this behind it
@@ -13,7 +13,7 @@ DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i32": "int32"
 _TYPE = re.compile(r"(f32|f16|bf16|i32|u8|bool)(?:\[([^\]]*)\])?(?:<(\d+))?( masked)?\Z")
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class TensorType:
     """The type of a value: sizes, element type, whether a mask travels with it, and for class numbers how many.
 

@@ -47,7 +47,7 @@ def _verify_nodes(nodes: Sequence[Any], known: set[str], paths: set[str], declar
             if node.output.source not in inner:
                 raise InternalError(f"{node.path} gives {node.output}, which is not in its body")
         elif node.layer is not None:
-            least, most = node.layer.takes
+            least, most = node.layer.arity
             if len(refs) < least or (most is not None and len(refs) > most):
                 raise InternalError(f"{node.path} has {len(refs)} inputs")
             if isinstance(node, TypedNode):

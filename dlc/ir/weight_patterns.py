@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlc.language.options import Fault, spell, wrong_type
+from dlc.language.options import OptionError, spell, wrong_type
 
 MAX_LENGTH = 1000
 
 
-def pattern_fault(pattern: Any) -> Fault | None:
+def pattern_error(pattern: Any) -> OptionError | None:
     """What is wrong with a pattern, or None.
 
     >>> pattern_fault("encoder/**") is None
@@ -25,20 +25,22 @@ def pattern_fault(pattern: Any) -> Fault | None:
         return wrong_type("the pattern", pattern, "a text")
     form = "names joined by `/`, `*` within a name, `**` for any number of them"
     if not pattern:
-        return Fault((), "DLC104", "the pattern is empty", expected=form)
+        return OptionError((), "DLC104", "the pattern is empty", expected=form)
     found = spell(pattern if len(pattern) <= 60 else f"{pattern[:60]}...")
     if len(pattern) > MAX_LENGTH:
-        return Fault((), "DLC104", "the pattern is too long", found, f"at most {MAX_LENGTH} characters")
+        return OptionError((), "DLC104", "the pattern is too long", found, f"at most {MAX_LENGTH} characters")
     odd = [letter for letter in pattern if not (letter.isascii() and (letter.isalnum() or letter in "_-/*"))]
     if odd:
-        return Fault((), "DLC104", f"no path has a `{odd[0]}`", found, form)
+        return OptionError((), "DLC104", f"no path has a `{odd[0]}`", found, form)
     parts = pattern.split("/")
     if not all(parts):
         hint = f"`{'/'.join(part for part in parts if part)}`" if any(parts) else None
-        return Fault((), "DLC104", "the pattern has an empty part", found, form, f"write {hint}" if hint else None)
+        return OptionError(
+            (), "DLC104", "the pattern has an empty part", found, form, f"write {hint}" if hint else None
+        )
     if any("**" in part and part != "**" for part in parts):
         hint = "write `*` within a name, or `/` around `**`"
-        return Fault((), "DLC104", "`**` stands for whole parts", found, form, hint)
+        return OptionError((), "DLC104", "`**` stands for whole parts", found, form, hint)
     return None
 
 

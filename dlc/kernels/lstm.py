@@ -46,14 +46,14 @@ def by_rule(reading: Reading, kernel: Array, steps: Array, h: Array, c: Array, r
         real: (time, batch); where it is false the state stays.
     """
 
-    def turn(_: Weights, push: Push, state: State, part: tuple[Array, Array | None]) -> tuple[State, Any]:
+    def iteration(_: Weights, push: Push, state: State, part: tuple[Array, Array | None]) -> tuple[State, Any]:
         now, real = part
         new = cell(now + push(state[0]), state[1], jax.nn.sigmoid, jnp.tanh)
         if real is not None:
             new = tuple(jnp.where(real[:, None], a, b) for a, b in zip(new, state, strict=True))
         return new, new[0] if reading.sequence else None
 
-    found: Found = loop(turn, reading.backwards, kernel, {}, (h, c), (steps, real))
+    found: Found = loop(iteration, reading.backwards, kernel, {}, (h, c), (steps, real))
     return found
 
 
@@ -87,7 +87,7 @@ def by_gates(reading: Reading, kernel: Array, steps: Array, h: Array, c: Array, 
         end, kept = run(kernel, steps, start, real)
         return (end, kept[1] if reading.sequence else None), (kept, kernel, start, real)
 
-    def backward(residuals: Any, slopes: Any) -> Any:
+    def backward(residuals: Any, cotangents: Any) -> Any:
         (gates, states, cells), kernel, start, real = residuals
 
         def before(after: Array, first: Array) -> Array:
@@ -103,8 +103,8 @@ def by_gates(reading: Reading, kernel: Array, steps: Array, h: Array, c: Array, 
         turned = lax.optimization_barrier(kernel.T)
 
         def body(carry: State, part: Any) -> Any:
-            (into, by_cell, by_state, f), real, slope = part
-            dh, dc = carry if slope is None else (carry[0] + slope, carry[1])
+            (into, by_cell, by_state, f), real, cotangent = part
+            dh, dc = carry if cotangent is None else (carry[0] + cotangent, carry[1])
             kept = (dh, dc)
             if real is not None:
                 dh, dc = (jnp.where(real[:, None], part, 0) for part in kept)
@@ -115,8 +115,8 @@ def by_gates(reading: Reading, kernel: Array, steps: Array, h: Array, c: Array, 
                 made = tuple(jnp.where(real[:, None], a, b) for a, b in zip(made, kept, strict=True))
             return made, dz
 
-        parts = ((into_cell, by_cell, by_state, f), real, slopes[1])
-        dstart, dz = lax.scan(body, slopes[0], parts, reverse=not reading.backwards)
+        parts = ((into_cell, by_cell, by_state, f), real, cotangents[1])
+        dstart, dz = lax.scan(body, cotangents[0], parts, reverse=not reading.backwards)
         came = before(states, start[0]).reshape(-1, kernel.shape[0])  # as two axes: three are copied in another order
         return came.T @ dz.reshape(-1, kernel.shape[1]), dz, dstart, None
 

@@ -34,9 +34,9 @@ def with_gradient(
     """
     precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]  # not in its stubs
 
-    def exact(residuals: Any, slopes: Any) -> Any:
+    def exact(residuals: Any, cotangents: Any) -> Any:
         with jax.default_matmul_precision(precision):
-            return backward(residuals, slopes)
+            return backward(residuals, cotangents)
 
     function = jax.custom_vjp(plain)
     function.defvjp(forward, exact)
@@ -44,7 +44,7 @@ def with_gradient(
     return found
 
 
-def apart(function: Callable[..., Any], like: Any, *arrays: Array) -> Any:
+def fusion_barrier(function: Callable[..., Any], like: Any, *arrays: Array) -> Any:
     """function(*arrays), where XLA computes the arrays before and the results once.
 
     XLA:CPU fuses what an operation reads into it, to compute it again for every element that is read, in the order in

@@ -18,8 +18,8 @@ def _inside(index: Array, size: int, mode: Mode) -> Array:
     if mode == "wrap":
         return index % size
     if mode == "reflect" and size > 1:
-        turn = index % (2 * size - 2)
-        return jnp.minimum(turn, 2 * size - 2 - turn)
+        iteration = index % (2 * size - 2)
+        return jnp.minimum(iteration, 2 * size - 2 - iteration)
     return jnp.clip(index, 0, size - 1)
 
 

@@ -12,13 +12,13 @@ from contextvars import ContextVar
 from dataclasses import field
 from typing import Any
 
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.lazy import jax, lax
 
 REST = "default"  # the platforms that a table does not name
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Site:
     """A place of a network where there was a choice.
 
@@ -36,12 +36,12 @@ class Site:
     fitting: tuple[str, ...]
     picked: Mapping[str, str]
 
-    def form(self, platform: str) -> str:
+    def variant(self, platform: str) -> str:
         """The form on a platform."""
         return self.picked.get(platform, self.picked[REST])
 
 
-@record
+@fast_dataclass
 class Choices:
     """The choices of one program: those that are given, and those that tracing came across.
 
@@ -57,9 +57,9 @@ class Choices:
     only: str | None = None
     sites: dict[str, Site] = field(default_factory=dict)
 
-    def forms(self, platform: str) -> dict[str, str]:
+    def variants(self, platform: str) -> dict[str, str]:
         """The form at each site on a platform."""
-        return {name: site.form(platform) for name, site in self.sites.items()}
+        return {name: site.variant(platform) for name, site in self.sites.items()}
 
 
 _HERE: ContextVar[tuple[Choices, str] | None] = ContextVar("here", default=None)
@@ -75,7 +75,7 @@ def at(choices: Choices, path: str) -> Iterator[None]:
         _HERE.reset(token)
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Operation:
     """An operation that has several equal forms.
 
@@ -87,7 +87,7 @@ class Operation:
     """
 
     name: str
-    forms: Mapping[str, Callable[..., Any]]
+    variants: Mapping[str, Callable[..., Any]]
     fitting: Callable[..., tuple[str, ...]]
     table: Callable[..., Mapping[str, str]]
 
@@ -103,14 +103,14 @@ class Operation:
             shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), arrays)
             choices.sites[name] = Site(self, setting, shapes, fitting, picked)
             if choices.only is not None:
-                return self.forms[picked.get(choices.only, picked[REST])](setting, *arrays)
+                return self.variants[picked.get(choices.only, picked[REST])](setting, *arrays)
         names = dict.fromkeys(picked.values())
         if len(names) == 1:
-            return self.forms[picked[REST]](setting, *arrays)
-        branches = {platform: self.forms[form] for platform, form in picked.items()}
-        bound = {platform: _bound(form, setting) for platform, form in branches.items()}
+            return self.variants[picked[REST]](setting, *arrays)
+        branches = {platform: self.variants[variant] for platform, variant in picked.items()}
+        bound = {platform: _bound(variant, setting) for platform, variant in branches.items()}
         return lax.platform_dependent(*arrays, **bound)
 
 
-def _bound(form: Callable[..., Any], setting: Any) -> Callable[..., Any]:
-    return lambda *arrays: form(setting, *arrays)
+def _bound(variant: Callable[..., Any], setting: Any) -> Callable[..., Any]:
+    return lambda *arrays: variant(setting, *arrays)

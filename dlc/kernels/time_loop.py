@@ -22,7 +22,7 @@ class Push(Protocol):
         """(batch, units) -> (batch, columns)."""
 
 
-def loop(turn: Callable[..., Any], backwards: bool, kernel: Array, weights: Weights, start: State, parts: Any) -> Any:
+def loop(step: Callable[..., Any], backwards: bool, kernel: Array, weights: Weights, start: State, parts: Any) -> Any:
     """A loop over time whose steps multiply by one kernel.
 
     The kernel's gradient is one product after the loop, of all that was multiplied by it. In the loop it would be as
@@ -43,7 +43,7 @@ def loop(turn: Callable[..., Any], backwards: bool, kernel: Array, weights: Weig
             columns.append(chosen)
             return x @ kernel[:, chosen]
 
-        turn(weights, push, start, jax.tree.map(lambda leaf: leaf[0], parts))
+        step(weights, push, start, jax.tree.map(lambda leaf: leaf[0], parts))
 
     jax.eval_shape(count, kernel, weights, start, parts)
 
@@ -59,7 +59,7 @@ def loop(turn: Callable[..., Any], backwards: bool, kernel: Array, weights: Weig
                 y: Array = x @ kernel[:, chosen] + shift[len(pushed) - 1]
                 return y
 
-            state, kept = turn(weights, push, state, part)
+            state, kept = step(weights, push, state, part)
             return state, (kept, pushed)
 
         end, (kept, pushed) = lax.scan(body, start, (parts, shifts), reverse=backwards)
@@ -80,9 +80,9 @@ def loop(turn: Callable[..., Any], backwards: bool, kernel: Array, weights: Weig
         found, back, pushed = jax.vjp(lambda *rest: run(fixed, *rest), shifts, weights, start, parts, has_aux=True)
         return found, (back, pushed, kernel)
 
-    def backward(residuals: Any, slopes: Any) -> Any:
+    def backward(residuals: Any, cotangents: Any) -> Any:
         back, pushed, kernel = residuals
-        shifts, weights, start, parts = back(slopes)
+        shifts, weights, start, parts = back(cotangents)
         total = jnp.zeros_like(kernel)
         for chosen, x, shift in zip(columns, pushed, shifts, strict=True):
             total = total.at[:, chosen].add(jnp.einsum("tbu,tbc->uc", x, shift))

@@ -29,7 +29,7 @@ _TOKEN = re.compile(
 )
 
 
-class ExpressionFault(Exception):  # noqa: N818 - a finding, not an error of the program
+class ExpressionError(Exception):
     """What is wrong in a value, and where in its text: start and length in characters.
 
     `meant` is the variable that a misspelt one probably stands for: it counts as used.
@@ -84,7 +84,7 @@ def mentioned(text: str) -> list[str]:
     try:
         for name, _ in names_in(text):
             names[name] = None
-    except ExpressionFault:
+    except ExpressionError:
         pass  # whoever computes the value reports it
     return list(names)
 
@@ -93,7 +93,7 @@ def substitute(text: str, variables: Mapping[str, Any]) -> Any:
     """The value of a text with its references replaced; one that is a single reference keeps the value's type.
 
     Raises:
-        ExpressionFault: DLC107 for an unknown variable, DLC108 for anything else that is wrong.
+        ExpressionError: DLC107 for an unknown variable, DLC108 for anything else that is wrong.
 
     >>> width = {"width": 8}
     >>> substitute("$width", width), substitute("$(width / 2)", width), substitute("a-$width", width)
@@ -116,14 +116,14 @@ def substitute(text: str, variables: Mapping[str, Any]) -> Any:
         if match.start() == 0 and end == len(text):
             return value
         if isinstance(value, (dict, list)):
-            raise ExpressionFault(
+            raise ExpressionError(
                 "DLC108", "a list or mapping can't stand inside a text", match.start(), end - match.start()
             )
         pieces.append(_spell(value))
         length += len(pieces[-1])
         if length > MAX_TEXT:
             message = f"the text grows longer than {MAX_TEXT:,} characters"
-            raise ExpressionFault("DLC108", message, match.start(), end - match.start())
+            raise ExpressionError("DLC108", message, match.start(), end - match.start())
     return "".join([*pieces, text[position:]])
 
 
@@ -141,7 +141,7 @@ def _references(text: str) -> Iterator[tuple[re.Match[str], int]]:
         if match is None:
             braces = _BRACES.match(text, start)
             hint = f"write `${braces.group(1)}`" if braces else "write `$name`, `$( ... )`, or `$$` for a dollar sign"
-            raise ExpressionFault("DLC108", "`$` begins no variable here", start, 1, hint)
+            raise ExpressionError("DLC108", "`$` begins no variable here", start, 1, hint)
         position = match.end() if not match.group(3) else _closing(text, match.end())
         yield match, position
 
@@ -152,7 +152,7 @@ def _closing(text: str, start: int) -> int:
         depth += (text[index] == "(") - (text[index] == ")")
         if depth == 0:
             return index + 1
-    raise ExpressionFault("DLC108", "the `(` is never closed", start - 1, 1)
+    raise ExpressionError("DLC108", "the `(` is never closed", start - 1, 1)
 
 
 def _lookup(name: str, start: int, variables: Mapping[str, Any]) -> Any:
@@ -161,13 +161,13 @@ def _lookup(name: str, start: int, variables: Mapping[str, Any]) -> Any:
         hint = f"did you mean `{close}`?" if close else f"known here: {listing(variables)}"
         if not variables:
             hint = "none are defined here"
-        raise ExpressionFault("DLC107", f"unknown variable `{name}`", start, len(name), hint, close)
+        raise ExpressionError("DLC107", f"unknown variable `{name}`", start, len(name), hint, close)
     return variables[name]
 
 
 def _tokens(text: str, start: int, end: int) -> list[_Token]:
     if end - start > MAX_LENGTH:
-        raise ExpressionFault("DLC108", f"the expression is longer than {MAX_LENGTH} characters", start, end - start)
+        raise ExpressionError("DLC108", f"the expression is longer than {MAX_LENGTH} characters", start, end - start)
     tokens = []
     position = start
     while position < end and text[position:end].strip():
@@ -175,7 +175,7 @@ def _tokens(text: str, start: int, end: int) -> list[_Token]:
         if match is None:
             bad = position + len(text[position:end]) - len(text[position:end].lstrip())
             hint = _NO_POWERS if text.startswith("^", bad) else None
-            raise ExpressionFault("DLC108", f"`{text[bad]}` is not part of an expression", bad, 1, hint)
+            raise ExpressionError("DLC108", f"`{text[bad]}` is not part of an expression", bad, 1, hint)
         kind = ("number", "name", "mark")[(match.lastindex or 1) - 1]
         tokens.append(_Token(kind, match.group(match.lastindex or 0), match.start(match.lastindex or 0)))
         position = match.end()
@@ -207,10 +207,10 @@ class _Parser:
         token = self.token
         if token.kind == "end":
             early = "the expression ends too early" if self.index else "the expression is empty"
-            raise ExpressionFault("DLC108", early, token.start, 1)
+            raise ExpressionError("DLC108", early, token.start, 1)
         before = self.tokens[self.index - 1].text if self.index else ""
         hint = _NO_POWERS if token.text == before == "*" else None
-        raise ExpressionFault("DLC108", message, token.start, max(1, len(token.text)), hint)
+        raise ExpressionError("DLC108", message, token.start, max(1, len(token.text)), hint)
 
     def take(self, *marks: str) -> str | None:
         if self.token.kind == "mark" and self.token.text in marks:
@@ -236,7 +236,7 @@ class _Parser:
 
     def compute(self, mark: str, left: float, right: float) -> float:
         if mark in ("/", "//", "%") and right == 0:
-            raise ExpressionFault("DLC108", "division by zero", self.start, self.length)
+            raise ExpressionError("DLC108", "division by zero", self.start, self.length)
         exact = isinstance(left, int) and isinstance(right, int) and mark == "/" and left % right == 0
         try:
             result = {
@@ -255,13 +255,13 @@ class _Parser:
         """The result, unless it is no number to go on with; neither time nor memory may grow with it."""
         huge = result.bit_length() > 256 if isinstance(result, int) else not abs(result) <= 1e300
         if huge:
-            raise ExpressionFault("DLC108", "the result is out of range", self.start, self.length)
+            raise ExpressionError("DLC108", "the result is out of range", self.start, self.length)
         return result
 
     def factor(self) -> float:
         self.nesting += 1
         if self.nesting > MAX_NESTING:
-            raise ExpressionFault("DLC108", f"nests more than {MAX_NESTING} deep", self.start, self.length)
+            raise ExpressionError("DLC108", f"nests more than {MAX_NESTING} deep", self.start, self.length)
         try:
             return self.atom()
         finally:
@@ -287,10 +287,10 @@ class _Parser:
     def variable(self, token: _Token) -> float:
         if token.text in FUNCTIONS and token.text not in self.variables:
             hint = f"write `{token.text}( ... )`"
-            raise ExpressionFault("DLC108", f"`{token.text}` is a function", token.start, len(token.text), hint)
+            raise ExpressionError("DLC108", f"`{token.text}` is a function", token.start, len(token.text), hint)
         value = _lookup(token.text, token.start, self.variables)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ExpressionFault(
+            raise ExpressionError(
                 "DLC108", f"`{token.text}` is not a number", token.start, len(token.text), "arithmetic takes numbers"
             )
         return self.bounded(value)
@@ -298,7 +298,7 @@ class _Parser:
     def call(self, token: _Token) -> float:
         if token.text not in FUNCTIONS:
             hint = did_you_mean(token.text, FUNCTIONS) or f"known: {listing(FUNCTIONS)}"
-            raise ExpressionFault("DLC108", f"unknown function `{token.text}`", token.start, len(token.text), hint)
+            raise ExpressionError("DLC108", f"unknown function `{token.text}`", token.start, len(token.text), hint)
         arity, function = FUNCTIONS[token.text]
         self.expect("(")
         arguments = [self.sum()]
@@ -306,9 +306,9 @@ class _Parser:
             arguments.append(self.sum())
         self.expect(")")
         if len(arguments) != (arity or max(len(arguments), 2)):
-            takes = "at least two arguments" if arity is None else "one argument"
-            raise ExpressionFault("DLC108", f"`{token.text}` takes {takes}", token.start, len(token.text))
+            needed = "at least two arguments" if arity is None else "one argument"
+            raise ExpressionError("DLC108", f"`{token.text}` takes {needed}", token.start, len(token.text))
         try:
             return self.bounded(function(*arguments))
         except (OverflowError, ValueError):
-            raise ExpressionFault("DLC108", "the result is out of range", self.start, self.length) from None
+            raise ExpressionError("DLC108", "the result is out of range", self.start, self.length) from None

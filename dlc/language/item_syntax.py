@@ -7,19 +7,19 @@ from typing import Any, Generic, TypeVar
 
 from dlc.diagnostics import Note, Problems, listing
 from dlc.language.options import (
-    Fault,
+    OptionError,
     Options,
     as_options,
     load_class,
     options_of,
-    report_faults,
+    report_option_errors,
     split_item,
     unshorten,
     validate,
     wrong_type,
 )
 from dlc.language.yaml_text import Broken, Path, Source, Tree
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 T = TypeVar("T", bound=Options)
 K = TypeVar("K", bound=Options)
@@ -32,12 +32,12 @@ def valid_name(name: str) -> bool:
     return bool(name) and name.isascii() and name[0].isalpha() and name.replace("_", "").replace("-", "").isalnum()
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Item(Generic[T, K]):
     """A thing of the language with the keys beside it, and its path in the source."""
 
     thing: T
-    keys: K
+    modifiers: K
     path: Path
 
 
@@ -47,21 +47,21 @@ def read_item(
     source: Source,
     table: Mapping[str, str],
     cls: type[T],
-    keys: type[K],
+    modifiers: type[K],
     kind: str,
     problems: Problems,
 ) -> Item[T, K] | None:
     """One item of the language, or None after its problems were added."""
     if isinstance(tree, Broken):
         return None
-    parts = split_item(tree, table, kind, list(keys.model_fields), options_of(table))
+    parts = split_item(tree, table, kind, list(modifiers.model_fields), options_of(table))
     if isinstance(parts, list):
-        report_faults(parts, source, path, problems)
+        report_option_errors(parts, source, path, problems)
         return None
-    report_faults(parts.faults, source, path, problems)
-    beside = validate(keys, parts.common)
+    report_option_errors(parts.errors, source, path, problems)
+    beside = validate(modifiers, parts.common)
     if isinstance(beside, list):
-        report_faults(beside, source, path, problems)
+        report_option_errors(beside, source, path, problems)
     thing = read_options(
         load_class(table, parts.word),
         parts.body,
@@ -69,12 +69,12 @@ def read_item(
         source,
         problems,
         parts.misplaced,
-        keys.model_fields,
+        modifiers.model_fields,
     )
-    if isinstance(beside, list) or parts.faults or thing is None:
+    if isinstance(beside, list) or parts.errors or thing is None:
         return None
     assert isinstance(thing, cls)
-    assert isinstance(beside, keys)
+    assert isinstance(beside, modifiers)
     return Item(thing, beside, path)
 
 
@@ -103,21 +103,21 @@ def read_options(
     if isinstance(body, Broken):
         return None
     options = as_options(cls, body, ())
-    made = [options] if isinstance(options, Fault) else validate(cls, options[0], given)
+    made = [options] if isinstance(options, OptionError) else validate(cls, options[0], given)
     if isinstance(made, list):
-        faults = unshorten(made, body if body is not None else {}, cls.main_option())
-        faults = [_beside(fault, cls, beside) for fault in faults]
-        report_faults(faults, source, path, problems, notes)
+        errors = unshorten(made, body if body is not None else {}, cls.main_option())
+        errors = [_beside(error, cls, beside) for error in errors]
+        report_option_errors(errors, source, path, problems, notes)
         return None
     assert isinstance(made, cls)
     return made
 
 
-def _beside(fault: Fault, cls: type[Options], beside: Collection[str]) -> Fault:
+def _beside(error: OptionError, cls: type[Options], beside: Collection[str]) -> OptionError:
     """A fault of an unknown option with the hint that it belongs beside the word."""
-    if fault.code == "DLC101" and len(fault.loc) == 1 and fault.loc[0] in beside:
-        return fault._replace(hint=f"`{fault.loc[0]}` stands beside `{cls.word}`, not inside")
-    return fault
+    if error.code == "DLC101" and len(error.loc) == 1 and error.loc[0] in beside:
+        return error._replace(hint=f"`{error.loc[0]}` stands beside `{cls.word}`, not inside")
+    return error
 
 
 def section(source: Source, path: Path, cls: type[T], problems: Problems) -> T | None:
@@ -130,14 +130,14 @@ def section(source: Source, path: Path, cls: type[T], problems: Problems) -> T |
     main = cls.main_option()
     what = str(path[-1])
     if not isinstance(tree, dict) and tree is not None and main is None:
-        fault = wrong_type(what, tree, f"a mapping of {listing(cls.model_fields)}")
-        report_faults([fault], source, path, problems)
+        error = wrong_type(what, tree, f"a mapping of {listing(cls.model_fields)}")
+        report_option_errors([error], source, path, problems)
         return None
     body = {main: tree} if main is not None and tree is not None and not isinstance(tree, dict) else tree or {}
     made = validate(cls, body)
     if isinstance(made, list):
-        faults = [fault._replace(message=fault.message.replace("this section", f"`{what}`")) for fault in made]
-        report_faults(unshorten(faults, tree if tree is not None else {}, main), source, path, problems)
+        errors = [error._replace(message=error.message.replace("this section", f"`{what}`")) for error in made]
+        report_option_errors(unshorten(errors, tree if tree is not None else {}, main), source, path, problems)
         return None
     assert isinstance(made, cls)
     return made

@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from dlc.diagnostics import Problems, Span, SpecError, did_you_mean, listing, one_of
-from dlc.language.options import report_faults, spell, wrong_type
+from dlc.language.options import report_option_errors, spell, wrong_type
 from dlc.language.yaml_text import Path, Source, Tree, parse_yaml, read
 
 SECTIONS = (
@@ -82,8 +82,8 @@ def _with_base(source: Source, path: FilePath, chain: tuple[FilePath, ...]) -> S
     base, span = source.tree["extends"], source.span(("extends",))
     problems = Problems()
     if not isinstance(base, str) or not base:
-        fault = wrong_type("extends", base, "the path of a file")
-        report_faults([fault], source, ("extends",), problems)
+        option_error = wrong_type("extends", base, "the path of a file")
+        report_option_errors([option_error], source, ("extends",), problems)
         raise SpecError(problems.report(source.texts))
     target = path.parent / base
     try:

@@ -12,7 +12,7 @@ from dlc.language.aliases import option_meant
 Location = tuple[str | int, ...]
 
 
-class Fault(NamedTuple):
+class OptionError(NamedTuple):
     """What is wrong with an option.
 
     `loc` leads from the options to the value. `inside` is the value's text with the start and length of the wrong part.
@@ -28,18 +28,18 @@ class Fault(NamedTuple):
     inside: tuple[str, int, int] | None = None
 
 
-def unknown_key(key: str, known: Sequence[str], what: str) -> Fault:
+def unknown_key(key: str, known: Sequence[str], what: str) -> OptionError:
     """The fault of a key that `what` does not have."""
     expected = one_of(known) if known else "no options"
     meant = option_meant(key, known)
     hint = f"dlc calls it `{meant}`" if meant else did_you_mean(key, known)
-    return Fault((key,), "DLC101", f"unknown option `{key}` of {what}", expected=expected, hint=hint, at_key=True)
+    return OptionError((key,), "DLC101", f"unknown option `{key}` of {what}", expected=expected, hint=hint, at_key=True)
 
 
-def wrong_type(name: str, value: Any, expected: str) -> Fault:
+def wrong_type(name: str, value: Any, expected: str) -> OptionError:
     """The fault of a value of another kind than `expected` says: an integer, a text, ..."""
     hint = _type_hint(value, expected)
-    return Fault((), "DLC103", f"wrong type for `{name}`", found=spell(value), expected=expected, hint=hint)
+    return OptionError((), "DLC103", f"wrong type for `{name}`", found=spell(value), expected=expected, hint=hint)
 
 
 def _type_hint(value: Any, expected: str) -> str | None:

@@ -20,20 +20,20 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dlc.diagnostics import Note, Problems, article, did_you_mean, listing, nearest, plural
 from dlc.language.aliases import option_meant, word_meant
-from dlc.language.option_errors import Fault, Location, flow, spell, unknown_key, wrong_type
+from dlc.language.option_errors import Location, OptionError, flow, spell, unknown_key, wrong_type
 from dlc.language.yaml_text import Broken, Path, Source, holds_broken
 
 __all__ = [
-    "Fault",
     "ItemParts",
     "Known",
     "Location",
+    "OptionError",
     "Options",
+    "RuleViolation",
     "Size1",
     "Size2",
     "Size3",
     "Table",
-    "Wrong",
     "as_options",
     "build_word",
     "flow",
@@ -44,7 +44,7 @@ __all__ = [
     "parse_word",
     "read_sizes",
     "reject",
-    "report_faults",
+    "report_option_errors",
     "spell",
     "split_item",
     "unknown_word",
@@ -137,7 +137,7 @@ def option(default: Any = ..., **facts: Any) -> Any:
     return Field(default, **facts)
 
 
-class Wrong(Exception):  # noqa: N818 - a finding, not an error of the program
+class RuleViolation(Exception):  # noqa: N818 - a finding, not an error of the program
     """Raised by a thing's checks when its options, inputs or sizes don't fit. A pass turns it into a diagnostic.
 
     Args:
@@ -171,7 +171,9 @@ def load_class(table: Table, word: str) -> type[Any]:
     return found
 
 
-def validate(cls: type[Options], options: Mapping[str, Any], given: Collection[str] = ()) -> Options | list[Fault]:
+def validate(
+    cls: type[Options], options: Mapping[str, Any], given: Collection[str] = ()
+) -> Options | list[OptionError]:
     """An instance of `cls`, or everything that is wrong with the options.
 
     Of a value that is known to be broken nothing more is said, but the others are still checked: the list is then
@@ -188,22 +190,22 @@ def validate(cls: type[Options], options: Mapping[str, Any], given: Collection[s
         if key in cls.model_fields  # of an unknown key it is still to be said that it is unknown
         and (isinstance(value, Broken) or (key not in cls.holds_items and holds_broken(value)))
     }
-    made, faults = None, []
+    made, option_errors = None, []
     try:
         made = cls.model_validate({key: value for key, value in options.items() if key not in broken})
     except ValidationError as error:
-        faults = list(_faults(cls, error.errors(include_url=False), {*given, *broken}))
-    told = {fault.loc[0] for fault in faults if fault.loc}
+        option_errors = list(_errors(cls, error.errors(include_url=False), {*given, *broken}))
+    told = {option_error.loc[0] for option_error in option_errors if option_error.loc}
     for key, value in options.items():
         if key in cls.model_fields and key not in {*broken, *told, *cls.holds_items}:
-            faults += _beyond(value, (key,))
-    return faults if made is None or broken or faults else made
+            option_errors += _beyond(value, (key,))
+    return option_errors if made is None or broken or option_errors else made
 
 
 LARGEST = 3.4028234663852886e38  # of float32
 
 
-def _beyond(value: Any, loc: Location) -> Iterator[Fault]:
+def _beyond(value: Any, loc: Location) -> Iterator[OptionError]:
     """The numbers that float32, in which everything is computed, doesn't hold."""
     if isinstance(value, dict):
         for key, item in value.items():
@@ -213,10 +215,10 @@ def _beyond(value: Any, loc: Location) -> Iterator[Fault]:
             yield from _beyond(item, (*loc, index))
     elif isinstance(value, float) and LARGEST < abs(value) < float("inf"):
         message, expected = "the number is too large for float32", "at most 3.4e38 in size"
-        yield Fault(loc, "DLC104", message, found=spell(value), expected=expected)
+        yield OptionError(loc, "DLC104", message, found=spell(value), expected=expected)
 
 
-def _faults(cls: type[Options], errors: Sequence[ErrorDetails], given: Collection[str]) -> Iterator[Fault]:
+def _errors(cls: type[Options], errors: Sequence[ErrorDetails], given: Collection[str]) -> Iterator[OptionError]:
     missing = {error["loc"] for error in errors if error["type"] == "missing"}
     unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
     # a misspelt key is one mistake, not an unknown key and a missing one
@@ -225,18 +227,18 @@ def _faults(cls: type[Options], errors: Sequence[ErrorDetails], given: Collectio
         loc, kind, context = error["loc"], error["type"], error.get("ctx", {})
         what = _owner(cls, loc[:-1])
         if kind == "dlc":
-            for fault in context["faults"]:
-                yield fault._replace(loc=(*loc, *fault.loc))
+            for option_error in context["faults"]:
+                yield option_error._replace(loc=(*loc, *option_error.loc))
         elif kind == "extra_forbidden":
-            fault = unknown_key(str(loc[-1]), _fields_at(cls, loc[:-1]), what)
+            option_error = unknown_key(str(loc[-1]), _fields_at(cls, loc[:-1]), what)
             advice = cls.advice(str(loc[-1])) if len(loc) == 1 else None
-            yield fault._replace(loc=loc, hint=advice or fault.hint)
+            yield option_error._replace(loc=loc, hint=advice or option_error.hint)
         elif kind != "missing":
-            fault = _wrong_value(error, loc, kind, context)
+            option_error = _wrong_value(error, loc, kind, context)
             fields = _fields_at(cls, loc) if kind == "model_type" else []
-            yield fault._replace(expected=f"a mapping of {listing(fields)}") if fields else fault
+            yield option_error._replace(expected=f"a mapping of {listing(fields)}") if fields else option_error
         elif loc not in meant and loc in missing and (len(loc) > 1 or loc[0] not in given):
-            yield Fault(loc[:-1], "DLC102", f"{what} needs `{loc[-1]}`", hint=_describe(cls, loc), at_key=True)
+            yield OptionError(loc[:-1], "DLC102", f"{what} needs `{loc[-1]}`", hint=_describe(cls, loc), at_key=True)
 
 
 def _meant(key: str, known: Collection[str]) -> str | None:
@@ -294,29 +296,31 @@ _LENGTHS = {
 }
 
 
-def _wrong_value(error: ErrorDetails, loc: Location, kind: str, context: Mapping[str, Any]) -> Fault:
+def _wrong_value(error: ErrorDetails, loc: Location, kind: str, context: Mapping[str, Any]) -> OptionError:
     name, value = _option_name(loc), error["input"]
     if kind == "model_type" and value is None:
-        return Fault(loc, "DLC103", f"`{name}` is empty", expected="a name, alone or with its options")
+        return OptionError(loc, "DLC103", f"`{name}` is empty", expected="a name, alone or with its options")
     if kind in _TYPES:
         return wrong_type(name, value, _TYPES[kind])._replace(loc=loc)
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
         expected = f"{words} {context[key]:g}"
-        return Fault(loc, "DLC104", f"`{name}` is out of range", found=spell(value), expected=expected)
+        return OptionError(loc, "DLC104", f"`{name}` is out of range", found=spell(value), expected=expected)
     if kind in _LENGTHS:
         key, words, unit = _LENGTHS[kind]
         expected = f"{words} {plural(context[key], unit)}"
         message = f"`{name}` is empty" if len(value) == 0 else f"`{name}` has the wrong length"
-        return Fault(loc, "DLC104", message, found=spell(value) if len(value) else None, expected=expected)
+        return OptionError(loc, "DLC104", message, found=spell(value) if len(value) else None, expected=expected)
     if kind == "literal_error":
         choices = context["expected"].replace("'", "`").replace(" or ", ", ")
         words = choices.replace("`", "").split(", ")
         hint = did_you_mean(str(value), words) if isinstance(value, str) else None
         expected = f"one of {choices}"
-        return Fault(loc, "DLC104", f"unknown value for `{name}`", found=spell(value), expected=expected, hint=hint)
+        return OptionError(
+            loc, "DLC104", f"unknown value for `{name}`", found=spell(value), expected=expected, hint=hint
+        )
     message = error["msg"][:1].lower() + error["msg"][1:]
-    return Fault(loc, "DLC104", f"`{name}`: {message}", found=spell(value))
+    return OptionError(loc, "DLC104", f"`{name}`: {message}", found=spell(value))
 
 
 def _option_name(loc: Location) -> str:
@@ -327,9 +331,9 @@ def _option_name(loc: Location) -> str:
 # ---- words inside options: `activation: relu`, `learning_rate: {cosine: {...}}` ----
 
 
-def reject(*faults: Fault) -> PydanticCustomError:
+def reject(*option_errors: OptionError) -> PydanticCustomError:
     """The error that a field's validator raises to report faults of its own."""
-    return PydanticCustomError("dlc", "faults", {"faults": list(faults)})
+    return PydanticCustomError("dlc", "faults", {"faults": list(option_errors)})
 
 
 class ItemParts(NamedTuple):
@@ -340,19 +344,19 @@ class ItemParts(NamedTuple):
         body: what stands behind it.
         loc: the location of that in the item.
         common: the keys beside the word.
-        faults: keys that stand beside the word by mistake.
+        errors: keys that stand beside the word by mistake.
     """
 
     word: str
     body: Any
     loc: Location
     common: dict[str, Any]
-    faults: tuple[Fault, ...] = ()
+    errors: tuple[OptionError, ...] = ()
 
     @property
     def misplaced(self) -> tuple[str, ...]:
         """The keys that stand beside the word by mistake."""
-        return tuple(str(fault.loc[0]) for fault in self.faults)
+        return tuple(str(option_error.loc[0]) for option_error in self.errors)
 
 
 Known = Callable[[str], Collection[str]]
@@ -360,7 +364,7 @@ Known = Callable[[str], Collection[str]]
 
 def split_item(
     value: Any, words: Iterable[str], kind: str, common: Collection[str] = (), options: Known | None = None
-) -> ItemParts | list[Fault]:
+) -> ItemParts | list[OptionError]:
     """Take an item apart: a bare word, or a mapping of one key that names the thing and the common keys beside it.
 
     Args:
@@ -379,30 +383,34 @@ def split_item(
     if not isinstance(value, dict) or not value:
         only = isinstance(value, list) and len(value) == 1
         hint = "write it without the brackets" if only else None
-        return [Fault((), "DLC106", f"this is no {kind}", found=spell(value), expected=expected, hint=hint)]
+        return [OptionError((), "DLC106", f"this is no {kind}", found=spell(value), expected=expected, hint=hint)]
     beside = {key: item for key, item in value.items() if key in common}
     names = [key for key in value if key not in common]
     things = [key for key in names if key in known]
     if len(things) > 1:
         hint = "begin each with `- `" if common else "keep one of them"
-        return [Fault((things[1],), "DLC106", f"two things in one {kind}: {listing(things)}", hint=hint, at_key=True)]
+        return [
+            OptionError((things[1],), "DLC106", f"two things in one {kind}: {listing(things)}", hint=hint, at_key=True)
+        ]
     if len(names) == 1 and not things:
         return [unknown_word(names[0], known, kind, (names[0],))]
     if not things:
-        return [Fault((), "DLC106", f"no {kind} is named here", found=f"only {listing(value)}", expected=expected)]
+        return [
+            OptionError((), "DLC106", f"no {kind} is named here", found=f"only {listing(value)}", expected=expected)
+        ]
     word, body = things[0], value[things[0]]
-    takes = options(word) if options is not None and len(names) > 1 else ()
-    faults = tuple(_misplaced(key, word, body, value, kind, common, takes) for key in names if key != word)
-    return ItemParts(word, body, (word,), beside, faults)
+    arity = options(word) if options is not None and len(names) > 1 else ()
+    option_errors = tuple(_misplaced(key, word, body, value, kind, common, arity) for key in names if key != word)
+    return ItemParts(word, body, (word,), beside, option_errors)
 
 
 def _misplaced(
-    key: str, word: str, body: Any, item: Mapping[str, Any], kind: str, common: Collection[str], takes: Collection[str]
-) -> Fault:
+    key: str, word: str, body: Any, item: Mapping[str, Any], kind: str, common: Collection[str], arity: Collection[str]
+) -> OptionError:
     """The fault of a key beside a word that is none of the common keys."""
-    close = nearest(key, [*common, *takes])
+    close = nearest(key, [*common, *arity])
     hint = f"did you mean `{close}`?" if close in common else None
-    if close in takes:
+    if close in arity:
         inside = {close: item[key]}
         if isinstance(body, dict):
             inside = {**body, **inside}
@@ -410,7 +418,7 @@ def _misplaced(
         hint = f"options go inside: `{word}: {{{rest}{flow(inside)[1:-1]}}}`"
     expected = f"only {listing(common)} beside {article(kind)}" if common else f"a single key that names the {kind}"
     message = f"`{key}` can't stand beside `{word}`"
-    return Fault((key,), "DLC106", message, expected=expected, hint=hint, at_key=True)
+    return OptionError((key,), "DLC106", message, expected=expected, hint=hint, at_key=True)
 
 
 def options_of(table: Table) -> Known:
@@ -418,7 +426,9 @@ def options_of(table: Table) -> Known:
     return lambda word: list(load_class(table, word).model_fields)
 
 
-def parse_word(value: Any, table: Table, kind: str) -> tuple[type[Options], dict[str, Any], Location] | list[Fault]:
+def parse_word(
+    value: Any, table: Table, kind: str
+) -> tuple[type[Options], dict[str, Any], Location] | list[OptionError]:
     """Read one item without common keys: a bare word, a short form, or a single key with options.
 
     Returns:
@@ -427,14 +437,14 @@ def parse_word(value: Any, table: Table, kind: str) -> tuple[type[Options], dict
     parts = split_item(value, table, kind, options=options_of(table))
     if isinstance(parts, list):
         return parts
-    if parts.faults:
-        return list(parts.faults)
+    if parts.errors:
+        return list(parts.errors)
     cls = cast(type[Options], load_class(table, parts.word))
     options = as_options(cls, parts.body, parts.loc)
-    return [options] if isinstance(options, Fault) else (cls, *options)
+    return [options] if isinstance(options, OptionError) else (cls, *options)
 
 
-def unknown_word(word: str, table: Iterable[str], kind: str, loc: Location) -> Fault:
+def unknown_word(word: str, table: Iterable[str], kind: str, loc: Location) -> OptionError:
     """The fault of a name that the vocabulary lacks."""
     known = list(table)
     meant, close = word_meant(word, kind, known), nearest(word, known)
@@ -443,10 +453,10 @@ def unknown_word(word: str, table: Iterable[str], kind: str, loc: Location) -> F
     before, colon, after = word.partition(":")
     if colon and before in known:
         hint = f"a space is missing after the colon: `{before}: {after.strip()}`"
-    return Fault(loc, "DLC105", f"unknown {kind} `{word}`", hint=hint, at_key=bool(loc))
+    return OptionError(loc, "DLC105", f"unknown {kind} `{word}`", hint=hint, at_key=bool(loc))
 
 
-def as_options(cls: type[Options], body: Any, loc: Location) -> tuple[dict[str, Any], Location] | Fault:
+def as_options(cls: type[Options], body: Any, loc: Location) -> tuple[dict[str, Any], Location] | OptionError:
     """The options behind a word: a mapping as it is, nothing as the defaults, any other value as the main option."""
     if body is None:
         return {}, loc
@@ -458,20 +468,23 @@ def as_options(cls: type[Options], body: Any, loc: Location) -> tuple[dict[str, 
             message, hint = f"`{cls.word}` takes no options", f"write `{cls.word}` alone"
             if other := word_meant(cls.word, "layer", ("dense",)):
                 hint = f"{hint}; a learned affine map is `{other}: {flow(body)}`"
-            return Fault(loc, "DLC106", message, found=spell(body), hint=hint)
+            return OptionError(loc, "DLC106", message, found=spell(body), hint=hint)
         expected = f"a mapping with {listing(cls.model_fields)}"
-        return Fault(loc, "DLC106", f"`{cls.word}` has no short form", found=spell(body), expected=expected)
+        return OptionError(loc, "DLC106", f"`{cls.word}` has no short form", found=spell(body), expected=expected)
     return {name: body}, loc
 
 
-def unshorten(faults: list[Fault], body: Any, main_name: str | None) -> list[Fault]:
+def unshorten(option_errors: list[OptionError], body: Any, main_name: str | None) -> list[OptionError]:
     """Let the faults of a short form's only option point at the value itself, where no key stands."""
     if isinstance(body, dict) or main_name is None:
-        return faults
-    return [fault._replace(loc=fault.loc[1:]) if fault.loc[:1] == (main_name,) else fault for fault in faults]
+        return option_errors
+    return [
+        option_error._replace(loc=option_error.loc[1:]) if option_error.loc[:1] == (main_name,) else option_error
+        for option_error in option_errors
+    ]
 
 
-def build_word(value: Any, table: Table, kind: str) -> Options | list[Fault]:
+def build_word(value: Any, table: Table, kind: str) -> Options | list[OptionError]:
     """The instance that an item without common keys describes, or what is wrong."""
     parsed = parse_word(value, table, kind)
     if isinstance(parsed, list):
@@ -481,8 +494,8 @@ def build_word(value: Any, table: Table, kind: str) -> Options | list[Fault]:
     if isinstance(made, Options):
         return made
     body = value[cls.word] if isinstance(value, dict) else None
-    faults = unshorten(made, body if body is not None else {}, cls.main_option())
-    return [fault._replace(loc=(*location, *fault.loc)) for fault in faults]
+    option_errors = unshorten(made, body if body is not None else {}, cls.main_option())
+    return [option_error._replace(loc=(*location, *option_error.loc)) for option_error in option_errors]
 
 
 T = TypeVar("T")
@@ -519,7 +532,7 @@ def read_sizes(value: Any, count: int, minimum: int) -> tuple[int, ...]:
     if len(parts) != count or not whole:
         expected = f"an integer of at least {minimum}" + (f", or a list of {count}" if count > 1 else "")
         code = "DLC103" if not all(isinstance(part, int) for part in parts) else "DLC104"
-        raise reject(Fault((), code, "this is not a size", found=spell(value), expected=expected))
+        raise reject(OptionError((), code, "this is not a size", found=spell(value), expected=expected))
     return tuple(parts)
 
 
@@ -536,19 +549,19 @@ Size3 = Annotated[tuple[int, int, int], BeforeValidator(lambda value: read_sizes
 # ---- from faults to diagnostics ----
 
 
-def report_faults(
-    faults: Sequence[Fault], source: Source, path: Path, problems: Problems, notes: Sequence[Note] = ()
+def report_option_errors(
+    option_errors: Sequence[OptionError], source: Source, path: Path, problems: Problems, notes: Sequence[Note] = ()
 ) -> None:
     """Add faults as diagnostics; `path` leads to the value that the locations start from."""
-    for fault in faults:
-        place = (*path, *fault.loc)
-        span = source.key_span(place) if fault.at_key else source.span(place)
+    for option_error in option_errors:
+        place = (*path, *option_error.loc)
+        span = source.key_span(place) if option_error.at_key else source.span(place)
         problems.add(
-            fault.code,
-            fault.message,
-            source.within(place, *fault.inside) if fault.inside is not None else span,
-            found=fault.found,
-            expected=fault.expected,
-            hint=fault.hint,
+            option_error.code,
+            option_error.message,
+            source.within(place, *option_error.inside) if option_error.inside is not None else span,
+            found=option_error.found,
+            expected=option_error.expected,
+            hint=option_error.hint,
             notes=[*source.notes(place), *notes],
         )

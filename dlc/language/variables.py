@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from dlc.diagnostics import Note, Problems
-from dlc.language.interpolation import NAME, ExpressionFault, mentioned, substitute
+from dlc.language.interpolation import NAME, ExpressionError, mentioned, substitute
 from dlc.language.loader import SET_FILE
 from dlc.language.options import spell
 from dlc.language.yaml_text import (
@@ -60,11 +60,11 @@ class Substitution:
             return BROKEN
         try:
             value = substitute(tree, variables)
-        except ExpressionFault as fault:
-            if fault.meant is not None:
-                self.used.add(fault.meant)
-            span = self.source.within(path, tree, fault.start, fault.length)
-            self.problems.add(fault.code, fault.message, span, hint=fault.hint, notes=notes)
+        except ExpressionError as error:
+            if error.meant is not None:
+                self.used.add(error.meant)
+            span = self.source.within(path, tree, error.start, error.length)
+            self.problems.add(error.code, error.message, span, hint=error.hint, notes=notes)
             return BROKEN
         if names:
             self.origins[path] = tuple(names)

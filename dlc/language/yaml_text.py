@@ -25,7 +25,7 @@ from dlc.diagnostics import (
     lines_of,
 )
 from dlc.language.yaml_errors import report_syntax
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 Path = tuple[str | int, ...]
 Tree = Any  # dict[str, Tree] | list[Tree] | str | int | float | bool | None | Broken
@@ -70,7 +70,7 @@ def holds_broken(tree: Tree) -> bool:
     return isinstance(tree, Broken)
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Source:
     """A spec as written.
 
@@ -122,7 +122,7 @@ class Source:
         return []
 
 
-@record
+@fast_dataclass
 class _Node:
     """A value under construction. `value` holds child nodes; `size` counts the values in it, aliases expanded."""
 

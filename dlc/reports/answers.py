@@ -13,7 +13,7 @@ from dlc.components.features.tensor import Tensor
 from dlc.components.features.tokens import Tokens
 from dlc.frontend.pipeline import Spec
 from dlc.reports import charts
-from dlc.reports.images import picture, pictured, reach
+from dlc.reports.images import picture, pictured, value_range
 from dlc.reports.markup import Markup, element, number, table
 from dlc.reports.predictions import Answer, Answers
 
@@ -52,9 +52,9 @@ def _classes(spec: Spec, found: Answers, answer: Answer) -> list[Markup]:
         wrong = np.flatnonzero(~right & counted)
         if answer.surety is not None:
             wrong = wrong[np.argsort(-answer.surety[wrong], kind="stable")]
-        told = f"The {min(SAMPLES, len(wrong))} surest of {len(wrong):,} mistakes"
+        caption = f"The {min(SAMPLES, len(wrong))} surest of {len(wrong):,} mistakes"
         if len(wrong):
-            parts += [element("h3", told), _shown(spec, found, answer, wrong[:SAMPLES])]
+            parts += [element("h3", caption), _shown(spec, found, answer, wrong[:SAMPLES])]
         first = np.flatnonzero(counted)[:SAMPLES]
         return [*parts, element("h3", "Examples, the first ones"), _shown(spec, found, answer, first)]
     return [*parts, element("h3", "Examples, the first ones"), _maps(spec, found, answer)]
@@ -116,9 +116,9 @@ def _shown(spec: Spec, found: Answers, answer: Answer, rows: NDArray[Any]) -> Ma
     inside = sure is not None and bool(((sure >= 0) & (sure < 1.001)).all())  # as far as float32 adds up to 1
     probable = sure is not None and inside and bool((sure % 1 != 0).any())  # 0 and 1 alone are no probabilities
     if image is None:
-        told = [(_name(answer, answer.truth[row]), _guess(answer, row, probable)) for row in rows]
-        return _rows(spec, found, rows, ("true", "predicted"), told)
-    limits = reach(found.inputs[image][rows])
+        caption = [(_name(answer, answer.truth[row]), _guess(answer, row, probable)) for row in rows]
+        return _rows(spec, found, rows, ("true", "predicted"), caption)
+    limits = value_range(found.inputs[image][rows])
     items = []
     for row in rows:
         good = answer.guess[row] == answer.truth[row]
@@ -146,7 +146,7 @@ def _maps(spec: Spec, found: Answers, answer: Answer) -> Markup:
     image = image_input(spec)
     if image is not None and answer.guess.ndim == 3:
         classes = (0.0, float(max(1, len(answer.classes or ()) - 1)))
-        limits = reach(found.inputs[image][: len(rows)])
+        limits = value_range(found.inputs[image][: len(rows)])
         items = []
         for row in rows:
             shown = [picture(found.inputs[image][row], limits, image)]
@@ -174,8 +174,8 @@ def _numbers(spec: Spec, found: Answers, answer: Answer) -> list[Markup]:
     guess, truth = answer.guess, answer.truth
     if guess.shape != truth.shape:
         if guess.size != truth.size:
-            told = f"The output has the shape {list(guess.shape[1:])} and its target {list(truth.shape[1:])}: "
-            return [element("p", told + "there is nothing to draw beside each other.", class_="note")]
+            caption = f"The output has the shape {list(guess.shape[1:])} and its target {list(truth.shape[1:])}: "
+            return [element("p", caption + "there is nothing to draw beside each other.", class_="note")]
         truth = truth.reshape(guess.shape)
     width = prod(guess.shape[1:])
     kind = answer.feature.value_type()
@@ -213,12 +213,14 @@ def _restored(spec: Spec, found: Answers, answer: Answer) -> Markup:
     """Predicted pictures beside the true ones, and beside the input where that is another."""
     rows = range(min(SAMPLES, found.count))
     truth = answer.truth.reshape(answer.guess.shape)
-    limits = reach(truth[: len(rows)])
+    limits = value_range(truth[: len(rows)])
     image = image_input(spec) if answer.section == "targets" else None
     items = []
     for row in rows:
         shown = (
-            [] if image is None else [picture(found.inputs[image][row], reach(found.inputs[image][: len(rows)]), image)]
+            []
+            if image is None
+            else [picture(found.inputs[image][row], value_range(found.inputs[image][: len(rows)]), image)]
         )
         shown.append(picture(truth[row], limits, f"{answer.name} as it is"))
         shown.append(picture(answer.guess[row], limits, f"{answer.name} as predicted"))
@@ -248,7 +250,7 @@ def image_input(spec: Spec) -> str | None:
 
 
 def _rows(
-    spec: Spec, found: Answers, rows: NDArray[Any], heads: Sequence[str], told: Sequence[Sequence[object]]
+    spec: Spec, found: Answers, rows: NDArray[Any], heads: Sequence[str], caption: Sequence[Sequence[object]]
 ) -> Markup:
     """Examples as rows of a table: the first columns of their inputs, and what is told of each."""
     columns: list[tuple[str, NDArray[Any]]] = []
@@ -267,7 +269,7 @@ def _rows(
         left += max(0, len(labels) - room)
     body = [
         (int(row) + 1, *(_cell(values[row]) for _, values in columns), *more)
-        for row, more in zip(rows, told, strict=True)
+        for row, more in zip(rows, caption, strict=True)
     ]
     note = element("p", f"{left:,} more columns of inputs are not shown.", class_="note") if left else None
     style = None if any(values.ndim > 1 for _, values in columns) else "numbers"

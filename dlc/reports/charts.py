@@ -171,8 +171,8 @@ def _told(name: str, points: Sequence[tuple[float, float]]) -> str:
     known = [y for _, y in points if math.isfinite(y)]
     if not known:
         return f"{name} has no values"
-    ends, reach = f"from {number(known[0])} to {number(known[-1])}", (min(known), max(known))
-    return f"{name} {ends}, lowest {number(reach[0])}, highest {number(reach[1])}"
+    ends, bounds = f"from {number(known[0])} to {number(known[-1])}", (min(known), max(known))
+    return f"{name} {ends}, lowest {number(bounds[0])}, highest {number(bounds[1])}"
 
 
 def axes(across: Scale, up: Scale, x_name: str, y_name: str | None = None, whole: bool = False) -> list[Markup]:
@@ -201,8 +201,10 @@ def axes(across: Scale, up: Scale, x_name: str, y_name: str | None = None, whole
     found.append(element("text", x_name, x=middle, y=up.start + 32, text_anchor="middle", class_="small name"))
     if y_name is not None:
         y = (up.start + up.end) / 2
-        turn = f"rotate(-90 12 {place(y)})"
-        found.append(element("text", y_name, x=12.0, y=y, transform=turn, text_anchor="middle", class_="small name"))
+        iteration = f"rotate(-90 12 {place(y)})"
+        found.append(
+            element("text", y_name, x=12.0, y=y, transform=iteration, text_anchor="middle", class_="small name")
+        )
     return found
 
 

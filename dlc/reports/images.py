@@ -32,7 +32,7 @@ def pictured(kind: TensorType) -> bool:
     return min(height, width) >= 4 and max(height, width) <= 4 * min(height, width)
 
 
-def reach(*arrays: NDArray[Any]) -> tuple[float, float]:
+def value_range(*arrays: NDArray[Any]) -> tuple[float, float]:
     """The darkest and the brightest value of some pictures; 0 is black where none is below."""
     known = [array[np.isfinite(array)] for array in arrays]
     low = min((float(array.min()) for array in known if array.size), default=0.0)

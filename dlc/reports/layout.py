@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from itertools import pairwise
 
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 GAP_X, GAP_Y = 18.0, 26.0  # between boxes side by side, between layers
 PADDING, BAR = 12.0, 22.0  # inside a frame; its title bar
@@ -19,7 +19,7 @@ LANE = 10.0  # the width of a line that passes a layer
 SWEEPS = 12
 
 
-@record
+@fast_dataclass
 class Box:
     """A rectangle with a key; `x` and `y` are its corner, within the drawing that it is part of and later in all."""
 
@@ -30,7 +30,7 @@ class Box:
     y: float = 0.0
 
 
-@record
+@fast_dataclass
 class Frame(Box):
     """A box that holds a drawing.
 
@@ -43,7 +43,7 @@ class Frame(Box):
     ports: dict[str, float] = field(default_factory=dict)
 
 
-@record
+@fast_dataclass
 class Line:
     """A line from one box to another, or to a port at the frame's edge, through points from top to bottom."""
 
@@ -52,7 +52,7 @@ class Line:
     points: list[tuple[float, float]]
 
 
-@record
+@fast_dataclass
 class Drawing:
     """Boxes and what connects them.
 
@@ -74,7 +74,7 @@ class Drawing:
     ports: dict[str, float] = field(default_factory=dict)
 
 
-@record
+@fast_dataclass
 class _Spot:
     """What has a place in a layer: a box, a port, or a line that passes."""
 

@@ -12,7 +12,7 @@ from dlc.frontend.pipeline import Spec
 from dlc.ir import Ref, TensorType, TypedGraph, TypedNode, TypedRepeat
 from dlc.reports.layout import BAR, PADDING, Box, Drawing, Frame, Line, framed, lay_out
 from dlc.reports.markup import Markup, element, place
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 MOST_BOXES = 26  # of one picture; items that don't fit are opened below it
 MOST_DRAWN = 400  # of all pictures together; what looks like one before is not drawn again beyond that
@@ -25,7 +25,7 @@ KINDS = {
 }  # fmt: skip
 
 
-@record
+@fast_dataclass
 class Leaf:
     """A layer; `key` is its path."""
 
@@ -34,7 +34,7 @@ class Leaf:
     node: TypedNode
 
 
-@record
+@fast_dataclass
 class Group:
     """An item that holds others. `times` is how often it runs, each time with weights of its own."""
 
@@ -141,11 +141,11 @@ def _chained(*labels: str) -> str:
     return " \u203a ".join(label for label in labels if label != "*")
 
 
-def _form(member: Leaf | Group) -> object:
+def _shape_of(member: Leaf | Group) -> object:
     """What two items that look alike have in common."""
     if isinstance(member, Leaf):
         return member.node.layer.word
-    return tuple(_form(inner) for inner in member.members.values())
+    return tuple(_shape_of(inner) for inner in member.members.values())
 
 
 def opened(root: Group, most: int = MOST_BOXES) -> set[str]:
@@ -156,16 +156,16 @@ def opened(root: Group, most: int = MOST_BOXES) -> set[str]:
         closed: dict[object, list[Group]] = {}
         for member in shown:
             if isinstance(member, Group):
-                closed.setdefault(_form(member), []).append(member)
+                closed.setdefault(_shape_of(member), []).append(member)
         if not closed:
             return chosen
-        growth, alike = min(
+        growth, similar = min(
             ((sum(len(group.members) - 1 for group in groups), groups) for groups in closed.values()),
             key=lambda item: item[0],
         )
         if len(shown) + growth > most and len(shown) > 1:
             return chosen
-        chosen |= {group.key for group in alike}
+        chosen |= {group.key for group in similar}
 
 
 def _shown(group: Group, open_: set[str]) -> Iterator[Leaf | Group]:
@@ -193,13 +193,13 @@ def pictures(spec: Spec) -> list[Picture]:
     """
     flow = flow_of(spec.graph)
     found: list[Picture] = []
-    waiting, forms, drawn = [flow.root], set(), 0
+    waiting, shapes, drawn = [flow.root], set(), 0
     while waiting:
         group = waiting.pop(0)
-        form = _form(group)
-        if drawn > MOST_DRAWN and form in forms:
+        shape = _shape_of(group)
+        if drawn > MOST_DRAWN and shape in shapes:
             continue
-        forms.add(form)
+        shapes.add(shape)
         picture = draw(spec, flow, group)
         drawn += len(picture.drawing.boxes)
         found.append(picture)

@@ -188,8 +188,8 @@ def _curves(record: Record, horizon: Horizon | None) -> list[Markup]:
         + [number(item.get(name)) for name in names]
         for item in chosen
     ]
-    told = "All epochs as a table" if step == 1 else f"Every {step}th epoch as a table"
-    listed = element("details", element("summary", told), table(("epoch", *names), rows, class_="numbers"))
+    label = "All epochs as a table" if step == 1 else f"Every {step}th epoch as a table"
+    listed = element("details", element("summary", label), table(("epoch", *names), rows, class_="numbers"))
     return [element("div", drawn, class_="charts"), listed]
 
 

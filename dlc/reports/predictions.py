@@ -20,10 +20,10 @@ from dlc.data.dataset import Dataset
 from dlc.frontend.passes.match import LossTerm, MetricTerm
 from dlc.frontend.pipeline import Spec
 from dlc.frontend.summary import table
-from dlc.language.options import Wrong
+from dlc.language.options import RuleViolation
 from dlc.serving.evaluation import MOST_CLASSES, classes_of
 from dlc.serving.model import Model
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 MOST_EXAMPLES = 4096  # of a split that are looked at
 MOST_NUMBERS = 1 << 25  # that they and the answers to them may have
@@ -32,7 +32,7 @@ BATCH = 128
 QUICK = {"xla_backend_optimization_level": 0}  # it runs a few times only: compiling is what takes time
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Answer:
     """Predictions of one output, beside what is true.
 
@@ -57,7 +57,7 @@ class Answer:
     there: NDArray[np.bool_] | None
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Answers:
     """The predictions of a run on a split.
 
@@ -152,7 +152,7 @@ def _classes(spec: Spec, term: LossTerm, feature: Feature) -> list[str] | None:
         return None
     try:
         count = need_answers("DLC302", "accuracy", output, target)
-    except Wrong:
+    except RuleViolation:
         return None
     return [str(index) for index in range(count)] if count <= MOST_CLASSES else []
 

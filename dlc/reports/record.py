@@ -8,7 +8,7 @@ from typing import Any
 
 from dlc.diagnostics import SpecError, reason
 from dlc.frontend.pipeline import Spec
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import figures, from_json, read_json
 from dlc.training.callbacks.timing import read_sessions
 from dlc.training.evaluation import better, monitored
@@ -16,7 +16,7 @@ from dlc.training.result import finished
 from dlc.training.run_folder import RunFolder
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Record:
     """A run as its files tell it.
 

@@ -23,17 +23,17 @@ from dlc.data.tables import allowed_memory
 from dlc.diagnostics import SpecError, did_you_mean, listing
 from dlc.frontend.passes.match import MetricTerm
 from dlc.ir import TensorType
-from dlc.language.options import Wrong
+from dlc.language.options import RuleViolation
 from dlc.serving.model import BATCH, Model, load_model
 from dlc.serving.tables import read_encoded, read_table
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.evaluation import evaluate_rows
 from dlc.training.run_folder import RunFolder
 
 MOST_CLASSES = 100  # of targets without names of classes, such as tokens: a larger confusion matrix tells nobody much
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Evaluation:
     """Metrics of a network on some records.
 
@@ -147,7 +147,7 @@ def classes_of(feature: Feature, output: TensorType) -> list[str] | None:
     target = feature.value_type()
     try:
         count = need_answers("DLC302", "accuracy", output, target)
-    except Wrong:
+    except RuleViolation:
         return None
     if isinstance(feature, Category):
         return feature.names

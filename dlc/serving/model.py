@@ -12,13 +12,13 @@ from dlc.backend.network import Program, lower
 from dlc.backend.predict import serving, with_stats
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import Spec
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.run_folder import RunFolder
 
 BATCH = 256
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Model:
     """A trained network, ready to use.
 

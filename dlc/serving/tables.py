@@ -21,7 +21,7 @@ from dlc.data.dataset import Stats, fit_sizes
 from dlc.data.tables import read_feature
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.pipeline import Spec
-from dlc.language.options import Wrong
+from dlc.language.options import RuleViolation
 from dlc.support.files import write_atomic
 
 
@@ -50,7 +50,7 @@ def read_table(path: Path, spec: Spec) -> Columns:
     try:
         data = spec.document.data
         columns = source_for(path, data.source if data is not None else None).load(Path())
-    except Wrong as wrong:
+    except RuleViolation as wrong:
         raise SpecError.of(
             wrong.code, wrong.message, found=wrong.found, expected=wrong.expected, hint=wrong.hint
         ) from None
@@ -107,8 +107,8 @@ def _read(
     try:
         return read_feature(spec, section, name, feature, {name: columns[name]} if whole else columns, whole=whole)
     except SpecError as error:
-        told = f"{where}: " if where else ""
-        items = [replace(item, span=None, message=f"{told}{item.message}") for item in error.report.diagnostics]
+        prefix = f"{where}: " if where else ""
+        items = [replace(item, span=None, message=f"{prefix}{item.message}") for item in error.report.diagnostics]
         raise SpecError(Report(tuple(items))) from None
 
 

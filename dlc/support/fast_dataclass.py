@@ -13,22 +13,22 @@ from dataclasses import MISSING, FrozenInstanceError, dataclass, fields
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["record"]
+__all__ = ["fast_dataclass"]
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from dataclasses import dataclass as record
+    from dataclasses import dataclass as fast_dataclass
 else:
 
-    def record(cls: type[T] | None = None, /, *, frozen: bool = False) -> Any:
+    def fast_dataclass(cls: type[T] | None = None, /, *, frozen: bool = False) -> Any:
         """Make a class a record, as `dataclasses.dataclass` does.
 
         Args:
             cls: the class.
             frozen: whether its fields can't be set after `__init__`; it then has a hash of its fields.
 
-        >>> @record(frozen=True)
+        >>> @fast_dataclass(frozen=True)
         ... class Point:
         ...     "A point in the plane."
         ...     x: int

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[Callable[[], None]]:
+def gc_paused() -> Iterator[Callable[[], None]]:
     """Within, no garbage is collected, until what is yielded is called.
 
     Importing and tracing make a million objects that stay. Going through them again and again takes a tenth of the time

@@ -14,7 +14,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
 """Package -> the extra that installs it, and what it is for."""
 
 
-def need(package: str, module: str | None = None) -> Any:
+def require(package: str, module: str | None = None) -> Any:
     """A module of an optional package.
 
     Args:

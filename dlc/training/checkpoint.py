@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from dlc.diagnostics import SpecError, reason
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import (
     cannot_write,
     digest,
@@ -56,7 +56,7 @@ def restore_state(template: Any, arrays: Mapping[str, Any]) -> Any:
     return jax.tree_util.tree_unflatten(form, found)
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Checkpoint:
     """One moment of a run.
 
@@ -79,7 +79,7 @@ class Checkpoint:
     good: Mapping[str, Any] | None = None
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Policy:
     """Which checkpoints stay.
 
@@ -237,13 +237,13 @@ class Newest(NamedTuple):
     """
 
     checkpoint: Checkpoint | None
-    faults: Mapping[Path, str]
+    errors: Mapping[Path, str]
 
     def set_aside(self, warn: Callable[[str], None]) -> None:
         """Name the newer ones, and keep them under another name."""
         if self.checkpoint is None:
             return
-        for path, message in self.faults.items():
+        for path, message in self.errors.items():
             warn(f"{message}; using {name_of(self.checkpoint.step)} instead")
             aside = path.with_name(f".damaged-{path.name}")
             _remove(aside)
@@ -261,26 +261,26 @@ def newest(run: RunFolder, spec: str) -> Newest:
         SpecError: DLC503 when there are checkpoints but none can be used.
     """
     tidy(run)
-    faults: dict[Path, str] = {}
+    errors: dict[Path, str] = {}
     foreign = 0
     for path in found(run):
         try:
             checkpoint = load(path)
         except SpecError as error:
-            faults[path] = error.report.diagnostics[0].message
+            errors[path] = error.report.diagnostics[0].message
             continue
         if checkpoint.spec == spec:
-            return Newest(checkpoint, faults)
-        faults[path] = f"`{path}` belongs to a run of another spec or lowering"
+            return Newest(checkpoint, errors)
+        errors[path] = f"`{path}` belongs to a run of another spec or lowering"
         foreign += 1
-    if faults:
+    if errors:
         what = "belong to runs of another spec or lowering" if foreign else "are damaged"
-        if 0 < foreign < len(faults):
+        if 0 < foreign < len(errors):
             what = f"are damaged or {what}"
         raise SpecError.of(
             "DLC503",
             f"all checkpoints of `{run.path}` {what}",
-            found="; ".join(faults.values()),
+            found="; ".join(errors.values()),
             hint="train anew in another folder with `--run`",
         )
     return Newest(None, {})

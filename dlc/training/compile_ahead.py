@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from dlc.backend.network import Program
 from dlc.backend.shapes import batch_shapes, stats_shapes
-from dlc.backend.train_step import Trainer, make_trainer
+from dlc.backend.train_step import CompiledSteps, make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.dataset import split_sizes
@@ -21,7 +21,7 @@ from dlc.data.feeder import Portions, batching_of, horizon_of, portions_of
 from dlc.data.tables import COPIES, allowed_memory
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import Spec
-from dlc.language.options import Wrong
+from dlc.language.options import RuleViolation
 
 
 class Known(NamedTuple):
@@ -43,7 +43,7 @@ class Known(NamedTuple):
         return cls(feed_shapes(portions, rows), jax.tree.map(_shape, stats), horizon)
 
 
-class Early:
+class CompileAhead:
     """A chunk of steps that is compiled on a thread of its own.
 
     Args:
@@ -53,33 +53,35 @@ class Early:
 
     def __init__(self, spec: Spec, program: Program) -> None:
         self._known = _foreseen(spec)
-        self._told: Future[Any] = Future()  # the network is traced once: the thread that waits would only slow this one
+        self._batch_statistics: Future[Any] = (
+            Future()
+        )  # the network is traced once: the thread that waits would only slow this one
         self._chunk: Future[Callable[..., Any]] | None = None
         if self._known is not None:
             pool = ThreadPoolExecutor(1, "compiler")
-            self._chunk = pool.submit(_compiled, spec, program, self._known, self._told)
+            self._chunk = pool.submit(_compiled, spec, program, self._known, self._batch_statistics)
             pool.shutdown(wait=False)
 
-    def instead_of(self, trainer: Trainer, known: Known) -> Trainer:
+    def instead_of(self, compiled_steps: CompiledSteps, known: Known) -> CompiledSteps:
         """The trainer with the chunk that was compiled, if all turned out as foreseen; else as it is."""
         chunk, self._chunk = self._chunk, None
         if chunk is None or known != self._known:
-            return trainer
+            return compiled_steps
 
         def compiled(*arguments: Any) -> Any:
             return chunk.result()(*arguments)
 
-        return replace(trainer, chunk=compiled, told=lambda *_: self._told.result())
+        return replace(compiled_steps, chunk=compiled, batch_statistics=lambda *_: self._batch_statistics.result())
 
 
 def feed_shapes(portions: Portions, rows: Rows) -> Feed:
     """The shapes of a chunk's feed; `rows` are of all records."""
-    turns, size = portions.max_turns, portions.batch_size
-    count = None if portions.resident else turns * size
+    iterations, size = portions.max_iterations, portions.batch_size
+    count = None if portions.resident else iterations * size
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((count or leaf.shape[0], *leaf.shape[1:]), leaf.dtype), rows
     )
-    return Feed(shapes, jax.ShapeDtypeStruct((max(turns, 2), size), jnp.int32))
+    return Feed(shapes, jax.ShapeDtypeStruct((max(iterations, 2), size), jnp.int32))
 
 
 def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -101,7 +103,7 @@ def _foreseen(spec: Spec) -> Known | None:
         if len(known) < len(counts) or not known:
             return None
         batching = batching_of(spec, split_sizes(spec, known[0])["train"])
-    except (SpecError, Wrong):  # what is wrong is said when the records are read
+    except (SpecError, RuleViolation):  # what is wrong is said when the records are read
         return None
     rows = batch_shapes(spec, sum(known))
     memory = allowed_memory(spec)
@@ -110,19 +112,21 @@ def _foreseen(spec: Spec) -> Known | None:
     return Known(feed_shapes(portions, rows), stats_shapes(spec), horizon_of(spec, batching))
 
 
-def _compiled(spec: Spec, program: Program, known: Known, told: Future[Any]) -> Callable[..., Any]:
+def _compiled(spec: Spec, program: Program, known: Known, batch_statistics: Future[Any]) -> Callable[..., Any]:
     feed, stats, horizon = known
-    trainer = make_trainer(spec, program, make_updater(spec, program, horizon), stats)
+    compiled_steps = make_compiled_steps(spec, program, make_updater(spec, program, horizon), stats)
     like = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((feed.indices.shape[1], *leaf.shape[1:]), leaf.dtype), feed.rows
     )
     try:
-        told.set_result(trainer.told(program.declared(), like))
+        batch_statistics.set_result(compiled_steps.batch_statistics(program.declared(), like))
     except BaseException as error:
-        told.set_exception(error)
+        batch_statistics.set_exception(error)
         raise
-    state = jax.eval_shape(lambda variables: trainer.start(variables, told.result()), program.declared())
-    jitted: Any = trainer.chunk
+    state = jax.eval_shape(
+        lambda variables: compiled_steps.start(variables, batch_statistics.result()), program.declared()
+    )
+    jitted: Any = compiled_steps.chunk
     found: Callable[..., Any] = jitted.lower(
         state, feed, jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((), jnp.bool_), stats
     ).compile()

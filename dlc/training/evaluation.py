@@ -30,12 +30,12 @@ def evaluate_rows(
     """Loss and metrics on the chosen rows; None when `stop`, which is asked between two chunks, said yes."""
     totals: dict[str, Any] | None = None
     parts: dict[str, list[Answers]] = {term.name: [] for term in spec.metrics if term.metric.collected}
-    for feed, real, turns in feeder.evaluation(chosen):
+    for feed, real, iterations in feeder.evaluation(chosen):
         if totals is not None and stop():
             return None
-        told, answers = jax.device_get(evaluator(variables, feed, real, np.int32(turns), stats))
-        sums = statistics.settled(told)
-        totals = statistics.joined(spec, totals, sums) if totals is not None else sums
+        batch_statistics, answers = jax.device_get(evaluator(variables, feed, real, np.int32(iterations), stats))
+        sums = statistics.to_host(batch_statistics)
+        totals = statistics.merge(spec, totals, sums) if totals is not None else sums
         for name, found in answers.items():
             parts[name].append(jax.tree.map(lambda leaf, real=real: leaf[real], found))
     assert totals is not None, "no rows were chosen"

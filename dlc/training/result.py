@@ -9,13 +9,13 @@ from typing import Any
 from dlc.data.dataset import Dataset
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import Spec
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import Log, digest, figures, from_json, read_json, to_json
 from dlc.training.callbacks.early_stopping import Stopping
 from dlc.training.run_folder import RunFolder
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Result:
     """What a run came to.
 

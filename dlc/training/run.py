@@ -18,7 +18,7 @@ from dlc.backend.evaluate import make_evaluate
 from dlc.backend.lowering import platform
 from dlc.backend.lowering_checks import need_as_before, need_platform
 from dlc.backend.network import Program, lower
-from dlc.backend.train_step import Trainer, TrainState, make_trainer
+from dlc.backend.train_step import CompiledSteps, TrainState, make_compiled_steps
 from dlc.backend.update import make_updater, plateau_of
 from dlc.components.schedules.plateau import Plateau
 from dlc.components.schedules.schedule import rate_at
@@ -28,7 +28,7 @@ from dlc.data.tables import allowed_memory
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import Spec
 from dlc.frontend.trainable import need_trainable
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import Log, digest, to_json, write_atomic
 from dlc.training.callbacks.early_stopping import Stopping
 from dlc.training.callbacks.events import Events
@@ -36,7 +36,7 @@ from dlc.training.callbacks.profile import Profile
 from dlc.training.callbacks.progress import Moment, Plan, Reporter
 from dlc.training.callbacks.recovery import Recovery
 from dlc.training.checkpoint import Checkpoint, Policy, Writer, flatten_state, newest, restore_state
-from dlc.training.compile_ahead import Early, Known
+from dlc.training.compile_ahead import CompileAhead, Known
 from dlc.training.evaluation import better, evaluate_rows, monitored
 from dlc.training.result import Result
 from dlc.training.run_folder import RunFolder, environment, identity
@@ -52,7 +52,7 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
         self.step = step
 
 
-@record
+@fast_dataclass
 class _Progress:
     """The plain values that a checkpoint keeps beside the arrays."""
 
@@ -75,7 +75,7 @@ def _restored(checkpoint: Checkpoint) -> _Progress:
         raise SpecError.of("DLC503", "the checkpoint was written by another version of dlc") from None
 
 
-class Training:
+class TrainingRun:
     """One run in progress."""
 
     def __init__(
@@ -84,7 +84,7 @@ class Training:
         run: RunFolder | None,
         reporter: Reporter,
         began: float,
-        chunk_turns: int | None,
+        chunk_iterations: int | None,
         stop: Callable[[], bool] | None,
         started: Callable[[], None] = lambda: None,
         autotune: bool = False,
@@ -93,13 +93,19 @@ class Training:
         self.started = started  # called when the first chunk is done
         self.stop = stop or (lambda: False)
         self.profile = Profile(began, run.path / "profile" if run is not None and profile else None, reporter.note)
-        self.spec, self.folder, self.reporter, self.began, self.chunk_turns = spec, run, reporter, began, chunk_turns
+        self.spec, self.folder, self.reporter, self.began, self.chunk_iterations = (
+            spec,
+            run,
+            reporter,
+            began,
+            chunk_iterations,
+        )
         self.lowering = run.load_lowering() if run is not None and run.exists else None
         if self.lowering is not None:
             need_platform(self.lowering)
         self.program: Program = lower(spec.graph, self.lowering, platform())
         tuning = autotune and self.lowering is None
-        early = None if tuning else Early(spec, self.program)
+        compile_ahead = None if tuning else CompileAhead(spec, self.program)
         with self.profile.part("data"):
             self.data: Dataset = load_dataset(spec)
         self.train = spec.document.train
@@ -115,15 +121,17 @@ class Training:
         self.stats = self.data.stats
         updater = make_updater(spec, self.program, self.horizon)
         if tuning:
-            trainer = make_trainer(spec, self.program, updater, self.stats)
-            trainer.told(self.program.declared(), self.feeder.shapes())  # finds what there is to time
+            compiled_steps = make_compiled_steps(spec, self.program, updater, self.stats)
+            compiled_steps.batch_statistics(
+                self.program.declared(), self.feeder.shapes()
+            )  # finds what there is to time
             self.program = lower(spec.graph, tuned(self.program, reporter.note), platform())
-        self.trainer: Trainer = make_trainer(spec, self.program, updater, self.stats)
-        if early is not None:
+        self.compiled_steps: CompiledSteps = make_compiled_steps(spec, self.program, updater, self.stats)
+        if compile_ahead is not None:
             known = Known.of(self.feeder.portions, self.data.rows, self.stats, self.horizon)
-            self.trainer = early.instead_of(self.trainer, known)
+            self.compiled_steps = compile_ahead.instead_of(self.compiled_steps, known)
         self.recovery = Recovery(
-            spec, self.program, updater, self.trainer, self.feeder, self.stats, run, self.reporter.note
+            spec, self.program, updater, self.compiled_steps, self.feeder, self.stats, run, self.reporter.note
         )
         self.evaluator = make_evaluate(spec, self.program)
         self.monitor = monitored(spec)
@@ -152,7 +160,11 @@ class Training:
         """Train from the beginning or the newest checkpoint to the end."""
         variables = self.program.init(self.spec.document.seed)
         with self.profile.part("compile"):
-            state = jax.device_put(self.trainer.start(variables, self.trainer.told(variables, self.feeder.shapes())))
+            state = jax.device_put(
+                self.compiled_steps.start(
+                    variables, self.compiled_steps.batch_statistics(variables, self.feeder.shapes())
+                )
+            )
         if self.lowering is not None:
             need_as_before(self.program, self.lowering)
         if self.folder is not None:
@@ -170,7 +182,7 @@ class Training:
             self.reporter.begin(self._plan(start))
             if dry_run:
                 state = self.chunk(state, 0, 1)
-                shown = jax.device_get(self.trainer.shown(state))
+                shown = jax.device_get(self.compiled_steps.shown(state))
                 return Result(None, (), 0, {}, shown, 1, 0.0, self.first_step_seconds)
             while self.progress.epoch < self.train.epochs and not self.stopping.due:
                 state = self.epoch(state, writer)
@@ -252,21 +264,21 @@ class Training:
             self.reporter.note(f"{name} has not improved in {stale} epochs: early stopping ends the run here")
         return state
 
-    def turns(self, left: int) -> int:
+    def iterations(self, left: int) -> int:
         """How many steps the next chunk does."""
-        if self.chunk_turns is not None:
-            return min(left, self.chunk_turns, self.feeder.max_turns)
+        if self.chunk_iterations is not None:
+            return min(left, self.chunk_iterations, self.feeder.max_iterations)
         if self.seconds_per_step is None:  # the first step compiles, the next ones show the speed
-            return min(left, self.feeder.max_turns, 1 if self.first_step_seconds == 0.0 else 8)
-        return min(left, self.feeder.max_turns, max(1, int(CHUNK_SECONDS / self.seconds_per_step)))
+            return min(left, self.feeder.max_iterations, 1 if self.first_step_seconds == 0.0 else 8)
+        return min(left, self.feeder.max_iterations, max(1, int(CHUNK_SECONDS / self.seconds_per_step)))
 
-    def chunk(self, state: TrainState, step: int, turns: int, fresh: bool = True) -> TrainState:
+    def chunk(self, state: TrainState, step: int, iterations: int, fresh: bool = True) -> TrainState:
         """Do some steps, and wait for them; the next chunk's batches are made meanwhile."""
         began, waited = time.perf_counter(), self.feeder.waited
-        feed = self.feeder.training(step, turns)
-        state = self.trainer.chunk(state, feed, np.int32(turns), np.bool_(fresh), self.stats)
+        feed = self.feeder.training(step, iterations)
+        state = self.compiled_steps.chunk(state, feed, np.int32(iterations), np.bool_(fresh), self.stats)
         del feed  # else the batches would outlive their use
-        self._prepare(step + turns)
+        self._prepare(step + iterations)
         jax.block_until_ready(state.step)
         now = time.perf_counter()
         if self.first_step_seconds == 0.0:
@@ -278,7 +290,7 @@ class Training:
             self.input_seconds += self.feeder.waited - waited
             self.profile.seconds |= {"steps": self.seconds - self.input_seconds, "input": self.input_seconds}
             self.waiting = (self.feeder.waited - waited) / (now - began)
-            self.seconds_per_step = (now - began) / turns
+            self.seconds_per_step = (now - began) / iterations
         self.profile.trace()
         return state
 
@@ -287,7 +299,7 @@ class Training:
         if step < self.steps:
             epoch = self.progress.epoch + 1
             ends = self.sampler.steps(epoch) if step < self.sampler.steps(epoch) else self.sampler.steps(epoch + 1)
-            self.feeder.prepare(step, self.turns(ends - step))
+            self.feeder.prepare(step, self.iterations(ends - step))
 
     def epoch(self, state: TrainState, writer: Writer | None) -> TrainState:
         """Train to the end of the current epoch; evaluate, record, keep the best, checkpoint."""
@@ -296,18 +308,18 @@ class Training:
         step = self.sampler.steps(number)
         while True:
             state, values = self._steps(state, number, writer)
-            shown = self.trainer.shown(state)
+            shown = self.compiled_steps.shown(state)
             found = self.evaluate(shown, "validation")
             if found is None:
                 self._halt(state, number, writer)
             loss = found.get("loss", 0.0)
-            weight = self.recovery.watch.weight(state.variables)
+            weight = self.recovery.tracer.weight(state.variables)
             if math.isfinite(loss) and weight is None:
                 break
             what = f"`{weight.name}` is not finite" if weight else f"the loss of the validation split is {loss}"
             rows = (shown, self.data.splits["validation"]) if found else None
             state = self._after(state, number, what, writer, rows)
-        self.recovery.left_out(state, number)
+        self.recovery.skipped(state, number)
         record: dict[str, float] = {
             "epoch": number,
             "step": step,
@@ -339,19 +351,19 @@ class Training:
         """The state at the end of an epoch, and the values over it: NaN when all its steps were undone."""
         step, first, last = int_step(state), self.sampler.steps(epoch - 1), self.sampler.steps(epoch)
         # a run that was stopped while it evaluated has done all steps
-        values = statistics.values(self.spec, statistics.settled(jax.device_get(state.sums))) if step == last else {}
+        values = statistics.values(self.spec, statistics.to_host(jax.device_get(state.sums))) if step == last else {}
         while step < last:
-            turns = self.feeder.prepared(step) or self.turns(last - step)
+            iterations = self.feeder.prepared(step) or self.iterations(last - step)
             started = time.perf_counter()
-            state = self.chunk(state, step, turns, fresh=step == first)
-            step += turns
-            sums = statistics.settled(jax.device_get(state.sums))
-            speed = turns * self.sampler.batch_size / (time.perf_counter() - started)
+            state = self.chunk(state, step, iterations, fresh=step == first)
+            step += iterations
+            sums = statistics.to_host(jax.device_get(state.sums))
+            speed = iterations * self.sampler.batch_size / (time.perf_counter() - started)
             values = statistics.values(self.spec, sums)
             if self.recovery.diverged(values["loss"], sums, state, step == last):
                 state = self._after(state, epoch, f"the loss is {values['loss']}", writer)
                 step, values = int_step(state), statistics.values(self.spec, {statistics.COUNT: 0})
-            self.reporter.moment(Moment(epoch, step, turns, _finite(values), speed, self.waiting))
+            self.reporter.moment(Moment(epoch, step, iterations, _finite(values), speed, self.waiting))
             if step < last and self.stop():
                 self._halt(state, epoch, writer)
         return state, _finite(values)
@@ -384,7 +396,7 @@ class Training:
         It may lie within an epoch, or behind its steps and before its evaluation: the sums over the epoch are part of
         the state.
         """
-        weight = self.recovery.watch.weight(state.variables)
+        weight = self.recovery.tracer.weight(state.variables)
         if weight is not None:
             state = self._after(state, epoch, f"`{weight.name}` is not finite", writer)
         if writer is not None:
@@ -466,7 +478,9 @@ class Training:
             with self.profile.part("checkpoints"):
                 writer.flush()
         variables = (
-            self.program.from_flat(self.best) if self.best is not None else jax.device_get(self.trainer.shown(state))
+            self.program.from_flat(self.best)
+            if self.best is not None
+            else jax.device_get(self.compiled_steps.shown(state))
         )
         test = self.evaluate(variables, "test")
         if test is None:

@@ -193,7 +193,7 @@ class RunFolder:
         for index in range(len(spec.grouping.groups)):
             rates += optimizer_of(spec.document, spec.grouping, (index,)).schedules().values()
         free_keys: tuple[tuple[str, str], ...] = MAY_CHANGE
-        averaging = optimizer.keys.swa if optimizer is not None else None
+        averaging = optimizer.modifiers.swa if optimizer is not None else None
         shares = averaging is not None and "%" in (averaging.start.unit, averaging.every.unit)
         if shares or any(rate.follows_length() for rate in rates):  # another length would be another schedule
             free_keys = tuple(key for key in MAY_CHANGE if key != ("train", "epochs"))

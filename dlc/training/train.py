@@ -9,13 +9,13 @@ from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import Spec
 from dlc.frontend.trainable import need_trainable
 from dlc.support.files import cannot_use
-from dlc.support.gc_pause import uncollected
-from dlc.support.optional import need
+from dlc.support.gc_pause import gc_paused
+from dlc.support.optional import require
 from dlc.training.callbacks.progress import Reporter, Silent
 from dlc.training.callbacks.timing import Timed
 from dlc.training.checkpoint import found as checkpoints_of
 from dlc.training.result import Result, extended, finished
-from dlc.training.run import Training
+from dlc.training.run import TrainingRun
 from dlc.training.run_folder import RunFolder
 
 
@@ -28,7 +28,7 @@ def fit(
     dry_run: bool = False,
     autotune: bool = False,
     profile: bool = False,
-    chunk_turns: int | None = None,
+    chunk_iterations: int | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Result:
     """Train a spec.
@@ -54,18 +54,20 @@ def fit(
     if resume and run is None:
         raise SpecError.of("DLC510", "there is nothing to resume without a run folder", hint="name the folder")
     if spec.document.train.tensorboard:
-        need("tensorboard")  # before anything is written
+        require("tensorboard")  # before anything is written
     if run is None or dry_run:
-        with uncollected() as started:
-            return Training(spec, None, reporter, began, chunk_turns, stop, started, autotune).run(dry_run)
+        with gc_paused() as started:
+            return TrainingRun(spec, None, reporter, began, chunk_iterations, stop, started, autotune).run(dry_run)
     run.lock()
     try:
         found = _opened(run, spec, resume, reporter)
         if found is not None:
             return found
         timed = Timed(reporter, run)
-        with uncollected() as started:
-            return Training(spec, run, timed, began, chunk_turns, stop, started, autotune, profile).run(dry_run=False)
+        with gc_paused() as started:
+            return TrainingRun(spec, run, timed, began, chunk_iterations, stop, started, autotune, profile).run(
+                dry_run=False
+            )
     except BrokenPipeError:  # of the output, not of a file
         raise
     except OSError as error:

@@ -11,7 +11,7 @@ from dlc.components.augmentations.augmentation import Amounts, AugmentExample, F
 from dlc.components.augmentations.geometry import Filled, Geometric
 from dlc.ir import TensorType
 from dlc.kernels.resampling import Interpolation, affine
-from dlc.language.options import Fault, Wrong, main, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def _shares(value: Any) -> Any:
     good = all(isinstance(part, (int, float)) and not isinstance(part, bool) and 0 <= part <= 1 for part in parts)
     if len(parts) != 2 or not good:
         expected = "a share from 0 to 1, or a list of two"
-        raise reject(Fault((), "DLC104", "these are no shares of the size", found=spell(value), expected=expected))
+        raise reject(
+            OptionError((), "DLC104", "these are no shares of the size", found=spell(value), expected=expected)
+        )
     return tuple(float(part) for part in parts)
 
 
@@ -97,8 +99,8 @@ class RandomRotate(Affine):
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Map:
         """Rotations; a positive angle turns the picture anticlockwise."""
-        turn = uniform(key, x.shape[0], self.degrees) * (math.pi / 180)
-        cos, sin = jnp.cos(turn), jnp.sin(turn)
+        iteration = uniform(key, x.shape[0], self.degrees) * (math.pi / 180)
+        cos, sin = jnp.cos(iteration), jnp.sin(iteration)
         return Map(jnp.stack([cos, sin, -sin, cos], -1).reshape(-1, 2, 2), jnp.zeros((x.shape[0], 2)))
 
 
@@ -126,7 +128,7 @@ class RandomShear(Affine):
         if max(map(abs, self.degrees)) >= 90:
             found = f"[{self.degrees[0]:g}, {self.degrees[1]:g}]"
             message = "a shear stays below a right angle"
-            raise Wrong("DLC104", message, found=found, expected="angles below 90", option="degrees")
+            raise RuleViolation("DLC104", message, found=found, expected="angles below 90", option="degrees")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Map:
         """Shears."""
@@ -158,7 +160,9 @@ class RandomZoom(Affine):
         super().check(x)
         if self.factor[0] <= 0:
             found = f"[{self.factor[0]:g}, {self.factor[1]:g}]"
-            raise Wrong("DLC104", "an image can't shrink to nothing", found=found, expected="above 0", option="factor")
+            raise RuleViolation(
+                "DLC104", "an image can't shrink to nothing", found=found, expected="above 0", option="factor"
+            )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Map:
         """The inverse factors along both axes."""
@@ -197,7 +201,7 @@ class RandomResizedCrop(Geometric):
             if low <= 0 or high > most:
                 expected = "above 0" + (" and at most 1" if most == 1 else "")
                 found = f"[{low:g}, {high:g}]"
-                raise Wrong("DLC104", f"`{name}` is out of range", found=found, expected=expected, option=name)
+                raise RuleViolation("DLC104", f"`{name}` is out of range", found=found, expected=expected, option=name)
 
     def idle(self) -> str | None:
         """The whole image at its own aspect changes nothing."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 from pydantic import BeforeValidator
 
 from dlc.ir import TensorType
-from dlc.language.options import Fault, Options, Wrong, option, reject, spell
+from dlc.language.options import OptionError, Options, RuleViolation, option, reject, spell
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Augmentation(Options):
 
     moves: ClassVar[bool] = False  # whether places move, so that what is aligned with the value must move alike
     mixes: ClassVar[bool] = False  # whether it mixes examples with each other: a `Mixing`
-    alike: ClassVar[bool] = True  # whether values of the same places get the same draws; noise is each value's own
+    same_draws: ClassVar[bool] = True  # whether values of the same places get the same draws; noise is each value's own
     chooses: ClassVar[bool] = False  # whether `draw` itself follows `p`
     still: ClassVar[Mapping[str, Any]] = {}  # options with the value that would leave everything as it is
 
@@ -49,7 +49,7 @@ class Augmentation(Options):
         """Check the types of the values that it acts on.
 
         Raises:
-            Wrong: when they don't fit, or not each other.
+            RuleViolation: when they don't fit, or not each other.
         """
         for kind in types:
             self.check(kind)
@@ -58,7 +58,7 @@ class Augmentation(Options):
         """Check the type of one value.
 
         Raises:
-            Wrong: when it does not fit.
+            RuleViolation: when it does not fit.
         """
         raise NotImplementedError(f"{type(self).__name__} has no rule")
 
@@ -91,7 +91,7 @@ class Augmentation(Options):
         changed = []
         for index, x in enumerate(values):
             mask = masks[index] if masks else None
-            drawn = self.draw(rest if self.alike else jax.random.fold_in(rest, index), x, mask)
+            drawn = self.draw(rest if self.same_draws else jax.random.fold_in(rest, index), x, mask)
             y = self.change(x, drawn, mask).astype(x.dtype)
             for kept in (mask, acts):
                 y = y if kept is None else jnp.where(over(kept, x), y, x)
@@ -111,7 +111,7 @@ def need_real(x: TensorType, word: str) -> None:
     """Raise DLC207 unless the elements are real numbers."""
     if not x.is_float:
         what = "class numbers" if x.bound is not None else "integers"
-        raise Wrong("DLC207", f"`{word}` changes real numbers, not {what}", found=str(x), expected="f32[...]")
+        raise RuleViolation("DLC207", f"`{word}` changes real numbers, not {what}", found=str(x), expected="f32[...]")
 
 
 def need_image(x: TensorType, word: str, labels: bool = False) -> None:
@@ -126,9 +126,9 @@ def need_image(x: TensorType, word: str, labels: bool = False) -> None:
         flat = x.is_float and x.rank == 3
         hint = "give it a channel axis: `shape: [height, width, 1]`" if flat else None
         expected = "(batch, height, width, channels)"
-        raise Wrong("DLC204", f"`{word}` changes images", found=str(x), expected=expected, hint=hint)
+        raise RuleViolation("DLC204", f"`{word}` changes images", found=str(x), expected=expected, hint=hint)
     if x.mask:
-        raise Wrong("DLC212", f"`{word}` would mix padding into images", found=str(x))
+        raise RuleViolation("DLC212", f"`{word}` would mix padding into images", found=str(x))
 
 
 def need_series(x: TensorType, word: str, labels: bool = False) -> None:
@@ -137,20 +137,22 @@ def need_series(x: TensorType, word: str, labels: bool = False) -> None:
         need_real(x, word)
     if x.rank < 2:
         expected = "(batch, time) or (batch, time, channels)"
-        raise Wrong("DLC204", f"`{word}` changes series", found=str(x), expected=expected)
+        raise RuleViolation("DLC204", f"`{word}` changes series", found=str(x), expected=expected)
     if x.shape[1] == 1:
-        raise Wrong("DLC205", f"`{word}` changes series", found=str(x), expected="more than one point in time")
+        raise RuleViolation("DLC205", f"`{word}` changes series", found=str(x), expected="more than one point in time")
 
 
-def need_alike(types: Sequence[TensorType], axes: Sequence[int], word: str) -> None:
+def need_same_axes(types: Sequence[TensorType], axes: Sequence[int], word: str) -> None:
     """Raise DLC205 unless the sizes along `axes` agree, DLC212 when one has a mask and another has none."""
     for kind in types[1:]:
         if [kind.shape[axis] for axis in axes] != [types[0].shape[axis] for axis in axes]:
             message = f"`{word}` moves values alike, and they differ in size"
-            raise Wrong("DLC205", message, found=f"{types[0]} and {kind}", expected="the same places in each")
+            raise RuleViolation("DLC205", message, found=f"{types[0]} and {kind}", expected="the same places in each")
         if kind.mask != types[0].mask:
             message = f"`{word}` moves values alike, and only one of them knows its padding"
-            raise Wrong("DLC212", message, found=f"{types[0]} and {kind}", expected="a mask for both, or for none")
+            raise RuleViolation(
+                "DLC212", message, found=f"{types[0]} and {kind}", expected="a mask for both, or for none"
+            )
 
 
 # ---- options ----
@@ -161,15 +163,15 @@ def _pair(value: Any, expected: str, least: float | None, single: bool) -> tuple
     parts = value if isinstance(value, (list, tuple)) else [value]
     numbers = all(isinstance(part, (int, float)) and not isinstance(part, bool) for part in parts)
     if not numbers or len(parts) != (2 if isinstance(value, (list, tuple)) or not single else 1):
-        raise reject(Fault((), "DLC103", "this is no range", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC103", "this is no range", found=spell(value), expected=expected))
     if any(part != part or abs(part) == float("inf") for part in parts):
-        raise reject(Fault((), "DLC104", "a range is finite", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC104", "a range is finite", found=spell(value), expected=expected))
     if len(parts) == 2 and parts[0] > parts[1]:
         hint = f"write `[{parts[1]}, {parts[0]}]`"
-        raise reject(Fault((), "DLC104", "the range ends before it begins", found=spell(value), hint=hint))
+        raise reject(OptionError((), "DLC104", "the range ends before it begins", found=spell(value), hint=hint))
     if (len(parts) == 1 and parts[0] < 0) or (least is not None and parts[0] < least):
         expected = f"at least {least or 0:g}"
-        raise reject(Fault((), "DLC104", "the range is too low", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC104", "the range is too low", found=spell(value), expected=expected))
     return float(parts[0]) if len(parts) == 1 else (float(parts[0]), float(parts[1]))
 
 

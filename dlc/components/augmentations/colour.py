@@ -15,7 +15,7 @@ from dlc.components.augmentations.augmentation import (
     uniform,
 )
 from dlc.ir import TensorType
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -48,10 +48,12 @@ class Colour(Augmentation):
         """Images of real numbers, with three channels where colours are told apart."""
         need_image(x, self.word)
         if self.value_range[0] == self.value_range[1]:
-            raise Wrong("DLC104", "`value_range` is empty", option="value_range", expected="[black, white]")
+            raise RuleViolation("DLC104", "`value_range` is empty", option="value_range", expected="[black, white]")
         if self.rgb and x.shape[-1] != 3:
             code = "DLC205" if isinstance(x.shape[-1], int) else "DLC203"
-            raise Wrong(code, f"`{self.word}` changes colours", found=str(x), expected="3 channels: red, green, blue")
+            raise RuleViolation(
+                code, f"`{self.word}` changes colours", found=str(x), expected="3 channels: red, green, blue"
+            )
 
     def change(self, x: Array, drawn: Any, mask: Array | None) -> Array:
         """The images with other colours."""
@@ -132,7 +134,7 @@ class RandomSaturation(ByFactor):
         return blend(x, gray(x), drawn)
 
 
-def turned(x: Array, turn: Array) -> Array:
+def turned(x: Array, iteration: Array) -> Array:
     """(batch, height, width, 3) of 0..1: colours moved along the circle of hues, `turn` (batch,) in whole turns."""
     high, low = x.max(-1), x.min(-1)
     spread = high - low
@@ -143,7 +145,7 @@ def turned(x: Array, turn: Array) -> Array:
         (green - blue) / safe,
         jnp.where(high == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
-    hue = sixth + 6 * over(turn, sixth)
+    hue = sixth + 6 * over(iteration, sixth)
     parts = []
     for start in (5, 3, 1):  # red, green, blue: v - v s max(0, min(k, 4 - k, 1)), k = (start + hue) mod 6
         k = (start + hue) % 6
@@ -157,7 +159,7 @@ class RandomHue(Colour):
     word = "random_hue"
     rgb: ClassVar[bool] = True
     still: ClassVar[dict[str, Any]] = {"turn": (0.0, 0.0)}
-    turn: Amounts = main((-0.05, 0.05), description="turns: a number for both ways, or [lowest, highest]")
+    iteration: Amounts = main((-0.05, 0.05), description="turns: a number for both ways, or [lowest, highest]")
     examples = (
         AugmentExample("random_hue: 0.1", "f32[batch, 6, 7, 3]"),
         AugmentExample("random_hue: {turn: [0, 0.5], value_range: [-1, 1]}", "f32[batch, height, width, 3]"),
@@ -167,7 +169,7 @@ class RandomHue(Colour):
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
         """(batch,): the turns, drawn evenly."""
-        return uniform(key, x.shape[0], self.turn)
+        return uniform(key, x.shape[0], self.iteration)
 
     def colour(self, x: Array, drawn: Array) -> Array:
         """The turned hues."""
@@ -234,7 +236,7 @@ class RandomSolarize(Colour):
         if self.threshold[0] < 0 or self.threshold[1] > 1:
             found = f"[{self.threshold[0]:g}, {self.threshold[1]:g}]"
             message = "`threshold` is out of range"
-            raise Wrong("DLC104", message, found=found, expected="from 0 to 1", option="threshold")
+            raise RuleViolation("DLC104", message, found=found, expected="from 0 to 1", option="threshold")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
         """(batch,): the thresholds, drawn evenly."""
@@ -271,7 +273,9 @@ class RandomPosterize(Colour):
         super().check(x)
         if self.bits[0] < 1 or self.bits[1] > 7 or any(part % 1 for part in self.bits):
             found = f"[{self.bits[0]:g}, {self.bits[1]:g}]"
-            raise Wrong("DLC104", "`bits` is out of range", found=found, expected="whole, from 1 to 7", option="bits")
+            raise RuleViolation(
+                "DLC104", "`bits` is out of range", found=found, expected="whole, from 1 to 7", option="bits"
+            )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
         """(batch,) int32: the counts of bits."""

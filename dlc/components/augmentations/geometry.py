@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
-from dlc.components.augmentations.augmentation import Augmentation, AugmentExample, need_alike, need_image, over
+from dlc.components.augmentations.augmentation import Augmentation, AugmentExample, need_image, need_same_axes, over
 from dlc.ir import TensorType
 from dlc.kernels.resampling import Mode
-from dlc.language.options import Wrong, main, option, read_sizes
+from dlc.language.options import RuleViolation, main, option, read_sizes
 from dlc.support.lazy import jax, jnp, lax
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Geometric(Augmentation):
     def infer(self, *types: TensorType) -> None:
         """Images or label images of one size."""
         super().infer(*types)
-        need_alike(types, (1, 2), self.word)
+        need_same_axes(types, (1, 2), self.word)
 
     def check(self, x: TensorType) -> None:
         """Images, or integers for each pixel."""
@@ -49,14 +49,18 @@ class Filled(Geometric):
             if getattr(self, name) and self.mode != "constant":
                 hint = f"remove `{name}` or `mode`"
                 message = f"`{name}` has no effect with `mode: {self.mode}`"
-                raise Wrong("DLC303", message, hint=hint, option=name)
+                raise RuleViolation("DLC303", message, hint=hint, option=name)
             if getattr(self, name) and not used:
                 what = "real numbers" if name == "value" else "label images"
-                raise Wrong("DLC303", f"`{name}` is for {what}, and there are none", hint="remove it", option=name)
+                raise RuleViolation(
+                    "DLC303", f"`{name}` is for {what}, and there are none", hint="remove it", option=name
+                )
         for kind in types:
             if not kind.is_float and kind.bound is not None and self.label >= kind.bound:
                 expected = f"a class below {kind.bound}"
-                raise Wrong("DLC104", "`label` is no class", found=f"`{self.label}`", expected=expected, option="label")
+                raise RuleViolation(
+                    "DLC104", "`label` is no class", found=f"`{self.label}`", expected=expected, option="label"
+                )
 
     def outside(self, x: Array) -> float:
         """What lies outside of an image or label image."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from dlc.components.augmentations.augmentation import (
     Augmentation,
     AugmentExample,
-    need_alike,
     need_image,
     need_real,
+    need_same_axes,
     over,
 )
 from dlc.components.augmentations.regions import Box
 from dlc.ir import TensorType
-from dlc.language.options import Wrong, main
+from dlc.language.options import RuleViolation, main
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Mixing(Augmentation):
         need_real(x, self.word)
         if x.mask:
             hint = "series of different lengths can't be mixed"
-            raise Wrong("DLC212", f"`{self.word}` would mix padding into data", found=str(x), hint=hint)
+            raise RuleViolation("DLC212", f"`{self.word}` would mix padding into data", found=str(x), hint=hint)
 
     def partners(self, key: Array, batch: int) -> Mixed:
         """Partners, and shares drawn from Beta(alpha, alpha): 1 for the examples that `p` leaves out."""
@@ -133,7 +133,7 @@ class Cutmix(Mixing):
     def infer(self, *types: TensorType) -> None:
         """Images of one size."""
         super().infer(*types)
-        need_alike(types, (1, 2), self.word)
+        need_same_axes(types, (1, 2), self.word)
 
     def check(self, x: TensorType) -> None:
         """Images."""

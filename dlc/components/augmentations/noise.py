@@ -30,7 +30,7 @@ class Jitter(Augmentation):
     """
 
     word = "jitter"
-    alike: ClassVar[bool] = False
+    same_draws: ClassVar[bool] = False
     still: ClassVar[dict[str, Any]] = {"stddev": 0}
     stddev: float = main(0.03, ge=0, description="standard deviation of the noise")
 
@@ -63,7 +63,7 @@ class RandomDrop(Augmentation):
     """
 
     word = "random_drop"
-    alike: ClassVar[bool] = False
+    same_draws: ClassVar[bool] = False
     still: ClassVar[dict[str, Any]] = {"rate": 0}
     rate: float = main(0.1, ge=0, lt=1, description="share of elements that are replaced")
     value: float = option(0.0, description="what they become")
@@ -188,7 +188,7 @@ class AddNoise(Augmentation):
     """
 
     word = "add_noise"
-    alike: ClassVar[bool] = False
+    same_draws: ClassVar[bool] = False
     snr: Range = main((10.0, 30.0), description="[lowest, highest] signal to noise in decibels")
 
     examples = (

@@ -87,8 +87,8 @@ class RandAugment(Colour):
 
     def colour(self, x: Array, drawn: Choice) -> Array:
         """The operations one after the other."""
-        for turn in range(self.num_ops):
-            x = self.operate(x, drawn.operation[:, turn], drawn.sign[:, turn])
+        for iteration in range(self.num_ops):
+            x = self.operate(x, drawn.operation[:, iteration], drawn.sign[:, iteration])
         return x
 
     def operate(self, x: Array, operation: Array, sign: Array) -> Array:
@@ -99,8 +99,8 @@ class RandAugment(Colour):
         def amount(name: str, most: float) -> Array:
             return jnp.where(operation == OPERATIONS.index(name), sign * most * strength, 0.0)
 
-        turn = amount("rotate", math.pi / 6)
-        cos, sin = jnp.cos(turn), jnp.sin(turn)
+        iteration = amount("rotate", math.pi / 6)
+        cos, sin = jnp.cos(iteration), jnp.sin(iteration)
         parts = [cos, sin + amount("shear_y", 0.3), -sin + amount("shear_x", 0.3), cos]
         shift = [amount("translate_y", 150 / 331 * height), amount("translate_x", 150 / 331 * width)]
         x = affine(x, jnp.stack(parts, -1).reshape(-1, 2, 2), jnp.stack(shift, -1), self.interpolation)

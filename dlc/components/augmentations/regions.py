@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dlc.components.augmentations.augmentation import Augmentation, AugmentExample, Range, need_image, over, uniform
 from dlc.ir import TensorType
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -57,11 +57,13 @@ class RandomErasing(Augmentation):
         need_image(x, self.word)
         if self.scale[0] < 0 or self.scale[1] > 1 or self.scale[1] == 0:
             expected, found = "from 0 to 1", f"[{self.scale[0]:g}, {self.scale[1]:g}]"
-            raise Wrong("DLC104", "`scale` is out of range", found=found, expected=expected, option="scale")
+            raise RuleViolation("DLC104", "`scale` is out of range", found=found, expected=expected, option="scale")
         if self.ratio[0] <= 0:
-            raise Wrong("DLC104", "`ratio` is out of range", expected="above 0", option="ratio")
+            raise RuleViolation("DLC104", "`ratio` is out of range", expected="above 0", option="ratio")
         if self.fill == "noise" and self.value:
-            raise Wrong("DLC303", "`value` has no effect with `fill: noise`", hint="remove one of them", option="value")
+            raise RuleViolation(
+                "DLC303", "`value` has no effect with `fill: noise`", hint="remove one of them", option="value"
+            )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> tuple[Box, Array]:
         """The rectangles, and what fills them."""
@@ -138,14 +140,18 @@ class GaussianBlur(Augmentation):
         need_image(x, self.word)
         if self.kernel % 2 == 0:
             found = f"`{self.kernel}`"
-            raise Wrong("DLC104", "a kernel has a middle", found=found, expected="an odd number", option="kernel")
+            raise RuleViolation(
+                "DLC104", "a kernel has a middle", found=found, expected="an odd number", option="kernel"
+            )
         if self.sigma[0] <= 0:
-            raise Wrong(
+            raise RuleViolation(
                 "DLC104", "`sigma` is out of range", found=f"`{self.sigma[0]:g}`", expected="above 0", option="sigma"
             )
         if any(isinstance(size, int) and size <= self.kernel // 2 for size in x.shape[1:3]):
             expected = f"sizes above {self.kernel // 2}"
-            raise Wrong("DLC205", "the kernel reaches past the image", found=str(x), expected=expected, option="kernel")
+            raise RuleViolation(
+                "DLC205", "the kernel reaches past the image", found=str(x), expected=expected, option="kernel"
+            )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
         """(batch,): the deviations, drawn evenly."""

@@ -8,14 +8,14 @@ from dlc.components.augmentations.augmentation import (
     Amounts,
     Augmentation,
     AugmentExample,
-    need_alike,
+    need_same_axes,
     need_series,
     over,
     uniform,
 )
 from dlc.ir import TensorType
 from dlc.kernels.resampling import at_times, curve, lengths, take_times
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Temporal(Augmentation):
     def infer(self, *types: TensorType) -> None:
         """Series of one length."""
         super().infer(*types)
-        need_alike(types, (1,), self.word)
+        need_same_axes(types, (1,), self.word)
 
     def check(self, x: TensorType) -> None:
         """Series of any elements."""
@@ -69,7 +69,7 @@ class TimeShift(Temporal):
         if max(map(abs, self.amount)) > 1:
             found = f"[{self.amount[0]:g}, {self.amount[1]:g}]"
             message = "a series moves by its length at most"
-            raise Wrong("DLC104", message, found=found, expected="shares from -1 to 1", option="amount")
+            raise RuleViolation("DLC104", message, found=found, expected="shares from -1 to 1", option="amount")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
         """(batch,) int32: by how many points, later being positive."""
@@ -122,7 +122,7 @@ class MagnitudeWarp(Augmentation):
         need_series(x, self.word)
         if x.rank > 3:
             expected = "(batch, time) or (batch, time, channels)"
-            raise Wrong("DLC204", f"`{self.word}` changes series", found=str(x), expected=expected)
+            raise RuleViolation("DLC204", f"`{self.word}` changes series", found=str(x), expected=expected)
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
         """(batch, knots + 2, channels): what the curves run through."""
@@ -220,7 +220,7 @@ class Permutation(Temporal):
             expected = f"at most {size} segments"
             found = f"`{self.segments}`"
             message = "there are more segments than points in time"
-            raise Wrong("DLC205", message, found=found, expected=expected, option="segments")
+            raise RuleViolation("DLC205", message, found=found, expected=expected, option="segments")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
         """(batch, segments) int32: which segment comes at each place."""

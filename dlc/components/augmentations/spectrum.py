@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dlc.components.augmentations.augmentation import Augmentation, AugmentExample, need_real, need_series, over
 from dlc.ir import TensorType
 from dlc.kernels.resampling import lengths
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class TimeMask(Augmentation):
         if isinstance(x.shape[1], int) and self.width > x.shape[1]:
             expected = f"at most {x.shape[1]}"
             found, message = f"`{self.width}`", "the stretch is longer than the series"
-            raise Wrong("DLC205", message, found=found, expected=expected, option="width")
+            raise RuleViolation("DLC205", message, found=found, expected=expected, option="width")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Spans:
         """The stretches, all before the padding."""
@@ -102,10 +102,12 @@ class FrequencyMask(Augmentation):
         need_real(x, self.word)
         if x.rank not in (3, 4):
             expected = "(batch, time, frequencies)"
-            raise Wrong("DLC204", f"`{self.word}` changes spectrograms", found=str(x), expected=expected)
+            raise RuleViolation("DLC204", f"`{self.word}` changes spectrograms", found=str(x), expected=expected)
         if isinstance(x.shape[2], int) and self.width > x.shape[2]:
             found, expected = f"`{self.width}`", f"at most {x.shape[2]}"
-            raise Wrong("DLC205", "the band is wider than the spectrum", found=found, expected=expected, option="width")
+            raise RuleViolation(
+                "DLC205", "the band is wider than the spectrum", found=found, expected=expected, option="width"
+            )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Spans:
         """The bands."""

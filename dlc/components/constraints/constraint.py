@@ -19,7 +19,7 @@ class Constraint(Options):
         """The axes that are taken together, counted from the end of the shape; none for what looks at each number.
 
         Raises:
-            Wrong: when the weight lacks one that the file names.
+            RuleViolation: when the weight lacks one that the file names.
         """
         return ()
 
@@ -42,6 +42,6 @@ def input_axes(spec: ParamSpec) -> tuple[int, ...]:
     rank = len(spec.shape)
     inner = [place for place, name in enumerate(spec.axes) if name in ("in", "kernel")]
     if inner and len(spec.axes) == rank:
-        apart = ("out", "channels")
-        return tuple(place - rank for place in range(inner[-1] + 1) if spec.axes[place] not in apart)
+        outputs = ("out", "channels")
+        return tuple(place - rank for place in range(inner[-1] + 1) if spec.axes[place] not in outputs)
     return tuple(range(-rank, -1)) if rank > 1 else tuple(range(-rank, 0))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.constraints.constraint import Constraint, input_axes
-from dlc.language.options import Fault, Wrong, main, option, reject, spell, wrong_type
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell, wrong_type
 from dlc.support.lazy import jnp
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _axes(value: Any) -> Any:
     if not axes or not all(isinstance(axis, int) and not isinstance(axis, bool) for axis in axes):
         raise reject(wrong_type("axis", value, "an integer, or a list of integers"))
     if len(set(axes)) != len(axes):
-        raise reject(Fault((), "DLC104", "`axis` names an axis twice", found=spell(value)))
+        raise reject(OptionError((), "DLC104", "`axis` names an axis twice", found=spell(value)))
     return tuple(axes)
 
 
@@ -44,7 +44,7 @@ class NormConstraint(Constraint):
         wrong = [axis for axis in self.axis if not -rank <= axis < rank]
         if wrong:
             message, expected = f"the weight has no axis {wrong[0]}", f"from {-rank} to {rank - 1}"
-            raise Wrong("DLC104", message, found=f"a weight {list(spec.shape)}", expected=expected)
+            raise RuleViolation("DLC104", message, found=f"a weight {list(spec.shape)}", expected=expected)
         axes = {axis if axis < 0 else axis - rank for axis in self.axis}
         return tuple(sorted(axes))
 
@@ -91,7 +91,7 @@ class MinMaxNorm(NormConstraint):
     def _ordered(self) -> MinMaxNorm:
         if self.min_value > self.max_value:
             message, expected = "`min_value` is above `max_value`", f"at most `{self.max_value:g}`"
-            raise reject(Fault(("min_value",), "DLC104", message, f"`{self.min_value:g}`", expected))
+            raise reject(OptionError(("min_value",), "DLC104", message, f"`{self.min_value:g}`", expected))
         return self
 
     def apply(self, weight: Any, axes: Sequence[int]) -> Any:

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, model_validator
 from dlc.components.features.feature import Feature, FeatureExample, Stats, as_text, only
 from dlc.diagnostics import did_you_mean, listing
 from dlc.ir import TensorType
-from dlc.language.options import Fault, Wrong, main, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _classes(value: Any) -> Any:
         if len(set(members)) == len(members) and None not in members and all(groups.values()):
             return groups
     expected = "a count of at least 2, a list of at least 2 names, or groups `{name: [values]}`, none of them twice"
-    raise reject(Fault((), "DLC104", "these are no classes", found=spell(value), expected=expected))
+    raise reject(OptionError((), "DLC104", "these are no classes", found=spell(value), expected=expected))
 
 
 def _name(value: Any) -> str | None:
@@ -115,10 +115,10 @@ class Category(Feature):
         if 0 <= self.ignored < self.count:
             expected = f"a number that is no class: not 0 to {self.count - 1}"
             message = "`ignored` is the number of a class"
-            raise reject(Fault(("ignored",), "DLC104", message, found=f"`{self.ignored}`", expected=expected))
+            raise reject(OptionError(("ignored",), "DLC104", message, found=f"`{self.ignored}`", expected=expected))
         if self.one_hot:
             message = "`ignored` has no effect with `one_hot`: a row of 0 and 1 can't hold it"
-            raise reject(Fault(("ignored",), "DLC303", message, hint="leave `one_hot` away", at_key=True))
+            raise reject(OptionError(("ignored",), "DLC303", message, hint="leave `one_hot` away", at_key=True))
         return self
 
     @property
@@ -175,7 +175,7 @@ class Category(Feature):
             loose[_loose(key)] = index if loose.get(_loose(key), index) == index else -1
         return lambda text: exact.get(text, loose.get(_loose(text), -1))
 
-    def _unknown(self, value: Any, codes: Mapping[str, int], where: str) -> Wrong:
+    def _unknown(self, value: Any, codes: Mapping[str, int], where: str) -> RuleViolation:
         text = _spelling(value)
         unknown = [key for key, code in codes.items() if code == _UNKNOWN]
         classes, hint = self.classes, None
@@ -193,7 +193,7 @@ class Category(Feature):
         found = shown if text else "an empty field"
         more = f", the first of {len(unknown)} unknown ones" if len(unknown) > 1 else ""
         message = f"{where} holds an unknown class"
-        return Wrong("DLC404", message, found=found + more, expected=expected, hint=hint, option="classes")
+        return RuleViolation("DLC404", message, found=found + more, expected=expected, hint=hint, option="classes")
 
     def encode(self, raw: Any, stats: Stats) -> Any:
         """Class numbers, or rows of 0 and 1."""

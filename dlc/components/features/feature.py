@@ -8,7 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.ir import MASK, TensorType
-from dlc.language.options import Options, Wrong, option, spell
+from dlc.language.options import Options, RuleViolation, option, spell
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Feature(Options):
         """Columns of n records -> an array of n rows of the raw type.
 
         Raises:
-            Wrong: DLC403, DLC404 or DLC406, with the row, when a value doesn't fit.
+            RuleViolation: DLC403, DLC404 or DLC406, with the row, when a value doesn't fit.
         """
         raise NotImplementedError
 
@@ -107,10 +107,10 @@ def only(columns: Sequence[NDArray[Any]], name: str, word: str) -> NDArray[Any]:
     """The single column of a feature that reads one, with one value a record: (n,).
 
     Raises:
-        Wrong: DLC402 when a pattern selected several columns, DLC406 when records are arrays.
+        RuleViolation: DLC402 when a pattern selected several columns, DLC406 when records are arrays.
     """
     if len(columns) != 1:
-        raise Wrong(
+        raise RuleViolation(
             "DLC402",
             f"a `{word}` reads one column",
             found=f"{len(columns)} columns: {name}",
@@ -119,7 +119,7 @@ def only(columns: Sequence[NDArray[Any]], name: str, word: str) -> NDArray[Any]:
         )
     column = columns[0]
     if column.size != column.shape[0]:
-        raise Wrong(
+        raise RuleViolation(
             "DLC406",
             f"records of `{name}` are arrays, and a `{word}` is a single value",
             found=f"arrays of shape {list(column.shape[1:])}",
@@ -133,10 +133,10 @@ def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float |
     """A column as float32 numbers; `missing` stands for empty fields.
 
     Raises:
-        Wrong: DLC403, naming the first row that is no number.
+        RuleViolation: DLC403, naming the first row that is no number.
     """
     if column.dtype.kind not in "fiubOUS":
-        raise Wrong("DLC403", f"the column `{name}` holds no numbers", found=f"values of type {column.dtype}")
+        raise RuleViolation("DLC403", f"the column `{name}` holds no numbers", found=f"values of type {column.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 can't hold is reported below, with its row
         try:
             values = column.astype(np.float32, copy=False)
@@ -154,7 +154,7 @@ def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float |
         return values
     place = np.unravel_index(int(bad.argmax()), bad.shape)
     gap = bool(np.isnan(values[place]))
-    raise Wrong(
+    raise RuleViolation(
         "DLC403",
         f"row {first_row + int(place[0])} of column `{name}` is not a finite number",
         found=f"`{text}`" if (text := as_text(column[place])) else "an empty field",
@@ -182,7 +182,7 @@ def _number(value: Any, name: str, row: int, missing: float | None) -> float:
     try:
         return float(text)
     except ValueError:
-        raise Wrong(
+        raise RuleViolation(
             "DLC403",
             f"row {row} of column `{name}` is not a number",
             found=spell(text) if text else "an empty field",
@@ -201,7 +201,7 @@ def fit_normalizer(raw: NDArray[Any], how: str) -> dict[str, NDArray[Any]]:
     records are looked at block by block, so that it is the same whether they are in memory or on the disk.
     """
     if not len(raw):
-        raise Wrong("DLC405", "there are no examples to normalise by")
+        raise RuleViolation("DLC405", "there are no examples to normalise by")
     width = raw.shape[-1] if raw.ndim > 1 else 1
     step = max(1, _BLOCK // max(1, prod(raw.shape[1:])))
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, model_validator
 
 from dlc.components.features.feature import Feature, FeatureExample, Stats, as_numbers, fit_normalizer
 from dlc.ir import Dim, TensorType
-from dlc.language.options import Fault, Wrong, main, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def _shape(value: Any) -> Any:
         size = isinstance(part, int) and not isinstance(part, bool) and part > 0
         if not size and not (isinstance(part, str) and part.isidentifier() and part != "batch"):
             expected = "a list of sizes; a word for a size that varies"
-            raise reject(Fault((), "DLC104", "this is not a shape", found=spell(value), expected=expected))
+            raise reject(OptionError((), "DLC104", "this is not a shape", found=spell(value), expected=expected))
     return tuple(parts)
 
 
@@ -84,11 +84,11 @@ class Tensor(Feature):
     @model_validator(mode="after")
     def _check(self) -> Tensor:
         if self.columns and self.column:
-            raise reject(Fault(("column",), "DLC303", "`column` has no effect beside `columns`", at_key=True))
+            raise reject(OptionError(("column",), "DLC303", "`column` has no effect beside `columns`", at_key=True))
         if self.columns == ():
-            raise reject(Fault(("columns",), "DLC104", "`columns` names no column", expected="at least one name"))
+            raise reject(OptionError(("columns",), "DLC104", "`columns` names no column", expected="at least one name"))
         if self.normalize != "none" and not isinstance(self.shape[-1] if self.shape else 1, int):
-            raise reject(Fault(("normalize",), "DLC203", "`normalize` needs a last axis of known size"))
+            raise reject(OptionError(("normalize",), "DLC203", "`normalize` needs a last axis of known size"))
         return self
 
     def reads(self, name: str) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class Tensor(Feature):
             return np.ascontiguousarray(values)
         declared = f"[{', '.join(map(str, self.shape))}]"
         same_count = len(sizes) == len(self.shape) and prod(sizes) == prod(record)
-        raise Wrong(
+        raise RuleViolation(
             "DLC406",
             f"records of `{name}` don't have the declared shape {declared}",
             found=f"arrays of shape {list(record)}" if record else "single numbers",

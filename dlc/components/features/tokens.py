@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, model_validator
 
 from dlc.components.features.feature import Feature, FeatureExample, as_numbers
 from dlc.ir import Dim, TensorType
-from dlc.language.options import Fault, Wrong, main, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def _length(value: Any) -> Any:
     whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     if whole or (isinstance(value, str) and value.isidentifier() and value != "batch"):
         return value
-    raise reject(Fault((), "DLC104", "this is no length", found=spell(value), expected="a number, or a word"))
+    raise reject(OptionError((), "DLC104", "this is no length", found=spell(value), expected="a number, or a word"))
 
 
 class Tokens(Feature):
@@ -73,16 +73,16 @@ class Tokens(Feature):
     @model_validator(mode="after")
     def _check(self) -> Tokens:
         if self.columns and self.column:
-            raise reject(Fault(("column",), "DLC303", "`column` has no effect beside `columns`", at_key=True))
+            raise reject(OptionError(("column",), "DLC303", "`column` has no effect beside `columns`", at_key=True))
         if self.columns == ():
-            raise reject(Fault(("columns",), "DLC104", "`columns` names no column", expected="at least one name"))
+            raise reject(OptionError(("columns",), "DLC104", "`columns` names no column", expected="at least one name"))
         if self.padding is not None and self.padding >= self.vocabulary:
             expected = f"a number below {self.vocabulary}"
             message = "`padding` is not in the vocabulary"
-            raise reject(Fault(("padding",), "DLC104", message, found=f"`{self.padding}`", expected=expected))
+            raise reject(OptionError(("padding",), "DLC104", message, found=f"`{self.padding}`", expected=expected))
         if self.ignored is not None and 0 <= self.ignored < self.vocabulary:
             message, expected = "`ignored` is a token", f"a number that is none: not 0 to {self.vocabulary - 1}"
-            raise reject(Fault(("ignored",), "DLC104", message, found=f"`{self.ignored}`", expected=expected))
+            raise reject(OptionError(("ignored",), "DLC104", message, found=f"`{self.ignored}`", expected=expected))
         return self
 
     def reads(self, name: str) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ class Tokens(Feature):
         parts = [as_numbers(column, name, first_row).reshape(rows, prod(column.shape[1:])) for column in columns]
         values = np.concatenate(parts, axis=1)
         if isinstance(self.length, int) and values.shape[1] != self.length:
-            raise Wrong(
+            raise RuleViolation(
                 "DLC406",
                 f"records of `{name}` have another length",
                 found=f"{values.shape[1]} tokens",
@@ -111,7 +111,7 @@ class Tokens(Feature):
             bad &= values != self.ignored
         if bad.any():
             row, place = np.unravel_index(int(bad.argmax()), bad.shape)
-            raise Wrong(
+            raise RuleViolation(
                 "DLC404",
                 f"row {first_row + int(row)} of `{name}` holds a number that is not in the vocabulary",
                 found=f"`{values[row, place]:g}`",
@@ -123,7 +123,7 @@ class Tokens(Feature):
             before = hidden[:, :-1] & ~hidden[:, 1:]
             if before.any():
                 first = int(before.any(1).argmax())
-                raise Wrong(
+                raise RuleViolation(
                     "DLC404",
                     f"row {first_row + first} of `{name}` has padding before data",
                     found=f"`{self.padding}` and then `{values[first, int(before[first].argmax()) + 1]:g}`",

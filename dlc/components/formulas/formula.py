@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
 from dlc.diagnostics import did_you_mean, listing, plural
-from dlc.language.interpolation import NAME, ExpressionFault
+from dlc.language.interpolation import NAME, ExpressionError
 from dlc.support.lazy import jax, jnp, lax
 
 MAX_LENGTH = 400
@@ -172,7 +172,7 @@ def parse(text: str, names: Collection[str] | str, functions: Mapping[str, Funct
         functions: the functions that it may call.
 
     Raises:
-        ExpressionFault: DLC108, with the place of what is wrong.
+        ExpressionError: DLC108, with the place of what is wrong.
 
     >>> parse("x * sigmoid(2 * x)", "x").names
     ('x',)
@@ -191,13 +191,13 @@ class _Token(NamedTuple):
 
 def _tokens(text: str) -> Iterator[_Token]:
     if len(text) > MAX_LENGTH:
-        raise ExpressionFault("DLC108", f"the formula is longer than {MAX_LENGTH} characters", 0, len(text))
+        raise ExpressionError("DLC108", f"the formula is longer than {MAX_LENGTH} characters", 0, len(text))
     position = 0
     while text[position:].strip():
         match = _TOKEN.match(text, position)
         if match is None:
             bad = position + len(text[position:]) - len(text[position:].lstrip())
-            raise ExpressionFault("DLC108", f"`{text[bad]}` is not part of a formula", bad, 1, _HINTS.get(text[bad]))
+            raise ExpressionError("DLC108", f"`{text[bad]}` is not part of a formula", bad, 1, _HINTS.get(text[bad]))
         kind = ("number", "name", "mark")[(match.lastindex or 1) - 1]
         yield _Token(kind, match.group(match.lastindex or 0), match.start(match.lastindex or 0))
         position = match.end()
@@ -233,8 +233,8 @@ class _Parser:
         if token.kind == "end":
             message = "the formula ends too early" if self.index else "the formula is empty"
             # the caret stands under the last character
-            raise ExpressionFault("DLC108", message, max(0, token.start - 1), 1)
-        raise ExpressionFault("DLC108", message, token.start, max(1, len(token.text)), hint)
+            raise ExpressionError("DLC108", message, max(0, token.start - 1), 1)
+        raise ExpressionError("DLC108", message, token.start, max(1, len(token.text)), hint)
 
     def take(self, *marks: str) -> str | None:
         if self.token.kind == "mark" and self.token.text in marks:
@@ -348,8 +348,8 @@ class _Parser:
             self.fail(f"`{self.token.text}` compares", "a comparison is the first argument of `where`")
         self.expect(")")
         if len(arguments) != function.arity:
-            takes, given = plural(function.arity, "argument"), len(arguments)
-            self.fail(f"`{name}` takes {takes}", f"it was given {given}", token)
+            arity, given = plural(function.arity, "argument"), len(arguments)
+            self.fail(f"`{name}` takes {arity}", f"it was given {given}", token)
         return self.call(name, *arguments)
 
     def condition(self, name: str) -> Tree:

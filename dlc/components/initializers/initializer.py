@@ -100,16 +100,16 @@ def by_weight(value: Any, table: Table, kind: str) -> dict[str, Any]:
     """A thing of a table for the kernels, under the empty name, or a mapping of weights' names to such things."""
     if isinstance(value, dict) and value and not set(value) & set(table):
         parts = {str(name): build_word(item, table, kind) for name, item in value.items()}
-        faults = [
-            fault._replace(loc=(name, *fault.loc), at_key=fault.at_key and bool(fault.loc))
+        errors = [
+            error._replace(loc=(name, *error.loc), at_key=error.at_key and bool(error.loc))
             for name, made in parts.items()
             if isinstance(made, list)
-            for fault in made
+            for error in made
         ]
-        if faults and len(value) == 1 and nearest(str(next(iter(value))), table):  # a misspelled word
-            faults = build_word(value, table, kind)  # type: ignore[assignment]
-        if faults:
-            raise reject(*faults)
+        if errors and len(value) == 1 and nearest(str(next(iter(value))), table):  # a misspelled word
+            errors = build_word(value, table, kind)  # type: ignore[assignment]
+        if errors:
+            raise reject(*errors)
         return parts
     made = build_word(value, table, kind)
     if isinstance(made, list):

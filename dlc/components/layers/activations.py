@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from dlc.components.layers import ACTIVATIONS, OPTION_ACTIVATIONS
 from dlc.ir import Example, Layer, Masks, Signature, TensorType, need_float
-from dlc.language.options import Wrong, main, option, word_field
+from dlc.language.options import RuleViolation, main, option, word_field
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class Softplus(Elementwise):
 def need_axis(x: TensorType, word: str) -> None:
     """Raise DLC204 unless there is an axis besides the batch."""
     if x.rank < 2:
-        raise Wrong("DLC204", f"`{word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
+        raise RuleViolation("DLC204", f"`{word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
 
 
 class AlongLast(Elementwise):

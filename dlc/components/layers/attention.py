@@ -18,7 +18,7 @@ from dlc.ir import (
 )
 from dlc.kernels.products import product
 from dlc.kernels.rotary import rotate
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Attention(Layer):
     """
 
     word = "attention"
-    takes = (1, 2)
+    arity = (1, 2)
     random = True
     masks = "used"
     heads: int = main(ge=1, description="how many heads")
@@ -81,18 +81,20 @@ class Attention(Layer):
             if value.rank != 3:
                 hint = "flatten the image to (batch, places, channels) with `reshape`, or use `patches`"
                 hint = hint if value.rank == 4 else "a sequence of vectors: `embedding` makes one of token numbers"
-                raise Wrong("DLC204", "`attention` takes 3 axes", found=str(value), expected=_AXES, hint=hint)
+                raise RuleViolation("DLC204", "`attention` takes 3 axes", found=str(value), expected=_AXES, hint=hint)
             need_float(value, self.word)
         d, source = known_size(x, -1, self.word), known_size((memory or (x,))[0], -1, self.word)
         if self.head_size is None and d % self.heads:
             message = f"`heads` must divide the {d} channels"
             hint = "or say how large a head is with `head_size`"
             expected = f"a divisor of {d}"
-            raise Wrong("DLC205", message, found=f"`{self.heads}`", expected=expected, hint=hint, option="heads")
+            raise RuleViolation(
+                "DLC205", message, found=f"`{self.heads}`", expected=expected, hint=hint, option="heads"
+            )
         size, heads, shared = self.head_size or d // self.heads, self.heads, self.kv_heads or self.heads
         if heads % shared:
             message, expected = f"`kv_heads` must divide the {heads} heads", f"a divisor of {heads}"
-            raise Wrong("DLC205", message, found=f"`{shared}`", expected=expected, option="kv_heads")
+            raise RuleViolation("DLC205", message, found=f"`{shared}`", expected=expected, option="kv_heads")
         self._need_positions(size, bool(memory))
         out = self.output_size or d
         params: dict[str, ParamSpec] = {}
@@ -113,14 +115,16 @@ class Attention(Layer):
     def _need_positions(self, size: int, cross: bool) -> None:
         if self.rotary and size % 2:
             message, expected = "rotary positions turn pairs: a head must have an even size", "an even `head_size`"
-            raise Wrong("DLC205", message, found=f"`{size}`", expected=expected, option="rotary")
+            raise RuleViolation("DLC205", message, found=f"`{size}`", expected=expected, option="rotary")
         if self.rotary_base is not None and not self.rotary:
             hint = "set `rotary: true`, or delete it"
-            raise Wrong("DLC303", "`rotary_base` has no effect without `rotary`", hint=hint, option="rotary_base")
+            raise RuleViolation(
+                "DLC303", "`rotary_base` has no effect without `rotary`", hint=hint, option="rotary_base"
+            )
         for name, used in (("causal", self.causal), ("window", self.window), ("rotary", self.rotary)):
             if used and cross:
                 message = f"`{name}` compares places of one sequence, and this attention reads another"
-                raise Wrong("DLC104", message, hint="delete it, or give one input", option=name)
+                raise RuleViolation("DLC104", message, hint="delete it, or give one input", option=name)
 
     def apply(
         self,

@@ -20,7 +20,7 @@ from dlc.ir import (
     need_float,
     need_rank,
 )
-from dlc.language.options import Fault, Wrong, main, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import jnp, lax
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ class Permute(Layer):
         """The sizes change places."""
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             expected = f"each of 1 to {len(self.dims)}"
-            raise Wrong(
+            raise RuleViolation(
                 "DLC104", "this is no order of axes", found=f"{list(self.dims)}", expected=expected, option="dims"
             )
         if x.rank != len(self.dims) + 1:
             expected = f"{x.rank - 1} numbers" if x.rank > 1 else "an input with more axes"
             message = "`permute` must name every axis behind the batch"
-            raise Wrong("DLC204", message, found=str(x), expected=expected, option="dims")
+            raise RuleViolation("DLC204", message, found=str(x), expected=expected, option="dims")
         output = x.resized(x.shape[0], *(x.shape[axis] for axis in self.dims))
         return Signature(with_mask(x, output, self.dims[0] == 1, self.word, "the time axis moves"))
 
@@ -134,7 +134,7 @@ class Slice(Layer):
         """The axis gets the length of the part."""
         axis = place_of(self.axis, x.rank, self.word)
         if self.start == 0 and self.stop is None:
-            raise Wrong("DLC303", "`slice` takes everything", hint="say from where to where: `start`, `stop`")
+            raise RuleViolation("DLC303", "`slice` takes everything", hint="say from where to where: `start`, `stop`")
         counted = self.start >= 0 and (self.stop is None or self.stop >= 0)
         shape = list(x.shape)
         shape[axis] = self.length(x, axis)
@@ -151,7 +151,7 @@ class Slice(Layer):
             if not 0 <= first < last <= size:
                 message = f"`slice` takes no part of axis {axis}"
                 found = f"{first} up to {last} of {size}"
-                raise Wrong("DLC205", message, found=found, expected=f"0 <= start < stop <= {size}")
+                raise RuleViolation("DLC205", message, found=found, expected=f"0 <= start < stop <= {size}")
             return last - first
         # from the beginning or from the end, a length that does not depend on the size; else the size less a number
         if stop is not None and (start < 0) == (stop < 0):
@@ -165,7 +165,7 @@ class Slice(Layer):
 
     def _fixed(self, length: int) -> int:
         if length < 1:
-            raise Wrong("DLC205", "`slice` takes an empty part", found=f"{self.start} up to {self.stop}")
+            raise RuleViolation("DLC205", "`slice` takes an empty part", found=f"{self.start} up to {self.stop}")
         return length
 
     def apply(
@@ -222,7 +222,7 @@ class Take(Layer):
         size = x.shape[axis]
         if isinstance(size, int) and not -size <= self.index < size:
             message = f"axis {axis} has no place {self.index}"
-            raise Wrong("DLC205", message, found=str(x), expected=f"{-size} to {size - 1}", option="index")
+            raise RuleViolation("DLC205", message, found=str(x), expected=f"{-size} to {size - 1}", option="index")
         output = x.resized(*x.shape[:axis], *x.shape[axis + 1 :])
         if axis == 1 and self.index >= 0:
             return Signature(output.masked(False))
@@ -274,9 +274,9 @@ class Squeeze(Layer):
         for axis in places:
             if x.shape[axis] != 1:
                 message = f"axis {axis} can't go: its size is not 1"
-                raise Wrong("DLC205", message, found=str(x), expected="a size of 1", option="axis")
+                raise RuleViolation("DLC205", message, found=str(x), expected="a size of 1", option="axis")
         if not places:
-            raise Wrong("DLC303", "`squeeze` has no effect: no axis has size 1", found=str(x), hint="delete it")
+            raise RuleViolation("DLC303", "`squeeze` has no effect: no axis has size 1", found=str(x), hint="delete it")
         output = x.resized(*(size for axis, size in enumerate(x.shape) if axis not in places))
         return Signature(with_mask(x, output, 1 not in places, self.word, "the masked axis goes"))
 
@@ -357,7 +357,7 @@ class Masking(Layer):
         need_float(x, self.word)
         if x.rank < 3:
             expected = "f32[batch, time, ...] with at least one axis behind"
-            raise Wrong("DLC204", "`masking` takes at least 3 axes", found=str(x), expected=expected)
+            raise RuleViolation("DLC204", "`masking` takes at least 3 axes", found=str(x), expected=expected)
         return Signature(x.masked(True), flops=x.size)
 
     def apply(
@@ -382,7 +382,9 @@ def _sides(value: Any) -> Any:
     whole = all(isinstance(part, int) and not isinstance(part, bool) and part >= 0 for part in parts)
     if len(parts) != 2 or not whole or not any(parts):
         expected = "an integer of at least 1, or [before, after]"
-        raise reject(Fault((), "DLC104", "this is not an amount of channels", found=spell(value), expected=expected))
+        raise reject(
+            OptionError((), "DLC104", "this is not an amount of channels", found=spell(value), expected=expected)
+        )
     return tuple(parts)
 
 
@@ -412,7 +414,9 @@ class PadChannels(Layer):
     def infer(self, x: TensorType) -> Signature:
         """The last axis grows."""
         if x.rank < 2:
-            raise Wrong("DLC204", f"`{self.word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
+            raise RuleViolation(
+                "DLC204", f"`{self.word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]"
+            )
         need_behind_mask(x, self.word)
         channels, more = x.shape[-1], sum(self.amount)
         return Signature(

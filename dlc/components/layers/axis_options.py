@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.ir import TensorType
-from dlc.language.options import Fault, Wrong, reject, spell
+from dlc.language.options import OptionError, RuleViolation, reject, spell
 
 
 def axes_list(value: Any) -> Any:
@@ -14,9 +14,11 @@ def axes_list(value: Any) -> Any:
         return None
     parts = value if isinstance(value, (list, tuple)) else [value]
     if not all(isinstance(part, int) and not isinstance(part, bool) for part in parts):
-        raise reject(Fault((), "DLC103", "these are no axes", found=spell(value), expected="an integer, or a list"))
+        raise reject(
+            OptionError((), "DLC103", "these are no axes", found=spell(value), expected="an integer, or a list")
+        )
     if len(set(parts)) != len(parts):
-        raise reject(Fault((), "DLC104", "an axis is named twice", found=spell(value), expected="each axis once"))
+        raise reject(OptionError((), "DLC104", "an axis is named twice", found=spell(value), expected="each axis once"))
     return tuple(parts)
 
 
@@ -30,7 +32,7 @@ def place_of(axis: int, rank: int, word: str, option: str | None = "axis") -> in
     if not 0 < place < rank:
         hint = "axis 0 is the batch" if place == 0 else None
         expected = f"1 to {rank - 1}, or negative from the end" if rank > 1 else "an input with more axes"
-        raise Wrong("DLC104", f"no axis {axis} for `{word}`", expected=expected, hint=hint, option=option)
+        raise RuleViolation("DLC104", f"no axis {axis} for `{word}`", expected=expected, hint=hint, option=option)
     return place
 
 
@@ -38,5 +40,5 @@ def with_mask(x: TensorType, output: TensorType, kept: bool, word: str, why: str
     """An output with the mask of its input where axis 1 stays what it is; raises DLC212 where it does not."""
     if x.mask and not kept:
         hint = "reduce the time axis first: the last state of a recurrent layer, `global_avg_pool1d`, `attention`"
-        raise Wrong("DLC212", f"`{word}` can't honour the mask of its input: {why}", found=str(x), hint=hint)
+        raise RuleViolation("DLC212", f"`{word}` can't honour the mask of its input: {why}", found=str(x), hint=hint)
     return output.masked(x.mask)

@@ -21,9 +21,9 @@ from dlc.components.layers.windows import (
     size_option,
 )
 from dlc.ir import ZEROS, Example, Init, Outcome, ParamSpec, Signature, TensorType
-from dlc.kernels.products import apart, product, with_gradient
+from dlc.kernels.products import fusion_barrier, product, with_gradient
 from dlc.kernels.selection import REST, Operation
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jnp, lax
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def by_window(window: Window, x: Array, kernel: Array) -> Array:
     """The convolution of (batch, *places, channels) with (*window, channels / groups, filters), XLA's own operation."""
     padding = window.lax_padding()
     amounts = () if isinstance(window.padding, str) else window.padding
-    if any(max(pair) >= reach for pair, reach in zip(amounts, window.reach, strict=False)):
+    if any(max(pair) >= extent for pair, extent in zip(amounts, window.extent, strict=False)):
         # The gradient would be a convolution with negative padding, for which XLA:CPU gives wrong numbers.
         x, padding = window.padded(x), "VALID"
     return lax.conv_general_dilated(
@@ -75,7 +75,7 @@ def by_patches(window: Window, x: Array, kernel: Array) -> Array:
         if groups > 1
         else ((x, kernel),)
     )
-    made = [product(window.contents(x), kernel.reshape(-1, kernel.shape[-1])) for x, kernel in parts]
+    made = [product(window.patches(x), kernel.reshape(-1, kernel.shape[-1])) for x, kernel in parts]
     return jnp.concatenate(made, axis=-1) if groups > 1 else made[0]
 
 
@@ -105,10 +105,10 @@ def _channels_last(pads: Pads, x: Array, kernel: Array) -> Array:
 
     def backward(kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
         x, kernel = kept
-        dkernel, dx = apart(slopes, (kernel, x), kernel, x, dy)
+        dkernel, dx = fusion_barrier(both_gradients, (kernel, x), kernel, x, dy)
         return dx, dkernel
 
-    def slopes(kernel: Array, x: Array, dy: Array) -> tuple[Array, Array]:
+    def both_gradients(kernel: Array, x: Array, dy: Array) -> tuple[Array, Array]:
         """The gradients of kernel and input."""
         places = range(len(pads))
         turned = jnp.swapaxes(jnp.flip(kernel, places), -1, -2)  # (*window, filters, channels)
@@ -233,14 +233,14 @@ class Conv(Sliding):
         channels = self.channels(x)
         for count, name in ((channels, "channels"), (self.filters, "filters")):
             if count % self.groups:
-                raise Wrong(
+                raise RuleViolation(
                     "DLC205",
                     f"`groups` must divide the {count} {name}",
                     found=f"`{self.groups}`",
                     expected=f"a divisor of {count}",
                     option="groups",
                 )
-        output = self.window.slid(x, self.filters, self.word)
+        output = self.window.output_type(x, self.filters, self.word)
         into = channels // self.groups
         kernel = self.kernel_of(self.kernel, into, self.filters, (into, self.filters))
         flops = output.size * 2 * prod(self.kernel) * into

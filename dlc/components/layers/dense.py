@@ -25,7 +25,7 @@ from dlc.ir import (
     need_float,
 )
 from dlc.kernels.products import product
-from dlc.language.options import Fault, Wrong, main, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import jnp
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Dense(Layer):
         """The last axis becomes `units` long."""
         need_float(x, self.word)
         if x.rank < 2:
-            raise Wrong("DLC204", "`dense` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
+            raise RuleViolation("DLC204", "`dense` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
         d = known_size(x, -1, self.word)
         params = {
             "kernel": ParamSpec((d, self.units), Init("glorot_uniform", d, self.units), ("in", "out"), kernel=True)
@@ -103,7 +103,9 @@ class Scale(Layer):
         """The shape stays; a factor for each channel."""
         need_float(x, self.word)
         if x.rank < 2:
-            raise Wrong("DLC204", "`scale` takes at least 2 axes", found=str(x), expected="f32[batch, ..., channels]")
+            raise RuleViolation(
+                "DLC204", "`scale` takes at least 2 axes", found=str(x), expected="f32[batch, ..., channels]"
+            )
         init = Init("constant", options=(("value", self.initial),))
         return Signature(x, {"scale": ParamSpec((known_size(x, -1, self.word),), init, ("channels",))}, flops=x.size)
 
@@ -125,22 +127,22 @@ def _equation(value: Any) -> Any:
     match = _EQUATION.fullmatch(text)
     expected = "`ab,bc->ac`, `...b,bc->...c` or `ab...,bc->ac...`"
     if match is None or (match["left"], match["right"]) != (match["left2"], match["right2"]) or all(match.group(1, 3)):
-        raise reject(Fault((), "DLC104", "this is no equation of an input and a kernel", spell(value), expected))
+        raise reject(OptionError((), "DLC104", "this is no equation of an input and a kernel", spell(value), expected))
     x, kernel, y = match["x"], match["kernel"], match["y"]
     for part in (x, kernel, y):
         twice = [letter for letter in part if part.count(letter) > 1]
         if twice:
-            raise reject(Fault((), "DLC104", f"`{twice[0]}` stands twice in `{part}`", expected="each axis once"))
+            raise reject(OptionError((), "DLC104", f"`{twice[0]}` stands twice in `{part}`", expected="each axis once"))
     for letter in dict.fromkeys(kernel + y + x):
         if sum(letter in part for part in (x, kernel, y)) < 2:
             message = f"the axis `{letter}` stands only once"
             hint = "an axis of the input stands in the kernel or in the output, one of the kernel in either"
-            raise reject(Fault((), "DLC104", message, found=spell(value), hint=hint))
+            raise reject(OptionError((), "DLC104", message, found=spell(value), hint=hint))
     if not match["left"] and x[0] != y[0]:
         message = "the first axis is the batch, which must stay first"
-        raise reject(Fault((), "DLC104", message, found=spell(value), expected=f"{x[0]}... -> {x[0]}..."))
+        raise reject(OptionError((), "DLC104", message, found=spell(value), expected=f"{x[0]}... -> {x[0]}..."))
     if not match["left"] and x[0] in kernel:
-        raise reject(Fault((), "DLC104", "the kernel can't have the batch axis", found=spell(value)))
+        raise reject(OptionError((), "DLC104", "the kernel can't have the batch axis", found=spell(value)))
     return text
 
 
@@ -149,7 +151,7 @@ def _output_shape(value: Any) -> Any:
     good = all(part is None or (isinstance(part, int) and not isinstance(part, bool) and part > 0) for part in parts)
     if not good:
         expected = "sizes behind the batch axis; null for an axis that the input has"
-        raise reject(Fault((), "DLC104", "this is not a shape", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC104", "this is not a shape", found=spell(value), expected=expected))
     return tuple(parts)
 
 
@@ -253,7 +255,7 @@ class EinsumDense(Layer):
             least = len(x) + (match["left"] is not None)
             expected = f"{least} axes" + (" or more" if match["left"] or match["right"] else "")
             found = f"{len(shape)} axes, `{self.equation}`"
-            raise Wrong(
+            raise RuleViolation(
                 "DLC204", "the equation does not fit the input", found=found, expected=expected, option="equation"
             )
         extra = "".join(spare[:more])
@@ -261,7 +263,7 @@ class EinsumDense(Layer):
         sizes: dict[str, Dim] = dict(zip(x, shape, strict=True))
         own = [letter for letter in y[1:] if letter not in extra]
         if len(own) != len(self.output_shape):
-            raise Wrong(
+            raise RuleViolation(
                 "DLC205",
                 "`output_shape` has a size for each axis of the output behind the batch",
                 found=f"{len(self.output_shape)} sizes",
@@ -271,11 +273,13 @@ class EinsumDense(Layer):
         for letter, size in zip(own, self.output_shape, strict=True):
             if size is None and letter not in sizes:
                 message = f"the size of the new axis `{letter}` is not said"
-                raise Wrong("DLC205", message, expected="a number for it in `output_shape`", option="output_shape")
+                raise RuleViolation(
+                    "DLC205", message, expected="a number for it in `output_shape`", option="output_shape"
+                )
             if size is not None and sizes.setdefault(letter, size) != size:
                 message = f"the axis `{letter}` has another size in the input"
                 found, expected = f"{size}, and {sizes[letter]} in the input", f"{sizes[letter]} or null"
-                raise Wrong("DLC205", message, found=found, expected=expected, option="output_shape")
+                raise RuleViolation("DLC205", message, found=found, expected=expected, option="output_shape")
         return _Axes(x, kernel, y, sizes)
 
     def infer(self, x: TensorType) -> Signature:
@@ -308,7 +312,7 @@ class EinsumDense(Layer):
         if wrong or self.bias_axes.startswith(axes.y[0]) or axes.y[0] in self.bias_axes:
             message = f"`{(wrong or [axes.y[0]])[0]}` can't have a bias"
             expected = f"letters of `{axes.y[1:]}`"
-            raise Wrong("DLC104", message, expected=expected, option="bias_axes")
+            raise RuleViolation("DLC104", message, expected=expected, option="bias_axes")
         first = min(axes.y.index(letter) for letter in self.bias_axes)
         return tuple(letter if letter in self.bias_axes else "" for letter in axes.y[first:])
 

@@ -35,7 +35,7 @@ def by_elements(window: Window, x: Array, kernel: Array) -> Array:
     channels, multiplier = kernel.shape[-2:]
     wide = jnp.promote_types(x.dtype, jnp.float32)
     factors = kernel.astype(wide).reshape(-1, channels, multiplier)
-    parts = [part[..., None].astype(wide) * factor for part, factor in zip(window.parts(x), factors, strict=True)]
+    parts = [part[..., None].astype(wide) * factor for part, factor in zip(window.taps(x), factors, strict=True)]
     y: Array = sum(parts[1:], parts[0])  # (B, *places', C, multiplier)
     return y.reshape(*y.shape[:-2], channels * multiplier).astype(x.dtype)
 
@@ -74,7 +74,7 @@ class DepthwiseConv(Sliding):
     def infer(self, x: TensorType) -> Signature:
         """Sizes as the window goes; `depth_multiplier` channels of each."""
         channels = self.channels(x)
-        output = self.window.slid(x, channels * self.depth_multiplier, self.word)
+        output = self.window.output_type(x, channels * self.depth_multiplier, self.word)
         multiplier = self.depth_multiplier
         kernel = self.kernel_of(self.kernel, channels, multiplier, (channels, multiplier), ("channels", "out"))
         flops = output.size * 2 * prod(self.kernel)
@@ -166,7 +166,7 @@ class SeparableConv(Sliding):
         channels = self.channels(x)
         multiplier = self.depth_multiplier
         between = channels * multiplier
-        output = self.window.slid(x, self.filters, self.word)
+        output = self.window.output_type(x, self.filters, self.word)
         params = {
             "depthwise/kernel": self.kernel_of(
                 self.kernel, channels, multiplier, (channels, multiplier), ("channels", "out")

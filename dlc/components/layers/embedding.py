@@ -18,7 +18,7 @@ from dlc.ir import (
     need_rank,
 )
 from dlc.kernels.rotary import rotate
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jnp, np
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class Embedding(Layer):
         """One axis more, `size` long."""
         if x.dtype not in ("i32", "u8"):
             hint = "an embedding takes tokens or classes by number; numbers go through `dense`"
-            raise Wrong("DLC207", "`embedding` takes integers", found=str(x), expected="i32[...]", hint=hint)
+            raise RuleViolation("DLC207", "`embedding` takes integers", found=str(x), expected="i32[...]", hint=hint)
         if x.bound is not None and x.bound > self.vocabulary:
-            raise Wrong(
+            raise RuleViolation(
                 "DLC205",
                 "the vocabulary of `embedding` is smaller than the numbers that it gets",
                 found=f"{x.bound} numbers, a vocabulary of {self.vocabulary}",
@@ -74,7 +74,7 @@ class Embedding(Layer):
             )
         if self.mask_zero and x.rank != 2:
             message = "a mask is made of (batch, time)"
-            raise Wrong("DLC204", message, found=str(x), expected="i32[batch, time]", option="mask_zero")
+            raise RuleViolation("DLC204", message, found=str(x), expected="i32[batch, time]", option="mask_zero")
         table = ParamSpec((self.vocabulary, self.size), Init("uniform"), ("in", "out"))
         return Signature(TensorType((*x.shape, self.size), "f32", x.mask or self.mask_zero), {"embedding": table})
 
@@ -127,7 +127,7 @@ class LearnedPositions(Layer):
 
     def too_long(self, time: int) -> None:
         """Raise DLC205: there are more places than vectors."""
-        raise Wrong(
+        raise RuleViolation(
             "DLC205",
             "`learned_positions` has fewer places than its input",
             found=f"{time} places, `length` {self.length}",
@@ -207,9 +207,9 @@ class RotaryPositions(Layer):
         need_float(x, self.word)
         if x.rank not in (3, 4):
             expected = "(batch, time, heads, size) or (batch, time, size)"
-            raise Wrong("DLC204", "`rotary_positions` takes 3 or 4 axes", found=str(x), expected=expected)
+            raise RuleViolation("DLC204", "`rotary_positions` takes 3 or 4 axes", found=str(x), expected=expected)
         if known_size(x, -1, self.word) % 2:
-            raise Wrong("DLC205", "`rotary_positions` turns pairs", found=str(x), expected="an even last axis")
+            raise RuleViolation("DLC205", "`rotary_positions` turns pairs", found=str(x), expected="an even last axis")
         return Signature(x, flops=3 * x.size)
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
@@ -272,7 +272,7 @@ class Tie(Layer):
 
     word = "tie"
     masks = "pointwise"
-    borrows = True
+    ties_weights = True
     item: str = main(min_length=1, description="the name of the embedding's item")
 
     examples = (
@@ -284,22 +284,24 @@ class Tie(Layer):
         Example("tie", "f32[batch, time, 4]", error="DLC102"),
     )
 
-    def infer(self, x: TensorType, *, borrowed: Mapping[str, ParamSpec]) -> Signature:
+    def infer(self, x: TensorType, *, tied: Mapping[str, ParamSpec]) -> Signature:
         """The last axis becomes as long as the table."""
-        if set(borrowed) != {"embedding"}:
-            own = ", ".join(f"{name} {list(spec.shape)}" for name, spec in borrowed.items()) or "no weights of its own"
+        if set(tied) != {"embedding"}:
+            own = ", ".join(f"{name} {list(spec.shape)}" for name, spec in tied.items()) or "no weights of its own"
             hint = "give the `embedding` item a `name:` and write that"
             message = f"`{self.item}` is no embedding"
-            raise Wrong("DLC211", message, found=own, expected="embedding [vocabulary, size]", hint=hint, option="item")
+            raise RuleViolation(
+                "DLC211", message, found=own, expected="embedding [vocabulary, size]", hint=hint, option="item"
+            )
         need_float(x, self.word)
         if x.rank < 2:
-            raise Wrong("DLC204", "`tie` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
-        vocabulary, size = borrowed["embedding"].shape
+            raise RuleViolation("DLC204", "`tie` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]")
+        vocabulary, size = tied["embedding"].shape
         if x.shape[-1] != size:
             message = f"the last axis must be as long as the vectors of `{self.item}`"
             hint = f"bring it to {size} with `dense: {size}`"
-            raise Wrong("DLC205", message, found=str(x), expected=f"f32[..., {size}]", hint=hint)
-        return Signature(x.resized(*x.shape[:-1], vocabulary), dict(borrowed), flops=2 * x.size * vocabulary)
+            raise RuleViolation("DLC205", message, found=str(x), expected=f"f32[..., {size}]", hint=hint)
+        return Signature(x.resized(*x.shape[:-1], vocabulary), dict(tied), flops=2 * x.size * vocabulary)
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
         """X @ embedding.T."""

@@ -11,8 +11,8 @@ from dlc.components.formulas.formula import Formula, parse
 from dlc.components.layers.activations import Elementwise
 from dlc.components.layers.merge import need_one_dtype
 from dlc.ir import Example, Layer, Signature, TensorType, need_float
-from dlc.language.interpolation import ExpressionFault
-from dlc.language.options import Fault, Wrong, main, reject
+from dlc.language.interpolation import ExpressionError
+from dlc.language.options import OptionError, RuleViolation, main, reject
 from dlc.support.lazy import jnp
 
 if TYPE_CHECKING:
@@ -23,9 +23,11 @@ def _names(text: str) -> set[str]:
     """The inputs that a formula mentions; rejects what is none."""
     try:
         return set(parse(text, "x").names)
-    except ExpressionFault as fault:
-        inside = (text, fault.start, fault.length)
-        raise reject(Fault((), fault.code, fault.message, hint=fault.hint, inside=inside)) from None
+    except ExpressionError as option_error:
+        inside = (text, option_error.start, option_error.length)
+        raise reject(
+            OptionError((), option_error.code, option_error.message, hint=option_error.hint, inside=inside)
+        ) from None
 
 
 def _formula(value: Any) -> Any:
@@ -37,10 +39,10 @@ def _formula(value: Any) -> Any:
     names = _names(value)
     if not names:
         hint = "the input is `x`; several inputs are `x1`, `x2`, ..."
-        raise reject(Fault((), "DLC108", "the formula mentions no input", hint=hint))
+        raise reject(OptionError((), "DLC108", "the formula mentions no input", hint=hint))
     if "x" in names and len(names) > 1:
         message, hint = "the formula mentions `x` and numbered inputs", "call them all `x1`, `x2`, ..."
-        raise reject(Fault((), "DLC108", message, hint=hint))
+        raise reject(OptionError((), "DLC108", message, hint=hint))
     return value
 
 
@@ -51,7 +53,7 @@ def _formula_of_x(value: Any) -> Any:
     numbered = _names(value) - {"x"}
     if numbered:
         hint = "an activation has one input, `x`; the layer `expression` takes several"
-        raise reject(Fault((), "DLC108", f"the formula mentions `{min(numbered)}`", hint=hint))
+        raise reject(OptionError((), "DLC108", f"the formula mentions `{min(numbered)}`", hint=hint))
     return _formula(value)
 
 
@@ -87,7 +89,7 @@ class Expression(Layer):
 
     word = "expression"
     masks = "elementwise"
-    takes: ClassVar[tuple[int, int | None]] = (1, None)
+    arity: ClassVar[tuple[int, int | None]] = (1, None)
     formula: Annotated[str, BeforeValidator(_formula)] = main(description="the formula of x, or of x1, x2, ...")
 
     examples = (
@@ -120,11 +122,13 @@ class Expression(Layer):
             found = ", ".join(f"`{name}`" for name in sorted(mentioned))
             expected = ", ".join(f"`{name}`" for name in names)
             message = "the formula must mention each of its inputs, and no others"
-            raise Wrong("DLC206", message, found=found, expected=expected, option="formula")
+            raise RuleViolation("DLC206", message, found=found, expected=expected, option="formula")
         for x in inputs:
             need_float(x, self.word)
             if x.shape != inputs[0].shape:
-                raise Wrong("DLC205", "`expression` takes inputs of one shape", expected="the same shape for all")
+                raise RuleViolation(
+                    "DLC205", "`expression` takes inputs of one shape", expected="the same shape for all"
+                )
         need_one_dtype(inputs, self.word)
         return Signature(inputs[0], flops=self.parsed.cost * inputs[0].size)
 

@@ -20,7 +20,7 @@ from dlc.ir import (
     known_size,
     need_float,
 )
-from dlc.language.options import Wrong, main
+from dlc.language.options import RuleViolation, main
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class PRelu(Layer):
         if wrong:
             hint = "axis 0 is the batch, which always shares" if wrong[0] == 0 else None
             message, expected = f"no axis {wrong[0]} to share along", f"1 to {x.rank - 1}"
-            raise Wrong("DLC104", message, found=str(x), expected=expected, hint=hint, option="shared_axes")
+            raise RuleViolation("DLC104", message, found=str(x), expected=expected, hint=hint, option="shared_axes")
         shared = range(1, x.rank - 1) if self.shared_axes is None else self.shared_axes
         shape = tuple(1 if axis in shared else known_size(x, axis, self.word) for axis in range(1, x.rank))
         return Signature(x, {"slope": ParamSpec(shape, ZEROS)}, flops=2 * x.size)
@@ -85,7 +85,9 @@ class Gate(Layer):
         size = known_size(x, -1, self.word)
         if size % 2:
             found, expected = str(x), "an even last axis"
-            raise Wrong("DLC205", f"`{self.word}` splits the last axis in two halves", found=found, expected=expected)
+            raise RuleViolation(
+                "DLC205", f"`{self.word}` splits the last axis in two halves", found=found, expected=expected
+            )
         return Signature(x.resized(*x.shape[:-1], size // 2), flops=3 * x.size)
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:

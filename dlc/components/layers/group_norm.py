@@ -17,7 +17,7 @@ from dlc.ir import (
     need_behind_mask,
     need_float,
 )
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jnp, lax
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class GroupNorm(Grouped):
         """`groups`, which must divide the channels."""
         channels = known_size(x, -1, self.word)
         if channels % self.groups:
-            raise Wrong(
+            raise RuleViolation(
                 "DLC205",
                 "the groups of `group_norm` must divide the channels",
                 found=f"{channels} channels, {self.groups} groups",
@@ -159,7 +159,7 @@ class InstanceNorm(Grouped):
         """One for each channel; a single number would always become 0."""
         if x.rank < 3:
             expected = "f32[batch, ..., channels] with at least one axis between"
-            raise Wrong("DLC204", "`instance_norm` takes at least 3 axes", found=str(x), expected=expected)
+            raise RuleViolation("DLC204", "`instance_norm` takes at least 3 axes", found=str(x), expected=expected)
         return known_size(x, -1, self.word)
 
 

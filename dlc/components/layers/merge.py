@@ -21,7 +21,7 @@ from dlc.ir import (
     need_float,
 )
 from dlc.kernels.maxima import larger
-from dlc.language.options import Fault, Wrong, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, option, reject, spell
 from dlc.support.lazy import jnp, lax
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Merge(Layer):
     """What merges share: at least two inputs, named in the short form."""
 
-    takes: ClassVar[tuple[int, int | None]] = (2, None)
+    arity: ClassVar[tuple[int, int | None]] = (2, None)
     short_form_inputs: ClassVar[bool] = True
 
 
@@ -50,7 +50,7 @@ class ElementwiseMerge(Merge):
         for x in inputs:
             if x.mask and x.shape[1:2] != shape[1:2]:
                 message = f"`{self.word}` can't spread a mask of size {x.shape[1]} over {shape[1]}"
-                raise Wrong("DLC212", message, expected="a masked input of the full size of axis 1")
+                raise RuleViolation("DLC212", message, expected="a masked input of the full size of axis 1")
         output = TensorType(shape, inputs[0].dtype, any(x.mask for x in inputs))
         return Signature(output, flops=(len(inputs) - 1) * output.size)
 
@@ -58,7 +58,7 @@ class ElementwiseMerge(Merge):
         """The common shape."""
         first = inputs[0]
         if any(x.rank != first.rank for x in inputs):
-            raise Wrong("DLC205", f"`{self.word}` takes inputs of one shape", expected="the same shape for all")
+            raise RuleViolation("DLC205", f"`{self.word}` takes inputs of one shape", expected="the same shape for all")
         sizes: list[Dim] = []
         for axis in range(first.rank):
             found = list(dict.fromkeys(x.shape[axis] for x in inputs))
@@ -68,7 +68,7 @@ class ElementwiseMerge(Merge):
                 expected = "the same shape for all"
                 if self.broadcasts:
                     expected += ", or a size of 1 where another has more"
-                raise Wrong("DLC205", f"`{self.word}` takes inputs of one shape", expected=expected)
+                raise RuleViolation("DLC205", f"`{self.word}` takes inputs of one shape", expected=expected)
             sizes += found
         return tuple(sizes)
 
@@ -123,7 +123,7 @@ class Subtract(ElementwiseMerge):
     """(*shape), (*shape) -> (*shape): the first less the second, element by element."""
 
     word = "subtract"
-    takes = (2, 2)
+    arity = (2, 2)
     examples = (
         Example("subtract: [a, b]", ("f32[batch, 4]", "f32[batch, 4]"), "f32[batch, 4]"),
         Example("subtract: [a, b]", ("f32[batch, 4]", "f32[batch, 1]"), error="DLC205"),
@@ -208,7 +208,7 @@ def _pair(value: Any) -> Any:
     parts = value if isinstance(value, (list, tuple)) else [value, value]
     if len(parts) != 2 or not all(isinstance(part, int) and not isinstance(part, bool) for part in parts):
         expected = "an integer, or a list of two"
-        raise reject(Fault((), "DLC103", "these are no axes", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC103", "these are no axes", found=spell(value), expected=expected))
     return tuple(parts)
 
 
@@ -220,7 +220,7 @@ class Dot(Merge):
     """
 
     word = "dot"
-    takes = (2, 2)
+    arity = (2, 2)
     axes: Annotated[tuple[int, int], BeforeValidator(_pair)] = option(
         (-1, -1), description="the axis of each input that goes, the batch axis counted as 0: one for both, or two"
     )
@@ -246,7 +246,7 @@ class Dot(Merge):
         first, second = self.places(a.rank, b.rank)
         if a.shape[first] != b.shape[second]:
             message = f"`dot` sums along axis {first} of the first and axis {second} of the second, which must agree"
-            raise Wrong("DLC205", message, option="axes")
+            raise RuleViolation("DLC205", message, option="axes")
         left, right = list(a.shape), list(b.shape)
         size = left.pop(first)
         right.pop(second)
@@ -305,7 +305,7 @@ class Concat(Merge):
             rest, first = list(x.shape), list(inputs[0].shape)
             rest[axis] = first[axis] = 0
             if rest != first:
-                raise Wrong("DLC205", f"`concat` joins axis {axis}; the other sizes must agree")
+                raise RuleViolation("DLC205", f"`concat` joins axis {axis}; the other sizes must agree")
         shape = list(inputs[0].shape)
         shape[axis] = _sum([x.shape[axis] for x in inputs])
         mask = any(x.mask for x in inputs)
@@ -359,7 +359,7 @@ class Stack(Merge):
         axis = place_of(self.axis, inputs[0].rank + 1, self.word)
         need_one_dtype(inputs, self.word)
         if any(x.shape != inputs[0].shape for x in inputs):
-            raise Wrong("DLC205", "`stack` takes inputs of one shape", expected="the same shape for all")
+            raise RuleViolation("DLC205", "`stack` takes inputs of one shape", expected="the same shape for all")
         shape = list(inputs[0].shape)
         shape.insert(axis, len(inputs))
         output = TensorType(tuple(shape), inputs[0].dtype, False, common_bound(inputs))
@@ -383,13 +383,17 @@ class Stack(Merge):
 def need_one_rank(inputs: Sequence[TensorType], word: str) -> None:
     """Raise DLC204 unless all inputs have as many axes."""
     if any(x.rank != inputs[0].rank for x in inputs):
-        raise Wrong("DLC204", f"`{word}` takes inputs with as many axes", expected="the same number of axes for all")
+        raise RuleViolation(
+            "DLC204", f"`{word}` takes inputs with as many axes", expected="the same number of axes for all"
+        )
 
 
 def need_one_dtype(inputs: Sequence[TensorType], word: str) -> None:
     """Raise DLC207 unless all inputs have elements of one type."""
     if any(x.dtype != inputs[0].dtype for x in inputs):
-        raise Wrong("DLC207", f"`{word}` takes inputs of one element type", expected=f"{inputs[0].dtype} for all")
+        raise RuleViolation(
+            "DLC207", f"`{word}` takes inputs of one element type", expected=f"{inputs[0].dtype} for all"
+        )
 
 
 def common_bound(inputs: Sequence[TensorType]) -> int | None:

@@ -18,7 +18,7 @@ from dlc.ir import (
     need_behind_mask,
     need_float,
 )
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jnp, lax
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def need_vectors(x: TensorType, word: str) -> None:
     """Raise DLC204 or DLC207 unless `x` holds vectors of real numbers along its last axis."""
     need_float(x, word)
     if x.rank < 2:
-        raise Wrong("DLC204", f"`{word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., channels]")
+        raise RuleViolation(
+            "DLC204", f"`{word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., channels]"
+        )
 
 
 class BatchNorm(Layer):

@@ -22,7 +22,7 @@ from dlc.components.layers.windows import (
 )
 from dlc.ir import Example, Outcome, Signature, TensorType
 from dlc.kernels.maxima import larger
-from dlc.language.options import Wrong, main
+from dlc.language.options import RuleViolation, main
 from dlc.support.lazy import jnp, lax
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Pool(Spatial):
         """Sizes as the window goes."""
         self.need(x)
         self._need_covered()
-        output = self.slide.slid(x, x.shape[-1], self.word)
+        output = self.slide.output_type(x, x.shape[-1], self.word)
         return Signature(output, flops=output.size * prod(self.window))
 
     def _need_covered(self) -> None:
@@ -60,7 +60,7 @@ class Pool(Spatial):
             return
         for axis, pads, size in zip(AXES[self.rank], self.padding, self.window, strict=True):
             if max(pads) >= size:
-                raise Wrong(
+                raise RuleViolation(
                     "DLC205",
                     f"the padding of `{self.word}` must be smaller than its window",
                     found=f"{axis}: padding {max(pads)}, window {size}",
@@ -120,7 +120,7 @@ class MaxPool(Pool):
         """The maximum over each window."""
         x = real_only(x, masks, -float("inf"))
         if known(x):
-            return self.slide.folded(x, -float("inf"), larger)
+            return self.slide.reduce(x, -float("inf"), larger)
         if self.tiles:
             windows, axes = self.tiled(x)
             return windows.max(axis=axes)
@@ -149,7 +149,7 @@ class AvgPool(Pool):
 
     def summed(self, x: Array) -> Array:
         """The sum over each window's elements."""
-        return self.slide.folded(x, 0.0, add) if known(x) else self.slide.combine(x, 0.0, lax.add)
+        return self.slide.reduce(x, 0.0, add) if known(x) else self.slide.combine(x, 0.0, lax.add)
 
 
 class MaxPool1D(MaxPool):

@@ -23,7 +23,7 @@ from dlc.ir import (
 from dlc.kernels.lstm import LSTM, Reading, cell
 from dlc.kernels.products import product
 from dlc.kernels.time_loop import Push, State, Weights, loop
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Recurrent(Layer):
     Inputs after the first are the initial state, by default zeros. Places that a mask hides leave the state as it is.
     """
 
-    takes = (1, 2)
+    arity = (1, 2)
     random = True
     masks = "used"
 
@@ -90,14 +90,14 @@ class Recurrent(Layer):
             hint = "give the sequence a channel axis: `reshape: [-1, 1]`, or `embedding` for token numbers"
             if x.rank == 4:
                 hint = "an image is no sequence: make its rows one with `reshape: [height, width * channels]`"
-            raise Wrong("DLC204", f"`{self.word}` takes 3 axes", found=str(x), expected=_AXES, hint=hint)
+            raise RuleViolation("DLC204", f"`{self.word}` takes 3 axes", found=str(x), expected=_AXES, hint=hint)
         need_float(x, self.word)
         if self.merge is not None and not self.bidirectional:
             message = "`merge` has no effect in one direction"
-            raise Wrong("DLC303", message, hint="set `bidirectional: true`, or delete it", option="merge")
+            raise RuleViolation("DLC303", message, hint="set `bidirectional: true`, or delete it", option="merge")
         if self.go_backwards and self.bidirectional:
             message = "`go_backwards` has no effect beside `bidirectional`, which reads both ways"
-            raise Wrong("DLC303", message, hint="delete it", option="go_backwards")
+            raise RuleViolation("DLC303", message, hint="delete it", option="go_backwards")
         directions = 2 if self.bidirectional else 1
         self._need_states(x, initial, directions)
         d = known_size(x, -1, self.word)
@@ -127,12 +127,12 @@ class Recurrent(Layer):
         if initial and len(initial) != len(self.states):
             names = " and ".join(f"`{name}`" for name in self.states)
             hint = f"`inputs: [previous, {', '.join(f'encoder.{name}' for name in self.states)}]`"
-            raise Wrong("DLC206", f"`{self.word}` takes its initial {names} together", hint=hint)
+            raise RuleViolation("DLC206", f"`{self.word}` takes its initial {names} together", hint=hint)
         want = TensorType((x.shape[0], directions * self.units), x.dtype)
         for given in initial:
             if given.shape != want.shape or not given.is_float:
                 message = f"the initial state of `{self.word}` must be as large as the state"
-                raise Wrong("DLC205", message, expected=f"a state {want}")
+                raise RuleViolation("DLC205", message, expected=f"a state {want}")
 
     # ---- values ----
 
@@ -189,7 +189,9 @@ class Recurrent(Layer):
     ) -> tuple[State, Any]:
         """The last state, and the states after every step, (time, batch, units), None when not wanted."""
 
-        def turn(weights: Weights, push: Push, state: State, part: tuple[Array, Array | None]) -> tuple[State, Any]:
+        def iteration(
+            weights: Weights, push: Push, state: State, part: tuple[Array, Array | None]
+        ) -> tuple[State, Any]:
             now, real = part
             new = self.step(weights, push, now, state, weights.get("kept"))
             if real is not None:
@@ -198,7 +200,7 @@ class Recurrent(Layer):
 
         others = {name: value for name, value in weights.items() if name == "bias"}
         others |= {} if kept is None else {"kept": kept}
-        found: tuple[State, Any] = loop(turn, backwards, weights["recurrent_kernel"], others, start, (steps, real))
+        found: tuple[State, Any] = loop(iteration, backwards, weights["recurrent_kernel"], others, start, (steps, real))
         return found
 
     def _joined(self, outputs: Sequence[Array]) -> Array:
@@ -270,7 +272,7 @@ class Lstm(Recurrent):
     """
 
     word = "lstm"
-    takes = (1, 3)
+    arity = (1, 3)
     states = ("state", "cell")
     gates = 4
     recurrent_activation: Activation = option(Sigmoid(), description="what the gates go through")
@@ -305,7 +307,7 @@ class Lstm(Recurrent):
         """As every recurrent layer."""
         if self.unit_forget_bias is not None and not self.use_bias:
             message = "`unit_forget_bias` has no effect without biases"
-            raise Wrong("DLC303", message, hint="delete it", option="unit_forget_bias")
+            raise RuleViolation("DLC303", message, hint="delete it", option="unit_forget_bias")
         return super().infer(x, *initial)
 
     def bias(self) -> ParamSpec:

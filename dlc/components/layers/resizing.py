@@ -22,7 +22,7 @@ from dlc.components.layers.windows import (
     size_option,
 )
 from dlc.ir import Example, Outcome, Signature, TensorType
-from dlc.language.options import Fault, Wrong, main, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Resize(Spatial):
         """The size asked for."""
         self.need(x)
         if self.antialias and self.interpolation == "nearest":
-            raise Wrong(
+            raise RuleViolation(
                 "DLC303",
                 "`antialias` has no effect with `interpolation: nearest`",
                 hint="leave it out, or use bilinear or bicubic",
@@ -200,7 +200,7 @@ class PixelShuffle(Spatial):
         """Height and width times `factor`, channels through its square."""
         channels = self.channels(x)
         if channels % self.factor**2:
-            raise Wrong(
+            raise RuleViolation(
                 "DLC205",
                 f"the square of `factor` must divide the {channels} channels",
                 found=f"`{self.factor}`, squared {self.factor**2}",
@@ -249,11 +249,11 @@ class Patches(Spatial):
     def infer(self, x: TensorType) -> Signature:
         """Sizes as the window goes."""
         channels = self.channels(x)
-        return Signature(self.window.slid(x, prod(self.size) * channels, self.word))
+        return Signature(self.window.output_type(x, prod(self.size) * channels, self.word))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
         """What each window holds, in a row."""
-        return self.window.contents(x)
+        return self.window.patches(x)
 
 
 # ---- edges ----
@@ -263,7 +263,7 @@ def _read_amounts(value: Any, rank: int) -> Any:
     found = read_pads(value, rank)
     if found is None:
         expected = f"an integer, or {SIDES[rank]}"
-        raise reject(Fault((), "DLC104", "these are no amounts", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC104", "these are no amounts", found=spell(value), expected=expected))
     return found
 
 
@@ -359,7 +359,7 @@ class Crop(Spatial):
         self.need(x)
         for name, size, ends in zip(AXES[self.rank], x.shape[1:], self.cropping, strict=False):
             if isinstance(size, int) and sum(ends) >= size:
-                raise Wrong(
+                raise RuleViolation(
                     "DLC205",
                     f"`{self.word}` would leave nothing",
                     found=f"{name} {size}, {sum(ends)} cut off",
@@ -367,7 +367,7 @@ class Crop(Spatial):
                     option="cropping",
                 )
         if x.mask and self.cropping[0][1]:
-            raise Wrong(
+            raise RuleViolation(
                 "DLC212",
                 f"`{self.word}` would cut off padding behind one sequence and data behind another",
                 found=str(x),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dlc.components.layers.merge import need_one_dtype
 from dlc.ir import Example, Layer, Outcome, Signature, TensorType, need_float
-from dlc.language.options import Wrong, main
+from dlc.language.options import RuleViolation, main
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class GaussianSample(Layer):
     """
 
     word = "gaussian_sample"
-    takes: ClassVar[tuple[int, int | None]] = (2, 2)
+    arity: ClassVar[tuple[int, int | None]] = (2, 2)
     random = True
     kl_weight: float = main(1.0, ge=0, description="factor of the divergence in the loss")
 
@@ -44,7 +44,7 @@ class GaussianSample(Layer):
         need_one_dtype((mean, log_variance), self.word)
         if mean.shape != log_variance.shape:
             message = "`gaussian_sample` takes a mean and a log-variance of one shape"
-            raise Wrong("DLC205", message, expected="the same shape for both")
+            raise RuleViolation("DLC205", message, expected="the same shape for both")
         return Signature(mean, flops=12 * mean.size, penalty=True)
 
     def apply(

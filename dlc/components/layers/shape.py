@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 
 from dlc.components.layers.axis_options import with_mask
 from dlc.ir import Dim, Example, Layer, Signature, TensorType, known_size
-from dlc.language.options import Fault, Wrong, main, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, reject, spell
 
 if TYPE_CHECKING:
     from jax import Array
@@ -42,7 +42,7 @@ def _shape(value: Any) -> Any:
     whole = all(isinstance(part, int) and not isinstance(part, bool) and (part > 0 or part == -1) for part in parts)
     if not whole or list(parts).count(-1) > 1:
         expected = "a list of sizes without the batch axis, at most one of them -1"
-        raise reject(Fault((), "DLC104", "this is not a shape", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC104", "this is not a shape", found=spell(value), expected=expected))
     return tuple(parts)
 
 
@@ -81,7 +81,7 @@ class Reshape(Layer):
         fits = total % fixed == 0 if -1 in self.shape else total == fixed
         if not fits:
             times = f" times `{x.shape[spared]}`" if spared else ""
-            raise Wrong(
+            raise RuleViolation(
                 "DLC205",
                 f"`reshape` can't lay out {total}{times} elements as {list(self.shape)}",
                 found=str(x),

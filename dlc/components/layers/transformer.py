@@ -7,11 +7,11 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from dlc.components.layers.activations import Activation, Relu
-from dlc.ir import Example, Macro
-from dlc.language.options import Fault, main, option, reject
+from dlc.ir import CompositeBlock, Example
+from dlc.language.options import OptionError, main, option, reject
 
 
-class Transformer(Macro):
+class Transformer(CompositeBlock):
     """What both blocks share: sublayers, each with dropout, an addition and a normalisation."""
 
     size: int = main(ge=1, description="size of the vectors, in and out")
@@ -33,7 +33,7 @@ class Transformer(Macro):
         if self.size % self.heads:
             expected = f"a divisor of {self.size}"
             message = f"`heads` must divide the size {self.size}"
-            raise reject(Fault(("heads",), "DLC205", message, found=f"`{self.heads}`", expected=expected))
+            raise reject(OptionError(("heads",), "DLC205", message, found=f"`{self.heads}`", expected=expected))
         return self
 
     def attention(self, **options: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dlc.components.layers.windows import AXES, Pads, Window, known, scaled, siz
 from dlc.ir import Dim, Example, Signature, TensorType
 from dlc.kernels.products import product
 from dlc.kernels.selection import REST, Operation
-from dlc.language.options import Wrong, main, option, read_sizes
+from dlc.language.options import RuleViolation, main, option, read_sizes
 from dlc.support.lazy import jax, jnp, lax
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ def by_patches(spread: Spread, x: Array, kernel: Array) -> Array:
     window, pads = spread
     patches = product(x, jnp.moveaxis(kernel, -1, 0).reshape(kernel.shape[-1], -1))
     sizes = [
-        (size - 1) * step + reach for size, step, reach in zip(x.shape[1:-1], window.strides, window.reach, strict=True)
+        (size - 1) * step + extent
+        for size, step, extent in zip(x.shape[1:-1], window.strides, window.extent, strict=True)
     ]
     whole = jax.ShapeDtypeStruct((x.shape[0], *sizes, kernel.shape[-2]), patches.dtype)
-    (y,) = jax.linear_transpose(window.contents, whole)(patches)
-    edges = [(low + 1 - reach, high + 1 - reach, 0) for (low, high), reach in zip(pads, window.reach, strict=True)]
+    (y,) = jax.linear_transpose(window.patches, whole)(patches)
+    edges = [(low + 1 - extent, high + 1 - extent, 0) for (low, high), extent in zip(pads, window.extent, strict=True)]
     result: Array = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
     return result
 
@@ -98,24 +99,24 @@ class ConvTranspose(Convolution):
 
     def pads(self, axis: int) -> tuple[int, int]:
         """Zeros before and after the input, its places spread by the stride, as Keras has them."""
-        reach, stride = (self.kernel[axis] - 1) * self.dilation[axis] + 1, self.strides[axis]
+        extent, stride = (self.kernel[axis] - 1) * self.dilation[axis] + 1, self.strides[axis]
         extra = None if self.output_padding is None else self.output_padding[axis]
         if self.padding == "valid":
-            return reach - 1, reach - 1 + (max(stride - reach, 0) if extra is None else extra)
-        total = stride + reach - 2 if extra is None else reach + reach % 2 - 2 + extra
-        before = min(total // 2 + total % 2, reach - 1)
+            return extent - 1, extent - 1 + (max(stride - extent, 0) if extra is None else extra)
+        total = stride + extent - 2 if extra is None else extent + extent % 2 - 2 + extra
+        before = min(total // 2 + total % 2, extent - 1)
         return before, total - before
 
     def size(self, size: Dim, axis: int) -> Dim:
         """The new size of an axis: (size - 1) * stride + 1, padded, as the window goes.
 
         Raises:
-            Wrong: DLC205 when no place is left.
+            RuleViolation: DLC205 when no place is left.
         """
-        reach, stride = (self.kernel[axis] - 1) * self.dilation[axis] + 1, self.strides[axis]
-        grown = scaled(size, stride, 2 - stride - reach + sum(self.pads(axis)))
+        extent, stride = (self.kernel[axis] - 1) * self.dilation[axis] + 1, self.strides[axis]
+        grown = scaled(size, stride, 2 - stride - extent + sum(self.pads(axis)))
         if isinstance(grown, int) and grown < 1:
-            raise Wrong(
+            raise RuleViolation(
                 "DLC205",
                 f"`{self.word}` leaves no places",
                 found=f"{AXES[self.rank][axis]} {size}, which becomes {grown}",
@@ -129,7 +130,7 @@ class ConvTranspose(Convolution):
         """Sizes grow by the strides; channels become `filters`."""
         channels = self.channels(x)
         if max(self.strides) > 1 and max(self.dilation) > 1:
-            raise Wrong(
+            raise RuleViolation(
                 "DLC104",
                 f"`{self.word}` can't have strides and dilation together",
                 found=f"strides {list(self.strides)}, dilation {list(self.dilation)}",
@@ -138,7 +139,7 @@ class ConvTranspose(Convolution):
             )
         for extra, stride in zip(self.output_padding or (), self.strides, strict=False):
             if extra >= stride:
-                raise Wrong(
+                raise RuleViolation(
                     "DLC104",
                     "`output_padding` must be less than the stride",
                     found=f"output_padding {extra}, stride {stride}",

@@ -14,7 +14,7 @@ from pydantic import field_validator
 
 from dlc.components.layers import LAYERS
 from dlc.ir import Dim, Layer, TensorType, known_size, need_float, need_rank
-from dlc.language.options import Fault, Wrong, option, read_sizes, reject, spell
+from dlc.language.options import OptionError, RuleViolation, option, read_sizes, reject, spell
 from dlc.support.lazy import jnp, lax, np
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def read_padding(value: Any, rank: int, causal: bool) -> Any:
     hint = did_you_mean(value, words) if isinstance(value, str) else None
     if value == "causal":
         hint = "only a convolution along time can be causal" if causal else "give the amounts: `[[before, after]]`"
-    raise reject(Fault((), "DLC104", "this is no padding", found=spell(value), expected=expected, hint=hint))
+    raise reject(OptionError((), "DLC104", "this is no padding", found=spell(value), expected=expected, hint=hint))
 
 
 # ---- symbolic sizes ----
@@ -154,30 +154,30 @@ def window_size(
     A symbolic size gives a symbol: itself where the size stays, else the formula.
 
     Raises:
-        Wrong: DLC205 when the window is longer than the padded axis.
+        RuleViolation: DLC205 when the window is longer than the padded axis.
 
     >>> window_size(8, 3, 2, 1, "same", "conv2d", "height"), window_size("time", 3, 1, 1, "valid", "conv1d", "time")
     (4, '(time - 2)')
     """
-    reach = (kernel - 1) * dilation + 1
+    extent = (kernel - 1) * dilation + 1
     if padding in ("same", "causal"):
         if isinstance(size, int):
             return -(-size // stride)
         return size if stride == 1 else f"(({size} + {stride - 1}) // {stride})"
     extra = 0 if isinstance(padding, str) else sum(padding)
     if isinstance(size, int):
-        if reach > size + extra:
-            raise Wrong(
+        if extent > size + extra:
+            raise RuleViolation(
                 "DLC205",
                 f"the window of `{word}` is larger than what it slides over",
-                found=f"{axis} {size + extra}, window {reach}",
+                found=f"{axis} {size + extra}, window {extent}",
                 expected=f"a window of at most {size + extra}",
                 hint="use a smaller window or `padding: same`",
             )
-        return (size + extra - reach) // stride + 1
+        return (size + extra - extent) // stride + 1
     if stride == 1:
-        return shifted(size, extra - reach + 1)
-    return f"({shifted(size, extra - reach)} // {stride} + 1)"
+        return shifted(size, extra - extent + 1)
+    return f"({shifted(size, extra - extent)} // {stride} + 1)"
 
 
 # ---- windows ----
@@ -200,19 +200,19 @@ class Window(NamedTuple):
     padding: Padding
 
     @property
-    def reach(self) -> tuple[int, ...]:
+    def extent(self) -> tuple[int, ...]:
         """The places from its first element to its last."""
         return tuple((size - 1) * step + 1 for size, step in zip(self.size, self.dilation, strict=True))
 
-    def slid(self, x: TensorType, channels: Dim, word: str) -> TensorType:
+    def output_type(self, x: TensorType, channels: Dim, word: str) -> TensorType:
         """The type of (batch, *places', channels) that it makes of `x`, masked where `x` is.
 
         Raises:
-            Wrong: DLC205 when it is larger than an axis, DLC212 when its places would shift with the padding behind
-                a masked sequence.
+            RuleViolation: DLC205 when it is larger than an axis, DLC212 when its positions would shift with the padding
+                after a masked sequence.
         """
         if x.mask and self.padding == "same" and max(self.strides) > 1:
-            raise Wrong(
+            raise RuleViolation(
                 "DLC212",
                 f"where the window of `{word}` lies would depend on the padding of the sequence",
                 found=f"{x}, `padding: same` with strides of {self.strides[0]}",
@@ -236,14 +236,14 @@ class Window(NamedTuple):
     def lax_padding(self) -> str | list[tuple[int, int]]:
         """The padding as `jax.lax` takes it."""
         if self.padding == "causal":
-            return [(self.reach[0] - 1, 0)]
+            return [(self.extent[0] - 1, 0)]
         return self.padding.upper() if isinstance(self.padding, str) else list(self.padding)
 
     def pads(self, x: Array) -> Pads:
         """How many places it needs before and after each axis of `x`."""
         padding = self.lax_padding()
         if isinstance(padding, str):
-            padding = lax.padtype_to_pads(x.shape[1:-1], self.reach, self.strides, padding)
+            padding = lax.padtype_to_pads(x.shape[1:-1], self.extent, self.strides, padding)
         return tuple((int(low), int(high)) for low, high in padding)
 
     def padded(self, x: Array, value: float = 0.0) -> Array:
@@ -251,11 +251,11 @@ class Window(NamedTuple):
         pads = self.pads(x)
         return jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value) if any(map(any, pads)) else x
 
-    def parts(self, x: Array) -> list[Array]:
+    def taps(self, x: Array) -> list[Array]:
         """(batch, *places, channels) -> for each element of the window, what it meets: (batch, *places', channels)."""
         x = self.padded(x)
-        inner = list(zip(x.shape[1:-1], self.reach, self.strides, strict=True))
-        spans = [(size - reach) // step * step + 1 for size, reach, step in inner]
+        inner = list(zip(x.shape[1:-1], self.extent, self.strides, strict=True))
+        spans = [(size - extent) // step * step + 1 for size, extent, step in inner]
         found = []
         for place in product(*map(range, self.size)):
             starts = [index * step for index, step in zip(place, self.dilation, strict=True)]
@@ -263,7 +263,7 @@ class Window(NamedTuple):
             found.append(lax.slice(x, (0, *starts, 0), (x.shape[0], *ends, x.shape[-1]), (1, *self.strides, 1)))
         return found
 
-    def contents(self, x: Array) -> Array:
+    def patches(self, x: Array) -> Array:
         """(batch, *places, channels) -> (batch, *places', size * channels): what each window meets, in a row.
 
         One axis after the other, the last one first: the slices are as many as the sizes' sum, not their product.
@@ -278,18 +278,18 @@ class Window(NamedTuple):
     def _slices(self, x: Array, axis: int) -> list[Array]:
         """What each of the window's elements meets along an axis."""
         size, step, spacing = (values[axis - 1] for values in (self.size, self.strides, self.dilation))
-        span = (x.shape[axis] - self.reach[axis - 1]) // step * step + 1
+        span = (x.shape[axis] - self.extent[axis - 1]) // step * step + 1
         return [lax.slice_in_dim(x, at * spacing, at * spacing + span, step, axis) for at in range(size)]
 
     def _blocks(self, x: Array) -> list[Array]:
         """The same along the last axis, as many neighbours at once as the window steps."""
         axis, size, step = len(self.size), self.size[-1], self.strides[-1]
         count = (x.shape[axis] - size) // step + 1
-        reach = -(-size // step)
-        x = fitted(x, axis, (count - 1 + reach) * step)
-        rest = (size - (reach - 1) * step) * x.shape[-1]
-        x = x.reshape(*x.shape[:axis], count - 1 + reach, step * x.shape[-1])
-        found = [lax.slice_in_dim(x, at, at + count, 1, axis) for at in range(reach)]
+        extent = -(-size // step)
+        x = fitted(x, axis, (count - 1 + extent) * step)
+        rest = (size - (extent - 1) * step) * x.shape[-1]
+        x = x.reshape(*x.shape[:axis], count - 1 + extent, step * x.shape[-1])
+        found = [lax.slice_in_dim(x, at, at + count, 1, axis) for at in range(extent)]
         return [*found[:-1], found[-1][..., :rest]]
 
     def masked(self, masks: Sequence[Array | None]) -> Array | None:
@@ -303,11 +303,11 @@ class Window(NamedTuple):
         if self.padding in ("same", "causal"):
             behind = 0
         else:
-            behind = self.reach[0] - 1 - (0 if isinstance(self.padding, str) else sum(self.padding[0]))
+            behind = self.extent[0] - 1 - (0 if isinstance(self.padding, str) else sum(self.padding[0]))
         mask = shift_mask(mask, behind)
         return lax.slice(mask, (0, 0), mask.shape, (1, self.strides[0]))  # its symbolic size is as a convolution's
 
-    def folded(self, x: Array, start: float, function: Callable[[Array, Array], Array]) -> Array:
+    def reduce(self, x: Array, start: float, function: Callable[[Array, Array], Array]) -> Array:
         """Each window's elements combined two by two, along one axis after the other; the padding counts as `start`.
 
         On a CPU these operations on slices are ten times as fast as `reduce_window` and its gradient. A long window is
@@ -315,7 +315,7 @@ class Window(NamedTuple):
         """
         x = self.padded(x, start)
         for axis, (size, step, spacing) in enumerate(zip(self.size, self.strides, self.dilation, strict=True), 1):
-            span = (x.shape[axis] - self.reach[axis - 1]) // step * step + 1
+            span = (x.shape[axis] - self.extent[axis - 1]) // step * step + 1
             pieces = covering(size)
             blocks, width = {1: x}, 1  # for each width the function of so many elements, at every place
             while width < max(pieces.values()):

@@ -10,7 +10,7 @@ from dlc.components.losses.loss import Loss, LossExample
 from dlc.components.losses.shape_checks import need_classes, need_pairs, need_probabilities, paired, rows
 from dlc.components.losses.value_checks import need_length, need_scores_behind_mask, read_factor, read_numbers
 from dlc.ir import TensorType
-from dlc.language.options import Fault, Wrong, main, option, reject
+from dlc.language.options import OptionError, RuleViolation, main, option, reject
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class CrossEntropy(Loss):
     def _idle(self) -> CrossEntropy:
         if self.class_weights is not None and len(set(self.class_weights)) == 1:
             message = "equal `class_weights` have no effect: the loss is a weighted mean"
-            raise reject(Fault(("class_weights",), "DLC303", message, hint="delete them", at_key=True))
+            raise reject(OptionError(("class_weights",), "DLC303", message, hint="delete them", at_key=True))
         return self
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -92,7 +92,7 @@ class CrossEntropy(Loss):
             need_length("class_weights", self.class_weights, output.shape[-1], "class")
         if self.ignore_index is not None and target.is_float:
             message = "`ignore_index` has no effect: the target holds rows of probabilities, not numbers of classes"
-            raise Wrong("DLC303", message, found=f"target {target}", hint="delete it", option="ignore_index")
+            raise RuleViolation("DLC303", message, found=f"target {target}", hint="delete it", option="ignore_index")
 
     def ignores(self, number: int) -> bool:
         """Whether places with this number in the target count for nothing."""
@@ -180,7 +180,7 @@ class BinaryCrossEntropy(Loss):
         factors = (self.pos_weight,) if isinstance(self.pos_weight, float) else self.pos_weight
         if factors and set(factors) == {1.0}:
             message = "a `pos_weight` of 1 has no effect"
-            raise reject(Fault(("pos_weight",), "DLC303", message, hint="delete it", at_key=True))
+            raise reject(OptionError(("pos_weight",), "DLC303", message, hint="delete it", at_key=True))
         return self
 
     def infer(self, output: TensorType, target: TensorType) -> None:

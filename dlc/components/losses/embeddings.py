@@ -9,7 +9,7 @@ from dlc.components.losses.shape_checks import need_real_output
 from dlc.components.losses.value_checks import need_between, need_scores_behind_mask, need_unmasked
 from dlc.ir import TensorType
 from dlc.kernels.maxima import largest
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Cosine(Loss):
         if not target.is_float or target.shape != output.shape or output.rank < 2 or output.shape[-1] == 1:
             message = f"`{self.word}` compares the directions of vectors"
             found = f"output {output}, target {target}"
-            raise Wrong(self.code, message, found=found, expected="two values f32[batch, ..., d], d above 1")
+            raise RuleViolation(self.code, message, found=found, expected="two values f32[batch, ..., d], d above 1")
 
     def elements(self, output: Array, target: Array) -> Array:
         """1 - cos, along the last axis."""
@@ -93,7 +93,7 @@ class Contrastive(Loss):
                 "f32[batch, 2, d] or f32[batch, 1], and `category: 2`",
             )
             hint = None if pair or single else "give both through one network, and bring them together with `stack`"
-            raise Wrong(self.code, message, found=found, expected=expected, hint=hint)
+            raise RuleViolation(self.code, message, found=found, expected=expected, hint=hint)
 
     def check_values(self, target: NDArray[Any]) -> None:
         """1 for alike, 0 for not."""
@@ -159,12 +159,14 @@ class Triplet(Loss):
         if target is None and output.rank == 3 and output.shape[1] == 3:
             if "mining" in self.model_fields_set:
                 message = "`mining` has no effect: the output holds the triplets"
-                raise Wrong("DLC303", message, found=f"output {output}", hint="delete it", option="mining")
+                raise RuleViolation("DLC303", message, found=f"output {output}", hint="delete it", option="mining")
             return
         if target is None or output.rank != 2 or target.is_float or target.rank != 1:
             message = f"`{self.word}` takes embeddings with the class of each, or triplets of embeddings and no target"
             found = f"output {output}, {f'target {target}' if target is not None else 'no target'}"
-            raise Wrong(self.code, message, found=found, expected="f32[batch, d] and a `category`, or f32[batch, 3, d]")
+            raise RuleViolation(
+                self.code, message, found=found, expected="f32[batch, d] and a `category`, or f32[batch, 3, d]"
+            )
 
     def predicts(self, output: TensorType, target: TensorType) -> bool:
         """Never: embeddings are no classes."""
@@ -174,43 +176,43 @@ class Triplet(Loss):
         """The sum over the triplets of each anchor, and their number."""
         y = output.astype(jnp.float32)
         if target is None:
-            near, far = self._apart(y[:, 0], y[:, 1]), self._apart(y[:, 0], y[:, 2])
+            near, far = self._distances(y[:, 0], y[:, 1]), self._distances(y[:, 0], y[:, 2])
             each = jnp.maximum(0.0, near - far + self.margin)
             return Score(each, jnp.ones_like(each))
         size = y.shape[0]
-        apart = self._apart(y[:, None, :], y[None, :, :])  # (anchor, another)
+        distances = self._distances(y[:, None, :], y[None, :, :])  # (anchor, another)
         there = jnp.ones(size, bool) if real is None else real
-        alike = target[:, None] == target[None, :]
-        same = alike & ~jnp.eye(size, dtype=bool) & there[None, :]
-        other = ~alike & there[None, :]
+        same_label = target[:, None] == target[None, :]
+        same = same_label & ~jnp.eye(size, dtype=bool) & there[None, :]
+        other = ~same_label & there[None, :]
         if self.mining == "hard":
             found = same.any(1) & other.any(1)
-            furthest = largest(jnp.where(same, apart, -jnp.inf), 1)[:, 0]
-            nearest = -largest(jnp.where(other, -apart, -jnp.inf), 1)[:, 0]
+            furthest = largest(jnp.where(same, distances, -jnp.inf), 1)[:, 0]
+            nearest = -largest(jnp.where(other, -distances, -jnp.inf), 1)[:, 0]
             each = jnp.where(found, jnp.where(found, furthest - nearest, 0.0) + self.margin, 0.0)
             total, weight = jnp.maximum(0.0, each), found.astype(jnp.float32)
         else:
             mined = self._semi_hard if self.mining == "semi_hard" else self._all
-            total, weight = jax.lax.map(jax.checkpoint(mined), (apart, same, other))  # one anchor at a time
+            total, weight = jax.lax.map(jax.checkpoint(mined), (distances, same, other))  # one anchor at a time
         return Score(jnp.where(there, total, 0.0), jnp.where(there, weight, 0.0))
 
     def _semi_hard(self, anchor: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        apart, same, other = anchor  # (another,) each
-        further = other[None, :] & (apart[None, :] > apart[:, None])  # (same, other)
-        nearest = -largest(jnp.where(further, -apart[None, :], -jnp.inf), 1)[:, 0]
-        furthest = largest(jnp.where(other, apart, -jnp.inf), 0)
+        distances, same, other = anchor  # (another,) each
+        further = other[None, :] & (distances[None, :] > distances[:, None])  # (same, other)
+        nearest = -largest(jnp.where(further, -distances[None, :], -jnp.inf), 1)[:, 0]
+        furthest = largest(jnp.where(other, distances, -jnp.inf), 0)
         chosen = jnp.where(further.any(1), nearest, furthest)
         counted = same & other.any()
-        gap = jnp.where(counted, apart - jnp.where(counted, chosen, 0.0) + self.margin, 0.0)
+        gap = jnp.where(counted, distances - jnp.where(counted, chosen, 0.0) + self.margin, 0.0)
         return jnp.maximum(0.0, gap).sum(), counted.sum().astype(jnp.float32)
 
     def _all(self, anchor: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        apart, same, other = anchor
+        distances, same, other = anchor
         counted = same[:, None] & other[None, :]
-        gap = jnp.where(counted, apart[:, None] - apart[None, :] + self.margin, 0.0)
+        gap = jnp.where(counted, distances[:, None] - distances[None, :] + self.margin, 0.0)
         return jnp.maximum(0.0, gap).sum(), counted.sum().astype(jnp.float32)
 
-    def _apart(self, a: Array, b: Array) -> Array:
+    def _distances(self, a: Array, b: Array) -> Array:
         if self.distance == "cosine":
             return 1 - (unit(a) * unit(b)).sum(-1)
         squares = jnp.square(a - b).sum(-1)
@@ -247,12 +249,12 @@ class NTXent(Loss):
         need_real_output(self.code, self.word, output)
         need_unmasked(self.word, output)
         both = target is None and output.rank == 3 and output.shape[1] == 2
-        apart = target is not None and target.is_float and output.rank == 2 and output.shape == target.shape
-        if not both and not apart:
+        distances = target is not None and target.is_float and output.rank == 2 and output.shape == target.shape
+        if not both and not distances:
             message = f"`{self.word}` takes two views of each example"
             found = f"output {output}, {f'target {target}' if target is not None else 'no target'}"
             hint = "two outputs are written `output: ONE, target: ANOTHER`"
-            raise Wrong(
+            raise RuleViolation(
                 self.code, message, found=found, expected="two outputs f32[batch, d], or f32[batch, 2, d]", hint=hint
             )
 

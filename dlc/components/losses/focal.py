@@ -11,7 +11,7 @@ from dlc.components.losses.loss import Loss, LossExample
 from dlc.components.losses.shape_checks import need_classes, need_pairs, need_probabilities, paired
 from dlc.components.losses.value_checks import need_length, need_scores_behind_mask, read_numbers
 from dlc.ir import TensorType
-from dlc.language.options import Fault, main, option, reject
+from dlc.language.options import OptionError, main, option, reject
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Poly(Loss):
     def _idle(self) -> Poly:
         if self.epsilon == 0:
             message = "`epsilon: 0` leaves the plain cross-entropy"
-            raise reject(Fault(("epsilon",), "DLC303", message, hint="use `cross_entropy`"))
+            raise reject(OptionError(("epsilon",), "DLC303", message, hint="use `cross_entropy`"))
         return self
 
     def infer(self, output: TensorType, target: TensorType) -> None:

@@ -12,8 +12,8 @@ from dlc.components.losses.loss import Loss, LossExample, Score, score, weights_
 from dlc.components.losses.shape_checks import need_pairs, need_real_output, rows
 from dlc.ir import TensorType
 from dlc.kernels.maxima import largest
-from dlc.language.interpolation import ExpressionFault
-from dlc.language.options import Fault, Wrong, main, reject
+from dlc.language.interpolation import ExpressionError
+from dlc.language.options import OptionError, RuleViolation, main, reject
 from dlc.support.lazy import jnp
 
 if TYPE_CHECKING:
@@ -38,13 +38,19 @@ def _formula(value: Any) -> Any:
         return value
     try:
         names = parse(value, NAMES, FUNCTIONS).names
-    except ExpressionFault as fault:
+    except ExpressionError as option_error:
         raise reject(
-            Fault((), fault.code, fault.message, hint=fault.hint, inside=(value, fault.start, fault.length))
+            OptionError(
+                (),
+                option_error.code,
+                option_error.message,
+                hint=option_error.hint,
+                inside=(value, option_error.start, option_error.length),
+            )
         ) from None
     if "prediction" not in names:
         hint = "the output is `prediction`, what it is compared with `target`"
-        raise reject(Fault((), "DLC108", "the formula does not mention `prediction`", hint=hint))
+        raise reject(OptionError((), "DLC108", "the formula does not mention `prediction`", hint=hint))
     return value
 
 
@@ -94,11 +100,13 @@ class Expression(Loss):
                     "the formula mentions `target`, and there is none",
                     "name it beside the loss: `target: NAME`",
                 )
-                raise Wrong(self.code, message, found=f"output {output}, no target", hint=hint, option="formula")
+                raise RuleViolation(
+                    self.code, message, found=f"output {output}, no target", hint=hint, option="formula"
+                )
             return
         if not compares:
             message = "`target` has no effect: the formula does not mention it"
-            raise Wrong("DLC303", message, found=f"target {target}", hint="compare with it, or delete it")
+            raise RuleViolation("DLC303", message, found=f"target {target}", hint="compare with it, or delete it")
         need_pairs(self.code, self.word, output, target)
 
     def averages(self) -> bool:

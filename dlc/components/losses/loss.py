@@ -81,7 +81,7 @@ class Loss(Options):
         """Check that output and target, a `TensorType` or None, fit.
 
         Raises:
-            Wrong: DLC301 when they don't.
+            RuleViolation: DLC301 when they don't.
         """
         raise NotImplementedError
 
@@ -111,7 +111,7 @@ class Loss(Options):
         """Check the encoded targets of all records, on the host.
 
         Raises:
-            Wrong: DLC403 when the loss makes no sense of them.
+            RuleViolation: DLC403 when the loss makes no sense of them.
         """
 
     def activate(self, output: Array) -> Array:

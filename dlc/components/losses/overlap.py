@@ -11,7 +11,7 @@ from dlc.components.losses.loss import Loss, LossExample, Score
 from dlc.components.losses.shape_checks import need_classes, need_pairs, need_probabilities
 from dlc.components.losses.value_checks import need_scores_behind_mask
 from dlc.ir import TensorType
-from dlc.language.options import Fault, main, option, reject
+from dlc.language.options import OptionError, main, option, reject
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Tversky(Overlap):
     @model_validator(mode="after")
     def _counts(self) -> Tversky:
         if self.alpha == self.beta == 0:
-            raise reject(Fault((), "DLC104", "`alpha` and `beta` are both 0: no mistake would count"))
+            raise reject(OptionError((), "DLC104", "`alpha` and `beta` are both 0: no mistake would count"))
         return self
 
     def index(self, hit: Array, extra: Array, lost: Array) -> Array:

@@ -9,7 +9,7 @@ from dlc.components.losses.loss import Loss, LossExample
 from dlc.components.losses.shape_checks import need_classes, need_pairs, need_real_output, paired
 from dlc.components.losses.value_checks import need_between, need_distributions, need_scores_behind_mask
 from dlc.ir import TensorType
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class KLDivergence(Loss):
             message = f"`{self.word}` compares with a distribution, and the target is a class"
             found = f"output {output}, target {target}"
             hint = "of a class it is the `cross_entropy`"
-            raise Wrong(self.code, message, found=found, expected=f"a target {output}", hint=hint)
+            raise RuleViolation(self.code, message, found=found, expected=f"a target {output}", hint=hint)
         need_classes(self.code, self.word, output, target)
 
     def check_values(self, target: NDArray[Any]) -> None:
@@ -119,7 +119,7 @@ def _need_parts(word: str, known: bool, output: TensorType, target: TensorType, 
         message = f"`{word}` takes a mean and a logarithm of the {spread} for each number of the target"
         found, expected = f"output {output}, target {target}", f"an output f32[{', '.join(map(str, wanted))}]"
         hint = f"end the network with `dense: {wanted[-1]}`" if target.is_float and target.rank == 2 else None
-        raise Wrong("DLC301", message, found=found, expected=expected, hint=hint)
+        raise RuleViolation("DLC301", message, found=found, expected=expected, hint=hint)
 
 
 def _halves(output: Array, target: Array) -> tuple[Array, Array, Array]:

@@ -10,7 +10,7 @@ from dlc.components.losses.loss import Loss, LossExample
 from dlc.components.losses.shape_checks import need_pairs, need_real_output, paired
 from dlc.components.losses.value_checks import need_scores_behind_mask
 from dlc.ir import TensorType
-from dlc.language.options import Fault, Wrong, main, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, reject, spell
 from dlc.support.lazy import jnp
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Huber(_Pairs):
 
     def elements(self, output: Array, target: Array) -> Array:
         """A square near 0, a line further out."""
-        return bent(output, target, self.delta)
+        return huber_curve(output, target, self.delta)
 
 
 class SmoothL1(_Pairs):
@@ -62,10 +62,10 @@ class SmoothL1(_Pairs):
 
     def elements(self, output: Array, target: Array) -> Array:
         """A square near 0, a line further out."""
-        return bent(output, target, self.beta) / self.beta
+        return huber_curve(output, target, self.beta) / self.beta
 
 
-def bent(output: Array, target: Array, bend: float) -> Array:
+def huber_curve(output: Array, target: Array, bend: float) -> Array:
     """Huber's function of the differences; the square never grows beyond the bend."""
     y, t = paired(output, target)
     away = jnp.abs(y - t)
@@ -93,10 +93,10 @@ def _quantiles(value: Any) -> Any:
     parts = value if isinstance(value, (list, tuple)) else [value]
     if not all(isinstance(part, (int, float)) and not isinstance(part, bool) for part in parts):
         expected = "a number, or a list of them"
-        raise reject(Fault((), "DLC103", "these are no quantiles", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC103", "these are no quantiles", found=spell(value), expected=expected))
     if not parts or not all(0 < part < 1 for part in parts) or len(set(parts)) < len(parts):
         expected = "numbers between 0 and 1, none of them twice"
-        raise reject(Fault((), "DLC104", "these are no quantiles", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC104", "these are no quantiles", found=spell(value), expected=expected))
     return tuple(float(part) for part in parts)
 
 
@@ -136,7 +136,7 @@ class Quantile(Loss):
             hint = f"end the network with `dense: {count}`" if target.is_float and len(plain) == 1 else None
             message = f"`{self.word}` takes one output per quantile"
             found = f"output {output}, target {target}"
-            raise Wrong(self.code, message, found=found, expected=expected, hint=hint)
+            raise RuleViolation(self.code, message, found=found, expected=expected, hint=hint)
 
     def predicts(self, output: TensorType, target: TensorType) -> bool:
         """Whether there is one number, whose unit all quantiles have; that of several is not undone."""

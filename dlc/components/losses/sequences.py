@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dlc.components.losses.loss import Loss, LossExample, Score
 from dlc.components.losses.shape_checks import need_real_output
 from dlc.ir import TensorType
-from dlc.language.options import Wrong, main
+from dlc.language.options import RuleViolation, main
 from dlc.support.lazy import jax, jnp, optax
 
 if TYPE_CHECKING:
@@ -44,19 +44,19 @@ class CTC(Loss):
         found = f"output {output}, target {target}"
         if output.rank != 3 or target.rank != 2 or target.is_float:
             message = f"`{self.word}` takes scores at each place of a sequence, and tokens"
-            raise Wrong(self.code, message, found=found, expected="f32[batch, time, classes] and `tokens`")
+            raise RuleViolation(self.code, message, found=found, expected="f32[batch, time, classes] and `tokens`")
         classes, time, length = output.shape[2], output.shape[1], target.shape[1]
         if isinstance(classes, int) and self.blank >= classes:
             message, expected = "the blank is none of the classes", f"below {classes}"
-            raise Wrong(self.code, message, found=f"`blank` {self.blank}", expected=expected, option="blank")
+            raise RuleViolation(self.code, message, found=f"`blank` {self.blank}", expected=expected, option="blank")
         least = max(target.bound or 0, self.blank + 1)
         if isinstance(classes, int) and target.bound is not None and classes != least:
             message = f"the network gives {classes} scores, the target has {target.bound} tokens"
             hint = "the blank is one of the vocabulary, or the class after it: `blank: SIZE`"
-            raise Wrong(self.code, message, found=found, expected=f"{least} scores", hint=hint)
+            raise RuleViolation(self.code, message, found=found, expected=f"{least} scores", hint=hint)
         if isinstance(time, int) and isinstance(length, int) and length > time:
             message = "no path of the output is as long as the target"
-            raise Wrong(self.code, message, found=found, expected=f"at least {length} places of time")
+            raise RuleViolation(self.code, message, found=found, expected=f"at least {length} places of time")
 
     def apply(self, output: Array, target: Array, mask: Any = None, real: Array | None = None) -> Score:
         """-log p, in the log domain."""

@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from dlc.ir import TensorType
-from dlc.language.options import Wrong
+from dlc.language.options import RuleViolation
 
 if TYPE_CHECKING:
     from jax import Array
@@ -18,7 +18,7 @@ def need_classes(code: str, word: str, output: TensorType, target: TensorType) -
     need_real_output(code, word, output)
     if target.is_float:
         if target.shape != output.shape:
-            raise Wrong(
+            raise RuleViolation(
                 code,
                 f"`{word}` compares scores with classes, or with rows of one probability per class",
                 found=f"output {output}, target {target}",
@@ -26,7 +26,7 @@ def need_classes(code: str, word: str, output: TensorType, target: TensorType) -
                 hint="a real-valued target wants `mse`" if output.shape[1:] == (1,) else None,
             )
         if output.shape[-1] == 1 or output.rank < 2:
-            raise Wrong(
+            raise RuleViolation(
                 code,
                 f"`{word}` compares the scores of several classes, and there is one number",
                 found=f"output {output}, target {target}",
@@ -37,7 +37,7 @@ def need_classes(code: str, word: str, output: TensorType, target: TensorType) -
     if output.rank < 2 or output.shape[:-1] != target.shape:
         expected = f"an output f32[{', '.join(map(str, target.shape))}, classes]"
         hint = "bring the output to one vector: `flatten` or `global_avg_pool2d` before the last `dense`"
-        raise Wrong(
+        raise RuleViolation(
             code,
             f"`{word}` takes one score per class",
             found=f"output {output}, target {target}",
@@ -48,7 +48,7 @@ def need_classes(code: str, word: str, output: TensorType, target: TensorType) -
         hint = f"end the network with `dense: {target.bound}`"
         if output.shape[-1] == 1 and target.bound == 2:
             hint = "one score for two classes wants `binary_cross_entropy`"
-        raise Wrong(
+        raise RuleViolation(
             code,
             f"the network gives {output.shape[-1]} scores, the target has {target.bound} classes",
             found=f"output {output}, target {target}",
@@ -61,7 +61,7 @@ def need_pairs(code: str, word: str, output: TensorType, target: TensorType) -> 
     """Numbers of one shape, up to a last axis of size 1; class numbers count when there are two classes."""
     need_real_output(code, word, output)
     if target.bound is not None and target.bound > 2:
-        raise Wrong(
+        raise RuleViolation(
             code,
             f"`{word}` compares numbers, and the target is a class",
             found=f"output {output}, target {target}",
@@ -71,7 +71,7 @@ def need_pairs(code: str, word: str, output: TensorType, target: TensorType) -> 
     if _trim(output) != _trim(target):
         size = target.shape[-1] if target.rank > 1 else 1
         hint = f"end the network with `dense: {size}`" if target.rank <= 2 else None
-        raise Wrong(
+        raise RuleViolation(
             code,
             f"`{word}` takes an output and a target of one shape",
             found=f"output {output}, target {target}",
@@ -84,7 +84,7 @@ def need_probabilities(word: str, target: NDArray[Any]) -> None:
     """Raise DLC403 unless real-valued targets lie between 0 and 1."""
     if target.dtype.kind != "f" or not target.size or (target.min() >= 0 and target.max() <= 1):
         return
-    raise Wrong(
+    raise RuleViolation(
         "DLC403",
         f"`{word}` compares probabilities, and the target's values do not lie between 0 and 1",
         found=f"values from {target.min():g} to {target.max():g}",
@@ -96,7 +96,7 @@ def need_probabilities(word: str, target: NDArray[Any]) -> None:
 def need_real_output(code: str, word: str, output: TensorType) -> None:
     """Real numbers."""
     if not output.is_float:
-        raise Wrong(code, f"`{word}` takes a real-valued output", found=str(output), expected="f32[...]")
+        raise RuleViolation(code, f"`{word}` takes a real-valued output", found=str(output), expected="f32[...]")
 
 
 def _trim(x: TensorType) -> tuple[int | str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.diagnostics import plural
 from dlc.ir import Dim, TensorType
-from dlc.language.options import Fault, Wrong, reject, spell
+from dlc.language.options import OptionError, RuleViolation, reject, spell
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ def read_numbers(value: Any) -> Any:
     parts = value if isinstance(value, (list, tuple)) else None
     if parts is None or not all(map(_is_number, parts)):
         hint = "a factor of the whole loss is `weight` beside it" if _is_number(value) else None
-        fault = Fault((), "DLC103", "this is no list of numbers", found=spell(value), hint=hint)
-        raise reject(fault._replace(expected="a list with one number for each class"))
+        error = OptionError((), "DLC103", "this is no list of numbers", found=spell(value), hint=hint)
+        raise reject(error._replace(expected="a list with one number for each class"))
     if not parts or not all(part >= 0 and isfinite(part) for part in parts) or not any(parts):
         expected = "numbers from 0 on, not all of them 0"
-        raise reject(Fault((), "DLC104", "these can't be factors", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC104", "these can't be factors", found=spell(value), expected=expected))
     return tuple(float(part) for part in parts)
 
 
@@ -41,9 +41,9 @@ def read_factor(value: Any) -> Any:
         return None
     if not all(map(_is_number, parts)):
         expected = "a number, or a list of them"
-        raise reject(Fault((), "DLC103", "this is no factor", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC103", "this is no factor", found=spell(value), expected=expected))
     if not parts or not all(part > 0 and isfinite(part) for part in parts):
-        raise reject(Fault((), "DLC104", "this can't be a factor", found=spell(value), expected="above 0"))
+        raise reject(OptionError((), "DLC104", "this can't be a factor", found=spell(value), expected="above 0"))
     made = tuple(float(part) for part in parts)
     return made if isinstance(value, (list, tuple)) else made[0]
 
@@ -53,7 +53,7 @@ def need_length(option: str, values: Sequence[float], size: Dim, unit: str) -> N
     if isinstance(size, int) and len(values) != size:
         found, expected = plural(len(values), "number"), f"{size}, one for each {unit}"
         message = f"`{option}` has one number for each {unit} of the output"
-        raise Wrong("DLC301", message, found=found, expected=expected, option=option)
+        raise RuleViolation("DLC301", message, found=found, expected=expected, option=option)
 
 
 def need_scores_behind_mask(word: str, output: TensorType) -> None:
@@ -61,14 +61,16 @@ def need_scores_behind_mask(word: str, output: TensorType) -> None:
     if output.mask and output.rank < 3:
         message = f"`{word}` would count padding: it works along the last axis, and that is the time axis"
         hint = "reduce the time axis first, or give each place an axis of its own"
-        raise Wrong("DLC301", message, found=f"output {output}", expected="f32[batch, time, n] masked", hint=hint)
+        raise RuleViolation(
+            "DLC301", message, found=f"output {output}", expected="f32[batch, time, n] masked", hint=hint
+        )
 
 
 def need_unmasked(word: str, output: TensorType) -> None:
     """Raise DLC301 when a loss of whole vectors gets padding."""
     if output.mask:
         hint = "reduce the time axis first: `global_avg_pool1d`"
-        raise Wrong("DLC301", f"`{word}` would count padding", found=f"output {output}", hint=hint)
+        raise RuleViolation("DLC301", f"`{word}` would count padding", found=f"output {output}", hint=hint)
 
 
 def need_between(
@@ -89,7 +91,7 @@ def need_between(
     expected = f"values above {low:g}" if above else f"values from {low:g} on"
     expected = expected if high == inf else f"values from {low:g} to {high:g}"
     message = f"`{word}` can't be computed of the target's values"
-    raise Wrong("DLC403", message, found=f"values from {least:g} to {most:g}", expected=expected, hint=hint)
+    raise RuleViolation("DLC403", message, found=f"values from {least:g} to {most:g}", expected=expected, hint=hint)
 
 
 def need_signs(word: str, target: NDArray[Any]) -> None:
@@ -101,7 +103,7 @@ def need_signs(word: str, target: NDArray[Any]) -> None:
     found = ", ".join(f"{value:g}" for value in values[:3].tolist()) + (", ..." if len(values) > 3 else "")
     expected, hint = "0 and 1, or -1 and 1", "declare a `category` of two classes; `mse` compares real values"
     message = f"`{word}` compares scores with two classes, and the target has other values"
-    raise Wrong("DLC403", message, found=found, expected=expected, hint=hint)
+    raise RuleViolation("DLC403", message, found=found, expected=expected, hint=hint)
 
 
 def need_distributions(word: str, target: NDArray[Any]) -> None:
@@ -117,4 +119,4 @@ def need_distributions(word: str, target: NDArray[Any]) -> None:
         f"`{word}` compares distributions, and the target's rows are none",
         "rows from 0 on that sum to 1",
     )
-    raise Wrong("DLC403", message, found=found, expected=expected, hint="`mse` compares real values")
+    raise RuleViolation("DLC403", message, found=found, expected=expected, hint="`mse` compares real values")

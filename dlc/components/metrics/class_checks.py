@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dlc.components.losses.shape_checks import need_classes, need_pairs, need_real_output
 from dlc.ir import TensorType
-from dlc.language.options import Wrong
+from dlc.language.options import RuleViolation
 from dlc.support.lazy import jnp
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def need_answers(code: str, word: str, output: TensorType, target: TensorType, m
     (batch, *axes, labels), each right or wrong by itself.
 
     Raises:
-        Wrong: DLC302 for others.
+        RuleViolation: DLC302 for others.
     """
     if multi_label:
         need_real_output(code, word, output)
@@ -29,12 +29,12 @@ def need_answers(code: str, word: str, output: TensorType, target: TensorType, m
             message = f"`{word}` of several labels needs a target of 0 and 1 for each of them"
             found, expected = f"output {output}, target {target}", "a `tensor` of the output's shape"
             hint = "without `multi_label` it takes classes, one for each example"
-            raise Wrong(code, message, found=found, expected=expected, hint=hint, option="multi_label")
+            raise RuleViolation(code, message, found=found, expected=expected, hint=hint, option="multi_label")
         return _count(code, word, output)
     if target.is_float and (target.rank < 2 or (target.rank == 2 and target.shape[-1] == 1)):
         hint = "use `mae` or `rmse`, or declare the target as a `category`"
         message = f"`{word}` needs a target of classes"
-        raise Wrong(code, message, found=f"target {target}", expected="a `category`", hint=hint)
+        raise RuleViolation(code, message, found=f"target {target}", expected="a `category`", hint=hint)
     if output.shape[-1] == 1 and (target.bound == 2 or target.is_float):
         need_pairs(code, word, output, target)
         return 2
@@ -47,14 +47,14 @@ def _count(code: str, word: str, output: TensorType) -> int:
     if isinstance(count, int):
         return count
     message = f"`{word}` needs a last axis of known size: one score per class"
-    raise Wrong(code, message, found=f"output {output}")
+    raise RuleViolation(code, message, found=f"output {output}")
 
 
 def need_threshold(threshold: float, output: TensorType, multi_label: bool = False) -> None:
     """Raise DLC303 when there is nothing that a threshold decides."""
     if threshold != 0.5 and output.shape[-1] != 1 and not multi_label:
         message = "`threshold` has no effect on several scores: the largest one is the answer"
-        raise Wrong("DLC303", message, found=f"output {output}", hint="remove `threshold`", option="threshold")
+        raise RuleViolation("DLC303", message, found=f"output {output}", hint="remove `threshold`", option="threshold")
 
 
 def answered(prediction: Array, target: Array, threshold: float, multi_label: bool = False) -> tuple[Array, Array]:

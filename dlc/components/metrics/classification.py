@@ -9,7 +9,7 @@ from dlc.components.losses.shape_checks import need_classes, need_pairs, paired,
 from dlc.components.metrics.class_checks import answered, need_answers, need_threshold, true_class
 from dlc.components.metrics.metric import Metric, Statistics
 from dlc.ir import TensorType
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class TopKAccuracy(Metric):
             given = "k" in self.model_fields_set
             hint = None if given else f"write `top_k_accuracy: {max(1, count - 1)}`; without a number `k` is {self.k}"
             expected = f"`k` below {count}"
-            raise Wrong(self.code, message, found=f"output {output}", expected=expected, hint=hint, option="k")
+            raise RuleViolation(self.code, message, found=f"output {output}", expected=expected, hint=hint, option="k")
 
     def elements(self, prediction: Array, target: Array) -> Array:
         """1 where the target is among the k best, else 0."""
@@ -194,7 +194,7 @@ class HammingLoss(Metric):
             message = f"`{self.word}` needs a target of 0 and 1 for each of several labels"
             found, expected = f"output {output}, target {target}", "a `tensor` of the output's shape"
             hint = "the share of wrong classes is 1 - `accuracy`"
-            raise Wrong(self.code, message, found=found, expected=expected, hint=hint)
+            raise RuleViolation(self.code, message, found=found, expected=expected, hint=hint)
         need_pairs(self.code, self.word, output, target)
 
     def elements(self, prediction: Array, target: Array) -> Array:

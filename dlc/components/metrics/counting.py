@@ -13,7 +13,7 @@ from dlc.components.losses.shape_checks import rows
 from dlc.components.metrics.class_checks import answered, need_answers, need_threshold
 from dlc.components.metrics.metric import Metric, Statistics, spread
 from dlc.ir import TensorType
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jnp, np
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Averaged(Counting):
         if self.average == "binary" and (classes != 2 or self.multi_label):
             count = f"{classes} {'labels' if self.multi_label else 'classes'}"
             message, hint = "the average `binary` is of two classes", "write `macro`, `micro` or `weighted`"
-            raise Wrong(self.code, message, found=f"{count}, output {output}", hint=hint, option="average")
+            raise RuleViolation(self.code, message, found=f"{count}, output {output}", hint=hint, option="average")
 
     def ratio(self, counts: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Numerator and denominator of each class."""
@@ -299,7 +299,7 @@ class IoU(Counting):
         """The class must exist."""
         if self.index >= classes:
             message, expected = f"there is no class {self.index}", f"a number from 0 to {classes - 1}"
-            raise Wrong(self.code, message, found=f"output {output}", expected=expected, option="index")
+            raise RuleViolation(self.code, message, found=f"output {output}", expected=expected, option="index")
 
     def of_counts(self, counts: dict[str, NDArray[Any]]) -> float:
         """Both, either."""
@@ -349,7 +349,7 @@ class CohenKappa(Counting):
         """Distances matter from three classes on."""
         if self.weights != "none" and classes == 2:
             message, hint = "`weights` has no effect on two classes", "remove it"
-            raise Wrong("DLC303", message, found=f"output {output}", hint=hint, option="weights")
+            raise RuleViolation("DLC303", message, found=f"output {output}", hint=hint, option="weights")
 
     def statistics(self, prediction: Array, target: Array, weights: Array, mask: Array | None = None) -> Statistics:
         """The counts, and the sum of the distances."""
@@ -358,9 +358,9 @@ class CohenKappa(Counting):
         places = spread(weights, mask, answer.shape)
         return {**found, "distance": (self.distance(answer - truth).astype("float32") * places).sum()}
 
-    def distance(self, apart: Any) -> Any:
+    def distance(self, difference: Any) -> Any:
         """What an answer counts that is so many classes off."""
-        return {"none": apart != 0, "linear": abs(apart), "quadratic": apart * apart}[self.weights]
+        return {"none": difference != 0, "linear": abs(difference), "quadratic": difference * difference}[self.weights]
 
     def of_counts(self, counts: dict[str, NDArray[Any]]) -> float:
         """1 - observed / expected."""

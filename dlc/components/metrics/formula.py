@@ -12,8 +12,8 @@ from dlc.components.losses.loss import LossExample
 from dlc.components.losses.shape_checks import need_pairs
 from dlc.components.metrics.metric import Metric, Statistics, spread
 from dlc.ir import TensorType
-from dlc.language.interpolation import ExpressionFault
-from dlc.language.options import Fault, main, option, reject
+from dlc.language.interpolation import ExpressionError
+from dlc.language.options import OptionError, main, option, reject
 from dlc.support.lazy import jnp
 
 if TYPE_CHECKING:
@@ -54,13 +54,19 @@ def _formula(value: Any) -> Any:
         return value
     try:
         names = parse(value, NAMES, KNOWN).names
-    except ExpressionFault as fault:
+    except ExpressionError as option_error:
         raise reject(
-            Fault((), fault.code, fault.message, hint=fault.hint, inside=(value, fault.start, fault.length))
+            OptionError(
+                (),
+                option_error.code,
+                option_error.message,
+                hint=option_error.hint,
+                inside=(value, option_error.start, option_error.length),
+            )
         ) from None
     if missing := [name for name in NAMES if name not in names]:
         message, hint = f"the formula does not mention `{missing[0]}`", "a metric compares `prediction` and `target`"
-        raise reject(Fault((), "DLC108", message, hint=hint))
+        raise reject(OptionError((), "DLC108", message, hint=hint))
     return value
 
 

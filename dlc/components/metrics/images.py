@@ -8,7 +8,7 @@ from dlc.components.losses.loss import LossExample
 from dlc.components.losses.shape_checks import need_pairs, paired
 from dlc.components.metrics.metric import Metric
 from dlc.ir import TensorType
-from dlc.language.options import Wrong, main, option
+from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jnp, lax, np
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _need_images(code: str, word: str, output: TensorType, target: TensorType, s
         hint = f"`{word}: {{window: {min(side for side in sides if isinstance(side, int))}}}` fits smaller ones"
     else:
         message, expected, hint = f"`{word}` compares images", "f32[batch, height, width, channels]", None
-    raise Wrong(code, message, found=f"output {output}, target {target}", expected=expected, hint=hint)
+    raise RuleViolation(code, message, found=f"output {output}, target {target}", expected=expected, hint=hint)
 
 
 class Psnr(Metric):

@@ -47,7 +47,7 @@ class Metric(Options):
         """Check that prediction and target fit.
 
         Raises:
-            Wrong: DLC302 when they don't.
+            RuleViolation: DLC302 when they don't.
         """
         raise NotImplementedError
 

@@ -71,8 +71,8 @@ class Moments(Metric):
         none = first["weight"] == 0
         shift = first["shift"] * (1 - none) + second["shift"] * none
         mean = first["mean"] * (1 - none) + second["mean"] * none
-        apart = ((second["shift"] - shift) + (second["mean"] - mean)) * (second["weight"] > 0)
-        t, y = apart
+        difference = ((second["shift"] - shift) + (second["mean"] - mean)) * (second["weight"] > 0)
+        t, y = difference
         between = first["weight"] * share
         arrays = np if isinstance(weight, np.ndarray) else jnp
         moved: Any = arrays.stack([t * t, y * y, (y - t) * (y - t), t * y, 0 * t]) * between
@@ -84,7 +84,7 @@ class Moments(Metric):
             "weight": weight,
             "count": first["count"] + second["count"],
             "shift": shift,
-            "mean": mean + apart * share,
+            "mean": mean + difference * share,
             "products": products,
             "rest": rest,
         }

@@ -11,7 +11,7 @@ from dlc.components.losses.loss import LossExample
 from dlc.components.losses.shape_checks import need_pairs, paired, rows
 from dlc.components.metrics.metric import Metric, Statistics, spread
 from dlc.ir import TensorType
-from dlc.language.options import Fault, Wrong, main, option, reject
+from dlc.language.options import OptionError, RuleViolation, main, option, reject
 from dlc.support.lazy import jnp, np
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class MeanAbsoluteScaledError(Deviation):
     def _check(self) -> MeanAbsoluteScaledError:
         if self.scale is not None and self.season != 1:
             message, hint = "`season` has no effect beside `scale`", "remove one of them"
-            raise reject(Fault(("season",), "DLC303", message, hint=hint, at_key=True))
+            raise reject(OptionError(("season",), "DLC303", message, hint=hint, at_key=True))
         return self
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -152,7 +152,7 @@ class MeanAbsoluteScaledError(Deviation):
             message = f"`{self.word}` needs targets along time, axis 1, that are longer than a season"
             expected = f"at least {self.season + 1} places"
             hint = "or give the naive forecast's error: `mase: {scale: ...}`"
-            raise Wrong(self.code, message, found=f"target {target}", expected=expected, hint=hint)
+            raise RuleViolation(self.code, message, found=f"target {target}", expected=expected, hint=hint)
 
     def statistics(self, prediction: Array, target: Array, weights: Array, mask: Array | None = None) -> Statistics:
         """The absolute errors and the naive forecast's, and what they weigh."""

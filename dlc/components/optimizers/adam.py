@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlc.components.optimizers.optimizer import B1, B2, Eps, EpsRoot, Optimizer, WeightDecay, decays_nothing, rate
 from dlc.components.schedules.schedule import Horizon, LearningRate, rate_of
-from dlc.language.options import Fault, option
+from dlc.language.options import OptionError, option
 from dlc.support.lazy import optax
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class AdamW(Optimizer):
     nesterov: bool = option(False, description="use Nesterov momentum (NAdamW)")
     examples = ("adamw", "adamw: {learning_rate: {cosine: 3e-4}, weight_decay: 0.01}")
 
-    def idle(self) -> Iterator[Fault]:
+    def idle(self) -> Iterator[OptionError]:
         """Without decay it is adam."""
         return decays_nothing(self, self.weight_decay, "adam")
 

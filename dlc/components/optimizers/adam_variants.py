@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlc.components.optimizers.optimizer import B1, B2, Eps, EpsRoot, Optimizer, WeightDecay, decays_nothing, rate
 from dlc.components.schedules.schedule import Horizon, LearningRate, rate_of
-from dlc.language.options import Fault, option
+from dlc.language.options import OptionError, option
 from dlc.support.lazy import optax
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class NAdamW(Optimizer):
     weight_decay: WeightDecay = option(1e-4)
     examples = ("nadamw", "nadamw: {learning_rate: 2e-3, weight_decay: 0.01}")
 
-    def idle(self) -> Iterator[Fault]:
+    def idle(self) -> Iterator[OptionError]:
         """Without decay it is nadam."""
         return decays_nothing(self, self.weight_decay, "nadam")
 
@@ -122,7 +122,7 @@ class AdamaxW(Optimizer):
     weight_decay: WeightDecay = option(1e-4)
     examples = ("adamaxw", "adamaxw: {learning_rate: 2e-3, weight_decay: 0.01}")
 
-    def idle(self) -> Iterator[Fault]:
+    def idle(self) -> Iterator[OptionError]:
         """Without decay it is adamax."""
         return decays_nothing(self, self.weight_decay, "adamax")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlc.components.optimizers.optimizer import Momentum, Nesterov, Optimizer, needs_momentum, rate
 from dlc.components.schedules.schedule import Horizon, LearningRate, rate_of
-from dlc.language.options import Fault, option
+from dlc.language.options import OptionError, option
 from dlc.support.lazy import optax
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class RmsProp(Optimizer):
     bias_correction: bool = option(False, description="divide the mean by 1 - decay^t")
     examples = ("rmsprop", "rmsprop: {learning_rate: 1e-3, decay: 0.95, centered: true, momentum: 0.9}")
 
-    def without_effect(self) -> Iterator[Fault]:
+    def without_effect(self) -> Iterator[OptionError]:
         """Nesterov's step without momentum is the plain one."""
         return needs_momentum(self.nesterov, self.momentum)
 

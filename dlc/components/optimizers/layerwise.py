@@ -18,7 +18,7 @@ from dlc.components.optimizers.optimizer import (
     rate,
 )
 from dlc.components.schedules.schedule import Horizon, LearningRate, rate_of
-from dlc.language.options import Fault, option
+from dlc.language.options import OptionError, option
 from dlc.support.lazy import optax
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Lars(Optimizer):
     nesterov: Nesterov = option(False)
     examples = ("lars: 1.0", "lars: {learning_rate: {cosine: {peak: 5.0, warmup: 5%}}, weight_decay: 1e-4}")
 
-    def without_effect(self) -> Iterator[Fault]:
+    def without_effect(self) -> Iterator[OptionError]:
         """Nesterov's step without momentum is the plain one."""
         return needs_momentum(self.nesterov, self.momentum)
 

@@ -16,7 +16,7 @@ from dlc.components.optimizers.optimizer import (
     rate,
 )
 from dlc.components.schedules.schedule import Horizon, LearningRate, rate_of
-from dlc.language.options import Fault, option
+from dlc.language.options import OptionError, option
 from dlc.support.lazy import optax
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Sgd(Optimizer):
     nesterov: Nesterov = option(False)
     examples = ("sgd: 0.1", "sgd: {learning_rate: {cosine: 0.1}, momentum: 0.9, nesterov: true}")
 
-    def without_effect(self) -> Iterator[Fault]:
+    def without_effect(self) -> Iterator[OptionError]:
         """Nesterov's step without momentum is the plain one."""
         return needs_momentum(self.nesterov, self.momentum)
 
@@ -103,12 +103,12 @@ class Rprop(Optimizer):
     max_step_size: float = option(50.0, gt=0, description="the largest step size")
     examples = ("rprop", "rprop: {learning_rate: 0.01, max_step_size: 1.0}")
 
-    def without_effect(self) -> Iterator[Fault]:
+    def without_effect(self) -> Iterator[OptionError]:
         """A schedule, or sizes in the wrong order."""
         yield from no_schedule(self, "the rate is only the first step size")
         if self.min_step_size > self.max_step_size:
             found, expected = f"`{self.min_step_size:g}`", f"at most `max_step_size`, {self.max_step_size:g}"
-            yield Fault(("min_step_size",), "DLC104", "`min_step_size` is above `max_step_size`", found, expected)
+            yield OptionError(("min_step_size",), "DLC104", "`min_step_size` is above `max_step_size`", found, expected)
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
         """`optax.rprop`."""

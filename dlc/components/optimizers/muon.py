@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dlc.components.optimizers.optimizer import Nesterov, Optimizer, WeightDecay, rate
 from dlc.components.schedules.schedule import Horizon, LearningRate, rate_of
-from dlc.language.options import Fault, option
+from dlc.language.options import OptionError, option
 from dlc.support.lazy import jax, optax
 
 if TYPE_CHECKING:
@@ -51,15 +51,15 @@ class Muon(Optimizer):
         "muon: {learning_rate: {linear: {value: 0.02, warmup: 2%}}, weight_decay: 0.01, adam_learning_rate: 3e-4}",
     )
 
-    def without_effect(self) -> Iterator[Fault]:
+    def without_effect(self) -> Iterator[OptionError]:
         """Dion's factors are five steps."""
         if self.ns_coeffs == "dion" and self.ns_steps != 5:
             message = "`ns_steps` has no effect with `ns_coeffs: dion`, which has five steps"
-            yield Fault(("ns_steps",), "DLC303", message, hint="remove it")
+            yield OptionError(("ns_steps",), "DLC303", message, hint="remove it")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
         """`optax.contrib.muon`, with the matrices of `matrices`."""
-        apart = self.adam_learning_rate
+        adam_rate = self.adam_learning_rate
         return optax.contrib.muon(
             rate_of(self.learning_rate, horizon),
             self.ns_coeffs,
@@ -74,7 +74,7 @@ class Muon(Optimizer):
             adam_b2=self.adam_b2,
             adam_eps_root=self.adam_eps_root,
             adam_weight_decay=self.adam_weight_decay,
-            adam_learning_rate=rate_of(apart, horizon) if apart is not None else None,
+            adam_learning_rate=rate_of(adam_rate, horizon) if adam_rate is not None else None,
             muon_weight_dimension_numbers=matrices,
             consistent_rms=self.consistent_rms,
         )

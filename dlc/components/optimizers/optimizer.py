@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field, model_validator
 
 from dlc.components.schedules.schedule import Horizon, LearningRate, Schedule
-from dlc.language.options import Fault, Options, main, reject, validate
+from dlc.language.options import OptionError, Options, main, reject, validate
 
 if TYPE_CHECKING:
     import optax
@@ -40,9 +40,9 @@ class Optimizer(Options):
 
     @model_validator(mode="after")
     def _check(self) -> Optimizer:
-        faults = list(self.without_effect())
-        if faults:
-            raise reject(*faults)
+        errors = list(self.without_effect())
+        if errors:
+            raise reject(*errors)
         return self
 
     @classmethod
@@ -66,11 +66,11 @@ class Optimizer(Options):
             return "write `b1` and `b2`"
         return None
 
-    def without_effect(self) -> Iterator[Fault]:
+    def without_effect(self) -> Iterator[OptionError]:
         """Settings that would do nothing."""
         yield from ()
 
-    def idle(self) -> Iterator[Fault]:
+    def idle(self) -> Iterator[OptionError]:
         """Settings that do nothing unless a group of weights changes them."""
         yield from ()
 
@@ -88,7 +88,7 @@ class Optimizer(Options):
         return params
 
 
-def with_options(optimizer: Optimizer, options: Mapping[str, Any]) -> Optimizer | list[Fault]:
+def with_options(optimizer: Optimizer, options: Mapping[str, Any]) -> Optimizer | list[OptionError]:
     """The same optimizer with some options replaced, or what is wrong with them.
 
     Args:
@@ -100,26 +100,26 @@ def with_options(optimizer: Optimizer, options: Mapping[str, Any]) -> Optimizer 
     if isinstance(made, Optimizer):
         return made
     assert isinstance(made, list)  # of a class of optimizers nothing else is made
-    return [fault if fault.loc and fault.loc[0] in options else fault._replace(loc=()) for fault in made]
+    return [error if error.loc and error.loc[0] in options else error._replace(loc=()) for error in made]
 
 
-def needs_momentum(nesterov: bool, momentum: float) -> Iterator[Fault]:
+def needs_momentum(nesterov: bool, momentum: float) -> Iterator[OptionError]:
     """The fault of Nesterov's step without momentum, which is the plain one."""
     if nesterov and not momentum:
         hint = "add `momentum: 0.9`, or remove `nesterov`"
-        yield Fault(("nesterov",), "DLC303", "`nesterov` has no effect without `momentum`", hint=hint)
+        yield OptionError(("nesterov",), "DLC303", "`nesterov` has no effect without `momentum`", hint=hint)
 
 
-def decays_nothing(optimizer: Optimizer, weight_decay: float, plain: str) -> Iterator[Fault]:
+def decays_nothing(optimizer: Optimizer, weight_decay: float, plain: str) -> Iterator[OptionError]:
     """The fault of an optimizer whose name says that weights decay, and that decays none."""
     if not weight_decay:
         message = f"without decay `{optimizer.word}` is `{plain}`"
-        yield Fault(("weight_decay",), "DLC303", message, hint=f"write `{plain}`, or a `weight_decay` above 0")
+        yield OptionError(("weight_decay",), "DLC303", message, hint=f"write `{plain}`, or a `weight_decay` above 0")
 
 
-def no_schedule(optimizer: Optimizer, why: str) -> Iterator[Fault]:
+def no_schedule(optimizer: Optimizer, why: str) -> Iterator[OptionError]:
     """The fault of a schedule where the rate is used once."""
     if isinstance(optimizer.learning_rate, Schedule):
         message = f"a schedule has no effect on `{optimizer.word}`: {why}"
         found = f"`{optimizer.learning_rate.word}`"
-        yield Fault(("learning_rate",), "DLC303", message, found=found, expected="a number")
+        yield OptionError(("learning_rate",), "DLC303", message, found=found, expected="a number")

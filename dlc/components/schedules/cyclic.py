@@ -17,7 +17,7 @@ from dlc.components.schedules.schedule import (
     need_length,
     run_length,
 )
-from dlc.language.options import Fault, main, option
+from dlc.language.options import OptionError, main, option
 from dlc.support.lazy import optax
 
 _PCT_FINAL = 0.85
@@ -41,18 +41,18 @@ class CosineRestarts(Schedule):
         "cosine_restarts: {peak: 0.1, period: 5%, growth: 2, warmup: 100}",
     )
 
-    def wrong(self) -> Iterator[Fault]:
+    def wrong(self) -> Iterator[OptionError]:
         """Cycles that rise, or have no length."""
         yield from must_fall(self.peak, self.end)
         yield from need_length("period", self.period)
 
-    def late(self, run: Run) -> Iterator[Fault]:
+    def late(self, run: Run) -> Iterator[OptionError]:
         """A run that ends before the first restart."""
         yield from super().late(run)
         place, warmup = run.place(self.period), run.place(self.warmup)
         if place is not None and warmup is not None and place + warmup >= run.epochs > warmup:
             message, hint = "the run ends before the first restart", "shorten `period`, or write `cosine`"
-            yield Fault(("period",), "DLC303", message, str(self.period), f"less than {run_length(run)}", hint)
+            yield OptionError(("period",), "DLC303", message, str(self.period), f"less than {run_length(run)}", hint)
 
     def first(self) -> float:
         """The peak."""
@@ -101,15 +101,15 @@ class OneCycle(Schedule):
     final_div_factor: float = option(1e4, ge=1, description="the first rate over the last one")
     examples = ("one_cycle: 0.1", "one_cycle: {peak: 0.1, anneal: linear, pct_start: 0.45, pct_final: 0.9}")
 
-    def wrong(self) -> Iterator[Fault]:
+    def wrong(self) -> Iterator[OptionError]:
         """Phases in the wrong order, or one that the form does not have."""
         yield from need_length("length", self.length)
         if self.anneal == "cosine" and self.pct_final != _PCT_FINAL:
             hint = "write `anneal: linear`, or remove it"
-            yield Fault(("pct_final",), "DLC303", "`pct_final` has no effect with `anneal: cosine`", hint=hint)
+            yield OptionError(("pct_final",), "DLC303", "`pct_final` has no effect with `anneal: cosine`", hint=hint)
         elif self.anneal == "linear" and self.pct_final <= self.pct_start:
             found, expected = f"`{self.pct_final:g}`", f"above `pct_start`, {self.pct_start:g}"
-            yield Fault(("pct_final",), "DLC104", "the rate must rise before it falls", found, expected)
+            yield OptionError(("pct_final",), "DLC104", "the rate must rise before it falls", found, expected)
 
     def first(self) -> float:
         """The first rate, from which it rises."""

@@ -15,7 +15,7 @@ from dlc.components.schedules.schedule import (
     need_length,
     run_length,
 )
-from dlc.language.options import Fault, main, option
+from dlc.language.options import OptionError, main, option
 from dlc.support.lazy import jnp, optax
 
 
@@ -48,7 +48,7 @@ class Linear(Schedule):
     length: RunLength = option(WHOLE, description="length with the warm-up: steps, `20 epochs` or `100%`")
     examples = ("linear: 0.1", "linear: {value: 1e-3, end: 1e-5, warmup: 10%}")
 
-    def wrong(self) -> Iterator[Fault]:
+    def wrong(self) -> Iterator[OptionError]:
         """A line that is level, or has no length."""
         yield from level(self.value, self.end)
         yield from need_length("length", self.length)
@@ -78,12 +78,12 @@ class Polynomial(Schedule):
     length: RunLength = option(WHOLE, description="length with the warm-up: steps, `20 epochs` or `100%`")
     examples = ("polynomial: 0.1", "polynomial: {value: 0.01, power: 0.9, length: 50 epochs}")
 
-    def wrong(self) -> Iterator[Fault]:
+    def wrong(self) -> Iterator[OptionError]:
         """A curve that is level or a line, or has no length."""
         yield from level(self.value, self.end)
         yield from need_length("length", self.length)
         if self.power == 1:
-            yield Fault(("power",), "DLC303", "a power of 1 is a straight line", hint="write `linear`")
+            yield OptionError(("power",), "DLC303", "a power of 1 is a straight line", hint="write `linear`")
 
     def first(self) -> float:
         """The value."""
@@ -117,16 +117,16 @@ class Exponential(Schedule):
         "exponential: {value: 1e-3, factor: 0.97, every: 100, staircase: true, end: 1e-5}",
     )
 
-    def wrong(self) -> Iterator[Fault]:
+    def wrong(self) -> Iterator[OptionError]:
         """A factor of 1, or an end that is never reached."""
-        yield from factor_faults(self.value, self.factor, self.end)
+        yield from factor_errors(self.value, self.factor, self.end)
         yield from need_length("every", self.every)
 
-    def late(self, run: Run) -> Iterator[Fault]:
+    def late(self, run: Run) -> Iterator[OptionError]:
         """Stairs that are longer than the run."""
         yield from super().late(run)
         if self.staircase:
-            yield from period_faults(self, "every", self.every, run)
+            yield from period_errors(self, "every", self.every, run)
 
     def first(self) -> float:
         """The value."""
@@ -151,7 +151,7 @@ class Cosine(Schedule):
     length: RunLength = option(WHOLE, description="length with the warm-up: steps, `20 epochs` or `100%`")
     examples = ("cosine: 1e-3", "cosine: {peak: 1e-3, end: 1e-5, warmup: 10%}", "cosine: {peak: 0.1, warmup: 2 epochs}")
 
-    def wrong(self) -> Iterator[Fault]:
+    def wrong(self) -> Iterator[OptionError]:
         """A curve that rises, or has no length."""
         yield from must_fall(self.peak, self.end)
         yield from need_length("length", self.length)
@@ -184,13 +184,13 @@ class InverseSqrt(Schedule):
     timescale: RunLength | None = option(None, description="k; the warm-up's length when left out")
     examples = ("inverse_sqrt: {value: 1e-3, warmup: 400}", "inverse_sqrt: {value: 1e-3, timescale: 2 epochs}")
 
-    def wrong(self) -> Iterator[Fault]:
+    def wrong(self) -> Iterator[OptionError]:
         """No timescale."""
         if self.timescale is not None:
             yield from need_length("timescale", self.timescale)
         elif not self.warmup.amount:
             hint = "as in `inverse_sqrt: {value: 1e-3, warmup: 400}`"
-            yield Fault((), "DLC102", "`inverse_sqrt` needs `warmup` or `timescale`", hint=hint, at_key=True)
+            yield OptionError((), "DLC102", "`inverse_sqrt` needs `warmup` or `timescale`", hint=hint, at_key=True)
 
     def first(self) -> float:
         """The value."""
@@ -202,37 +202,39 @@ class InverseSqrt(Schedule):
         return lambda step: self.value * jnp.sqrt(k / (k + step))
 
 
-def level(value: float, end: float) -> Iterator[Fault]:
+def level(value: float, end: float) -> Iterator[OptionError]:
     """The fault of a schedule that ends where it begins."""
     if value == end:
         hint = f"write `constant: {value:g}`"
-        yield Fault(("end",), "DLC303", "the rate never changes: `end` is the first rate", f"`{end:g}`", hint=hint)
+        yield OptionError(
+            ("end",), "DLC303", "the rate never changes: `end` is the first rate", f"`{end:g}`", hint=hint
+        )
 
 
-def must_fall(peak: float, end: float) -> Iterator[Fault]:
+def must_fall(peak: float, end: float) -> Iterator[OptionError]:
     """The fault of a schedule that ends at its peak or above it."""
     yield from level(peak, end)
     if end > peak:
         found, expected = f"`end` {end:g}, `peak` {peak:g}", "a number below `peak`"
-        yield Fault(("end",), "DLC104", "the rate must fall, and `end` is above `peak`", found, expected)
+        yield OptionError(("end",), "DLC104", "the rate must fall, and `end` is above `peak`", found, expected)
 
 
-def factor_faults(value: float, factor: float, end: float) -> Iterator[Fault]:
+def factor_errors(value: float, factor: float, end: float) -> Iterator[OptionError]:
     """Faults of a repeated factor: one that changes nothing, or moves away from `end`."""
     if factor == 1:
         hint = f"write `constant: {value:g}`"
-        yield Fault(("factor",), "DLC303", "a factor of 1 has no effect", hint=hint)
+        yield OptionError(("factor",), "DLC303", "a factor of 1 has no effect", hint=hint)
     elif end and (end - value) * (factor - 1) <= 0:
         side, moves = ("below", "falls") if factor < 1 else ("above", "rises")
         message = f"the rate {moves}, so `end` must lie {side} the first rate"
-        yield Fault(("end",), "DLC104", message, f"`{end:g}`", f"a number {side} {value:g}")
+        yield OptionError(("end",), "DLC104", message, f"`{end:g}`", f"a number {side} {value:g}")
 
 
-def period_faults(schedule: Schedule, name: str, period: Length, run: Run) -> Iterator[Fault]:
+def period_errors(schedule: Schedule, name: str, period: Length, run: Run) -> Iterator[OptionError]:
     """The fault of a period after which nothing of the run is left."""
     place, warmup = run.place(period), run.place(schedule.warmup)
     if place is not None and warmup is not None and place + warmup >= run.epochs > warmup:
         after = f", after a warm-up of {schedule.warmup}" if warmup else ""
         message = f"`{name}` is as long as the run: the rate never changes"
         hint = f"shorten it, or write `constant: {schedule.first():g}`"
-        yield Fault((name,), "DLC303", message, f"{period}{after}", f"less than {run_length(run)}", hint)
+        yield OptionError((name,), "DLC303", message, f"{period}{after}", f"less than {run_length(run)}", hint)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from dlc.components.schedules.decays import factor_faults, period_faults
+from dlc.components.schedules.decays import factor_errors, period_errors
 from dlc.components.schedules.schedule import Horizon, Rate, Run, RunLength, Schedule, need_length, run_length
-from dlc.language.options import Fault, main, option
+from dlc.language.options import OptionError, main, option
 from dlc.support.lazy import optax
 
 
@@ -24,15 +24,15 @@ class Step(Schedule):
     end: float = option(0.0, ge=0, description="the last rate; 0 for none")
     examples = ("step: {value: 0.1, every: 30 epochs}", "step: {value: 0.1, every: 25%, factor: 0.5}")
 
-    def wrong(self) -> Iterator[Fault]:
+    def wrong(self) -> Iterator[OptionError]:
         """A factor of 1, or an end that is never reached."""
-        yield from factor_faults(self.value, self.factor, self.end)
+        yield from factor_errors(self.value, self.factor, self.end)
         yield from need_length("every", self.every)
 
-    def late(self, run: Run) -> Iterator[Fault]:
+    def late(self, run: Run) -> Iterator[OptionError]:
         """A period that is as long as the run."""
         yield from super().late(run)
-        yield from period_faults(self, "every", self.every, run)
+        yield from period_errors(self, "every", self.every, run)
 
     def first(self) -> float:
         """The value."""
@@ -69,46 +69,48 @@ class Piecewise(Schedule):
         "piecewise: {values: [0.1, 0.02, 0.001], boundaries: [50%, 75%]}",
     )
 
-    def wrong(self) -> Iterator[Fault]:
+    def wrong(self) -> Iterator[OptionError]:
         """Lists that don't fit each other, boundaries that don't rise, a change that is none."""
         yield from self._form()
         for index, (one, two) in enumerate(pairwise(self.boundaries)):
             if one.unit == two.unit and one.amount >= two.amount:
-                yield Fault(("boundaries", index + 1), "DLC104", "boundaries must rise", f"{two} after {one}")
+                yield OptionError(("boundaries", index + 1), "DLC104", "boundaries must rise", f"{two} after {one}")
         for index, length in enumerate(self.boundaries):
             if not length.amount or (length.unit == self.warmup.unit and length.amount <= self.warmup.amount):
                 message = "this boundary comes before the end of the warm-up"
                 message = message if self.warmup.amount else "this boundary is the beginning of the run"
                 found, expected = str(length), f"more than {self.warmup}"
-                yield Fault(("boundaries", index), "DLC303", message, found, expected)
+                yield OptionError(("boundaries", index), "DLC303", message, found, expected)
 
-    def _form(self) -> Iterator[Fault]:
+    def _form(self) -> Iterator[OptionError]:
         count = len(self.boundaries)
         if self.values is not None:
             for name, given in (("value", self.value), ("factors", self.factors)):
                 if given is not None:
                     hint = "write `value` and `factors`, or `values`"
-                    yield Fault((name,), "DLC303", f"`{name}` has no effect beside `values`", hint=hint, at_key=True)
+                    yield OptionError(
+                        (name,), "DLC303", f"`{name}` has no effect beside `values`", hint=hint, at_key=True
+                    )
             if len(self.values) != count + 1:
                 expected = f"{count + 1}, one more than boundaries"
-                yield Fault(("values",), "DLC104", "wrong number of values", f"{len(self.values)}", expected)
+                yield OptionError(("values",), "DLC104", "wrong number of values", f"{len(self.values)}", expected)
             for index, (one, two) in enumerate(pairwise(self.values)):
                 if one == two:
                     message = "the rate does not change at this boundary"
-                    yield Fault(("values", index + 1), "DLC303", message, f"`{two:g}` after `{one:g}`")
+                    yield OptionError(("values", index + 1), "DLC303", message, f"`{two:g}` after `{one:g}`")
             return
         missing = [name for name in ("value", "factors") if getattr(self, name) is None]
         if missing:
             hint = "or `values`, one more than boundaries"
-            yield Fault((), "DLC102", f"`piecewise` needs `{missing[0]}`", hint=hint, at_key=True)
+            yield OptionError((), "DLC102", f"`piecewise` needs `{missing[0]}`", hint=hint, at_key=True)
         for index, factor in enumerate(self.factors or ()):
             if factor == 1:
-                yield Fault(("factors", index), "DLC303", "a factor of 1 has no effect")
+                yield OptionError(("factors", index), "DLC303", "a factor of 1 has no effect")
         if self.factors is not None and len(self.factors) != count:
             found, expected = f"{len(self.factors)}", f"{count}, one for each boundary"
-            yield Fault(("factors",), "DLC104", "wrong number of factors", found, expected)
+            yield OptionError(("factors",), "DLC104", "wrong number of factors", found, expected)
 
-    def late(self, run: Run) -> Iterator[Fault]:
+    def late(self, run: Run) -> Iterator[OptionError]:
         """Boundaries within the warm-up or beyond the end."""
         yield from super().late(run)
         warmup = run.place(self.warmup)
@@ -116,15 +118,17 @@ class Piecewise(Schedule):
         for index, (length, place) in enumerate(zip(self.boundaries, places, strict=True)):
             if place is not None and place >= run.epochs:
                 message = "this boundary lies beyond the end of the run"
-                yield Fault(("boundaries", index), "DLC303", message, str(length), f"before the end: {run_length(run)}")
+                yield OptionError(
+                    ("boundaries", index), "DLC303", message, str(length), f"before the end: {run_length(run)}"
+                )
             if place is not None and warmup and place <= warmup < run.epochs and length.unit != self.warmup.unit:
                 message = "this boundary comes before the end of the warm-up"
-                yield Fault(("boundaries", index), "DLC303", message, str(length), f"more than {self.warmup}")
+                yield OptionError(("boundaries", index), "DLC303", message, str(length), f"more than {self.warmup}")
             before = places[index - 1] if index else None
             mixed = index and length.unit != self.boundaries[index - 1].unit
             if mixed and place is not None and before is not None and before >= place:
                 found = f"{length} after {self.boundaries[index - 1]}"
-                yield Fault(("boundaries", index), "DLC104", "boundaries must rise", found)
+                yield OptionError(("boundaries", index), "DLC104", "boundaries must rise", found)
 
     def first(self) -> float:
         """The first rate."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dlc.components.schedules.schedule import Horizon, Rate, Run, Schedule
-from dlc.language.options import Fault, main, option
+from dlc.language.options import OptionError, main, option
 from dlc.support.lazy import optax
 
 
@@ -48,20 +48,20 @@ class ReduceOnPlateau(Schedule):
         "reduce_on_plateau: {value: 0.1, factor: 0.5, patience: 5, min_value: 1e-4, monitor: validation/loss}",
     )
 
-    def wrong(self) -> Iterator[Fault]:
+    def wrong(self) -> Iterator[OptionError]:
         """A lowest rate that the first one is not above."""
         if self.min_value >= self.value:
             found, expected = f"`min_value` {self.min_value:g}, `value` {self.value:g}", "a number below `value`"
-            yield Fault(("min_value",), "DLC303", "the rate could never be lowered", found, expected)
+            yield OptionError(("min_value",), "DLC303", "the rate could never be lowered", found, expected)
 
-    def late(self, run: Run) -> Iterator[Fault]:
+    def late(self, run: Run) -> Iterator[OptionError]:
         """Patience that reaches past the last epoch."""
         yield from super().late(run)
         if self.patience >= run.epochs:
             message, hint = f"the rate can't be lowered within {run.epochs:g} epochs", "lower `patience`"
             given = "" if "patience" in self.model_fields_set else " (its default)"
             found, expected = f"`patience` {self.patience}{given}", f"below {run.epochs:g}"
-            yield Fault(("patience",), "DLC303", message, found, expected, hint)
+            yield OptionError(("patience",), "DLC303", message, found, expected, hint)
 
     def first(self) -> float:
         """The value."""

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, model_validator
 
 from dlc.components.schedules import SCHEDULES
 from dlc.diagnostics import SpecError
-from dlc.language.options import Fault, Options, build_word, option, reject, spell
+from dlc.language.options import OptionError, Options, build_word, option, reject, spell
 from dlc.support.lazy import jnp, optax
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _length(value: Any) -> Any:
     unit = unit if unit == "%" else unit.rstrip("s") + "s"
     if match is None or (unit == "%" and float(match.group(1)) > 100):
         expected = "a number of steps, `2 epochs`, or a share of the run such as `10%`"
-        raise reject(Fault((), "DLC104", "this is not a length", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC104", "this is not a length", found=spell(value), expected=expected))
     return Length(float(match.group(1)), unit)
 
 
@@ -97,38 +97,38 @@ class Schedule(Options):
 
     @model_validator(mode="after")
     def _check(self) -> Schedule:
-        faults = list(self.wrong())
-        if not faults and self.warmup.amount:
-            faults = list(self._warmup_faults())
-        elif not faults and self.warmup_from:
-            faults = [Fault(("warmup_from",), "DLC303", "`warmup_from` has no effect without `warmup`")]
-        if faults:
-            raise reject(*faults)
+        errors = list(self.wrong())
+        if not errors and self.warmup.amount:
+            errors = list(self._warmup_errors())
+        elif not errors and self.warmup_from:
+            errors = [OptionError(("warmup_from",), "DLC303", "`warmup_from` has no effect without `warmup`")]
+        if errors:
+            raise reject(*errors)
         return self
 
-    def _warmup_faults(self) -> Iterator[Fault]:
+    def _warmup_errors(self) -> Iterator[OptionError]:
         until, first, start = self.until(), self.first(), self.warmup_from
         if self.warmup.unit == until.unit and self.warmup.amount >= until.amount:
             found, expected = f"a warm-up of {self.warmup}", f"less than {until}"
-            yield Fault(("warmup",), "DLC303", _TOO_WARM, found, expected)
+            yield OptionError(("warmup",), "DLC303", _TOO_WARM, found, expected)
         if start >= first:
             code = "DLC303" if start == first else "DLC104"
             found, expected = f"`warmup_from` {start:g}, a first rate of {first:g}", "less than the first rate"
-            yield Fault(("warmup_from",), code, "a warm-up must rise", found, expected)
+            yield OptionError(("warmup_from",), code, "a warm-up must rise", found, expected)
 
-    def wrong(self) -> Iterator[Fault]:
+    def wrong(self) -> Iterator[OptionError]:
         """Settings that contradict each other or would do nothing."""
         yield from ()
 
-    def late(self, run: Run) -> Iterator[Fault]:
+    def late(self, run: Run) -> Iterator[OptionError]:
         """Settings that would do nothing in a run of this length. What is not known of it is not judged."""
         warmup, until = run.place(self.warmup), run.place(self.until())
         if warmup and warmup >= run.epochs:
             message, found = f"the warm-up of {self.warmup} is as long as the run", run_length(run)
-            yield Fault(("warmup",), "DLC303", message, found=found, hint="shorten it, as in `warmup: 10%`")
+            yield OptionError(("warmup",), "DLC303", message, found=found, hint="shorten it, as in `warmup: 10%`")
         elif warmup and until is not None and warmup >= until:
             found, expected = f"a warm-up of {self.warmup}", f"less than {self.until()}"
-            yield Fault(("warmup",), "DLC303", _TOO_WARM, found, expected, "shorten it, as in `warmup: 10%`")
+            yield OptionError(("warmup",), "DLC303", _TOO_WARM, found, expected, "shorten it, as in `warmup: 10%`")
 
     def first(self) -> float:
         """The rate after the warm-up."""
@@ -159,8 +159,8 @@ class Schedule(Options):
             SpecError: DLC303 when a setting does nothing in a run of this length: a warm-up that is as long, say.
         """
         run = Run(horizon.steps / horizon.steps_per_epoch, horizon.steps_per_epoch)
-        for fault in self.late(run):
-            raise SpecError.of(fault.code, fault.message, found=fault.found, expected=fault.expected, hint=fault.hint)
+        for error in self.late(run):
+            raise SpecError.of(error.code, error.message, found=error.found, expected=error.expected, hint=error.hint)
         warmup = self.warmup.in_steps(horizon)
         if warmup:  # it is shorter, but in a run of a few steps both may round up to the same
             warmup = min(warmup, max(self.until().in_steps(horizon) - 1, 0))
@@ -181,11 +181,11 @@ def run_length(run: Run) -> str:
     return f"{run.epochs:g} epochs in all{steps}"
 
 
-def need_length(name: str, length: Length) -> Iterator[Fault]:
+def need_length(name: str, length: Length) -> Iterator[OptionError]:
     """The fault of a length of nothing."""
     if not length.amount:
         message = "a schedule must have a length" if name == "length" else f"`{name}` must have a length"
-        yield Fault((name,), "DLC104", message, spell(str(length)))
+        yield OptionError((name,), "DLC104", message, spell(str(length)))
 
 
 def _rate(value: Any) -> Any:
@@ -194,7 +194,9 @@ def _rate(value: Any) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not 0 < value < 1e300:  # also what YAML reads as infinity, and integers that no float holds
             raise reject(
-                Fault((), "DLC104", "a learning rate must be positive", found=spell(value), expected="a number above 0")
+                OptionError(
+                    (), "DLC104", "a learning rate must be positive", found=spell(value), expected="a number above 0"
+                )
             )
         return float(value)
     if isinstance(value, dict) or (isinstance(value, str) and value.isidentifier()):
@@ -203,7 +205,7 @@ def _rate(value: Any) -> Any:
             raise reject(*made)
         return made
     raise reject(
-        Fault((), "DLC103", "a learning rate is a number or a schedule", found=spell(value), expected="a number")
+        OptionError((), "DLC103", "a learning rate is a number or a schedule", found=spell(value), expected="a number")
     )
 
 

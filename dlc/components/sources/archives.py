@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.sources.stored import Scratch, Stored
 from dlc.diagnostics import listing, reason
-from dlc.language.options import Wrong
+from dlc.language.options import RuleViolation
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def first_length(path: Path) -> int | None:
     """How many records the first array of an archive has; None when it has no arrays, or a single value.
 
     Raises:
-        Wrong: DLC401 when the archive or the array is damaged.
+        RuleViolation: DLC401 when the archive or the array is damaged.
     """
     with _opened(path) as archive:
         for member in archive.infolist():
@@ -69,8 +69,8 @@ def read_columns(path: Path, room: int | None) -> dict[str, Any]:
     unpacked into a scratch file.
 
     Raises:
-        Wrong: DLC401 when the archive is damaged, when it holds anything but arrays of numbers and texts, and for an
-            array in Fortran's order that is not read into memory: its records lie scattered over the file.
+        RuleViolation: DLC401 when the archive is damaged, when it holds anything but arrays of numbers and strings, and
+            for an array in Fortran's order that is not read into memory: its records lie scattered over the file.
         SpecError: DLC507 when there is no room to unpack.
     """
     columns: dict[str, Any] = {}
@@ -86,7 +86,9 @@ def read_columns(path: Path, room: int | None) -> dict[str, Any]:
                 elif not head.in_order:
                     message = f"the array `{_name(member)}` of `{path}` is not in C order"
                     hint = "save `np.ascontiguousarray(array)`, or raise `data.memory`"
-                    raise Wrong("DLC401", f"{message}, and too large to be turned round", hint=hint, option="path")
+                    raise RuleViolation(
+                        "DLC401", f"{message}, and too large to be turned round", hint=hint, option="path"
+                    )
                 elif member.compress_type == zipfile.ZIP_STORED:
                     column = _in_place(stream, head, path, member)
                 else:
@@ -99,11 +101,11 @@ def _need_once(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
     """Check that no two arrays have one name.
 
     Raises:
-        Wrong: DLC401, naming those that do.
+        RuleViolation: DLC401, naming those that do.
     """
     twice = [name for name, count in Counter(map(_name, members)).items() if count > 1]
     if twice:
-        raise Wrong("DLC401", f"`{path}` names arrays twice", found=listing(twice, 8), option="path")
+        raise RuleViolation("DLC401", f"`{path}` names arrays twice", found=listing(twice, 8), option="path")
 
 
 @contextmanager
@@ -125,7 +127,7 @@ def _told(message: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise Wrong("DLC401", f"{message}: {reason(error)}", option="path") from None
+        raise RuleViolation("DLC401", f"{message}: {reason(error)}", option="path") from None
 
 
 def _name(member: zipfile.ZipInfo) -> str:
@@ -136,13 +138,13 @@ def _head(stream: IO[bytes], member: zipfile.ZipInfo, path: Path) -> Head:
     """The head of an .npy file.
 
     Raises:
-        Wrong: DLC401 when it is none, or the array holds Python objects.
+        RuleViolation: DLC401 when it is none, or the array holds Python objects.
         ValueError: when it is damaged, or tells of more elements than there are.
     """
     magic = stream.read(np.lib.format.MAGIC_LEN)
     if not magic.startswith(np.lib.format.MAGIC_PREFIX):
         message = f"`{_name(member)}` in `{path}` is not an array"
-        raise Wrong("DLC401", message, expected="a file of np.savez", option="path")
+        raise RuleViolation("DLC401", message, expected="a file of np.savez", option="path")
     read = np.lib.format.read_array_header_1_0 if magic[-2:] == b"\1\0" else np.lib.format.read_array_header_2_0
     try:
         shape, fortran, dtype = read(stream)
@@ -152,7 +154,7 @@ def _head(stream: IO[bytes], member: zipfile.ZipInfo, path: Path) -> Head:
     if dtype.hasobject:
         message = f"the array `{_name(member)}` of `{path}` holds Python objects"
         hint = "texts are saved by `array.astype(str)`, numbers by `array.astype(float)`"
-        raise Wrong("DLC401", message, expected="numbers or texts", hint=hint, option="path")
+        raise RuleViolation("DLC401", message, expected="numbers or texts", hint=hint, option="path")
     head = Head(shape, dtype, not fortran or len(shape) == 1)
     _whole(head, member.file_size - stream.tell())
     return head

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator
 from dlc.components.sources.archives import first_length, read_columns
 from dlc.components.sources.source import Columns, Opened, Source
 from dlc.diagnostics import listing, reason
-from dlc.language.options import Fault, Wrong, main, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import np
 
 _FIELD_BYTES = 100  # that a short field takes as a Python text, with its places in lists
@@ -39,16 +39,16 @@ class FileSource(Source):
         """The file's full path.
 
         Raises:
-            Wrong: DLC401 when there is no such file.
+            RuleViolation: DLC401 when there is no such file.
         """
         path = self._place(base)
         try:
             is_file, is_folder = path.is_file(), path.is_dir()
         except (OSError, ValueError) as error:
-            raise Wrong("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
+            raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
         if not is_file:
             kind = "is a directory" if is_folder else "is not a plain file" if path.exists() else "does not exist"
-            raise Wrong("DLC401", f"the data file `{path}` {kind}", option="path")
+            raise RuleViolation("DLC401", f"the data file `{path}` {kind}", option="path")
         return path
 
     def _place(self, base: Path) -> Path:
@@ -84,9 +84,11 @@ class Npz(FileSource):
                     single = file.read(6) == b"\x93NUMPY"
                 what = "holds a single array, not an archive" if single else "is not a numpy archive"
                 hint = "`np.savez(path, image=..., label=...)` writes one"
-                raise Wrong("DLC401", f"`{path}` {what}", expected="a file of np.savez", hint=hint, option="path")
+                raise RuleViolation(
+                    "DLC401", f"`{path}` {what}", expected="a file of np.savez", hint=hint, option="path"
+                )
         except OSError as error:
-            raise Wrong("DLC401", f"`{path}` is not a numpy archive: {reason(error)}", option="path") from None
+            raise RuleViolation("DLC401", f"`{path}` is not a numpy archive: {reason(error)}", option="path") from None
         return same_length(read_columns(path, room), path)
 
 
@@ -95,7 +97,9 @@ def _delimiter(value: Any) -> Any:
         return value
     hint = 'write `"\\t"` for a tab' if value in ("tab", "\\t") else None
     expected = "one character such as `;`, no quotation mark and no line break"
-    raise reject(Fault((), "DLC104", "this separates no fields", found=spell(value), expected=expected, hint=hint))
+    raise reject(
+        OptionError((), "DLC104", "this separates no fields", found=spell(value), expected=expected, hint=hint)
+    )
 
 
 class Csv(FileSource):
@@ -129,26 +133,26 @@ class Csv(FileSource):
                         yield {name: table[:, index] for index, name in enumerate(names)}
                 except csv.Error as error:
                     message = f"line {reader.line_num} of `{path}` is malformed: {reason(error)}"
-                    raise Wrong("DLC401", message, option="path") from None
+                    raise RuleViolation("DLC401", message, option="path") from None
         except UnicodeDecodeError:
             raise _not_utf8(path) from None
         except OSError as error:
-            raise Wrong("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
+            raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
 
     def _tables(self, reader: Any, path: Path, room: int | None) -> Iterator[tuple[list[str], list[list[str]]]]:
         """The column names and records, all of one length, block by block; one block at least."""
         rows: Iterator[list[str]] = (row for row in reader if row)
         first = next(rows, None)
         if first is None:
-            raise Wrong("DLC401", f"`{path}` is empty", expected="a table", option="path")
+            raise RuleViolation("DLC401", f"`{path}` is empty", expected="a table", option="path")
         names = [name.strip() for name in first] if self.header else [f"column_{i}" for i in range(len(first))]
         if self.header and all(map(_is_number, first)):
             message = f"the first row of `{path}` holds numbers where column names belong"
             fix = "is there a header? `header: false`"
-            raise Wrong("DLC401", message, found=listing(first, 6), expected="names", hint=fix, option="path")
+            raise RuleViolation("DLC401", message, found=listing(first, 6), expected="names", hint=fix, option="path")
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            raise Wrong("DLC401", f"`{path}` names columns twice", found=listing(twice, 8), option="path")
+            raise RuleViolation("DLC401", f"`{path}` names columns twice", found=listing(twice, 8), option="path")
         records = [] if self.header else [first]
         most = sys.maxsize if room is None else max(1, room // (_FIELD_BYTES * len(names)))
         whole = True
@@ -156,7 +160,7 @@ class Csv(FileSource):
             if len(row) != len(names):
                 hint = "`delimiter:` names what separates the fields" if 1 in (len(names), len(row)) else None
                 message = f"line {reader.line_num} of `{path}` has {_fields(len(row))}"
-                raise Wrong("DLC401", message, expected=_fields(len(names)), hint=hint, option="path")
+                raise RuleViolation("DLC401", message, expected=_fields(len(names)), hint=hint, option="path")
             records.append(row)
             if len(records) >= most:
                 yield names, records
@@ -177,7 +181,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _not_utf8(path: Path) -> Wrong:
+def _not_utf8(path: Path) -> RuleViolation:
     """The error of a text in another encoding, with the line that shows it."""
     where = ""
     with open(path, "rb") as file:
@@ -188,21 +192,21 @@ def _not_utf8(path: Path) -> Wrong:
                 where = f"line {number} of "
                 break
     hint = "save it as UTF-8, for example `iconv -f latin1 -t utf-8 old.csv > new.csv`"
-    return Wrong("DLC401", f"{where}`{path}` is not UTF-8 text", hint=hint, option="path")
+    return RuleViolation("DLC401", f"{where}`{path}` is not UTF-8 text", hint=hint, option="path")
 
 
 def same_length(columns: dict[str, Any], path: Path) -> Columns:
     """The columns, if all have one entry a record, and records hold anything.
 
     Raises:
-        Wrong: DLC401 when they don't.
+        RuleViolation: DLC401 when they don't.
     """
     lengths = {name: column.shape[0] if column.ndim else None for name, column in columns.items()}
     if not columns or len(set(lengths.values())) != 1 or None in lengths.values():
         spelt = [f"`{name}` {'a single value' if count is None else count}" for name, count in lengths.items()]
         found = ", ".join(spelt[:12]) + (f" and {len(spelt) - 12} more" if len(spelt) > 12 else "")
         message = f"the arrays of `{path}` have no common length"
-        raise Wrong("DLC401", message, found=found or "no arrays", expected="one entry a record", option="path")
+        raise RuleViolation("DLC401", message, found=found or "no arrays", expected="one entry a record", option="path")
     if any(lengths.values()) and not any(column.nbytes for column in columns.values()):
-        raise Wrong("DLC401", f"the records of `{path}` hold nothing", option="path")
+        raise RuleViolation("DLC401", f"the records of `{path}` hold nothing", option="path")
     return columns

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.diagnostics import did_you_mean, listing
-from dlc.language.options import Options, Wrong
+from dlc.language.options import Options, RuleViolation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +28,7 @@ class Source(Options):
         """All columns, of equal length. `base` is the folder that relative paths start from.
 
         Raises:
-            Wrong: DLC401 when it can't be read.
+            RuleViolation: DLC401 when it can't be read.
         """
         raise NotImplementedError
 
@@ -36,7 +36,7 @@ class Source(Options):
         """How many records there are, when that is known without reading them, else None.
 
         Raises:
-            Wrong: DLC401 when there are none to count.
+            RuleViolation: DLC401 when there are none to count.
         """
         return None
 
@@ -52,7 +52,7 @@ class Source(Options):
             a file. Else an iterator of consecutive blocks of records, the first of them the table's first.
 
         Raises:
-            Wrong: DLC401 when it can't be read; of an iterator while it goes on, too.
+            RuleViolation: DLC401 when it can't be read; of an iterator while it goes on, too.
         """
         return self.load(base)
 
@@ -65,7 +65,7 @@ def select(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
     """The known columns that a feature's names and patterns select, in the order given.
 
     Raises:
-        Wrong: DLC402 when one selects nothing.
+        RuleViolation: DLC402 when one selects nothing.
 
     >>> select(("pixel_*",), ("label", "pixel_0", "pixel_1"))
     ['pixel_0', 'pixel_1']
@@ -77,7 +77,7 @@ def select(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
         if not found:
             hint = did_you_mean(pattern, known) or "`column:` names the column of a feature"
             message = f"the data has no column `{pattern}`"
-            raise Wrong("DLC402", message, found=f"columns {listing(known, 12)}", hint=hint)
+            raise RuleViolation("DLC402", message, found=f"columns {listing(known, 12)}", hint=hint)
         chosen += found
     return chosen
 

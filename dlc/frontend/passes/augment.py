@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
-from dlc.frontend.document import AugmentKeys, Document, Item
+from dlc.frontend.document import AugmentationModifiers, Document, Item
 from dlc.ir import TensorType
-from dlc.language.options import Wrong, flow
-from dlc.support.fast_dataclass import record
+from dlc.language.options import RuleViolation, flow
+from dlc.support.fast_dataclass import fast_dataclass
 
 if TYPE_CHECKING:
     from dlc.components.augmentations.augmentation import Augmentation
     from dlc.components.features.feature import Feature
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class AugmentTerm:
     """An augmentation with the inputs and targets that it acts on.
 
@@ -38,7 +38,7 @@ def augment(document: Document, problems: Problems) -> tuple[AugmentTerm, ...]:
     matcher = _Matcher(document, problems)
     terms: list[AugmentTerm] = []
     counts: dict[str, int] = {}
-    mixing: Item[Augmentation, AugmentKeys] | None = None
+    mixing: Item[Augmentation, AugmentationModifiers] | None = None
     for item in document.augment:
         word = item.thing.word
         counts[word] = counts.get(word, 0) + 1
@@ -58,7 +58,7 @@ class _Matcher:
         self.inputs = _types(document.inputs)
         self.targets = _types(document.targets)
 
-    def acts(self, item: Item[Augmentation, AugmentKeys]) -> bool:
+    def acts(self, item: Item[Augmentation, AugmentationModifiers]) -> bool:
         """Report an augmentation that changes nothing; whether it changes something."""
         name = item.thing.idle()
         if name is None:
@@ -68,7 +68,9 @@ class _Matcher:
         self.problems.add("DLC303", message, self.place(item, name), found=found, hint=hint)
         return False
 
-    def after(self, item: Item[Augmentation, AugmentKeys], mixing: Item[Augmentation, AugmentKeys]) -> None:
+    def after(
+        self, item: Item[Augmentation, AugmentationModifiers], mixing: Item[Augmentation, AugmentationModifiers]
+    ) -> None:
         """Report an item behind one that mixes."""
         word, other = item.thing.word, mixing.thing.word
         source = self.document.source
@@ -83,10 +85,10 @@ class _Matcher:
 
     # ---- what an item acts on ----
 
-    def on(self, item: Item[Augmentation, AugmentKeys]) -> tuple[str, ...] | None:
+    def on(self, item: Item[Augmentation, AugmentationModifiers]) -> tuple[str, ...] | None:
         """The names that an item acts on, or None after its problems were added, or while types are unknown."""
-        if item.keys.on is not None:
-            return self.named(item, item.keys.on)
+        if item.modifiers.on is not None:
+            return self.named(item, item.modifiers.on)
         if not self.inputs or None in self.inputs.values():
             return None
         types = {name: kind for name, kind in self.inputs.items() if kind is not None}
@@ -102,7 +104,7 @@ class _Matcher:
         self.unclear(item, fitting, aligned)
         return None
 
-    def named(self, item: Item[Augmentation, AugmentKeys], names: Sequence[str]) -> tuple[str, ...] | None:
+    def named(self, item: Item[Augmentation, AugmentationModifiers], names: Sequence[str]) -> tuple[str, ...] | None:
         """The values that `on` names."""
         source, known = self.document.source, {**self.inputs, **self.targets}
         good = True
@@ -127,7 +129,7 @@ class _Matcher:
         return tuple(names) if self.fit(item, {name: kind for name, kind in types.items() if kind}) else None
 
     def fit(
-        self, item: Item[Augmentation, AugmentKeys], types: Mapping[str, TensorType], hint: str | None = None
+        self, item: Item[Augmentation, AugmentationModifiers], types: Mapping[str, TensorType], hint: str | None = None
     ) -> bool:
         """Whether values fit an item, each by itself and all together; what does not is reported."""
         for name, kind in types.items():
@@ -142,13 +144,17 @@ class _Matcher:
         return self.in_range(item, types)
 
     def report(
-        self, item: Item[Augmentation, AugmentKeys], wrong: Wrong, found: str | None, hint: str | None = None
+        self,
+        item: Item[Augmentation, AugmentationModifiers],
+        wrong: RuleViolation,
+        found: str | None,
+        hint: str | None = None,
     ) -> None:
         """Add what an augmentation says of its values."""
         span, hint = self.place(item, wrong.option), wrong.hint or hint
         self.problems.add(wrong.code, wrong.message, span, found=found, expected=wrong.expected, hint=hint)
 
-    def place(self, item: Item[Augmentation, AugmentKeys], option: str | None) -> Span | None:
+    def place(self, item: Item[Augmentation, AugmentationModifiers], option: str | None) -> Span | None:
         """Where an option stands, as the short form too; the word when it is left out, or none is meant."""
         source, word = self.document.source, (*item.path, item.thing.word)
         if option is not None and (*word, option) in source.values:
@@ -156,7 +162,7 @@ class _Matcher:
         short = option is not None and option == item.thing.main_option()
         return source.span(word) if short and not isinstance(self.body(item), dict) else source.key_span(word)
 
-    def body(self, item: Item[Augmentation, AugmentKeys]) -> object:
+    def body(self, item: Item[Augmentation, AugmentationModifiers]) -> object:
         """What stands behind an item's word."""
         tree: Any = self.document.source.tree
         for step in item.path:
@@ -171,7 +177,7 @@ class _Matcher:
             name for name, other in self.targets.items() if other is not None and _wrong(thing, kind, other) is None
         ]
 
-    def unfit(self, item: Item[Augmentation, AugmentKeys], types: Mapping[str, TensorType]) -> None:
+    def unfit(self, item: Item[Augmentation, AugmentationModifiers], types: Mapping[str, TensorType]) -> None:
         """Report that no input fits."""
         kind = next(iter(types.values()))
         wrong = _wrong(item.thing, kind)
@@ -184,7 +190,9 @@ class _Matcher:
         message = f"no input fits `{item.thing.word}`"
         self.problems.add("DLC210", message, span, found=found, expected=wrong.expected)
 
-    def unclear(self, item: Item[Augmentation, AugmentKeys], fitting: Sequence[str], aligned: Sequence[str]) -> None:
+    def unclear(
+        self, item: Item[Augmentation, AugmentationModifiers], fitting: Sequence[str], aligned: Sequence[str]
+    ) -> None:
         """Report that an item must say what it acts on."""
         word = item.thing.word
         span = self.document.source.key_span((*item.path, word))
@@ -199,7 +207,7 @@ class _Matcher:
             hint = f"write `on: {fitting[0]}` beside it, or `on: {flow(list(fitting))}` for one draw of all"
         self.problems.add("DLC210", message, span, found=found, hint=hint)
 
-    def in_range(self, item: Item[Augmentation, AugmentKeys], types: Mapping[str, TensorType]) -> bool:
+    def in_range(self, item: Item[Augmentation, AugmentationModifiers], types: Mapping[str, TensorType]) -> bool:
         """Whether values can lie in the range of colours that an augmentation supposes; what can't is reported."""
         value_range = dict(item.thing).get("value_range")
         for name in types:
@@ -220,10 +228,10 @@ def _types(features: Mapping[str, Feature | None]) -> dict[str, TensorType | Non
     return {name: feature.value_type() if feature is not None else None for name, feature in features.items()}
 
 
-def _wrong(thing: Augmentation, *types: TensorType) -> Wrong | None:
+def _wrong(thing: Augmentation, *types: TensorType) -> RuleViolation | None:
     """What an augmentation says against values of some types."""
     try:
         thing.infer(*types)
-    except Wrong as wrong:
+    except RuleViolation as wrong:
         return wrong
     return None

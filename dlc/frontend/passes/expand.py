@@ -15,7 +15,7 @@ from typing import NamedTuple
 from dlc.components.layers import BLOCKS, LAYERS
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing, one_of, plural
 from dlc.frontend.blocks import Block, is_kind
-from dlc.frontend.containers import CONTAINERS, Keys, Parallel, Repeat, Residual, Share, settings_of
+from dlc.frontend.containers import CONTAINERS, ItemModifiers, Parallel, Repeat, Residual, Share, settings_of
 from dlc.frontend.document import Document
 from dlc.frontend.passes.steps import (
     BlockStep,
@@ -27,13 +27,13 @@ from dlc.frontend.passes.steps import (
     ResidualStep,
     Step,
 )
-from dlc.ir import Layer, Macro, Origin, Settings
+from dlc.ir import CompositeBlock, Layer, Origin, Settings
 from dlc.language.item_syntax import NAME_RULE, read_options, valid_name
 from dlc.language.loader import SET_FILE
 from dlc.language.options import (
-    Fault,
+    OptionError,
     load_class,
-    report_faults,
+    report_option_errors,
     spell,
     split_item,
     validate,
@@ -41,7 +41,7 @@ from dlc.language.options import (
 )
 from dlc.language.variables import Substitution
 from dlc.language.yaml_text import Broken, Path, Source, Tree, holds_broken
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 __all__ = ["CONTAINERS", "expand"]
 
@@ -59,7 +59,7 @@ class _Shared(NamedTuple):
     settings: tuple[Settings, ...]
 
 
-@record
+@fast_dataclass
 class _Scope:
     """The names that are taken here, and the named items that can be shared from here.
 
@@ -117,7 +117,7 @@ def expand(document: Document, problems: Problems) -> tuple[Step, ...]:
         steps = expander.items(tree, ("network",), "", "", root, ())
         expander.unused()
     elif tree not in (None, {}) and not isinstance(tree, Broken):
-        report_faults([wrong_type("network", tree, "a list of items")], source, ("network",), problems)
+        report_option_errors([wrong_type("network", tree, "a list of items")], source, ("network",), problems)
     return steps
 
 
@@ -232,17 +232,17 @@ class _Expander:
             return broken
         parts = split_item(tree, self.words, "layer", self.beside(tree), self.options)
         if isinstance(parts, list):
-            report_faults([_mended(fault, tree) for fault in parts], self.source, place, self.problems, uses)
+            report_option_errors([_mended(error, tree) for error in parts], self.source, place, self.problems, uses)
             return broken
-        report_faults(parts.faults, self.source, place, self.problems, uses)
-        keys = validate(Keys, {key: value for key, value in parts.common.items() if not holds_broken(value)})
+        report_option_errors(parts.errors, self.source, place, self.problems, uses)
+        keys = validate(ItemModifiers, {key: value for key, value in parts.common.items() if not holds_broken(value)})
         if isinstance(keys, list):
-            report_faults(keys, self.source, place, self.problems, uses)
-            keys = Keys()
+            report_option_errors(keys, self.source, place, self.problems, uses)
+            keys = ItemModifiers()
             bad = True
         else:
-            bad = bool(parts.faults) or holds_broken(parts.common)
-        assert isinstance(keys, Keys)
+            bad = bool(parts.errors) or holds_broken(parts.common)
+        assert isinstance(keys, ItemModifiers)
         at = (*place, *parts.loc)
         names = self.names(keys.inputs, parts.word, (*place, "inputs"), uses) if keys.inputs is not None else None
         origin = Origin(self.source.key_span(at), self.places(parts.body, at), uses)
@@ -267,7 +267,7 @@ class _Expander:
 
     def beside(self, tree: Tree) -> list[str]:
         """The keys that may stand beside this item's word; `share` may be the word itself."""
-        keys = list(Keys.model_fields)
+        keys = list(ItemModifiers.model_fields)
         if isinstance(tree, dict) and "share" in tree and all(key in keys for key in tree):
             keys.remove("share")
         return keys
@@ -295,8 +295,10 @@ class _Expander:
                 good = False
             elif not isinstance(part, str):
                 hint = "name the other item with `name:` and use that" if isinstance(part, int) else None
-                fault = Fault((), "DLC103", f"`{word}` takes names", spell(part), "the name of an item or input", hint)
-                report_faults([fault], self.source, place, self.problems, uses)
+                error = OptionError(
+                    (), "DLC103", f"`{word}` takes names", spell(part), "the name of an item or input", hint
+                )
+                report_option_errors([error], self.source, place, self.problems, uses)
                 good = False
         if not parts:
             span = self.source.span(at)
@@ -335,8 +337,8 @@ class _Expander:
             if names is None:
                 return _broken(step)
             step, body = replace(step, inputs=names), None
-        layer = read_options(cls, body, at, self.source, self.problems, given, Keys.model_fields, uses)
-        if layer is not None and layer.borrows:
+        layer = read_options(cls, body, at, self.source, self.problems, given, ItemModifiers.model_fields, uses)
+        if layer is not None and layer.ties_weights:
             if shares:
                 message, hint = f"`{step.word}` names the item whose weights it uses itself", "delete `share`"
                 self.problems.add("DLC106", message, step.origin.span, hint=hint, notes=uses)
@@ -353,7 +355,7 @@ class _Expander:
     def container(self, step: Step, body: Tree, at: Path, scope: _Scope, given: tuple[str, ...]) -> Step:
         cls = CONTAINERS[step.word]
         uses = step.origin.uses
-        made = read_options(cls, body, at, self.source, self.problems, given, Keys.model_fields, uses)
+        made = read_options(cls, body, at, self.source, self.problems, given, ItemModifiers.model_fields, uses)
         main_at = (*at, cls.main_option() or "") if isinstance(body, dict) else at
         if isinstance(made, Residual):
             within = scope.inside(step.settings)
@@ -455,9 +457,9 @@ class _Expander:
     def macro(self, step: Step, body: Tree, at: Path, given: tuple[str, ...]) -> Step:
         """A ready block: its items are opened as those of a block of the file."""
         cls = load_class(BLOCKS, step.word)
-        assert issubclass(cls, Macro)
+        assert issubclass(cls, CompositeBlock)
         uses = step.origin.uses
-        made = read_options(cls, body, at, self.source, self.problems, given, Keys.model_fields, uses)
+        made = read_options(cls, body, at, self.source, self.problems, given, ItemModifiers.model_fields, uses)
         if made is None:
             return _broken(step)
         within = _Scope(taken=dict.fromkeys(cls.names), settings=step.settings)
@@ -516,7 +518,7 @@ class _Expander:
             place = (*at, name) if isinstance(body, dict) else at
             if name not in block.params:
                 expected, hint = one_of(block.params) or "no arguments", did_you_mean(name, block.params)
-                if name in Keys.model_fields:
+                if name in ItemModifiers.model_fields:
                     hint = f"`{name}` stands beside `{block.name}`, not inside"
                 message, span = f"the block `{block.name}` has no parameter `{name}`", self.source.key_span(place)
                 self.problems.add("DLC112", message, span, expected=expected, hint=hint, notes=origin.uses)
@@ -528,8 +530,8 @@ class _Expander:
             else:
                 notes = (Note("declared here", self.source.key_span((*block.path, "params", name))), *origin.uses)
                 what = f"{name}` of the block `{block.name}"
-                fault = wrong_type(what, value, Block.KINDS[block.params[name]])._replace(code="DLC112")
-                report_faults([fault], self.source, place, self.problems, notes)
+                error = wrong_type(what, value, Block.KINDS[block.params[name]])._replace(code="DLC112")
+                report_option_errors([error], self.source, place, self.problems, notes)
         for name in required:
             if name not in given and name not in meant:
                 notes = (Note("declared here", self.source.key_span((*block.path, "params", name))), *origin.uses)
@@ -575,8 +577,8 @@ def _broken(step: Step) -> BrokenStep:
     return BrokenStep(step.path, step.name, step.inputs, step.origin, step.weights, step.word, step.settings)
 
 
-def _mended(fault: Fault, tree: Tree) -> Fault:
+def _mended(error: OptionError, tree: Tree) -> OptionError:
     """A fault of an item's form with the hint that fits a network."""
     if isinstance(tree, list):
-        return fault._replace(hint="a list of items goes into `residual`, `parallel` or `repeat`")
-    return fault
+        return error._replace(hint="a list of items goes into `residual`, `parallel` or `repeat`")
+    return error

@@ -11,15 +11,15 @@ from dlc.diagnostics import Problems, Span, nearest
 from dlc.frontend.document import Document
 from dlc.frontend.passes.freeze import weight_paths
 from dlc.ir import TypedGraph, instances
-from dlc.ir.weight_patterns import matches, pattern_fault
-from dlc.language.options import Fault, report_faults, wrong_type
+from dlc.ir.weight_patterns import matches, pattern_error
+from dlc.language.options import OptionError, report_option_errors, wrong_type
 from dlc.language.yaml_text import Path
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 Label = tuple[int, ...]  # the numbers of the groups that a weight is in
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Group:
     """Options of the optimizer for the weights that a pattern fits."""
 
@@ -32,7 +32,7 @@ class Group:
         return any(matches(pattern, weight) for pattern in self.patterns)
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Grouping:
     """What the optimizer of a spec does with which weights. A weight in several groups gets the options of all.
 
@@ -55,7 +55,7 @@ class Grouping:
         """Whether a weight stays as it is."""
         return any(matches(pattern, weight) for pattern in self.frozen)
 
-    def mark(self, weight: str) -> tuple[bool, Label]:
+    def group_of(self, weight: str) -> tuple[bool, Label]:
         """What tells weights apart: iterations of a repeat that differ in it can't be one loop."""
         return self.freezes(weight), self.label(weight)
 
@@ -71,9 +71,9 @@ def read_groups(document: Document, problems: Problems) -> Grouping:
         return Grouping()
     reader = _Reader(document, problems)
     groups = [
-        reader.group(tree, (*optimizer.path, "groups", index)) for index, tree in enumerate(optimizer.keys.groups)
+        reader.group(tree, (*optimizer.path, "groups", index)) for index, tree in enumerate(optimizer.modifiers.groups)
     ]
-    frozen = reader.patterns(optimizer.keys.freeze, (*optimizer.path, "freeze"))
+    frozen = reader.patterns(optimizer.modifiers.freeze, (*optimizer.path, "freeze"))
     return Grouping(tuple(group for group in groups if group is not None), frozen)
 
 
@@ -87,10 +87,10 @@ class _Reader:
         many = isinstance(tree, (list, tuple))
         found: list[str] = []
         for index, pattern in enumerate(tree if many else [tree]):
-            fault = pattern_fault(pattern)
-            if fault is not None:
+            error = pattern_error(pattern)
+            if error is not None:
                 place = (*path, index) if (*path, index) in self.source.values else path
-                report_faults([fault], self.source, place, self.problems)
+                report_option_errors([error], self.source, place, self.problems)
             else:
                 found.append(pattern)
         return tuple(found)
@@ -104,8 +104,8 @@ class _Reader:
             self.problems.add("DLC102", "a group needs `match`", self.source.span(path), hint=hint)
             return None
         if not isinstance(tree["match"], (str, list)):
-            fault = wrong_type("match", tree["match"], "a pattern, or a list of them")
-            report_faults([fault], self.source, (*path, "match"), self.problems)
+            error = wrong_type("match", tree["match"], "a pattern, or a list of them")
+            report_option_errors([error], self.source, (*path, "match"), self.problems)
             return None
         patterns = self.patterns(tree["match"], (*path, "match"))
         if not options:
@@ -116,14 +116,14 @@ class _Reader:
             return None
         made = with_options(self.optimizer, options)
         if isinstance(made, list):
-            report_faults(_placed(made, options), self.source, path, self.problems)
+            report_option_errors(_placed(made, options), self.source, path, self.problems)
             return None
         return Group(patterns, options, path) if patterns else None
 
 
-def _placed(faults: Sequence[Fault], options: Mapping[str, Any]) -> list[Fault]:
+def _placed(errors: Sequence[OptionError], options: Mapping[str, Any]) -> list[OptionError]:
     """Faults of an optimizer's options at those of a group; others at the whole group."""
-    return [fault if fault.loc and fault.loc[0] in options else fault._replace(loc=()) for fault in faults]
+    return [error if error.loc and error.loc[0] in options else error._replace(loc=()) for error in errors]
 
 
 def check_groups(document: Document, grouping: Grouping, typed: TypedGraph, problems: Problems) -> None:
@@ -132,11 +132,11 @@ def check_groups(document: Document, grouping: Grouping, typed: TypedGraph, prob
     if optimizer is None or not grouping:
         return
     source, weights = document.source, weight_paths(typed)
-    tree = optimizer.keys.freeze
+    tree = optimizer.modifiers.freeze
     places = [(*optimizer.path, "freeze", index) for index in range(len(tree))]
     spans = [source.span(place) if place in source.values else source.span(place[:-1]) for place in places]
     for pattern, span in zip(tree, spans, strict=True):
-        if pattern_fault(pattern) is None:
+        if pattern_error(pattern) is None:
             _fits_some(pattern, weights, span, problems)
     left = [weight for weight in weights if not grouping.freezes(weight)]
     if weights and not left:
@@ -172,14 +172,14 @@ def _fits_some(pattern: str, weights: Sequence[str], span: Span | None, problems
 
 def _changes(document: Document, grouping: Grouping, weights: Sequence[str], problems: Problems) -> None:
     """Each group changes the options of some of its weights, and what several say of one goes together."""
-    made: dict[Label, Optimizer | list[Fault]] = {}
+    made: dict[Label, Optimizer | list[OptionError]] = {}
     for label in sorted({grouping.label(weight) for weight in weights}):
         for size in range(len(label) + 1):
             made.setdefault(label[:size], _built(document, grouping, label[:size]))
         found = made[label]
         if isinstance(found, list):
             group = grouping.groups[label[-1]]
-            report_faults(_placed(found, group.options), document.source, group.path, problems)
+            report_option_errors(_placed(found, group.options), document.source, group.path, problems)
             return
     for index, group in enumerate(grouping.groups):
         labels = [label for label in made if index in label]
@@ -202,10 +202,10 @@ def _schedules(document: Document, grouping: Grouping, problems: Problems) -> No
                 hint = "name it for the optimizer itself; groups keep their share of its rate"
                 problems.add("DLC303", message, document.source.key_span((*group.path, name)), hint=hint)
                 continue
-            for fault in schedule.late(Run(float(document.train.epochs))):
-                given = (*place, *fault.loc) in document.source.values
-                placed = fault if given else fault._replace(loc=(), at_key=True)
-                report_faults([placed], document.source, place, problems)
+            for error in schedule.late(Run(float(document.train.epochs))):
+                given = (*place, *error.loc) in document.source.values
+                placed = error if given else error._replace(loc=(), at_key=True)
+                report_option_errors([placed], document.source, place, problems)
 
 
 def _frozen_settings(document: Document, grouping: Grouping, typed: TypedGraph, problems: Problems) -> None:
@@ -227,7 +227,7 @@ def _without(label: Label, index: int) -> Label:
     return tuple(other for other in label if other != index)
 
 
-def _built(document: Document, grouping: Grouping, label: Label) -> Optimizer | list[Fault]:
+def _built(document: Document, grouping: Grouping, label: Label) -> Optimizer | list[OptionError]:
     assert document.optimizer is not None
     return with_options(document.optimizer.thing, grouping.options(label))
 

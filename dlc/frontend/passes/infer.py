@@ -29,8 +29,8 @@ from dlc.ir import (
     need_behind_mask,
     walk,
 )
-from dlc.language.options import Wrong
-from dlc.support.fast_dataclass import record
+from dlc.language.options import RuleViolation
+from dlc.support.fast_dataclass import fast_dataclass
 
 MAX_FORMULA = 200
 
@@ -38,7 +38,7 @@ MAX_ELEMENTS = 1 << 31  # of one array: more is a slip of the pen
 Types = dict[Ref, TensorType | None]  # None: unknown, because of an error that was reported
 
 
-def infer(graph: Graph, problems: Problems, marks: Callable[[str], Hashable] | None = None) -> TypedGraph | None:
+def infer(graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] | None = None) -> TypedGraph | None:
     """The typed graph, or None when something does not fit.
 
     Args:
@@ -49,7 +49,7 @@ def infer(graph: Graph, problems: Problems, marks: Callable[[str], Hashable] | N
 
     Finds DLC201 (results), DLC203-DLC207, DLC211, DLC212 and DLC303 (settings of weights that are not there).
     """
-    engine = _Inference(graph, problems, marks)
+    engine = _Inference(graph, problems, group_of)
     types: Types = {Ref(name): kind for name, kind in graph.inputs.items()}
     nodes = engine.nodes(graph.nodes, types, {})
     outputs = {name: engine.follow(ref, {}) for name, ref in graph.outputs.items()}
@@ -65,9 +65,9 @@ def infer(graph: Graph, problems: Problems, marks: Callable[[str], Hashable] | N
 
 
 class _Inference:
-    def __init__(self, graph: Graph, problems: Problems, marks: Callable[[str], Hashable] | None = None) -> None:
+    def __init__(self, graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] | None = None) -> None:
         self.problems = problems
-        self.marks = marks
+        self.group_of = group_of
         self.around: Iterations = ()  # of the repeats that are being tried as scans
         self.declared: dict[str, _Owner] = {}
         self.settings: dict[tuple[str, Span | None], Settings] = {}  # all that were met
@@ -129,7 +129,7 @@ class _Inference:
         inputs = tuple(kind.of(dtype) if kind.is_float else kind for kind in known)
         try:
             signature = self.signature(node, node.layer, inputs, dtype)
-        except Wrong as wrong:
+        except RuleViolation as wrong:
             self.wrong(wrong, node, inputs)
             return None
         shared = self.shares(node, signature)
@@ -151,13 +151,15 @@ class _Inference:
         if masked and layer.masks == "refused":
             first = next(x for x in inputs if x.mask)
             hint = "reduce the time axis first, with `global_avg_pool1d` or the last state of a recurrent layer"
-            raise Wrong("DLC212", f"`{layer.word}` can't honour the mask of its input", found=str(first), hint=hint)
+            raise RuleViolation(
+                "DLC212", f"`{layer.word}` can't honour the mask of its input", found=str(first), hint=hint
+            )
         if masked and layer.masks == "pointwise":
             for x in inputs:
                 need_behind_mask(x, layer.word)
-        if layer.borrows:
+        if layer.ties_weights:
             owner = self.declared.get(node.weights)
-            found = layer.infer(*inputs, borrowed=owner.signature.params if owner else {})
+            found = layer.infer(*inputs, tied=owner.signature.params if owner else {})
         else:
             found = layer.infer(*inputs)
         output, results = found.output, found.results
@@ -212,7 +214,7 @@ class _Inference:
         if found is not None:
             try:
                 found.over(spec)
-            except Wrong as wrong:
+            except RuleViolation as wrong:
                 message, notes = f"the constraint does not fit `{name}`: {wrong.message}", node.origin.uses
                 self.problems.add(wrong.code, message, span, found=wrong.found, expected=wrong.expected, notes=notes)
                 return None
@@ -256,7 +258,7 @@ class _Inference:
                 message = f"`{what}` has no effect: there is no {kind} here"
             self.problems.add("DLC303", message, span, hint="delete it", notes=level.uses)
 
-    def wrong(self, wrong: Wrong, node: Node, inputs: tuple[TensorType, ...]) -> None:
+    def wrong(self, wrong: RuleViolation, node: Node, inputs: tuple[TensorType, ...]) -> None:
         """Report what a shape rule raised, with the inputs by name and origin when there are several."""
         notes: list[Note] = []
         labels = node.labels or tuple(_called(ref) for ref in node.inputs)
@@ -371,7 +373,7 @@ class _Inference:
         end = self.type_of(node.output, inner, node.origin.span, node.origin.uses)
         if kind is None or body is None or end is None:
             return False, None
-        if end != kind or _outer_state(body, node.weights) or not self.alike(node.weights, numbers, body):
+        if end != kind or _outer_state(body, node.weights) or not self.same_group(node.weights, numbers, body):
             self.declared, self.ends, self.peeled = saved
             return True, None
         types.update({ref: kind for ref, kind in inner.items() if ref not in types})
@@ -381,9 +383,9 @@ class _Inference:
         found = TypedRepeat(node.path, left, value, tuple(body), output, kind, node.origin, node.weights, start)
         return True, found
 
-    def alike(self, weights: str, numbers: range, body: Sequence[TypedNode | TypedRepeat]) -> bool:
+    def same_group(self, weights: str, numbers: range, body: Sequence[TypedNode | TypedRepeat]) -> bool:
         """Whether no mark tells the iterations of a repeat apart."""
-        if self.marks is None:
+        if self.group_of is None:
             return True
         outer = self.around[: weights.split("/").count("*")]
         seen: dict[Any, Hashable] = {}
@@ -395,8 +397,8 @@ class _Inference:
                 around = (*outer, numbers, *inside)[: path.split("/").count("*")]
                 for places, full in instances(path, around):
                     others = (path, *places[: len(outer)], *places[len(outer) + 1 :])
-                    mark = self.marks(full)
-                    if seen.setdefault(others, mark) != mark:
+                    group_of = self.group_of(full)
+                    if seen.setdefault(others, group_of) != group_of:
                         return False
         return True
 
@@ -428,7 +430,7 @@ class _Inference:
         return [_noted(item, note) for item in body]
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class _Owner:
     """Who declared weights: its signature as the layer gave it, with the file's settings, and if it is frozen."""
 

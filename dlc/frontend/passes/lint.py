@@ -10,7 +10,7 @@ from dlc.diagnostics import Problems, did_you_mean, listing, one_of
 from dlc.frontend.document import Document
 from dlc.frontend.passes.match import used_targets
 from dlc.ir import Graph, Node, Ref, RepeatNode
-from dlc.language.options import report_faults
+from dlc.language.options import report_option_errors
 from dlc.language.yaml_text import Path, Tree
 
 
@@ -131,9 +131,9 @@ def _optimizer(document: Document, problems: Problems) -> None:
     if document.optimizer is None:
         return
     optimizer, path = document.optimizer.thing, (*document.optimizer.path, document.optimizer.thing.word)
-    grouped = {name for group in document.optimizer.keys.groups for name in group}
-    idle = [fault for fault in optimizer.idle() if not fault.loc or fault.loc[0] not in grouped]
-    report_faults(idle, document.source, path, problems)
+    grouped = {name for group in document.optimizer.modifiers.groups for name in group}
+    idle = [error for error in optimizer.idle() if not error.loc or error.loc[0] not in grouped]
+    report_option_errors(idle, document.source, path, problems)
     plateaus = [name for name, schedule in optimizer.schedules().items() if schedule.plateau]
     own = type(optimizer).evaluated is not Optimizer.evaluated
     for name in plateaus if own else plateaus[1:]:
@@ -145,10 +145,12 @@ def _optimizer(document: Document, problems: Problems) -> None:
         )
     for name, schedule in optimizer.schedules().items():
         place: Path = (*path, name, schedule.word)
-        faults = list(schedule.late(Run(float(document.train.epochs))))
-        for fault in faults:
-            given = (*place, *fault.loc) in document.source.values
-            report_faults([fault if given else fault._replace(loc=(), at_key=True)], document.source, place, problems)
+        errors = list(schedule.late(Run(float(document.train.epochs))))
+        for error in errors:
+            given = (*place, *error.loc) in document.source.values
+            report_option_errors(
+                [error if given else error._replace(loc=(), at_key=True)], document.source, place, problems
+            )
         _monitor(document, schedule.monitored(), (*place, "monitor"), problems)
 
 
@@ -157,7 +159,7 @@ def _beside(document: Document, problems: Problems) -> None:
     if document.optimizer is None:
         return
     source, path = document.source, document.optimizer.path
-    keys, thing = document.optimizer.keys, document.optimizer.thing
+    keys, thing = document.optimizer.modifiers, document.optimizer.thing
     own = type(thing).evaluated is not Optimizer.evaluated
     averages = [name for name in ("ema", "swa") if getattr(keys, name) is not None]
     if len(averages) == 2 or (own and averages):
@@ -214,9 +216,9 @@ def _monitor(document: Document, monitor: str | None, path: Path, problems: Prob
     unread = document.data is None and "data" in tree
     if monitor is None or unread or not _complete(tree.get("metrics"), len(document.metrics)):
         return
-    told = document.objectives if len(document.losses) > 1 else document.metrics
-    names = ["loss", *(item.keys.name or item.thing.word for item in told)]
-    late = {item.keys.name or item.thing.word for item in document.metrics if item.thing.collected}
+    reported = document.objectives if len(document.losses) > 1 else document.metrics
+    names = ["loss", *(item.modifiers.name or item.thing.word for item in reported)]
+    late = {item.modifiers.name or item.thing.word for item in document.metrics if item.thing.collected}
     splits = (
         [split for split in document.data.splits() if split != "test"] if document.data else ["train", "validation"]
     )

@@ -11,12 +11,12 @@ from dlc.components.losses.loss import Loss
 from dlc.components.metrics.metric import Metric
 from dlc.components.sources.source import select
 from dlc.diagnostics import Note, Problems, did_you_mean, listing
-from dlc.frontend.document import Document, Item, LossKeys, MetricKeys
+from dlc.frontend.document import Document, Item, LossModifiers, MetricModifiers
 from dlc.ir import Graph, Layer, Node, TensorType
 from dlc.language.item_syntax import NAME_RULE, valid_name
-from dlc.language.options import Wrong
+from dlc.language.options import RuleViolation
 from dlc.language.yaml_text import Path
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 
 class Against(NamedTuple):
@@ -26,7 +26,7 @@ class Against(NamedTuple):
     name: str
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class LossTerm:
     """A loss of one output.
 
@@ -57,7 +57,7 @@ class LossTerm:
         return self.against.name if named and self.against is not None else None
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class MetricTerm:
     """A metric of one output; `activate` is the loss that says what the output means, if any."""
 
@@ -69,7 +69,7 @@ class MetricTerm:
     sample_weight: str | None = None
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Objectives:
     """What a network is trained for and judged by."""
 
@@ -85,7 +85,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
     losses: list[LossTerm] = []
     unfit: set[_Pair] = set()  # what does not fit a loss will not fit its metrics: one finding is enough
     for item in document.losses:
-        pair = matcher.pair(item.keys, item.path, item.thing.word, item.thing.compares, item.thing)
+        pair = matcher.pair(item.modifiers, item.path, item.thing.word, item.thing.compares, item.thing)
         if pair is None:
             continue
         if not matcher.fits(item.thing, pair, item.path):
@@ -95,13 +95,13 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         matcher.weighs(item)
         matcher.sums(item)
         matcher.counts(item.thing, pair, item.path)
-        keys = item.keys
+        keys = item.modifiers
         predicts = matcher.predicts(item.thing, pair)
         losses.append(LossTerm(name, item.thing, *pair, keys.weight, keys.sample_weight, keys.reduction, predicts))
     several = [term.name for term in losses] if len(document.losses) > 1 else []
     metrics: list[MetricTerm] = []
     for found in document.metrics:
-        pair = matcher.pair(found.keys, found.path, found.thing.word, "always")
+        pair = matcher.pair(found.modifiers, found.path, found.thing.word, "always")
         if pair is None or pair.against is None:
             continue
         name = matcher.name(found, [*several, *(term.name for term in metrics)])
@@ -109,7 +109,9 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         activate = next((term.loss for term in losses if (term.output, term.against) == pair), None)
         fits = pair not in unfit and matcher.fits(found.thing, pair, found.path)
         if fits and matcher.agrees(found.thing, pair, activate, found.path):
-            metrics.append(MetricTerm(name, found.thing, pair.output, pair.against, activate, found.keys.sample_weight))
+            metrics.append(
+                MetricTerm(name, found.thing, pair.output, pair.against, activate, found.modifiers.sample_weight)
+            )
     for item, term in zip(document.losses, losses, strict=False) if len(losses) == len(document.losses) else ():
         _activated_twice(document, item.path, term, graph, problems)
     for term in losses:
@@ -135,7 +137,7 @@ class _Matcher:
         self.document, self.outputs, self.types, self.problems = document, outputs, types, problems
 
     def pair(
-        self, keys: LossKeys | MetricKeys, path: Path, word: str, compares: str, thing: Loss | None = None
+        self, keys: LossModifiers | MetricModifiers, path: Path, word: str, compares: str, thing: Loss | None = None
     ) -> _Pair | None:
         """The output and the target that an item means; `thing` is a loss that may do without a target."""
         source = self.document.source
@@ -180,7 +182,7 @@ class _Matcher:
             return False
         try:
             thing.infer(kind, None)
-        except Wrong as wrong:
+        except RuleViolation as wrong:
             return wrong.code == "DLC303"  # an idle setting, which `fits` reports
         return True
 
@@ -223,9 +225,9 @@ class _Matcher:
         """Whether a section could be read: else its names are unknown."""
         return isinstance(self.document.source.tree.get(f"{kind}s", {}), dict)
 
-    def name(self, item: Item[Loss, LossKeys] | Item[Metric, MetricKeys], taken: Sequence[str]) -> str:
+    def name(self, item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers], taken: Sequence[str]) -> str:
         """What an item is called in reports."""
-        source, given, word = self.document.source, item.keys.name, item.thing.word
+        source, given, word = self.document.source, item.modifiers.name, item.thing.word
         name = word if given is None else given
         at = (*item.path, "name") if given else item.path
         if name == "loss" or name in taken:
@@ -237,9 +239,9 @@ class _Matcher:
             self.problems.add("DLC104", message, source.span(at), expected=NAME_RULE)
         return name
 
-    def weighs(self, item: Item[Loss, LossKeys] | Item[Metric, MetricKeys]) -> None:
+    def weighs(self, item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers]) -> None:
         """Check what an item's `sample_weight` names."""
-        name, targets = item.keys.sample_weight, self.document.targets
+        name, targets = item.modifiers.sample_weight, self.document.targets
         if name is None or not self.sound("target"):
             return
         feature = targets.get(name)
@@ -270,9 +272,9 @@ class _Matcher:
         hint = f"write `{thing.word}: {{ignore_index: {number}}}`" if able else f"`{thing.word}` can't leave places out"
         self.problems.add(thing.code, message, self.document.source.key_span((*path, thing.word)), hint=hint)
 
-    def sums(self, item: Item[Loss, LossKeys]) -> None:
+    def sums(self, item: Item[Loss, LossModifiers]) -> None:
         """Report a `reduction` of a loss that has nothing to reduce."""
-        if item.keys.reduction == "sum" and not item.thing.averages():
+        if item.modifiers.reduction == "sum" and not item.thing.averages():
             message = f"`{item.thing.word}` is no mean over elements: `reduction` has no effect"
             hint = "delete it; `weight` multiplies the whole loss"
             self.problems.add("DLC303", message, self.document.source.key_span((*item.path, "reduction")), hint=hint)
@@ -294,7 +296,7 @@ class _Matcher:
             return True
         try:
             thing.infer(output, target)
-        except Wrong as wrong:
+        except RuleViolation as wrong:
             source = self.document.source
             places: list[Path] = [(*path, thing.word, wrong.option), (*path, thing.word)] if wrong.option else []
             span = next((source.values[place] for place in places if place in source.values), None)
@@ -334,7 +336,7 @@ def _described(feature: Feature | None) -> str:
 
 def free_targets(document: Document) -> list[str]:
     """The targets that do not weigh examples."""
-    weights = {item.keys.sample_weight for item in document.objectives}
+    weights = {item.modifiers.sample_weight for item in document.objectives}
     return [name for name in document.targets if name not in weights]
 
 
@@ -377,7 +379,7 @@ def _columns(document: Document, problems: Problems) -> None:
             for index, column in enumerate(feature.reads(name) if feature is not None else ()):
                 try:
                     select((column,), known)
-                except Wrong as wrong:
+                except RuleViolation as wrong:
                     options: Path = (section, name, feature.word if feature is not None else "")
                     places = [(*options, "columns", index), (*options, "columns"), (*options, "column")]
                     span = next((source.values[place] for place in places if place in source.values), None)
@@ -412,5 +414,5 @@ def used_targets(document: Document) -> set[str]:
     items = document.objectives
     free = free_targets(document)
     only = free[0] if len(free) == 1 else ""
-    read = {item.keys.target or only for item in items if getattr(item.thing, "compares", "always") != "never"}
-    return read | {item.keys.sample_weight for item in items if item.keys.sample_weight}
+    read = {item.modifiers.target or only for item in items if getattr(item.thing, "compares", "always") != "never"}
+    return read | {item.modifiers.sample_weight for item in items if item.modifiers.sample_weight}

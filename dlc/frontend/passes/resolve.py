@@ -18,12 +18,12 @@ from dlc.frontend.passes.steps import (
     Step,
 )
 from dlc.ir import Graph, Layer, Node, Origin, Ref, RepeatNode
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 Nodes = list[Node | RepeatNode]
 
 
-@record
+@fast_dataclass
 class _Scope:
     """The names that items may use here.
 
@@ -176,7 +176,7 @@ class _Resolver:
             return self.unknown(step, refs, nodes)
         if isinstance(step, LayerStep):
             layer = step.layer
-            if layer is None or not self.fits(step, refs, *layer.takes):
+            if layer is None or not self.fits(step, refs, *layer.arity):
                 return self.unknown(step, refs, nodes)
             return self.node(step, step.path, step.weights, layer, refs, nodes)
         count = len(step.names) or 1 if isinstance(step, BlockStep) else 1

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dlc.diagnostics import Span
 from dlc.ir import Layer, Origin, Settings
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 
 class Name(NamedTuple):
@@ -16,7 +16,7 @@ class Name(NamedTuple):
     span: Span | None
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Step:
     """What all steps have: a path, the user's name for it, the inputs it names (None: the item before)."""
 
@@ -29,14 +29,14 @@ class Step:
     settings: tuple[Settings, ...]
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class LayerStep(Step):
     """One layer; None when its options are wrong."""
 
     layer: Layer | None
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class ResidualStep(Step):
     """x + body(x), or shortcut(x) + body(x), then the activation."""
 
@@ -45,7 +45,7 @@ class ResidualStep(Step):
     activation: Layer | None
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class ParallelStep(Step):
     """Branches on the same input, merged."""
 
@@ -53,7 +53,7 @@ class ParallelStep(Step):
     merge: Layer | None
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class RepeatStep(Step):
     """A body that runs `times` times; the first time another one, if there is one."""
 
@@ -63,7 +63,7 @@ class RepeatStep(Step):
     unroll: bool
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class BlockStep(Step):
     """A block in use: its body sees only the block's own inputs."""
 
@@ -73,6 +73,6 @@ class BlockStep(Step):
     body: tuple[Step, ...]
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class BrokenStep(Step):
     """An item that could not be read: it was reported, and its result's type is unknown."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dlc.support.files import cannot_write
-from dlc.support.optional import need
+from dlc.support.optional import require
 
 
 class Events:
@@ -28,7 +28,7 @@ class Events:
 
     def __init__(self, folder: Path, records: Iterable[Mapping[str, float]]) -> None:
         self._folder = folder
-        writer = need("tensorboard", "tensorboard.summary").Writer
+        writer = require("tensorboard", "tensorboard.summary").Writer
         try:
             if folder.is_symlink() or folder.is_file():
                 folder.unlink()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Plan:
     """What a run is about to do.
 
@@ -39,7 +39,7 @@ class Plan:
     learning_rate: Callable[[int], float]
 
 
-@record(frozen=True)
+@fast_dataclass(frozen=True)
 class Moment:
     """Where a run stands within an epoch.
 
@@ -54,7 +54,7 @@ class Moment:
 
     epoch: int
     step: int
-    turns: int
+    iterations: int
     metrics: Mapping[str, float]
     rate: float
     waiting: float = 0.0

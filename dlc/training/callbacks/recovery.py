@@ -17,13 +17,13 @@ import numpy as np
 
 from dlc.backend import skipped_steps, statistics
 from dlc.backend.network import Program
-from dlc.backend.nonfinite import Cause, Watch, loss_name
-from dlc.backend.train_step import Trainer, TrainState, Updater
+from dlc.backend.nonfinite import NonfiniteTracer, NonfiniteValue, loss_name
+from dlc.backend.train_step import CompiledSteps, TrainState, Updater
 from dlc.data.feed import Rows
 from dlc.data.feeder import Feeder
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import Spec
-from dlc.support.fast_dataclass import record
+from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.checkpoint import Checkpoint, load, restore_state
 from dlc.training.checkpoint import found as checkpoints_of
 from dlc.training.run_folder import RunFolder
@@ -36,10 +36,10 @@ class Finding(NamedTuple):
     """Where a run diverged: the step, counted from 0, and the first value of it that is not finite, where known."""
 
     step: int | None = None
-    cause: Cause | None = None
+    cause: NonfiniteValue | None = None
 
 
-@record
+@fast_dataclass
 class Memory:
     """What a run knows of its newest good state, in plain values that a checkpoint keeps.
 
@@ -75,16 +75,22 @@ class Recovery:
         spec: Spec,
         program: Program,
         updater: Updater,
-        trainer: Trainer,
+        compiled_steps: CompiledSteps,
         feeder: Feeder,
         stats: Any,
         folder: RunFolder | None,
         note: Callable[[str], None],
     ) -> None:
-        self.spec, self.program, self.trainer, self.feeder, self.stats = spec, program, trainer, feeder, stats
+        self.spec, self.program, self.compiled_steps, self.feeder, self.stats = (
+            spec,
+            program,
+            compiled_steps,
+            feeder,
+            stats,
+        )
         self.folder, self.note = folder, note
-        self.guarded = updater.guarded
-        self.watch = Watch(spec, program, updater)
+        self.may_skip = updater.may_skip
+        self.tracer = NonfiniteTracer(spec, program, updater)
         self.mode = spec.document.train.on_nan
         self.kept: Mapping[str, Any] | None = None  # the newest good state, where no folder has it
         self.memory = Memory()
@@ -126,15 +132,15 @@ class Recovery:
             state: after the newest chunk.
             ends: whether the epoch is over. Of one in which no step counted there is nothing to record.
         """
-        if not self.guarded:
+        if not self.may_skip:
             return not math.isfinite(loss)
-        if int(state.left_out.row) >= skipped_steps.LIMIT:
+        if int(state.skipped.row) >= skipped_steps.LIMIT:
             return True
         return not math.isfinite(loss) if sums[statistics.COUNT] else ends
 
-    def left_out(self, state: TrainState, epoch: int) -> None:
+    def skipped(self, state: TrainState, epoch: int) -> None:
         """Say how many steps of an epoch were left out."""
-        count = int(state.left_out.epoch)
+        count = int(state.skipped.epoch)
         if self.mode == "skip" and count:
             steps = "1 step was" if count == 1 else f"{count:,} steps were"
             self.note(f"{steps} left out in epoch {epoch}: the loss or gradients were not finite")
@@ -158,21 +164,21 @@ class Recovery:
         finding = self.find(state)
         if finding.step is None and evaluated is not None:
             variables, rows = evaluated
-            finding = Finding(None, self.watch.evaluation(variables, self._batches(rows)))
+            finding = Finding(None, self.tracer.evaluation(variables, self._batches(rows)))
         if self.mode != "rollback" or self.memory.returns >= RETURNS:
             raise self.error(finding, int(state.step), what, kept)
         return self._back(state, finding, last, factor, what)
 
     def _batches(self, chosen: Any) -> Iterator[Rows]:
-        for feed, _, turns in self.feeder.evaluation(chosen):
-            for turn in range(turns):
-                yield feed.batch(turn)
+        for feed, _, iterations in self.feeder.evaluation(chosen):
+            for iteration in range(iterations):
+                yield feed.batch(iteration)
 
     # ---- where it began ----
 
     def find(self, state: TrainState) -> Finding:
         """The step in which a run diverged, and its first value that is not finite."""
-        row = int(state.left_out.row)
+        row = int(state.skipped.row)
         if row:  # nothing has moved since
             step = int(state.step) - row
             return Finding(step, self._look(state, step))
@@ -191,44 +197,48 @@ class Recovery:
                 return None  # what happened since an older one is not known
         else:
             variables = self.program.init(self.spec.document.seed)
-            state = _copy(self.trainer.start(variables, self.trainer.told(variables, self.feeder.shapes())))
+            state = _copy(
+                self.compiled_steps.start(
+                    variables, self.compiled_steps.batch_statistics(variables, self.feeder.shapes())
+                )
+            )
         return state._replace(step=jnp.int32(self.memory.onward))
 
     def _replayed(self, state: TrainState, end: int) -> Finding:
         """Do steps again until one of them is not finite."""
-        step, window = int(state.step), min(WINDOW, self.feeder.max_turns)
+        step, window = int(state.step), min(WINDOW, self.feeder.max_iterations)
         rates = {int(at): factor for at, factor in self.memory.rates.items()}
         while step < end:
             passed = [at for at in rates if at <= step]
             if passed:
                 state = state._replace(rate={"factor": jnp.float32(rates[max(passed)])})
-            turns = min(window, min([end, *(at for at in rates if at > step)]) - step)
-            before, after = state, self._chunk(state, step, turns)
+            iterations = min(window, min([end, *(at for at in rates if at > step)]) - step)
+            before, after = state, self._chunk(state, step, iterations)
             if self._good(after):
-                state, step = after, step + turns
-            elif turns > 1:
+                state, step = after, step + iterations
+            elif iterations > 1:
                 window = 1
             else:
                 return Finding(step, self._look(before, step) or self._updated(after))
         return Finding()
 
-    def _chunk(self, state: TrainState, step: int, turns: int) -> TrainState:
-        feed = self.feeder.training(step, turns)
+    def _chunk(self, state: TrainState, step: int, iterations: int) -> TrainState:
+        feed = self.feeder.training(step, iterations)
         held = jax.device_put(_copy(state))  # its buffers are donated, those of `state` are not
-        return _copy(self.trainer.chunk(held, feed, np.int32(turns), np.bool_(True), self.stats))
+        return _copy(self.compiled_steps.chunk(held, feed, np.int32(iterations), np.bool_(True), self.stats))
 
     def _good(self, state: TrainState) -> bool:
-        sums = statistics.settled(state.sums)
-        counted = bool(sums[statistics.COUNT]) or self.guarded
+        sums = statistics.to_host(state.sums)
+        counted = bool(sums[statistics.COUNT]) or self.may_skip
         loss = statistics.values(self.spec, sums)["loss"] if sums[statistics.COUNT] else 0.0
-        return counted and math.isfinite(loss) and self.watch.weight(state.variables) is None
+        return counted and math.isfinite(loss) and self.tracer.weight(state.variables) is None
 
-    def _look(self, state: TrainState, step: int) -> Cause | None:
+    def _look(self, state: TrainState, step: int) -> NonfiniteValue | None:
         batch = self.feeder.training(step, 1).batch(0)
-        return self.watch.step(state._replace(step=jnp.int32(step)), batch, self.stats)
+        return self.tracer.step(state._replace(step=jnp.int32(step)), batch, self.stats)
 
-    def _updated(self, state: TrainState) -> Cause | None:
-        weight = self.watch.weight(state.variables)
+    def _updated(self, state: TrainState) -> NonfiniteValue | None:
+        weight = self.tracer.weight(state.variables)
         return weight._replace(kind="update") if weight is not None else None
 
     # ---- what follows ----
@@ -239,7 +249,7 @@ class Recovery:
         assert start is not None, "a run that goes back keeps the state in memory"
         on = last
         if finding.step is not None:
-            on = min(last, finding.step + (skipped_steps.LIMIT if int(state.left_out.row) else 1))
+            on = min(last, finding.step + (skipped_steps.LIMIT if int(state.skipped.row) else 1))
         self.memory.returns += 1
         self.memory.onward = on
         where = f"step {finding.step + 1:,}: {_said(finding.cause, what)}" if finding.step is not None else what
@@ -249,7 +259,7 @@ class Recovery:
                 step=jnp.int32(on),
                 sums=jax.tree.map(np.zeros_like, start.sums),
                 rate={"factor": jnp.float32(factor)} if start.rate else {},
-                left_out=skipped_steps.start(),
+                skipped=skipped_steps.start(),
             )
         )
         return back
@@ -262,7 +272,7 @@ class Recovery:
             message = f"training diverged at step {at + 1:,}: {_said(cause, what)}"
         elif cause is not None:
             message = f"{message}; {_said(cause, what)}"
-        if self.mode == "skip" and self.guarded and at is not None and step - at > 1:
+        if self.mode == "skip" and self.may_skip and at is not None and step - at > 1:
             message = f"{message}; all {step - at:,} steps from it on were left out"
         if self.mode == "rollback" and self.memory.returns:
             message = f"{message}; the run went back {self.memory.returns} times to the same weights"
@@ -290,7 +300,7 @@ class Recovery:
         return f"{wide}lower the learning rate, or add `clip_norm: 1.0` beside the optimizer"
 
 
-def _said(cause: Cause | None, what: str) -> str:
+def _said(cause: NonfiniteValue | None, what: str) -> str:
     """A cause in words; what was seen where there is none."""
     if cause is None:
         return what

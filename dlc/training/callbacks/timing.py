@@ -48,7 +48,7 @@ class Timed:
     def moment(self, moment: Moment) -> None:
         """A chunk of steps is done."""
         session, now = self.session, time.perf_counter()
-        examples = moment.turns * self.batch_size
+        examples = moment.iterations * self.batch_size
         if session["first_chunk"] is None:
             session["first_chunk"] = now - self.began
         else:
