@@ -168,13 +168,13 @@ def test_names_may_be_given_and_functions_added() -> None:
 
 
 def test_the_caret_stands_inside_the_formula() -> None:
-    text = 'inputs: {x: {tensor: [4]}}\nnetwork:\n  - expression: "2 * sigmiod(x)"\n'
+    text = 'inputs: {x: {tensor: [4]}}\nnetwork:\n  - formula: "2 * sigmiod(x)"\n'
     (item,) = check_text(text)[1].diagnostics
     assert item.span is not None
-    assert (item.span.line, item.span.column, item.span.end_column) == (3, 22, 29)
+    assert (item.span.line, item.span.column, item.span.end_column) == (3, 19, 26)
     (item,) = check_text(text.replace('"2 * sigmiod(x)"', "{formula: x * (1 + )}"))[1].diagnostics
     assert item.span is not None
-    assert item.span.column == len("  - expression: {formula: x * (1 + ") + 1
+    assert item.span.column == len("  - formula: {formula: x * (1 + ") + 1
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_formula_as_an_activation() -> None:
 inputs: {x: {tensor: [5, 4]}}
 network:
   - dense: {units: 3, activation: ONE}
-  - gru: {units: 3, recurrent_activation: TWO, activation: {expression: "sin(x)"}, return_sequences: true}
+  - gru: {units: 3, recurrent_activation: TWO, activation: {formula: "sin(x)"}, return_sequences: true}
   - residual: {layers: [dense: 3], activation: ONE}
     dtype: DTYPE
 """
@@ -204,7 +204,7 @@ network:
         return np.asarray(program.apply(program.init(0), {"x": x})[0]["output"], np.float32)
 
     for dtype, rtol in (("float32", 1e-5), ("bfloat16", 2e-2)):
-        found = outputs('{expression: "x * sigmoid(x)"}', '{expression: "1 / (1 + exp(-x))"}', dtype)
+        found = outputs('{formula: "x * sigmoid(x)"}', '{formula: "1 / (1 + exp(-x))"}', dtype)
         np.testing.assert_allclose(found, outputs("silu", "sigmoid", dtype), rtol=rtol, atol=rtol)
 
 
@@ -219,7 +219,7 @@ network:
     ],
 )
 def test_a_formula_that_is_no_activation(text: str, message: str) -> None:
-    given = f'inputs: {{x: {{tensor: [4]}}}}\nnetwork:\n  - dense: {{units: 2, activation: {{expression: "{text}"}}}}\n'
+    given = f'inputs: {{x: {{tensor: [4]}}}}\nnetwork:\n  - dense: {{units: 2, activation: {{formula: "{text}"}}}}\n'
     (item,) = check_text(given)[1].diagnostics
     assert (item.code, item.message) == ("DLC108", message)
     assert item.span is not None and item.span.line == 3

@@ -639,7 +639,7 @@ def test_dropout_in_training_and_evaluation() -> None:
         "soft_shrink",
         "squareplus",
         "scale",
-        "expression: 'where(x > 0, 1, exp(x) / 2)'",
+        "formula: 'where(x > 0, 1, exp(x) / 2)'",
         "rotary_positions",
         "spatial_dropout2d",
         "drop_path: 0.5",

@@ -470,7 +470,7 @@ GIVEN: list[tuple[str, tuple[int, ...], Any, str]] = [
             ("perceptron", "logits"),
             ("contrastive", "logits"),
             ("dice", "logits"),
-            ('expression: "softplus(prediction) - target * prediction"', "logits"),
+            ('formula: "softplus(prediction) - target * prediction"', "logits"),
         )
     ],
     *[
@@ -490,7 +490,7 @@ GIVEN: list[tuple[str, tuple[int, ...], Any, str]] = [
             ("poisson: {log_input: false}", "logits"),
             ("gaussian_nll: 0.1", "logits"),
             ("nt_xent", "logits"),
-            ('expression: "mean(abs(prediction - target) ** 1.5)"', "logits"),
+            ('formula: "mean(abs(prediction - target) ** 1.5)"', "logits"),
         )
     ],
     ("quantile: [0.1, 0.9]", (4, 2), np.array([[0], [1], [2], [3]], np.float32), "logits"),
@@ -552,7 +552,7 @@ SEQUENCES = [
     ("gaussian_nll", 2, np.float32),
     ("hinge", 1, np.int32),
     ("categorical_hinge", 3, np.int32),
-    ('expression: "abs(prediction - target)"', 2, np.float32),
+    ('formula: "abs(prediction - target)"', 2, np.float32),
 ]
 
 
@@ -650,12 +650,12 @@ def test_a_sum_needs_elements() -> None:
     for text, targets, network in (
         ("{dice: , reduction: sum}", "{y: {category: 3}}", "[dense: 3]"),
         ("{triplet: , reduction: sum}", "{y: {category: 3}}", "[dense: 8]"),
-        ('{expression: "mean(prediction - target)", reduction: sum}', "{y: number}", "[dense: 1]"),
+        ('{formula: "mean(prediction - target)", reduction: sum}', "{y: number}", "[dense: 1]"),
     ):
         (item,) = report(text, targets, network).diagnostics
         assert item.code == "DLC303" and "reduction" in item.message
         assert item.span is not None and item.span.line == 5
-    assert codes(report('{expression: "abs(prediction - target)", reduction: sum}')) == []
+    assert codes(report('{formula: "abs(prediction - target)", reduction: sum}')) == []
 
 
 @pytest.mark.parametrize(
@@ -688,11 +688,11 @@ def test_losses_that_may_do_without_a_target() -> None:
     spec, found = checked(both, kinds, wide, outputs)
     assert codes(found) == []
     assert spec.losses[0].against is None and spec.losses[1].target == "y"
-    penalty = '[{cross_entropy: , output: b}, {expression: "0.1 * mean(abs(prediction))", output: a, name: sparse}]'
+    penalty = '[{cross_entropy: , output: b}, {formula: "0.1 * mean(abs(prediction))", output: a, name: sparse}]'
     spec, found = checked(penalty, kinds, wide, outputs)
     assert codes(found) == []
     assert [term.name for term in spec.losses] == ["cross_entropy", "sparse"]
-    idle = '{expression: "mean(abs(prediction))", target: y}'
+    idle = '{formula: "mean(abs(prediction))", target: y}'
     assert codes(report(idle)) == ["DLC303"]
     assert codes(report("{triplet: {mining: hard}}", "", "[{dense: 12}, {reshape: [3, 4]}]")) == ["DLC303"]
 
@@ -812,12 +812,12 @@ FORMULAS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 def test_formulas(text: str) -> None:
     y, t = normal(5, 2, 3), normal(5, 2, 3)
     want = FORMULAS[text](y.reshape(5, 6), t.reshape(5, 6))
-    found, _ = run(f'expression: "{text}"', y, t)
+    found, _ = run(f'formula: "{text}"', y, t)
     np.testing.assert_allclose(found.total, want, rtol=2e-5)
     assert found.weight.tolist() == [1] * 5
     # the first of two places of time: as if the other was not there
     mask = np.array([[True, False]] * 4 + [[False, False]])
-    found, gradient = run(f'expression: "{text}"', y, t, mask)
+    found, gradient = run(f'formula: "{text}"', y, t, mask)
     want = FORMULAS[text](y[:4, 0], t[:4, 0])
     np.testing.assert_allclose((found.total / np.maximum(found.weight, 1e-9))[:4], want, rtol=2e-5)
     assert found.weight[4] == found.total[4] == 0
@@ -831,7 +831,7 @@ def test_a_formula_equals_the_loss_of_its_name() -> None:
         ("mean(abs(prediction - target))", "mae"),
         ("softplus(2 * abs(prediction - target)) - abs(prediction - target) - log(2)", "log_cosh"),
     ):
-        assert value(f'expression: "{formula}"', y, t) == pytest.approx(value(spec, y, t), rel=1e-5)
+        assert value(f'formula: "{formula}"', y, t) == pytest.approx(value(spec, y, t), rel=1e-5)
 
 
 HOSTILE: list[tuple[str, str]] = [
@@ -901,7 +901,7 @@ HOSTILE: list[tuple[str, str]] = [
 @pytest.mark.parametrize(("kind", "text"), HOSTILE, ids=[kind for kind, _ in HOSTILE])
 def test_hostile_formulas(kind: str, text: str) -> None:
     began = time.perf_counter()
-    made = build_word({"expression": text}, LOSSES, "loss")
+    made = build_word({"formula": text}, LOSSES, "loss")
     assert time.perf_counter() - began < 0.5
     assert isinstance(made, list) and [error.code for error in made] == ["DLC108"], made
     error = made[0]
@@ -911,11 +911,11 @@ def test_hostile_formulas(kind: str, text: str) -> None:
 
 
 def test_a_hostile_formula_in_a_file_points_at_its_place() -> None:
-    found = report('{expression: "abs(prediction - tarhet)"}')
+    found = report('{formula: "abs(prediction - tarhet)"}')
     (item,) = found.diagnostics
     assert item.span is not None and (item.span.line, item.span.column) == (
         5,
-        7 + len('{expression: "abs(prediction - '),
+        7 + len('{formula: "abs(prediction - '),
     )
     assert item.hint == "did you mean `target`?"
 

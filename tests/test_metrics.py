@@ -332,13 +332,13 @@ NUMBERS: dict[str, Reference] = {
     "explained_variance": lambda p, t, w: sk.explained_variance_score(t, p, sample_weight=w),
     "pearson": lambda p, t, w: np.mean([correlation(p[:, i], t[:, i], w) for i in range(p.shape[1])]),
     "mase: {scale: 2.5}": lambda p, t, w: sk.mean_absolute_error(t, p, sample_weight=w) / 2.5,
-    'expression: "abs(prediction - target) ** 1.5"': lambda p, t, w: np.average(
+    'formula: "abs(prediction - target) ** 1.5"': lambda p, t, w: np.average(
         (np.abs(p - t) ** 1.5).mean(-1), weights=w
     ),
-    'expression: "sqrt(mean((prediction - target) ** 2))"': lambda p, t, w: np.average(
+    'formula: "sqrt(mean((prediction - target) ** 2))"': lambda p, t, w: np.average(
         np.sqrt(((p - t) ** 2).mean(-1)), weights=w
     ),
-    'expression: "max(prediction) + min(target) - sum(prediction * target)"': lambda p, t, w: np.average(
+    'formula: "max(prediction) + min(target) - sum(prediction * target)"': lambda p, t, w: np.average(
         p.max(-1) + t.min(-1) - (p * t).sum(-1), weights=w
     ),
 }
@@ -471,7 +471,7 @@ def test_masked_numbers() -> None:
     for size in (1, 4):
         assert values(specs, p, t, size, mask=mask) == pytest.approx(wanted, rel=1e-5)
     each = [math.sqrt(np.square(y[m] - x[m]).mean()) for y, x, m in zip(p, t, mask, strict=True)]
-    spec = 'expression: "sqrt(mean((prediction - target) ** 2))"'
+    spec = 'formula: "sqrt(mean((prediction - target) ** 2))"'
     assert values((spec,), p, t, 4, mask=mask)[spec] == pytest.approx(np.mean(each), rel=1e-5)
     # a series without an axis of its own for outputs
     narrow = values(("r2", "median_absolute_error"), p[..., 0], t[..., 0], 4, mask=mask)

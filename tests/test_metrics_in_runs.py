@@ -305,7 +305,7 @@ def test_a_split_without_shuffling_reads_back() -> None:
 
 def test_training_adds_up_what_evaluation_does(tmp_path: Path) -> None:
     """With weights that hardly move, what the device joins over the steps is what evaluation finds."""
-    words = '[mae, r2, explained_variance, pearson, max_error, smape, {expression: "abs(prediction - target)"}]'
+    words = '[mae, r2, explained_variance, pearson, max_error, smape, {formula: "abs(prediction - target)"}]'
     text = (
         "data: {source: diabetes, split: {validation: 42}}\n"
         "inputs: {features: {tensor: {shape: [10], normalize: standard}}}\n"

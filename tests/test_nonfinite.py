@@ -59,11 +59,9 @@ def spec_of(tmp_path: Path) -> Callable[..., dlc.Spec]:
     return make
 
 
-LOG = "  - {expression: 'log(x)', name: logs}\n  - {dense: 1, name: head}"
+LOG = "  - {formula: 'log(x)', name: logs}\n  - {dense: 1, name: head}"
 """Of a negative x this is NaN, and so is all that follows."""
-ROOT = (
-    "  - {dense: {units: 4, use_bias: false}, name: stem}\n  - {expression: 'sqrt(abs(x))'}\n  - {dense: 1, name: head}"
-)
+ROOT = "  - {dense: {units: 4, use_bias: false}, name: stem}\n  - {formula: 'sqrt(abs(x))'}\n  - {dense: 1, name: head}"
 """Of rows of zeros the loss is finite, the gradient of the first weights is NaN."""
 
 
@@ -103,14 +101,14 @@ def test_a_gradient_in_the_last_step_of_an_epoch_stops_before_the_epoch_is_kept(
 
 
 def test_a_first_step_leads_to_the_data_and_the_network(spec_of) -> None:
-    item = divergence(spec_of("  - {dense: 4, name: stem}\n  - {expression: 'log(x - x)', name: logs}\n  - dense: 1"))
+    item = divergence(spec_of("  - {dense: 4, name: stem}\n  - {formula: 'log(x - x)', name: logs}\n  - dense: 1"))
     assert "at step 1: the output of `logs`" in item.message
     assert item.hint is not None and "look at the data and the network rather than at the learning rate" in item.hint
 
 
 def test_an_iteration_of_a_repeat_is_named(spec_of) -> None:
     """Each iteration squares: 40 is beyond float32 in the fifth, 2 is not."""
-    body = "  - repeat: {times: 5, layers: [{dense: {units: 3}, name: mix}, {expression: 'x * x', name: square}]}\n"
+    body = "  - repeat: {times: 5, layers: [{dense: {units: 3}, name: mix}, {formula: 'x * x', name: square}]}\n"
     network = f"{body}    name: body\n    initializer: {{kernel: identity}}\n  - {{dense: 1, name: head}}"
     item = divergence(spec_of(network, bad=[9], value=40.0, optimizer="{sgd: 1.0e-30}"))
     assert "at step 3: the output of `body/4/square`" in item.message
@@ -129,7 +127,7 @@ def test_a_part_of_an_accumulated_step_is_found(spec_of) -> None:
 
 def test_float16_leads_to_bfloat16(spec_of) -> None:
     """With a fixed scale nothing is left out; 300 * 300 is beyond float16."""
-    network = "  - {expression: 'x * x', name: square}\n  - {dense: 1, name: head}"
+    network = "  - {formula: 'x * x', name: square}\n  - {dense: 1, name: head}"
     more = "precision: {dtype: float16, loss_scale: 8}\n"
     item = divergence(spec_of(network, bad=[9], value=300.0, more=more))
     assert "at step 3: the output of `square`" in item.message
@@ -230,7 +228,7 @@ def test_an_epoch_of_steps_left_out_stops_the_run(spec_of) -> None:
 
 
 def test_float16_without_end_of_overflows_stops(spec_of) -> None:
-    network = "  - {expression: 'x * x', name: square}\n  - {dense: 1, name: head}"
+    network = "  - {formula: 'x * x', name: square}\n  - {dense: 1, name: head}"
     item = divergence(spec_of(network, bad=range(32), value=300.0, more="precision: float16\n"))
     assert "at step 1: the output of `square`" in item.message
     assert item.hint is not None and "`precision: bfloat16`" in item.hint

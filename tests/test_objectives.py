@@ -350,8 +350,8 @@ def test_which_way_a_metric_is_better() -> None:
     }
     assert metric("accuracy").rises and not metric("mae").rises
     formula = "abs(prediction - target)"
-    assert not metric(f"expression: '{formula}'").rises
-    assert metric(f"expression: {{formula: '{formula}', higher_is_better: true}}").rises
+    assert not metric(f"formula: '{formula}'").rises
+    assert metric(f"formula: {{formula: '{formula}', higher_is_better: true}}").rises
     assert not any(load_class(LOSSES, word).higher_is_better for word in LOSSES)
 
 

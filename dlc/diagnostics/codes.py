@@ -78,8 +78,8 @@ CODES: dict[str, Code] = {
     "DLC108": Code(
         "an expression is wrong",
         "`$( ... )` knows numbers, variables, `+ - * / // %`, parentheses and the functions "
-        "min, max, abs, round, floor, ceil. The formula of an `expression` works element by element on arrays: "
-        "`dlc layers expression` lists what it knows.",
+        "min, max, abs, round, floor, ceil. The formula of an `formula` works element by element on arrays: "
+        "`dlc layers formula` lists what it knows.",
     ),
     "DLC109": Code(
         "a variable, parameter or anchor is never used", "A setting without effect is an error; delete it or use it."

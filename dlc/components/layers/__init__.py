@@ -66,7 +66,7 @@ LAYERS: dict[str, str] = {
     "rotary_positions": "dlc.components.layers.embedding:RotaryPositions",
     "class_token": "dlc.components.layers.embedding:ClassToken",
     "tie": "dlc.components.layers.embedding:Tie",
-    "expression": "dlc.components.layers.formula:Expression",
+    "formula": "dlc.components.layers.formula:FormulaLayer",
     "gaussian_sample": "dlc.components.layers.sample:GaussianSample",
     "flatten": "dlc.components.layers.shape:Flatten",
     "reshape": "dlc.components.layers.shape:Reshape",
@@ -125,7 +125,7 @@ ACTIVATIONS: dict[str, str] = {
 LAYERS.update(ACTIVATIONS)  # an activation is a layer, too
 
 # what is an activation as an option only: the layer of this word takes several inputs
-OPTION_ACTIVATIONS: dict[str, str] = {"expression": "dlc.components.layers.formula:ExpressionActivation"}
+OPTION_ACTIVATIONS: dict[str, str] = {"formula": "dlc.components.layers.formula:FormulaActivation"}
 
 # ready blocks: words that stand for several items
 BLOCKS: dict[str, str] = {

@@ -52,20 +52,20 @@ def _formula_of_x(value: Any) -> Any:
         return _formula(value)
     numbered = _names(value) - {"x"}
     if numbered:
-        hint = "an activation has one input, `x`; the layer `expression` takes several"
+        hint = "an activation has one input, `x`; the layer `formula` takes several"
         raise reject(OptionError((), "DLC108", f"the formula mentions `{min(numbered)}`", hint=hint))
     return _formula(value)
 
 
-class ExpressionActivation(Elementwise):
+class FormulaActivation(Elementwise):
     """(*shape) -> (*shape): a formula of x, element by element, as an activation: `x * sigmoid(x)`."""
 
-    word = "expression"
+    word = "formula"
     formula: Annotated[str, BeforeValidator(_formula_of_x)] = main(description="the formula of x")
     examples = (
-        Example('expression: "x * sigmoid(x)"', "f32[batch, 3]", "f32[batch, 3]"),
-        Example('expression: "x1 * sigmoid(x1)"', "f32[batch, 3]", error="DLC108"),
-        Example('expression: "x * sigmiod(x)"', "f32[batch, 3]", error="DLC108"),
+        Example('formula: "x * sigmoid(x)"', "f32[batch, 3]", "f32[batch, 3]"),
+        Example('formula: "x1 * sigmoid(x1)"', "f32[batch, 3]", error="DLC108"),
+        Example('formula: "x * sigmiod(x)"', "f32[batch, 3]", error="DLC108"),
     )
 
     def infer(self, x: TensorType) -> Signature:
@@ -78,7 +78,7 @@ class ExpressionActivation(Elementwise):
         return jnp.asarray(parse(self.formula, "x").value({"x": x})).astype(x.dtype)
 
 
-class Expression(Layer):
+class FormulaLayer(Layer):
     """(*shape), (*shape), ... -> (*shape): a formula, element by element: `x * sigmoid(x)`.
 
     The input is called x; several inputs are called x1, x2, ... in their order, and must have one shape. There are
@@ -87,26 +87,26 @@ class Expression(Layer):
     clip(x, low, high) and where(x > 0, a, b).
     """
 
-    word = "expression"
+    word = "formula"
     masks = "elementwise"
     arity: ClassVar[tuple[int, int | None]] = (1, None)
     formula: Annotated[str, BeforeValidator(_formula)] = main(description="the formula of x, or of x1, x2, ...")
 
     examples = (
-        Example('expression: "x * sigmoid(x)"', "f32[batch, time, 3]", "f32[batch, time, 3]"),
-        Example('expression: "x1 * exp(-x2 ** 2 / 2)"', ("f32[batch, 3]", "f32[batch, 3]"), "f32[batch, 3]"),
-        Example('expression: "where(x > 0, x, 0.1 * x)"', "f32[batch, 3]", "f32[batch, 3]"),
-        Example('expression: "x1 + x2"', ("f32[batch, 3]", "f32[batch, 4]"), error="DLC205"),
-        Example('expression: "x1 + x2"', ("f32[batch, 3]",), error="DLC206"),
-        Example('expression: "x1 + x1"', ("f32[batch, 3]", "f32[batch, 3]"), error="DLC206"),
-        Example('expression: "x + x2"', ("f32[batch, 3]", "f32[batch, 3]"), error="DLC108"),
-        Example('expression: "x.real"', "f32[batch, 3]", error="DLC108"),
-        Example('expression: "sigmiod(x)"', "f32[batch, 3]", error="DLC108"),
-        Example('expression: "1 + 2"', "f32[batch, 3]", error="DLC108"),
-        Example("expression: 3", "f32[batch, 3]", error="DLC108"),
-        Example("expression: [x]", "f32[batch, 3]", error="DLC103"),
-        Example("expression", "f32[batch, 3]", error="DLC102"),
-        Example('expression: "2 * x"', "i32[batch, 3]", error="DLC207"),
+        Example('formula: "x * sigmoid(x)"', "f32[batch, time, 3]", "f32[batch, time, 3]"),
+        Example('formula: "x1 * exp(-x2 ** 2 / 2)"', ("f32[batch, 3]", "f32[batch, 3]"), "f32[batch, 3]"),
+        Example('formula: "where(x > 0, x, 0.1 * x)"', "f32[batch, 3]", "f32[batch, 3]"),
+        Example('formula: "x1 + x2"', ("f32[batch, 3]", "f32[batch, 4]"), error="DLC205"),
+        Example('formula: "x1 + x2"', ("f32[batch, 3]",), error="DLC206"),
+        Example('formula: "x1 + x1"', ("f32[batch, 3]", "f32[batch, 3]"), error="DLC206"),
+        Example('formula: "x + x2"', ("f32[batch, 3]", "f32[batch, 3]"), error="DLC108"),
+        Example('formula: "x.real"', "f32[batch, 3]", error="DLC108"),
+        Example('formula: "sigmiod(x)"', "f32[batch, 3]", error="DLC108"),
+        Example('formula: "1 + 2"', "f32[batch, 3]", error="DLC108"),
+        Example("formula: 3", "f32[batch, 3]", error="DLC108"),
+        Example("formula: [x]", "f32[batch, 3]", error="DLC103"),
+        Example("formula", "f32[batch, 3]", error="DLC102"),
+        Example('formula: "2 * x"', "i32[batch, 3]", error="DLC207"),
     )
 
     @property
@@ -126,9 +126,7 @@ class Expression(Layer):
         for x in inputs:
             need_float(x, self.word)
             if x.shape != inputs[0].shape:
-                raise RuleViolation(
-                    "DLC205", "`expression` takes inputs of one shape", expected="the same shape for all"
-                )
+                raise RuleViolation("DLC205", "`formula` takes inputs of one shape", expected="the same shape for all")
         need_one_dtype(inputs, self.word)
         return Signature(inputs[0], flops=self.parsed.cost * inputs[0].size)
 

@@ -32,5 +32,5 @@ LOSSES: dict[str, str] = {
     "triplet": "dlc.components.losses.embeddings:Triplet",
     "nt_xent": "dlc.components.losses.embeddings:NTXent",
     "ctc": "dlc.components.losses.sequences:CTC",
-    "expression": "dlc.components.losses.formula:Expression",
+    "formula": "dlc.components.losses.formula:FormulaLoss",
 }

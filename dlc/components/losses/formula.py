@@ -54,35 +54,33 @@ def _formula(value: Any) -> Any:
     return value
 
 
-class Expression(Loss):
+class FormulaLoss(Loss):
     """(batch, *axes) with (batch, *axes): the mean of a formula of `prediction` and `target`, element by element.
 
-    There are + - * / and ** with a number as exponent, numbers, pi and e, and the functions of the layer `expression`.
+    There are + - * / and ** with a number as exponent, numbers, pi and e, and the functions of the layer `formula`.
     `mean(x)`, `sum(x)`, `max(x)` and `min(x)` reduce the elements of an example, those that a mask leaves:
     `mean(abs(prediction - target) ** 1.5)`. What then still has elements is averaged. `prediction` is the output as the
     network gives it, without softmax or sigmoid; classes 0 and 1 are numbers. A formula that does not mention `target`
     compares with nothing: `0.1 * mean(abs(prediction))` keeps an output small.
     """
 
-    word = "expression"
+    word = "formula"
     compares = "either"
     formula: Annotated[str, BeforeValidator(_formula)] = main(description="the formula of `prediction` and `target`")
 
     examples = (
-        LossExample('expression: "mean(abs(prediction - target) ** 1.5)"', "f32[batch, 4]", "f32[batch, 4]"),
-        LossExample('expression: "softplus(prediction) - target * prediction"', "f32[batch, 1]", "i32[batch]<2"),
-        LossExample(
-            'expression: "sum(square(prediction - target)) / (1 + max(abs(target)))"', *["f32[batch, 4, 2]"] * 2
-        ),
-        LossExample('expression: "mean(abs(prediction))"', "f32[batch, 4]", None),
-        LossExample('expression: "prediction - target"', "f32[batch, 4]", "f32[batch, 3]", error="DLC301"),
-        LossExample('expression: "prediction - target"', "f32[batch, 4]", None, error="DLC301"),
-        LossExample('expression: "square(prediction)"', "f32[batch, 4]", "f32[batch, 4]", error="DLC303"),
-        LossExample('expression: "square(target)"', "f32[batch, 4]", "f32[batch, 4]", error="DLC108"),
-        LossExample('expression: "prediction.sum()"', "f32[batch, 4]", "f32[batch, 4]", error="DLC108"),
-        LossExample('expression: "mean(prediction, target)"', "f32[batch, 4]", "f32[batch, 4]", error="DLC108"),
-        LossExample("expression: [prediction]", "f32[batch, 4]", "f32[batch, 4]", error="DLC103"),
-        LossExample("expression", "f32[batch, 4]", "f32[batch, 4]", error="DLC102"),
+        LossExample('formula: "mean(abs(prediction - target) ** 1.5)"', "f32[batch, 4]", "f32[batch, 4]"),
+        LossExample('formula: "softplus(prediction) - target * prediction"', "f32[batch, 1]", "i32[batch]<2"),
+        LossExample('formula: "sum(square(prediction - target)) / (1 + max(abs(target)))"', *["f32[batch, 4, 2]"] * 2),
+        LossExample('formula: "mean(abs(prediction))"', "f32[batch, 4]", None),
+        LossExample('formula: "prediction - target"', "f32[batch, 4]", "f32[batch, 3]", error="DLC301"),
+        LossExample('formula: "prediction - target"', "f32[batch, 4]", None, error="DLC301"),
+        LossExample('formula: "square(prediction)"', "f32[batch, 4]", "f32[batch, 4]", error="DLC303"),
+        LossExample('formula: "square(target)"', "f32[batch, 4]", "f32[batch, 4]", error="DLC108"),
+        LossExample('formula: "prediction.sum()"', "f32[batch, 4]", "f32[batch, 4]", error="DLC108"),
+        LossExample('formula: "mean(prediction, target)"', "f32[batch, 4]", "f32[batch, 4]", error="DLC108"),
+        LossExample("formula: [prediction]", "f32[batch, 4]", "f32[batch, 4]", error="DLC103"),
+        LossExample("formula", "f32[batch, 4]", "f32[batch, 4]", error="DLC102"),
     )
 
     @property

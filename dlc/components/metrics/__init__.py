@@ -38,5 +38,5 @@ METRICS: dict[str, str] = {
     "bits_per_character": "dlc.components.metrics.language:BitsPerCharacter",
     "psnr": "dlc.components.metrics.images:Psnr",
     "ssim": "dlc.components.metrics.images:Ssim",
-    "expression": "dlc.components.metrics.formula:Expression",
+    "formula": "dlc.components.metrics.formula:FormulaMetric",
 }

@@ -70,26 +70,26 @@ def _formula(value: Any) -> Any:
     return value
 
 
-class Expression(Metric):
+class FormulaMetric(Metric):
     """(batch, *axes) with (batch, *axes): the mean of a formula of `prediction` and `target` over the split's elements.
 
     `mean(x)`, `sum(x)`, `max(x)` and `min(x)` go over the elements of an example, without padding. A formula of these
     alone has one value for each example, and the metric is their mean. Other functions are those of the layer
-    `expression`: `sqrt(mean((prediction - target) ** 2))` is the mean of each example's root mean squared error.
+    `formula`: `sqrt(mean((prediction - target) ** 2))` is the mean of each example's root mean squared error.
     """
 
-    word = "expression"
+    word = "formula"
     formula: Annotated[str, BeforeValidator(_formula)] = main(description="the formula of `prediction` and `target`")
     higher_is_better: bool = option(False, description="whether a higher value is better")
 
     examples = (
-        LossExample('expression: "abs(prediction - target) ** 1.5"', "f32[batch, 1]", "f32[batch, 1]"),
-        LossExample('expression: "sqrt(mean((prediction - target) ** 2))"', "f32[batch, 4, 3]", "f32[batch, 4, 3]"),
-        LossExample('expression: "max(prediction) - max(target)"', "f32[batch, 3]", "f32[batch, 3]"),
-        LossExample('expression: "prediction - target"', "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
-        LossExample('expression: "prediction ** 2"', "f32[batch, 3]", "f32[batch, 3]", error="DLC108"),
-        LossExample('expression: "predicted - target"', "f32[batch, 3]", "f32[batch, 3]", error="DLC108"),
-        LossExample("expression: 3", "f32[batch, 3]", "f32[batch, 3]", error="DLC103"),
+        LossExample('formula: "abs(prediction - target) ** 1.5"', "f32[batch, 1]", "f32[batch, 1]"),
+        LossExample('formula: "sqrt(mean((prediction - target) ** 2))"', "f32[batch, 4, 3]", "f32[batch, 4, 3]"),
+        LossExample('formula: "max(prediction) - max(target)"', "f32[batch, 3]", "f32[batch, 3]"),
+        LossExample('formula: "prediction - target"', "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
+        LossExample('formula: "prediction ** 2"', "f32[batch, 3]", "f32[batch, 3]", error="DLC108"),
+        LossExample('formula: "predicted - target"', "f32[batch, 3]", "f32[batch, 3]", error="DLC108"),
+        LossExample("formula: 3", "f32[batch, 3]", "f32[batch, 3]", error="DLC103"),
     )
 
     @property
