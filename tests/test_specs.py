@@ -12,7 +12,7 @@ from dlc.data.dataset import Sampler, load_dataset
 from tests.support import ROOT
 
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))
-TEMPLATES = sorted((ROOT / "dlc" / "templates").glob("*.yaml"))
+TEMPLATES = sorted((ROOT / "dlc" / "cli" / "templates").glob("*.yaml"))
 ALL = pytest.mark.parametrize("path", [*SPECS, *TEMPLATES], ids=lambda path: path.stem)
 
 
