@@ -32,7 +32,7 @@ from dlc.training import run as fitting
 from dlc.training.callbacks.progress import Silent
 from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 
 TEXT = """
 name: damaged
@@ -362,7 +362,7 @@ class Bench:
         self._made: dict[str, Any] = {}
         self.straight, self.stopped = base / "straight", base / "stopped"
         with self.shared():
-            fit(self.spec, run=RunFolder(self.straight))
+            train_spec(self.spec, run=RunFolder(self.straight))
             self.stop(self.stopped)
 
     @contextmanager
@@ -400,7 +400,7 @@ class Bench:
         """Train to the middle of the fifth epoch."""
         asked = iter([False] * 12 + [True])
         try:
-            fit(spec or self.spec, run=RunFolder(run), chunk_iterations=2, stop=lambda: next(asked))
+            train_spec(spec or self.spec, run=RunFolder(run), chunk_iterations=2, stop=lambda: next(asked))
         except Stopped:
             return
         raise AssertionError("the run was not stopped")
@@ -410,7 +410,7 @@ class Bench:
         notes = Notes()
         try:
             with self.shared():
-                fit(self.spec, run=RunFolder(run), resume=True, reporter=notes)
+                train_spec(self.spec, run=RunFolder(run), resume=True, reporter=notes)
         except dlc.SpecError as error:
             items = error.report.diagnostics
             return Outcome(

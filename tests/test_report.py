@@ -26,7 +26,7 @@ from dlc.training.callbacks.progress import Moment, Plan, Silent
 from dlc.training.callbacks.timing import Timed
 from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 from tests.support import SMALL
 from tests.test_cli import dlc_command  # noqa: F401 - a fixture
 
@@ -295,7 +295,7 @@ def test_an_autoencoder_shows_reconstructions_beside_inputs(tmp_path: Path) -> N
     first = dlc.load(run.path / "resolved.yaml")
     from dlc.data.dataset import load_dataset
 
-    data = load_dataset(first)
+    data = load_dataset(first.plan)
     raw = data.inputs["image"][data.splits["test"][0]] * 16
     assert images[0] == re.search(r'src="([^"]+)"', picture(raw, (0.0, 16.0), ""))[1]  # type: ignore[index]
 
@@ -396,7 +396,7 @@ def stopped_run(spec: Any, folder: Path, epochs: int) -> RunFolder:
         return len(seen) >= epochs
 
     with pytest.raises(Stopped):
-        fit(spec, run=run, stop=stop, chunk_iterations=100)  # asked once an epoch
+        train_spec(spec, run=run, stop=stop, chunk_iterations=100)  # asked once an epoch
     return run
 
 
