@@ -203,9 +203,8 @@ def test_an_accepted_change_is_kept_for_the_next_resume(tmp_path: Path) -> None:
     train_spec(dlc.loads(SMALL, ["train.epochs=1"]), run=run)
     answers = iter([False] * 3 + [True])
     with pytest.raises(Stopped):
-        train_spec(
-            dlc.loads(SMALL, ["train.epochs=6"]), run=run, resume=True, chunk_iterations=2, stop=lambda: next(answers)
-        )
+        longer = dlc.loads(SMALL, ["train.epochs=6"])
+        train_spec(longer, run=run, resume=True, chunk_iterations=2, stop=lambda: next(answers))
     assert len(train_spec(run.load_spec(), run=run, resume=True).history) == 6
 
 

@@ -117,7 +117,7 @@ def resident(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolde
     return run
 
 
-@pytest.mark.parametrize("variant", ["npz", "compressed", "csv"])
+@pytest.mark.parametrize("form", ["npz", "compressed", "csv"])
 def test_streamed_records_are_those_in_memory(tables: Path, form: str) -> None:
     whole, kept = load_dataset(spec_of(tables, form, "auto").plan), load_dataset(spec_of(tables, form, "20 kB").plan)
     assert all(isinstance(value, np.ndarray) for value in whole.inputs.values())
@@ -147,7 +147,7 @@ def test_where_they_stay_is_the_sources_choice(tables: Path) -> None:
     assert raw.parts[0].dtype == np.float32
 
 
-@pytest.mark.parametrize("variant", ["npz", "compressed", "csv"])
+@pytest.mark.parametrize("form", ["npz", "compressed", "csv"])
 def test_streamed_training_has_the_same_bits(tables: Path, resident: RunFolder, tmp_path: Path, form: str) -> None:
     run = RunFolder(tmp_path / "run")
     result = train_spec(spec_of(tables, form, "20 kB"), run=run)
@@ -258,7 +258,7 @@ def test_no_room_to_unpack_is_told(tables: Path, monkeypatch: pytest.MonkeyPatch
             scratch.append(np.zeros(9))
 
 
-@pytest.mark.parametrize("variant", ["npz", "compressed"])
+@pytest.mark.parametrize("form", ["npz", "compressed"])
 def test_a_damaged_archive_is_found_before_training(tables: Path, tmp_path: Path, form: str) -> None:
     name = "train.npz" if form == "npz" else "train_small.npz"
     for path in tables.glob("*.npz"):
