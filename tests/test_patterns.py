@@ -271,7 +271,7 @@ def test_what_is_frozen_has_no_penalty_and_no_constraint() -> None:
     text = "inputs: {x: {tensor: [6]}}\nnetwork: [{dense: 6, l2: 0.1, constraint: unit_norm}]\n"
     program = lower(frozen_by("**", text))
     assert not program.params
-    assert program.penalty({}) == 0.0
+    assert program.penalty({"params": {}}) == 0.0
     spec = program.slots["frozen"]["dense/kernel"].spec
     assert spec.l2 == 0 and spec.constraint is None
 
