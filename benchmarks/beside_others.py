@@ -66,18 +66,18 @@ def own(path: Path) -> None:
     from dlc.training.run import TrainingRun
 
     work, done = BY_NAME[path.stem], 0
-    fit = TrainingRun(dlc.load(path), None, Silent(), time.perf_counter(), work.steps, None)
-    variables = fit.program.init(0)
+    run = TrainingRun(dlc.load(path).plan, None, Silent(), time.perf_counter(), work.steps, None)
+    variables = run.program.init(0)
     state = jax.device_put(
-        fit.compiled_steps.start(variables, fit.compiled_steps.batch_statistics(variables, fit.feeder.shapes()))
+        run.compiled_steps.start(variables, run.compiled_steps.batch_statistics(variables, run.feeder.shapes()))
     )
 
     def epoch() -> None:
         nonlocal state, done
-        state = fit.chunk(state, done, work.steps)
+        state = run.chunk(state, done, work.steps)
         jax.device_get(state.sums)
         done += work.steps
-        fit.progress.epoch += 1
+        run.progress.epoch += 1
 
     epoch()
     epoch()

@@ -42,10 +42,10 @@ def throughput(work: Work, path: Path) -> tuple[list[float], list[float]]:
     from dlc.training.callbacks.progress import Silent
     from dlc.training.run import TrainingRun
 
-    fit = TrainingRun(dlc.load(path), None, Silent(), time.perf_counter(), work.steps, None)
-    variables = fit.program.init(0)
+    run = TrainingRun(dlc.load(path).plan, None, Silent(), time.perf_counter(), work.steps, None)
+    variables = run.program.init(0)
     state = jax.device_put(
-        fit.compiled_steps.start(variables, fit.compiled_steps.batch_statistics(variables, fit.feeder.shapes()))
+        run.compiled_steps.start(variables, run.compiled_steps.batch_statistics(variables, run.feeder.shapes()))
     )
     with np.load(path.with_suffix(".npz")) as found:
         data = jax.device_put(tuple(found.values()))
@@ -54,10 +54,10 @@ def throughput(work: Work, path: Path) -> tuple[list[float], list[float]]:
 
     def ours() -> None:
         nonlocal state, done
-        state = fit.chunk(state, done, steps)
+        state = run.chunk(state, done, steps)
         jax.device_get(state.sums)
         done += steps
-        fit.progress.epoch += 1
+        run.progress.epoch += 1
 
     def theirs() -> None:
         nonlocal other

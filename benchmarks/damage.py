@@ -32,7 +32,7 @@ from dlc.training import run as fitting
 from dlc.training.callbacks.progress import Silent
 from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 
 TEXT = """
 name: damaged
@@ -362,7 +362,7 @@ class Bench:
         self._made: dict[str, Any] = {}
         self.straight, self.stopped = base / "straight", base / "stopped"
         with self.shared():
-            fit(self.spec, run=RunFolder(self.straight))
+            train_spec(self.spec, run=RunFolder(self.straight))
             self.stop(self.stopped)
 
     @contextmanager
@@ -370,10 +370,10 @@ class Bench:
         """Within it trainings of the spec compile nothing twice."""
 
         def compiled_steps(*arguments: Any) -> Any:
-            if "trainer" not in self._made:
-                made = fitting_make_trainer(*arguments)
-                self._made["trainer"] = replace(made, start=self._first(made.start))
-            return self._made["trainer"]
+            if "compiled_steps" not in self._made:
+                made = fitting_make_compiled_steps(*arguments)
+                self._made["compiled_steps"] = replace(made, start=self._first(made.start))
+            return self._made["compiled_steps"]
 
         def evaluator(*arguments: Any) -> Any:
             if "evaluator" not in self._made:
@@ -381,7 +381,7 @@ class Bench:
             return self._made["evaluator"]
 
         with (
-            mock.patch.object(fitting, "make_trainer", compiled_steps),
+            mock.patch.object(fitting, "make_compiled_steps", compiled_steps),
             mock.patch.object(fitting, "make_evaluate", evaluator),
         ):
             yield
@@ -400,7 +400,7 @@ class Bench:
         """Train to the middle of the fifth epoch."""
         asked = iter([False] * 12 + [True])
         try:
-            fit(spec or self.spec, run=RunFolder(run), chunk_iterations=2, stop=lambda: next(asked))
+            train_spec(spec or self.spec, run=RunFolder(run), chunk_iterations=2, stop=lambda: next(asked))
         except Stopped:
             return
         raise AssertionError("the run was not stopped")
@@ -410,7 +410,7 @@ class Bench:
         notes = Notes()
         try:
             with self.shared():
-                fit(self.spec, run=RunFolder(run), resume=True, reporter=notes)
+                train_spec(self.spec, run=RunFolder(run), resume=True, reporter=notes)
         except dlc.SpecError as error:
             items = error.report.diagnostics
             return Outcome(
@@ -493,7 +493,7 @@ def full_after(calls: int) -> Iterator[None]:
         yield
 
 
-fitting_make_trainer, fitting_make_evaluate = fitting.make_compiled_steps, fitting.make_evaluate
+fitting_make_compiled_steps, fitting_make_evaluate = fitting.make_compiled_steps, fitting.make_evaluate
 
 
 def well(case: Case, outcome: Outcome) -> bool:

@@ -64,7 +64,7 @@ def main(rounds: int = 7) -> None:
         print(f"depth 64, process to first step   {summary(deep)}")
         print(f"depth 2                           {summary(shallow)}")
         print(ratio(deep, shallow))
-        low, high = (len(program_text(dlc.load(paths[depth]), "stablehlo", step=True)) for depth in DEPTHS)
+        low, high = (len(program_text(dlc.load(paths[depth]).plan, "stablehlo", step=True)) for depth in DEPTHS)
         print(f"StableHLO text {low:,} and {high:,} characters, ratio {high / low:.3f}")
 
 

@@ -81,7 +81,7 @@ def throughput(network: str, file: Path) -> dict[str, tuple[list[float], list[fl
     sides: dict[str, list[Any]] = {}
     for name, memory in (("in memory", "4 GB"), ("streamed", f"{CAP} MB")):
         spec = dlc.loads(text_of(network, file, memory, 10))
-        training = TrainingRun(spec, None, Silent(), time.perf_counter(), None, None)
+        training = TrainingRun(spec.plan, None, Silent(), time.perf_counter(), None, None)
         variables = training.program.init(0)
         shapes = training.compiled_steps.batch_statistics(variables, training.feeder.shapes())
         state = jax.device_put(training.compiled_steps.start(variables, shapes))

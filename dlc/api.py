@@ -81,7 +81,7 @@ def show(spec: Spec, expanded: bool = False) -> Table:
     """
     from dlc.frontend.summary import table
 
-    return table(spec, expanded)
+    return table(spec.plan, expanded)
 
 
 def compile(spec: Spec) -> Program:
@@ -129,10 +129,12 @@ def train(
 
         configure()
         from dlc.training.run_folder import RunFolder
-        from dlc.training.train import fit
+        from dlc.training.train import train as train_run
 
     folder = RunFolder(run) if run is not None else None
-    return fit(spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, autotune=autotune, profile=profile)
+    return train_run(
+        spec, run=folder, resume=resume, reporter=reporter, dry_run=dry_run, autotune=autotune, profile=profile
+    )
 
 
 def evaluate(run: Path | str, split: str | None = None, data: Path | str | None = None) -> Evaluation:
@@ -172,8 +174,8 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     if isinstance(inputs, Mapping):
         columns, where = as_columns(inputs), None
     else:
-        columns, where = dict(read_table(Path(inputs), model.spec)), str(inputs)
-    return present(model.spec, model.predict(read_inputs(model.spec, columns, where)))
+        columns, where = dict(read_table(Path(inputs), model.plan)), str(inputs)
+    return present(model.plan, model.predict(read_inputs(model.plan, columns, where)))
 
 
 def report(run: Path | str, out: Path | str | None = None) -> Path:

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 
 from dlc.components.augmentations.mixing import Mixed, Mixing
 from dlc.components.initializers.initializer import path_hash
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.ir import MASK
 
 Batch = dict[str, dict[str, Any]]  # {"inputs": {name: (batch, ...)}, "targets": {name: (batch, ...)}}
 Augment = Callable[[jax.Array, Mapping[str, Mapping[str, Any]]], tuple[Batch, Mixed | None]]
 
 
-def augmenter(spec: Spec) -> Augment:
+def augmenter(plan: Plan) -> Augment:
     """The function that augments a batch in a training step; it is pure, and to be compiled with the step.
 
     Returns:
@@ -31,7 +31,7 @@ def augmenter(spec: Spec) -> Augment:
         values: Batch = {part: dict(rows) for part, rows in batch.items()}
         homes = {name: part for part, rows in values.items() for name in rows}  # inputs and targets share no name
         mixed: Mixed | None = None
-        for term in spec.augment:
+        for term in plan.augment:
             own = jax.random.fold_in(key, path_hash(term.path))
             given = [jnp.asarray(values[homes[name]][name]) for name in term.on]
             with jax.named_scope(term.path.removeprefix("#")):

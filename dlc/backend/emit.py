@@ -13,22 +13,22 @@ from dlc.backend.train_step import make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.feed import Feed
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.kernels.selection import Site
 
 
-def sites_of(spec: Spec) -> dict[str, Site]:
+def sites_of(plan: Plan) -> dict[str, Site]:
     """The places of a network where an operation has several equal forms, by layer and operation."""
-    program = lower(spec.graph)
-    jax.eval_shape(program.apply, program.declared(), value_shapes(spec.graph.inputs, _batch_size(spec)))
+    program = lower(plan.graph)
+    jax.eval_shape(program.apply, program.declared(), value_shapes(plan.graph.inputs, _batch_size(plan)))
     return program.choices.sites
 
 
-def program_text(spec: Spec, how: str, step: bool, platform: str | None = None) -> str:
+def program_text(plan: Plan, how: str, step: bool, platform: str | None = None) -> str:
     """The jaxpr, StableHLO or optimised HLO of the forward pass, or of a chunk of training steps.
 
     Args:
-        spec: a checked spec; with loss and optimizer when `step` is set.
+        plan: a checked spec; with loss and optimizer when `step` is set.
         how: `jaxpr`, `stablehlo` or `hlo`.
         step: the training step instead of the forward pass.
         platform: `cpu`, `cuda`, `rocm` or `tpu`, whose StableHLO is wanted; this process's when None.
@@ -36,7 +36,7 @@ def program_text(spec: Spec, how: str, step: bool, platform: str | None = None) 
     Raises:
         SpecError: DLC115 when `step` is set and the spec can't be trained.
     """
-    function, arguments = training_chunk(spec, platform) if step else _forward(spec, platform)
+    function, arguments = training_chunk(plan, platform) if step else _forward(plan, platform)
     if how == "jaxpr":
         return str(function.trace(*arguments).jaxpr)
     if platform is not None:
@@ -45,7 +45,7 @@ def program_text(spec: Spec, how: str, step: bool, platform: str | None = None) 
     return str(lowered.as_text() if how == "stablehlo" else lowered.compile().as_text())
 
 
-def training_chunk(spec: Spec, platform: str | None = None) -> tuple[Any, tuple[Any, ...]]:
+def training_chunk(plan: Plan, platform: str | None = None) -> tuple[Any, tuple[Any, ...]]:
     """The function of a chunk of training steps, and the shapes of its arguments when one batch is sent to it.
 
     It is that of one platform, or of this process.
@@ -55,22 +55,22 @@ def training_chunk(spec: Spec, platform: str | None = None) -> tuple[Any, tuple[
     """
     from dlc.frontend.trainable import need_trainable
 
-    size = _batch_size(spec) * need_trainable(spec).modifiers.accumulate
-    program, rows, stats = lower(spec.graph, only=platform), batch_shapes(spec, size), stats_shapes(spec)
-    updater = make_updater(spec, program, Horizon(10**9, 1e6))  # longer than any warm-up
-    compiled_steps = make_compiled_steps(spec, program, updater, stats)
+    size = _batch_size(plan) * need_trainable(plan).modifiers.accumulate
+    program, rows, stats = lower(plan.graph, only=platform), batch_shapes(plan, size), stats_shapes(plan)
+    updater = make_updater(plan, program, Horizon(10**9, 1e6))  # longer than any warm-up
+    compiled_steps = make_compiled_steps(plan, program, updater, stats)
     shapes = compiled_steps.batch_statistics(program.declared(), rows)
     state = jax.eval_shape(lambda variables: compiled_steps.start(variables, shapes), program.declared())
     feed = Feed(rows, jax.ShapeDtypeStruct((2, size), jnp.int32))
     return compiled_steps.chunk, (state, feed, jnp.int32(1), jnp.bool_(True), stats)
 
 
-def _forward(spec: Spec, platform: str | None) -> tuple[Any, tuple[Any, ...]]:
-    program = lower(spec.graph, only=platform)
+def _forward(plan: Plan, platform: str | None) -> tuple[Any, tuple[Any, ...]]:
+    program = lower(plan.graph, only=platform)
     function = jax.jit(lambda variables, inputs: program.apply(variables, inputs, train=False)[0])
-    return function, (program.declared(), value_shapes(spec.graph.inputs, _batch_size(spec)))
+    return function, (program.declared(), value_shapes(plan.graph.inputs, _batch_size(plan)))
 
 
-def _batch_size(spec: Spec) -> int:
-    size = spec.document.train.batch_size
+def _batch_size(plan: Plan) -> int:
+    size = plan.train.batch_size
     return size if isinstance(size, int) else VARYING

@@ -13,12 +13,12 @@ from dlc.backend.loss import Answers, Stats, answers_of, loss_scores
 from dlc.backend.lowering import options
 from dlc.backend.network import Program
 from dlc.data.feed import Feed
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 
 Evaluate = Callable[..., tuple[dict[str, Any], dict[str, Answers]]]
 
 
-def make_evaluate(spec: Spec, program: Program) -> Evaluate:
+def make_evaluate(plan: Plan, program: Program) -> Evaluate:
     """The function that evaluates a chunk.
 
     Returns:
@@ -36,25 +36,25 @@ def make_evaluate(spec: Spec, program: Program) -> Evaluate:
             batch = feed.batch(iteration)
             counted = jax.lax.dynamic_index_in_dim(real, iteration, keepdims=False)  # (batch,)
             results = program.run(variables, batch["inputs"], train=False)
-            scores = loss_scores(spec, results, batch, counted)
+            scores = loss_scores(plan, results, batch, counted)
             answers = {
-                term.name: answers_of(spec, term, results, batch, stats, counted)
-                for term in spec.metrics
+                term.name: answers_of(plan, term, results, batch, stats, counted)
+                for term in plan.metrics
                 if term.metric.collected
             }
-            return statistics.batch_statistics(spec, results, batch, scores, penalty, stats, counted), answers
+            return statistics.batch_statistics(plan, results, batch, scores, penalty, stats, counted), answers
 
         def add(iteration: Any, carry: tuple[dict[str, Any], Any]) -> tuple[dict[str, Any], Any]:
             sums, kept = carry
             batch_statistics, answers = of(iteration)
-            return statistics.add(spec, sums, batch_statistics), jax.tree.map(
+            return statistics.add(plan, sums, batch_statistics), jax.tree.map(
                 lambda all_, new: all_.at[iteration].set(new), kept, answers
             )
 
         batch_statistics, answers = jax.eval_shape(of, 0)
         kept = jax.tree.map(lambda leaf: jnp.zeros((real.shape[0], *leaf.shape), leaf.dtype), answers)
         found: tuple[dict[str, Any], dict[str, Answers]] = jax.lax.fori_loop(
-            0, iterations, add, (statistics.empty(spec, batch_statistics), kept)
+            0, iterations, add, (statistics.empty(plan, batch_statistics), kept)
         )
         return found
 

@@ -15,7 +15,7 @@ from dlc.backend.loss_scale import LossScale
 from dlc.backend.network import Program
 from dlc.backend.tree import Tree
 from dlc.data.feed import Rows
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 
 
 class Given(NamedTuple):
@@ -43,19 +43,19 @@ class Gradients:
     """The gradients of a spec's loss on a batch, as pure functions of it.
 
     Args:
-        spec: a checked spec with losses.
+        plan: a checked spec with losses.
         program: its network.
         accumulate: how many parts the batch of a step is cut into, one after the other.
     """
 
-    def __init__(self, spec: Spec, program: Program, accumulate: int) -> None:
-        self.spec, self.program, self.accumulate = spec, program, accumulate
-        self.augment = augmenter(spec)
+    def __init__(self, plan: Plan, program: Program, accumulate: int) -> None:
+        self.plan, self.program, self.accumulate = plan, program, accumulate
+        self.augment = augmenter(plan)
         self._traced = jax.jit(self._of)  # traced once, for `told` and for the step
 
     def given(self, batch: Rows, key: jax.Array) -> Given:
         """A batch after its augmentations."""
-        if not self.spec.augment:
+        if not self.plan.augment:
             return Given(batch, None)
         changed, mixed = self.augment(key, batch)
         if mixed is None:
@@ -108,7 +108,7 @@ class Gradients:
         ]
         merged = each[0]
         for more in each[1:]:
-            merged = statistics.merge(self.spec, merged, more)
+            merged = statistics.merge(self.plan, merged, more)
         return Found(gradients, state, merged)
 
     def parts(self, batch: Given, key: jax.Array) -> tuple[Given, jax.Array]:
@@ -139,7 +139,7 @@ class Gradients:
         def objective(params: Tree) -> tuple[jax.Array, tuple[Any, ...]]:
             scores, results = self._scored(params, variables, batch, key)
             penalty = self.program.penalty(params)
-            total = combined(self.spec, scores, weights or {name: found.weight for name, found in scores.items()})
+            total = combined(self.plan, scores, weights or {name: found.weight for name, found in scores.items()})
             value = jnp.asarray(total + share * penalty)
             return loss_scale.scaled(scale, value) if scale is not None else value, (scores, results, penalty)
 
@@ -148,12 +148,12 @@ class Gradients:
         return Found(
             gradients,
             results.state,
-            statistics.batch_statistics(self.spec, results, _judged(batch), scores, penalty, stats),
+            statistics.batch_statistics(self.plan, results, _judged(batch), scores, penalty, stats),
         )
 
     def _scored(self, params: Tree, variables: Mapping[str, Any], batch: Given, key: Any) -> tuple[Any, Any]:
         results = self.program.run({**variables, "params": params}, batch.batch["inputs"], key=key, train=True)
-        return loss_scores(self.spec, results, batch.batch, mixing=batch.mixing), results
+        return loss_scores(self.plan, results, batch.batch, mixing=batch.mixing), results
 
 
 def _judged(batch: Given) -> Rows:

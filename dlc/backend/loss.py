@@ -12,8 +12,7 @@ from dlc.backend.network import Results
 from dlc.components.features.feature import Feature
 from dlc.components.losses.loss import Loss, Masks
 from dlc.components.metrics.metric import Statistics
-from dlc.frontend.passes.match import Against, LossTerm, MetricTerm
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Against, LossTerm, MetricTerm, Plan
 from dlc.ir import MASK
 
 Stats = Mapping[str, Mapping[str, Any]]
@@ -43,12 +42,12 @@ class Totals(NamedTuple):
 
 
 def loss_scores(
-    spec: Spec, results: Results, batch: Batch, real: jax.Array | None = None, mixing: Mixing | None = None
+    plan: Plan, results: Results, batch: Batch, real: jax.Array | None = None, mixing: Mixing | None = None
 ) -> dict[str, Totals]:
     """The sums over a batch of each loss by name, and of what layers add to the loss. Scalars.
 
     Args:
-        spec: the spec.
+        plan: the spec.
         results: of the network.
         batch: what it was given.
         real: bool (batch,), false where an example only fills the batch.
@@ -56,7 +55,7 @@ def loss_scores(
     """
     counted: Any = 1.0 if real is None else real.astype(jnp.float32)
     found: dict[str, Totals] = {}
-    for term in spec.losses:
+    for term in plan.losses:
         total, weight = _weighed(term, results, batch, real)
         if mixing is not None and term.against is not None and term.against.section == "targets":
             more, weights = _weighed(term, results, {**batch, "targets": mixing.targets}, real)
@@ -83,10 +82,10 @@ def _weighed(term: LossTerm, results: Results, batch: Batch, real: jax.Array | N
     return total, weight
 
 
-def combined(spec: Spec, scores: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
+def combined(plan: Plan, scores: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
     """The loss: the weighted sum of sum(total) / sum(weight) of each term, and what layers add."""
     total: Any = 0.0
-    for name, factor in [*((term.name, term.weight) for term in spec.losses), (PENALTY, 1.0)]:
+    for name, factor in [*((term.name, term.weight) for term in plan.losses), (PENALTY, 1.0)]:
         weight = weights[name]
         part = scores[name].total / jnp.where(weight > 0, weight, 1.0)  # nothing counted: nothing to learn
         total = total + (part if factor == 1 else factor * part)
@@ -131,7 +130,7 @@ class Answers(NamedTuple):
 
 
 def answers_of(
-    spec: Spec, term: MetricTerm, results: Results, batch: Batch, stats: Stats, real: jax.Array | None = None
+    plan: Plan, term: MetricTerm, results: Results, batch: Batch, stats: Stats, real: jax.Array | None = None
 ) -> Answers:
     """What a metric compares."""
     output, target = results.outputs[term.output], _value(term.against, results, batch)
@@ -139,7 +138,7 @@ def answers_of(
         output = _logarithms(term.activate, output)
     elif term.activate is not None and not (term.metric.ranks and term.metric.picks and output.shape[-1] > 1):
         output = term.activate.activate(output)
-    feature = feature_of(spec, term.against)
+    feature = feature_of(plan, term.against)
     weights = jnp.ones(output.shape[0], jnp.float32) if real is None else real.astype(jnp.float32)
     if term.sample_weight is not None:
         weights = weights * batch["targets"][term.sample_weight][:, 0]
@@ -174,32 +173,28 @@ def _logarithms(loss: Loss | None, output: jax.Array) -> jax.Array:
 
 
 def metric_statistics(
-    spec: Spec, results: Results, batch: Batch, stats: Stats, real: jax.Array | None = None
+    plan: Plan, results: Results, batch: Batch, stats: Stats, real: jax.Array | None = None
 ) -> dict[str, Statistics]:
     """Each metric's statistics of a batch; those that need all answers at once have none."""
     return {
-        term.name: term.metric.statistics(*answers_of(spec, term, results, batch, stats, real)[:4])
-        for term in spec.metrics
+        term.name: term.metric.statistics(*answers_of(plan, term, results, batch, stats, real)[:4])
+        for term in plan.metrics
         if not term.metric.collected
     }
 
 
-def feature_of(spec: Spec, against: Against | None) -> Feature | None:
+def feature_of(plan: Plan, against: Against | None) -> Feature | None:
     """The feature that an output is compared with; None for another output."""
     if against is None or against.section == "outputs":
         return None
-    return (target_feature if against.section == "targets" else input_feature)(spec, against.name)
+    return (target_feature if against.section == "targets" else input_feature)(plan, against.name)
 
 
-def target_feature(spec: Spec, name: str) -> Feature:
+def target_feature(plan: Plan, name: str) -> Feature:
     """The feature of a target of a checked spec."""
-    feature = spec.document.targets[name]
-    assert feature is not None
-    return feature
+    return plan.targets[name]
 
 
-def input_feature(spec: Spec, name: str) -> Feature:
+def input_feature(plan: Plan, name: str) -> Feature:
     """The feature of an input of a checked spec."""
-    feature = spec.document.inputs[name]
-    assert feature is not None
-    return feature
+    return plan.inputs[name]

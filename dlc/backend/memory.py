@@ -12,7 +12,7 @@ import jax
 from jax.extend.core import Literal
 
 from dlc.backend.emit import training_chunk
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
 
 # Calls that say nothing by themselves: their bodies are part of the program around them.
@@ -59,7 +59,7 @@ class Memory:
         return self.weights + self.training + self.records + self.temporaries
 
 
-def predicted(spec: Spec) -> Memory:
+def predicted(plan: Plan) -> Memory:
     """What a training step of one batch will take, from its traced program: nothing is compiled.
 
     The model: operations of the kinds above keep their results in memory from where they are computed to where they are
@@ -68,7 +68,7 @@ def predicted(spec: Spec) -> Memory:
     Raises:
         SpecError: DLC115 when the spec can't be trained.
     """
-    function, arguments = training_chunk(spec)
+    function, arguments = training_chunk(plan)
     state, feed = arguments[0], arguments[1]
     weights = _bytes(state.variables)
     held, count = _bytes(state), len(jax.tree.leaves(arguments))
@@ -83,9 +83,9 @@ def predicted(spec: Spec) -> Memory:
     )
 
 
-def planned(spec: Spec) -> tuple[int, int]:
+def planned(plan: Plan) -> tuple[int, int]:
     """XLA's own figures of the compiled step: the peak, and how much of the arguments the results take over, bytes."""
-    function, arguments = training_chunk(spec)
+    function, arguments = training_chunk(plan)
     found = function.lower(*arguments).compile().memory_analysis()
     whole = found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
     return whole - found.alias_size_in_bytes, found.alias_size_in_bytes

@@ -18,7 +18,7 @@ from dlc.backend.train_step import TrainState, Updater, step_gradients
 from dlc.backend.tree import flatten, get_in, nest
 from dlc.data.feed import Rows
 from dlc.diagnostics import Span
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.ir import Iterations, TypedNode, TypedRepeat, instances
 
 
@@ -40,14 +40,14 @@ class NonfiniteTracer:
     """A spec's steps with checks.
 
     Args:
-        spec: a checked spec with losses.
+        plan: a checked spec with losses.
         program: its network.
         updater: how its weights are updated.
     """
 
-    def __init__(self, spec: Spec, program: Program, updater: Updater) -> None:
-        self.spec, self.program, self.updater = spec, program, updater
-        self.gradients = Gradients(spec, program, updater.accumulate)
+    def __init__(self, plan: Plan, program: Program, updater: Updater) -> None:
+        self.plan, self.program, self.updater = plan, program, updater
+        self.gradients = Gradients(plan, program, updater.accumulate)
 
     def step(self, state: TrainState, batch: Rows, stats: Stats) -> NonfiniteValue | None:
         """The first value of a step that is not finite: of its weights, inputs, layers, losses or gradients."""
@@ -84,7 +84,7 @@ class NonfiniteTracer:
         return None
 
     def _looked(self, state: TrainState, batch: Rows, stats: Stats) -> tuple[Any, dict[str, Any], Any]:
-        key = jax.random.fold_in(root_key(self.spec.document.seed, self.program.platform), state.step)
+        key = jax.random.fold_in(root_key(self.plan.seed, self.program.platform), state.step)
         given = self.gradients.given(batch, key)
         count = self.updater.accumulate
         parts, keys = (

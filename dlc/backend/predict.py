@@ -12,8 +12,7 @@ from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.network import Program
 from dlc.components.features.feature import encoded
 from dlc.components.losses.loss import Loss
-from dlc.frontend.passes.match import Against
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Against, Plan
 from dlc.ir import DTYPES, TensorType
 
 
@@ -25,11 +24,11 @@ class Answer(NamedTuple):
     against: Against | None
 
 
-def answers(spec: Spec) -> dict[str, Answer]:
+def answers(plan: Plan) -> dict[str, Answer]:
     """The predictions of a spec by name: the target's when a loss pairs the output with one, else the output's."""
     found: dict[str, Answer] = {}
-    paired = {term.output: term for term in reversed(spec.losses)}
-    for output in spec.graph.outputs:
+    paired = {term.output: term for term in reversed(plan.losses)}
+    for output in plan.graph.outputs:
         term = paired.get(output)
         if term is not None and term.target is not None and term.target not in found:
             found[term.target] = Answer(output, term.loss, term.against)
@@ -38,26 +37,26 @@ def answers(spec: Spec) -> dict[str, Answer]:
     return found
 
 
-def serving(spec: Spec, program: Program) -> Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, jax.Array]]:
+def serving(plan: Plan, program: Program) -> Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, jax.Array]]:
     """The function (weights, raw inputs) -> predictions.
 
     Weights are flat, as files hold them, with what features fitted under `features/NAME/KEY`. Inputs have the features'
     raw types, batch first. Predictions are probabilities for classes and numbers in the target's unit.
     """
-    named = answers(spec)
+    named = answers(plan)
 
     def predict(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, jax.Array]:
         variables = program.from_flat(weights, jnp.stack)
         values: dict[str, Any] = {}
-        for name in spec.graph.inputs:
-            values |= encoded(input_feature(spec, name), name, jnp.asarray(inputs[name]), stats_of(weights, name))
+        for name in plan.graph.inputs:
+            values |= encoded(input_feature(plan, name), name, jnp.asarray(inputs[name]), stats_of(weights, name))
         outputs, _ = program.apply(variables, values, train=False)
         predictions = {}
         for name, answer in named.items():
             value = outputs[answer.output]
             if answer.loss is not None:
                 value = answer.loss.activate(value)
-            feature = feature_of(spec, answer.against)
+            feature = feature_of(plan, answer.against)
             if answer.against is not None and feature is not None:
                 value = feature.decode(value, stats_of(weights, answer.against.name))
             predictions[name] = value
@@ -78,17 +77,17 @@ def with_stats(weights: Mapping[str, Any], stats: Mapping[str, Mapping[str, Any]
     return {**weights, **fitted}
 
 
-def raw_inputs(spec: Spec) -> dict[str, TensorType]:
+def raw_inputs(plan: Plan) -> dict[str, TensorType]:
     """The types of what `serving` takes."""
-    return {name: input_feature(spec, name).raw_type() for name in spec.graph.inputs}
+    return {name: input_feature(plan, name).raw_type() for name in plan.graph.inputs}
 
 
-def weight_shapes(spec: Spec, program: Program) -> dict[str, jax.ShapeDtypeStruct]:
+def weight_shapes(plan: Plan, program: Program) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes of the weights of `serving`."""
     shapes = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in program.shapes().items()}
-    for section in (spec.document.inputs, spec.document.targets):
+    for section in (plan.inputs, plan.targets):
         for name, feature in section.items():
-            for key, kind in (feature.stats_types() if feature is not None else {}).items():
+            for key, kind in feature.stats_types().items():
                 whole = tuple(dim for dim in kind.shape if isinstance(dim, int))
                 shapes[f"features/{name}/{key}"] = jax.ShapeDtypeStruct(whole, DTYPES[kind.dtype])
     return shapes

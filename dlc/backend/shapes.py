@@ -9,25 +9,24 @@ import jax
 import jax.numpy as jnp
 
 from dlc.data.feed import Rows
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.ir import DTYPES, MASK, TensorType
 
 VARYING = 16  # stands for sizes that vary
 
 
-def batch_shapes(spec: Spec, batch: int) -> Rows:
+def batch_shapes(plan: Plan, batch: int) -> Rows:
     """Inputs and targets of a number of examples, encoded."""
-    targets = {name: feature.value_type() for name, feature in spec.document.targets.items() if feature is not None}
-    return {"inputs": value_shapes(spec.graph.inputs, batch), "targets": value_shapes(targets, batch)}
+    targets = {name: feature.value_type() for name, feature in plan.targets.items()}
+    return {"inputs": value_shapes(plan.graph.inputs, batch), "targets": value_shapes(targets, batch)}
 
 
-def stats_shapes(spec: Spec) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
+def stats_shapes(plan: Plan) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
     """What the features fit."""
-    features = {**spec.document.inputs, **spec.document.targets}
+    features = {**plan.inputs, **plan.targets}
     return {
         name: {key: _shape(kind, 1) for key, kind in feature.stats_types().items()}
         for name, feature in features.items()
-        if feature is not None
     }
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from dlc.backend.loss import PENALTY, Batch, Stats, metric_statistics
 from dlc.backend.network import Results
 from dlc.components.metrics.metric import Metric, Statistics
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
 
 COUNT = "#examples"  # can't be the name of a metric
@@ -89,12 +89,12 @@ Tally = Mapping[str, Any]  # under ADDED the sums of what adds; by name what a m
 
 
 def batch_statistics(
-    spec: Spec, results: Results, batch: Batch, scores: Any, penalty: Any, stats: Stats, real: jax.Array | None = None
+    plan: Plan, results: Results, batch: Batch, scores: Any, penalty: Any, stats: Stats, real: jax.Array | None = None
 ) -> dict[str, Any]:
     """What a batch adds: statistics by the name of a metric, and under COUNT, LOSSES and DECAY.
 
     Args:
-        spec: the spec.
+        plan: the spec.
         results: of the network.
         batch: what metrics compare with.
         scores: of the losses.
@@ -104,19 +104,19 @@ def batch_statistics(
     """
     count = next(iter(results.outputs.values())).shape[0] if real is None else real.sum()
     size = jnp.asarray(count, jnp.float32)
-    return {COUNT: size, LOSSES: scores, DECAY: size * penalty, **metric_statistics(spec, results, batch, stats, real)}
+    return {COUNT: size, LOSSES: scores, DECAY: size * penalty, **metric_statistics(plan, results, batch, stats, real)}
 
 
-def empty(spec: Spec, like: Mapping[str, Any]) -> dict[str, Any]:
+def empty(plan: Plan, like: Mapping[str, Any]) -> dict[str, Any]:
     """The tally of no examples; `like` has the shapes of what batches add."""
-    joining = _joining(spec)
+    joining = _joining(plan)
     zeros = {name: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like[name]) for name in joining}
     return {ADDED: Sum.zero({name: tree for name, tree in like.items() if name not in joining}), **zeros}
 
 
-def add(spec: Spec, tally: Tally, more: Mapping[str, Any]) -> dict[str, Any]:
+def add(plan: Plan, tally: Tally, more: Mapping[str, Any]) -> dict[str, Any]:
     """The tally with a batch's statistics."""
-    joining = _joining(spec)
+    joining = _joining(plan)
     added = tally[ADDED].plus({name: tree for name, tree in more.items() if name not in joining})
     return {ADDED: added, **{name: metric.merge(tally[name], more[name]) for name, metric in joining.items()}}
 
@@ -127,9 +127,9 @@ def to_host(tally: Tally) -> dict[str, Any]:
     return {**tally[ADDED].exact(), **rest}
 
 
-def merge(spec: Spec, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+def merge(plan: Plan, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Two tallies without their errors together: settled ones, or statistics of two batches."""
-    metrics = _metrics(spec)
+    metrics = _metrics(plan)
     return {
         name: metrics[name].merge(value, second[name])
         if name in metrics
@@ -138,31 +138,31 @@ def merge(spec: Spec, first: Mapping[str, Any], second: Mapping[str, Any]) -> di
     }
 
 
-def _metrics(spec: Spec) -> dict[str, Metric]:
-    return {term.name: term.metric for term in spec.metrics if not term.metric.collected}
+def _metrics(plan: Plan) -> dict[str, Metric]:
+    return {term.name: term.metric for term in plan.metrics if not term.metric.collected}
 
 
-def _joining(spec: Spec) -> dict[str, Metric]:
+def _joining(plan: Plan) -> dict[str, Metric]:
     """The metrics whose statistics don't simply add."""
-    return {name: metric for name, metric in _metrics(spec).items() if type(metric).merge is not Metric.merge}
+    return {name: metric for name, metric in _metrics(plan).items() if type(metric).merge is not Metric.merge}
 
 
-def values(spec: Spec, sums: Mapping[str, Any]) -> dict[str, float]:
+def values(plan: Plan, sums: Mapping[str, Any]) -> dict[str, float]:
     """Loss and metrics from a settled tally: the loss, its parts when there are several, the metrics.
 
     A tally of no example gives NaN.
     """
     if not sums[COUNT]:
-        names = [*(term.name for term in spec.losses if len(spec.losses) > 1), *_metrics(spec)]
+        names = [*(term.name for term in plan.losses if len(plan.losses) > 1), *_metrics(plan)]
         return dict.fromkeys(["loss", *names], math.nan)
     scores = sums[LOSSES]
     parts = {name: float(total / weight) if weight else 0.0 for name, (total, weight) in scores.items()}
     decay = float(sums[DECAY] / sums[COUNT])
-    loss = sum(term.weight * parts[term.name] for term in spec.losses) + parts[PENALTY] + decay
+    loss = sum(term.weight * parts[term.name] for term in plan.losses) + parts[PENALTY] + decay
     found = {"loss": loss}
-    if len(spec.losses) > 1:
-        found |= {term.name: parts[term.name] for term in spec.losses}
-    for term in spec.metrics:
+    if len(plan.losses) > 1:
+        found |= {term.name: parts[term.name] for term in plan.losses}
+    for term in plan.metrics:
         if not term.metric.collected:
             statistics: Statistics = sums[term.name]
             found[term.name] = term.metric.result(statistics)

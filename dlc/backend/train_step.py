@@ -24,7 +24,7 @@ from dlc.backend.random import root_key
 from dlc.backend.skipped_steps import SkippedSteps
 from dlc.backend.tree import Tree
 from dlc.data.feed import Feed, Rows
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
 
 
@@ -99,10 +99,10 @@ class CompiledSteps:
     shown: Callable[[TrainState], dict[str, Any]]
 
 
-def make_compiled_steps(spec: Spec, program: Program, updater: Updater, stats: Stats) -> CompiledSteps:
+def make_compiled_steps(plan: Plan, program: Program, updater: Updater, stats: Stats) -> CompiledSteps:
     """The functions that train a spec. `stats` is what its features fitted, for its shapes."""
-    gradients = Gradients(spec, program, updater.accumulate)
-    step = _make_step(spec, program, updater, gradients)
+    gradients = Gradients(plan, program, updater.accumulate)
+    step = _make_step(plan, program, updater, gradients)
 
     def begin(variables: Tree, shapes: Any) -> TrainState:
         average = _averaged(variables) if updater.averaging is not None else {}
@@ -110,7 +110,7 @@ def make_compiled_steps(spec: Spec, program: Program, updater: Updater, stats: S
             variables,
             updater.transformation.init(variables["params"]),
             jnp.zeros((), jnp.int32),
-            statistics.empty(spec, shapes),
+            statistics.empty(plan, shapes),
             jax.tree.map(jnp.copy, average),
             {"factor": jnp.ones((), jnp.float32)} if updater.plateau else {},
             {"loss": loss_scale.start(updater.loss_scale)} if updater.loss_scale is not None else {},
@@ -150,10 +150,10 @@ def make_compiled_steps(spec: Spec, program: Program, updater: Updater, stats: S
 
 
 def _make_step(
-    spec: Spec, program: Program, updater: Updater, gradients: Gradients
+    plan: Plan, program: Program, updater: Updater, gradients: Gradients
 ) -> Callable[[TrainState, Rows, Stats], TrainState]:
     """One step: the state after a batch."""
-    root = root_key(spec.document.seed, program.platform)
+    root = root_key(plan.seed, program.platform)
 
     def step(state: TrainState, batch: Rows, stats: Stats) -> TrainState:
         key = jax.random.fold_in(root, state.step)
@@ -172,7 +172,7 @@ def _make_step(
             variables={**state.variables, "params": params, "state": found.state},
             optimizer=optimizer,
             step=state.step + 1,
-            sums=statistics.add(spec, state.sums, found.batch_statistics),
+            sums=statistics.add(plan, state.sums, found.batch_statistics),
         )
 
     def skip_if_nonfinite(state: TrainState, new: TrainState, found: Found, gradient: Tree) -> TrainState:

@@ -14,29 +14,28 @@ from dlc.components.schedules.plateau import ReduceOnPlateau
 from dlc.components.schedules.schedule import Horizon
 from dlc.diagnostics import SpecError
 from dlc.frontend.document import OptimizerModifiers
-from dlc.frontend.passes.groups import optimizer_of
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan, UpdateRule
 from dlc.frontend.precision import loss_scale_of
 from dlc.ir import instances
 
 
-def make_updater(spec: Spec, program: Program, horizon: Horizon) -> Updater:
+def make_updater(plan: Plan, program: Program, horizon: Horizon) -> Updater:
     """The update of a spec that has an optimizer, for a run of this length.
 
     Gradients are clipped by value, each weight's by norm, all by their common norm, then by the weights' own norms;
     they go through the optimizer, and lookahead moves the weights that it makes.
     """
-    optimizer = spec.document.optimizer
-    assert optimizer is not None, "the spec has no optimizer"
-    keys = optimizer.modifiers
+    update = plan.update
+    assert update is not None, "the spec has no optimizer"
+    keys = update.modifiers
     depths = nest({path: len(slot.around) for path, slot in program.params.items()})
     chain = [
         transformations.clip_value(keys.clip_value) if keys.clip_value is not None else None,
         transformations.clip_weight_norm(keys.clip_weight_norm, depths) if keys.clip_weight_norm is not None else None,
         transformations.clip_norm(keys.clip_norm) if keys.clip_norm is not None else None,
         transformations.clip_adaptive(keys.clip_adaptive, depths=depths) if keys.clip_adaptive is not None else None,
-        rule_of(spec, program, horizon, depths),
-        transformations.scaled() if plateau_of(optimizer.thing) is not None else None,
+        rule_of(update, program, horizon, depths),
+        transformations.scaled() if plateau_of(update.optimizer) is not None else None,
     ]
     steps = [part for part in chain if part is not None]
     transformation = optax.chain(*steps) if len(steps) > 1 else steps[0]
@@ -49,21 +48,21 @@ def make_updater(spec: Spec, program: Program, horizon: Horizon) -> Updater:
         keys.accumulate,
         keys.sam,
         averaging_of(keys, horizon),
-        plateau_of(optimizer.thing) is not None,
-        loss_scale_of(spec.graph, spec.document.precision),
-        spec.document.train.on_nan == "skip",
+        plateau_of(update.optimizer) is not None,
+        loss_scale_of(plan.graph, plan.precision),
+        plan.train.on_nan == "skip",
     )
 
 
-def rule_of(spec: Spec, program: Program, horizon: Horizon, depths: Tree) -> optax.GradientTransformation:
+def rule_of(update: UpdateRule, program: Program, horizon: Horizon, depths: Tree) -> optax.GradientTransformation:
     """The optimizer itself, another for each group of weights; stacked weights one iteration at a time if it must."""
     names = {path: instances(path, slot.around)[0][1] for path, slot in program.params.items()}
-    labels = {path: spec.grouping.label(name) for path, name in names.items()}
+    labels = {path: update.label(name) for path, name in names.items()}
     kinds = dict.fromkeys(labels.values())
     stacked = any(slot.around for slot in program.params.values())
     rules = {}
     for label in kinds:
-        optimizer = optimizer_of(spec.document, spec.grouping, label)
+        optimizer = update.for_label(label)
         rule = optimizer.build(horizon)
         rules[_text(label)] = transformations.per_iteration(rule, depths) if stacked and optimizer.per_weight else rule
     if len(rules) == 1:

@@ -57,7 +57,7 @@ def show_lowering(file: Path, sets: Sequence[str], alone: bool) -> None:
 
     here = platform()
     rows = [("layer and operation", f"on {here}", "elsewhere", "equal forms")]
-    for name, site in sites_of(spec).items():
+    for name, site in sites_of(spec.plan).items():
         rows.append((name, site.variant(here), site.variant("elsewhere"), ", ".join(site.fitting)))
     flags = flags_of(spec.graph) if here == "cpu" else {}
     if len(rows) == 1:
@@ -112,7 +112,7 @@ def show_spec(
         configure()
         from dlc.backend.emit import program_text
 
-        print(program_text(spec, emit, step, platform))
+        print(program_text(spec.plan, emit, step, platform))
         return
     from rich.console import Console
     from rich.table import Table
@@ -163,7 +163,7 @@ def _show_memory(spec: Spec, compiled: bool) -> None:
     from dlc.backend.memory import planned, predicted
     from dlc.frontend.summary import human
 
-    found = predicted(spec)
+    found = predicted(spec.plan)
     print(f"{spec.name}: a training step of {plural(found.batch, 'example')}")
     for name, count in (
         ("weights and state of layers", found.weights),
@@ -174,7 +174,7 @@ def _show_memory(spec: Spec, compiled: bool) -> None:
     ):
         print(f"  {name:<36} {human(count, 'B', 1024):>12}")
     if compiled:
-        print(f"  {'peak, as XLA plans it':<36} {human(planned(spec)[0], 'B', 1024):>12}")
+        print(f"  {'peak, as XLA plans it':<36} {human(planned(spec.plan)[0], 'B', 1024):>12}")
 
 
 def _folded(path: str, width: int = 30) -> str:

@@ -15,7 +15,7 @@ from dlc.cli.console import colorful
 from dlc.cli.reporters import WAITING, Plain, epoch_line, figure, headline
 
 if TYPE_CHECKING:
-    from dlc.training.callbacks.progress import Moment, Plan
+    from dlc.training.callbacks.progress import Moment, RunInfo
 
 REDRAW_SECONDS = 0.1
 MOST_POINTS = 512  # of a sparkline's history; beyond that neighbours are averaged
@@ -141,7 +141,7 @@ def memory_in_use() -> tuple[str, int] | None:
 class Live(Plain):
     """A terminal: the epochs' lines, and below them the panel."""
 
-    plan: Plan
+    info: RunInfo
 
     def __init__(self) -> None:
         self.panel = Panel(sys.stdout)
@@ -156,11 +156,11 @@ class Live(Plain):
         self.drawn = 0.0
         self.lock = threading.Lock()  # the training thread draws, and the one that tells of a signal
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, info: RunInfo) -> None:
         """The headline and the panel."""
         with self.lock:
-            self.plan, self.epochs, self.begun = plan, plan.epochs, True
-            self.waiting.append([(headline(plan), BOLD)])
+            self.info, self.epochs, self.begun = info, info.epochs, True
+            self.waiting.append([(headline(info), BOLD)])
             self._draw()
 
     def moment(self, moment: Moment) -> None:
@@ -175,7 +175,7 @@ class Live(Plain):
     def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
         """The epoch's line above the panel."""
         with self.lock:
-            value = record.get(self.plan.monitor, math.nan)
+            value = record.get(self.info.monitor, math.nan)
             if best:
                 self.best = (int(record["epoch"]), value)
             _extend(self.rates, record["learning_rate"])
@@ -219,13 +219,13 @@ class Live(Plain):
 
     def lines(self, columns: int) -> list[Styled]:
         """The panel for a terminal of so many columns."""
-        plan, moment = self.plan, self.last
+        info, moment = self.info, self.last
         if moment is None:
             return [[("compiling", DIM)]]
-        batches = plan.examples["train"] / plan.batch_size
+        batches = info.examples["train"] / info.batch_size
         before, behind = math.ceil((moment.epoch - 1) * batches), math.ceil(moment.epoch * batches)
         done = (moment.step - before) / max(1, behind - before)
-        left = [f"epoch {moment.epoch:,}/{plan.epochs:,}", f"step {moment.step - before:,}/{behind - before:,}"]
+        left = [f"epoch {moment.epoch:,}/{info.epochs:,}", f"step {moment.step - before:,}/{behind - before:,}"]
         rate = f"{moment.rate:,.0f} examples/s"
         if moment.waiting >= WAITING:
             rate += f", {moment.waiting:.0%} waiting for records"
@@ -234,7 +234,7 @@ class Live(Plain):
         room = columns - 1 - width - len("  100%  ") - max(map(len, right))
         length = max(4, min(40, room - 1))
         rows: list[Styled] = []
-        for label, share, text_beside in zip(left, (moment.step / plan.steps, done), right, strict=True):
+        for label, share, text_beside in zip(left, (moment.step / info.steps, done), right, strict=True):
             rows.append([(f"{label:<{width}} ", ""), *bar(share, length, self.ascii_only)])
             rows[-1] += [(f" {math.floor(100 * share):>3}%", ""), (f"  {text_beside}", DIM)]
         rows += _wrapped([f"{name} {figure(value)}" for name, value in moment.metrics.items()], columns - 1, 2)
@@ -246,14 +246,14 @@ class Live(Plain):
         if self.first is None or self.last is None or self.last.step <= self.first[1]:
             return ""
         per_step = (time.perf_counter() - self.first[0]) / (self.last.step - self.first[1])
-        return f"{duration(per_step * (self.plan.steps - self.last.step))} left"
+        return f"{duration(per_step * (self.info.steps - self.last.step))} left"
 
     def facts(self) -> Styled:
         """The best so far, and the memory."""
         found: Styled = []
         if self.best is not None:
             epoch, value = self.best
-            found += [("best ", DIM), (f"{self.plan.monitor} {figure(value)}", ""), (f" in epoch {epoch:,}  ", DIM)]
+            found += [("best ", DIM), (f"{self.info.monitor} {figure(value)}", ""), (f" in epoch {epoch:,}  ", DIM)]
         memory = memory_in_use()
         if memory is not None:
             found += [(f"{memory[0]} ", DIM), (f"{memory[1] / 2**30:.2f} GiB", "")]
@@ -262,7 +262,7 @@ class Live(Plain):
     def sparklines(self, width: int) -> Styled:
         """The loss and the learning rate so far."""
         assert self.last is not None
-        rate = self.plan.learning_rate(self.last.step - 1)
+        rate = self.info.learning_rate(self.last.step - 1)
         names = ("loss ", "  learning rate ", f" {rate:.3g}")
         room = max(4, min(40, (width - sum(map(len, names))) // 2))
         losses = sparkline(self.losses, room, self.ascii_only)

@@ -13,7 +13,7 @@ from dlc.diagnostics import SpecError, plural
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dlc.training.callbacks.progress import Moment, Plan
+    from dlc.training.callbacks.progress import Moment, RunInfo
     from dlc.training.result import Result
 
 LINE = 120  # characters of the longest line
@@ -21,11 +21,11 @@ LEAST_SECONDS = 0.1
 WAITING = 0.05  # share of the time spent on waiting for records that is worth a word
 
 
-def headline(plan: Plan) -> str:
+def headline(info: RunInfo) -> str:
     """The first line of a run."""
-    sizes = " / ".join(f"{count:,} {name}" for name, count in plan.examples.items())
-    work = f"{plan.steps:,} steps in {plural(plan.epochs, 'epoch')}"
-    return f"{plan.name}: {plural(plan.parameters, 'parameter')}, {sizes} examples, {work}, on {plan.device}"
+    sizes = " / ".join(f"{count:,} {name}" for name, count in info.examples.items())
+    work = f"{info.steps:,} steps in {plural(info.epochs, 'epoch')}"
+    return f"{info.name}: {plural(info.parameters, 'parameter')}, {sizes} examples, {work}, on {info.device}"
 
 
 def figure(value: float) -> str:
@@ -76,10 +76,10 @@ class Plain:
 
     epochs = 0
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, info: RunInfo) -> None:
         """The headline."""
-        self.epochs = plan.epochs
-        print(headline(plan), flush=True)
+        self.epochs = info.epochs
+        print(headline(info), flush=True)
 
     def moment(self, moment: Moment) -> None:
         """Nothing between epochs."""
@@ -129,7 +129,7 @@ class Plain:
 class Quiet(Plain):
     """Only notes and the result."""
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, info: RunInfo) -> None:
         """Nothing."""
 
     def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
@@ -139,11 +139,11 @@ class Quiet(Plain):
 class Json(Plain):
     """One JSON object a line: `begin`; `moment`, `epoch`, `note`; `profile` if asked for; `end`. Null if not finite."""
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, info: RunInfo) -> None:
         """What the run is about to do."""
-        self._rate = plan.learning_rate
+        self._rate = info.learning_rate
         values = ("name", "folder", "epochs", "steps", "start", "batch_size", "parameters", "device", "monitor")
-        self._print("begin", {name: getattr(plan, name) for name in values} | {"examples": dict(plan.examples)})
+        self._print("begin", {name: getattr(info, name) for name in values} | {"examples": dict(info.examples)})
 
     def moment(self, moment: Moment) -> None:
         """A chunk of steps is done."""

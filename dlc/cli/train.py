@@ -65,14 +65,14 @@ def train_file(
         configure()
         from dlc.frontend.trainable import need_trainable
         from dlc.training.run import Stopped
-        from dlc.training.train import fit
+        from dlc.training.train import train
 
-    need_trainable(spec)
+    need_trainable(spec.plan)
     folder = None if dry_run else choose_folder(spec.name, run, resume)
     reporter = choose_reporter(quiet, as_json)
     try:
         with Interruption(reporter.asked_to_stop) as stop:
-            result = fit(
+            result = train(
                 spec,
                 run=folder,
                 resume=resume,

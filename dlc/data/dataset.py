@@ -12,7 +12,7 @@ from dlc.data.columns import Chosen, Encoded, Joined, blocks_of
 from dlc.data.tables import COPIES, Place, Room, allowed_memory, read_table, wrong_data
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.passes.sizes import prove_sizes
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.lazy import np
@@ -138,31 +138,30 @@ def padded_batches(rows: NDArray[np.int32], batch_size: int) -> tuple[NDArray[np
     return indices.reshape(count, batch_size), real.reshape(count, batch_size)
 
 
-def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:
+def load_dataset(plan: Plan, fitted: Stats | None = None) -> Dataset:
     """Read, divide, fit and encode the data of a spec. What a run has `fitted` before is used again when given.
 
     Raises:
         SpecError: DLC115 without `data`, DLC401-DLC406 when the data don't fit, DLC507 without room to unpack them.
     """
-    data = spec.document.data
+    data = plan.data
     if data is None:
         raise SpecError.of("DLC115", "the spec has no `data` section", hint="for example `data: {source: digits}`")
-    limit = allowed_memory(spec) // COPIES
+    limit = allowed_memory(plan) // COPIES
     room = Room(limit)
-    tables = [read_table(spec, data.source, "source", room)]
-    splits = _divide(spec, _count(tables[0]))
+    tables = [read_table(plan, data.source, "source", room)]
+    splits = _divide(plan, _count(tables[0]))
     for name, source in (("validation", data.validation), ("test", data.test)):
         if source is not None:
             start = sum(map(_count, tables))
-            tables.append(read_table(spec, source, name, room))
+            tables.append(read_table(plan, source, name, room))
             splits[name] = np.arange(start, start + _count(tables[-1]), dtype=np.int32)
-    _not_empty(spec, splits)
+    _not_empty(plan, splits)
     stats: Stats = {}
     values: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
-    for section, features in (("inputs", spec.document.inputs), ("targets", spec.document.targets)):
+    for section, features in (("inputs", plan.inputs), ("targets", plan.targets)):
         for name, feature in features.items():
-            assert feature is not None
-            raw = _joined(spec, section, name, feature, [table.pop((section, name)) for table in tables])
+            raw = _joined(plan, section, name, feature, [table.pop((section, name)) for table in tables])
             stats[name] = feature.fit(_chosen(raw, splits["train"])) if fitted is None else fitted[name]
             keys = encoded(feature, name, raw[:1], stats[name])
             values[section].update({key: Encoded(feature, name, key, raw, stats[name]) for key in keys})
@@ -172,8 +171,8 @@ def load_dataset(spec: Spec, fitted: Stats | None = None) -> Dataset:
             section: {key: np.ascontiguousarray(value[:]) for key, value in part.items()}
             for section, part in values.items()
         }
-    _sizes_agree(spec, values)
-    check_values(spec, values)
+    _sizes_agree(plan, values)
+    check_values(plan, values)
     return Dataset(values["inputs"], values["targets"], splits, stats)
 
 
@@ -186,12 +185,12 @@ def _chosen(raw: Any, rows: NDArray[np.int32]) -> Any:
     return raw[np.sort(rows)] if isinstance(raw, np.ndarray) else Chosen(raw, rows)
 
 
-def check_values(spec: Spec, values: Mapping[str, Mapping[str, Any]]) -> None:
+def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> None:
     """Losses make sense of all that they compare with, and no example counts less than nothing."""
-    for term in spec.losses:
+    for term in plan.losses:
         if term.against is not None and term.against.section != "outputs":
             compared = values[term.against.section][term.against.name]
-            features = spec.document.targets if term.against.section == "targets" else spec.document.inputs
+            features = plan.targets if term.against.section == "targets" else plan.inputs
             nothing = getattr(features[term.against.name], "ignored", None)
             try:
                 if nothing is not None and all(np.all(block == nothing) for block in blocks_of(compared)):
@@ -201,8 +200,8 @@ def check_values(spec: Spec, values: Mapping[str, Mapping[str, Any]]) -> None:
                 for block in blocks_of(compared):
                     term.loss.check_values(block)
             except RuleViolation as wrong:
-                raise wrong_data(spec, wrong, term.against) from None
-    names = [*(term.sample_weight for term in spec.losses), *(term.sample_weight for term in spec.metrics)]
+                raise wrong_data(plan, wrong, term.against) from None
+    names = [*(term.sample_weight for term in plan.losses), *(term.sample_weight for term in plan.metrics)]
     for name in sorted({name for name in names if name is not None}):
         least, some = 0.0, False
         for weights in blocks_of(values["targets"][name]):
@@ -211,10 +210,10 @@ def check_values(spec: Spec, values: Mapping[str, Mapping[str, Any]]) -> None:
             message = f"`{name}` holds what each example counts"
             found = f"{least:g}" if some else "nothing but 0"
             error = RuleViolation("DLC403", message, found=found, expected="numbers from 0 on, not all 0")
-            raise wrong_data(spec, error, ("targets", name))
+            raise wrong_data(plan, error, ("targets", name))
 
 
-def _joined(spec: Spec, section: str, name: str, feature: Feature, parts: list[Any]) -> Any:
+def _joined(plan: Plan, section: str, name: str, feature: Feature, parts: list[Any]) -> Any:
     """The raw values of a feature from all sources, one below the other."""
     sizes = sorted({part.shape[1:] for part in parts})
     if len(sizes) > 1:
@@ -223,7 +222,7 @@ def _joined(spec: Spec, section: str, name: str, feature: Feature, parts: list[A
             found = " and ".join(str(list(size)) for size in sizes)
             message = f"the sources have records of different sizes for `{name}`"
             hint = "bring them to one size; `tokens` with `padding` do so by themselves"
-            raise wrong_data(spec, RuleViolation("DLC406", message, found=found, hint=hint), (section, name))
+            raise wrong_data(plan, RuleViolation("DLC406", message, found=found, hint=hint), (section, name))
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, np.ndarray) for part in parts):
@@ -231,21 +230,20 @@ def _joined(spec: Spec, section: str, name: str, feature: Feature, parts: list[A
     return Joined(parts, feature.aligned)
 
 
-def _sizes_agree(spec: Spec, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+def _sizes_agree(plan: Plan, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
     """Bind the symbols of the declared shapes to the data's sizes, and check that every layer takes them."""
     sizes: dict[str, int] = {}
-    for section, features in (("inputs", spec.document.inputs), ("targets", spec.document.targets)):
+    for section, features in (("inputs", plan.inputs), ("targets", plan.targets)):
         for name, feature in features.items():
-            assert feature is not None
             for dim, size in zip(feature.value_type().shape[1:], values[section][name].shape[1:], strict=True):
                 if isinstance(dim, str) and sizes.setdefault(dim, size) != size:
                     message = f"the size `{dim}` is {sizes[dim]} in one feature and {size} in `{name}`"
                     hint = "give sizes that differ different names"
-                    raise wrong_data(spec, RuleViolation("DLC406", message, hint=hint), (section, name))
-    fit_sizes(spec, sizes)
+                    raise wrong_data(plan, RuleViolation("DLC406", message, hint=hint), (section, name))
+    fit_sizes(plan, sizes)
 
 
-def fit_sizes(spec: Spec, sizes: Mapping[str, int]) -> None:
+def fit_sizes(plan: Plan, sizes: Mapping[str, int]) -> None:
     """Prove the network's shapes once more, with the sizes of data in the place of symbols.
 
     Raises:
@@ -253,23 +251,23 @@ def fit_sizes(spec: Spec, sizes: Mapping[str, int]) -> None:
     """
     if not sizes:
         return
-    report = prove_sizes(spec, sizes)
+    report = prove_sizes(plan, sizes)
     if not report.ok:
         listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
         items = [
             replace(item, code="DLC406", message=f"{item.message}, for data of {listed}") for item in report.diagnostics
         ]
-        raise SpecError(Report(tuple(items), spec.texts))
+        raise SpecError(Report(tuple(items)))
 
 
-def split_sizes(spec: Spec, count: int) -> dict[str, int]:
+def split_sizes(plan: Plan, count: int) -> dict[str, int]:
     """How many of the main source's records each split gets.
 
     Raises:
         SpecError: DLC405 when nothing is left to train on.
     """
-    assert spec.document.data is not None
-    split = spec.document.data.split
+    assert plan.data is not None
+    split = plan.data.split
     sizes = {
         name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
         for name, part in (("validation", split.validation), ("test", split.test))
@@ -277,7 +275,7 @@ def split_sizes(spec: Spec, count: int) -> dict[str, int]:
     held = sum(sizes.values())
     if held >= count:
         raise wrong_data(
-            spec,
+            plan,
             RuleViolation(
                 "DLC405", "the splits leave nothing to train on", found=f"{held} of {count} records held out"
             ),
@@ -286,21 +284,21 @@ def split_sizes(spec: Spec, count: int) -> dict[str, int]:
     return {"train": count - held, **{name: size for name, size in sizes.items() if size}}
 
 
-def _divide(spec: Spec, count: int) -> dict[str, NDArray[np.int32]]:
+def _divide(plan: Plan, count: int) -> dict[str, NDArray[np.int32]]:
     """The splits of the main source. Held-out parts are drawn first, so that the rest trains."""
-    assert spec.document.data is not None
-    split = spec.document.data.split
+    assert plan.data is not None
+    split = plan.data.split
     order = np.arange(count, dtype=np.int32)
     if split.shuffle:
         order = np.random.Generator(np.random.Philox(key=[split.seed, _SPLIT])).permutation(order)
     splits, start = {}, 0
-    for name, size in split_sizes(spec, count).items():
+    for name, size in split_sizes(plan, count).items():
         splits[name] = order[start : start + size]
         start += size
     return splits
 
 
-def _not_empty(spec: Spec, splits: Mapping[str, NDArray[np.int32]]) -> None:
+def _not_empty(plan: Plan, splits: Mapping[str, NDArray[np.int32]]) -> None:
     for name, rows in splits.items():
         if not len(rows):
-            raise wrong_data(spec, RuleViolation("DLC405", f"the {name} split is empty"), ("data",))
+            raise wrong_data(plan, RuleViolation("DLC405", f"the {name} split is empty"), ("data",))

@@ -11,7 +11,7 @@ from dlc.data.dataset import Batching, Sampler, padded_batches
 from dlc.data.feed import Feed, Rows
 from dlc.data.prefetch import Prefetcher
 from dlc.diagnostics import SpecError
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.support.lazy import jax, np
 
 if TYPE_CHECKING:
@@ -24,40 +24,40 @@ CHUNK_BYTES = 64 << 20  # batches of one chunk that is sent, at most
 PARTS = 12  # a chunk's share of the memory for records: one is used, one waits, one is made, each with its copies
 
 
-def batching_of(spec: Spec, count: int) -> Batching:
+def batching_of(plan: Plan, count: int) -> Batching:
     """The batches of a training split of `count` examples.
 
     Raises:
         SpecError: DLC405 when a batch is larger than the split.
     """
-    train = spec.document.train
+    train = plan.train
     size = count if train.batch_size == "full" else train.batch_size
-    if spec.document.optimizer is not None:
-        size *= spec.document.optimizer.modifiers.accumulate
+    if plan.update is not None:
+        size *= plan.update.modifiers.accumulate
     if size > count:
         parts = size != train.batch_size
         raise SpecError.of(
             "DLC405",
             f"a batch of {size} is larger than the training split of {count} examples",
-            spec.document.source.span(("train", "batch_size")),
+            plan.places.span(("train", "batch_size")),
             found=f"`batch_size` {train.batch_size}, `accumulate` {size // int(train.batch_size)}" if parts else None,
             hint="lower `accumulate`" if parts else "lower `batch_size`, or write `batch_size: full`",
         )
     return Batching(count, size)
 
 
-def make_sampler(spec: Spec, rows: NDArray[np.int32]) -> Sampler:
+def make_sampler(plan: Plan, rows: NDArray[np.int32]) -> Sampler:
     """The sampler of a spec's training split, whose row numbers are given.
 
     Raises:
         SpecError: DLC405 when a batch is larger than the split.
     """
-    return Sampler(rows, batching_of(spec, len(rows)).batch_size, spec.document.seed, spec.document.train.shuffle)
+    return Sampler(rows, batching_of(plan, len(rows)).batch_size, plan.seed, plan.train.shuffle)
 
 
-def horizon_of(spec: Spec, batching: Batching) -> Horizon:
+def horizon_of(plan: Plan, batching: Batching) -> Horizon:
     """How long a run is."""
-    return Horizon(batching.steps(spec.document.train.epochs), batching.steps_per_epoch)
+    return Horizon(batching.steps(plan.train.epochs), batching.steps_per_epoch)
 
 
 class Portions(NamedTuple):
@@ -90,10 +90,10 @@ def portions_of(count: int, nbytes: int, in_memory: bool, batching: Batching | N
     return found._replace(max_iterations=found.fitting(math.ceil(batching.steps_per_epoch), batch_bytes))
 
 
-def evaluated_together(spec: Spec) -> int:
+def evaluated_together(plan: Plan) -> int:
     """How many examples are evaluated at once: as many as in training for losses that compare those of a batch."""
-    size = spec.document.train.batch_size
-    return size if isinstance(size, int) and any(term.loss.in_batch for term in spec.losses) else EVALUATION_BATCH
+    size = plan.train.batch_size
+    return size if isinstance(size, int) and any(term.loss.in_batch for term in plan.losses) else EVALUATION_BATCH
 
 
 class Feeder:

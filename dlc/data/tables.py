@@ -14,7 +14,7 @@ from dlc.components.sources.source import Columns, Opened, Source, select
 from dlc.components.sources.stored import Scratch, Stored
 from dlc.data.columns import Parsed, Picked, Read, block_slices
 from dlc.diagnostics import Diagnostic, Report, SpecError
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.lazy import np
@@ -29,9 +29,9 @@ _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 Place = tuple[str, str]  # section and name of a feature
 
 
-def allowed_memory(spec: Spec) -> int:
+def allowed_memory(plan: Plan) -> int:
     """What records may take in memory, bytes: `data.memory`, or half of what the machine or its container has."""
-    asked = spec.document.data.memory if spec.document.data is not None else "auto"
+    asked = plan.data.memory if plan.data is not None else "auto"
     if isinstance(asked, int):
         return asked
     found = []
@@ -107,7 +107,7 @@ class _Gathered:
         return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
 
-def read_table(spec: Spec, source: Source, key: str, room: Room) -> dict[Place, Any]:
+def read_table(plan: Plan, source: Source, key: str, room: Room) -> dict[Place, Any]:
     """The raw values of every feature from one source, all of them checked.
 
     When they don't fit memory, the largest leave it first: what is drawn for each record, such as its class, may stay.
@@ -120,29 +120,28 @@ def read_table(spec: Spec, source: Source, key: str, room: Room) -> dict[Place, 
     """
     features = {
         (section, name): feature
-        for section, part in (("inputs", spec.document.inputs), ("targets", spec.document.targets))
+        for section, part in (("inputs", plan.inputs), ("targets", plan.targets))
         for name, feature in part.items()
-        if feature is not None
     }
     count = 0
     try:
-        opened = source.open(spec.document.folder, room.limit)
+        opened = source.open(Path(plan.folder), room.limit)
         again = opened if isinstance(opened, Mapping) else None
         gathered = {place: _Gathered(again) for place in features}
         for size, block in _blocks(opened):
             for place, feature in features.items() if size else ():
-                values = read_feature(spec, *place, feature, block, first_row=count + 1)
+                values = read_feature(plan, *place, feature, block, first_row=count + 1)
                 if block is again and any(np.may_share_memory(values, column) for column in block.values()):
                     values = values.copy()  # so that it does not keep the columns alive
-                _add(spec, place, gathered[place], values)
+                _add(plan, place, gathered[place], values)
                 _make_room(gathered, room)
             count += size
     except RuleViolation as wrong:
-        raise wrong_data(spec, wrong, ("data", key, source.word)) from None
+        raise wrong_data(plan, wrong, ("data", key, source.word)) from None
     if not count:
-        raise wrong_data(spec, RuleViolation("DLC405", "the data hold no record"), ("data", key))
+        raise wrong_data(plan, RuleViolation("DLC405", "the data hold no record"), ("data", key))
     room.taken += sum(each.nbytes for each in gathered.values())
-    return {place: gathered[place].settled(partial(parse, spec, place, feature)) for place, feature in features.items()}
+    return {place: gathered[place].settled(partial(parse, plan, place, feature)) for place, feature in features.items()}
 
 
 def _make_room(gathered: Mapping[Place, _Gathered], room: Room) -> None:
@@ -171,24 +170,24 @@ def _blocks(opened: Opened) -> Iterator[tuple[int, Columns]]:
         yield len(range(count)[rows]), Picked(opened, rows)
 
 
-def _add(spec: Spec, place: Place, gathered: _Gathered, values: NDArray[Any]) -> None:
+def _add(plan: Plan, place: Place, gathered: _Gathered, values: NDArray[Any]) -> None:
     if gathered.like is None:
         gathered.like = values[:1].copy()
     elif gathered.like.shape[1:] != values.shape[1:]:
         message = f"records of `{place[1]}` have different sizes"
         found = f"{list(gathered.like.shape[1:])}, from row {gathered.count + 1} on {list(values.shape[1:])}"
-        raise wrong_data(spec, RuleViolation("DLC406", message, found=found), place)
+        raise wrong_data(plan, RuleViolation("DLC406", message, found=found), place)
     gathered.parts.append(values)
     gathered.count += len(values)
 
 
-def parse(spec: Spec, place: Place, feature: Feature, columns: Columns, first_row: int) -> NDArray[Any]:
+def parse(plan: Plan, place: Place, feature: Feature, columns: Columns, first_row: int) -> NDArray[Any]:
     """`read_feature` by the feature's place."""
-    return read_feature(spec, *place, feature, columns, first_row=first_row)
+    return read_feature(plan, *place, feature, columns, first_row=first_row)
 
 
 def read_feature(
-    spec: Spec,
+    plan: Plan,
     section: str,
     name: str,
     feature: Feature,
@@ -203,24 +202,24 @@ def read_feature(
         SpecError: DLC402-DLC406.
     """
     try:
-        chosen = select((name,) if whole else feature.reads(name), _visible(spec, section, columns))
+        chosen = select((name,) if whole else feature.reads(name), _visible(plan, section, columns))
         return feature.read([columns[column] for column in chosen], ", ".join(chosen[:3]), first_row)
     except RuleViolation as wrong:
-        raise wrong_data(spec, wrong, (section, name, feature.word)) from None
+        raise wrong_data(plan, wrong, (section, name, feature.word)) from None
 
 
-def _visible(spec: Spec, section: str, columns: Columns) -> tuple[str, ...]:
+def _visible(plan: Plan, section: str, columns: Columns) -> tuple[str, ...]:
     """The columns that a feature may select: a pattern of an input, such as `*`, does not reach what a target reads."""
     known = tuple(columns)
     if section != "inputs":
         return known
-    named = {column for feature in _reads(spec.document.inputs) for column in feature if "*" not in column}
-    hidden = {column for feature in _reads(spec.document.targets) for column in _selected(feature, known)} - named
+    named = {column for feature in _reads(plan.inputs) for column in feature if "*" not in column}
+    hidden = {column for feature in _reads(plan.targets) for column in _selected(feature, known)} - named
     return tuple(column for column in known if column not in hidden)
 
 
-def _reads(features: Mapping[str, Feature | None]) -> list[tuple[str, ...]]:
-    return [feature.reads(name) for name, feature in features.items() if feature is not None]
+def _reads(features: Mapping[str, Feature]) -> list[tuple[str, ...]]:
+    return [feature.reads(name) for name, feature in features.items()]
 
 
 def _selected(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
@@ -230,10 +229,9 @@ def _selected(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
         return []
 
 
-def wrong_data(spec: Spec, wrong: RuleViolation, path: tuple[str, ...]) -> SpecError:
+def wrong_data(plan: Plan, wrong: RuleViolation, path: tuple[str, ...]) -> SpecError:
     """What was wrong with data, at the place of the spec that says what the data should be."""
-    source = spec.document.source
     place = (*path, wrong.option) if wrong.option else path
-    span = source.values.get(place) or source.key_span(path)
+    span = plan.places.values.get(place) or plan.places.key_span(path)
     item = Diagnostic(wrong.code, wrong.message, span, wrong.found, wrong.expected, wrong.hint)
-    return SpecError(Report((item,), spec.texts))
+    return SpecError(Report((item,)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlc.diagnostics.report import Diagnostic, Note, Problems, Report, Span, SpecError, lines_of
+from dlc.diagnostics.report import Diagnostic, Note, Problems, Report, Span, SpecError, lines_of, quoting
 from dlc.diagnostics.wording import article, did_you_mean, listing, nearest, one_of, plural, reason
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "nearest",
     "one_of",
     "plural",
+    "quoting",
     "reason",
 ]

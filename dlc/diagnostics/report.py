@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -146,3 +147,13 @@ class SpecError(Exception):
     ) -> SpecError:
         """An error of a single finding."""
         return cls(Report((Diagnostic(code, message, span, found, expected, hint),)))
+
+
+@contextmanager
+def quoting(texts: Mapping[str, str]) -> Iterator[None]:
+    """Within, errors get the texts that their spans point into, so that messages can quote them."""
+    try:
+        yield
+    except SpecError as error:
+        error.report = Report(error.report.diagnostics, {**texts, **error.report.texts})
+        raise

@@ -10,8 +10,8 @@ from dlc.diagnostics import Problems
 from dlc.frontend.containers import CONTAINERS
 from dlc.language.item_syntax import NAME_RULE, section, valid_name
 from dlc.language.options import Options, option, report_option_errors, wrong_type
+from dlc.language.source import Broken, Path, Source, Tree
 from dlc.language.variables import VARIABLE_RULE, valid_variable
-from dlc.language.yaml_text import Broken, Path, Source, Tree
 from dlc.support.fast_dataclass import fast_dataclass
 
 

@@ -3,62 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlc.diagnostics import Problems, Report, SpecError
 from dlc.frontend.document import Document, parse
-from dlc.frontend.passes.augment import AugmentTerm, augment
+from dlc.frontend.passes.augment import augment
 from dlc.frontend.passes.expand import expand
 from dlc.frontend.passes.freeze import freeze
 from dlc.frontend.passes.groups import Grouping, check_groups, read_groups
 from dlc.frontend.passes.infer import infer
 from dlc.frontend.passes.lint import lint
-from dlc.frontend.passes.match import LossTerm, MetricTerm, match
+from dlc.frontend.passes.match import match
 from dlc.frontend.passes.resolve import resolve
-from dlc.ir import Graph, TypedGraph, verify
-from dlc.language.loader import load_source, source_of
-from dlc.language.yaml_text import Source
+from dlc.frontend.plan import Plan, UpdateRule, WeightGroup
+from dlc.ir import TypedGraph, verify
+from dlc.language.loader import SET_FILE, load_source, source_of
+from dlc.language.source import Source
 from dlc.support.fast_dataclass import fast_dataclass
 
 if TYPE_CHECKING:
     from dlc.frontend.plugins import Plugin
 
 
+PLACED = ("data", "inputs", "targets", "optimizer", "train")  # the sections whose places later messages name
+
+
 @fast_dataclass(frozen=True)
 class Spec:
-    """A checked spec: nothing in it is unknown, unproved or unused.
+    """A checked spec: the document as written, and the plan that it means.
 
     Args:
         document: the sections.
-        graph: the network, its shapes proved.
-        losses: losses paired with outputs and targets.
-        metrics: metrics paired likewise.
-        untyped: the network before its shapes were proved, to prove them again for the sizes of data.
-        grouping: which weights the optimizer treats apart.
-        plugins: where words come from that are not dlc's own.
-        augment: augmentations paired with the inputs and targets that they act on.
+        plan: what everything after the front end works from.
+        plugins: the loaded plugins, whose components are known only while they are active.
     """
 
     document: Document
-    graph: TypedGraph
-    losses: tuple[LossTerm, ...]
-    metrics: tuple[MetricTerm, ...]
-    untyped: Graph
-    grouping: Grouping = field(default_factory=Grouping)
+    plan: Plan
     plugins: tuple[Plugin, ...] = ()
-    augment: tuple[AugmentTerm, ...] = ()
 
     @property
     def name(self) -> str:
         """The spec's name."""
-        return self.document.name
+        return self.plan.name
+
+    @property
+    def graph(self) -> TypedGraph:
+        """The network with inferred shapes."""
+        return self.plan.graph
 
     @property
     def texts(self) -> Mapping[str, str]:
-        """The files that it was read from."""
+        """The text of each file that it was read from."""
         return self.document.source.texts
+
+    @property
+    def given(self) -> str:
+        """The spec as it was written, with the settings of the command line as comments at the top."""
+        source = self.document.source
+        settings = source.texts.get(SET_FILE, "")
+        return "".join(f"# --set {line}\n" for line in settings.splitlines()) + source.texts.get(source.main, "")
 
 
 def check_source(source: Source) -> tuple[Spec | None, Report]:
@@ -102,8 +107,33 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
     report = problems.report(source.texts)
     if typed is None or not report.ok:
         return None, report
-    losses, metrics = objectives.losses, objectives.metrics
-    return Spec(document, typed, losses, metrics, graph, grouping, tuple(plugins), augmented), report
+    plan = Plan(
+        name=document.name,
+        seed=document.seed,
+        graph=typed,
+        inputs={name: feature for name, feature in document.inputs.items() if feature is not None},
+        targets={name: feature for name, feature in document.targets.items() if feature is not None},
+        losses=objectives.losses,
+        metrics=objectives.metrics,
+        augment=augmented,
+        update=_update_rule(document, grouping),
+        data=document.data,
+        folder=str(document.folder),
+        train=document.train,
+        precision=document.precision,
+        untyped=graph,
+        plugins=tuple(plugin.name for plugin in plugins),
+        places=source.places(PLACED),
+    )
+    return Spec(document, plan, tuple(plugins)), report
+
+
+def _update_rule(document: Document, grouping: Grouping) -> UpdateRule | None:
+    optimizer = document.optimizer
+    if optimizer is None:
+        return None
+    groups = tuple(WeightGroup(group.patterns, group.options) for group in grouping.groups)
+    return UpdateRule(optimizer.thing, optimizer.modifiers, groups, grouping.frozen)
 
 
 def check_file(path: Path | str, sets: Sequence[str] = ()) -> tuple[Spec | None, Report]:

@@ -29,7 +29,7 @@ from dlc.components.sources import SOURCES
 from dlc.diagnostics import Problems, Span, SpecError, nearest
 from dlc.frontend.containers import CONTAINERS
 from dlc.language.options import Options, load_class, report_option_errors, spell, wrong_type
-from dlc.language.yaml_text import Broken, Source
+from dlc.language.source import Broken, Source
 from dlc.support.fast_dataclass import fast_dataclass
 
 TABLES: Mapping[str, dict[str, str]] = {

@@ -20,7 +20,8 @@ from dlc.frontend.plugins import active
 from dlc.frontend.precision import Precision
 from dlc.ir import CompositeBlock, InternalError, Layer
 from dlc.language.options import Options, load_class
-from dlc.language.yaml_text import Tree, scalar
+from dlc.language.source import Tree
+from dlc.language.yaml_text import scalar
 
 
 def resolved_text(spec: Spec) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.ir import Iterations, ParamSpec, Ref, TensorType, TypedNode, TypedRepeat
 from dlc.ir.rematerialization import cut
 from dlc.support.fast_dataclass import fast_dataclass
@@ -70,20 +70,20 @@ class Table:
     remade: bool = False
 
 
-def table(spec: Spec, expanded: bool = False) -> Table:
+def table(plan: Plan, expanded: bool = False) -> Table:
     """The table of a checked spec; `expanded` gives every iteration of a repeat its own line."""
     seen: set[str] = set()
-    rows = tuple(_rows(spec.graph.nodes, 1, seen))
+    rows = tuple(_rows(plan.graph.nodes, 1, seen))
     weight_bytes = sum(
         _bytes(spec_) * prod(len(numbers) for numbers in around)
-        for node, around in _owners(spec)
+        for node, around in _owners(plan)
         for spec_ in (*node.signature.params.values(), *node.signature.state.values())
     )
-    activations = _kept(spec.graph.nodes, tuple(spec.graph.outputs.values()), 1)
-    shown = tuple(_expanded(spec)) if expanded else rows
+    activations = _kept(plan.graph.nodes, tuple(plan.graph.outputs.values()), 1)
+    shown = tuple(_expanded(plan)) if expanded else rows
     return Table(
-        spec.name,
-        dict(spec.graph.inputs),
+        plan.name,
+        dict(plan.graph.inputs),
         shown,
         sum(row.params for row in rows),
         sum(row.frozen for row in rows),
@@ -91,13 +91,13 @@ def table(spec: Spec, expanded: bool = False) -> Table:
         sum(row.flops for row in rows),
         weight_bytes,
         activations,
-        any(node.segments for node, _ in spec.graph.walk()),
+        any(node.segments for node, _ in plan.graph.walk()),
     )
 
 
-def _owners(spec: Spec) -> Iterator[tuple[TypedNode, Iterations]]:
+def _owners(plan: Plan) -> Iterator[tuple[TypedNode, Iterations]]:
     seen: set[str] = set()
-    for node, around in spec.graph.walk():
+    for node, around in plan.graph.walk():
         if node.weights not in seen:
             seen.add(node.weights)
             yield node, around[: node.weights.split("/").count("*")]
@@ -153,7 +153,7 @@ def _rows(nodes: Sequence[TypedNode | TypedRepeat], times: int, seen: set[str]) 
             seen.add(node.weights)
 
 
-def _expanded(spec: Spec) -> Iterator[Row]:
+def _expanded(plan: Plan) -> Iterator[Row]:
     """Lines in the order of execution."""
 
     def walk(nodes: Sequence[TypedNode | TypedRepeat], indices: tuple[int, ...]) -> Iterator[Row]:
@@ -169,7 +169,7 @@ def _expanded(spec: Spec) -> Iterator[Row]:
                 yield row
 
     seen: set[str] = set()
-    yield from walk(spec.graph.nodes, ())
+    yield from walk(plan.graph.nodes, ())
 
 
 def _numbered(path: str, indices: tuple[int, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dlc.ir.graph import (
+    MAX_NODES,
     Graph,
     Node,
     Origin,
@@ -25,6 +26,7 @@ from dlc.ir.verify import InternalError, verify
 __all__ = [
     "DTYPES",
     "MASK",
+    "MAX_NODES",
     "ONES",
     "ZEROS",
     "CompositeBlock",

@@ -12,6 +12,8 @@ from dlc.ir.paths import Iterations
 from dlc.ir.types import TensorType
 from dlc.support.fast_dataclass import fast_dataclass
 
+MAX_NODES = 20_000  # of a network, the iterations of repeats that are not scanned counted
+
 
 class Ref(NamedTuple):
     """A value in a graph: an input's name or a node's path, and which of its results."""

@@ -18,7 +18,7 @@ from dlc.language.options import (
     validate,
     wrong_type,
 )
-from dlc.language.yaml_text import Broken, Path, Source, Tree
+from dlc.language.source import Broken, Path, Source, Tree
 from dlc.support.fast_dataclass import fast_dataclass
 
 T = TypeVar("T", bound=Options)

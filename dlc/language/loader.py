@@ -10,7 +10,8 @@ from typing import Any
 
 from dlc.diagnostics import Problems, Span, SpecError, did_you_mean, listing, one_of
 from dlc.language.options import report_option_errors, spell, wrong_type
-from dlc.language.yaml_text import Path, Source, Tree, parse_yaml, read
+from dlc.language.source import Path, Source, Tree
+from dlc.language.yaml_text import parse_yaml, read
 
 SECTIONS = (
     "dlc",

@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from dlc.diagnostics import Note, Problems, article, did_you_mean, listing, nearest, plural
 from dlc.language.aliases import option_meant, word_meant
 from dlc.language.option_errors import Location, OptionError, flow, spell, unknown_key, wrong_type
-from dlc.language.yaml_text import Broken, Path, Source, holds_broken
+from dlc.language.source import Broken, Path, Source, holds_broken
 
 __all__ = [
     "ItemParts",
@@ -45,6 +45,7 @@ __all__ = [
     "read_sizes",
     "reject",
     "report_option_errors",
+    "short_form",
     "spell",
     "split_item",
     "unknown_word",
@@ -519,6 +520,13 @@ def word_field(table: Callable[[], Table], kind: str) -> BeforeValidator:
 
 
 # ---- sizes ----
+
+
+def short_form(cls: type[Options]) -> BeforeValidator:
+    """Accept the short form of a setting: the value of its main option."""
+    return BeforeValidator(
+        lambda value: value if value is None or isinstance(value, (dict, Options)) else {str(cls.main_option()): value}
+    )
 
 
 def read_sizes(value: Any, count: int, minimum: int) -> tuple[int, ...]:

@@ -12,16 +12,8 @@ from dlc.diagnostics import Note, Problems
 from dlc.language.interpolation import NAME, ExpressionError, mentioned, substitute
 from dlc.language.loader import SET_FILE
 from dlc.language.options import spell
-from dlc.language.yaml_text import (
-    BROKEN,
-    MAX_DEPTH,
-    MAX_VALUES,
-    Broken,
-    Path,
-    Source,
-    Tree,
-    holds_broken,
-)
+from dlc.language.source import BROKEN, Broken, Path, Source, Tree, holds_broken
+from dlc.language.yaml_text import MAX_DEPTH, MAX_VALUES
 
 VARIABLE_RULE = "letters, digits and `_`, beginning with a letter or `_`"
 

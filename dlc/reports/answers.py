@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dlc.components.features.tensor import Tensor
 from dlc.components.features.tokens import Tokens
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.reports import charts
 from dlc.reports.images import picture, pictured, value_range
 from dlc.reports.markup import Markup, element, number, table
@@ -25,7 +25,7 @@ MOST_DOTS = 600  # of a scatter plot
 MOST_CURVES = 6
 
 
-def sections(spec: Spec, found: Answers) -> list[Markup]:
+def sections(plan: Plan, found: Answers) -> list[Markup]:
     """What there is to show of each answer."""
     parts = []
     for answer in found.answers:
@@ -33,14 +33,14 @@ def sections(spec: Spec, found: Answers) -> list[Markup]:
         if found.count < found.size:
             looked = f"the first {looked}, which has {found.size:,}"
         parts.append(element("h3", f"{answer.name}: {looked}"))
-        parts += _classes(spec, found, answer) if answer.classes is not None else _numbers(spec, found, answer)
+        parts += _classes(plan, found, answer) if answer.classes is not None else _numbers(plan, found, answer)
     return parts
 
 
 # ---- classes ----
 
 
-def _classes(spec: Spec, found: Answers, answer: Answer) -> list[Markup]:
+def _classes(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
     assert answer.classes is not None
     counted = answer.there if answer.there is not None else np.ones(answer.guess.shape, bool)
     parts = []
@@ -54,10 +54,10 @@ def _classes(spec: Spec, found: Answers, answer: Answer) -> list[Markup]:
             wrong = wrong[np.argsort(-answer.surety[wrong], kind="stable")]
         caption = f"The {min(SAMPLES, len(wrong))} surest of {len(wrong):,} mistakes"
         if len(wrong):
-            parts += [element("h3", caption), _shown(spec, found, answer, wrong[:SAMPLES])]
+            parts += [element("h3", caption), _shown(plan, found, answer, wrong[:SAMPLES])]
         first = np.flatnonzero(counted)[:SAMPLES]
-        return [*parts, element("h3", "Examples, the first ones"), _shown(spec, found, answer, first)]
-    return [*parts, element("h3", "Examples, the first ones"), _maps(spec, found, answer)]
+        return [*parts, element("h3", "Examples, the first ones"), _shown(plan, found, answer, first)]
+    return [*parts, element("h3", "Examples, the first ones"), _maps(plan, found, answer)]
 
 
 def confusion(answer: Answer, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -109,15 +109,15 @@ def _share(value: float | None) -> str:
     return "\u2013" if value is None else f"{value:.3f}"
 
 
-def _shown(spec: Spec, found: Answers, answer: Answer, rows: NDArray[Any]) -> Markup:
+def _shown(plan: Plan, found: Answers, answer: Answer, rows: NDArray[Any]) -> Markup:
     """Examples with true and predicted class."""
-    image = image_input(spec)
+    image = image_input(plan)
     sure = answer.surety
     inside = sure is not None and bool(((sure >= 0) & (sure < 1.001)).all())  # as far as float32 adds up to 1
     probable = sure is not None and inside and bool((sure % 1 != 0).any())  # 0 and 1 alone are no probabilities
     if image is None:
         caption = [(_name(answer, answer.truth[row]), _guess(answer, row, probable)) for row in rows]
-        return _rows(spec, found, rows, ("true", "predicted"), caption)
+        return _rows(plan, found, rows, ("true", "predicted"), caption)
     limits = value_range(found.inputs[image][rows])
     items = []
     for row in rows:
@@ -140,10 +140,10 @@ def _guess(answer: Answer, row: int, probable: bool) -> str:
     return f"{_name(answer, answer.guess[row])}{sure}"
 
 
-def _maps(spec: Spec, found: Answers, answer: Answer) -> Markup:
+def _maps(plan: Plan, found: Answers, answer: Answer) -> Markup:
     """Classes of places: maps as pictures beside the input, sequences as rows."""
     rows = range(min(SAMPLES, found.count))
-    image = image_input(spec)
+    image = image_input(plan)
     if image is not None and answer.guess.ndim == 3:
         classes = (0.0, float(max(1, len(answer.classes or ()) - 1)))
         limits = value_range(found.inputs[image][: len(rows)])
@@ -159,7 +159,7 @@ def _maps(spec: Spec, found: Answers, answer: Answer) -> Markup:
     for row in rows:
         there = answer.there[row] if answer.there is not None else np.ones(answer.guess[row].shape, bool)
         listed.append(tuple(_listed(answer, values[row][there]) for values in (answer.truth, answer.guess)))
-    return _rows(spec, found, np.array(rows), ("true", "predicted"), listed)
+    return _rows(plan, found, np.array(rows), ("true", "predicted"), listed)
 
 
 def _listed(answer: Answer, values: NDArray[Any]) -> str:
@@ -170,7 +170,7 @@ def _listed(answer: Answer, values: NDArray[Any]) -> str:
 # ---- numbers ----
 
 
-def _numbers(spec: Spec, found: Answers, answer: Answer) -> list[Markup]:
+def _numbers(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
     guess, truth = answer.guess, answer.truth
     if guess.shape != truth.shape:
         if guess.size != truth.size:
@@ -180,7 +180,7 @@ def _numbers(spec: Spec, found: Answers, answer: Answer) -> list[Markup]:
     width = prod(guess.shape[1:])
     kind = answer.feature.value_type()
     if pictured(kind):
-        return [_restored(spec, found, answer)]
+        return [_restored(plan, found, answer)]
     if width > MOST_CURVES:
         drawn = [
             charts.curve_pair(f"example {row + 1}", truth[row].reshape(-1).tolist(), guess[row].reshape(-1).tolist())
@@ -199,7 +199,7 @@ def _numbers(spec: Spec, found: Answers, answer: Answer) -> list[Markup]:
     rows = np.arange(min(SAMPLES, found.count))
     beside = [tuple(_vector(values[row]) for values in (truths, guesses, guesses - truths)) for row in rows]
     heading = element("h3", "Examples, the first ones")
-    return [*plots, heading, _rows(spec, found, rows, ("true", "predicted", "error"), beside)]
+    return [*plots, heading, _rows(plan, found, rows, ("true", "predicted", "error"), beside)]
 
 
 def _residuals(name: str, errors: NDArray[Any]) -> Markup:
@@ -209,12 +209,12 @@ def _residuals(name: str, errors: NDArray[Any]) -> Markup:
     return charts.histogram(f"Errors of {name}", known[: 1 << 16].tolist(), "predicted \u2212 true")
 
 
-def _restored(spec: Spec, found: Answers, answer: Answer) -> Markup:
+def _restored(plan: Plan, found: Answers, answer: Answer) -> Markup:
     """Predicted pictures beside the true ones, and beside the input where that is another."""
     rows = range(min(SAMPLES, found.count))
     truth = answer.truth.reshape(answer.guess.shape)
     limits = value_range(truth[: len(rows)])
-    image = image_input(spec) if answer.section == "targets" else None
+    image = image_input(plan) if answer.section == "targets" else None
     items = []
     for row in rows:
         shown = (
@@ -241,22 +241,22 @@ def _vector(values: NDArray[Any]) -> str:
 # ---- inputs ----
 
 
-def image_input(spec: Spec) -> str | None:
+def image_input(plan: Plan) -> str | None:
     """The first input that is a picture."""
-    for name, feature in spec.document.inputs.items():
-        if feature is not None and name in spec.graph.inputs and pictured(feature.value_type()):
+    for name, feature in plan.inputs.items():
+        if name in plan.graph.inputs and pictured(feature.value_type()):
             return name
     return None
 
 
 def _rows(
-    spec: Spec, found: Answers, rows: NDArray[Any], heads: Sequence[str], caption: Sequence[Sequence[object]]
+    plan: Plan, found: Answers, rows: NDArray[Any], heads: Sequence[str], caption: Sequence[Sequence[object]]
 ) -> Markup:
     """Examples as rows of a table: the first columns of their inputs, and what is told of each."""
     columns: list[tuple[str, NDArray[Any]]] = []
     left = 0
     for name, values in found.inputs.items():
-        feature = spec.document.inputs[name]
+        feature = plan.inputs[name]
         if isinstance(feature, Tokens):
             columns.append((name, values))
             continue

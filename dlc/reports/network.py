@@ -8,7 +8,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from dlc.diagnostics import plural
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.ir import Ref, TensorType, TypedGraph, TypedNode, TypedRepeat
 from dlc.reports.layout import BAR, PADDING, Box, Drawing, Frame, Line, framed, lay_out
 from dlc.reports.markup import Markup, element, place
@@ -186,12 +186,12 @@ class Picture(NamedTuple):
     svg: Markup
 
 
-def pictures(spec: Spec) -> list[Picture]:
+def pictures(plan: Plan) -> list[Picture]:
     """The network's picture, and after it those of items that are closed in one before.
 
     Beyond `MOST_DRAWN` boxes none that looks like another.
     """
-    flow = flow_of(spec.graph)
+    flow = flow_of(plan.graph)
     found: list[Picture] = []
     waiting, shapes, drawn = [flow.root], set(), 0
     while waiting:
@@ -200,14 +200,14 @@ def pictures(spec: Spec) -> list[Picture]:
         if drawn > MOST_DRAWN and shape in shapes:
             continue
         shapes.add(shape)
-        picture = draw(spec, flow, group)
+        picture = draw(plan, flow, group)
         drawn += len(picture.drawing.boxes)
         found.append(picture)
         waiting = [*picture.closed, *waiting]
     return found
 
 
-def draw(spec: Spec, flow: Flow, group: Group) -> Picture:
+def draw(plan: Plan, flow: Flow, group: Group) -> Picture:
     """The picture of a group: its boxes in frames, what comes in from outside, and what the network gives."""
     open_ = opened(group)
     spots = dict(_spots(group, open_, ()))
@@ -222,7 +222,7 @@ def draw(spec: Spec, flow: Flow, group: Group) -> Picture:
         for name, source in flow.outputs.items():
             _connect(reads, spots.get(source, (f"@{source}",)), (f"={name}",), source)
             outside |= {} if source in spots else {source: None}
-        outside = {**dict.fromkeys(spec.graph.inputs), **outside}
+        outside = {**dict.fromkeys(plan.graph.inputs), **outside}
     labels = {leaf.key: leaf.label for leaf in flow.root.leaves()}
     faces: dict[str, Markup] = {}
     boxes: list[Box] = [_end_box(f"@{key}", labels.get(key, key), flow.types[key], faces) for key in outside]

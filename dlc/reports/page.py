@@ -74,7 +74,7 @@ def page(record: Record, data: Dataset | None = None, most_flops: float = math.i
         "nav", [element("a", title, href=f"#{key}") for key, (title, _) in shown.items()], aria_label="Sections"
     )
     sections = [element("section", element("h2", title, id=key), body) for key, (title, body) in shown.items()]
-    return _document(record.spec.name, [_head(record, links), element("main", sections)]), notes
+    return _document(record.plan.name, [_head(record, links), element("main", sections)]), notes
 
 
 def _document(name: str, body: Sequence[Markup]) -> Markup:
@@ -103,15 +103,15 @@ def _digest(text: str) -> str:
 
 
 def _head(record: Record, links: Markup) -> Markup:
-    spec, result = record.spec, record.result
-    total = f"of {spec.document.train.epochs}"
+    plan, result = record.plan, record.result
+    total = f"of {plan.train.epochs}"
     if result is None:
         status = element("span", f"unfinished: {len(record.history)} {total} epochs", class_="badge open")
     elif result.get("stopped_early"):
         status = element("span", f"stopped early after {len(record.history)} {total} epochs", class_="badge good")
     else:
         status = element("span", f"finished: {len(record.history)} epochs", class_="badge good")
-    counts = summary_table(spec)
+    counts = summary_table(plan)
     split = "test" if record.test else "validation" if "validation/loss" in record.best else "train"
     figures = {**record.best, **record.test_record}
     tiles = [
@@ -130,7 +130,7 @@ def _head(record: Record, links: Markup) -> Markup:
     dl = element(
         "dl", [element("div", element("dt", name), element("dd", value)) for name, value in tiles], class_="tiles"
     )
-    return element("header", element("div", element("h1", spec.name), status, when, class_="head"), links, dl)
+    return element("header", element("div", element("h1", plan.name), status, when, class_="head"), links, dl)
 
 
 def _results(record: Record) -> list[Markup]:
@@ -147,7 +147,7 @@ def _results(record: Record) -> list[Markup]:
         rows.append((name, *(element("td", number(value), data_value=repr(value)) for value in values)))
     from dlc.training.evaluation import monitored
 
-    watched, higher = monitored(record.spec)
+    watched, higher = monitored(record.plan)
     which = f"epoch {record.best_epoch}, which has the {'highest' if higher else 'lowest'} {watched}"
     note = (
         f"Figures of the weights that are kept: {which}. Those on the training split are means over that epoch, with "
@@ -198,8 +198,8 @@ def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
     from dlc.components.schedules.schedule import Schedule
 
     last = {int(item["step"]) - 1: item["learning_rate"] for item in record.history}
-    optimizer = record.spec.document.optimizer
-    schedule = optimizer.thing.learning_rate if optimizer is not None else None
+    optimizer = record.plan.update
+    schedule = optimizer.optimizer.learning_rate if optimizer is not None else None
     if horizon is not None and isinstance(schedule, Schedule):
         built = schedule.build(horizon)
         steps = sorted({*last, *(round(max(last) * at / POINTS) for at in range(POINTS + 1))})
@@ -231,13 +231,13 @@ def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[l
         return [element("p", note, class_="note")], None, []
     model = load_model(record.run, platform())
     try:
-        data = data or load_dataset(record.spec, record.run.load_stats(record.spec))
-        batching = batching_of(record.spec, len(data.splits["train"]))
+        data = data or load_dataset(record.plan, record.run.load_stats(record.plan))
+        batching = batching_of(record.plan, len(data.splits["train"]))
     except SpecError as error:
         message = error.report.diagnostics[0].message
         note = f"the data can't be read, so predictions are left out: {message}"
         return [element("p", f"{note[0].upper()}{note[1:]}.", class_="note")], None, [note]
-    return sections(record.spec, predicted(model, data, most_flops)), horizon_of(record.spec, batching), []
+    return sections(record.plan, predicted(model, data, most_flops)), horizon_of(record.plan, batching), []
 
 
 # ---- network and spec ----
@@ -245,8 +245,8 @@ def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[l
 
 def _network(record: Record) -> list[Markup]:
     """The pictures, and the table of layers."""
-    first, *others = pictures(record.spec)
-    counts = summary_table(record.spec)
+    first, *others = pictures(record.plan)
+    counts = summary_table(record.plan)
     state = f", and {counts.state:,} numbers of state" if counts.state else ""
     frozen = f", {counts.frozen:,} frozen" if counts.frozen else ""
     size = human(counts.weight_bytes, "B", 1024)

@@ -17,8 +17,7 @@ from dlc.components.features.feature import Feature
 from dlc.components.metrics.class_checks import answered, need_answers
 from dlc.components.metrics.classification import Accuracy
 from dlc.data.dataset import Dataset
-from dlc.frontend.passes.match import LossTerm, MetricTerm
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import LossTerm, MetricTerm, Plan
 from dlc.frontend.summary import table
 from dlc.language.options import RuleViolation
 from dlc.serving.evaluation import MOST_CLASSES, classes_of
@@ -84,20 +83,20 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
         data: the records that it was trained on.
         most_flops: how much work the answers may be; a few examples are looked at in any case.
     """
-    spec, stats = model.spec, data.stats
+    plan, stats = model.plan, data.stats
     split = next(name for name in ("test", "validation", "train") if name in data.splits)
-    terms = _terms(spec)
+    terms = _terms(plan)
     size = sum(prod(array.shape[1:]) for arrays in data.rows.values() for array in arrays.values())
-    affordable = min(MOST_NUMBERS // max(1, size), most_flops / max(1, _flops(spec, data)), MOST_EXAMPLES)
+    affordable = min(MOST_NUMBERS // max(1, size), most_flops / max(1, _flops(plan, data)), MOST_EXAMPLES)
     rows = data.splits[split][: max(LEAST_EXAMPLES, int(affordable))]
     records = {section: {name: array[rows] for name, array in arrays.items()} for section, arrays in data.rows.items()}
     found = _run(model, data, terms, records, len(rows)) if terms else []
     answers = []
     for term, (guess, truth, surety, there) in zip(terms, found, strict=True):
         assert term.against is not None
-        feature = feature_of(spec, term.against)
+        feature = feature_of(plan, term.against)
         assert feature is not None
-        classes = _classes(spec, term, feature)
+        classes = _classes(plan, term, feature)
         sure = surety if surety.ndim == 1 and classes is not None else None
         answers.append(
             Answer(
@@ -112,34 +111,34 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
             )
         )
     inputs = {
-        name: input_feature(spec, name).decode(records["inputs"][name], stats[name]) for name in spec.graph.inputs
+        name: input_feature(plan, name).decode(records["inputs"][name], stats[name]) for name in plan.graph.inputs
     }
     return Answers(split, len(data.splits[split]), len(rows), inputs, tuple(answers))
 
 
-def _flops(spec: Spec, data: Dataset) -> float:
+def _flops(plan: Plan, data: Dataset) -> float:
     """About what an example costs; a size that the spec leaves open is that of the data."""
     open_ = {
         dim: size
-        for name, kind in spec.graph.inputs.items()
+        for name, kind in plan.graph.inputs.items()
         for dim, size in zip(kind.shape[1:], data.rows["inputs"][name].shape[1:], strict=True)
         if isinstance(dim, str)
     }
-    return float(table(spec).flops * prod(open_.values()))
+    return float(table(plan).flops * prod(open_.values()))
 
 
-def _terms(spec: Spec) -> list[LossTerm]:
+def _terms(plan: Plan) -> list[LossTerm]:
     """The losses whose outputs predict data: one for each output."""
     found: dict[str, LossTerm] = {}
-    for term in spec.losses:
+    for term in plan.losses:
         if term.predicts and term.against is not None and term.against.section != "outputs":
             found.setdefault(term.output, term)
     return list(found.values())
 
 
-def _classes(spec: Spec, term: LossTerm, feature: Feature) -> list[str] | None:
+def _classes(plan: Plan, term: LossTerm, feature: Feature) -> list[str] | None:
     """The classes' names; none for classes without; None when the answers are numbers."""
-    output, target = spec.graph.types[term.output], feature.value_type()
+    output, target = plan.graph.types[term.output], feature.value_type()
     names = classes_of(feature, output)
     if names is not None:
         return names
@@ -161,15 +160,15 @@ def _run(
     model: Model, data: Dataset, terms: list[LossTerm], records: Mapping[str, Mapping[str, Any]], count: int
 ) -> list[tuple[NDArray[Any], ...]]:
     """For each term guess, truth, surety and what counts, all (count, ...)."""
-    spec, stats = model.spec, data.stats
+    plan, stats = model.plan, data.stats
     variables = model.program.from_flat(model.weights)
 
     def answer(variables: Any, batch: Mapping[str, Any]) -> list[Any]:
         results = model.program.run(variables, batch["inputs"], train=False)
-        return [_answer(spec, term, results, batch, stats) for term in terms]
+        return [_answer(plan, term, results, batch, stats) for term in terms]
 
     apply = jax.jit(answer, compiler_options=QUICK)
-    fitting = spec.document.train.batch_size  # what training had room for, this has
+    fitting = plan.train.batch_size  # what training had room for, this has
     size = min(BATCH if isinstance(fitting, str) else min(BATCH, fitting), count)
     parts = []
     for start in range(0, count, size):
@@ -182,14 +181,14 @@ def _run(
     ]
 
 
-def _answer(spec: Spec, term: LossTerm, results: Any, batch: Mapping[str, Any], stats: Any) -> tuple[jax.Array, ...]:
+def _answer(plan: Plan, term: LossTerm, results: Any, batch: Mapping[str, Any], stats: Any) -> tuple[jax.Array, ...]:
     assert term.against is not None
-    feature = feature_of(spec, term.against)
+    feature = feature_of(plan, term.against)
     assert feature is not None
     asked = MetricTerm(term.name, Accuracy(), term.output, term.against, term.loss)
-    guess, truth, _, mask, known = answers_of(spec, asked, results, batch, stats)
+    guess, truth, _, mask, known = answers_of(plan, asked, results, batch, stats)
     surety = jnp.zeros(len(guess), jnp.float32)
-    if _classes(spec, term, feature) is not None:
+    if _classes(plan, term, feature) is not None:
         guess, truth = answered(guess, truth, 0.5)
         if guess.ndim == 1:
             scores = term.loss.activate(results.outputs[term.output]).astype(jnp.float32)

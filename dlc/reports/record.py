@@ -8,6 +8,7 @@ from typing import Any
 
 from dlc.diagnostics import SpecError, reason
 from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import figures, from_json, read_json
 from dlc.training.callbacks.timing import read_sessions
@@ -41,6 +42,11 @@ class Record:
     result: Mapping[str, Any] | None
     environment: Mapping[str, Any]
     sessions: tuple[Mapping[str, Any], ...]
+
+    @property
+    def plan(self) -> Plan:
+        """What the spec means."""
+        return self.spec.plan
 
     @property
     def best(self) -> Mapping[str, float]:
@@ -81,7 +87,7 @@ def read_record(run: RunFolder) -> Record:
         kept = read_json(run.result)
         return Record(run, spec, text, result.history, result.best_epoch, result.test, kept, environment, sessions)
     history = _history(run)
-    return Record(run, spec, text, history, _best(spec, history), {}, None, environment, sessions)
+    return Record(run, spec, text, history, _best(spec.plan, history), {}, None, environment, sessions)
 
 
 def _history(run: RunFolder) -> tuple[Mapping[str, float], ...]:
@@ -100,9 +106,9 @@ def _history(run: RunFolder) -> tuple[Mapping[str, float], ...]:
     return history
 
 
-def _best(spec: Spec, history: tuple[Mapping[str, float], ...]) -> int:
+def _best(plan: Plan, history: tuple[Mapping[str, float], ...]) -> int:
     """The best epoch by the monitored value; the last one where none has a value."""
-    name, higher = monitored(spec)
+    name, higher = monitored(plan)
     best: float | None = None
     epoch = len(history)
     for line in history:

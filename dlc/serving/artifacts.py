@@ -56,7 +56,7 @@ def export_run(run: RunFolder, to: str, out: Path | None = None) -> Path:
 
 def _safetensors(model: Model, target: Path) -> None:
     """All weights and state by path, with what the features fitted; the spec's name as metadata."""
-    data = pack(model.weights, {"spec": model.spec.name, "format": "dlc"})
+    data = pack(model.weights, {"spec": model.plan.name, "format": "dlc"})
     again = unpack(data, target)
     if set(again) != set(model.weights) or not all(
         np.array_equal(again[name], value) for name, value in model.weights.items()
@@ -67,17 +67,17 @@ def _safetensors(model: Model, target: Path) -> None:
 
 def _stablehlo(model: Model, target: Path) -> None:
     """A folder: `model.stablehlo` from (weights, inputs) to predictions, `weights.safetensors`, `signature.json`."""
-    least = least_sizes(model.spec)
+    least = least_sizes(model.plan)
     scope = jax_export.SymbolicScope([f"{name} >= {size}" for name, size in least.items()])
-    inputs = {name: _symbolic(kind, scope) for name, kind in raw_inputs(model.spec).items()}
-    function = jax.jit(serving(model.spec, model.program))
-    exported = jax_export.export(function, platforms=PLATFORMS)(weight_shapes(model.spec, model.program), inputs)
+    inputs = {name: _symbolic(kind, scope) for name, kind in raw_inputs(model.plan).items()}
+    function = jax.jit(serving(model.plan, model.program))
+    exported = jax_export.export(function, platforms=PLATFORMS)(weight_shapes(model.plan, model.program), inputs)
     program = bytes(exported.serialize())
     weights = pack(model.weights)
     _verify(model, program, unpack(weights, target / "weights.safetensors"))
     signature = {
-        "name": model.spec.name,
-        "inputs": {name: _described(kind) for name, kind in raw_inputs(model.spec).items()},
+        "name": model.plan.name,
+        "inputs": {name: _described(kind) for name, kind in raw_inputs(model.plan).items()},
         "outputs": {name: str(shape) for name, shape in zip(sorted(_outputs(model)), exported.out_avals, strict=True)},
         "least": least,
         "platforms": list(exported.platforms),
@@ -96,7 +96,7 @@ def _stablehlo(model: Model, target: Path) -> None:
 def _outputs(model: Model) -> list[str]:
     from dlc.backend.predict import answers
 
-    return list(answers(model.spec))
+    return list(answers(model.plan))
 
 
 def _symbolic(kind: TensorType, scope: Any) -> jax.ShapeDtypeStruct:
@@ -111,11 +111,11 @@ def _described(kind: TensorType) -> dict[str, Any]:
 def sample_inputs(model: Model, batch: int) -> dict[str, Any]:
     """Made-up raw inputs of the right types, the same every time; sizes that vary are at least 8 where that fits."""
     generator = np.random.Generator(np.random.Philox(key=[0, batch]))
-    least = least_sizes(model.spec)
+    least = least_sizes(model.plan)
     longer = {name: max(size, 8) for name, size in least.items()}
-    sizes = longer if prove_sizes(model.spec, longer).ok else least
+    sizes = longer if prove_sizes(model.plan, longer).ok else least
     found: dict[str, Any] = {}
-    for name, kind in raw_inputs(model.spec).items():
+    for name, kind in raw_inputs(model.plan).items():
         shape = (batch, *(dim if isinstance(dim, int) else sizes.get(dim, 8) for dim in kind.shape[1:]))
         if kind.bound is not None:
             found[name] = generator.integers(0, kind.bound, shape).astype(DTYPES[kind.dtype])

@@ -20,8 +20,8 @@ from dlc.components.metrics.classification import Accuracy
 from dlc.data.dataset import check_values, load_dataset
 from dlc.data.feeder import Feeder, evaluated_together
 from dlc.data.tables import allowed_memory
-from dlc.diagnostics import SpecError, did_you_mean, listing
-from dlc.frontend.passes.match import MetricTerm
+from dlc.diagnostics import SpecError, did_you_mean, listing, quoting
+from dlc.frontend.plan import MetricTerm
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
 from dlc.serving.model import BATCH, Model, load_model
@@ -65,19 +65,24 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
         SpecError: DLC401-DLC406, DLC502, DLC503, DLC510.
     """
     model = load_model(run, platform())
-    spec = model.spec
-    assert spec.document.data is not None
-    stats = run.load_stats(spec)
+    with quoting(model.texts):
+        return _evaluated(model, run, split, data)
+
+
+def _evaluated(model: Model, run: RunFolder, split: str | None, data: Path | None) -> Evaluation:
+    plan = model.plan
+    assert plan.data is not None
+    stats = run.load_stats(plan)
     if data is not None:
         if split is not None:
             raise SpecError.of("DLC510", "`--split` has no effect beside `--data`", hint="remove one of them")
-        columns = read_table(data, spec)
-        table = read_encoded(spec, columns, stats, str(data))
-        check_values(spec, table)
+        columns = read_table(data, plan)
+        table = read_encoded(plan, columns, stats, str(data))
+        check_values(plan, table)
         rows = np.arange(len(next(iter(columns.values()))), dtype=np.int32)
         label = str(data)
     else:
-        dataset = load_dataset(spec, stats)
+        dataset = load_dataset(plan, stats)
         splits = list(dataset.splits)
         label = split or next(name for name in ("test", "validation", "train") if name in splits)
         if label not in splits:
@@ -89,8 +94,8 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
             )
         rows, table = dataset.splits[label], dataset.rows
     variables = model.program.from_flat(model.weights)
-    feeder = Feeder(table, None, len(rows), evaluated_together(spec), memory=allowed_memory(spec))
-    metrics = evaluate_rows(spec, make_evaluate(spec, model.program), variables, feeder, rows, stats)
+    feeder = Feeder(table, None, len(rows), evaluated_together(plan), memory=allowed_memory(plan))
+    metrics = evaluate_rows(plan, make_evaluate(plan, model.program), variables, feeder, rows, stats)
     assert metrics is not None, "nobody asked for a stop"
     confusion, classes = _confusion(model, table, rows, variables, stats)
     return Evaluation(label, len(rows), metrics, confusion, classes)
@@ -103,12 +108,12 @@ def _confusion(
 
     Every place of a map or of a sequence counts, without padding; weights of examples don't.
     """
-    spec = model.spec
+    plan = model.plan
     names: dict[str, list[str]] = {}
     terms: dict[str, MetricTerm] = {}
-    for name, paired in answers(spec).items():
-        feature = feature_of(spec, paired.against)
-        classes = classes_of(feature, spec.graph.types[paired.output]) if feature is not None else None
+    for name, paired in answers(plan).items():
+        feature = feature_of(plan, paired.against)
+        classes = classes_of(feature, plan.graph.types[paired.output]) if feature is not None else None
         if classes is not None and paired.against is not None:
             names[name] = classes
             terms[name] = MetricTerm(name, Accuracy(), paired.output, paired.against, paired.loss)
@@ -119,7 +124,7 @@ def _confusion(
         results = model.program.run(variables, batch["inputs"], train=False)
         found = {}
         for name, term in terms.items():
-            prediction, target, _, mask, known = answers_of(spec, term, results, batch, stats)
+            prediction, target, _, mask, known = answers_of(plan, term, results, batch, stats)
             found[name] = (*answered(prediction, target, 0.5), mask, known)
         return found
 

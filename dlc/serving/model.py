@@ -11,7 +11,7 @@ import numpy as np
 from dlc.backend.network import Program, lower
 from dlc.backend.predict import serving, with_stats
 from dlc.diagnostics import SpecError
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.run_folder import RunFolder
 
@@ -23,19 +23,21 @@ class Model:
     """A trained network, ready to use.
 
     Args:
-        spec: its checked spec.
+        plan: its checked spec.
         program: its program.
         weights: flat weights with what the features fitted, as `serving` takes them.
+        texts: the texts that places of the plan point into, by file, for messages.
     """
 
-    spec: Spec
+    plan: Plan
     program: Program
     weights: Mapping[str, Any]
+    texts: Mapping[str, str]
 
     def predict(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Predictions for raw inputs of n records, by name: probabilities for classes, numbers in the target's unit."""
         count = len(next(iter(inputs.values())))
-        function = jax.jit(serving(self.spec, self.program))
+        function = jax.jit(serving(self.plan, self.program))
         parts: list[dict[str, Any]] = []
         size = min(BATCH, max(count, 1))
         for start in range(0, count, size):
@@ -61,9 +63,10 @@ def load_model(run: RunFolder, only: str | None = None) -> Model:
         SpecError: DLC502 without run or weights, DLC503 when a file is damaged.
     """
     spec = run.load_spec()
-    program = lower(spec.graph, run.load_lowering(), only)
+    plan = spec.plan
+    program = lower(plan.graph, run.load_lowering(), only)
     weights = run.load_weights()
     for name, (shape, dtype) in program.shapes().items():
         if name not in weights or weights[name].shape != shape or weights[name].dtype != dtype:
             raise SpecError.of("DLC503", f"`{run.weights}` does not fit the spec: `{name}` differs or is missing")
-    return Model(spec, program, with_stats(weights, run.load_stats(spec)))
+    return Model(plan, program, with_stats(weights, run.load_stats(plan)), spec.texts)

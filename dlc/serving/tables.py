@@ -20,7 +20,7 @@ from dlc.components.sources.source import Columns, Source
 from dlc.data.dataset import Stats, fit_sizes
 from dlc.data.tables import read_feature
 from dlc.diagnostics import Report, SpecError
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.files import write_atomic
 
@@ -41,14 +41,14 @@ def source_for(path: Path, like: Source | None = None) -> Source:
     )
 
 
-def read_table(path: Path, spec: Spec) -> Columns:
+def read_table(path: Path, plan: Plan) -> Columns:
     """The columns of a table file, in the form that the spec's own data have.
 
     Raises:
         SpecError: DLC401 when it can't be read, DLC405 when it is empty, DLC510 for an unknown ending.
     """
     try:
-        data = spec.document.data
+        data = plan.data
         columns = source_for(path, data.source if data is not None else None).load(Path())
     except RuleViolation as wrong:
         raise SpecError.of(
@@ -75,29 +75,29 @@ def as_columns(inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     return columns
 
 
-def read_inputs(spec: Spec, columns: Columns, where: str | None = None) -> dict[str, np.ndarray[Any, Any]]:
+def read_inputs(plan: Plan, columns: Columns, where: str | None = None) -> dict[str, np.ndarray[Any, Any]]:
     """The raw inputs of a network from columns; `where` says in messages where the columns come from.
 
     Raises:
         SpecError: DLC402-DLC406.
     """
     found = {}
-    for name in raw_inputs(spec):
-        found[name] = _read(spec, "inputs", name, input_feature(spec, name), columns, where)
+    for name in raw_inputs(plan):
+        found[name] = _read(plan, "inputs", name, input_feature(plan, name), columns, where)
     sizes: dict[str, int] = {}
-    for name, kind in raw_inputs(spec).items():
+    for name, kind in raw_inputs(plan).items():
         if len(kind.shape) == found[name].ndim:
             sizes |= {
                 dim: size
                 for dim, size in zip(kind.shape[1:], found[name].shape[1:], strict=True)
                 if isinstance(dim, str)
             }
-    fit_sizes(spec, sizes)
+    fit_sizes(plan, sizes)
     return found
 
 
 def _read(
-    spec: Spec, section: str, name: str, feature: Feature, columns: Columns, where: str | None
+    plan: Plan, section: str, name: str, feature: Feature, columns: Columns, where: str | None
 ) -> np.ndarray[Any, Any]:
     """`read_feature` of columns that the spec does not name: findings speak of the file, not of a place in the spec.
 
@@ -105,37 +105,35 @@ def _read(
     """
     whole = name in columns and columns[name].ndim > 1 and not set(feature.reads(name)) & set(columns)
     try:
-        return read_feature(spec, section, name, feature, {name: columns[name]} if whole else columns, whole=whole)
+        return read_feature(plan, section, name, feature, {name: columns[name]} if whole else columns, whole=whole)
     except SpecError as error:
         prefix = f"{where}: " if where else ""
         items = [replace(item, span=None, message=f"{prefix}{item.message}") for item in error.report.diagnostics]
         raise SpecError(Report(tuple(items))) from None
 
 
-def read_encoded(spec: Spec, columns: Columns, stats: Stats, where: str) -> dict[str, dict[str, Any]]:
+def read_encoded(plan: Plan, columns: Columns, stats: Stats, where: str) -> dict[str, dict[str, Any]]:
     """Inputs and targets as the network sees them: `{"inputs": ..., "targets": ...}`, encoded with fitted statistics.
 
     Raises:
         SpecError: DLC402-DLC406.
     """
-    inputs = read_inputs(spec, columns, where)
-    targets = {
-        name: _read(spec, "targets", name, target_feature(spec, name), columns, where) for name in spec.document.targets
-    }
+    inputs = read_inputs(plan, columns, where)
+    targets = {name: _read(plan, "targets", name, target_feature(plan, name), columns, where) for name in plan.targets}
     found: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
     for section, raws, feature in (("inputs", inputs, input_feature), ("targets", targets, target_feature)):
         for name, raw in raws.items():
-            values = encoded(feature(spec, name), name, raw, stats[name])
+            values = encoded(feature(plan, name), name, raw, stats[name])
             found[section].update({key: np.asarray(value) for key, value in values.items()})
     return found
 
 
-def present(spec: Spec, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """Predictions as the columns of a table: classes by name, probabilities, numbers."""
     columns: dict[str, Any] = {}
-    for name, answer in answers(spec).items():
+    for name, answer in answers(plan).items():
         value = np.asarray(predictions[name])
-        feature = feature_of(spec, answer.against)
+        feature = feature_of(plan, answer.against)
         if feature is not None:
             columns.update(feature.present(name, value))
         else:

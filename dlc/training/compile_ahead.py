@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +21,7 @@ from dlc.data.feed import Feed, Rows
 from dlc.data.feeder import Portions, batching_of, horizon_of, portions_of
 from dlc.data.tables import COPIES, allowed_memory
 from dlc.diagnostics import SpecError
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 
 
@@ -47,19 +48,19 @@ class CompileAhead:
     """A chunk of steps that is compiled on a thread of its own.
 
     Args:
-        spec: a spec that can be trained.
+        plan: a spec that can be trained.
         program: its network.
     """
 
-    def __init__(self, spec: Spec, program: Program) -> None:
-        self._known = _foreseen(spec)
+    def __init__(self, plan: Plan, program: Program) -> None:
+        self._known = _foreseen(plan)
         self._batch_statistics: Future[Any] = (
             Future()
         )  # the network is traced once: the thread that waits would only slow this one
         self._chunk: Future[Callable[..., Any]] | None = None
         if self._known is not None:
             pool = ThreadPoolExecutor(1, "compiler")
-            self._chunk = pool.submit(_compiled, spec, program, self._known, self._batch_statistics)
+            self._chunk = pool.submit(_compiled, plan, program, self._known, self._batch_statistics)
             pool.shutdown(wait=False)
 
     def instead_of(self, compiled_steps: CompiledSteps, known: Known) -> CompiledSteps:
@@ -88,33 +89,31 @@ def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
 
 
-def _foreseen(spec: Spec) -> Known | None:
+def _foreseen(plan: Plan) -> Known | None:
     """What the program will depend on, as far as it can be known; None when it can't."""
-    data = spec.document.data
+    data = plan.data
     sources = [source for source in (data.source, data.validation, data.test) if source is not None] if data else []
-    kinds = [
-        feature.value_type() for feature in (*spec.document.inputs.values(), *spec.document.targets.values()) if feature
-    ]
+    kinds = [feature.value_type() for feature in (*plan.inputs.values(), *plan.targets.values())]
     if any(isinstance(dim, str) for kind in kinds for dim in kind.shape[1:]):
         return None
     try:
-        counts = [source.count(spec.document.folder) for source in sources]
+        counts = [source.count(Path(plan.folder)) for source in sources]
         known = [count for count in counts if count is not None]
         if len(known) < len(counts) or not known:
             return None
-        batching = batching_of(spec, split_sizes(spec, known[0])["train"])
+        batching = batching_of(plan, split_sizes(plan, known[0])["train"])
     except (SpecError, RuleViolation):  # what is wrong is said when the records are read
         return None
-    rows = batch_shapes(spec, sum(known))
-    memory = allowed_memory(spec)
+    rows = batch_shapes(plan, sum(known))
+    memory = allowed_memory(plan)
     nbytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(rows))
     portions = portions_of(sum(known), nbytes, nbytes <= memory // COPIES, batching, memory)
-    return Known(feed_shapes(portions, rows), stats_shapes(spec), horizon_of(spec, batching))
+    return Known(feed_shapes(portions, rows), stats_shapes(plan), horizon_of(plan, batching))
 
 
-def _compiled(spec: Spec, program: Program, known: Known, batch_statistics: Future[Any]) -> Callable[..., Any]:
+def _compiled(plan: Plan, program: Program, known: Known, batch_statistics: Future[Any]) -> Callable[..., Any]:
     feed, stats, horizon = known
-    compiled_steps = make_compiled_steps(spec, program, make_updater(spec, program, horizon), stats)
+    compiled_steps = make_compiled_steps(plan, program, make_updater(plan, program, horizon), stats)
     like = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((feed.indices.shape[1], *leaf.shape[1:]), leaf.dtype), feed.rows
     )

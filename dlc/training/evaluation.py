@@ -15,11 +15,11 @@ from dlc.backend.evaluate import Evaluate
 from dlc.backend.loss import Answers, Stats
 from dlc.components.metrics.metric import Metric
 from dlc.data.feeder import Feeder
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 
 
 def evaluate_rows(
-    spec: Spec,
+    plan: Plan,
     evaluator: Evaluate,
     variables: Any,
     feeder: Feeder,
@@ -29,21 +29,21 @@ def evaluate_rows(
 ) -> dict[str, float] | None:
     """Loss and metrics on the chosen rows; None when `stop`, which is asked between two chunks, said yes."""
     totals: dict[str, Any] | None = None
-    parts: dict[str, list[Answers]] = {term.name: [] for term in spec.metrics if term.metric.collected}
+    parts: dict[str, list[Answers]] = {term.name: [] for term in plan.metrics if term.metric.collected}
     for feed, real, iterations in feeder.evaluation(chosen):
         if totals is not None and stop():
             return None
         batch_statistics, answers = jax.device_get(evaluator(variables, feed, real, np.int32(iterations), stats))
         sums = statistics.to_host(batch_statistics)
-        totals = statistics.merge(spec, totals, sums) if totals is not None else sums
+        totals = statistics.merge(plan, totals, sums) if totals is not None else sums
         for name, found in answers.items():
             parts[name].append(jax.tree.map(lambda leaf, real=real: leaf[real], found))
     assert totals is not None, "no rows were chosen"
-    values = statistics.values(spec, totals)
-    for term in spec.metrics:
+    values = statistics.values(plan, totals)
+    for term in plan.metrics:
         if term.metric.collected:
             values[term.name] = _judged(term.metric, parts[term.name])
-    order = [term.name for term in spec.metrics]
+    order = [term.name for term in plan.metrics]
     return {**{name: value for name, value in values.items() if name not in order}, **{n: values[n] for n in order}}
 
 
@@ -56,13 +56,13 @@ def _judged(metric: Metric, parts: Sequence[Answers]) -> float:
     return metric.judge(np.asarray(whole.prediction), np.asarray(whole.target), np.asarray(weights))
 
 
-def monitored(spec: Spec, name: str | None = None) -> tuple[str, bool]:
+def monitored(plan: Plan, name: str | None = None) -> tuple[str, bool]:
     """The value that decides which weights are best, and whether higher is better."""
-    data = spec.document.data
+    data = plan.data
     splits: Iterable[str] = data.splits() if data is not None else ()
-    name = name or spec.document.train.monitor or ("validation/loss" if "validation" in splits else "train/loss")
+    name = name or plan.train.monitor or ("validation/loss" if "validation" in splits else "train/loss")
     metric = name.partition("/")[2]
-    return name, any(term.name == metric and term.metric.rises for term in spec.metrics)
+    return name, any(term.name == metric and term.metric.rises for term in plan.metrics)
 
 
 def better(value: float, best: float | None, higher: bool, margin: float = 0.0) -> bool:

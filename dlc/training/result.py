@@ -8,7 +8,7 @@ from typing import Any
 
 from dlc.data.dataset import Dataset
 from dlc.diagnostics import SpecError
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import Log, digest, figures, from_json, read_json, to_json
 from dlc.training.callbacks.early_stopping import Stopping
@@ -64,7 +64,7 @@ def finished(run: RunFolder) -> Result:
         raise SpecError.of("DLC503", f"`{run.result}` is damaged: {error}") from None
 
 
-def extended(run: RunFolder, spec: Spec) -> bool:
+def extended(run: RunFolder, plan: Plan) -> bool:
     """Whether a finished run is asked for more than it did: more epochs, or to stop later.
 
     Raises:
@@ -72,8 +72,8 @@ def extended(run: RunFolder, spec: Spec) -> bool:
     """
     record = _record(run)
     if record["stopped_early"]:
-        return not Stopping(spec, _history(run, record)).due
-    return bool(spec.document.train.epochs > record["epochs"])
+        return not Stopping(plan, _history(run, record)).due
+    return bool(plan.train.epochs > record["epochs"])
 
 
 def _history(run: RunFolder, record: Mapping[str, Any]) -> tuple[Mapping[str, float], ...]:

@@ -26,21 +26,22 @@ from dlc.data.dataset import Dataset, load_dataset
 from dlc.data.feeder import Feeder, evaluated_together, horizon_of, make_sampler
 from dlc.data.tables import allowed_memory
 from dlc.diagnostics import SpecError
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.frontend.trainable import need_trainable
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import Log, digest, to_json, write_atomic
 from dlc.training.callbacks.early_stopping import Stopping
 from dlc.training.callbacks.events import Events
 from dlc.training.callbacks.profile import Profile
-from dlc.training.callbacks.progress import Moment, Plan, Reporter
+from dlc.training.callbacks.progress import Moment, Reporter, RunInfo
 from dlc.training.callbacks.recovery import Recovery
 from dlc.training.checkpoint import Checkpoint, Policy, Writer, flatten_state, newest, restore_state
 from dlc.training.compile_ahead import CompileAhead, Known
 from dlc.training.evaluation import better, evaluate_rows, monitored
 from dlc.training.result import Result
-from dlc.training.run_folder import RunFolder, environment, identity
+from dlc.training.run_folder import RunFolder, SpecTexts, environment, identity
 
+NO_TEXTS = SpecTexts("", "")  # of a run that writes nothing
 CHUNK_SECONDS = 0.5  # progress moves about twice a second
 
 
@@ -80,7 +81,7 @@ class TrainingRun:
 
     def __init__(
         self,
-        spec: Spec,
+        plan: Plan,
         run: RunFolder | None,
         reporter: Reporter,
         began: float,
@@ -89,12 +90,14 @@ class TrainingRun:
         started: Callable[[], None] = lambda: None,
         autotune: bool = False,
         profile: bool = False,
+        texts: SpecTexts = NO_TEXTS,
     ) -> None:
+        self.texts = texts
         self.started = started  # called when the first chunk is done
         self.stop = stop or (lambda: False)
         self.profile = Profile(began, run.path / "profile" if run is not None and profile else None, reporter.note)
-        self.spec, self.folder, self.reporter, self.began, self.chunk_iterations = (
-            spec,
+        self.plan, self.folder, self.reporter, self.began, self.chunk_iterations = (
+            plan,
             run,
             reporter,
             began,
@@ -103,39 +106,39 @@ class TrainingRun:
         self.lowering = run.load_lowering() if run is not None and run.exists else None
         if self.lowering is not None:
             need_platform(self.lowering)
-        self.program: Program = lower(spec.graph, self.lowering, platform())
+        self.program: Program = lower(plan.graph, self.lowering, platform())
         tuning = autotune and self.lowering is None
-        compile_ahead = None if tuning else CompileAhead(spec, self.program)
+        compile_ahead = None if tuning else CompileAhead(plan, self.program)
         with self.profile.part("data"):
-            self.data: Dataset = load_dataset(spec)
-        self.train = spec.document.train
-        self.sampler = make_sampler(spec, self.data.splits["train"])
+            self.data: Dataset = load_dataset(plan)
+        self.train = plan.train
+        self.sampler = make_sampler(plan, self.data.splits["train"])
         held_out = [len(rows) for name, rows in self.data.splits.items() if name != "train"]
-        longest, together = max(held_out, default=1), evaluated_together(spec)
-        self.feeder = Feeder(self.data.rows, self.sampler, longest, together, memory=allowed_memory(spec))
-        self.horizon = horizon_of(spec, self.sampler.batching)
+        longest, together = max(held_out, default=1), evaluated_together(plan)
+        self.feeder = Feeder(self.data.rows, self.sampler, longest, together, memory=allowed_memory(plan))
+        self.horizon = horizon_of(plan, self.sampler.batching)
         self.steps = self.horizon.steps
-        optimizer = need_trainable(spec)
-        self.rate = optimizer.thing.learning_rate
-        self.plateau = plateau_of(optimizer.thing)
+        optimizer = need_trainable(plan)
+        self.rate = optimizer.optimizer.learning_rate
+        self.plateau = plateau_of(optimizer.optimizer)
         self.stats = self.data.stats
-        updater = make_updater(spec, self.program, self.horizon)
+        updater = make_updater(plan, self.program, self.horizon)
         if tuning:
-            compiled_steps = make_compiled_steps(spec, self.program, updater, self.stats)
+            compiled_steps = make_compiled_steps(plan, self.program, updater, self.stats)
             compiled_steps.batch_statistics(
                 self.program.declared(), self.feeder.shapes()
             )  # finds what there is to time
-            self.program = lower(spec.graph, tuned(self.program, reporter.note), platform())
-        self.compiled_steps: CompiledSteps = make_compiled_steps(spec, self.program, updater, self.stats)
+            self.program = lower(plan.graph, tuned(self.program, reporter.note), platform())
+        self.compiled_steps: CompiledSteps = make_compiled_steps(plan, self.program, updater, self.stats)
         if compile_ahead is not None:
             known = Known.of(self.feeder.portions, self.data.rows, self.stats, self.horizon)
             self.compiled_steps = compile_ahead.instead_of(self.compiled_steps, known)
         self.recovery = Recovery(
-            spec, self.program, updater, self.compiled_steps, self.feeder, self.stats, run, self.reporter.note
+            plan, self.program, updater, self.compiled_steps, self.feeder, self.stats, run, self.reporter.note
         )
-        self.evaluator = make_evaluate(spec, self.program)
-        self.monitor = monitored(spec)
-        self.stopping = Stopping(spec)
+        self.evaluator = make_evaluate(plan, self.program)
+        self.monitor = monitored(plan)
+        self.stopping = Stopping(plan)
         self.progress = _Progress(data=self.data.fingerprint if run is not None else 0)
         self.submitted = (-1, -1)  # steps and epochs done at the newest checkpoint
         self.best: dict[str, Any] | None = None
@@ -154,11 +157,11 @@ class TrainingRun:
             return {}
         rows = self.data.splits[split]
         with self.profile.part("evaluation"):
-            return evaluate_rows(self.spec, self.evaluator, variables, self.feeder, rows, self.stats, self.stop)
+            return evaluate_rows(self.plan, self.evaluator, variables, self.feeder, rows, self.stats, self.stop)
 
     def run(self, dry_run: bool) -> Result:
         """Train from the beginning or the newest checkpoint to the end."""
-        variables = self.program.init(self.spec.document.seed)
+        variables = self.program.init(self.plan.seed)
         with self.profile.part("compile"):
             state = jax.device_put(
                 self.compiled_steps.start(
@@ -179,7 +182,7 @@ class TrainingRun:
             writer = Writer(self.folder, self._policy()) if self.folder is not None else None
             if writer is not None:
                 closing.callback(writer.close)
-            self.reporter.begin(self._plan(start))
+            self.reporter.begin(self._info(start))
             if dry_run:
                 state = self.chunk(state, 0, 1)
                 shown = jax.device_get(self.compiled_steps.shown(state))
@@ -193,7 +196,7 @@ class TrainingRun:
         lasting = range(keep.every, self.train.epochs + 1, keep.every) if keep.every is not None else ()
         return Policy(keep.last, keep.best, frozenset(self.sampler.steps(epoch) for epoch in lasting))
 
-    def _plan(self, start: int) -> Plan:
+    def _info(self, start: int) -> RunInfo:
         sizes = {name: len(rows) for name, rows in self.data.splits.items()}
         count = sum(slot.size for slot in self.program.params.values())
         folder = str(self.folder.path) if self.folder else None
@@ -201,7 +204,7 @@ class TrainingRun:
         name = device.device_kind if device.platform != "cpu" else "cpu"
         batch, epochs = self.sampler.batch_size, self.train.epochs
         rate, monitor = self.learning_rate, self.monitor[0]
-        return Plan(self.spec.name, folder, epochs, self.steps, batch, sizes, count, name, start, monitor, rate)
+        return RunInfo(self.plan.name, folder, epochs, self.steps, batch, sizes, count, name, start, monitor, rate)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -210,10 +213,10 @@ class TrainingRun:
     def _begin(self, state: TrainState, folder: RunFolder) -> TrainState:
         """Open the run folder: the state of the newest checkpoint, or the given one for a new run."""
         lowering = self.program.lowering.plain()
-        self.identity = identity(self.spec, lowering)
+        self.identity = identity(self.texts, lowering)
         self.log = Log(folder.metrics)
         if not folder.exists:
-            folder.begin(self.spec, self.data.stats, environment(), lowering)
+            folder.begin(self.texts, self.data.stats, environment(), lowering)
             self.log.begin()
         else:
             state = self._resume(state, folder)
@@ -238,11 +241,11 @@ class TrainingRun:
                     hint="put the data back, or train in a new folder with `--run`",
                 )
             inside = self.sampler.steps(self.progress.epoch) < checkpoint.step
-            folder.need_epochs(self.spec, self.progress.epoch + inside)
+            folder.need_epochs(self.plan, self.progress.epoch + inside)
             state = jax.device_put(restore_state(state, checkpoint.state))
             self.log.check(checkpoint.metrics)
         found.set_aside(self.reporter.note)
-        folder.keep_spec(self.spec)
+        folder.keep_spec(self.texts)
         if folder.restore(self.data.stats):
             self.reporter.note(f"`{folder.features}` did not hold what the features fitted: it is written anew")
         folder.result.unlink(missing_ok=True)
@@ -251,7 +254,7 @@ class TrainingRun:
             self.log.begin()
             return state
         self.history = self.log.rewind(checkpoint.metrics)
-        self.stopping = Stopping(self.spec, self.history)
+        self.stopping = Stopping(self.plan, self.history)
         self.best = dict(checkpoint.best) if checkpoint.best is not None else None
         if self.best is not None:  # those in the folder may be of an epoch that is not done yet, or damaged
             folder.save_weights(self.best, self._metadata())
@@ -351,7 +354,7 @@ class TrainingRun:
         """The state at the end of an epoch, and the values over it: NaN when all its steps were undone."""
         step, first, last = int_step(state), self.sampler.steps(epoch - 1), self.sampler.steps(epoch)
         # a run that was stopped while it evaluated has done all steps
-        values = statistics.values(self.spec, statistics.to_host(jax.device_get(state.sums))) if step == last else {}
+        values = statistics.values(self.plan, statistics.to_host(jax.device_get(state.sums))) if step == last else {}
         while step < last:
             iterations = self.feeder.prepared(step) or self.iterations(last - step)
             started = time.perf_counter()
@@ -359,10 +362,10 @@ class TrainingRun:
             step += iterations
             sums = statistics.to_host(jax.device_get(state.sums))
             speed = iterations * self.sampler.batch_size / (time.perf_counter() - started)
-            values = statistics.values(self.spec, sums)
+            values = statistics.values(self.plan, sums)
             if self.recovery.diverged(values["loss"], sums, state, step == last):
                 state = self._after(state, epoch, f"the loss is {values['loss']}", writer)
-                step, values = int_step(state), statistics.values(self.spec, {statistics.COUNT: 0})
+                step, values = int_step(state), statistics.values(self.plan, {statistics.COUNT: 0})
             self.reporter.moment(Moment(epoch, step, iterations, _finite(values), speed, self.waiting))
             if step < last and self.stop():
                 self._halt(state, epoch, writer)
@@ -379,7 +382,7 @@ class TrainingRun:
         if self.plateau is None:
             return state
         progress = self.progress
-        name, higher = monitored(self.spec, self.plateau.monitored())
+        name, higher = monitored(self.plan, self.plateau.monitored())
         known = Plateau(progress.rate, progress.plateau_best, progress.plateau_waited, progress.plateau_cooling)
         found = self.plateau.after(known, record[name], higher)
         if found.scale != progress.rate:
@@ -441,7 +444,7 @@ class TrainingRun:
     def _metadata(self) -> dict[str, str]:
         value = self.progress.best_value
         return {
-            "spec": self.spec.name,
+            "spec": self.plan.name,
             "epoch": str(self.progress.best_epoch),
             "step": str(self.progress.best_step),
             "monitor": self.monitor[0],

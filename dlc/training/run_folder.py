@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc.diagnostics import SpecError, reason
-from dlc.frontend.passes.groups import optimizer_of
 from dlc.frontend.pipeline import Spec, check_file
-from dlc.frontend.resolved import resolved_text
-from dlc.language.loader import SET_FILE
+from dlc.frontend.plan import Plan
 from dlc.language.yaml_text import parse_yaml
+from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import (
     cannot_write,
     digest,
@@ -47,6 +46,19 @@ MAY_CHANGE = (
     ("data", "memory"),
 )
 """What a resumed run may set anew."""
+
+
+@fast_dataclass(frozen=True)
+class SpecTexts:
+    """What a run folder keeps of its spec.
+
+    Args:
+        given: the spec as it was written.
+        resolved: the spec with every default filled in.
+    """
+
+    given: str
+    resolved: str
 
 
 class RunFolder:
@@ -148,22 +160,17 @@ class RunFolder:
 
     def begin(
         self,
-        spec: Spec,
+        texts: SpecTexts,
         stats: Mapping[str, Mapping[str, Any]],
         environment: Mapping[str, Any],
         lowering: Mapping[str, Any],
     ) -> None:
         """Write what describes the run. `resolved.yaml` comes last: with it the run exists."""
-        given = spec.document.source
-        text = given.texts.get(given.main, "")
-        settings = given.texts.get(SET_FILE)
-        if settings:
-            text = "".join(f"# --set {line}\n" for line in settings.splitlines()) + text
-        write_atomic(self.path / "spec.yaml", text.encode())
+        write_atomic(self.path / "spec.yaml", texts.given.encode())
         write_atomic(self.path / "environment.json", to_json(environment))
         write_atomic(self.path / "lowering.json", to_json(lowering))
         write_atomic(self.features, _features(stats))
-        write_atomic(self.path / "resolved.yaml", resolved_text(spec).encode())
+        write_atomic(self.path / "resolved.yaml", texts.resolved.encode())
 
     def restore(self, stats: Mapping[str, Mapping[str, Any]]) -> bool:
         """Write what the features fitted anew if the file does not hold it; whether that was so."""
@@ -176,7 +183,7 @@ class RunFolder:
         write_atomic(self.features, data)
         return True
 
-    def need_spec(self, spec: Spec) -> None:
+    def need_spec(self, plan: Plan, texts: SpecTexts) -> None:
         """Check that a spec is the one that began this run, but for what may change.
 
         Raises:
@@ -187,13 +194,12 @@ class RunFolder:
             before = _leaves(parse_yaml(read_whole(path).decode(), str(path)).tree)
         except (OSError, ValueError, SpecError) as error:
             raise SpecError.of("DLC503", f"`{path}` is damaged: {_reason(error)}") from None
-        after = _leaves(parse_yaml(resolved_text(spec), "resolved").tree)
-        optimizer = spec.document.optimizer
-        rates = list(optimizer.thing.schedules().values()) if optimizer is not None else []
-        for index in range(len(spec.grouping.groups)):
-            rates += optimizer_of(spec.document, spec.grouping, (index,)).schedules().values()
+        after = _leaves(parse_yaml(texts.resolved, "resolved").tree)
+        rule = plan.update
+        labels = [(), *((index,) for index in range(len(rule.groups)))] if rule is not None else []
+        rates = [rate for label in labels for rate in rule.for_label(label).schedules().values()] if rule else []
         free_keys: tuple[tuple[str, str], ...] = MAY_CHANGE
-        averaging = optimizer.modifiers.swa if optimizer is not None else None
+        averaging = rule.modifiers.swa if rule is not None else None
         shares = averaging is not None and "%" in (averaging.start.unit, averaging.every.unit)
         if shares or any(rate.follows_length() for rate in rates):  # another length would be another schedule
             free_keys = tuple(key for key in MAY_CHANGE if key != ("train", "epochs"))
@@ -217,19 +223,19 @@ class RunFolder:
             hint="train in a new folder with `--run`",
         )
 
-    def keep_spec(self, spec: Spec) -> None:
+    def keep_spec(self, texts: SpecTexts) -> None:
         """Write a spec as that of the run, if a setting changed."""
-        path, text = self.path / "resolved.yaml", resolved_text(spec).encode()
+        path, text = self.path / "resolved.yaml", texts.resolved.encode()
         if read_whole(path) != text:
             write_atomic(path, text)
 
-    def need_epochs(self, spec: Spec, done: int) -> None:
+    def need_epochs(self, plan: Plan, done: int) -> None:
         """Check that a spec asks for the epochs that the run has begun.
 
         Raises:
             SpecError: DLC504 when it asks for fewer than `done`.
         """
-        epochs = spec.document.train.epochs
+        epochs = plan.train.epochs
         if epochs < done:
             raise SpecError.of(
                 "DLC504",
@@ -267,7 +273,7 @@ class RunFolder:
         except (KeyError, TypeError, ValueError):
             raise SpecError.of("DLC503", f"`{path}` is damaged: it names no forms and flags") from None
 
-    def load_stats(self, spec: Spec) -> dict[str, dict[str, Any]]:
+    def load_stats(self, plan: Plan) -> dict[str, dict[str, Any]]:
         """What the features fitted on the training split.
 
         Raises:
@@ -280,8 +286,8 @@ class RunFolder:
             found, stated = found["fitted"], found["sha256"]
             if digest(to_json(found)) != stated:
                 raise ValueError("its digest differs")
-            for name, feature in {**spec.document.inputs, **spec.document.targets}.items():
-                wanted = feature.stats_types() if feature is not None else {}
+            for name, feature in {**plan.inputs, **plan.targets}.items():
+                wanted = feature.stats_types()
                 stats[name] = {key: np.asarray(found[name][key], np.float32) for key in wanted}
                 if any(array.ndim != 1 or not np.isfinite(array).all() for array in stats[name].values()):
                     raise ValueError(name)
@@ -358,14 +364,14 @@ def environment() -> dict[str, Any]:
     }
 
 
-def identity(spec: Spec, lowering: Mapping[str, Any]) -> str:
+def identity(texts: SpecTexts, lowering: Mapping[str, Any]) -> str:
     """The digest of what decides a run's bits: a run's checkpoints carry it.
 
     Args:
-        spec: without what a resumed run may set anew.
+        texts: of the spec; what a resumed run may set anew is left out.
         lowering: as `lowering.json` has it.
     """
-    leaves = _leaves(parse_yaml(resolved_text(spec), "resolved").tree)
+    leaves = _leaves(parse_yaml(texts.resolved, "resolved").tree)
     fixed = [(key, value) for key, value in leaves.items() if not any(key[: len(free)] == free for free in MAY_CHANGE)]
     return digest(repr(fixed).encode() + json.dumps(lowering, sort_keys=True).encode())
 

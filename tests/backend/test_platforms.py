@@ -43,7 +43,7 @@ def test_the_training_step_is_a_program_of_an_accelerator(
     if name == "bilstm_classifier":
         text += "network:\n  - embedding: {vocabulary: $vocabulary, size: 8}\n  - lstm: 4\n  - dense: 2\n"
     spec = dlc.loads(text, sets)
-    program = program_text(spec, "stablehlo", step=True, platform=platform)
+    program = program_text(spec.plan, "stablehlo", step=True, platform=platform)
     calls = set(re.findall(r"custom_call @([\w.]+)", program))
     assert not {call for call in calls if "callback" in call or "cpu" in call}, calls
     assert "stablehlo.while" in program
@@ -88,4 +88,4 @@ def test_the_step_of_a_network_with_flags_is_shown() -> None:
         "data: {source: {npz: none.npz}}\ninputs: {x: {tensor: [4, 8]}}\ntargets: {y: {tensor: [4, 8]}}\n"
         "network: [attention: 2]\nloss: mse\noptimizer: adam\n"
     )
-    assert "while" in program_text(spec, "jaxpr", step=True)
+    assert "while" in program_text(spec.plan, "jaxpr", step=True)

@@ -49,7 +49,7 @@ def test_elsewhere_keys_are_those_of_jax() -> None:
         "inputs: {x: {tensor: 4}}\ntargets: {y: {number: {}}}\nnetwork: [dropout: 0.5, dense: 1]\nloss: mse\n"
         "optimizer: sgd\ndata: {source: {npz: x.npz}}\n"
     )
-    ours, theirs = (program_text(spec, "stablehlo", True, platform) for platform in ("cpu", "cuda"))
+    ours, theirs = (program_text(spec.plan, "stablehlo", True, platform) for platform in ("cpu", "cuda"))
     assert "stablehlo.case" in ours
     assert "stablehlo.case" not in theirs
     assert "threefry" in theirs

@@ -49,9 +49,11 @@ def feed_of(batches: Any) -> Feed:
 def trained(spec: Spec, batches: Any, steps: int) -> tuple[TrainState, CompiledSteps]:
     """The state after some steps over batches (steps, batch, ...), started from seed 0."""
     program = lower(spec.graph)
-    stats: Any = {name: {} for name in (*spec.document.inputs, *spec.document.targets)}
-    compiled_steps = make_compiled_steps(spec, program, make_updater(spec, program, Horizon(100, 10.0)), stats)
-    kept = {"inputs": batches["inputs"], "targets": {n: batches["targets"][n] for n in spec.document.targets}}
+    stats: Any = {name: {} for name in (*spec.plan.inputs, *spec.plan.targets)}
+    compiled_steps = make_compiled_steps(
+        spec.plan, program, make_updater(spec.plan, program, Horizon(100, 10.0)), stats
+    )
+    kept = {"inputs": batches["inputs"], "targets": {n: batches["targets"][n] for n in spec.plan.targets}}
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), kept)
     state = compiled_steps.start(program.init(0), compiled_steps.batch_statistics(program.declared(), shapes))
     return compiled_steps.chunk(state, feed_of(kept), np.int32(steps), np.bool_(True), stats), compiled_steps
@@ -101,7 +103,8 @@ def test_small_batches_accumulated_equal_a_large_one(count: int) -> None:
         close(whole.variables, parts.variables)
         spec = spec_of("{sgd: 0.5}", loss)
         batch_statistics = [
-            statistics.values(spec, statistics.to_host(jax.device_get(state.sums)))["loss"] for state in (whole, parts)
+            statistics.values(spec.plan, statistics.to_host(jax.device_get(state.sums)))["loss"]
+            for state in (whole, parts)
         ]
         assert batch_statistics[0] == pytest.approx(batch_statistics[1], rel=1e-5)
 
@@ -242,7 +245,7 @@ def test_each_part_of_a_sum_of_losses_is_told() -> None:
     ).replace("dense: {units: 4, name: code}", "{dense: 4, name: code}")
     spec = spec_of("{sgd: 0.1}", loss.replace("{mse: , target: y}", "{mse: , target: y, output: output}"), network)
     state, _ = trained(spec, batched(2, 6), 2)
-    batch_statistics = statistics.values(spec, statistics.to_host(jax.device_get(state.sums)))
+    batch_statistics = statistics.values(spec.plan, statistics.to_host(jax.device_get(state.sums)))
     assert list(batch_statistics) == ["loss", "mse", "rebuilt"]
     assert batch_statistics["loss"] == pytest.approx(
         batch_statistics["mse"] + 0.5 * batch_statistics["rebuilt"], rel=1e-6
@@ -443,9 +446,9 @@ def test_a_run_in_float16_survives_an_overflow(tmp_path: Path) -> None:
         "network: [dense: {units: 16, activation: relu}, dense: 1]\n"
         "loss: mse\noptimizer: {adam: 0.5}\ntrain: {epochs: 3, batch_size: 8}\n"
     )
-    from dlc.training.train import fit
+    from dlc.training.train import train as train_spec
 
-    one, other = fit(dlc.loads(text), chunk_iterations=1), fit(dlc.loads(text))
+    one, other = train_spec(dlc.loads(text), chunk_iterations=1), train_spec(dlc.loads(text))
     jax.tree.map(np.testing.assert_array_equal, one.variables, other.variables)
     assert one.history[-1]["validation/loss"] < one.history[0]["validation/loss"]
 
@@ -488,7 +491,7 @@ def test_mixup_mixes_inputs_and_losses(accumulate: int) -> None:
     spec = dlc.loads("inputs: {x: {tensor: [3]}}\ntargets: {y: {tensor: [2]}}\n" + NET + "loss: mse\n" + text)
     state, _ = trained(spec, data, 2)
     plain = lower(spec.graph)
-    variables, augment, root = plain.init(0), augmenter(spec), jax.random.key(0)
+    variables, augment, root = plain.init(0), augmenter(spec.plan), jax.random.key(0)
     params = jax.tree.map(jnp.asarray, variables["params"])
     for iteration in range(2):
         batch = jax.tree.map(lambda leaf, iteration=iteration: leaf[iteration], data)
@@ -506,7 +509,7 @@ def test_mixup_mixes_inputs_and_losses(accumulate: int) -> None:
 
 def test_augmentation_is_for_training_alone(tmp_path: Path) -> None:
     """Evaluation sees the data as they are, and the same seed gives the same bits, however the run is cut."""
-    from dlc.training.train import fit
+    from dlc.training.train import train as train_spec
 
     generator = np.random.default_rng(0)
     np.savez(tmp_path / "data.npz", x=generator.uniform(size=(40, 6, 6, 1)), y=np.arange(40) % 2)
@@ -518,16 +521,16 @@ def test_augmentation_is_for_training_alone(tmp_path: Path) -> None:
     )
     words = "augment: [{random_flip: horizontal}, {random_crop: 1}, {mixup: 0.5}]\n"
     one, other, plain = (
-        fit(dlc.loads(text + words), chunk_iterations=1),
-        fit(dlc.loads(text + words)),
-        fit(dlc.loads(text)),
+        train_spec(dlc.loads(text + words), chunk_iterations=1),
+        train_spec(dlc.loads(text + words)),
+        train_spec(dlc.loads(text)),
     )
     assert one.history == other.history
     assert one.history[0]["train/loss"] != plain.history[0]["train/loss"]
     still = text.replace("{sgd: 0.01}", "{sgd: 1e-12}")
     assert (
-        fit(dlc.loads(still + words)).history[0]["validation/loss"]
-        == fit(dlc.loads(still)).history[0]["validation/loss"]
+        train_spec(dlc.loads(still + words)).history[0]["validation/loss"]
+        == train_spec(dlc.loads(still)).history[0]["validation/loss"]
     )
 
 
@@ -542,8 +545,10 @@ def test_a_plateau_scales_the_rate_and_not_the_return_to_slow_weights() -> None:
     spec = spec_of(f"{{sgd: {{learning_rate: {{reduce_on_plateau: 1.0}}}}, {look}}}", network=network)
     program = lower(spec.graph)
     stats: Any = {"x": {}, "y": {}, "w": {}}
-    compiled_steps = make_compiled_steps(spec, program, make_updater(spec, program, Horizon(200, 10.0)), stats)
-    kept = {"inputs": data["inputs"], "targets": {n: data["targets"][n] for n in spec.document.targets}}
+    compiled_steps = make_compiled_steps(
+        spec.plan, program, make_updater(spec.plan, program, Horizon(200, 10.0)), stats
+    )
+    kept = {"inputs": data["inputs"], "targets": {n: data["targets"][n] for n in spec.plan.targets}}
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), kept)
     begun = compiled_steps.start(program.init(0), compiled_steps.batch_statistics(program.declared(), shapes))
     state = begun._replace(rate={"factor": jnp.float32(0.1)})
@@ -604,7 +609,7 @@ def test_an_undefined_value_is_no_improvement_to_a_plateau() -> None:
 def test_what_a_run_is_too_short_for_is_an_error(keys: str, message: str) -> None:
     spec = spec_of(f"{{sgd: 0.1, {keys}}}")
     with pytest.raises(dlc.SpecError, match=message):
-        make_updater(spec, lower(spec.graph), Horizon(100, 10.0))
+        make_updater(spec.plan, lower(spec.graph), Horizon(100, 10.0))
 
 
 def test_losses_of_a_batch_are_evaluated_in_batches_of_the_training_s_size(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 from dlc.cli.live import MOST_POINTS, Live, Panel
-from dlc.training.callbacks.progress import Moment, Plan
+from dlc.training.callbacks.progress import Moment, RunInfo
 from dlc.training.run_folder import RunFolder
 from tests.cli.test_commands import dlc_command  # noqa: F401 - a fixture
 from tests.common import SMALL
@@ -78,10 +78,10 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     return found
 
 
-def plan(epochs: int = 4) -> Plan:
+def plan(epochs: int = 4) -> RunInfo:
     sizes = {"train": 100, "validation": 20}
     rate = lambda step: 0.1 / (step + 1)  # noqa: E731
-    return Plan("spec", None, epochs, 10 * epochs, 10, sizes, 1234, "cpu", 0, "validation/loss", rate)
+    return RunInfo("spec", None, epochs, 10 * epochs, 10, sizes, 1234, "cpu", 0, "validation/loss", rate)
 
 
 def record(epoch: int, loss: float = 0.5) -> dict[str, float]:

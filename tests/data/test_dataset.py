@@ -54,19 +54,19 @@ def test_padding_of_evaluation_is_marked() -> None:
 
 def test_splits_are_disjoint_and_do_not_follow_the_run_seed() -> None:
     text = IRIS % "{validation: 0.2, test: 30}"
-    data = load_dataset(dlc.loads(text))
+    data = load_dataset(dlc.loads(text).plan)
     assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 90, "validation": 30, "test": 30}
     assert len(set(np.concatenate(list(data.splits.values())))) == 150
-    again = load_dataset(dlc.loads("seed: 5\n" + text))
+    again = load_dataset(dlc.loads("seed: 5\n" + text).plan)
     np.testing.assert_array_equal(data.splits["test"], again.splits["test"])
-    other = load_dataset(dlc.loads(IRIS % "{validation: 0.2, test: 30, seed: 1}"))
+    other = load_dataset(dlc.loads(IRIS % "{validation: 0.2, test: 30, seed: 1}").plan)
     assert not np.array_equal(data.splits["test"], other.splits["test"])
-    ordered = load_dataset(dlc.loads(IRIS % "{test: 30, shuffle: false}"))
+    ordered = load_dataset(dlc.loads(IRIS % "{test: 30, shuffle: false}").plan)
     np.testing.assert_array_equal(ordered.splits["test"], np.arange(120, 150))
 
 
 def test_statistics_come_from_the_training_split() -> None:
-    data = load_dataset(dlc.loads(IRIS % "{test: 0.5}"))
+    data = load_dataset(dlc.loads(IRIS % "{test: 0.5}").plan)
     train = data.inputs["features"][data.splits["train"]]
     np.testing.assert_allclose(train.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(train.std(0), 1, atol=1e-5)
@@ -76,7 +76,7 @@ def test_statistics_come_from_the_training_split() -> None:
 @pytest.mark.parametrize(("split", "code"), [("{test: 150}", "DLC405"), ("{test: 100, validation: 60}", "DLC405")])
 def test_a_split_must_leave_training_data(split: str, code: str) -> None:
     with pytest.raises(dlc.SpecError) as caught:
-        load_dataset(dlc.loads(IRIS % split))
+        load_dataset(dlc.loads(IRIS % split).plan)
     assert caught.value.report.codes == (code,)
 
 
@@ -88,7 +88,7 @@ def test_splits_may_have_sources_of_their_own(tmp_path) -> None:
         "data: {source: {npz: train.npz}, test: {npz: test.npz}}\n"
         "inputs: {x: number}\ntargets: {y: {category: 2}}\nnetwork: [dense: 2]\nloss: cross_entropy\n"
     )
-    data = load_dataset(dlc.load(spec_file))
+    data = load_dataset(dlc.load(spec_file).plan)
     assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 6, "test": 3}
     np.testing.assert_array_equal(data.inputs["x"][data.splits["test"], 0], [0, 1, 2])
 

@@ -30,7 +30,7 @@ from dlc.diagnostics import render
 from dlc.training.callbacks.progress import Silent
 from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 from tests.common import ROOT
 
 RECORDS = 600
@@ -113,13 +113,13 @@ def same_files(one: RunFolder, other: RunFolder) -> None:
 def resident(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """Trained with all records in memory."""
     run = RunFolder(tmp_path_factory.mktemp("resident") / "run")
-    fit(spec_of(tables, "npz", "auto"), run=run)
+    train_spec(spec_of(tables, "npz", "auto"), run=run)
     return run
 
 
 @pytest.mark.parametrize("form", ["npz", "compressed", "csv"])
 def test_streamed_records_are_those_in_memory(tables: Path, form: str) -> None:
-    whole, kept = load_dataset(spec_of(tables, form, "auto")), load_dataset(spec_of(tables, form, "20 kB"))
+    whole, kept = load_dataset(spec_of(tables, form, "auto").plan), load_dataset(spec_of(tables, form, "20 kB").plan)
     assert all(isinstance(value, np.ndarray) for value in whole.inputs.values())
     assert kept.fingerprint == whole.fingerprint
     rows = np.array([[3, 3, 689], [600, 0, 599]])
@@ -138,11 +138,11 @@ def test_streamed_records_are_those_in_memory(tables: Path, form: str) -> None:
 
 def test_where_they_stay_is_the_sources_choice(tables: Path) -> None:
     """What can be read anywhere is parsed when it is needed; a text is parsed once; a part may still be in memory."""
-    raw = load_dataset(spec_of(tables, "npz", "20 kB")).inputs["image"].raw
+    raw = load_dataset(spec_of(tables, "npz", "20 kB").plan).inputs["image"].raw
     assert isinstance(raw.parts[0], Parsed)
     assert isinstance(raw.parts[0].columns["image"], Stored)
     assert raw.parts[0].columns["image"].dtype == np.uint8
-    raw = load_dataset(spec_of(tables, "csv", "20 kB")).inputs["image"].raw
+    raw = load_dataset(spec_of(tables, "csv", "20 kB").plan).inputs["image"].raw
     assert isinstance(raw.parts[0], Stored)
     assert raw.parts[0].dtype == np.float32
 
@@ -150,7 +150,7 @@ def test_where_they_stay_is_the_sources_choice(tables: Path) -> None:
 @pytest.mark.parametrize("form", ["npz", "compressed", "csv"])
 def test_streamed_training_has_the_same_bits(tables: Path, resident: RunFolder, tmp_path: Path, form: str) -> None:
     run = RunFolder(tmp_path / "run")
-    result = fit(spec_of(tables, form, "20 kB"), run=run)
+    result = train_spec(spec_of(tables, form, "20 kB"), run=run)
     same_files(run, resident)
     assert 0 <= result.input_seconds <= result.seconds
 
@@ -166,14 +166,14 @@ def test_where_records_lie_may_change_when_a_run_is_resumed(
 ) -> None:
     run = RunFolder(tmp_path / "run")
     with pytest.raises(Stopped):
-        fit(spec_of(tables, "npz", order[0]), run=run, chunk_iterations=2, stop=stop_after(3))
-    fit(spec_of(tables, "npz", order[1]), run=run, resume=True)
+        train_spec(spec_of(tables, "npz", order[0]), run=run, chunk_iterations=2, stop=stop_after(3))
+    train_spec(spec_of(tables, "npz", order[1]), run=run, resume=True)
     same_files(run, resident)
 
 
 def test_a_streamed_run_is_evaluated(tables: Path, resident: RunFolder, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    fit(spec_of(tables, "csv", "20 kB"), run=run)
+    train_spec(spec_of(tables, "csv", "20 kB"), run=run)
     mine, wanted = dlc.evaluate(run.path), dlc.evaluate(resident.path)
     assert mine.metrics == wanted.metrics
     np.testing.assert_array_equal(mine.confusion["kind"], wanted.confusion["kind"])
@@ -184,7 +184,7 @@ def test_a_streamed_run_is_evaluated(tables: Path, resident: RunFolder, tmp_path
 
 def error_of(spec: dlc.Spec, **more: Any) -> str:
     with pytest.raises(dlc.SpecError) as caught:
-        fit(spec, **more)
+        train_spec(spec, **more)
     return render.text(caught.value.report)
 
 
@@ -220,7 +220,7 @@ def test_a_file_that_changes_ends_the_run_with_its_name(tables: Path, tmp_path: 
 def test_a_value_that_goes_bad_is_told_with_its_row() -> None:
     column = np.array(["1", "2", "x", "4"], object)
     spec = dlc.loads("inputs: {a: number}\nnetwork: [dense: 1]\n")
-    feature = spec.document.inputs["a"]
+    feature = spec.plan.inputs["a"]
     assert feature is not None
     read = partial(parse, spec, ("inputs", "a"), feature)
     raw = Parsed({"a": column}, read, np.zeros((1, 1), np.float32))
@@ -277,7 +277,7 @@ def test_an_array_in_fortrans_order_is_refused_with_the_way_out(tables: Path, tm
     (tmp_path / "test.npz").write_bytes((tables / "test.npz").read_bytes())
     given = records(RECORDS, 0, 5)
     np.savez(tmp_path / "train.npz", **{**given, "image": np.asfortranarray(given["image"])})
-    load_dataset(spec_of(tmp_path, "npz", "auto"))
+    load_dataset(spec_of(tmp_path, "npz", "auto").plan)
     message = error_of(spec_of(tmp_path, "npz", "20 kB"))
     assert "np.ascontiguousarray" in message
 
@@ -378,7 +378,7 @@ def test_the_share_of_waiting_is_told(
         return read(self, where)
 
     monkeypatch.setattr(Stored, "__getitem__", slowly)
-    result = fit(spec_of(tables, "npz", "20 kB"), reporter=Shares())
+    result = train_spec(spec_of(tables, "npz", "20 kB"), reporter=Shares())
     assert shares[0] == 0  # the first chunk compiles
     assert np.mean(shares[1:]) > 0.5
     assert 0.5 * result.seconds < result.input_seconds < result.seconds
@@ -403,7 +403,7 @@ def test_the_next_chunk_is_made_while_one_is_computed(tables: Path, monkeypatch:
 
     monkeypatch.setattr(Prefetcher, "begin", beginning)
     monkeypatch.setattr(Prefetcher, "take", taking)
-    fit(spec_of(tables, "npz", "auto"), chunk_iterations=4)
+    train_spec(spec_of(tables, "npz", "auto"), chunk_iterations=4)
     assert asked[0] is False
     assert len(asked) == 8
     assert all(asked[1:])

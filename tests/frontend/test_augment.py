@@ -58,8 +58,8 @@ def equal(one: Any, other: Any) -> bool:
 def test_what_an_item_acts_on() -> None:
     """The only input that fits, what `on` names, or for what mixes all inputs."""
     spec = spec_of("augment: [random_brightness, {random_flip: , on: [image, mask]}, {time_shift: , on: words}]\n")
-    assert [term.on for term in spec.augment] == [("image",), ("image", "mask"), ("words",)]
-    assert [term.augmentation.word for term in spec.augment] == ["random_brightness", "random_flip", "time_shift"]
+    assert [term.on for term in spec.plan.augment] == [("image",), ("image", "mask"), ("words",)]
+    assert [term.augmentation.word for term in spec.plan.augment] == ["random_brightness", "random_flip", "time_shift"]
     both = (
         "inputs: {a: {tensor: [4]}, b: {tensor: [3]}}\ntargets: {y: number}\nnetwork: [concat: [a, b], dense: 1]\n"
         "loss: mse\naugment: {item}\n"
@@ -75,7 +75,7 @@ def test_the_function_keeps_types_and_names() -> None:
         "augment:\n  - {random_flip: , on: [image, mask]}\n  - {random_crop: 2, on: [image, mask]}\n"
         "  - {time_shift: 0.5, on: words}\n  - jitter: 0.1\n    on: image\n  - {mixup: 1, on: image}\n"
     )
-    function = jax.jit(augmenter(spec))
+    function = jax.jit(augmenter(spec.plan))
     given = batch()
     one, mixed = function(jax.random.key(0), given)
     again = function(jax.random.key(0), given)
@@ -96,7 +96,7 @@ def test_the_function_keeps_types_and_names() -> None:
 def test_image_and_target_move_alike() -> None:
     spec = spec_of("augment: [{random_rotate: 90, on: [image, mask]}, {random_crop: 3, on: [mask, image]}]\n")
     given = batch()
-    new, mixed = jax.jit(augmenter(spec))(jax.random.key(0), given)
+    new, mixed = jax.jit(augmenter(spec.plan))(jax.random.key(0), given)
     assert mixed is None
     assert np.array_equal(new["inputs"]["image"], new["targets"]["mask"])
     assert not np.array_equal(new["inputs"]["image"], given["inputs"]["image"])
@@ -108,11 +108,11 @@ def test_keys_follow_from_words_not_from_places() -> None:
     flip = spec_of("augment: [{random_flip: , on: image}]\n")
     behind = spec_of("augment: [{jitter: 1, on: mask}, {random_flip: , on: image}]\n")
     key = jax.random.key(7)
-    assert np.array_equal(augmenter(flip)(key, given)[0]["inputs"]["image"], flipped := wanted(flip, key, given))
-    assert np.array_equal(augmenter(behind)(key, given)[0]["inputs"]["image"], flipped)
+    assert np.array_equal(augmenter(flip.plan)(key, given)[0]["inputs"]["image"], flipped := wanted(flip, key, given))
+    assert np.array_equal(augmenter(behind.plan)(key, given)[0]["inputs"]["image"], flipped)
     twice = spec_of("augment: [{jitter: 1, on: image}, {jitter: 1, on: mask}]\n")
     assert [term.path for term in twice.augment] == ["#augment/jitter", "#augment/jitter_2"]
-    new, _ = augmenter(twice)(key, given)
+    new, _ = augmenter(twice.plan)(key, given)
     noise = [
         np.ravel(new["inputs"]["image"] - given["inputs"]["image"]),
         np.ravel(new["targets"]["mask"] - given["targets"]["mask"]),
@@ -121,14 +121,14 @@ def test_keys_follow_from_words_not_from_places() -> None:
 
 
 def wanted(spec: Any, key: jax.Array, given: Any) -> Any:
-    (term,) = spec.augment
+    (term,) = spec.plan.augment
     own = jax.random.fold_in(key, path_hash(term.path))
     return term.augmentation.apply(own, jnp.asarray(given["inputs"]["image"]))[0]
 
 
 def test_without_the_section_nothing_happens() -> None:
     given = batch()
-    new, mixed = jax.jit(augmenter(spec_of("")))(jax.random.key(0), given)
+    new, mixed = jax.jit(augmenter(spec_of("").plan))(jax.random.key(0), given)
     assert mixed is None and equal(new, given)
 
 
@@ -156,7 +156,7 @@ def test_the_resolved_section_reads_back() -> None:
         "on": ["image", "mask"],
     }
     again = dlc.loads(dump(tree))
-    assert again.augment == spec.augment
+    assert again.plan.augment == spec.plan.augment
     assert dump(resolve_document(again)) == dump(tree)
 
 
@@ -171,7 +171,7 @@ def test_set_and_extends(tmp_path: Path) -> None:
     first, second = dlc.load(tmp_path / "list.yaml", sets).augment
     assert first.augmentation.p == 0.25 and dict(second.augmentation)["factor"] == (0.5, 1.5)
     spec = dlc.load(tmp_path / "list.yaml", ["augment=null"])
-    assert spec.augment == ()
+    assert spec.plan.augment == ()
 
 
 PLUGIN = '''

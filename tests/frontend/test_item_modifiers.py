@@ -180,7 +180,7 @@ def test_frozen_weights_and_statistics_stay(tmp_path: Path) -> None:
         "dense/bias",
     }
     assert table.frozen == 20 + 8
-    before = weights(spec, spec.document.seed)
+    before = weights(spec, spec.plan.seed)
     dlc.train(spec, tmp_path / "run")
     after = load_file(tmp_path / "run" / "weights.safetensors")
     for name, value in before.items():

@@ -58,7 +58,7 @@ def test_every_item_without_a_type_of_its_own_computes_in_it() -> None:
 
 def test_the_short_form_is_the_long_one() -> None:
     short, long = (loads("[dense: 4]", f"precision: {form}\n") for form in ("float16", "{dtype: float16}"))
-    assert short.document.precision == long.document.precision
+    assert short.plan.precision == long.plan.precision
     assert short.graph == long.graph
     assert loads("[dense: 4]", "precision: float32\n").graph == loads("[dense: 4]").graph
 
@@ -95,14 +95,14 @@ def test_resolved_says_the_precision() -> None:
     for text in ("float16", "{dtype: bfloat16}", "{dtype: float16, loss_scale: 1024}", "{matmul: highest}"):
         spec = dlc.loads(f"{SMALL}precision: {text}\n")
         again = dlc.loads(resolved_text(spec))
-        assert again.document.precision == spec.document.precision
+        assert again.plan.precision == spec.plan.precision
         assert again.graph.matmul == spec.graph.matmul
         assert [node.dtype for node, _ in again.graph.walk()] == [node.dtype for node, _ in spec.graph.walk()]
     assert "precision" not in resolved_text(dlc.loads(SMALL))
 
 
 def test_a_base_file_gives_way() -> None:
-    assert dlc.loads(f"{SMALL}precision: bfloat16\n", ["precision=float16"]).document.precision == Precision(
+    assert dlc.loads(f"{SMALL}precision: bfloat16\n", ["precision=float16"]).plan.precision == Precision(
         dtype="float16"
     )
 
@@ -304,7 +304,7 @@ def test_a_run_in_half_precision_predicts_and_exports(dtype: str, tmp_path: Path
     np.testing.assert_allclose(got, wanted, atol=1e-6)
     plain = load_model(RunFolder(run))
     whole = lower(replace_dtypes(plain.spec.graph))
-    exact = serving(plain.spec, whole)(plain.weights, {"features": rows})["species"]
+    exact = serving(plain.spec.plan, whole)(plain.weights, {"features": rows})["species"]
     assert not np.array_equal(wanted, exact)  # it did compute in half precision
     np.testing.assert_allclose(wanted, exact, atol=0.05)
 
@@ -397,11 +397,11 @@ def test_a_step_that_overflows_leaves_everything_as_it_was() -> None:
 def test_only_float16_needs_a_scale() -> None:
     def of(network: str, more: str = "") -> float | str | None:
         spec = loads(network, more)
-        return loss_scale_of(spec.graph, spec.document.precision)
+        return loss_scale_of(spec.graph, spec.plan.precision)
 
     assert of("[dense: 2]") is None
     assert of("[dense: 2]", "precision: bfloat16\n") is None
     assert of("[dense: 2]", "precision: float16\n") == "dynamic"
     assert of("[dense: 2, {dense: 2, dtype: float16}]") == "dynamic"
     fixed = dlc.loads(f"{SMALL}precision: {{dtype: float16, loss_scale: 1024}}\n")
-    assert loss_scale_of(fixed.graph, fixed.document.precision) == 1024.0
+    assert loss_scale_of(fixed.graph, fixed.plan.precision) == 1024.0

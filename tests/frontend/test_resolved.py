@@ -72,11 +72,11 @@ def test_resolved_is_a_spec_that_resolves_to_itself(name: str, text: str, tmp_pa
     written = dump(resolve_document(spec))
     again = dlc.loads(written)
     assert dump(resolve_document(again)) == written
-    assert again.losses == spec.losses
-    assert again.metrics == spec.metrics
-    assert again.document.inputs == spec.document.inputs
-    assert again.document.targets == spec.document.targets
-    assert again.document.train == spec.document.train
+    assert again.plan.losses == spec.plan.losses
+    assert again.plan.metrics == spec.plan.metrics
+    assert again.plan.inputs == spec.plan.inputs
+    assert again.plan.targets == spec.plan.targets
+    assert again.plan.train == spec.plan.train
     assert dlc.show(again) == dlc.show(spec)
     layers = [(node.path, node.layer, times) for node, times in spec.graph.walk()]
     assert [(node.path, node.layer, times) for node, times in again.graph.walk()] == layers
@@ -84,7 +84,7 @@ def test_resolved_is_a_spec_that_resolves_to_itself(name: str, text: str, tmp_pa
 
 def test_texts_that_look_like_numbers_stay_texts() -> None:
     spec = dlc.loads(dump(resolve_document(dlc.loads(GRAPH))))
-    feature = spec.document.inputs["b"]
+    feature = spec.plan.inputs["b"]
     assert feature is not None
     assert feature.names == ["a$b", "on", "1e3", "0o17", "1:30", "null"]  # type: ignore[attr-defined]
 
@@ -111,4 +111,4 @@ def test_every_default_is_filled_in() -> None:
 def test_forms_that_refuse_defaults_of_others_read_back(inputs: str, network: str, loss: str) -> None:
     spec = dlc.loads(f"inputs: {inputs}\nnetwork: {network}\nloss: {loss}\noptimizer: adam\n")
     again = dlc.loads(resolved_text(spec))
-    assert [term.loss for term in again.losses] == [term.loss for term in spec.losses]
+    assert [term.loss for term in again.plan.losses] == [term.loss for term in spec.plan.losses]

@@ -115,7 +115,7 @@ def test_short_repeats_are_unrolled() -> None:
         ("2", "repeat: {times: 2, layers: [dense: 3]}", "", "loop"),
     ):
         spec = dlc.loads(text.replace("TIMES", times).replace("LAYER", item).replace("MORE", more))
-        assert sites_of(spec)["repeat iterations"].picked == {"default": variant}, (times, item, more)
+        assert sites_of(spec.plan)["repeat iterations"].picked == {"default": variant}, (times, item, more)
 
 
 def test_unrolled_iterations_are_those_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +198,7 @@ def test_a_run_keeps_its_forms(tmp_path: Path) -> None:
     dlc.train(spec, tmp_path / "run")
     path = tmp_path / "run" / "lowering.json"
     kept = json.loads(path.read_text())
-    assert kept["forms"] == {name: site.variant("cpu") for name, site in sites_of(spec).items()}
+    assert kept["forms"] == {name: site.variant("cpu") for name, site in sites_of(spec.plan).items()}
     other = {**kept, "forms": {**kept["forms"], "repeat/*/conv2d convolution": "product"}}
     path.write_text(json.dumps(other))
     program = lower(spec.graph, RunFolder(tmp_path / "run").load_lowering())
@@ -256,7 +256,7 @@ def test_autotune_times_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(autotune, "SECONDS", 1e-4)
     spec = dlc.loads(NET.replace("  - depthwise_conv2d\n", "").replace("{epochs: 2", "{epochs: 1"))
     dlc.train(spec, tmp_path / "run", autotune=True)
-    sites = sites_of(spec)
+    sites = sites_of(spec.plan)
     kept = json.loads((tmp_path / "run" / "lowering.json").read_text())
     assert {name: variant in sites[name].fitting for name, variant in kept["forms"].items()} == dict.fromkeys(
         sites, True

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import check_file, check_text
-from dlc.language.yaml_text import BROKEN, Source, parse_yaml, read, scalar
+from dlc.language.source import BROKEN, Source
+from dlc.language.yaml_text import parse_yaml, read, scalar
 
 SCALARS: list[tuple[str, Any]] = [
     ("1", 1),

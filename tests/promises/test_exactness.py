@@ -11,7 +11,7 @@ import dlc
 from dlc.training import checkpoint as checkpoints
 from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 from tests.common import ROOT
 from tests.promises import test_kill
 from tests.training.test_training import same_run, stop_after
@@ -21,7 +21,7 @@ SPECS = sorted((ROOT / "specs").rglob("*.yaml"))
 
 
 def test_no_spec_with_data_is_left_out() -> None:
-    trainable = {path.stem for path in SPECS if dlc.load(path).document.data is not None}
+    trainable = {path.stem for path in SPECS if dlc.load(path).plan.data is not None}
     assert trainable == {*EPOCHS, test_kill.SPEC.stem}
 
 
@@ -29,12 +29,12 @@ def test_no_spec_with_data_is_left_out() -> None:
 def test_twice_and_resumed_gives_the_same_bits(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     spec = dlc.load(ROOT / "specs" / f"{name}.yaml", [f"train.epochs={EPOCHS[name]}"])
     one, again, resumed = (RunFolder(tmp_path_factory.mktemp(name) / "run") for _ in range(3))
-    steps = fit(spec, run=one).steps
-    fit(spec, run=again)
+    steps = train_spec(spec, run=one).steps
+    train_spec(spec, run=again)
     with pytest.raises(Stopped) as stopped:  # within the last epoch but one
-        fit(spec, run=resumed, chunk_iterations=5, stop=stop_after(int(steps * 0.6 / 5)))
+        train_spec(spec, run=resumed, chunk_iterations=5, stop=stop_after(int(steps * 0.6 / 5)))
     assert 0 < stopped.value.step < steps
-    fit(spec, run=resumed, resume=True)
+    train_spec(spec, run=resumed, resume=True)
     for other in (again, resumed):
         same_run(one, other)
         assert one.result.read_bytes() == other.result.read_bytes()

@@ -23,7 +23,7 @@ from dlc.support.files import write_atomic
 from dlc.training import checkpoint as checkpoints
 from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder, last_run_folder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 from tests.common import SMALL
 from tests.training.test_training import same_run
 
@@ -74,7 +74,7 @@ def test_a_pattern_of_an_input_does_not_reach_what_a_pattern_of_a_target_reads(t
         "targets: {y: {tensor: {shape: [2], columns: ['y_*']}}}\n"
         "network: [dense: 2]\nloss: mse\n"
     )
-    np.testing.assert_array_equal(load_dataset(dlc.load(spec)).inputs["x"], [[1, 2], [5, 6]])
+    np.testing.assert_array_equal(load_dataset(dlc.load(spec).plan).inputs["x"], [[1, 2], [5, 6]])
 
 
 def csv_spec(folder: Path, factor: float = 1.0, sets: Sequence[str] = ()) -> Spec:
@@ -91,16 +91,16 @@ def test_changed_data_can_not_be_resumed(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     answers = iter([False, False, False, True])
     with pytest.raises(Stopped):
-        fit(csv_spec(tmp_path), run=run, chunk_iterations=2, stop=lambda: next(answers))
-    item = raises("DLC504", fit, csv_spec(tmp_path, 1000.0), run=run, resume=True)
+        train_spec(csv_spec(tmp_path), run=run, chunk_iterations=2, stop=lambda: next(answers))
+    item = raises("DLC504", train_spec, csv_spec(tmp_path, 1000.0), run=run, resume=True)
     assert "data changed" in item.message
-    assert fit(csv_spec(tmp_path), run=run, resume=True).steps == 9
+    assert train_spec(csv_spec(tmp_path), run=run, resume=True).steps == 9
 
 
 @pytest.mark.parametrize("wrong", ["data", "metrics", "checkpoints"])
 def test_a_refused_resume_changes_no_file(tmp_path: Path, wrong: str) -> None:
     run, sets = RunFolder(tmp_path / "run"), ["train.keep_checkpoints=2"]
-    fit(csv_spec(tmp_path, sets=sets), run=run)
+    train_spec(csv_spec(tmp_path, sets=sets), run=run)
     damaged, *older = checkpoints.found(run)
     (damaged / "state.safetensors").write_bytes(b"")
     if wrong == "metrics":
@@ -109,18 +109,18 @@ def test_a_refused_resume_changes_no_file(tmp_path: Path, wrong: str) -> None:
         (older[0] / "state.safetensors").write_bytes(b"")
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     longer = csv_spec(tmp_path, 1000.0 if wrong == "data" else 1.0, [*sets, "train.epochs=5"])
-    raises("DLC504" if wrong == "data" else "DLC503", fit, longer, run=run, resume=True)
+    raises("DLC504" if wrong == "data" else "DLC503", train_spec, longer, run=run, resume=True)
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
 def test_more_patience_continues_a_run_that_stopped_early(tmp_path: Path) -> None:
     early = SMALL.replace("epochs: 4", "epochs: 30, early_stopping: {monitor: validation/accuracy, patience: %d}")
     run = RunFolder(tmp_path / "run")
-    first = fit(dlc.loads(early % 1), run=run)
-    second = fit(dlc.loads(early % 6), run=run, resume=True)
+    first = train_spec(dlc.loads(early % 1), run=run)
+    second = train_spec(dlc.loads(early % 6), run=run, resume=True)
     assert len(second.history) > len(first.history)
     straight = RunFolder(tmp_path / "straight")
-    fit(dlc.loads(early % 6), run=straight)
+    train_spec(dlc.loads(early % 6), run=straight)
     assert run.weights.read_bytes() == straight.weights.read_bytes()
 
 
@@ -139,28 +139,28 @@ def test_early_stopping_by_another_value_stands_as_if_it_had_been_so_from_the_st
     """The loss is of normalised numbers, the error in the target's unit: the one says nothing of the other."""
     run, straight = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "straight")
     stopping = "train: {epochs: %d, early_stopping: {monitor: validation/%s, patience: 2}}\n"
-    fit(dlc.loads(ERRORS + stopping % (3, "loss")), run=run)
+    train_spec(dlc.loads(ERRORS + stopping % (3, "loss")), run=run)
     later = dlc.loads(ERRORS + stopping % (8, "rmse"))
-    values = [record["validation/rmse"] for record in fit(later, run=run, resume=True).history]
+    values = [record["validation/rmse"] for record in train_spec(later, run=run, resume=True).history]
     assert values == sorted(values, reverse=True)
     assert len(values) == 8
-    fit(later, run=straight)
+    train_spec(later, run=straight)
     same_run(run, straight)
 
 
 def test_a_run_that_stopped_early_goes_on_where_another_value_improves(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     stopping = "train: {epochs: 5, early_stopping: {monitor: train/loss, min_delta: %s, patience: 2}}\n"
-    assert len(fit(dlc.loads(ERRORS + stopping % 1e6), run=run).history) == 3
-    assert len(fit(dlc.loads(ERRORS + stopping % 2e6), run=run, resume=True).history) == 3
-    assert len(fit(dlc.loads(ERRORS + stopping % 0), run=run, resume=True).history) == 5
+    assert len(train_spec(dlc.loads(ERRORS + stopping % 1e6), run=run).history) == 3
+    assert len(train_spec(dlc.loads(ERRORS + stopping % 2e6), run=run, resume=True).history) == 3
+    assert len(train_spec(dlc.loads(ERRORS + stopping % 0), run=run, resume=True).history) == 5
 
 
 def test_more_epochs_are_refused_when_they_would_change_the_schedule(tmp_path: Path) -> None:
     text = SMALL.replace("adam: 0.05", "adam: {learning_rate: {cosine: 0.05}}").replace("epochs: 4", "epochs: 2")
     run = RunFolder(tmp_path / "run")
-    fit(dlc.loads(text), run=run)
-    item = raises("DLC504", fit, dlc.loads(text, ["train.epochs=4"]), run=run, resume=True)
+    train_spec(dlc.loads(text), run=run)
+    item = raises("DLC504", train_spec, dlc.loads(text, ["train.epochs=4"]), run=run, resume=True)
     assert item.found == "`train.epochs` was 2, is 4"
 
 
@@ -174,16 +174,16 @@ def test_fewer_epochs_than_are_done_are_refused(small_run: RunFolder, tmp_path: 
     shutil.copytree(small_run.path, finished.path)
     stopped = RunFolder(tmp_path / "early")
     early = "epochs: 30, early_stopping: {monitor: validation/accuracy, patience: 1}"
-    done = len(fit(dlc.loads(SMALL.replace("epochs: 4", early)), run=stopped).history)
+    done = len(train_spec(dlc.loads(SMALL.replace("epochs: 4", early)), run=stopped).history)
     halted, answers = RunFolder(tmp_path / "halted"), iter([False] * 3 + [True])
     with pytest.raises(Stopped):  # six steps an epoch
-        fit(dlc.loads(SMALL), run=halted, chunk_iterations=2, stop=lambda: next(answers))
+        train_spec(dlc.loads(SMALL), run=halted, chunk_iterations=2, stop=lambda: next(answers))
     for run, least in ((finished, 4), (stopped, done), (halted, 2)):
         before = contents(run.path)
-        item = raises("DLC504", fit, dlc.loads(SMALL, [f"train.epochs={least - 1}"]), run=run, resume=True)
+        item = raises("DLC504", train_spec, dlc.loads(SMALL, [f"train.epochs={least - 1}"]), run=run, resume=True)
         assert (item.found, item.expected) == (f"`train.epochs` {least - 1}", f"at least {least}")
         assert contents(run.path) == before
-    assert len(fit(dlc.loads(SMALL, ["train.epochs=2"]), run=halted, resume=True).history) == 2
+    assert len(train_spec(dlc.loads(SMALL, ["train.epochs=2"]), run=halted, resume=True).history) == 2
 
 
 def test_what_stands_in_the_place_of_checkpoints_is_an_error(small_run: RunFolder, small: Spec, tmp_path: Path) -> None:
@@ -193,18 +193,19 @@ def test_what_stands_in_the_place_of_checkpoints_is_an_error(small_run: RunFolde
     run.checkpoints.write_text("")
     run.result.unlink()
     before = contents(run.path)
-    item = raises("DLC507", fit, small, run=run, resume=True)
+    item = raises("DLC507", train_spec, small, run=run, resume=True)
     assert item.message == f"can't use `{run.checkpoints}`: not a directory"
     assert contents(run.path) == before
 
 
 def test_an_accepted_change_is_kept_for_the_next_resume(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    fit(dlc.loads(SMALL, ["train.epochs=1"]), run=run)
+    train_spec(dlc.loads(SMALL, ["train.epochs=1"]), run=run)
     answers = iter([False] * 3 + [True])
     with pytest.raises(Stopped):
-        fit(dlc.loads(SMALL, ["train.epochs=6"]), run=run, resume=True, chunk_iterations=2, stop=lambda: next(answers))
-    assert len(fit(run.load_spec(), run=run, resume=True).history) == 6
+        longer = dlc.loads(SMALL, ["train.epochs=6"])
+        train_spec(longer, run=run, resume=True, chunk_iterations=2, stop=lambda: next(answers))
+    assert len(train_spec(run.load_spec(), run=run, resume=True).history) == 6
 
 
 def test_a_metric_may_be_called_count() -> None:
@@ -320,7 +321,7 @@ def test_a_replaced_checkpoint_is_put_back_after_a_kill(small: Spec, small_run: 
     run = RunFolder(tmp_path / "run")
     answers = iter([False] * 6 + [True])
     with pytest.raises(Stopped):
-        fit(small, run=run, chunk_iterations=2, stop=lambda: next(answers))
+        train_spec(small, run=run, chunk_iterations=2, stop=lambda: next(answers))
     paths = checkpoints.found(run)
     for path in paths[1:]:
         shutil.rmtree(path)
@@ -328,7 +329,7 @@ def test_a_replaced_checkpoint_is_put_back_after_a_kill(small: Spec, small_run: 
     (run.checkpoints / f".part-{paths[0].name}").mkdir()
     (run.path / ".weights.safetensors.1.part").write_bytes(b"")
     (run.path / ".folder.part").mkdir()
-    fit(small, run=run, resume=True)
+    train_spec(small, run=run, resume=True)
     assert run.weights.read_bytes() == small_run.weights.read_bytes()
     assert not [path for path in run.checkpoints.iterdir() if path.name.startswith(".")]
     assert not (run.path / ".weights.safetensors.1.part").exists()
@@ -414,7 +415,7 @@ def test_a_lost_spec_is_not_made_up(small_run: RunFolder, small: Spec, tmp_path:
     run = RunFolder(tmp_path / "run")
     shutil.copytree(small_run.path, run.path)
     (run.path / "resolved.yaml").unlink()
-    raises("DLC503", fit, small, run=run, resume=True)
+    raises("DLC503", train_spec, small, run=run, resume=True)
 
 
 def test_a_write_does_not_replace_what_is_no_file(small_run: RunFolder, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def check(drawing: Drawing) -> None:
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_geometry(path: Path) -> None:
     spec = dlc.load(path)
-    found = pictures(spec)
+    found = pictures(spec.plan)
     for picture in found:
         for drawing in drawings(picture.drawing):
             check(drawing)
@@ -100,7 +100,7 @@ def boxes_of(picture: Picture) -> list[Box]:
 def test_what_a_layer_reads_is_joined_to_it() -> None:
     """From a layer's box, back along the lines and through frames, to the boxes of all that it reads."""
     spec = dlc.load(ROOT / "examples" / "graph" / "graph.yaml")
-    (picture,) = pictures(spec)
+    (picture,) = pictures(spec.plan)
     whole = [picture.drawing, *(box.inner for drawing in drawings(picture.drawing) for box in frames_of(drawing))]
     around = {id(box.inner): (drawing, box) for drawing in whole for box in frames_of(drawing)}
 
@@ -130,14 +130,14 @@ def frames_of(drawing: Drawing) -> list[Frame]:
 
 def test_repeats_residuals_and_branches_are_frames() -> None:
     spec = dlc.load(ROOT / "examples" / "graph" / "graph.yaml")
-    (picture,) = pictures(spec)
+    (picture,) = pictures(spec.plan)
     frames = {box.key for drawing in drawings(picture.drawing) for box in drawing.boxes if isinstance(box, Frame)}
     assert {"parallel/", "stem/", "repeat/*/residual/"} <= frames
     assert "repeat \u203a residual  \u00d7 3" in picture.svg
 
 
 def test_a_large_network_has_items_with_pictures_of_their_own() -> None:
-    found = pictures(dlc.load(ROOT / "specs" / "zoo" / "resnet50.yaml"))
+    found = pictures(dlc.load(ROOT / "specs" / "zoo" / "resnet50.yaml").plan)
     assert len(found) == 9
     assert 'href="#net-' in found[0].svg
     assert sum(len(picture.svg) for picture in found) < 120_000

@@ -22,11 +22,11 @@ from dlc.reports import charts
 from dlc.reports.images import MOST_PIXELS, picture, png
 from dlc.reports.markup import VOID
 from dlc.reports.page import write_report
-from dlc.training.callbacks.progress import Moment, Plan, Silent
+from dlc.training.callbacks.progress import Moment, RunInfo, Silent
 from dlc.training.callbacks.timing import Timed
 from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 from tests.cli.test_commands import dlc_command  # noqa: F401 - a fixture
 from tests.common import SMALL
 
@@ -295,7 +295,7 @@ def test_an_autoencoder_shows_reconstructions_beside_inputs(tmp_path: Path) -> N
     first = dlc.load(run.path / "resolved.yaml")
     from dlc.data.dataset import load_dataset
 
-    data = load_dataset(first)
+    data = load_dataset(first.plan)
     raw = data.inputs["image"][data.splits["test"][0]] * 16
     assert images[0] == re.search(r'src="([^"]+)"', picture(raw, (0.0, 16.0), ""))[1]  # type: ignore[index]
 
@@ -396,7 +396,7 @@ def stopped_run(spec: Any, folder: Path, epochs: int) -> RunFolder:
         return len(seen) >= epochs
 
     with pytest.raises(Stopped):
-        fit(spec, run=run, stop=stop, chunk_iterations=100)  # asked once an epoch
+        train_spec(spec, run=run, stop=stop, chunk_iterations=100)  # asked once an epoch
     return run
 
 
@@ -507,7 +507,7 @@ def test_times_are_kept_apart(small: Any, tmp_path: Path) -> None:
 def test_steps_that_are_done_again_count_again(tmp_path: Path) -> None:
     """A run that goes back at an epoch's end goes on with an earlier step."""
     times = Timed(Silent(), RunFolder(tmp_path))
-    times.begin(Plan("spec", None, 2, 20, 16, {"train": 160}, 1, "cpu", 0, "train/loss", lambda _step: 0.1))
+    times.begin(RunInfo("spec", None, 2, 20, 16, {"train": 160}, 1, "cpu", 0, "train/loss", lambda _step: 0.1))
     for step, iterations in ((1, 1), (10, 9), (4, 2)):
         times.moment(Moment(1, step, iterations, {}, 16.0))
     session = times.session

@@ -29,7 +29,7 @@ def test_checks_clean(path: Path) -> None:
 @ALL
 def test_compiles(path: Path) -> None:
     spec = dlc.load(path)
-    if spec.document.data is None:
+    if spec.plan.data is None:
         program = dlc.compile(spec)
         inputs = {name: np.zeros((2, *kind.shape[1:]), np.float32) for name, kind in spec.graph.inputs.items()}
         outputs, _ = program.apply(program.init(0), inputs)
@@ -46,10 +46,10 @@ def test_template(path: Path) -> None:
     assert ": " in text.splitlines()[0]
     assert "CHANGE" in text
     spec = dlc.load(path)
-    if spec.document.data is None:
+    if spec.plan.data is None:
         return
     sets = ["train.epochs=1"]
-    if spec.document.train.early_stopping:
+    if spec.plan.train.early_stopping:
         sets = ["train.epochs=2", "train.early_stopping.patience=1"]
     result = dlc.train(dlc.load(path, sets))
     assert np.isfinite(result.test["loss"])
@@ -87,10 +87,10 @@ def test_perceptron_rule(classes: str) -> None:
         sets.append(f"targets.species.category.classes={classes}")
     spec = dlc.load(ROOT / "specs" / "iris_perceptron.yaml", sets)
     result = dlc.train(spec)
-    data = load_dataset(spec)
+    data = load_dataset(spec.plan)
     steps = int(result.history[result.best_epoch - 1]["step"])
-    order = Sampler(data.splits["train"], 1, spec.document.seed).batches(0, steps)[:, 0]
-    start = dlc.compile(spec).init(spec.document.seed)["params"]["dense"]
+    order = Sampler(data.splits["train"], 1, spec.plan.seed).batches(0, steps)[:, 0]
+    start = dlc.compile(spec).init(spec.plan.seed)["params"]["dense"]
     kernel, bias = (np.asarray(start[name], np.float64) for name in ("kernel", "bias"))
     # mse's derivative is 2 (output - target): the rule at twice the rate
     x, t = data.inputs["features"][order].astype(np.float64), data.targets["species"][order]

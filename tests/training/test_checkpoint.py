@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 import dlc
-from dlc.frontend.document import Keep
 from dlc.frontend.pipeline import check_text
+from dlc.frontend.sections import Keep
 from dlc.training import checkpoint as checkpoints
 from dlc.training.callbacks.progress import Silent
 from dlc.training.checkpoint import Policy
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 from tests.common import SMALL
 from tests.training.test_training import same_run
 
@@ -32,7 +32,7 @@ def kept(run: RunFolder) -> list[int]:
 def test_the_policy_says_which_stay(tmp_path: Path) -> None:
     sets = ["train.epochs=8", "train.keep_checkpoints={last: 1, best: true, every: 3}", "train.monitor=train/loss"]
     run = RunFolder(tmp_path / "run")
-    result = fit(dlc.loads(SMALL, sets), run=run)
+    result = train_spec(dlc.loads(SMALL, sets), run=run)
     assert kept(run) == sorted({3, 6, result.best_epoch, 8})
 
 
@@ -40,7 +40,7 @@ def test_the_best_epoch_has_one_though_none_was_due(tmp_path: Path) -> None:
     sets = ["train.checkpoint_every=100", "train.keep_checkpoints={last: 1, best: true}"]
     text = SMALL.replace("adam: 0.05", "sgd: 5.0").replace("  - batch_norm: 0.9\n", "")  # gets worse after epoch 1 or 2
     run = RunFolder(tmp_path / "run")
-    result = fit(dlc.loads(text, sets), run=run)
+    result = train_spec(dlc.loads(text, sets), run=run)
     assert result.best_epoch < 4
     assert kept(run) == [result.best_epoch, 4]
 
@@ -51,7 +51,7 @@ def test_an_older_one_continues_when_the_newer_are_gone(small: dlc.Spec, small_r
     run.result.unlink()
     shutil.rmtree(checkpoints.found(run)[0])
     assert kept(run) == [3]
-    fit(small, run=run, resume=True)
+    train_spec(small, run=run, resume=True)
     same_run(run, small_run)
 
 
@@ -82,12 +82,12 @@ def test_best_weights_are_written_when_there_are_new_ones(tmp_path: Path, monkey
 
     monkeypatch.setattr(RunFolder, "save_weights", noted)
     run, sets = RunFolder(tmp_path / "run"), ["train.monitor=train/accuracy"]
-    fit(dlc.loads(SMALL, [*sets, "train.epochs=8"]), run=run, reporter=Bests())
+    train_spec(dlc.loads(SMALL, [*sets, "train.epochs=8"]), run=run, reporter=Bests())
     assert epochs == [str(number) for number, is_best in enumerate(best, 1) if is_best]
     assert 1 <= len(epochs) < 8
     newest = epochs[-1]
     epochs.clear()
-    fit(dlc.loads(SMALL, [*sets, "train.epochs=9"]), run=run, resume=True)
+    train_spec(dlc.loads(SMALL, [*sets, "train.epochs=9"]), run=run, resume=True)
     assert epochs in ([newest], [newest, "9"])
 
 
@@ -101,7 +101,7 @@ def test_surplus() -> None:
 
 def test_a_number_is_short_for_the_newest() -> None:
     spec = dlc.loads(SMALL, ["train.keep_checkpoints=3"])
-    assert spec.document.train.keep_checkpoints == Keep(last=3)
+    assert spec.plan.train.keep_checkpoints == Keep(last=3)
 
 
 @pytest.mark.parametrize(

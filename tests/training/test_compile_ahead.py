@@ -15,7 +15,7 @@ from dlc.training import compile_ahead
 from dlc.training.callbacks.progress import Silent
 from dlc.training.run import TrainingRun
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 from tests.common import ROOT
 
 TABLE = """
@@ -30,7 +30,7 @@ train: {{epochs: 2, batch_size: 8}}
 
 
 def begun(spec: dlc.Spec) -> TrainingRun:
-    return TrainingRun(spec, None, Silent(), 0.0, None, None)
+    return TrainingRun(spec.plan, None, Silent(), 0.0, None, None)
 
 
 def was_compiled_ahead(training: TrainingRun) -> bool:
@@ -46,7 +46,7 @@ def test_it_is_the_same_program(small: dlc.Spec, small_run: RunFolder, tmp_path:
     monkeypatch.setattr(compile_ahead, "_foreseen", lambda spec: None)
     assert not was_compiled_ahead(begun(small))
     run = RunFolder(tmp_path / "run")
-    fit(small, run=run)
+    train_spec(small, run=run)
     assert run.weights.read_bytes() == small_run.weights.read_bytes()
     assert run.metrics.read_bytes() == small_run.metrics.read_bytes()
 
@@ -69,8 +69,8 @@ def test_an_archive_is_counted_by_its_head(archive: Path, memory: str) -> None:
 
 def test_what_comes_otherwise_is_compiled_then(archive: Path, tmp_path: Path, monkeypatch: Any) -> None:
     spec = dlc.loads(TABLE.format(word="npz", file=archive, memory="auto"))
-    count = type(spec.document.data.source).count  # type: ignore[union-attr]
-    monkeypatch.setattr(type(spec.document.data.source), "count", lambda self, base: count(self, base) + 1)  # type: ignore[union-attr]
+    count = type(spec.plan.data.source).count  # type: ignore[union-attr]
+    monkeypatch.setattr(type(spec.plan.data.source), "count", lambda self, base: count(self, base) + 1)  # type: ignore[union-attr]
     training = begun(spec)
     assert not was_compiled_ahead(training)
     assert training.run(dry_run=False).steps == 15
@@ -91,7 +91,7 @@ def test_a_header_that_tells_of_too_much_is_an_error_of_the_data(tmp_path: Path,
         for member in archive.infolist():
             member.file_size = 2**63
     with pytest.raises(dlc.SpecError) as caught:
-        fit(dlc.loads(TABLE.format(word="npz", file=path, memory=memory)))
+        train_spec(dlc.loads(TABLE.format(word="npz", file=path, memory=memory)))
     assert caught.value.report.codes == ("DLC401",)
 
 
@@ -99,7 +99,7 @@ def test_errors_are_those_of_the_data(archive: Path, tmp_path: Path) -> None:
     for file, code in ((tmp_path / "none.npz", "DLC401"), (archive, "DLC405")):
         text = TABLE.format(word="npz", file=file, memory="auto").replace("batch_size: 8", "batch_size: 61")
         with pytest.raises(dlc.SpecError) as caught:
-            fit(dlc.loads(text))
+            train_spec(dlc.loads(text))
         assert caught.value.report.codes == (code,)
 
 
@@ -117,6 +117,6 @@ def test_a_network_is_traced_once_for_the_shapes_and_for_the_step(more: str, mon
         f"loss: cross_entropy\noptimizer: {{sgd: 0.1, {more}}}\ndata: {{source: digits}}\ntrain: {{batch_size: 100}}\n"
     )
     monkeypatch.setattr(Dense, "apply", counted)
-    fit(spec, dry_run=True)
+    train_spec(spec, dry_run=True)
     once = 2 if more.startswith("accumulate") else 1  # the parts' weights are found before their gradients
     assert len(calls) == once

@@ -13,7 +13,7 @@ import dlc
 from dlc.training.callbacks.events import Events
 from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 from tests.common import SMALL
 
 SETS = ["train.tensorboard=true", "train.epochs=3"]
@@ -36,8 +36,8 @@ def test_events_hold_each_step_once_after_a_resume(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     answers = iter([False] * 7 + [True] * 100)
     with pytest.raises(Stopped):
-        fit(spec, run=run, chunk_iterations=2, stop=lambda: next(answers))
-    fit(spec, run=run, resume=True)
+        train_spec(spec, run=run, chunk_iterations=2, stop=lambda: next(answers))
+    train_spec(spec, run=run, resume=True)
     records = [json.loads(line) for line in run.metrics.read_text().splitlines()][:3]
     found = figures(run.path / "events")
     assert set(found) == set(records[0]) - {"epoch", "step"}
@@ -50,10 +50,10 @@ def test_events_that_are_damaged_are_written_anew(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     answers = iter([False] * 7 + [True])
     with pytest.raises(Stopped):
-        fit(spec, run=run, chunk_iterations=2, stop=lambda: next(answers))
+        train_spec(spec, run=run, chunk_iterations=2, stop=lambda: next(answers))
     shutil.rmtree(run.path / "events")
     (run.path / "events").write_text("no folder")
-    fit(spec, run=run, resume=True)
+    train_spec(spec, run=run, resume=True)
     assert [step for step, _ in figures(run.path / "events")["train/loss"]] == [6, 12, 17]
 
 

@@ -25,7 +25,7 @@ from dlc.training import run as fitting
 from dlc.training.callbacks.progress import Silent
 from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 from tests.cli.test_commands import dlc_command  # noqa: F401
 from tests.common import SMALL
 from tests.training.test_training import same_run, stop_after
@@ -42,12 +42,12 @@ def batch_statistics(spec: dlc.Spec, output: Any, target: Any) -> tuple[float, d
     """The loss and the metrics of a network's output."""
     results = Results({"output": jnp.asarray(output, jnp.float32)}, {}, {}, jnp.zeros(()), {})
     batch = {"inputs": {}, "targets": {"y": jnp.asarray(target)}}
-    scores = loss_scores(spec, results, batch)["cross_entropy" if output.shape[-1] > 1 else "binary_cross_entropy"]
-    found = jax.tree.map(np.float64, metric_statistics(spec, results, batch, {"y": {}}))
-    values = {term.name: term.metric.result(found[term.name]) for term in spec.metrics if term.name in found}
-    for term in spec.metrics:
+    scores = loss_scores(spec.plan, results, batch)["cross_entropy" if output.shape[-1] > 1 else "binary_cross_entropy"]
+    found = jax.tree.map(np.float64, metric_statistics(spec.plan, results, batch, {"y": {}}))
+    values = {term.name: term.metric.result(found[term.name]) for term in spec.plan.metrics if term.name in found}
+    for term in spec.plan.metrics:
         if term.metric.collected:
-            answers = jax.tree.map(np.asarray, answers_of(spec, term, results, batch, {"y": {}}))
+            answers = jax.tree.map(np.asarray, answers_of(spec.plan, term, results, batch, {"y": {}}))
             values[term.name] = term.metric.judge(
                 answers.prediction, answers.target, np.asarray(answers.weights, float)
             )
@@ -89,8 +89,8 @@ def test_thresholds_of_labels_are_probabilities() -> None:
     spec = spec_of("{tensor: [3]}", "binary_cross_entropy", words)
     results = Results({"output": jnp.asarray(logits, jnp.float32)}, {}, {}, jnp.zeros(()), {})
     batch = {"inputs": {}, "targets": {"y": jnp.asarray(target)}}
-    found = metric_statistics(spec, results, batch, {"y": {}})
-    values = {term.name: term.metric.result(found[term.name]) for term in spec.metrics if term.name in found}
+    found = metric_statistics(spec.plan, results, batch, {"y": {}})
+    values = {term.name: term.metric.result(found[term.name]) for term in spec.plan.metrics if term.name in found}
     p = 1 / (1 + np.exp(-logits))
     assert values == pytest.approx(
         {
@@ -99,8 +99,8 @@ def test_thresholds_of_labels_are_probabilities() -> None:
             "hamming_loss": sk.hamming_loss(target, p > 0.5),
         }
     )
-    answers = jax.tree.map(np.asarray, answers_of(spec, spec.metrics[-1], results, batch, {"y": {}}))
-    area = spec.metrics[-1].metric.judge(answers.prediction, answers.target, np.asarray(answers.weights, float))
+    answers = jax.tree.map(np.asarray, answers_of(spec.plan, spec.plan.metrics[-1], results, batch, {"y": {}}))
+    area = spec.plan.metrics[-1].metric.judge(answers.prediction, answers.target, np.asarray(answers.weights, float))
     assert area == pytest.approx(sk.roc_auc_score(target, p))
 
 
@@ -153,7 +153,7 @@ def strict(text: str) -> Any:
 
 def test_a_metric_without_value_stops_nothing(one_sided: str, tmp_path: Path, dlc_command) -> None:  # noqa: F811
     listening, run = Listening(), RunFolder(tmp_path / "run")
-    result = fit(dlc.loads(one_sided), run=run, reporter=listening)
+    result = train_spec(dlc.loads(one_sided), run=run, reporter=listening)
     lines = [strict(line) for line in run.metrics.read_text().splitlines()]
     assert [line["validation/roc_auc"] for line in lines] == [None] * 4
     assert all("train/roc_auc" not in line and line["validation/accuracy"] is not None for line in lines)
@@ -162,7 +162,7 @@ def test_a_metric_without_value_stops_nothing(one_sided: str, tmp_path: Path, dl
     assert "`validation/roc_auc` has no value in epoch 1" in note and "no improvement" in note
     assert result.best_epoch == 4, "without any value the newest weights are kept"
     assert strict(run.result.read_text())["best_value"] is None
-    again = fit(dlc.loads(one_sided), run=run, resume=True)  # a finished run
+    again = train_spec(dlc.loads(one_sided), run=run, resume=True)  # a finished run
     assert math.isnan(again.history[0]["validation/roc_auc"])
     code, out, _ = dlc_command("eval", str(run.path), "--split", "validation", "--json")
     assert code == 0 and strict(out)["metrics"]["roc_auc"] is None
@@ -171,8 +171,8 @@ def test_a_metric_without_value_stops_nothing(one_sided: str, tmp_path: Path, dl
     # interrupted and resumed it is the same run
     other = RunFolder(tmp_path / "other")
     with pytest.raises(Stopped):
-        fit(dlc.loads(one_sided), run=other, stop=stop_after(4), chunk_iterations=1)
-    fit(dlc.loads(one_sided), run=other, resume=True)
+        train_spec(dlc.loads(one_sided), run=other, stop=stop_after(4), chunk_iterations=1)
+    train_spec(dlc.loads(one_sided), run=other, resume=True)
     same_run(other, run)
 
 
@@ -183,7 +183,7 @@ def test_no_value_is_no_improvement(one_sided: str, monkeypatch: pytest.MonkeyPa
         text = one_sided.replace("epochs: 4", f"epochs: {len(values)}")
         if patience is not None:
             text = text.replace("monitor:", f"early_stopping: {{patience: {patience}}}, monitor:")
-        found = fit(dlc.loads(text))
+        found = train_spec(dlc.loads(text))
         return found.best_epoch, len(found.history)
 
     nan = math.nan
@@ -229,7 +229,7 @@ def test_evaluation_of_a_run_against_scikit_learn(tmp_path: Path, dlc_command) -
 
     spec = dlc.loads(MANY)
     dlc.train(spec, tmp_path / "run")
-    rows = load_dataset(spec).splits["train"]
+    rows = load_dataset(spec.plan).splits["train"]
     x, t = load_iris().data[rows], load_iris().target[rows]
     table = dlc.predict(tmp_path / "run", {"features": x})
     p = np.stack([table[f"species_{name}"] for name in ("setosa", "versicolor", "virginica")], -1).astype(np.float64)
@@ -253,7 +253,7 @@ def test_evaluation_of_a_run_against_scikit_learn(tmp_path: Path, dlc_command) -
         },
         rel=1e-5,
     )
-    assert list(evaluation.metrics)[1:] == [item.name for item in spec.metrics]
+    assert list(evaluation.metrics)[1:] == [item.name for item in spec.plan.metrics]
     np.testing.assert_array_equal(evaluation.confusion["species"], sk.confusion_matrix(t, y))
     record = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
     assert "validation/roc_auc" in record and "train/roc_auc" not in record
@@ -300,7 +300,7 @@ def test_a_resolved_metric_reads_back(word: str) -> None:
 def test_a_split_without_shuffling_reads_back() -> None:
     """Its seed, which nothing draws from, may not be written."""
     text = resolved_text(dlc.loads(SMALL.replace("test: 0.2}", "test: 0.2, shuffle: false}")))
-    assert "shuffle: false" in text and dlc.loads(text).document.data.split.seed == 0
+    assert "shuffle: false" in text and dlc.loads(text).plan.data.split.seed == 0
 
 
 def test_training_adds_up_what_evaluation_does(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import dlc
 from dlc.frontend.pipeline import Spec
 from dlc.training.callbacks.progress import Silent
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 from tests.common import SMALL, run_dlc
 
 
@@ -63,7 +63,7 @@ def test_a_run_goes_on_without_a_trace(
     monkeypatch.setattr(jax.profiler, "start_trace", lambda _: None)
     monkeypatch.setattr(jax.profiler, function, full)
     run = RunFolder(tmp_path / "run")
-    fit(small, run=run, chunk_iterations=2, profile=True, reporter=Notes())
+    train_spec(small, run=run, chunk_iterations=2, profile=True, reporter=Notes())
     assert notes == [f"the trace was not {word} (RuntimeError: No space left on device)"]
     assert run.metrics.read_bytes() == small_run.metrics.read_bytes()
 
@@ -86,5 +86,5 @@ def test_what_goes_wrong_at_the_end_leaves_nothing_open(tmp_path: Path, monkeypa
     monkeypatch.setattr("dlc.training.run.Feeder.close", failing("feeder"))
     monkeypatch.setattr("dlc.training.run.Profile.end", failing("profile"))
     with pytest.raises(RuntimeError):
-        fit(dlc.loads(SMALL, ["train.epochs=1"]), run=RunFolder(tmp_path / "run"), reporter=Failing())
+        train_spec(dlc.loads(SMALL, ["train.epochs=1"]), run=RunFolder(tmp_path / "run"), reporter=Failing())
     assert closed == ["writer", "feeder", "profile", "reporter"]

@@ -17,7 +17,7 @@ from dlc.training.callbacks.timing import read_sessions
 from dlc.training.result import Result
 from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 from tests.training.test_training import same_run, stop_after
 
 ROWS, HELD_OUT, BATCH = 32, 4, 4
@@ -67,7 +67,7 @@ ROOT = "  - {dense: {units: 4, use_bias: false}, name: stem}\n  - {formula: 'sqr
 
 def divergence(spec: dlc.Spec, run: RunFolder | None = None, iterations: int | None = None) -> dlc.Diagnostic:
     with pytest.raises(dlc.SpecError) as caught:
-        fit(spec, run=run, chunk_iterations=iterations)
+        train_spec(spec, run=run, chunk_iterations=iterations)
     assert caught.value.report.codes == ("DLC508",)
     return caught.value.report.diagnostics[0]
 
@@ -147,7 +147,7 @@ def test_the_replay_knows_what_a_plateau_did(spec_of, tmp_path: Path) -> None:
     spec = spec_of("  - {dense: 1, name: head}", optimizer=optimizer, train=", checkpoint_every: 40", epochs=40)
     steps = Steps()
     with pytest.raises(dlc.SpecError) as caught:
-        fit(spec, run=RunFolder(tmp_path / "run"), chunk_iterations=1, reporter=steps)
+        train_spec(spec, run=RunFolder(tmp_path / "run"), chunk_iterations=1, reporter=steps)
     assert steps.last > 16  # two epochs
     assert f"at step {steps.last + 1}: " in caught.value.report.diagnostics[0].message
 
@@ -162,7 +162,7 @@ def test_a_loss_of_the_validation_split_names_the_layer(spec_of) -> None:
 
 def test_nothing_is_said_of_a_run_that_goes_well(spec_of) -> None:
     notes = Notes()
-    fit(spec_of(LOG), reporter=notes)
+    train_spec(spec_of(LOG), reporter=notes)
     assert notes.texts == []
 
 
@@ -173,7 +173,7 @@ SKIP, BACK = ", on_nan: skip", ", on_nan: rollback"
 
 def noted(spec: dlc.Spec, run: RunFolder | None = None, iterations: int | None = None) -> tuple[Result, list[str]]:
     notes = Notes()
-    return fit(spec, run=run, reporter=notes, chunk_iterations=iterations), notes.texts
+    return train_spec(spec, run=run, reporter=notes, chunk_iterations=iterations), notes.texts
 
 
 def same(one: Result, other: Result) -> None:
@@ -188,7 +188,7 @@ def test_a_step_is_left_out_as_if_its_batch_were_not_there(spec_of, network: str
     spec = spec_of(network, bad=[21], value=value, epochs=1)
     data = dict(np.load(tmp_path / "data.npz"))
     np.savez(tmp_path / "data.npz", **{name: np.delete(rows, range(20, 24), 0) for name, rows in data.items()})
-    for mine, wanted in zip(*map(jax.tree.leaves, (found.variables, fit(spec).variables)), strict=True):
+    for mine, wanted in zip(*map(jax.tree.leaves, (found.variables, train_spec(spec).variables)), strict=True):
         np.testing.assert_allclose(mine, wanted, rtol=1e-6)
 
 
@@ -200,15 +200,15 @@ def test_chunks_and_interruptions_change_no_bit(spec_of, train: str, tmp_path: P
     straight = RunFolder(tmp_path / "straight")
     result, notes = noted(spec, straight)
     assert len(notes) == (3 if train == SKIP else 10)  # of 9 returns, and of a loss without value
-    same(fit(spec), result)  # nothing is kept in a folder
+    same(train_spec(spec), result)  # nothing is kept in a folder
     one = RunFolder(tmp_path / "one")
     assert noted(spec, one, 1)[1] == notes
     same_run(one, straight)
     stopped = RunFolder(tmp_path / "stopped")
     for calls in (2, 0, 4, 1, 3):
         with pytest.raises(Stopped):
-            fit(spec, run=stopped, resume=True, chunk_iterations=1, stop=stop_after(calls))
-    fit(spec, run=stopped, resume=True)
+            train_spec(spec, run=stopped, resume=True, chunk_iterations=1, stop=stop_after(calls))
+    train_spec(spec, run=stopped, resume=True)
     same_run(stopped, straight)
 
 
@@ -247,7 +247,7 @@ def test_a_run_goes_back_and_leaves_out_what_led_there(spec_of, tmp_path: Path) 
     spec = spec_of(ROOT, bad=[14], epochs=1)
     data = dict(np.load(tmp_path / "data.npz"))
     np.savez(tmp_path / "data.npz", **{name: rows[16:] for name, rows in data.items()})
-    wanted = fit(spec)
+    wanted = train_spec(spec)
     for mine, other in zip(*map(jax.tree.leaves, (found.variables, wanted.variables)), strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-6)
     assert found.history[0]["train/loss"] == pytest.approx(wanted.history[0]["train/loss"], rel=1e-6)
@@ -256,7 +256,7 @@ def test_a_run_goes_back_and_leaves_out_what_led_there(spec_of, tmp_path: Path) 
 def test_the_steps_of_a_run_that_goes_back_are_timed(spec_of, tmp_path: Path) -> None:
     """Step 7 makes weights that step 8 shows: 8 steps, then the last again."""
     run = RunFolder(tmp_path / "run")
-    assert fit(spec_of(ROOT, bad=[26], train=BACK, epochs=1), run=run, chunk_iterations=1).steps == 8
+    assert train_spec(spec_of(ROOT, bad=[26], train=BACK, epochs=1), run=run, chunk_iterations=1).steps == 8
     assert [session["examples"] for session in read_sessions(run)] == [9 * BATCH]
 
 
@@ -276,9 +276,9 @@ def test_a_run_that_stopped_may_go_on_skipping(spec_of, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     train = ", checkpoint_every: 1"
     first = spec_of("  - {dense: 1, name: head}", train=train, epochs=1)
-    fit(first, run=run)
+    train_spec(first, run=run)
     text = first.document.source.texts[first.document.source.main]
-    assert len(fit(dlc.loads(text, ["train.on_nan=skip", "train.epochs=2"]), run=run, resume=True).history) == 2
+    assert len(train_spec(dlc.loads(text, ["train.on_nan=skip", "train.epochs=2"]), run=run, resume=True).history) == 2
 
 
 def test_a_resumed_run_goes_back_as_the_straight_one(spec_of, tmp_path: Path) -> None:
@@ -291,8 +291,8 @@ def test_a_resumed_run_goes_back_as_the_straight_one(spec_of, tmp_path: Path) ->
         run, notes = RunFolder(tmp_path / name), Notes()
         if calls is not None:
             with pytest.raises(Stopped):
-                fit(spec, run=run, chunk_iterations=1, stop=stop_after(calls))
-        fit(spec, run=run, resume=True, reporter=notes)
+                train_spec(spec, run=run, chunk_iterations=1, stop=stop_after(calls))
+        train_spec(spec, run=run, resume=True, reporter=notes)
         told.append([text for text in notes.texts if "back to the weights of step 0" in text])
     assert told[0] and told[0] == told[1]
     same_run(RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "stopped"))

@@ -20,7 +20,7 @@ from dlc.training import checkpoint as checkpoints
 from dlc.training.callbacks.progress import Silent
 from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
-from dlc.training.train import fit
+from dlc.training.train import train as train_spec
 from tests.common import SMALL, run_dlc
 
 
@@ -70,13 +70,13 @@ def test_a_run_folder_holds_what_the_design_says(small_run: RunFolder) -> None:
         "validation/accuracy",
     }
     assert {"test/loss", "test/accuracy"} < set(lines[-1])
-    assert small_run.load_stats(small_run.load_spec())["features"]["shift"].shape == (4,)
+    assert small_run.load_stats(small_run.load_spec().plan)["features"]["shift"].shape == (4,)
 
 
 def test_training_is_the_textbook_loop(small: Spec) -> None:
     """Plain optax, step by step, on the same batches gives the same weights."""
     spec = dlc.loads(SMALL.replace("  - dropout: 0.2\n", "").replace("epochs: 4", "epochs: 2"))
-    data = load_dataset(spec)
+    data = load_dataset(spec.plan)
     program = dlc.compile(spec)
     variables = program.init(0)
     params, state = variables["params"], variables["state"]
@@ -96,7 +96,7 @@ def test_training_is_the_textbook_loop(small: Spec) -> None:
         )
         updates, moments = optimizer.update(gradients, moments, params)
         params = optax.apply_updates(params, updates)
-    result = fit(spec)
+    result = train_spec(spec)
     assert result.steps == sampler.steps(2)
     if result.best_epoch == 2:
         for name, value in program.to_flat({"params": params, "state": state}).items():
@@ -107,13 +107,13 @@ def test_training_is_the_textbook_loop(small: Spec) -> None:
 @pytest.mark.parametrize("iterations", [1, 3])
 def test_chunk_length_changes_no_bit(small: Spec, small_run: RunFolder, tmp_path: Path, iterations: int) -> None:
     run = RunFolder(tmp_path / "run")
-    fit(small, run=run, chunk_iterations=iterations)
+    train_spec(small, run=run, chunk_iterations=iterations)
     same_run(run, small_run)
 
 
 def test_streamed_data_trains_alike(small_run: RunFolder, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    fit(dlc.loads(SMALL, ["data.memory=4 kB"]), run=run)
+    train_spec(dlc.loads(SMALL, ["data.memory=4 kB"]), run=run)
     same_run(run, small_run)
 
 
@@ -121,9 +121,9 @@ def test_streamed_data_trains_alike(small_run: RunFolder, tmp_path: Path) -> Non
 def test_stopped_and_resumed_is_never_stopped(small: Spec, small_run: RunFolder, tmp_path: Path, calls: int) -> None:
     run = RunFolder(tmp_path / "run")
     with pytest.raises(Stopped):
-        fit(small, run=run, chunk_iterations=2, stop=stop_after(calls))
+        train_spec(small, run=run, chunk_iterations=2, stop=stop_after(calls))
     assert not run.finished
-    fit(small, run=run, resume=True)
+    train_spec(small, run=run, resume=True)
     same_run(run, small_run)
 
 
@@ -133,13 +133,13 @@ def test_evaluation_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("dlc.data.feeder.EVALUATION_BATCH", 2)
     spec = dlc.loads(SMALL, [f"train.on_nan={mode}"])
     straight, run = RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "run")
-    fit(spec, run=straight)
+    train_spec(spec, run=straight)
     for calls, epoch, step in ((1, 0, 6), (0, 0, 6), (13, 3, 23), (4, 4, 23)):
         with pytest.raises(Stopped):
-            fit(spec, run=run, resume=True, chunk_iterations=100, stop=stop_after(calls))
+            train_spec(spec, run=run, resume=True, chunk_iterations=100, stop=stop_after(calls))
         newest = checkpoints.load(checkpoints.found(run)[0])
         assert (newest.progress["epoch"], newest.step) == (epoch, step)
-    fit(spec, run=run, resume=True)
+    train_spec(spec, run=run, resume=True)
     same_run(run, straight)
     assert run.result.read_bytes() == straight.result.read_bytes()
 
@@ -147,7 +147,7 @@ def test_evaluation_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_damaged_checkpoint_is_set_aside(small: Spec, small_run: RunFolder, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     with pytest.raises(Stopped):
-        fit(small, run=run, chunk_iterations=2, stop=stop_after(10))
+        train_spec(small, run=run, chunk_iterations=2, stop=stop_after(10))
     newest = checkpoints.found(run)[0]
     data = bytearray((newest / "state.safetensors").read_bytes())
     data[-3] ^= 1
@@ -158,7 +158,7 @@ def test_a_damaged_checkpoint_is_set_aside(small: Spec, small_run: RunFolder, tm
         def note(self, text: str) -> None:
             notes.append(text)
 
-    fit(small, run=run, resume=True, reporter=Notes())
+    train_spec(small, run=run, resume=True, reporter=Notes())
     assert "state.safetensors" in notes[0]
     assert "digest" in notes[0]
     same_run(run, small_run)
@@ -167,11 +167,11 @@ def test_a_damaged_checkpoint_is_set_aside(small: Spec, small_run: RunFolder, tm
 def test_all_checkpoints_damaged_is_an_error(small: Spec, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     with pytest.raises(Stopped):
-        fit(small, run=run, chunk_iterations=2, stop=stop_after(6))
+        train_spec(small, run=run, chunk_iterations=2, stop=stop_after(6))
     for path in checkpoints.found(run):
         (path / "checkpoint.json").write_text("{")
     with pytest.raises(dlc.SpecError) as caught:
-        fit(small, run=run, resume=True)
+        train_spec(small, run=run, resume=True)
     assert caught.value.report.codes == ("DLC503",)
 
 
@@ -195,27 +195,27 @@ def test_early_stopping_stops_and_resumes_alike(tmp_path: Path) -> None:
     text = SMALL.replace("epochs: 4", "epochs: 30, early_stopping: {monitor: validation/accuracy, patience: 2}")
     spec = dlc.loads(text)
     run = RunFolder(tmp_path / "run")
-    result = fit(spec, run=run)
+    result = train_spec(spec, run=run)
     epochs = len(result.history)
     assert epochs < 30
     values = [record["validation/accuracy"] for record in result.history]
     assert max(values[:-2]) >= max(values[-2:])
     other = RunFolder(tmp_path / "other")
     with pytest.raises(Stopped):
-        fit(spec, run=other, chunk_iterations=3, stop=stop_after(2 * (epochs - 2)))
-    fit(spec, run=other, resume=True)
+        train_spec(spec, run=other, chunk_iterations=3, stop=stop_after(2 * (epochs - 2)))
+    train_spec(spec, run=other, resume=True)
     same_run(run, other)
-    assert fit(spec, run=run, resume=True).best_epoch == result.best_epoch  # finished: nothing more happens
+    assert train_spec(spec, run=run, resume=True).best_epoch == result.best_epoch  # finished: nothing more happens
 
 
 def test_a_finished_run_can_be_extended(small: Spec, small_run: RunFolder, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     shutil.copytree(small_run.path, run.path)
     longer = dlc.loads(SMALL, ["train.epochs=6"])
-    result = fit(longer, run=run, resume=True)
+    result = train_spec(longer, run=run, resume=True)
     assert [record["epoch"] for record in result.history] == [1, 2, 3, 4, 5, 6]
     straight = RunFolder(tmp_path / "straight")
-    fit(longer, run=straight)
+    train_spec(longer, run=straight)
     same_run(run, straight)
 
 
@@ -223,7 +223,7 @@ def test_a_changed_spec_is_refused_with_the_difference(small_run: RunFolder, tmp
     run = RunFolder(tmp_path / "run")
     shutil.copytree(small_run.path, run.path)
     with pytest.raises(dlc.SpecError) as caught:
-        fit(dlc.loads(SMALL.replace("units: 8", "units: 9")), run=run, resume=True)
+        train_spec(dlc.loads(SMALL.replace("units: 8", "units: 9")), run=run, resume=True)
     item = caught.value.report.diagnostics[0]
     assert item.code == "DLC504"
     assert item.found == "`network.0.dense.units` was 8, is 9"
@@ -231,7 +231,7 @@ def test_a_changed_spec_is_refused_with_the_difference(small_run: RunFolder, tmp
 
 def test_a_used_folder_is_refused(small: Spec, small_run: RunFolder) -> None:
     with pytest.raises(dlc.SpecError) as caught:
-        fit(small, run=RunFolder(small_run.path))
+        train_spec(small, run=RunFolder(small_run.path))
     assert caught.value.report.codes == ("DLC501",)
 
 
@@ -240,7 +240,7 @@ def test_a_locked_folder_is_refused(small: Spec, tmp_path: Path) -> None:
     holder.lock()
     try:
         with pytest.raises(dlc.SpecError) as caught:
-            fit(small, run=RunFolder(tmp_path / "run"))
+            train_spec(small, run=RunFolder(tmp_path / "run"))
         assert caught.value.report.codes == ("DLC505",)
     finally:
         holder.unlock()
@@ -270,7 +270,7 @@ def test_a_folder_where_nothing_can_be_locked_says_so(tmp_path: Path, monkeypatc
 def test_an_unwritable_folder_is_a_diagnostic(small: Spec, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(dlc.SpecError) as caught:
-        fit(small, run=RunFolder(tmp_path / "file" / "run"))
+        train_spec(small, run=RunFolder(tmp_path / "file" / "run"))
     assert caught.value.report.codes == ("DLC507",)
 
 
@@ -278,7 +278,7 @@ def test_divergence_is_a_diagnostic_and_keeps_the_checkpoint(tmp_path: Path) -> 
     text = SMALL.replace("adam: 0.05", "sgd: 1e18").replace("  - batch_norm: 0.9\n", "")
     run = RunFolder(tmp_path / "run")
     with pytest.raises(dlc.SpecError) as caught:
-        fit(dlc.loads(text), run=run)
+        train_spec(dlc.loads(text), run=run)
     assert caught.value.report.codes == ("DLC508",)
 
 

@@ -7,28 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
 from dlc.frontend.document import AugmentationModifiers, Document, Item
+from dlc.frontend.plan import AugmentTerm
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, flow
-from dlc.support.fast_dataclass import fast_dataclass
 
 if TYPE_CHECKING:
     from dlc.components.augmentations.augmentation import Augmentation
     from dlc.components.features.feature import Feature
-
-
-@fast_dataclass(frozen=True)
-class AugmentTerm:
-    """An augmentation with the inputs and targets that it acts on.
-
-    Args:
-        augmentation: the augmentation.
-        on: their names.
-        path: `#augment/WORD`, with a count behind the second of a word: its random key follows from this.
-    """
-
-    augmentation: Augmentation
-    on: tuple[str, ...]
-    path: str
 
 
 def augment(document: Document, problems: Problems) -> tuple[AugmentTerm, ...]:

@@ -27,7 +27,7 @@ from dlc.frontend.passes.steps import (
     ResidualStep,
     Step,
 )
-from dlc.ir import CompositeBlock, Layer, Origin, Settings
+from dlc.ir import MAX_NODES, CompositeBlock, Layer, Origin, Settings
 from dlc.language.item_syntax import NAME_RULE, read_options, valid_name
 from dlc.language.loader import SET_FILE
 from dlc.language.options import (
@@ -39,13 +39,12 @@ from dlc.language.options import (
     validate,
     wrong_type,
 )
+from dlc.language.source import Broken, Path, Source, Tree, holds_broken
 from dlc.language.variables import Substitution
-from dlc.language.yaml_text import Broken, Path, Source, Tree, holds_broken
 from dlc.support.fast_dataclass import fast_dataclass
 
 __all__ = ["CONTAINERS", "expand"]
 
-MAX_STEPS = 20_000
 MAX_NESTING = 48
 
 
@@ -183,12 +182,12 @@ class _Expander:
         """Count one more item; whether there is room for it."""
         self.count += 1
         span = self.source.span(path)
-        if self.count == MAX_STEPS + 1:
-            message = f"the network expands to more than {MAX_STEPS:,} layers"
+        if self.count == MAX_NODES + 1:
+            message = f"the network expands to more than {MAX_NODES:,} layers"
             self.problems.add("DLC117", message, span, notes=uses[:1])
         elif self.nesting > MAX_NESTING:
             self.problems.add("DLC117", f"layers nest more than {MAX_NESTING} deep", span, notes=uses[:1])
-        return self.count <= MAX_STEPS and self.nesting <= MAX_NESTING
+        return self.count <= MAX_NODES and self.nesting <= MAX_NESTING
 
     def label(self, tree: Tree, counts: dict[str, int], taken: set[str]) -> str:
         """The name of an item that has none."""

@@ -10,13 +10,12 @@ from dlc.components.schedules.schedule import Run
 from dlc.diagnostics import Problems, Span, nearest
 from dlc.frontend.document import Document
 from dlc.frontend.passes.freeze import weight_paths
+from dlc.frontend.plan import Label
 from dlc.ir import TypedGraph, instances
 from dlc.ir.weight_patterns import matches, pattern_error
 from dlc.language.options import OptionError, report_option_errors, wrong_type
-from dlc.language.yaml_text import Path
+from dlc.language.source import Path
 from dlc.support.fast_dataclass import fast_dataclass
-
-Label = tuple[int, ...]  # the numbers of the groups that a weight is in
 
 
 @fast_dataclass(frozen=True)
@@ -230,10 +229,3 @@ def _without(label: Label, index: int) -> Label:
 def _built(document: Document, grouping: Grouping, label: Label) -> Optimizer | list[OptionError]:
     assert document.optimizer is not None
     return with_options(document.optimizer.thing, grouping.options(label))
-
-
-def optimizer_of(document: Document, grouping: Grouping, label: Label) -> Optimizer:
-    """The optimizer of the weights of a label, in a checked document."""
-    made = _built(document, grouping, label)
-    assert isinstance(made, Optimizer), made
-    return made

@@ -8,8 +8,8 @@ from typing import Any
 
 from dlc.components.initializers.initializer import init_of
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
-from dlc.frontend.passes.expand import MAX_STEPS
 from dlc.ir import (
+    MAX_NODES,
     Graph,
     Iterations,
     Layer,
@@ -407,8 +407,8 @@ class _Inference:
     ) -> tuple[list[TypedNode | TypedRepeat], Ref, TensorType | None] | None:
         """One iteration on its own: its nodes, its result and the type of that."""
         self.unrolled_nodes += len(node.body)
-        if self.unrolled_nodes > MAX_STEPS:
-            message = f"the network expands to more than {MAX_STEPS:,} layers"
+        if self.unrolled_nodes > MAX_NODES:
+            message = f"the network expands to more than {MAX_NODES:,} layers"
             self.problems.add("DLC117", message, node.origin.span, notes=node.origin.uses)
             return None
         number = node.start + index

@@ -11,7 +11,7 @@ from dlc.frontend.document import Document
 from dlc.frontend.passes.match import used_targets
 from dlc.ir import Graph, Node, Ref, RepeatNode
 from dlc.language.options import report_option_errors
-from dlc.language.yaml_text import Path, Tree
+from dlc.language.source import Path, Tree
 
 
 def lint(document: Document, graph: Graph, problems: Problems) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from dlc.components.features.feature import Feature
 from dlc.components.features.number import Number
@@ -12,61 +12,12 @@ from dlc.components.metrics.metric import Metric
 from dlc.components.sources.source import select
 from dlc.diagnostics import Note, Problems, did_you_mean, listing
 from dlc.frontend.document import Document, Item, LossModifiers, MetricModifiers
+from dlc.frontend.plan import Against, LossTerm, MetricTerm
 from dlc.ir import Graph, Layer, Node, TensorType
 from dlc.language.item_syntax import NAME_RULE, valid_name
 from dlc.language.options import RuleViolation
-from dlc.language.yaml_text import Path
+from dlc.language.source import Path
 from dlc.support.fast_dataclass import fast_dataclass
-
-
-class Against(NamedTuple):
-    """What an output is compared with: a value of one of the sections."""
-
-    section: Literal["targets", "inputs", "outputs"]
-    name: str
-
-
-@fast_dataclass(frozen=True)
-class LossTerm:
-    """A loss of one output.
-
-    Args:
-        name: what it is called in reports.
-        loss: the loss.
-        output: the output that it reads.
-        against: what it compares that with, or None.
-        weight: its factor in the sum.
-        sample_weight: the target that says what each example counts, or None.
-        reduction: over the elements of an example.
-        predicts: whether the output is a prediction of what it is compared with.
-    """
-
-    name: str
-    loss: Loss
-    output: str
-    against: Against | None
-    weight: float = 1.0
-    sample_weight: str | None = None
-    reduction: Literal["mean", "sum"] = "mean"
-    predicts: bool = True
-
-    @property
-    def target(self) -> str | None:
-        """The name of what the output is compared with as predictions carry it: a target's or an input's."""
-        named = self.predicts and self.against is not None and self.against.section != "outputs"
-        return self.against.name if named and self.against is not None else None
-
-
-@fast_dataclass(frozen=True)
-class MetricTerm:
-    """A metric of one output; `activate` is the loss that says what the output means, if any."""
-
-    name: str
-    metric: Metric
-    output: str
-    against: Against
-    activate: Loss | None
-    sample_weight: str | None = None
 
 
 @fast_dataclass(frozen=True)

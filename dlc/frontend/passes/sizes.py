@@ -4,45 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from dlc.diagnostics import Problems, Report
 from dlc.frontend.passes.infer import infer
-
-if TYPE_CHECKING:
-    from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 
 _LARGEST = 1 << 20
 
 
-def prove_sizes(spec: Spec, sizes: Mapping[str, int]) -> Report:
+def prove_sizes(plan: Plan, sizes: Mapping[str, int]) -> Report:
     """What the layers say of the network's inputs with numbers in the place of symbols.
 
     Args:
-        spec: the spec.
+        plan: the spec.
         sizes: numbers by symbol; a symbol that is not named stays one.
     """
     types = {
         name: replace(kind, shape=tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in kind.shape))
-        for name, kind in spec.graph.inputs.items()
+        for name, kind in plan.graph.inputs.items()
     }
     problems = Problems()
-    infer(replace(spec.untyped, inputs=types), problems)
-    return problems.report(spec.texts)
+    infer(replace(plan.untyped, inputs=types), problems)
+    return problems.report({})
 
 
-def least_sizes(spec: Spec) -> dict[str, int]:
+def least_sizes(plan: Plan) -> dict[str, int]:
     """The least number that each symbol of the inputs, but the batch, can stand for, all at once.
 
     A network that takes a size is held to take every larger one, as windows, slices and places do.
     """
-    symbols = sorted({dim for kind in spec.graph.inputs.values() for dim in kind.shape[1:] if isinstance(dim, str)})
+    symbols = sorted({dim for kind in plan.graph.inputs.values() for dim in kind.shape[1:] if isinstance(dim, str)})
     if not symbols:
         return {}
-    together = _least(lambda size: prove_sizes(spec, dict.fromkeys(symbols, size)).ok)
+    together = _least(lambda size: prove_sizes(plan, dict.fromkeys(symbols, size)).ok)
     found = dict.fromkeys(symbols, together)
     for name in symbols if together > 1 else ():
-        found[name] = _least(lambda size: prove_sizes(spec, {**found, name: size}).ok)  # noqa: B023 - called at once
+        found[name] = _least(lambda size: prove_sizes(plan, {**found, name: size}).ok)  # noqa: B023 - called at once
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.training.evaluation import better, monitored
 
 
@@ -15,13 +15,13 @@ class Stopping:
     them from its first epoch.
 
     Args:
-        spec: the spec; without `early_stopping` a run is never due to stop.
+        plan: the spec; without `early_stopping` a run is never due to stop.
         records: the epochs so far.
     """
 
-    def __init__(self, spec: Spec, records: Iterable[Mapping[str, float]] = ()) -> None:
-        self.options = spec.document.train.early_stopping
-        self.monitor, self._higher = monitored(spec, self.options.monitor if self.options is not None else None)
+    def __init__(self, plan: Plan, records: Iterable[Mapping[str, float]] = ()) -> None:
+        self.options = plan.train.early_stopping
+        self.monitor, self._higher = monitored(plan, self.options.monitor if self.options is not None else None)
         self._best: float | None = None
         self.stale = 0  # epochs without improvement
         for record in records:

@@ -9,7 +9,7 @@ from dlc.support.fast_dataclass import fast_dataclass
 
 
 @fast_dataclass(frozen=True)
-class Plan:
+class RunInfo:
     """What a run is about to do.
 
     Args:
@@ -63,7 +63,7 @@ class Moment:
 class Reporter(Protocol):
     """Whoever wants to know. Calls come from the training thread and should be short."""
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, info: RunInfo) -> None:
         """The run is about to compile."""
 
     def moment(self, moment: Moment) -> None:
@@ -82,7 +82,7 @@ class Reporter(Protocol):
 class Silent:
     """Says nothing."""
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, info: RunInfo) -> None:
         """Say nothing."""
 
     def moment(self, moment: Moment) -> None:

@@ -22,7 +22,7 @@ from dlc.backend.train_step import CompiledSteps, TrainState, Updater
 from dlc.data.feed import Rows
 from dlc.data.feeder import Feeder
 from dlc.diagnostics import SpecError
-from dlc.frontend.pipeline import Spec
+from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.checkpoint import Checkpoint, load, restore_state
 from dlc.training.checkpoint import found as checkpoints_of
@@ -60,7 +60,7 @@ class Recovery:
     """What a run needs to say where it diverged, and to go on.
 
     Args:
-        spec: the spec.
+        plan: the spec.
         program: its network.
         updater: how its weights are updated.
         trainer: its compiled steps.
@@ -72,7 +72,7 @@ class Recovery:
 
     def __init__(
         self,
-        spec: Spec,
+        plan: Plan,
         program: Program,
         updater: Updater,
         compiled_steps: CompiledSteps,
@@ -81,8 +81,8 @@ class Recovery:
         folder: RunFolder | None,
         note: Callable[[str], None],
     ) -> None:
-        self.spec, self.program, self.compiled_steps, self.feeder, self.stats = (
-            spec,
+        self.plan, self.program, self.compiled_steps, self.feeder, self.stats = (
+            plan,
             program,
             compiled_steps,
             feeder,
@@ -90,8 +90,8 @@ class Recovery:
         )
         self.folder, self.note = folder, note
         self.may_skip = updater.may_skip
-        self.tracer = NonfiniteTracer(spec, program, updater)
-        self.mode = spec.document.train.on_nan
+        self.tracer = NonfiniteTracer(plan, program, updater)
+        self.mode = plan.train.on_nan
         self.kept: Mapping[str, Any] | None = None  # the newest good state, where no folder has it
         self.memory = Memory()
 
@@ -196,7 +196,7 @@ class Recovery:
             except SpecError:
                 return None  # what happened since an older one is not known
         else:
-            variables = self.program.init(self.spec.document.seed)
+            variables = self.program.init(self.plan.seed)
             state = _copy(
                 self.compiled_steps.start(
                     variables, self.compiled_steps.batch_statistics(variables, self.feeder.shapes())
@@ -230,7 +230,7 @@ class Recovery:
     def _good(self, state: TrainState) -> bool:
         sums = statistics.to_host(state.sums)
         counted = bool(sums[statistics.COUNT]) or self.may_skip
-        loss = statistics.values(self.spec, sums)["loss"] if sums[statistics.COUNT] else 0.0
+        loss = statistics.values(self.plan, sums)["loss"] if sums[statistics.COUNT] else 0.0
         return counted and math.isfinite(loss) and self.tracer.weight(state.variables) is None
 
     def _look(self, state: TrainState, step: int) -> NonfiniteValue | None:
@@ -280,14 +280,14 @@ class Recovery:
         return SpecError.of(
             "DLC508",
             message,
-            span or self.spec.document.source.key_span(("optimizer",)),
+            span or self.plan.places.key_span(("optimizer",)),
             hint=f"{self._hint(finding)}; {kept}",
         )
 
     def _hint(self, finding: Finding) -> str:
         at, cause = finding
         kind = cause.kind if cause is not None else None
-        narrow = any(node.dtype == "f16" for node, _ in self.spec.graph.walk())
+        narrow = any(node.dtype == "f16" for node, _ in self.plan.graph.walk())
         wide = "float16 ends at 65,504: try `precision: bfloat16`; or " if narrow else ""
         if kind == "input":
             return "look at the data and at `augment`"

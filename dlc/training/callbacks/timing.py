@@ -10,7 +10,7 @@ from typing import Any
 
 from dlc.diagnostics import SpecError
 from dlc.support.files import read_json, to_json, write_atomic
-from dlc.training.callbacks.progress import Moment, Plan, Reporter
+from dlc.training.callbacks.progress import Moment, Reporter, RunInfo
 from dlc.training.run_folder import RunFolder
 
 WRITE_SECONDS = 30.0  # a killed process loses no more
@@ -35,15 +35,15 @@ class Timed:
         self.earlier: list[Any] = []
         self.session: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, info: RunInfo) -> None:
         """The run is about to compile."""
-        if plan.start:
+        if info.start:
             with contextlib.suppress(SpecError):
                 self.earlier = read_sessions(self.run)
-        self.batch_size = plan.batch_size
-        self.session |= {"device": plan.device, "first_step": plan.start, "last_step": plan.start, "examples": 0}
+        self.batch_size = info.batch_size
+        self.session |= {"device": info.device, "first_step": info.start, "last_step": info.start, "examples": 0}
         self.session |= {"first_chunk": None, "training": 0.0, "steady_examples": 0, "total": 0.0, "epochs": {}}
-        self.reporter.begin(plan)
+        self.reporter.begin(info)
 
     def moment(self, moment: Moment) -> None:
         """A chunk of steps is done."""

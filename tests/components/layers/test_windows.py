@@ -487,7 +487,7 @@ def test_a_wrong_use_points_at_its_option(spec: str, kind: str, code: str, optio
 
 def test_a_size_that_a_transposed_convolution_makes_nothing_of_is_too_small() -> None:
     spec = loads(f"inputs: {{x: {{tensor: [time, 3]}}}}\nnetwork: [conv1d_transpose: {EMPTIED}, global_avg_pool1d]\n")
-    assert least_sizes(spec) == {"time": 2}
+    assert least_sizes(spec.plan) == {"time": 2}
 
 
 @pytest.mark.parametrize(

@@ -687,11 +687,11 @@ def test_losses_that_may_do_without_a_target() -> None:
     wide = "[{dense: 8}, {reshape: [2, 4], name: a}, {dense: 4, name: b, inputs: x}]"
     spec, found = checked(both, kinds, wide, outputs)
     assert codes(found) == []
-    assert spec.losses[0].against is None and spec.losses[1].target == "y"
+    assert spec.plan.losses[0].against is None and spec.plan.losses[1].target == "y"
     penalty = '[{cross_entropy: , output: b}, {formula: "0.1 * mean(abs(prediction))", output: a, name: sparse}]'
     spec, found = checked(penalty, kinds, wide, outputs)
     assert codes(found) == []
-    assert [term.name for term in spec.losses] == ["cross_entropy", "sparse"]
+    assert [term.name for term in spec.plan.losses] == ["cross_entropy", "sparse"]
     idle = '{formula: "mean(abs(prediction))", target: y}'
     assert codes(report(idle)) == ["DLC303"]
     assert codes(report("{triplet: {mining: hard}}", "", "[{dense: 12}, {reshape: [3, 4]}]")) == ["DLC303"]
@@ -719,13 +719,13 @@ def test_ignored_numbers_reach_the_loss() -> None:
         "inputs: {x: {tensor: [4]}}\ntargets: {y: {category: {classes: 3, ignored: 255}}}\nnetwork: [dense: 3]\n"
         "loss: {cross_entropy: {ignore_index: 255}}\n"
     )
-    feature = spec.document.targets["y"]
+    feature = spec.plan.targets["y"]
     assert feature is not None
     target = feature.encode(feature.read([data], "y"), {})
     y = normal(3, 4)
     program = dlc.compile(spec)
     results = program.run(program.init(0), {"x": y})
-    totals = loss_scores(spec, results, {"inputs": {"x": y}, "targets": {"y": target}})["cross_entropy"]
+    totals = loss_scores(spec.plan, results, {"inputs": {"x": y}, "targets": {"y": target}})["cross_entropy"]
     logs = scipy.special.log_softmax(results.outputs["output"], -1)
     assert float(totals.weight) == 2 and float(totals.total) == pytest.approx(-logs[0, 0] - logs[2, 2], rel=1e-5)
 
@@ -747,10 +747,10 @@ def test_metrics_leave_out_what_has_no_class() -> None:
         program = dlc.compile(spec)
         results = program.run(program.init(0), inputs)
         batch = {"inputs": inputs, "targets": {"y": target}}
-        found = metric_statistics(spec, results, batch, {"x": {}, "y": {}})["accuracy"]
+        found = metric_statistics(spec.plan, results, batch, {"x": {}, "y": {}})["accuracy"]
         there = (target >= 0) & inputs.get("x.mask", target >= 0)
         right = (np.asarray(results.outputs["output"]).argmax(-1) == target)[there]
-        assert spec.metrics[0].metric.result(found) == pytest.approx(right.mean())
+        assert spec.plan.metrics[0].metric.result(found) == pytest.approx(right.mean())
 
 
 def test_ctc_gets_the_masks_of_both_sides() -> None:
@@ -765,7 +765,7 @@ def test_ctc_gets_the_masks_of_both_sides() -> None:
     program = dlc.compile(spec)
     results = program.run(program.init(0), batch["inputs"])
     logits = np.asarray(results.outputs["output"])
-    totals = loss_scores(spec, results, batch)["ctc"]
+    totals = loss_scores(spec.plan, results, batch)["ctc"]
     want = spelt(logits[0], [1, 2, 1], 0) + spelt(logits[1, :2], [2], 0)
     assert float(totals.total) == pytest.approx(want, rel=1e-4) and float(totals.weight) == 2
 
@@ -786,7 +786,7 @@ def test_an_output_that_is_no_prediction_keeps_its_name(text: str, target: str, 
     network = f"[dense: {size}]" if size != 6 else "[dense: 6, reshape: [3, 2]]"
     spec, found = checked(text, f"{{y: {target}}}", network)
     assert codes(found) == []
-    assert list(answers(spec)) == [name]
+    assert list(answers(spec.plan)) == [name]
 
 
 # ---- formulas ----
@@ -960,8 +960,8 @@ def test_the_loss_of_a_variational_autoencoder_is_the_elbo(text: str, log_likeli
     @jax.jit
     def total(real: Any) -> tuple[Any, Any]:
         results = program.run(variables, {"image": x})
-        totals = loss_scores(spec, results, {"inputs": {"image": x}, "targets": {}}, real)
-        return combined(spec, totals, {name: part.weight for name, part in totals.items()}), results.outputs
+        totals = loss_scores(spec.plan, results, {"inputs": {"image": x}, "targets": {}}, real)
+        return combined(spec.plan, totals, {name: part.weight for name, part in totals.items()}), results.outputs
 
     real = np.arange(7) < 5  # the last two only fill the batch
     got, outputs = total(real)

@@ -38,7 +38,7 @@ def spec_of(optimizer: str, more: str = "") -> Any:
 
 
 def optimizer_of(text: str) -> Optimizer:
-    thing = spec_of(text).document.optimizer.thing
+    thing = spec_of(text).plan.update.optimizer
     assert isinstance(thing, Optimizer)
     return thing
 
@@ -348,7 +348,7 @@ def test_an_optimizer_is_resolved_and_read_back(word: str) -> None:
     for text in load_class(OPTIMIZERS, word).examples:
         spec = spec_of(text)
         again = dlc.loads(resolved_text(spec))
-        assert again.document.optimizer.thing == spec.document.optimizer.thing
+        assert again.plan.update.optimizer == spec.plan.update.optimizer
 
 
 # ---- what an update depends on ----

@@ -185,7 +185,7 @@ def test_a_schedule_is_resolved_and_read_back(word: str) -> None:
         more = "train: {epochs: 100}"
         spec = dlc.loads(f"{SPEC}\noptimizer:\n  sgd:\n    learning_rate:\n      {text}\n{more}\n")
         again = dlc.loads(resolved_text(spec))
-        assert again.document.optimizer.thing == spec.document.optimizer.thing  # type: ignore[union-attr]
+        assert again.plan.update.optimizer == spec.plan.update.optimizer  # type: ignore[union-attr]
 
 
 # ---- lengths ----

@@ -1,0 +1,139 @@
+"""The sections `data` and `train`: where records come from, and how long and in what batches to train."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, model_validator
+
+from dlc.components.sources import SOURCES
+from dlc.components.sources.source import Source as DataSource
+from dlc.diagnostics import did_you_mean
+from dlc.language.options import OptionError, Options, flow, main, option, reject, short_form, spell, word_field
+
+
+def _share(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, float) and 0 <= value < 1:
+        return value
+    expected = "a share below 1, or a number of records"
+    raise reject(OptionError((), "DLC104", "this is no part of the data", found=spell(value), expected=expected))
+
+
+def _batch_size(value: Any) -> Any:
+    if value == "full" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    expected = "a number of examples, or `full`"
+    hint = did_you_mean(value, ("full",)) if isinstance(value, str) else None
+    raise reject(OptionError((), "DLC104", "this is no batch size", found=spell(value), expected=expected, hint=hint))
+
+
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B\Z")
+
+
+def _memory(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    match = _BYTES.match(value.strip()) if isinstance(value, str) else None
+    if match is not None:
+        number, prefix, binary = match.groups()
+        found = int(float(number) * (1024 if binary else 1000) ** " kMGT".index(prefix or " "))
+        if found >= 1:
+            return found
+    expected = "`512 MB`, `4 GiB`, a number of bytes, or `auto`"
+    raise reject(OptionError((), "DLC104", "this is no amount of memory", found=spell(value), expected=expected))
+
+
+Memory = Annotated[int | Literal["auto"], BeforeValidator(_memory)]
+BatchSize = Annotated[int | Literal["full"], BeforeValidator(_batch_size)]
+Share = Annotated[float | int, BeforeValidator(_share)]
+DataWord = Annotated[DataSource, word_field(lambda: SOURCES, "source")]
+
+
+class Split(Options):
+    """How records are divided: shares below 1, or numbers of records; what is left is the training split."""
+
+    validation: Share = option(0, description="part held out to watch the training")
+    test: Share = option(0, description="part held out for the final figures")
+    seed: int = option(0, ge=0, lt=2**32, description="seed of the division, apart from the run's own")
+    shuffle: bool = option(True, description="divide at random; else the last records are held out")
+
+
+class Data(Options):
+    """Where records come from."""
+
+    source: DataWord = main(description="where the records come from")
+    validation: DataWord | None = option(None, description="a source of its own for the validation split")
+    test: DataWord | None = option(None, description="a source of its own for the test split")
+    split: Split = option(Split(), description="how the records are divided")
+    memory: Memory = option(
+        "auto", description="what records may take in memory, such as `4 GB`; more than that is read while training"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        for word in SOURCES:
+            if isinstance(data, dict) and word in data:
+                source = word if data[word] is None else flow({word: data[word]})
+                hint = f"write `source: {source}`"
+                raise reject(
+                    OptionError((word,), "DLC101", f"unknown option `{word}` of `data`", hint=hint, at_key=True)
+                )
+        return data
+
+    def splits(self) -> tuple[str, ...]:
+        """The splits that exist."""
+        held = {"validation": self.validation or self.split.validation, "test": self.test or self.split.test}
+        return ("train", *(name for name, part in held.items() if part))
+
+
+class EarlyStopping(Options):
+    """Stop when the monitored value has not improved for `patience` epochs."""
+
+    monitor: str | None = option(None, description="SPLIT/METRIC; that of `train.monitor` when left out")
+    patience: int = option(5, ge=1, description="epochs without improvement")
+    min_delta: float = option(0.0, ge=0, description="what counts as an improvement")
+
+
+class Keep(Options):
+    """Which checkpoints stay: the newest, and those that the policy names."""
+
+    last: int = main(2, ge=1, description="how many of the newest")
+    best: bool = option(False, description="that of the best epoch, too; one is written whenever an epoch is the best")
+    every: int | None = option(None, ge=1, description="those at every so many epochs, too, for good")
+
+
+class Train(Options):
+    """How long and in what portions to train."""
+
+    epochs: int = option(10, ge=1, description="passes over the training split")
+    batch_size: BatchSize = option(32, description="examples a step; `full` takes the whole split")
+    shuffle: bool = option(True, description="draw a new order for every epoch")
+    monitor: str | None = option(
+        None, description="SPLIT/METRIC that decides which weights are best; validation/loss when left out"
+    )
+    early_stopping: EarlyStopping | None = option(None, description="stop when nothing improves")
+    on_nan: Literal["stop", "skip", "rollback"] = option(
+        "stop",
+        description="what a loss that is not finite does: stop, skip the step, or go back and leave out what led there",
+    )
+    checkpoint_every: int = option(1, ge=1, description="epochs between checkpoints")
+    keep_checkpoints: Annotated[Keep, short_form(Keep)] = option(Keep(), description="which checkpoints stay")
+    tensorboard: bool = option(
+        False, description="write TensorBoard events into the run folder; needs dlc[tensorboard]"
+    )
+
+    @model_validator(mode="after")
+    def _lasting(self) -> Train:
+        every = self.keep_checkpoints.every
+        if every is not None and every % self.checkpoint_every:
+            written = "after each epoch" if self.checkpoint_every == 1 else f"every {self.checkpoint_every} epochs"
+            expected = f"a multiple of `checkpoint_every`: checkpoints are written {written}"
+            place = ("keep_checkpoints", "every")
+            raise reject(
+                OptionError(place, "DLC104", "there are no such checkpoints to keep", f"`every: {every}`", expected)
+            )
+        return self
