@@ -290,4 +290,4 @@ def test_json_of_runs_that_do_not_finish(dlc_command, tmp_path: Path, monkeypatc
     assert objects(out)[-1]["status"] == "stopped"
     monkeypatch.undo()
     code, _, err = dlc_command("train", spec, "--json", "--quiet")
-    assert code == 2 and "`--quiet` has no effect beside `--json`" in err
+    assert code == 2 and "`--quiet` can't be used with `--json`" in err
