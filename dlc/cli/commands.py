@@ -124,7 +124,7 @@ def init_spec(template: str | None, out: Path | None) -> None:
         with open(target, "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise SpecError.of("DLC507", f"`{target}` exists already", hint="choose another file with `--out`") from None
+        raise SpecError.of("DLC507", f"`{target}` already exists", hint="choose another file with `--out`") from None
     except OSError as error:
         raise SpecError.of("DLC507", f"can't write `{target}`: {reason(error)}") from None
     use = "train" if "\noptimizer:" in text else "show"
