@@ -92,12 +92,15 @@ class ArrayBackend:
     looped: bool = False
     recorded: dict[str, Any] = field(default_factory=dict)
 
-    passes = (jax.errors.JaxRuntimeError,)
-
     @property
     def segments(self) -> bool:
         """Only training keeps values for a backward pass. What is recorded can't leave a segment."""
         return self.about.mode == "train" and self.about.record is None
+
+    @property
+    def passes(self) -> tuple[type[BaseException], ...]:
+        """What XLA raises, such as lack of memory."""
+        return (jax.errors.JaxRuntimeError,)
 
     def apply(self, node: TypedNode, inputs: Sequence[jax.Array], masks: Sequence[Any]) -> Outcome:
         """The layer's result; its new state and its penalty are kept."""

@@ -152,6 +152,16 @@ CODES: dict[str, Code] = {
         "A sequence of varying length travels with a mask that tells padding from data. A layer that would mix the two "
         "is an error: reduce the time axis before it, or use a layer that knows masks.",
     ),
+    "DLC213": Code(
+        "a layer can't be decoded step by step",
+        "Decoding gives a network a sequence position by position. A layer whose result at a position depends on later "
+        "ones can't be computed so, for example attention that isn't causal or a bidirectional recurrent layer.",
+    ),
+    "DLC214": Code(
+        "a layer failed to compute its result",
+        "The `apply` of the layer raised an error. If the layer comes from a plugin, mend it there; the first note "
+        "shows which layer of the network it was.",
+    ),
     "DLC301": Code("a loss doesn't fit its output and target", "For example 8 logits against a target of 10 classes."),
     "DLC302": Code("a metric doesn't fit its output and target", "For example accuracy of a real-valued target."),
     "DLC303": Code(

@@ -27,8 +27,13 @@ Inside = Callable[[Any, Sequence[Any], Sequence[Any]], tuple[list[Any], list[Any
 class Backend(Protocol[V]):
     """What an evaluator computes with. The type of its values is `V`."""
 
-    segments: bool  # whether segments are computed by `segment`, and not as if there were none
-    passes: tuple[type[BaseException], ...]  # exceptions of `apply` that aren't the layer's fault
+    @property
+    def segments(self) -> bool:
+        """Whether segments are computed by `segment`, and not as if there were none."""
+
+    @property
+    def passes(self) -> tuple[type[BaseException], ...]:
+        """The exceptions of `apply` that aren't the layer's fault, such as lack of memory."""
 
     def apply(self, node: TypedNode, inputs: Sequence[V], masks: Sequence[Any]) -> Outcome:
         """The result of a layer.
@@ -76,6 +81,7 @@ class Evaluator(Generic[V]):
         self.backend = backend
         self.values: dict[Ref, V] = dict(values)
         self.masks: dict[Ref, Any] = dict(masks)
+        self._passes = (SpecError, RuleViolation, InternalError, MemoryError, *backend.passes)
 
     def nodes(self, nodes: Sequence[TypedNode | TypedRepeat], wanted: Sequence[Ref], depth: int = 0) -> None:
         """Compute nodes in order.
@@ -103,7 +109,7 @@ class Evaluator(Generic[V]):
         masks = tuple(self.masks.get(ref) for ref in node.inputs)
         try:
             outcome = self.backend.apply(node, inputs, masks)
-        except (SpecError, RuleViolation, InternalError, MemoryError, *self.backend.passes):
+        except self._passes:
             raise
         except Exception as error:
             raise failed(node, error) from error

@@ -111,7 +111,7 @@ class Layer(Options):
     # cached     from a cache of earlier positions, which `infer` declares
     decoding: ClassVar[Decoding] = "refused"
 
-    # `**` lets a subclass name its own inputs, `infer(self, x)`, without breaking the contract for the type checker.
+    # `**` lets a subclass name its own inputs, `apply(self, weights, x, *, ctx)`, without breaking the contract for the type checker.
 
     def infer(self, *inputs: Any, **more: Any) -> Signature:
         """The signature for these inputs.
@@ -125,13 +125,13 @@ class Layer(Options):
         """
         raise NotImplementedError(f"{type(self).__name__} has no shape rule")
 
-    def apply(self, weights: Mapping[str, Array], *inputs: Any, ctx: Context) -> Any:
+    def apply(self, weights: Mapping[str, Array], *inputs: Any, **context: Any) -> Any:
         """The result for these inputs.
 
         Args:
             weights: the declared params and state, by name.
             inputs: arrays of the inferred shapes.
-            ctx: the mode, and what belongs to it: a random key, masks, positions and a cache.
+            context: `ctx`, the `Context`: the mode, and what belongs to it: a random key, masks, positions, a cache.
 
         Returns:
             The output, or an `Outcome` when there is more.

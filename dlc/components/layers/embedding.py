@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from dlc.ir import (
     Context,
@@ -135,7 +135,7 @@ class LearnedPositions(Layer):
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """X + embedding, the first rows of it."""
-        table, time = weights["embedding"], x.shape[1]
+        table, time = weights["embedding"], cast("Any", x.shape[1])  # a number, or a symbol in an export
         if isinstance(time, int) and isinstance(ctx.offset, int):
             end = ctx.offset + time
             if end > self.length:
