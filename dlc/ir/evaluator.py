@@ -81,7 +81,13 @@ class Evaluator(Generic[V]):
         self.backend = backend
         self.values: dict[Ref, V] = dict(values)
         self.masks: dict[Ref, Any] = dict(masks)
-        self._passes = (SpecError, RuleViolation, InternalError, MemoryError, *backend.passes)
+        self._passes: tuple[type[BaseException], ...] = (
+            SpecError,
+            RuleViolation,
+            InternalError,
+            MemoryError,
+            *backend.passes,
+        )
 
     def nodes(self, nodes: Sequence[TypedNode | TypedRepeat], wanted: Sequence[Ref], depth: int = 0) -> None:
         """Compute nodes in order.

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from dlc.ir.context import Context
 from dlc.ir.parameters import ParamSpec
 from dlc.ir.types import TensorType
 from dlc.language.options import Options, RuleViolation
@@ -111,7 +110,8 @@ class Layer(Options):
     # cached     from a cache of earlier positions, which `infer` declares
     decoding: ClassVar[Decoding] = "refused"
 
-    # `**` lets a subclass name its own inputs, `apply(self, weights, x, *, ctx)`, without breaking the contract for the type checker.
+    # `**` lets a subclass name its own inputs, `apply(self, weights, x, *, ctx)`, without breaking the contract for the
+    # type checker.
 
     def infer(self, *inputs: Any, **more: Any) -> Signature:
         """The signature for these inputs.

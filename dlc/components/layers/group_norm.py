@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from dlc.components.layers.axis_options import place_of, with_mask
@@ -17,6 +17,7 @@ from dlc.ir import (
     known_size,
     need_behind_mask,
     need_float,
+    refused_decoding,
 )
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jnp, lax
@@ -190,6 +191,12 @@ class L2Normalize(Layer):
         need_float(x, self.word)
         axis = place_of(self.axis, x.rank, self.word)
         return Signature(with_mask(x, x, axis > 1, self.word, "it sums over the padding"), flops=3 * x.size)
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """Each position by itself, unless its vectors lie along the time axis."""
+        super().check_decoding(inputs, stepped)
+        if place_of(self.axis, inputs[0].rank, self.word) == 1:
+            raise refused_decoding(self.word, "it sums over the time axis")
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """X / sqrt(sum(x^2)) along the axis."""

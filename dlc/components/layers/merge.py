@@ -58,6 +58,12 @@ class ElementwiseMerge(Merge):
         output = TensorType(shape, inputs[0].dtype, any(x.mask for x in inputs))
         return Signature(output, flops=(len(inputs) - 1) * output.size)
 
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """Element by element, unless an input is repeated along the time axis."""
+        super().check_decoding(inputs, stepped)
+        if len({x.shape[1] for x in inputs}) > 1:
+            raise refused_decoding(self.word, "it repeats an input along the time axis")
+
     def shape(self, inputs: Sequence[TensorType]) -> tuple[Dim, ...]:
         """The common shape."""
         first = inputs[0]
