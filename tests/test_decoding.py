@@ -215,10 +215,6 @@ def test_half_precision() -> None:
             "concat",
             "it joins its inputs along the time axis",
         ),
-            "[{name: a, dense: 4}, {concat: {inputs: [a, x], axis: 1}}]",
-            "concat",
-            "it joins its inputs along the time axis",
-        ),
     ],
 )
 def test_what_a_layer_cannot_decode_is_said_at_check_time(network: str, layer: str, said: str) -> None:
