@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlc.backend.array_backend import ArrayBackend, Pass, Weights, cast, finite, new_cache
+from dlc.backend.hyperparameters import Hyperparameters
 from dlc.backend.lowering import Lowering, flags_of, platform
 from dlc.backend.tree import Tree, flatten, get_in, nest, restack, set_in, stacked, unstack
 from dlc.components.initializers.initializer import draw, path_hash
@@ -80,6 +81,7 @@ class Program:
         step: (variables, inputs, cache, offset, stepped) -> `Results`, a step of decoding; see `dlc.backend.decode`.
         choices: the variants of its operations; tracing `run` adds to them.
         flags: XLA's flags for the programs that train and evaluate it.
+        numbers: the hyperparameters of the network: the factors of l1 and l2 penalties.
     """
 
     graph: TypedGraph
@@ -89,6 +91,7 @@ class Program:
     step: Callable[..., Results]
     choices: Choices
     flags: Mapping[str, str]
+    numbers: Hyperparameters
 
     @property
     def platform(self) -> str:
@@ -124,7 +127,7 @@ class Program:
 
     def to_flat(self, variables: Tree) -> dict[str, np.ndarray[Any, Any]]:
         """Variables as contiguous arrays by name, one for each iteration of a repeat: what files hold."""
-        split = unstack(flatten(variables), self.stacks)
+        split = unstack(flatten({kind: variables.get(kind, {}) for kind in KINDS}), self.stacks)
         return {_file_name(path): np.asarray(value, order="C") for path, value in split.items()}
 
     def from_flat(self, arrays: Arrays, stack: Any = np.stack) -> Tree:
@@ -167,14 +170,20 @@ class Program:
                 params = set_in(params, path, bound.apply(get_in(params, path), bound.over(slot.spec)))
         return params
 
-    def penalty(self, params: Tree) -> Any:
-        """The l1 and l2 terms of the trained weights: sum(l1 * |w| + l2 * w^2); 0.0 without any."""
+    def penalty(self, variables: Mapping[str, Any]) -> Any:
+        """The l1 and l2 terms of the trained weights: sum(l1 * |w| + l2 * w^2); 0.0 without any.
+
+        Args:
+            variables: the program's; the factors are among their `numbers`, where these are given.
+        """
+        numbers = self.numbers.bound(variables.get("numbers", {}).get("network", self.numbers.values))
         total: Any = 0.0
-        for path, slot in self.params.items():
-            if slot.spec.l1 or slot.spec.l2:
-                weight = get_in(params, path).astype(jnp.float32)
-                total = total + slot.spec.l1 * jnp.abs(weight).sum() if slot.spec.l1 else total
-                total = total + slot.spec.l2 * jnp.square(weight).sum() if slot.spec.l2 else total
+        for path in self.params:
+            l1, l2 = (numbers.get(f"{kind}/{path}") for kind in ("l1", "l2"))
+            if l1 or l2:
+                weight = get_in(variables["params"], path).astype(jnp.float32)
+                total = total + l1 * jnp.abs(weight).sum() if l1 else total
+                total = total + l2 * jnp.square(weight).sum() if l2 else total
         return total
 
 
@@ -252,7 +261,18 @@ def lower(graph: TypedGraph, lowering: Lowering | None = None, only: str | None 
         masks = {name: evaluator.masks[ref] for name, ref in graph.outputs.items() if ref in evaluator.masks}
         return Results(outputs, backend.weights.state, masks, backend.penalty, backend.recorded)
 
-    return Program(graph, slots, init, run, step, choices, flags)
+    return Program(graph, slots, init, run, step, choices, flags, _numbers(slots["params"]))
+
+
+def _numbers(params: Mapping[str, Slot]) -> Hyperparameters:
+    """The factors of the penalties, by kind and path."""
+    factors = {
+        f"{kind}/{path}": factor
+        for path, slot in params.items()
+        for kind, factor in (("l1", slot.spec.l1), ("l2", slot.spec.l2))
+        if factor
+    }
+    return Hyperparameters.of(factors)
 
 
 def _matmul(how: str) -> AbstractContextManager[Any]:
