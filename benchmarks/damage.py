@@ -370,10 +370,10 @@ class Bench:
         """Within it trainings of the spec compile nothing twice."""
 
         def compiled_steps(*arguments: Any) -> Any:
-            if "trainer" not in self._made:
-                made = fitting_make_trainer(*arguments)
-                self._made["trainer"] = replace(made, start=self._first(made.start))
-            return self._made["trainer"]
+            if "compiled_steps" not in self._made:
+                made = fitting_make_compiled_steps(*arguments)
+                self._made["compiled_steps"] = replace(made, start=self._first(made.start))
+            return self._made["compiled_steps"]
 
         def evaluator(*arguments: Any) -> Any:
             if "evaluator" not in self._made:
@@ -381,7 +381,7 @@ class Bench:
             return self._made["evaluator"]
 
         with (
-            mock.patch.object(fitting, "make_trainer", compiled_steps),
+            mock.patch.object(fitting, "make_compiled_steps", compiled_steps),
             mock.patch.object(fitting, "make_evaluate", evaluator),
         ):
             yield
@@ -493,7 +493,7 @@ def full_after(calls: int) -> Iterator[None]:
         yield
 
 
-fitting_make_trainer, fitting_make_evaluate = fitting.make_compiled_steps, fitting.make_evaluate
+fitting_make_compiled_steps, fitting_make_evaluate = fitting.make_compiled_steps, fitting.make_evaluate
 
 
 def well(case: Case, outcome: Outcome) -> bool:

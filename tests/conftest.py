@@ -19,7 +19,7 @@ import dlc
 from dlc.backend.jax_config import configure
 from dlc.frontend.pipeline import Spec
 from dlc.training.run_folder import RunFolder
-from tests.support import SMALL
+from tests.common import SMALL
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -28,7 +28,7 @@ import yaml
 import dlc
 from dlc.cli.app import app
 from dlc.diagnostics.codes import CODES
-from tests.support import ROOT, run_dlc
+from tests.common import ROOT, run_dlc
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PRINTING = {"check", "explain", "show", "layers", "init"}

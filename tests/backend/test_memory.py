@@ -1,0 +1,118 @@
+"""The memory of a training step: predicted without compiling, compared with what XLA plans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import dlc
+from dlc.backend.emit import training_chunk
+from dlc.backend.memory import _peak, planned, predicted
+from tests.common import ROOT, run_dlc
+
+HEAD = "data: {{source: {{npz: x.npz}}}}\ninputs: {{x: {{tensor: {shape}}}}}\ntargets: {{y: {{category: 10}}}}\n"
+TAIL = "\nloss: cross_entropy\noptimizer: adamw\ntrain: {batch_size: 16}\n"
+NETWORKS = {
+    "mlp": ("[784]", "[dense: {units: 128, activation: relu}, batch_norm, dropout: 0.5, dense: 10]"),
+    "lenet": (
+        "[28, 28, 1]",
+        "[conv2d: {filters: 6, kernel: 5, activation: tanh}, avg_pool2d: 2, flatten, dense: 84, dense: 10]",
+    ),
+    "residual": (
+        "[16, 16, 8]",
+        "[conv2d: {filters: 8, kernel: 3}, repeat: {times: 2, layers: [residual: [conv2d: {filters: 8, kernel: 3, "
+        "padding: same}, batch_norm, relu]]}, global_avg_pool2d, dense: 10]",
+    ),
+    "transformer": (
+        "[16, 32]",
+        "[repeat: {times: 3, layers: [transformer_encoder: {size: 32, heads: 2}]}, global_avg_pool1d, dense: 10]",
+    ),
+}
+
+
+def step_of(name: str) -> dlc.Spec:
+    shape, network = NETWORKS[name]
+    return dlc.loads(HEAD.format(shape=shape) + "network: " + network + TAIL)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "specs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_predictions_for_the_specs_are_near_what_xla_plans(path: Path) -> None:
+    """And what is donated is used: the new state lies where the old one did, all of it."""
+    spec = dlc.load(path)
+    peak, taken_over = planned(spec.plan)
+    assert predicted(spec.plan).peak == pytest.approx(peak, rel=0.25)
+    state = training_chunk(spec.plan)[1][0]
+    assert taken_over == sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_predictions_for_small_networks_of_the_usual_kinds(name: str) -> None:
+    spec = step_of(name)
+    assert predicted(spec.plan).peak == pytest.approx(planned(spec.plan)[0], rel=0.25)
+
+
+def test_what_lives_together_is_added_up() -> None:
+    """Definitions by hand: 4 kB each, aligned to 64 bytes."""
+    x = jax.ShapeDtypeStruct((32, 32), jnp.float32)
+
+    def peak(function) -> int:
+        return _peak(jax.make_jaxpr(function)(x).jaxpr)
+
+    assert peak(lambda x: x + 1) == 0  # fused into whoever reads it
+    assert peak(lambda x: x @ x) == 4096
+    assert peak(lambda x: (x @ x) @ x) == 2 * 4096
+    assert peak(lambda x: ((x @ x) @ x) @ x) == 2 * 4096  # the first is gone
+    assert peak(lambda x: ((y := x @ x) @ x) @ y) == 3 * 4096
+    assert peak(lambda x: jnp.exp(x @ x) @ x) == 2 * 4096  # a product reads what is in memory: the exponentials are
+    assert peak(lambda x: jax.lax.scan(lambda c, _: (c @ c, None), x, length=3)[0]) == 2 * 4096
+    assert peak(lambda x: x.sum()) == 0  # a number
+    assert peak(lambda x: (jax.nn.relu(x @ x) @ x, jax.nn.relu(x @ x) @ x)) == 3 * 4096
+
+
+def test_a_call_inlined_twice_is_two_values() -> None:
+    inner = jax.jit(lambda x: x @ x)
+    x = jax.ShapeDtypeStruct((32, 32), jnp.float32)
+    assert _peak(jax.make_jaxpr(lambda x: (inner(x), inner(x + 1)))(x).jaxpr) == 3 * 4096
+
+
+def test_only_the_branch_of_this_platform_counts() -> None:
+    def branches(x: jax.Array) -> jax.Array:
+        return jax.lax.platform_dependent(
+            x, cuda=lambda x: jnp.concatenate([x] * 9).reshape(9, 32, 32).sum(0) @ x, default=lambda x: x @ x
+        )
+
+    program = jax.make_jaxpr(branches)(jax.ShapeDtypeStruct((32, 32), jnp.float32))
+    assert _peak(program.jaxpr) == (4096 if jax.default_backend() == "cpu" else 11 * 4096)
+
+
+def test_of_branches_that_values_decide_the_longest_counts() -> None:
+    def branches(x: jax.Array) -> jax.Array:
+        return jax.lax.cond(x[0, 0] > 0, lambda x: ((y := x @ x) @ x) @ y, jnp.zeros_like, x)
+
+    x = jax.ShapeDtypeStruct((32, 32), jnp.float32)
+    assert _peak(jax.make_jaxpr(branches)(x).jaxpr) == 3 * 4096
+
+
+def test_show_prints_both_figures() -> None:
+    done = run_dlc(["show", str(ROOT / "specs" / "iris_perceptron.yaml"), "--memory", "--compiled"])
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "iris-perceptron: a training step of 1 example"
+    assert [line.split("  ")[1] for line in lines[-2:]] == ["peak, predicted", "peak, planned by XLA"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--compiled"], "`--compiled` has no effect without `--memory`"),
+        (["--memory", "--expanded"], "`--expanded` can't be used with `--memory`"),
+        (["--memory", "--emit", "hlo"], "`--emit` can't be used with `--memory`"),
+    ],
+)
+def test_flags_that_do_not_fit_are_errors(flags: list[str], message: str) -> None:
+    done = run_dlc(["show", str(ROOT / "specs" / "iris_perceptron.yaml"), *flags])
+    assert done.returncode == 2
+    assert f"error[DLC510]: {message}" in done.stderr

@@ -1,0 +1,117 @@
+"""Checkpoints: which of them stay, and a damaged one gives way to the one before it."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dlc
+from dlc.frontend.pipeline import check_text
+from dlc.frontend.sections import Keep
+from dlc.training import checkpoint as checkpoints
+from dlc.training.callbacks.progress import Silent
+from dlc.training.checkpoint import Policy
+from dlc.training.run_folder import RunFolder
+from dlc.training.train import train as train_spec
+from tests.common import SMALL
+from tests.training.test_training import same_run
+
+EPOCH_OF = {math.ceil(epoch * 90 / 16): epoch for epoch in range(1, 9)}  # by step, of the small spec
+
+
+def kept(run: RunFolder) -> list[int]:
+    """The epochs of the checkpoints that are there."""
+    return [EPOCH_OF[checkpoints.step_of(path)] for path in reversed(checkpoints.found(run))]
+
+
+def test_the_policy_says_which_stay(tmp_path: Path) -> None:
+    sets = ["train.epochs=8", "train.keep_checkpoints={last: 1, best: true, every: 3}", "train.monitor=train/loss"]
+    run = RunFolder(tmp_path / "run")
+    result = train_spec(dlc.loads(SMALL, sets), run=run)
+    assert kept(run) == sorted({3, 6, result.best_epoch, 8})
+
+
+def test_the_best_epoch_has_one_though_none_was_due(tmp_path: Path) -> None:
+    sets = ["train.checkpoint_every=100", "train.keep_checkpoints={last: 1, best: true}"]
+    text = SMALL.replace("adam: 0.05", "sgd: 5.0").replace("  - batch_norm: 0.9\n", "")  # gets worse after epoch 1 or 2
+    run = RunFolder(tmp_path / "run")
+    result = train_spec(dlc.loads(text, sets), run=run)
+    assert result.best_epoch < 4
+    assert kept(run) == [result.best_epoch, 4]
+
+
+def test_an_older_one_continues_when_the_newer_are_gone(small: dlc.Spec, small_run: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(small_run.path, run.path)
+    run.result.unlink()
+    shutil.rmtree(checkpoints.found(run)[0])
+    assert kept(run) == [3]
+    train_spec(small, run=run, resume=True)
+    same_run(run, small_run)
+
+
+def test_one_of_another_run_is_not_called_damaged(small: dlc.Spec, small_run: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(small_run.path, run.path)
+    with pytest.raises(dlc.SpecError, match="belong to runs of another spec or lowering") as caught:
+        checkpoints.newest(run, "another identity")
+    assert "damaged" not in caught.value.report.diagnostics[0].message
+    (checkpoints.found(run)[0] / "state.safetensors").write_bytes(b"")
+    with pytest.raises(dlc.SpecError, match="are damaged or belong to runs of another spec or lowering"):
+        checkpoints.newest(run, "another identity")
+
+
+def test_best_weights_are_written_when_there_are_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of each process restores what may be damaged."""
+    epochs: list[str] = []
+    best: list[bool] = []
+    save = RunFolder.save_weights
+
+    def noted(run: RunFolder, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+        epochs.append(metadata["epoch"])
+        save(run, arrays, metadata)
+
+    class Bests(Silent):
+        def epoch(self, record: Mapping[str, float], seconds: float, is_best: bool) -> None:
+            best.append(is_best)
+
+    monkeypatch.setattr(RunFolder, "save_weights", noted)
+    run, sets = RunFolder(tmp_path / "run"), ["train.monitor=train/accuracy"]
+    train_spec(dlc.loads(SMALL, [*sets, "train.epochs=8"]), run=run, reporter=Bests())
+    assert epochs == [str(number) for number, is_best in enumerate(best, 1) if is_best]
+    assert 1 <= len(epochs) < 8
+    newest = epochs[-1]
+    epochs.clear()
+    train_spec(dlc.loads(SMALL, [*sets, "train.epochs=9"]), run=run, resume=True)
+    assert epochs in ([newest], [newest, "9"])
+
+
+def test_surplus() -> None:
+    paths = [Path(f"step-{step:010d}") for step in (50, 40, 30, 20, 10)]
+    assert Policy(2).surplus(paths, 30) == paths[2:]
+    assert Policy(1, best=True).surplus(paths, 30) == [paths[1], *paths[3:]]
+    assert Policy(1, best=True, lasting=frozenset({10, 20})).surplus(paths, 50) == paths[1:3]
+    assert Policy(9).surplus(paths, 50) == []
+
+
+def test_a_number_is_short_for_the_newest() -> None:
+    spec = dlc.loads(SMALL, ["train.keep_checkpoints=3"])
+    assert spec.plan.train.keep_checkpoints == Keep(last=3)
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["train.keep_checkpoints={every: 3}", "train.checkpoint_every=2"], "there are no such checkpoints to keep"),
+        (["train.keep_checkpoints=0"], "`last` is out of range"),
+        (["train.on_nan=ignore"], "unknown value for `on_nan`"),
+    ],
+)
+def test_what_is_wrong_with_a_policy(sets: list[str], message: str) -> None:
+    _, report = check_text(SMALL, sets=sets)
+    assert [(item.code, item.message) for item in report.diagnostics] == [("DLC104", message)]
