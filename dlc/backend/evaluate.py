@@ -30,7 +30,7 @@ def make_evaluate(plan: Plan, program: Program) -> Evaluate:
     def evaluate(
         variables: Mapping[str, Any], feed: Feed, real: jax.Array, iterations: Any, stats: Stats
     ) -> tuple[dict[str, Any], dict[str, Answers]]:
-        penalty = program.penalty(variables["params"])
+        penalty = program.penalty(variables)
 
         def of(iteration: Any) -> tuple[dict[str, Any], dict[str, Answers]]:
             batch = feed.batch(iteration)

@@ -138,7 +138,7 @@ class Gradients:
 
         def objective(params: Tree) -> tuple[jax.Array, tuple[Any, ...]]:
             scores, results = self._scored(params, variables, batch, key)
-            penalty = self.program.penalty(params)
+            penalty = self.program.penalty({**variables, "params": params})
             total = combined(self.plan, scores, weights or {name: found.weight for name, found in scores.items()})
             value = jnp.asarray(total + share * penalty)
             return loss_scale.scaled(scale, value) if scale is not None else value, (scores, results, penalty)

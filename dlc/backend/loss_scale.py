@@ -64,7 +64,7 @@ def next_state(state: LossScale, finite: jax.Array) -> LossScale:
     )
 
 
-def may_skip(finite: jax.Array, new: T, old: T) -> T:
+def select(finite: jax.Array, new: T, old: T) -> T:
     """What follows a step: the new weights and optimizer's state, or the old ones when the step is left out."""
     kept: T = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
     return kept

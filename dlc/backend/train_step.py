@@ -16,6 +16,7 @@ import optax
 from dlc.backend import loss_scale, skipped_steps, statistics
 from dlc.backend.averaging import Averaging
 from dlc.backend.gradients import Found, Given, Gradients
+from dlc.backend.hyperparameters import Hyperparameters
 from dlc.backend.loss import Stats
 from dlc.backend.loss_scale import LossScale
 from dlc.backend.lowering import options
@@ -32,14 +33,14 @@ class TrainState(NamedTuple):
     """All that training changes; what a checkpoint holds.
 
     Args:
-        variables: the program's params and state.
+        variables: the program's params, state and frozen weights, and the hyperparameters as `numbers`.
         optimizer: optax's state.
         step: steps done, int32.
-        sums: the tally since the epoch began.
+        sums: the statistics since the epoch began.
         average: averaged variables, empty when nothing is averaged.
         rate: factor of every update, which a plateau lowers; empty when the schedule has none.
         scale: of the loss, for gradients in float16; empty when there are none.
-        left_out: how many steps were, when any may be.
+        skipped: how many steps were skipped, when any may be.
     """
 
     variables: dict[str, Any]
@@ -56,7 +57,8 @@ class Updater(NamedTuple):
     """How gradients change weights.
 
     Args:
-        transformation: optax's.
+        build: values of `numbers` -> optax's transformation.
+        numbers: the hyperparameters of the optimizer and of what stands beside it.
         evaluated: (its state, params) -> the params to evaluate with.
         accumulate: how many batches make one step.
         sharpness: the radius of sharpness-aware minimization, or None.
@@ -66,7 +68,8 @@ class Updater(NamedTuple):
         skips: whether a step is left out whose loss or gradients are not finite; with a `dynamic` scale it always is.
     """
 
-    transformation: optax.GradientTransformationExtraArgs
+    build: Callable[[Any], optax.GradientTransformationExtraArgs]
+    numbers: Hyperparameters
     evaluated: Callable[[Any, Any], Any] = lambda _state, params: params
     accumulate: int = 1
     sharpness: float | None = None
@@ -86,10 +89,10 @@ class CompiledSteps:
     """The compiled side of a training run.
 
     Args:
-        told: (variables, shapes of a batch) -> shapes of what a step adds to the sums: a trace of the network.
-        start: (variables, what `told` gives) -> TrainState.
-        chunk: (state, feed, turns, fresh, stats) -> TrainState after `turns` steps; `fresh` empties the sums first.
-            The state's buffers are donated.
+        batch_statistics: (variables, shapes of a batch) -> shapes of what a step adds to the sums, by tracing it.
+        start: (variables, what `batch_statistics` gives) -> TrainState.
+        chunk: (state, feed, iterations, fresh, stats) -> TrainState after `iterations` steps; `fresh` empties the sums
+            first. The state's buffers are donated.
         shown: state -> the variables to evaluate with and to keep.
     """
 
@@ -104,11 +107,15 @@ def make_compiled_steps(plan: Plan, program: Program, updater: Updater, stats: S
     gradients = Gradients(plan, program, updater.accumulate)
     step = _make_step(plan, program, updater, gradients)
 
+    def complete(variables: Tree) -> Tree:
+        numbers = {"network": program.numbers.values, "update": updater.numbers.values}
+        return {**variables, "numbers": numbers}
+
     def begin(variables: Tree, shapes: Any) -> TrainState:
         average = _averaged(variables) if updater.averaging is not None else {}
         return TrainState(
             variables,
-            updater.transformation.init(variables["params"]),
+            updater.build(variables["numbers"]["update"]).init(variables["params"]),
             jnp.zeros((), jnp.int32),
             statistics.empty(plan, shapes),
             jax.tree.map(jnp.copy, average),
@@ -119,10 +126,11 @@ def make_compiled_steps(plan: Plan, program: Program, updater: Updater, stats: S
 
     def batch_statistics(variables: dict[str, Any], like: Any) -> Any:
         scale = loss_scale.start(updater.loss_scale) if updater.loss_scale is not None else None
+        variables = complete(variables)
         return jax.eval_shape(gradients.batch_statistics, variables, like, root_key(0, program.platform), scale, stats)
 
     def start(variables: dict[str, Any], shapes: Any) -> TrainState:
-        begun: TrainState = jax.jit(lambda variables: begin(variables, shapes))(variables)
+        begun: TrainState = jax.jit(lambda variables: begin(variables, shapes))(complete(variables))
         return begun
 
     def chunk(state: TrainState, feed: Feed, iterations: Any, fresh: Any, stats: Stats) -> TrainState:
@@ -166,7 +174,8 @@ def _make_step(
     def moved(state: TrainState, found: Found, gradient: Tree) -> TrainState:
         params = state.variables["params"]
         more = {"factor": state.rate["factor"]} if updater.plateau else {}
-        updates, optimizer = updater.transformation.update(gradient, state.optimizer, params, **more)
+        transformation = updater.build(state.variables["numbers"]["update"])
+        updates, optimizer = transformation.update(gradient, state.optimizer, params, **more)
         params = program.constrained(optax.apply_updates(params, updates))
         return state._replace(
             variables={**state.variables, "params": params, "state": found.state},
@@ -190,10 +199,10 @@ def _make_step(
             scale = {"loss": loss_scale.next_state(scale["loss"], good)}
         skipped = skipped_steps.next_state(state.skipped, good & (state.skipped.row < skipped_steps.LIMIT))
         new = new._replace(scale=scale, skipped=skipped)
-        kept = loss_scale.may_skip(
+        kept = loss_scale.select(
             skipped.row == 0, new, state._replace(step=new.step, sums=new.sums, scale=scale, skipped=skipped)
         )
-        return kept._replace(sums=loss_scale.may_skip(batch_statistics, new.sums, state.sums))
+        return kept._replace(sums=loss_scale.select(batch_statistics, new.sums, state.sums))
 
     def averaged(state: TrainState) -> TrainState:
         if updater.averaging is None:
@@ -212,7 +221,8 @@ def step_gradients(
     if updater.sharpness is None:
         return found, found.gradients
     # the gradients of the worst place near by, Foret et al. 2020
-    size = updater.sharpness / jnp.maximum(optax.tree.norm(found.gradients), 1e-12)
+    radius = updater.numbers.bound(state.variables["numbers"]["update"])["modifiers/sam"]
+    size = radius / jnp.maximum(optax.tree.norm(found.gradients), 1e-12)
     worst = jax.tree.map(lambda w, g: w + size * g, params, found.gradients)
     return found, gradients.of(worst, state.variables, given, key, scale, stats).gradients
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import jax
 import optax
 
 from dlc.backend import transformations
 from dlc.backend.averaging import Averaging
+from dlc.backend.hyperparameters import Hyperparameter, Hyperparameters, numbers_of, with_numbers
 from dlc.backend.network import Program
 from dlc.backend.train_step import Updater
 from dlc.backend.tree import Tree, nest
+from dlc.components.modifiers import OptimizerModifiers
 from dlc.components.optimizers.optimizer import Optimizer
 from dlc.components.schedules.plateau import ReduceOnPlateau
 from dlc.components.schedules.schedule import Horizon
 from dlc.diagnostics import SpecError
-from dlc.frontend.document import OptimizerModifiers
-from dlc.frontend.plan import Plan, UpdateRule
+from dlc.frontend.plan import Label, Plan, UpdateRule
 from dlc.frontend.precision import loss_scale_of
 from dlc.ir import instances
 
@@ -27,42 +32,80 @@ def make_updater(plan: Plan, program: Program, horizon: Horizon) -> Updater:
     """
     update = plan.update
     assert update is not None, "the spec has no optimizer"
-    keys = update.modifiers
     depths = nest({path: len(slot.around) for path, slot in program.params.items()})
-    chain = [
-        transformations.clip_value(keys.clip_value) if keys.clip_value is not None else None,
-        transformations.clip_weight_norm(keys.clip_weight_norm, depths) if keys.clip_weight_norm is not None else None,
-        transformations.clip_norm(keys.clip_norm) if keys.clip_norm is not None else None,
-        transformations.clip_adaptive(keys.clip_adaptive, depths=depths) if keys.clip_adaptive is not None else None,
-        rule_of(update, program, horizon, depths),
-        transformations.scaled() if plateau_of(update.optimizer) is not None else None,
-    ]
-    steps = [part for part in chain if part is not None]
-    transformation = optax.chain(*steps) if len(steps) > 1 else steps[0]
+    plateau = plateau_of(update.optimizer) is not None
+    keys = update.modifiers
     if keys.lookahead is not None:
         _far_enough(keys.lookahead.period, horizon)
-        transformation = transformations.lookahead(transformation, keys.lookahead.period, keys.lookahead.slow)
+    labels = _labels(update, program)
+    found = numbers_of(keys, "modifiers")
+    for label in dict.fromkeys(labels.values()):
+        found |= numbers_of(update.for_label(label), _place(label))
+    numbers = Hyperparameters.of(found)
+
+    def build(values: Any) -> optax.GradientTransformationExtraArgs:
+        bound = numbers.bound(values)
+        keys = with_numbers(update.modifiers, "modifiers", bound)
+        clips = transformations
+        chain = [
+            clips.clip_value(keys.clip_value) if keys.clip_value is not None else None,
+            clips.clip_weight_norm(keys.clip_weight_norm, depths) if keys.clip_weight_norm is not None else None,
+            clips.clip_norm(keys.clip_norm) if keys.clip_norm is not None else None,
+            clips.clip_adaptive(keys.clip_adaptive, depths=depths) if keys.clip_adaptive is not None else None,
+            rule_of(update, labels, horizon, depths, bound),
+            transformations.scaled() if plateau else None,
+        ]
+        steps = [part for part in chain if part is not None]
+        made = optax.chain(*steps) if len(steps) > 1 else steps[0]
+        if keys.lookahead is not None:
+            made = transformations.lookahead(made, keys.lookahead.period, keys.lookahead.slow)
+        return optax.with_extra_args_support(made)
+
+    build(numbers.values)  # what does not fit a run of this length is an error before anything is traced
     return Updater(
-        optax.with_extra_args_support(transformation),
+        build,
+        numbers,
         transformations.evaluated,
         keys.accumulate,
         keys.sam,
         averaging_of(keys, horizon),
-        plateau_of(update.optimizer) is not None,
+        plateau,
         loss_scale_of(plan.graph, plan.precision),
         plan.train.on_nan == "skip",
     )
 
 
-def rule_of(update: UpdateRule, program: Program, horizon: Horizon, depths: Tree) -> optax.GradientTransformation:
-    """The optimizer itself, another for each group of weights; stacked weights one iteration at a time if it must."""
+def _labels(update: UpdateRule, program: Program) -> dict[str, Label]:
+    """The label of each trained weight; iterations of a scanned repeat have the same."""
     names = {path: instances(path, slot.around)[0][1] for path, slot in program.params.items()}
-    labels = {path: update.label(name) for path, name in names.items()}
-    kinds = dict.fromkeys(labels.values())
-    stacked = any(slot.around for slot in program.params.values())
+    return {path: update.label(name) for path, name in names.items()}
+
+
+def _place(label: Label) -> str:
+    return f"optimizer/{_text(label)}"
+
+
+def rule_of(
+    update: UpdateRule,
+    labels: Mapping[str, Label],
+    horizon: Horizon,
+    depths: Tree,
+    numbers: Mapping[str, Hyperparameter],
+) -> optax.GradientTransformation:
+    """The optimizer of each group of weights.
+
+    Args:
+        update: the update rule.
+        labels: the label of each weight, by its path.
+        horizon: how long the run is.
+        depths: how many leading axes of each weight are stacks of iterations; rules that look at a weight as a whole
+            see one iteration at a time.
+        numbers: the optimizers' hyperparameters.
+    """
+    stacked = any(jax.tree.leaves(depths))
     rules = {}
-    for label in kinds:
-        optimizer = update.for_label(label)
+    for label in dict.fromkeys(labels.values()):
+        optimizer = with_numbers(update.for_label(label), _place(label), numbers)
         rule = optimizer.build(horizon)
         rules[_text(label)] = transformations.per_iteration(rule, depths) if stacked and optimizer.per_weight else rule
     if len(rules) == 1:

@@ -68,6 +68,7 @@ class Options(BaseModel):
 
     word: ClassVar[str] = ""
     examples: ClassVar[tuple[Any, ...]] = ()
+    static: ClassVar[frozenset[str]] = frozenset()  # numbers that are compiled into a program, as they decide its form
     holds_items: ClassVar[tuple[str, ...]] = ()  # options that hold items of a network, which are read one by one
 
     def __init_subclass__(cls, **keys: Any) -> None:

@@ -133,7 +133,7 @@ network:
 
 def typed(text: str, marks: Callable[[str], Hashable] | None = None) -> TypedGraph:
     problems = Problems()
-    found = infer(dlc.loads(text).untyped, problems, marks)
+    found = infer(dlc.loads(text).plan.untyped, problems, marks)
     assert found is not None, problems.report({}).codes
     verify(found)
     return found
@@ -271,7 +271,7 @@ def test_what_is_frozen_has_no_penalty_and_no_constraint() -> None:
     text = "inputs: {x: {tensor: [6]}}\nnetwork: [{dense: 6, l2: 0.1, constraint: unit_norm}]\n"
     program = lower(frozen_by("**", text))
     assert not program.params
-    assert program.penalty({}) == 0.0
+    assert program.penalty({"params": {}}) == 0.0
     spec = program.slots["frozen"]["dense/kernel"].spec
     assert spec.l2 == 0 and spec.constraint is None
 

@@ -96,6 +96,7 @@ class Rprop(Optimizer):
     """
 
     word = "rprop"
+    static = frozenset({"learning_rate", "eta_minus", "eta_plus", "min_step_size", "max_step_size"})
     learning_rate: LearningRate = rate(1e-3, "first step size, a number")
     eta_minus: float = option(0.5, gt=0, lt=1, description="what a step size is multiplied with after a change of sign")
     eta_plus: float = option(1.2, gt=1, description="what a step size is multiplied with while the sign stays")

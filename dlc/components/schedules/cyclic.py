@@ -90,6 +90,7 @@ class OneCycle(Schedule):
     """
 
     word = "one_cycle"
+    static = frozenset({"peak", "pct_start", "pct_final", "div_factor", "final_div_factor"})
     peak: float = main(gt=0, description="the highest rate")
     length: RunLength = option(WHOLE, description="length with the warm-up: steps, `20 epochs` or `100%`")
     anneal: Literal["cosine", "linear"] = option("cosine", description="half cosines, or straight lines")

@@ -1,0 +1,129 @@
+"""Hyperparameters as arguments of compiled programs, so that changing one compiles nothing.
+
+A learning rate, a decay, a penalty's factor or a dropout rate is passed to the program at each call instead of being a
+constant in it. Numbers that decide what is computed stay constants: those that are 0, which leave a term out, and those
+that a class names in `static`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+
+from dlc.language.options import Options
+
+T = TypeVar("T", bound=Options)
+
+
+class Hyperparameters(NamedTuple):
+    """The hyperparameters of a program, as one array that is an argument of it.
+
+    Args:
+        names: the place of each, such as `optimizer/learning_rate`.
+        values: (len(names), 2), float32: each number, and 1 minus it, subtracted in double precision.
+    """
+
+    names: tuple[str, ...]
+    values: Any
+
+    @classmethod
+    def of(cls, found: Mapping[str, float]) -> Hyperparameters:
+        """Those with the given values."""
+        pairs = [(value, 1.0 - value) for value in found.values()]
+        return cls(tuple(found), np.array(pairs, np.float32).reshape(-1, 2))
+
+    def bound(self, values: Any) -> dict[str, Hyperparameter]:
+        """Each by its name, with values that were passed to a program."""
+        return {name: Hyperparameter(*values[index]) for index, name in enumerate(self.names)}
+
+
+@jax.tree_util.register_pytree_node_class
+class Hyperparameter:
+    """An argument of a program that stands where a Python float stood: the same arithmetic, to the bit.
+
+    Python computes `1 - decay` in double precision before the result becomes float32. The difference is therefore an
+    argument of its own. Nothing may branch on a hyperparameter: comparing one is an error.
+    """
+
+    def __init__(self, value: Any, complement: Any) -> None:
+        self._value, self._complement = value, complement
+
+    def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
+        """What a compiled function inside of an optimizer takes it apart into."""
+        return (self._value, self._complement), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, leaves: tuple[Any, Any]) -> Hyperparameter:
+        """The inverse of `tree_flatten`."""
+        return cls(*leaves)
+
+    def __jax_array__(self) -> Any:
+        return self._value
+
+    def __bool__(self) -> bool:
+        return True  # zeros are constants
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._complement if isinstance(other, (int, float)) and other == 1 else other - self._value
+
+    def __add__(self, other: Any) -> Any:
+        return self._value + other
+
+    def __radd__(self, other: Any) -> Any:
+        return other + self._value
+
+    def __sub__(self, other: Any) -> Any:
+        return self._value - other
+
+    def __mul__(self, other: Any) -> Any:
+        return self._value * other
+
+    def __rmul__(self, other: Any) -> Any:
+        return other * self._value
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._value / other
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return other / self._value
+
+    def __pow__(self, other: Any) -> Any:
+        return self._value**other
+
+    def __rpow__(self, other: Any) -> Any:
+        return other**self._value
+
+    def __neg__(self) -> Any:
+        return -self._value
+
+
+def numbers_of(options: Options, name: str) -> dict[str, float]:
+    """The numbers among some options that can be arguments, those of options within them included.
+
+    Args:
+        options: the options.
+        name: what the names of the numbers begin with.
+    """
+    found: dict[str, float] = {}
+    for key in type(options).model_fields:
+        value = getattr(options, key)
+        if isinstance(value, Options):
+            found |= numbers_of(value, f"{name}/{key}")
+        elif type(value) is float and value != 0 and key not in options.static:
+            found[f"{name}/{key}"] = value
+    return found
+
+
+def with_numbers(options: T, name: str, numbers: Mapping[str, Hyperparameter]) -> T:
+    """The same options with arguments of a program in the place of the numbers that `numbers_of` found."""
+    changed: dict[str, Any] = {}
+    for key in type(options).model_fields:
+        value, place = getattr(options, key), f"{name}/{key}"
+        if place in numbers:
+            changed[key] = numbers[place]
+        elif isinstance(value, Options):
+            changed[key] = with_numbers(value, place, numbers)
+    return options.model_copy(update=changed) if changed else options
