@@ -64,7 +64,7 @@ def train_file(
 
         configure()
         from dlc.frontend.trainable import need_trainable
-        from dlc.training.run import Stopped
+        from dlc.training.loop import Stopped
         from dlc.training.train import train
 
     need_trainable(spec.plan)

@@ -205,6 +205,11 @@ CODES: dict[str, Code] = {
         "a command can't be carried out as asked",
         "An option's value does not fit the run or the file that it is used on.",
     ),
+    "DLC511": Code(
+        "a callback failed",
+        "A callback of `train.callbacks` raised an exception. A checkpoint was written before the run ended: correct"
+        " the callback, or remove it, and continue with `--resume`.",
+    ),
     "DLC900": Code(
         "an internal error", "This is a bug in dlc. Please report it with the spec and the text that is printed."
     ),
