@@ -299,6 +299,11 @@ CODES: dict[str, Code] = {
         "a command can't be carried out",
         "The value of an option does not fit the run or the file.",
     ),
+    "DLC511": Code(
+        "a callback failed",
+        "A callback of `train.callbacks` raised an exception. A checkpoint was written before the run ended: correct"
+        " the callback, or remove it, and continue with `--resume`.",
+    ),
     "DLC900": Code(
         "an internal error",
         "This is a bug in dlc. Please report it with the spec and the printed text.",
