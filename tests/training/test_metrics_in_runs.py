@@ -208,7 +208,7 @@ def test_tensorboard_gets_no_points_without_value(tmp_path: Path, monkeypatch: p
         pass
 
     Summary.Writer = Writer  # type: ignore[attr-defined]
-    monkeypatch.setattr(events, "need", lambda *_: Summary)
+    monkeypatch.setattr(events, "require", lambda *_: Summary)
     events.Events(tmp_path / "events", [{"epoch": 1, "step": 3, "a": math.nan, "b": 0.5}])
     assert points == [("b", 0.5, 3)]
 
