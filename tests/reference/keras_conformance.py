@@ -62,7 +62,7 @@ def with_gradients(run: Any) -> Any:
     return jax.jit(function)
 
 
-def conform(
+def conform(  # noqa: C901 - one comparison from the inputs to the gradients; what it closes over is used throughout
     spec: str,
     reference: keras.layers.Layer,
     *inputs: Any,
