@@ -13,7 +13,7 @@ from dlc.backend.hyperparameters import Hyperparameter, with_numbers
 from dlc.backend.iterations import REPEAT, RepeatBody
 from dlc.backend.tree import Tree, get_in, set_in
 from dlc.ir import DTYPES, Context, Mode, Outcome, TypedNode, TypedRepeat, walk
-from dlc.ir.evaluator import Body, Carry, Inside
+from dlc.ir.evaluator import Carry, Inside, Iteration
 from dlc.ir.rematerialization import Part
 from dlc.kernels.selection import Choices, at
 from dlc.support.fast_dataclass import fast_dataclass
@@ -156,7 +156,7 @@ class ArrayBackend:
             total = total & mask
         return total
 
-    def repeat(self, node: TypedRepeat, body: Body, carry: Carry) -> Carry:
+    def repeat(self, node: TypedRepeat, iteration: Iteration, carry: Carry) -> Carry:
         """A loop: weights, salts and caches are sliced, and what the iterations change and record is stacked."""
         each = f"{node.weights}/*"
         inside = f"{node.path}/*/"
@@ -166,15 +166,15 @@ class ArrayBackend:
         )
         slices = (Weights(*(get_in(tree, each) for tree in self.weights)), salts, caches)
 
-        def iteration(carry: Carry, part: Any) -> tuple[Carry, Any]:
+        def body(carry: Carry, part: Any) -> tuple[Carry, Any]:
             sliced, salts, caches = part
             weights = Weights(*(set_in(tree, each, item) for tree, item in zip(self.weights, sliced, strict=True)))
             inner = ArrayBackend(self.about, weights, {**self.salts, **salts}, {**self.caches, **caches}, looped=True)
-            end = body(inner, carry)
+            end = iteration(inner, carry)
             return end, (get_in(inner.weights.state, each), inner.penalty, inner.recorded)
 
         with at(self.about.choices, node.path):
-            end, (new, penalties, recorded) = REPEAT(RepeatBody(node, iteration), carry, slices)
+            end, (new, penalties, recorded) = REPEAT(RepeatBody(node, body), carry, slices)
         if new:
             self.weights = self.weights._replace(state=set_in(self.weights.state, each, new))
         if any(inner.signature.penalty for inner, _ in walk(node.body)):

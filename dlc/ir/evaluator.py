@@ -20,8 +20,8 @@ from dlc.language.options import RuleViolation
 
 V = TypeVar("V")  # a value
 Carry = tuple[Any, Any]  # what an iteration hands to the next one: a value and its mask, or None
-Body = Callable[[Any, Carry], Carry]  # an iteration, computed by a backend
-Inside = Callable[[Any, Sequence[Any], Sequence[Any]], tuple[list[Any], list[Any]]]
+Iteration = Callable[[Any, Carry], Carry]  # (backend, carry) -> the next carry
+Inside = Callable[[Any, Sequence[Any], Sequence[Any]], tuple[list[Any], list[Any]]]  # (backend, values, masks)
 
 
 class Backend(Protocol[V]):
@@ -53,8 +53,8 @@ class Backend(Protocol[V]):
     def joined(self, masks: Sequence[Any]) -> Any:
         """The mask that is true where all of the masks are; None values are left out."""
 
-    def repeat(self, node: TypedRepeat, body: Body, carry: Carry) -> Carry:
-        """The last carry of a repeat; the body takes the backend that computes an iteration."""
+    def repeat(self, node: TypedRepeat, iteration: Iteration, carry: Carry) -> Carry:
+        """The last carry of a repeat; each iteration takes the backend that computes it."""
 
     def segment(self, part: Part, depth: int, inside: Inside, values: Sequence[V], masks: Sequence[Any]) -> Any:
         """The values and masks that a segment gives: `inside(backend, values, masks)`.
@@ -134,7 +134,7 @@ class Evaluator(Generic[V]):
     def _repeat(self, node: TypedRepeat) -> None:
         start = Ref(f"{node.path}/*")
 
-        def body(backend: Backend[V], carry: Carry) -> Carry:
+        def iteration(backend: Backend[V], carry: Carry) -> Carry:
             inner = Evaluator(backend, self.values, self.masks)
             inner.values[start], mask = carry
             if mask is not None:
@@ -143,7 +143,7 @@ class Evaluator(Generic[V]):
             return inner.values[node.output], inner.masks.get(node.output)
 
         carry = (self.values[node.input], self.masks.get(node.input) if node.type.mask else None)
-        self.values[Ref(node.path)], mask = self.backend.repeat(node, body, carry)
+        self.values[Ref(node.path)], mask = self.backend.repeat(node, iteration, carry)
         if mask is not None:
             self.masks[Ref(node.path)] = mask
 

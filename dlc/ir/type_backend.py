@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlc.ir.evaluator import Body, Carry, Evaluator, Inside
+from dlc.ir.evaluator import Carry, Evaluator, Inside, Iteration
 from dlc.ir.graph import Ref, TypedGraph, TypedNode, TypedRepeat
 from dlc.ir.layer import Outcome
 from dlc.ir.rematerialization import Part
@@ -51,12 +51,12 @@ class TypeBackend:
     def joined(self, masks: Sequence[Any]) -> Any:
         """None: whether there is a mask is part of the type."""
 
-    def repeat(self, node: TypedRepeat, body: Body, carry: Carry) -> Carry:
+    def repeat(self, node: TypedRepeat, iteration: Iteration, carry: Carry) -> Carry:
         """One walk through the body for all iterations, or one for each."""
         if not self.expanded:
-            return body(replace(self, times=self.times * node.times), carry)
+            return iteration(replace(self, times=self.times * node.times), carry)
         for number in node.iterations:
-            carry = body(replace(self, iterations=(*self.iterations, number)), carry)
+            carry = iteration(replace(self, iterations=(*self.iterations, number)), carry)
         return carry
 
     def segment(

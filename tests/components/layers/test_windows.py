@@ -337,9 +337,7 @@ def test_a_long_window_is_the_function_of_its_elements(window: Window, start: fl
 def test_a_long_window_is_a_small_program(spec: str) -> None:
     made = layer(spec).infer(TensorType((2, 1500, 2)))
     weights = nest({name: jnp.asarray(draw(param, 0, name)) for name, param in made.params.items()})
-    program = jax.jit(lambda w, x: layer(spec).apply(w, x, key=None, train=False)).lower(
-        weights, jnp.ones((2, 1500, 2))
-    )
+    program = jax.jit(lambda w, x: layer(spec).apply(w, x, ctx=Context())).lower(weights, jnp.ones((2, 1500, 2)))
     assert len(program.as_text().splitlines()) < 200
 
 
