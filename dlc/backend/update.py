@@ -14,11 +14,11 @@ from dlc.backend.hyperparameters import Hyperparameter, Hyperparameters, numbers
 from dlc.backend.network import Program
 from dlc.backend.train_step import Updater
 from dlc.backend.tree import Tree, nest
+from dlc.components.modifiers import OptimizerModifiers
 from dlc.components.optimizers.optimizer import Optimizer
 from dlc.components.schedules.plateau import ReduceOnPlateau
 from dlc.components.schedules.schedule import Horizon
 from dlc.diagnostics import SpecError
-from dlc.frontend.document import OptimizerModifiers
 from dlc.frontend.plan import Label, Plan, UpdateRule
 from dlc.frontend.precision import loss_scale_of
 from dlc.ir import instances

@@ -1,4 +1,4 @@
-"""The commands. Their imports stand inside, so that each pays only for what it uses."""
+"""The commands and their options. Each imports what it uses when it runs, so that the others start faster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ app = typer.Typer(
 
 
 def path(text: str) -> Path:
-    """The path of a run. An empty one, which a shell makes of a variable that is not set, is no current folder."""
+    """The path of a run. An empty string, as from an unset shell variable, is an error and not the current folder."""
     if not text:
         raise typer.BadParameter("the path is empty")
     return Path(text)
@@ -28,14 +28,14 @@ def path(text: str) -> Path:
 
 SpecFile = Annotated[Path, typer.Argument(metavar="FILE", help="A spec file.", show_default=False)]
 RunPath = Annotated[
-    Path, typer.Argument(parser=path, metavar="RUN", help="A run folder that `dlc train` made.", show_default=False)
+    Path, typer.Argument(parser=path, metavar="RUN", help="A run folder created by `dlc train`.", show_default=False)
 ]
 Sets = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a value: --set train.epochs=5. May be repeated.",
+        help="Override a value, for example --set train.epochs=5. Can be repeated.",
         show_default=False,
     ),
 ]
@@ -50,7 +50,9 @@ def _allow(value: bool) -> None:
 
 AllowPlugins = Annotated[
     bool,
-    typer.Option("--allow-plugins", callback=_allow, help="Let the spec's plugins run their code.", show_default=False),
+    typer.Option(
+        "--allow-plugins", callback=_allow, help="Allow the spec's plugins to run their code.", show_default=False
+    ),
 ]
 
 
@@ -76,11 +78,11 @@ def _main(
 @app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Spec files.", show_default=False)],
-    format: Annotated[str, typer.Option(help="text, json, sarif or github.")] = "text",
+    format: Annotated[str, typer.Option(help="The output format: text, json, sarif or github.")] = "text",
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
-    """Validate specs: names, types and shapes, all errors at once. Exit code 0 clean, 1 findings, 2 usage."""
+    """Check specs: names, types and shapes, with all errors at once. Exit codes: 0 clean, 1 findings, 2 usage error."""
     from dlc.cli.commands import check_files
 
     raise typer.Exit(check_files(files, format, sets or []))
@@ -89,34 +91,46 @@ def check(
 @app.command()
 def show(
     file: SpecFile,
-    expanded: Annotated[bool, typer.Option("--expanded", help="A line for every iteration of a repeat.")] = False,
+    expanded: Annotated[
+        bool, typer.Option("--expanded", help="Print one line for each iteration of a repeat.")
+    ] = False,
     emit: Annotated[
-        str | None, typer.Option(help="Print the program instead: jaxpr, stablehlo or hlo.", show_default=False)
+        str | None, typer.Option(help="Print the program: jaxpr, stablehlo or hlo.", show_default=False)
     ] = None,
     step: Annotated[
-        bool, typer.Option("--step", help="With --emit: the training step instead of the forward pass.")
+        bool, typer.Option("--step", help="With --emit: print the training step instead of the forward pass.")
     ] = False,
     platform: Annotated[
         str | None,
-        typer.Option(help="With --emit stablehlo: cpu, cuda, rocm or tpu; this one by default.", show_default=False),
+        typer.Option(
+            help="With --emit stablehlo: the platform, cpu, cuda, rocm or tpu. [default: this machine's]",
+            show_default=False,
+        ),
     ] = None,
     lowering: Annotated[
-        bool, typer.Option("--lowering", help="Print in which of its equal forms each operation is computed.")
+        bool, typer.Option("--lowering", help="Print the variant that is used for each operation.")
     ] = False,
-    memory: Annotated[bool, typer.Option("--memory", help="Predict the memory of a training step instead.")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Print the predicted memory of a training step.")] = False,
     compiled: Annotated[
-        bool, typer.Option("--compiled", help="With --memory: compile the step, too, and say what XLA plans.")
+        bool,
+        typer.Option("--compiled", help="With --memory: also compile the step and print the memory that XLA plans."),
     ] = False,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
-    """Show a network: layers with shapes, weights, FLOPs and memory, or its compiled program."""
-    from dlc.cli.commands import show_lowering, show_spec
+    """Show a network: layers with shapes, weights and FLOPs, or its compiled program, variants or memory."""
+    from dlc.cli.show import ShowOptions, show_file
 
-    if lowering:
-        show_lowering(file, sets or [], alone=not (expanded or emit or step or platform or memory or compiled))
-        return
-    show_spec(file, sets or [], expanded, emit, step, platform, memory, compiled)
+    options = ShowOptions(
+        expanded=expanded,
+        emit=emit,
+        step=step,
+        platform=platform,
+        lowering=lowering,
+        memory=memory,
+        compiled=compiled,
+    )
+    show_file(file, options, sets or [])
 
 
 @app.command()
@@ -130,37 +144,39 @@ def train(
     run: Annotated[
         Path | None,
         typer.Option(
-            parser=path, help="The run folder; runs/NAME by default, numbered when it exists.", show_default=False
+            parser=path, help="The run folder. [default: runs/NAME, with a number if it exists]", show_default=False
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, or begin it.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compile, do one step, stop; write nothing.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in the folder, or start it if there is none.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Compile, do one step and stop, without writing anything.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON: an object a line.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
     autotune: Annotated[
-        bool, typer.Option("--autotune", help="Time the equal forms of operations first, and take the fastest.")
+        bool, typer.Option("--autotune", help="Time the variants of operations first and use the fastest.")
     ] = False,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Say where the time went; write a trace to RUN/profile.")
+        bool, typer.Option("--profile", help="Print where the time went and write a trace to RUN/profile.")
     ] = False,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Train a spec. Exit code 75: interrupted, continue with --resume."""
-    from dlc.cli.train import train_file
+    from dlc.cli.train import TrainOptions, train_file
 
-    code = train_file(
-        file,
-        run,
+    options = TrainOptions(
+        run=run,
         resume=resume,
         dry_run=dry_run,
         quiet=quiet,
-        as_json=json,
+        json=json,
         autotune=autotune,
         profile=profile,
-        sets=sets or [],
     )
-    raise typer.Exit(code)
+    raise typer.Exit(train_file(file, options, sets or []))
 
 
 @app.command(name="eval")
@@ -168,16 +184,16 @@ def evaluate(
     run: RunPath,
     split: Annotated[
         str | None,
-        typer.Option(help="train, validation or test; the last that exists by default.", show_default=False),
+        typer.Option(help="train, validation or test. [default: the last that exists]", show_default=False),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="A .csv or .npz file to evaluate on instead.", show_default=False)
+        Path | None, typer.Option(help="A .csv or .npz file to evaluate on instead of a split.", show_default=False)
     ] = None,
     confusion: Annotated[bool, typer.Option("--confusion", help="Print the confusion matrix.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     allow_plugins: AllowPlugins = False,
 ) -> None:
-    """Evaluate a run's best weights on a split or on new data."""
+    """Evaluate the best weights of a run on a split or on new data."""
     from dlc.cli.commands import evaluate_run
 
     evaluate_run(run, split, data, confusion=confusion, as_json=json)
@@ -186,19 +202,23 @@ def evaluate(
 @app.command()
 def predict(
     run: RunPath,
-    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A .csv or .npz file.", show_default=False)],
+    input: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="A .csv or .npz file with the inputs.", show_default=False)
+    ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="A .csv or .jsonl file; standard output by default.", show_default=False),
+        typer.Option(
+            "--out", "-o", help="The .csv or .jsonl file to write. [default: standard output]", show_default=False
+        ),
     ] = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
-    """Predict for the records of a file: classes with probabilities, numbers in their own unit."""
+    """Predict for the records of a file: classes with probabilities, numbers in their original units."""
     import dlc
     from dlc.serving.tables import write_table
 
     if out is not None and out.suffix not in (".csv", ".jsonl"):
-        write_table({}, out)  # says what is wrong before the work is done
+        write_table({}, out)  # raises the error before the work is done
     text = write_table(dlc.predict(run, input), out)
     if out is None:
         sys.stdout.write(text)
@@ -209,13 +229,13 @@ def predict(
 @app.command()
 def export(
     run: RunPath,
-    to: Annotated[str, typer.Option("--to", help="stablehlo or safetensors.", show_default=False)],
+    to: Annotated[str, typer.Option("--to", help="The format: stablehlo or safetensors.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where to; RUN/exports by default.", show_default=False)
+        Path | None, typer.Option("--out", "-o", help="Where to write it. [default: RUN/exports]", show_default=False)
     ] = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
-    """Export a run's best network. The artifact is loaded again and compared before it is kept."""
+    """Export the best weights of a run. The artifact is loaded again and compared before it is kept."""
     import dlc
 
     print(f"wrote {dlc.export(run, to, out)}, verified against the source")
@@ -225,11 +245,12 @@ def export(
 def report(
     run: RunPath,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The file; RUN/report.html by default.", show_default=False)
+        Path | None,
+        typer.Option("--out", "-o", help="The file to write. [default: RUN/report.html]", show_default=False),
     ] = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
-    """Write a run as one HTML page that works offline: spec, network, curves, metrics, predictions, times."""
+    """Write the report of a run: one HTML page that works offline, with network, curves, metrics and predictions."""
     from dlc.cli.commands import report_run
 
     report_run(run, out)
@@ -239,13 +260,15 @@ def report(
 def init(
     template: Annotated[
         str | None,
-        typer.Argument(metavar="[TEMPLATE]", help="A template's name; without it, a list.", show_default=False),
+        typer.Argument(
+            metavar="[TEMPLATE]", help="The name of a template. [default: list the templates]", show_default=False
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The file; TEMPLATE.yaml by default.", show_default=False)
+        Path | None, typer.Option("--out", "-o", help="The file to write. [default: TEMPLATE.yaml]", show_default=False)
     ] = None,
 ) -> None:
-    """Write a commented starter spec for a task."""
+    """Write a starter spec, with comments, for a task."""
     from dlc.cli.commands import init_spec
 
     init_spec(template, out)
@@ -273,10 +296,10 @@ def layers(
 @app.command()
 def explain(
     code: Annotated[
-        str, typer.Argument(metavar="CODE", help="A diagnostic's code, such as DLC205.", show_default=False)
+        str, typer.Argument(metavar="CODE", help="The code of a diagnostic, such as DLC205.", show_default=False)
     ],
 ) -> None:
-    """Explain a diagnostic's code."""
+    """Explain the code of a diagnostic."""
     from dlc.cli.commands import explain_code
 
     explain_code(code)
@@ -284,7 +307,7 @@ def explain(
 
 @app.command()
 def doctor() -> None:
-    """Print versions and devices, and check that they compute."""
+    """Print versions and devices, and check that the devices compute correctly."""
     from dlc.cli.doctor import examine
 
     raise typer.Exit(examine())

@@ -1,4 +1,4 @@
-"""`dlc doctor`: what is installed, what it runs on, and whether it computes."""
+"""`dlc doctor`: installed versions, devices, and whether they compute correctly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dlc.cli.console import EXIT_CLEAN, EXIT_FINDINGS
 
 
 def examine() -> int:
-    """Print versions and devices; the exit code is 1 when something does not work."""
+    """Print versions and devices; the exit code, 1 when something does not work."""
     from dlc.backend.jax_config import configure
 
     cache = configure()

@@ -13,7 +13,7 @@ from dlc.diagnostics import SpecError, reason
 
 
 def main() -> None:
-    """Run a command. A user's mistake is a diagnostic, never a traceback; output that nobody reads is no mistake."""
+    """Run a command. A user's mistake is a diagnostic, never a traceback; output that nobody reads is not an error."""
     if sys.argv[1:2] == ["train"]:
         from dlc.cli.huge_pages import restart
 
@@ -27,7 +27,7 @@ def main() -> None:
     sys.stdout.flush()
     if file is not None and file.error is not None and not isinstance(file.error, BrokenPipeError):
         cause = reason(file.error)
-        print_report(SpecError.of("DLC507", f"standard output can't be written: {cause}").report)
+        print_report(SpecError.of("DLC507", f"can't write to standard output: {cause}").report)
         code = code or EXIT_FINDINGS
     sys.exit(code)
 
@@ -55,20 +55,20 @@ def _outcome(arguments: list[str]) -> int:
 
 
 def _refused(error: Exception) -> SpecError | None:
-    """The diagnostic when the system refused a file for what it is called, where it lies or how full the disk is."""
+    """The diagnostic when the system refused a file because of its name, its permissions or a full disk."""
     refusals = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
     if not isinstance(error, OSError) or error.errno not in refusals or not isinstance(error.filename, str):
         return None
     name = error.filename if len(error.filename) <= 80 else f"{error.filename[:38]}...{error.filename[-38:]}"
-    hint = "look at the name, its permissions and the free space"
+    hint = "check the name, its permissions and the free disk space"
     return SpecError.of("DLC507", f"can't use `{name}`: {reason(error)}", hint=hint)
 
 
 def _run(arguments: list[str]) -> None:
     """Run a command through Typer; a plain `dlc check FILE...` without it.
 
-    Editors and hooks run that one all the time, and Typer takes longer than the check of a file. For the same reason
-    the garbage collector waits until a longer command begins.
+    Editors and hooks run it all the time, and importing Typer takes longer than checking a file. For the same reason
+    the garbage collector is off until a longer command starts.
     """
     gc.disable()
     command, files = arguments[:1], arguments[1:]
@@ -76,7 +76,7 @@ def _run(arguments: list[str]) -> None:
         from dlc.cli.commands import check_files
 
         code = check_files(files, "text", [])
-        gc.freeze()  # nor is it worth a collection at the end
+        gc.freeze()  # a collection at the end is not worth its time
         sys.exit(code)
     from dlc.cli.app import app
 

@@ -1,9 +1,9 @@
 """Huge pages for training on a CPU.
 
-XLA takes the memory of a chunk of steps anew for each chunk, and the kernel hands it out in pages of 4 KiB, one fault
-each: with them a step of ResNet-20 takes a quarter longer. Linux can hand out 2 MiB at a time, but where it does so
-only on request (`madvise`, the default of most distributions), glibc's `malloc` has to ask, which it does when the
-environment says so as a process begins.
+XLA allocates memory for each chunk of steps, and the kernel maps it in pages of 4 KiB with one page fault each, which
+makes a step of ResNet-20 a quarter slower. Linux can map pages of 2 MiB. Where it does so only on request (`madvise`,
+the default of most distributions), glibc's `malloc` requests them if an environment variable is set when the process
+starts.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from pathlib import Path
 __all__ = ["environment", "restart"]
 
 VARIABLE, TUNABLE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
-MARK = "DLC_HUGE_PAGES"  # in the environment of the process that began again, and of one that shall not
+MARK = "DLC_HUGE_PAGES"  # set in a process that was restarted, or that must not be
 _SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def environment(known: Mapping[str, str], setting: Path = _SETTING) -> dict[str, str]:
-    """What to add to an environment so that memory comes in huge pages; nothing where it can't or wouldn't help.
+    """The variables to add to an environment so that memory is allocated in huge pages; none where that can't help.
 
     Args:
-        known: the environment; what it says of huge pages stands (`GLIBC_TUNABLES=glibc.malloc.hugetlb=0` for none).
-        setting: the kernel's, as in `always [madvise] never`.
+        known: the environment; its own setting of huge pages is kept (`glibc.malloc.hugetlb=0` for none).
+        setting: the kernel's setting, for example `always [madvise] never`.
     """
     tunables = known.get(VARIABLE, "")
     if sys.platform != "linux" or TUNABLE in tunables or not _glibc_asks():
@@ -38,7 +38,7 @@ def environment(known: Mapping[str, str], setting: Path = _SETTING) -> dict[str,
 
 
 def _glibc_asks() -> bool:
-    """Whether the C library is glibc 2.35 or newer, which can ask for huge pages."""
+    """Whether the C library is glibc 2.35 or newer, which can request huge pages."""
     try:
         name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
         major, minor = version.split(".")[:2]
@@ -48,10 +48,10 @@ def _glibc_asks() -> bool:
 
 
 def restart() -> None:
-    """Begin this process again, as it was called, with huge pages.
+    """Restart this process with huge pages.
 
-    Only once, and only the command `dlc` itself, which has done nothing yet: a program that calls `main`, or one that
-    a debugger watches, would be cut off. Return where there are no huge pages to be had.
+    Only once, and only the command `dlc` itself, which has not done anything yet: a restart would cut off a program
+    that calls `main`, or one under a debugger. Return where huge pages are not available.
     """
     given = sys.argv[1:]
     alone = sys.gettrace() is None and sys.getprofile() is None
@@ -65,5 +65,5 @@ def restart() -> None:
         return
     try:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **more, MARK: "asked"})  # noqa: S606 - itself
-    except OSError:  # for example too many arguments: it goes without
+    except OSError:  # for example too many arguments: go on without huge pages
         return

@@ -1,4 +1,4 @@
-"""How a training is stopped by signals."""
+"""Stop training on a signal."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 
 
 class Interruption:
-    """SIGTERM and Ctrl-C ask for a stop at the end of a chunk; a second one ends the process at once.
+    """SIGTERM and Ctrl-C ask for a stop at the end of a chunk; a second signal ends the process immediately.
 
-    Python runs handlers of signals between two of its instructions, and a compilation is a single one. So the numbers
-    of signals come through a pipe, which the interpreter writes to at once, to a thread that waits for them. What a
-    process that ends leaves is what a kill leaves, and safe for the same reasons. That thread writes nothing that it
-    could fail at or have to wait for, as for a pipe that is full: the first signal is told of by one more thread.
+    Python runs signal handlers between two of its instructions, and a compilation is one instruction. So a thread reads
+    the numbers of signals from a pipe, which the interpreter writes to as they arrive. A process that ends this way
+    leaves the same files as one that is killed, which is safe. The thread must not fail or wait when it prints, for
+    example to a full pipe, so another thread prints the message about the first signal.
 
     Args:
-        say: takes what is said about the first.
+        say: prints the message about the first signal.
     """
 
-    FAREWELL = 1.0  # seconds that the end waits for what is being said
+    FAREWELL = 1.0  # seconds to wait at the end for the message to be printed
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.wanted, self.say = False, say
@@ -59,10 +59,10 @@ class Interruption:
             if self.wanted:
                 with contextlib.suppress(OSError):
                     if select.select([], [2], [], 0)[1]:
-                        os.write(2, b"stopped at once; the newest checkpoint is kept\n")
+                        os.write(2, b"stopped immediately; the newest checkpoint is kept\n")
                 os._exit(128 + data[0])
             self.wanted = True
-            message = "stopping after this chunk of steps; once more stops at once"
+            message = "stopping after this chunk of steps; a second signal stops immediately"
             self._saying = threading.Thread(target=self.say, args=(message,), name="saying", daemon=True)
             self._saying.start()
 

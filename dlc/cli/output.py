@@ -1,4 +1,4 @@
-"""The process's own output, which never ends what the process is at."""
+"""Standard output and standard error that never fail: a process goes on when nobody reads them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any, TextIO
 
 
 class Lasting(io.FileIO):
-    """A file that is written as long as it can be; what comes after its first error is dropped.
+    """A file that drops everything after its first error.
 
-    So a run goes on when the reader of its pipe ends, or the terminal, or the disk of its log is full.
+    So a run goes on when the reader of its pipe or the terminal is closed, or the disk of its log is full.
 
     Args:
-        number: the file's descriptor; it stays open.
+        number: the file descriptor; it stays open.
     """
 
     error: OSError | None = None
-    """What went wrong; of a pipe without a reader `BrokenPipeError`."""
+    """The first error; `BrokenPipeError` for a pipe without a reader."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number, "w", closefd=False)
 
     def write(self, data: Any) -> int:
-        """Write bytes, or drop them; how many were taken."""
+        """Write bytes, or drop them; the number of bytes."""
         if self.error is None:
             try:
                 return super().write(data)
@@ -32,10 +32,10 @@ class Lasting(io.FileIO):
 
 
 def lasting(stream: TextIO) -> tuple[TextIO, Lasting | None]:
-    """A stream that never fails, and its file; a stream that has none, such as a notebook's, as it is."""
+    """A stream that never fails, and its file; a stream without a file, such as a notebook's, is returned unchanged."""
     if not isinstance(stream, io.TextIOWrapper):
         return stream, None
-    stream.reconfigure(errors="backslashreplace")  # unable to show a sign: no reason to fail
+    stream.reconfigure(errors="backslashreplace")  # a character that can't be shown is no reason to fail
     try:
         file = Lasting(stream.fileno())
     except io.UnsupportedOperation:

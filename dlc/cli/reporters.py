@@ -1,4 +1,4 @@
-"""What `dlc train` prints: a line an epoch, nothing but the result, or a JSON object a line."""
+"""What `dlc train` prints: one line per epoch, only the result, or one JSON object per line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LINE = 120  # characters of the longest line
 LEAST_SECONDS = 0.1
-WAITING = 0.05  # share of the time spent on waiting for records that is worth a word
+WAITING = 0.05  # share of the time spent waiting for records above which it is printed
 
 
 def headline(info: RunInfo) -> str:
@@ -29,7 +29,7 @@ def headline(info: RunInfo) -> str:
 
 
 def figure(value: float) -> str:
-    """A figure in few characters: four places behind the point, four digits of what is very large or small.
+    """A figure in few characters: four decimals, or four digits if it is very large or small.
 
     >>> [figure(value) for value in (0.98765432, 0.0, 3012.5, 2.5e7, 0.00012345, float("nan"))]
     ['0.9877', '0.0000', '3012.5000', '2.5e+07', '0.0001234', 'nan']
@@ -39,12 +39,12 @@ def figure(value: float) -> str:
 
 
 def figures(values: Mapping[str, float]) -> str:
-    """Figures by name in a line."""
+    """Named figures in one line."""
     return ", ".join(f"{name} {figure(value)}" for name, value in values.items())
 
 
 def epoch_line(record: Mapping[str, float], epochs: int, seconds: float, best: bool, width: int = LINE) -> str:
-    """The line of an epoch; of many figures one for each split below it."""
+    """The line of an epoch; if it is too long, one line for each split below it."""
     number = f"epoch {int(record['epoch']):>{len(str(epochs))}}/{epochs}"
     parts = []
     for split in ("train", "validation"):
@@ -57,7 +57,7 @@ def epoch_line(record: Mapping[str, float], epochs: int, seconds: float, best: b
 
 
 def result_lines(result: Result) -> list[str]:
-    """What a run came to."""
+    """The lines about the result of a run."""
     assert result.folder is not None
     record = result.history[result.best_epoch - 1]
     split = "validation" if "validation/loss" in record else "train"
@@ -72,7 +72,7 @@ def result_lines(result: Result) -> list[str]:
 
 
 class Plain:
-    """One line an epoch, for logs and pipes."""
+    """One line per epoch, for logs and pipes."""
 
     epochs = 0
 
@@ -89,18 +89,18 @@ class Plain:
         print(epoch_line(record, self.epochs, seconds, best), flush=True)
 
     def note(self, text: str) -> None:
-        """A note, apart from the result."""
+        """Print a note to standard error."""
         print(f"note: {text}", file=sys.stderr, flush=True)
 
     def asked_to_stop(self, text: str) -> None:
-        """A signal came; called from a thread of its own."""
+        """A signal asked for a stop; called from another thread."""
         print(text, file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """Nothing."""
 
     def finished(self, result: Result, report: Path | None) -> None:
-        """What the run came to."""
+        """Print the result of the run."""
         assert result.folder is not None
         lines = [*result_lines(result), *([f"report {report}"] if report else []), f"run folder {result.folder.path}"]
         print("\n".join(lines), flush=True)
@@ -114,11 +114,11 @@ class Plain:
         print(f"trace {result.folder.path / 'profile'}, for TensorBoard or ui.perfetto.dev", flush=True)
 
     def tried(self, result: Result) -> None:
-        """A dry run came to its end."""
+        """A dry run is done."""
         print(f"dry run: compiled and did one step in {result.first_step_seconds:.1f} s")
 
     def stopped(self, step: int, run: Path | None) -> None:
-        """A run stopped because it was asked to."""
+        """The run stopped because of a signal."""
         again = f"continue with: dlc train {run} --resume" if run else "nothing was kept"
         print(f"stopped at step {step:,}; {again}", file=sys.stderr)
 
@@ -137,10 +137,10 @@ class Quiet(Plain):
 
 
 class Json(Plain):
-    """One JSON object a line: `begin`; `moment`, `epoch`, `note`; `profile` if asked for; `end`. Null if not finite."""
+    """One JSON object per line: `begin`; `moment`, `epoch`, `note`; `profile` if set; `end`. Null if not finite."""
 
     def begin(self, info: RunInfo) -> None:
-        """What the run is about to do."""
+        """The facts of the run that starts."""
         self._rate = info.learning_rate
         values = ("name", "folder", "epochs", "steps", "start", "batch_size", "parameters", "device", "monitor")
         self._print("begin", {name: getattr(info, name) for name in values} | {"examples": dict(info.examples)})
@@ -155,7 +155,7 @@ class Json(Plain):
         self._print("epoch", {"record": dict(record), "seconds": seconds, "best": best})
 
     def note(self, text: str) -> None:
-        """Something worth saying."""
+        """Print a note."""
         self._print("note", {"text": text})
 
     def profiled(self, result: Result) -> None:
@@ -164,7 +164,7 @@ class Json(Plain):
         self._print("profile", {"seconds": dict(result.spent), "trace": str(result.folder.path / "profile")})
 
     def finished(self, result: Result, report: Path | None) -> None:
-        """What the run came to."""
+        """Print the result of the run."""
         assert result.folder is not None
         values = {
             "status": "finished",
@@ -178,11 +178,11 @@ class Json(Plain):
         self._print("end", values)
 
     def tried(self, result: Result) -> None:
-        """A dry run came to its end."""
+        """A dry run is done."""
         self._print("end", {"status": "dry run", "first_step_seconds": result.first_step_seconds})
 
     def stopped(self, step: int, run: Path | None) -> None:
-        """A run stopped because it was asked to."""
+        """The run stopped because of a signal."""
         self._print("end", {"status": "stopped", "folder": str(run) if run else None, "step": step})
 
     def failed(self, error: SpecError) -> None:

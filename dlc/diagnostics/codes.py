@@ -19,191 +19,285 @@ class Code(NamedTuple):
 CODES: dict[str, Code] = {
     "DLC001": Code(
         "a file can't be read",
-        "The path does not exist, is a directory, or may not be read. Commands exit with 2 then: nothing was checked.",
+        "The path does not exist, is a directory, or you lack the permission to read it. The command exits with code"
+        " 2, because nothing was checked.",
     ),
     "DLC002": Code(
-        "a file is not UTF-8 text", "A spec is a YAML text in UTF-8. Binary files and other encodings stop here."
+        "a file is not UTF-8 text",
+        "A spec must be YAML text encoded in UTF-8. Binary files and other encodings are rejected.",
     ),
     "DLC003": Code(
-        "a file is too large", "Specs are capped at 1 MiB: hand-written files stay far below. Keep data in data files."
+        "a file is too large",
+        "A spec may have at most 1 MiB. Keep data in data files.",
     ),
     "DLC004": Code(
-        "a file holds no spec", "The file is empty, or its top level is not a mapping of sections such as `network:`."
+        "a file contains no spec",
+        "The file is empty, or its top level is not a mapping of sections such as `network:`.",
     ),
     "DLC005": Code(
-        "the YAML doesn't parse",
-        "A bracket or quote that is never closed, a wrong indentation, a missing colon or space after it.",
+        "invalid YAML",
+        "Common causes are an unclosed bracket or quote, wrong indentation, and a missing colon or a missing space "
+        "after it.",
     ),
     "DLC006": Code(
-        "a tab indents a line", "YAML forbids tabs in indentation. Set the editor to spaces for YAML files."
+        "a line is indented with a tab",
+        "YAML forbids tabs in indentation. Configure your editor to use spaces in YAML files.",
     ),
-    "DLC007": Code("a key is given twice", "Most YAML readers keep the last one in silence; dlc wants one."),
-    "DLC008": Code("a file nests too deeply", "Collections may nest 64 deep."),
+    "DLC007": Code(
+        "a key is duplicated",
+        "Most YAML readers silently keep the last value. Remove one of the two keys.",
+    ),
+    "DLC008": Code(
+        "a file is nested too deeply",
+        "Mappings and lists may be nested 64 levels deep.",
+    ),
     "DLC009": Code(
         "aliases expand too far",
-        "Aliases (`*name`) are allowed, but the expanded file may hold at most 100,000 values, "
-        "variables included, and an alias can't hold itself.",
+        "After aliases (`*name`) and variables are expanded, a file may hold at most 100,000 values. An alias can't "
+        "contain itself.",
     ),
     "DLC010": Code(
         "a value is ambiguous",
-        "YAML 1.1 reads `017` as fifteen, YAML 1.2 as seventeen. Write 17, 0o17, or quote the text.",
+        "YAML 1.1 reads `017` as octal 15, YAML 1.2 as 17. Write `17` or `0o17`, or quote the value if you mean a "
+        "string.",
     ),
     "DLC011": Code(
-        "a YAML feature isn't part of the language",
-        "Tags (`!!python/...`), merge keys (`<<`) and several documents in a file.",
+        "a YAML feature is not supported",
+        "Specs can't use tags (`!!python/...`), merge keys (`<<`), or several documents in one file.",
     ),
     "DLC101": Code(
-        "a key isn't known",
-        "Nothing is ignored: a key that dlc does not know is an error, for it would have no effect. "
-        "`dlc layers NAME` lists a layer's options.",
+        "unknown key",
+        "dlc ignores nothing: a key that it does not know would have no effect, so it is an error. `dlc layers NAME`"
+        " lists the options of a component.",
     ),
-    "DLC102": Code("a required key is missing", "The position is that of the thing that lacks the key."),
+    "DLC102": Code(
+        "a required key is missing",
+        "The reported position is that of the item or section that lacks the key.",
+    ),
     "DLC103": Code(
         "a value has the wrong type",
-        "For example a text where a number belongs. YAML 1.2 reads `yes`, `no`, `on` and `off` as text.",
+        "For example, a string where a number is expected. In YAML 1.2, `yes`, `no`, `on` and `off` are strings.",
     ),
-    "DLC104": Code("a value isn't allowed", "The type is right, the value is outside of what the option accepts."),
+    "DLC104": Code(
+        "a value is not allowed",
+        "The type is right, but the value is outside the range or the choices of the option.",
+    ),
     "DLC105": Code(
-        "a name of the vocabulary isn't known",
-        "No layer, loss, metric, optimizer, schedule, feature, source or block has this name.",
+        "unknown component",
+        "There is no layer, loss, metric, optimizer, schedule, feature, source or block of this name. `dlc layers` "
+        "lists them all.",
     ),
     "DLC106": Code(
         "an item is malformed",
-        "An item is a bare word (`flatten`), a short form (`dense: 10`) or a single key with its options "
-        "(`dense: {units: 10}`), with the common keys beside it (`name`, `inputs`, ...).",
+        "Write an item as a name (`flatten`), in short form (`dense: 10`), or as a name with its options (`dense: "
+        "{units: 10}`). Keys that all items accept (`name`, `inputs`, ...) stand beside the name, at the same "
+        "indentation.",
     ),
     "DLC107": Code(
-        "a variable isn't known", "`$name` refers to a key of `vars:`, or inside a block to one of its parameters."
+        "unknown variable",
+        "`$name` refers to a key of `vars:`. Inside a block it refers to one of the block's parameters.",
     ),
     "DLC108": Code(
-        "an expression is wrong",
-        "`$( ... )` knows numbers, variables, `+ - * / // %`, parentheses and the functions "
-        "min, max, abs, round, floor, ceil. The formula of an `formula` works element by element on arrays: "
-        "`dlc layers formula` lists what it knows.",
+        "invalid arithmetic or formula",
+        "`$( ... )` accepts numbers, variables, `+ - * / // %`, parentheses and the functions min, max, abs, round, "
+        "floor and ceil. A `formula` computes with arrays; `dlc layers formula` lists the functions that it accepts.",
     ),
     "DLC109": Code(
-        "a variable, parameter or anchor is never used", "A setting without effect is an error; delete it or use it."
+        "a variable, parameter or anchor is never used",
+        "It has no effect. Delete it or use it.",
     ),
     "DLC110": Code(
-        "`--set` names no place",
-        "`--set a.b=value` follows the keys of the file; lists are entered by number or by an item's `name`.",
+        "`--set` does not match the file",
+        "The path in `--set a.b=value` follows the keys of the file. Select an item of a list by its index or its "
+        "`name`.",
     ),
-    "DLC111": Code("`extends` can't be followed", "The base file is missing, or files extend each other in a circle."),
+    "DLC111": Code(
+        "`extends` can't be resolved",
+        "The base file is missing, or files extend each other in a cycle.",
+    ),
     "DLC112": Code(
-        "a block is used wrongly",
-        "The arguments must be parameters of the block, of the declared types, and required ones must be given.",
+        "invalid use of a block",
+        "Every argument must be a parameter of the block and of the declared type, and all required parameters must "
+        "be given.",
     ),
     "DLC113": Code(
-        "blocks use each other in a circle", "A block may use other blocks, but not itself, directly or through others."
+        "blocks form a cycle",
+        "A block may use other blocks, but not itself, neither directly nor through others.",
     ),
-    "DLC114": Code("a block is never used", "A setting without effect is an error; delete the block or use it."),
+    "DLC114": Code(
+        "a block is never used",
+        "It has no effect. Delete it or use it.",
+    ),
     "DLC115": Code(
-        "the file lacks a section that the command needs", "Training needs `data`, `targets`, `loss` and `optimizer`."
+        "a section that the command needs is missing",
+        "To train, a spec needs `data`, `targets`, `loss` and `optimizer`.",
     ),
-    "DLC116": Code("the language version isn't known", "This dlc reads files with `dlc: 1`."),
+    "DLC116": Code(
+        "unsupported language version",
+        "This version of dlc reads specs with `dlc: 1`.",
+    ),
     "DLC117": Code(
         "the expanded network is too large",
-        "Blocks that use blocks many times over can grow a small file beyond reason; 20,000 layers are allowed.",
+        "A network may have at most 20,000 layers after blocks are expanded. Blocks that use other blocks several "
+        "times grow quickly.",
     ),
     "DLC118": Code(
         "a plugin is not allowed",
-        "`plugins:` names Python modules, and loading one runs its code. dlc does so only when you say "
-        "`--allow-plugins`, call `dlc.allow_plugins()`, or list the module in your configuration.",
+        "`plugins:` names Python modules, and loading one runs its code. To allow it, pass `--allow-plugins`, call "
+        "`dlc.allow_plugins()`, or list the module in your configuration.",
     ),
     "DLC119": Code(
         "a plugin can't be used",
-        "Its module can't be imported, or its tables (`LAYERS`, `LOSSES`, ...) don't lead to classes of dlc.",
+        "Its module can't be imported, or its tables (`LAYERS`, `LOSSES`, ...) don't refer to subclasses of dlc's "
+        "base classes.",
     ),
     "DLC201": Code(
-        "a name isn't known",
-        "`inputs`, `outputs`, `share` and merges refer to the `name:` of an earlier item that is in scope, "
-        "to a key of `inputs:`, or to `previous`.",
+        "unknown name",
+        "`inputs`, `outputs`, `share` and merge layers refer to the `name:` of an earlier item in scope, to a key of"
+        " the section `inputs:`, or to `previous`.",
     ),
     "DLC202": Code(
-        "a name is given twice", "Names key the weights; in one scope each must be unique, and `previous` is taken."
+        "a name is duplicated",
+        "Names identify the weights, so each must be unique in its scope. `previous` is reserved.",
     ),
     "DLC203": Code(
         "a size must be known",
-        "The layer's weights depend on a size that is not a number but a symbol, such as `time`.",
+        "The shapes of the layer's weights depend on a size that is not a number but a symbol, such as `time`.",
     ),
     "DLC204": Code(
-        "the number of axes is wrong", "For example a dense network's vector given to conv2d, which takes images."
+        "wrong number of axes",
+        "For example, `conv2d` expects images but gets the vector of a dense layer.",
     ),
     "DLC205": Code(
-        "sizes don't agree", "Two shapes that must match do not, or a window is larger than what it slides over."
+        "sizes don't match",
+        "Two shapes that must agree don't, or a window is larger than its input.",
     ),
-    "DLC206": Code("the number of inputs is wrong", "Most layers take one value, a merge takes at least two."),
+    "DLC206": Code(
+        "wrong number of inputs",
+        "Most layers take one input; a merge layer takes at least two.",
+    ),
     "DLC207": Code(
-        "the element type is wrong", "For example class numbers where the layer computes with real numbers."
+        "wrong element type",
+        "For example, the layer computes with real numbers but gets integer class indices.",
     ),
-    "DLC208": Code("a layer is never used", "Its result reaches no output: it would be computed for nothing."),
-    "DLC209": Code("an input is never used", "The network declares an input that no layer reads."),
+    "DLC208": Code(
+        "a layer is never used",
+        "Its result reaches no output, so it would be computed for nothing.",
+    ),
+    "DLC209": Code(
+        "an input is never used",
+        "No layer reads this input of the network.",
+    ),
     "DLC210": Code(
-        "the outputs are unclear",
-        "A loss, metric or output must say which output and target it means when there are several, an augmentation "
-        "which values.",
+        "ambiguous outputs",
+        "If there are several outputs or targets, each loss and metric must specify its `output` and `target`. An "
+        "augmentation must specify the inputs and targets that it changes.",
     ),
     "DLC211": Code(
         "weights can't be shared",
-        "`share` needs an earlier item in scope with the same weights: same names, shapes and types.",
+        "`share` needs an earlier item in scope whose weights have the same names, shapes and element types.",
     ),
     "DLC212": Code(
-        "a layer can't honour a mask",
-        "A sequence of varying length travels with a mask that tells padding from data. A layer that would mix the two "
-        "is an error: reduce the time axis before it, or use a layer that knows masks.",
+        "a layer doesn't support masks",
+        "A sequence of varying length has a mask that separates data from padding. This layer would mix the two. "
+        "Reduce the time axis before it, or use a layer that supports masks.",
     ),
-    "DLC301": Code("a loss doesn't fit its output and target", "For example 8 logits against a target of 10 classes."),
-    "DLC302": Code("a metric doesn't fit its output and target", "For example accuracy of a real-valued target."),
+    "DLC213": Code(
+        "a layer can't be decoded step by step",
+        "Decoding passes a sequence through the network position by position. This layer's result at a position depends "
+        "on later positions, as in attention that is not causal or a bidirectional recurrent layer.",
+    ),
+    "DLC214": Code(
+        "a layer failed to compute its result",
+        "The `apply` function of the layer raised an exception. If the layer comes from a plugin, fix it there. The "
+        "first note names the layer of the network.",
+    ),
+    "DLC301": Code(
+        "a loss doesn't fit its output and target",
+        "For example, the output has 8 logits but the target has 10 classes.",
+    ),
+    "DLC302": Code(
+        "a metric doesn't fit its output and target",
+        "For example, `accuracy` of a real-valued target.",
+    ),
     "DLC303": Code(
-        "a setting would have no effect",
-        "For example nesterov without momentum, or a warm-up that is longer than the run.",
+        "a setting has no effect",
+        "For example, `nesterov` without momentum, or a warmup that is longer than the run.",
     ),
-    "DLC304": Code("a target or column is never used", "A target that no loss or metric reads."),
+    "DLC304": Code(
+        "a target or column is never used",
+        "No loss or metric reads it.",
+    ),
     "DLC305": Code(
         "the monitored value does not exist",
-        "`monitor` names `SPLIT/METRIC`, such as `validation/loss`, of a split and metric that the file has.",
+        "`monitor` is `SPLIT/METRIC`, such as `validation/loss`. The spec must have this split and this metric.",
     ),
-    "DLC401": Code("data can't be read", "The file is missing or not of the expected kind."),
+    "DLC401": Code(
+        "data can't be read",
+        "The file is missing, damaged or in another format than expected.",
+    ),
     "DLC402": Code(
-        "a column is missing", "A feature reads the column of its own name, or the one that its `column` option names."
+        "a column is missing",
+        "A feature reads the column of its own name, or the one that its option `column` names.",
     ),
     "DLC403": Code(
-        "a value can't be read as its feature", "For example a text in a column of numbers. The row is named."
+        "a value can't be read",
+        "The value does not fit the feature, for example a string in a column of numbers. The message names the row.",
     ),
-    "DLC404": Code("a class isn't known", "The column holds a value that is not one of the declared classes."),
-    "DLC405": Code("there are too few examples", "Every declared split must hold at least one example."),
+    "DLC404": Code(
+        "unknown class",
+        "The column contains a value that is not one of the declared classes.",
+    ),
+    "DLC405": Code(
+        "too few examples",
+        "Each declared split must contain at least one example.",
+    ),
     "DLC406": Code(
-        "data has another shape than declared", "The feature's `shape` must hold exactly the elements of a record."
+        "data has another shape than declared",
+        "A record must have exactly the number of elements that the feature's `shape` declares.",
     ),
     "DLC501": Code(
-        "the run folder is in use", "A run is never overwritten: continue it with `--resume`, or choose another folder."
+        "the run folder is in use",
+        "dlc never overwrites a run. Continue it with `--resume`, or choose another folder.",
     ),
     "DLC502": Code(
-        "there is no such run", "The path is not a run folder of `dlc train`, or the run has no weights yet."
+        "no such run",
+        "The path is not a run folder of `dlc train`, or the run has no weights yet.",
     ),
     "DLC503": Code(
-        "a run's file is damaged",
-        "Its digest does not match, or a part is missing. An older checkpoint is used when there is one.",
+        "a file of a run is damaged",
+        "Its digest does not match, or a part is missing. If there is an older checkpoint, dlc uses it.",
     ),
     "DLC504": Code(
-        "a run can't go on as another",
-        "A resumed run must be the same run: the same spec but for settings such as `train.epochs` (not to fewer than"
-        " were begun), `train.early_stopping` and `data.memory`, the same data, the same platform.",
+        "a run can't be resumed with these settings",
+        "A resumed run needs the same spec, data and platform. Some settings may change, such as `train.epochs` (but"
+        " not to fewer than were begun), `train.early_stopping` and `data.memory`.",
     ),
-    "DLC505": Code("another process is training in this folder", "Two processes in one run folder would damage it."),
-    "DLC506": Code("an optional package is not installed", "The message names the extra to install."),
-    "DLC507": Code("a file can't be written", "No space, no permission, or a folder stands where the file should go."),
+    "DLC505": Code(
+        "another process is training in this folder",
+        "Two processes in one run folder would damage it.",
+    ),
+    "DLC506": Code(
+        "an optional package is not installed",
+        "The message names the extra to install.",
+    ),
+    "DLC507": Code(
+        "a file can't be written",
+        "The disk is full, you lack the permission, or there is a folder at the path of the file.",
+    ),
     "DLC508": Code(
         "training diverged",
-        "The loss, a gradient or a weight became infinite or not a number. The steps since the newest checkpoint were"
-        " done again to find where it began. The newest checkpoint is kept; `train.on_nan` says what else may happen.",
+        "The loss, a gradient or a weight became infinite or not a number. dlc repeats the steps since the newest "
+        "checkpoint to find the first such value, and keeps the checkpoint. `train.on_nan` selects what happens "
+        "instead.",
     ),
     "DLC509": Code(
-        "an export differs from its source", "The artifact was loaded again and gave other numbers; it was not kept."
+        "an export differs from its source",
+        "The exported artifact was loaded again and computed other numbers, so it was deleted.",
     ),
     "DLC510": Code(
-        "a command can't be carried out as asked",
-        "An option's value does not fit the run or the file that it is used on.",
+        "a command can't be carried out",
+        "The value of an option does not fit the run or the file.",
     ),
     "DLC511": Code(
         "a callback failed",
@@ -211,6 +305,7 @@ CODES: dict[str, Code] = {
         " the callback, or remove it, and continue with `--resume`.",
     ),
     "DLC900": Code(
-        "an internal error", "This is a bug in dlc. Please report it with the spec and the text that is printed."
+        "an internal error",
+        "This is a bug in dlc. Please report it with the spec and the printed text.",
     ),
 }

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
-
-from pydantic import BeforeValidator, model_validator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dlc.components.augmentations import AUGMENTATIONS
 from dlc.components.features import FEATURES
@@ -17,9 +15,15 @@ from dlc.components.losses import LOSSES
 from dlc.components.losses.loss import Loss
 from dlc.components.metrics import METRICS
 from dlc.components.metrics.metric import Metric
+from dlc.components.modifiers import (
+    AugmentationModifiers,
+    LossModifiers,
+    MetricModifiers,
+    NoModifiers,
+    OptimizerModifiers,
+)
 from dlc.components.optimizers import OPTIMIZERS
 from dlc.components.optimizers.optimizers import Optimizer
-from dlc.components.schedules.schedule import Length, RunLength
 from dlc.diagnostics import Problems, Span, did_you_mean, nearest, one_of
 from dlc.frontend.blocks import Block, read_blocks
 from dlc.frontend.precision import Precision
@@ -27,13 +31,10 @@ from dlc.frontend.sections import Data, Train
 from dlc.language.item_syntax import NAME_RULE, Item, read_item, section, valid_name
 from dlc.language.loader import SECTIONS
 from dlc.language.options import (
-    OptionError,
     Options,
     main,
     option,
-    reject,
     report_option_errors,
-    short_form,
     spell,
     validate,
     wrong_type,
@@ -46,131 +47,11 @@ if TYPE_CHECKING:
     from dlc.components.augmentations.augmentation import Augmentation
 
 __all__ = [
-    "AugmentationModifiers",
     "Block",
     "Document",
     "Item",
-    "LossModifiers",
-    "MetricModifiers",
-    "OptimizerModifiers",
     "parse",
 ]
-
-
-class LossModifiers(Options):
-    """What may stand beside a loss."""
-
-    output: str | None = option(None, description="the output it reads")
-    target: str | None = option(None, description="what it compares with: a target, an input or another output")
-    weight: float = option(1.0, gt=0, description="its factor in the sum")
-    sample_weight: str | None = option(None, description="the target, a `number`, that says what each example counts")
-    reduction: Literal["mean", "sum"] = option("mean", description="over the elements of an example")
-    name: str | None = option(None, description="what it is called in reports")
-
-
-class MetricModifiers(Options):
-    """What may stand beside a metric."""
-
-    output: str | None = option(None, description="the output it reads")
-    target: str | None = option(None, description="what it compares with: a target, an input or another output")
-    sample_weight: str | None = option(None, description="the target, a `number`, that says what each example counts")
-    name: str | None = option(None, description="what it is called in reports")
-
-
-def _patterns(value: Any) -> Any:
-    parts = [value] if isinstance(value, str) else value
-    if isinstance(parts, (list, tuple)) and all(isinstance(part, str) for part in parts):
-        return tuple(parts)
-    expected = "a pattern of paths such as `encoder/**`, or a list of them"
-    raise reject(OptionError((), "DLC103", "these are no patterns", found=spell(value), expected=expected))
-
-
-def _groups(value: Any) -> Any:
-    form = "`{match: PATTERN, OPTION: VALUE}`"
-    if not isinstance(value, (list, tuple)):
-        raise reject(wrong_type("groups", value, f"a list of mappings, {form}"))
-    option_errors = [
-        wrong_type("a group", part, f"a mapping, {form}")._replace(loc=(index,))
-        for index, part in enumerate(value)
-        if not isinstance(part, (dict, Broken))
-    ]
-    if option_errors:
-        raise reject(*option_errors)
-    return tuple(part for part in value if isinstance(part, dict))
-
-
-Groups = Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(_groups)]
-
-
-class Swa(Options):
-    """Stochastic weight averaging (Izmailov et al. 2018, arXiv:1803.05407): the mean of the weights from `start` on."""
-
-    start: RunLength = main(Length(75, "%"), description="when it begins: steps, `10 epochs` or `75%`")
-    every: RunLength = option(Length(1, "epochs"), description="how far apart the weights are that it averages")
-
-    @model_validator(mode="after")
-    def _check(self) -> Swa:
-        if not self.every.amount:
-            raise reject(OptionError(("every",), "DLC104", "`every` is no length", spell(str(self.every)), "above 0"))
-        return self
-
-
-class Lookahead(Options):
-    """Lookahead (Zhang et al. 2019, arXiv:1907.08610): slow weights follow the fast ones every `period` steps."""
-
-    period: int = main(5, ge=1, description="steps between two moves of the slow weights")
-    slow: float = option(0.5, gt=0, le=1, description="share of the way that the slow weights move")
-
-    @model_validator(mode="after")
-    def _check(self) -> Lookahead:
-        if self.period == 1 and self.slow == 1:
-            message, hint = "`lookahead` has no effect: its weights move at every step, all the way", "raise `period`"
-            raise reject(OptionError((), "DLC303", message, hint=hint))
-        return self
-
-
-class OptimizerModifiers(Options):
-    """What may stand beside an optimizer."""
-
-    clip_norm: float | None = option(None, gt=0, description="scale gradients down to this norm of all together")
-    clip_weight_norm: float | None = option(None, gt=0, description="scale each weight's gradient down to this norm")
-    clip_value: float | None = option(None, gt=0, description="clip gradients to this magnitude, element by element")
-    clip_adaptive: float | None = option(
-        None, gt=0, description="clip each unit's gradient to this share of its weights' norm (Brock et al. 2021)"
-    )
-    accumulate: int = option(1, ge=1, description="batches whose gradients make one step")
-    groups: Groups = option((), description="options for some weights: `{match: PATTERN, OPTION: VALUE}`")
-    freeze: Annotated[tuple[str, ...], BeforeValidator(_patterns)] = option(
-        (), description="patterns of weights that stay as they are"
-    )
-    ema: float | None = option(
-        None, gt=0, lt=1, description="evaluate and keep a running mean of the weights, with this decay"
-    )
-    swa: Annotated[Swa | None, short_form(Swa)] = option(
-        None, description="evaluate and keep the mean of the weights from some step on"
-    )
-    lookahead: Annotated[Lookahead | None, short_form(Lookahead)] = option(
-        None, description="slow weights that follow the fast ones"
-    )
-    sam: float | None = option(
-        None, gt=0, description="sharpness-aware minimization: radius of the neighbourhood (Foret et al. 2020)"
-    )
-
-
-def _on(value: Any) -> Any:
-    names = [value] if isinstance(value, str) else value
-    if isinstance(names, (list, tuple)) and names and all(isinstance(name, str) for name in names):
-        return tuple(names)
-    expected = "the name of an input or target, or a list of them"
-    raise reject(OptionError((), "DLC103", "`on` names no values", found=spell(value), expected=expected))
-
-
-class AugmentationModifiers(Options):
-    """What may stand beside an augmentation."""
-
-    on: Annotated[tuple[str, ...] | None, BeforeValidator(_on)] = option(
-        None, description="the inputs and targets that it acts on; the only input that fits when left out"
-    )
 
 
 class Regularization(Options):
@@ -184,10 +65,6 @@ class _Initializer(Options):
     """How weights are drawn."""
 
     initializer: ByWeight | None = main(None, description="an initializer, or a mapping of weights' names to them")
-
-
-class NoModifiers(Options):
-    """What may stand beside a feature: nothing."""
 
 
 @fast_dataclass(frozen=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dlc.components.features.feature import Feature
     from dlc.components.losses.loss import Loss
     from dlc.components.metrics.metric import Metric
-    from dlc.frontend.document import OptimizerModifiers
+    from dlc.components.modifiers import OptimizerModifiers
     from dlc.frontend.precision import Precision
     from dlc.frontend.sections import Data, Train
     from dlc.ir import Graph, TypedGraph

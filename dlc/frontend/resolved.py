@@ -6,6 +6,7 @@ It is a spec itself: a run folder's `resolved.yaml` can be checked, shown and tr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,6 +19,7 @@ from dlc.frontend.passes.expand import CONTAINERS
 from dlc.frontend.pipeline import Spec, check_text
 from dlc.frontend.plugins import active
 from dlc.frontend.precision import Precision
+from dlc.frontend.sections import Data
 from dlc.ir import CompositeBlock, InternalError, Layer
 from dlc.language.options import Options, load_class
 from dlc.language.source import Tree
@@ -46,19 +48,7 @@ def resolve_document(spec: Spec, filled: bool = True) -> dict[str, Tree]:
     if spec.plugins:
         tree["plugins"] = [plugin.name for plugin in spec.plugins]
     if document.data is not None:
-        tree["data"] = _plain(
-            document.data.model_copy(
-                update={
-                    key: source.rooted(document.folder)
-                    for key in ("source", "validation", "test")
-                    if (source := getattr(document.data, key)) is not None
-                }
-            )
-        )
-        if not document.data.split.validation and not document.data.split.test:
-            del tree["data"]["split"]  # a split that divides nothing may not be written
-        elif not document.data.split.shuffle:
-            del tree["data"]["split"]["seed"]  # nor a seed that nothing draws from
+        tree["data"] = _data(document.data, document.folder)
     tree["inputs"] = {name: _word(feature) for name, feature in document.inputs.items() if feature is not None}
     if document.targets:
         tree["targets"] = {name: _word(feature) for name, feature in document.targets.items() if feature is not None}
@@ -84,6 +74,21 @@ def resolve_document(spec: Spec, filled: bool = True) -> dict[str, Tree]:
     tree = _escaped(tree)
     if document.blocks:  # as they are written: there a parameter may stand for an option, an item or a whole list
         tree["blocks"] = dict(document.source.tree["blocks"])
+    return tree
+
+
+def _data(section: Data, folder: Path) -> dict[str, Tree]:
+    """The section `data`, with the paths of its files from the root and no key that has no effect."""
+    rooted = {
+        key: source.rooted(folder)
+        for key in ("source", "validation", "test")
+        if (source := getattr(section, key)) is not None
+    }
+    tree: dict[str, Tree] = _plain(section.model_copy(update=rooted))
+    if not section.split.validation and not section.split.test:
+        del tree["split"]  # a split that divides nothing may not be written
+    elif not section.split.shuffle:
+        del tree["split"]["seed"]  # nor a seed that nothing draws from
     return tree
 
 

@@ -16,9 +16,9 @@ MAX_LENGTH = 1000
 def pattern_error(pattern: Any) -> OptionError | None:
     """What is wrong with a pattern, or None.
 
-    >>> pattern_fault("encoder/**") is None
+    >>> pattern_error("encoder/**") is None
     True
-    >>> pattern_fault("/encoder").message
+    >>> pattern_error("/encoder").message
     'the pattern has an empty part'
     """
     if not isinstance(pattern, str):

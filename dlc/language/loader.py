@@ -192,6 +192,20 @@ def _apply(
     new = _value(text, line, len(name) + 2, problems)
     if new is None:
         return
+    target = _descend(parts, line, tree, values, keys, problems)
+    if target is not None:
+        _put(new, *target, values, keys)
+
+
+def _descend(
+    parts: Sequence[str],
+    line: int,
+    tree: dict[str, Tree],
+    values: dict[Path, Span],
+    keys: dict[Path, Span],
+    problems: Problems,
+) -> tuple[Path, Any] | None:
+    """The path that a setting names and the container of its last part; mappings on the way are made where missing."""
     path: Path = ()
     node: Any = tree
     holder: Any = None
@@ -207,7 +221,7 @@ def _apply(
             holder[path[-1]] = node
         step = _step(node, part, path, parts, span, problems)
         if step is None:
-            return
+            return None
         path = (*path, step)
         holder = node
         if isinstance(step, str):
@@ -218,6 +232,11 @@ def _apply(
                 node = node.setdefault(str(step), {})
             else:
                 node = node[step]
+    return path, holder
+
+
+def _put(new: Source, path: Path, holder: Any, values: dict[Path, Span], keys: dict[Path, Span]) -> None:
+    """Put the value of a setting into its container, with its spans in place of those of the former value."""
     for place in [place for place in values if place[: len(path)] == path]:
         del values[place]
     if new.tree["value"] is None and len(path) == 1:  # null removes a section, as in a file that extends another

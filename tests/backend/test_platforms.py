@@ -74,8 +74,8 @@ def test_show_gives_the_program_of_another_platform(tmp_path: Path) -> None:
     assert here.returncode == 0, here.stderr
     assert "stablehlo.convolution" in here.stdout
     for arguments, message in (
-        (["--platform", "cuda"], "`--platform` has no effect here"),
-        (["--emit", "hlo", "--platform", "cuda"], "`--platform` has no effect here"),
+        (["--platform", "cuda"], "`--platform` has no effect without `--emit stablehlo`"),
+        (["--emit", "hlo", "--platform", "cuda"], "`--platform` has no effect without `--emit stablehlo`"),
         (["--emit", "stablehlo", "--platform", "cdua"], "did you mean `cuda`?"),
     ):
         done = run_dlc(["show", "net.yaml", *arguments], cwd=tmp_path)

@@ -275,7 +275,7 @@ def test_init_writes_a_spec_once(dlc_command, tmp_path: Path, monkeypatch) -> No
     assert dlc_command("check", "image_classification.yaml")[0] == 0
     code, _, err = dlc_command("init", "image_classification")
     assert code == 1
-    assert "exists already" in err
+    assert "already exists" in err
     code, _, err = dlc_command("init", "image_clasification")
     assert code == 2
     assert "did you mean `image_classification`?" in err

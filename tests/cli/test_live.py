@@ -243,7 +243,7 @@ def test_ctrl_c_leaves_a_terminal_clean(tmp_path: Path) -> None:
     screen = Screen(80)
     screen.write(text.replace("\r\n", "\n"))
     assert "examples/s" not in "\n".join(screen.lines)
-    assert "stopping after this chunk of steps; once more stops at once" in screen.lines
+    assert "stopping after this chunk of steps; a second signal stops immediately" in screen.lines
     assert screen.lines[-2].startswith("stopped at step ") and screen.lines[-1] == ""
 
 
@@ -290,4 +290,4 @@ def test_json_of_runs_that_do_not_finish(dlc_command, tmp_path: Path, monkeypatc
     assert objects(out)[-1]["status"] == "stopped"
     monkeypatch.undo()
     code, _, err = dlc_command("train", spec, "--json", "--quiet")
-    assert code == 2 and "`--quiet` has no effect beside `--json`" in err
+    assert code == 2 and "`--quiet` can't be used with `--json`" in err

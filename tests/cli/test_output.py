@@ -49,7 +49,7 @@ def test_output_on_a_full_disk_is_an_error() -> None:
             check=False,
         )
     assert done.returncode == 1
-    assert done.stderr == "error[DLC507]: standard output can't be written: no space left on device\n"
+    assert done.stderr == "error[DLC507]: can't write to standard output: no space left on device\n"
 
 
 def test_a_run_goes_on_without_a_reader_and_stops_when_asked(tmp_path: Path) -> None:

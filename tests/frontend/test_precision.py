@@ -23,7 +23,7 @@ from dlc.frontend.passes.infer import infer
 from dlc.frontend.pipeline import Spec, check_text
 from dlc.frontend.precision import Precision, loss_scale_of
 from dlc.frontend.resolved import resolved_text
-from dlc.ir import DTYPES, MASK, Graph, Node, Origin, Ref, Settings, TypedGraph
+from dlc.ir import DTYPES, MASK, Context, Graph, Node, Origin, Ref, Settings, TypedGraph
 from dlc.language.options import build_word, load_class
 from dlc.serving.model import load_model
 from dlc.training.run_folder import RunFolder
@@ -200,7 +200,7 @@ def test_activations_keep_the_type(dtype: str) -> None:
     x = jnp.linspace(-3, 3, 8, dtype=DTYPES[dtype]).reshape(1, 8)
     for word in ACTIVATIONS:
         made = build_word(word, LAYERS, "activation")
-        kind = jax.eval_shape(lambda made=made: made.apply({}, x, key=None, train=False))  # type: ignore[union-attr]
+        kind = jax.eval_shape(lambda made=made: made.apply({}, x, ctx=Context()))  # type: ignore[union-attr]
         assert kind.dtype == x.dtype, word
 
 

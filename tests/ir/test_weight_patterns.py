@@ -133,7 +133,7 @@ network:
 
 def typed(text: str, marks: Callable[[str], Hashable] | None = None) -> TypedGraph:
     problems = Problems()
-    found = infer(dlc.loads(text).untyped, problems, marks)
+    found = infer(dlc.loads(text).plan.untyped, problems, marks)
     assert found is not None, problems.report({}).codes
     verify(found)
     return found

@@ -177,7 +177,7 @@ def test_show_tells_the_choice(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text(NET)
     said = run_dlc(["show", "net.yaml", "--lowering"], cwd=tmp_path)
     assert said.stdout.splitlines() == [
-        "layer and operation                     on cpu         elsewhere  equal forms",
+        "layer and operation                     on cpu         elsewhere  variants",
         "conv2d convolution                      product        xla        xla, product, channels_last",
         "repeat iterations                       unrolled       unrolled   unrolled",
         "repeat/*/conv2d convolution             channels_last  xla        xla, product, channels_last",
@@ -186,10 +186,10 @@ def test_show_tells_the_choice(tmp_path: Path) -> None:
     ]
     (tmp_path / "flat.yaml").write_text("inputs: {x: {tensor: [3]}}\nnetwork: [dense: 2]\n")
     said = run_dlc(["show", "flat.yaml", "--lowering"], cwd=tmp_path)
-    assert said.stdout.splitlines()[0] == "no operation has several forms"
+    assert said.stdout.splitlines()[0] == "no operation has more than one variant"
     both = run_dlc(["show", "flat.yaml", "--lowering", "--expanded"], cwd=tmp_path)
     assert both.returncode == 2
-    assert "DLC510" in both.stderr
+    assert "error[DLC510]: `--expanded` can't be used with `--lowering`" in both.stderr
 
 
 def test_a_run_keeps_its_forms(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_autotune_beside_resume_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text(NET)
     done = run_dlc(["train", "net.yaml", "--resume", "--autotune"], cwd=tmp_path)
     assert done.returncode == 2
-    assert "`--autotune` has no effect beside `--resume`" in done.stderr
+    assert "`--autotune` can't be used with `--resume`" in done.stderr
 
 
 def test_what_is_computed_apart_is_computed_once() -> None:

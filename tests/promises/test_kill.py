@@ -147,12 +147,12 @@ def test_a_second_signal_ends_the_process_at_once(straight: Straight, tmp_path: 
         assert process.stdout is not None
         wait_for(process, "parameters")
         process.send_signal(number)
-        wait_for(process, "once more stops at once")
+        wait_for(process, "a second signal stops immediately")
         process.send_signal(number)
         lines = process.stdout.readlines()
         process.stdout.close()
         assert process.wait() == 128 + number
-        assert lines == ["stopped at once; the newest checkpoint is kept\n"]
+        assert lines == ["stopped immediately; the newest checkpoint is kept\n"]
     done = run_dlc(arguments(run.path))
     assert done.returncode == 0, done.stderr
     assert_same(run, straight.run)

@@ -44,7 +44,7 @@ def test_a_profile_as_json(tmp_path: Path) -> None:
     assert profile["seconds"]["total"] > profile["seconds"]["steps"] > 0
     dry = run_dlc(["train", "small.yaml", "--dry-run", "--profile"], cwd=tmp_path)
     assert dry.returncode == 2
-    assert "`--profile` has no effect beside `--dry-run`" in dry.stderr
+    assert "`--profile` can't be used with `--dry-run`" in dry.stderr
 
 
 @pytest.mark.parametrize(("function", "word"), [("start_trace", "taken"), ("stop_trace", "written")])

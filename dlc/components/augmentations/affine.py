@@ -99,8 +99,8 @@ class RandomRotate(Affine):
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Map:
         """Rotations; a positive angle turns the picture anticlockwise."""
-        iteration = uniform(key, x.shape[0], self.degrees) * (math.pi / 180)
-        cos, sin = jnp.cos(iteration), jnp.sin(iteration)
+        angle = uniform(key, x.shape[0], self.degrees) * (math.pi / 180)
+        cos, sin = jnp.cos(angle), jnp.sin(angle)
         return Map(jnp.stack([cos, sin, -sin, cos], -1).reshape(-1, 2, 2), jnp.zeros((x.shape[0], 2)))
 
 

@@ -134,7 +134,7 @@ class RandomSaturation(ByFactor):
         return blend(x, gray(x), drawn)
 
 
-def turned(x: Array, iteration: Array) -> Array:
+def turned(x: Array, turn: Array) -> Array:
     """(batch, height, width, 3) of 0..1: colours moved along the circle of hues, `turn` (batch,) in whole turns."""
     high, low = x.max(-1), x.min(-1)
     spread = high - low
@@ -145,7 +145,7 @@ def turned(x: Array, iteration: Array) -> Array:
         (green - blue) / safe,
         jnp.where(high == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
-    hue = sixth + 6 * over(iteration, sixth)
+    hue = sixth + 6 * over(turn, sixth)
     parts = []
     for start in (5, 3, 1):  # red, green, blue: v - v s max(0, min(k, 4 - k, 1)), k = (start + hue) mod 6
         k = (start + hue) % 6
@@ -159,7 +159,7 @@ class RandomHue(Colour):
     word = "random_hue"
     rgb: ClassVar[bool] = True
     still: ClassVar[dict[str, Any]] = {"turn": (0.0, 0.0)}
-    iteration: Amounts = main((-0.05, 0.05), description="turns: a number for both ways, or [lowest, highest]")
+    turn: Amounts = main((-0.05, 0.05), description="turns: a number for both ways, or [lowest, highest]")
     examples = (
         AugmentExample("random_hue: 0.1", "f32[batch, 6, 7, 3]"),
         AugmentExample("random_hue: {turn: [0, 0.5], value_range: [-1, 1]}", "f32[batch, height, width, 3]"),
@@ -169,7 +169,7 @@ class RandomHue(Colour):
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
         """(batch,): the turns, drawn evenly."""
-        return uniform(key, x.shape[0], self.iteration)
+        return uniform(key, x.shape[0], self.turn)
 
     def colour(self, x: Array, drawn: Array) -> Array:
         """The turned hues."""

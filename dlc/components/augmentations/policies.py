@@ -99,8 +99,8 @@ class RandAugment(Colour):
         def amount(name: str, most: float) -> Array:
             return jnp.where(operation == OPERATIONS.index(name), sign * most * strength, 0.0)
 
-        iteration = amount("rotate", math.pi / 6)
-        cos, sin = jnp.cos(iteration), jnp.sin(iteration)
+        angle = amount("rotate", math.pi / 6)
+        cos, sin = jnp.cos(angle), jnp.sin(angle)
         parts = [cos, sin + amount("shear_y", 0.3), -sin + amount("shear_x", 0.3), cos]
         shift = [amount("translate_y", 150 / 331 * height), amount("translate_x", 150 / 331 * width)]
         x = affine(x, jnp.stack(parts, -1).reshape(-1, 2, 2), jnp.stack(shift, -1), self.interpolation)

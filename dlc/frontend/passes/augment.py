@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dlc.components.modifiers import AugmentationModifiers
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
-from dlc.frontend.document import AugmentationModifiers, Document, Item
+from dlc.frontend.document import Document, Item
 from dlc.frontend.plan import AugmentTerm
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, flow

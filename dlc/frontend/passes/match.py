@@ -9,9 +9,10 @@ from dlc.components.features.feature import Feature
 from dlc.components.features.number import Number
 from dlc.components.losses.loss import Loss
 from dlc.components.metrics.metric import Metric
+from dlc.components.modifiers import LossModifiers, MetricModifiers
 from dlc.components.sources.source import select
 from dlc.diagnostics import Note, Problems, did_you_mean, listing
-from dlc.frontend.document import Document, Item, LossModifiers, MetricModifiers
+from dlc.frontend.document import Document, Item
 from dlc.frontend.plan import Against, LossTerm, MetricTerm
 from dlc.ir import Graph, Layer, Node, TensorType
 from dlc.language.item_syntax import NAME_RULE, valid_name

@@ -1,0 +1,112 @@
+"""Hyperparameters are arguments of the compiled program: changing one compiles nothing, and its value counts."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import dlc
+from dlc.backend.emit import program_text
+from dlc.backend.hyperparameters import Hyperparameters, numbers_of, with_numbers
+from dlc.backend.network import lower
+from dlc.components.optimizers import OPTIMIZERS
+from dlc.components.schedules.schedule import Horizon
+from dlc.language.options import build_word, load_class
+from dlc.language.yaml_text import parse_yaml
+from dlc.training.train import train as train_spec
+
+SPEC = """
+data: {source: iris, split: {validation: 0.2}}
+inputs: {features: {tensor: {shape: [4], normalize: standard}}}
+targets: {species: {category: [setosa, versicolor, virginica]}}
+network:
+  - {dense: 8, l1: 1e-4}
+  - relu
+  - dense: 3
+loss: cross_entropy
+optimizer: {adamw: {learning_rate: 1e-2, weight_decay: 1e-3}, clip_norm: 1.0, groups: [{match: dense/*, b1: 0.8}]}
+regularization: {l2: 1e-4}
+train: {epochs: 2, batch_size: 30}
+"""
+CHANGES = {
+    "a learning rate": "optimizer.adamw.learning_rate=3e-2",
+    "a decay": "optimizer.adamw.weight_decay=0.1",
+    "a moment's decay": "optimizer.adamw.b2=0.9",
+    "a group's option": "optimizer.groups.0.b1=0.7",
+    "a clip": "optimizer.clip_norm=0.01",
+    "a penalty": "regularization.l2=0.03",
+    "an item's penalty": "network.0.l1=0.02",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_number_is_the_same_program_with_another_result(change: str) -> None:
+    specs = [dlc.loads(SPEC), dlc.loads(SPEC, [CHANGES[change]])]
+    first, second = (program_text(spec.plan, "stablehlo", step=True) for spec in specs)
+    assert first == second
+    losses = [[line["train/loss"] for line in train_spec(spec).history] for spec in specs]
+    assert losses[0] != losses[1]
+
+
+def test_the_factor_of_a_schedule_is_an_argument_and_zero_is_not() -> None:
+    def text(*sets: str) -> str:
+        return program_text(dlc.loads(SPEC, sets).plan, "stablehlo", step=True)
+
+    cosine = "optimizer.adamw.learning_rate={cosine: {peak: %s, warmup: 25%%}}"
+    assert text(cosine % 0.01) == text(cosine % 0.02) != text()
+    adam = "optimizer={adam: {learning_rate: 0.01, eps_root: %s}}"
+    assert text(adam % 0.1) == text(adam % 0.2) != text(adam % 0.0)
+
+
+def made(example: str):  # type: ignore[no-untyped-def]
+    found = build_word(parse_yaml(f"item:\n  {example}\n", "example").tree["item"], OPTIMIZERS, "optimizer")
+    assert not isinstance(found, list)
+    return found
+
+
+EXAMPLES = [example for word in OPTIMIZERS for example in load_class(OPTIMIZERS, word).examples]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_optimizer_with_arguments_is_the_one_with_constants(example: str) -> None:
+    """As optax computes it with Python floats, but for the rounding of what the compiler computes with constants."""
+    optimizer = made(example)
+    numbers = Hyperparameters.of(numbers_of(optimizer, "optimizer"))
+    generator = np.random.default_rng(0)
+    draw = lambda: {name: jnp.float32(generator.normal(size=size)) for name, size in (("a", (4, 3)), ("b", (3,)))}  # noqa: E731
+    weights, gradients = draw(), [draw() for _ in range(3)]
+
+    def run(values, constant):  # type: ignore[no-untyped-def]
+        rule = optimizer if constant else with_numbers(optimizer, "optimizer", numbers.bound(values))
+        transformation = optax.with_extra_args_support(rule.build(Horizon(2000, 20.0)))
+        params, state = weights, transformation.init(weights)
+        for gradient in gradients:
+            updates, state = transformation.update(gradient, state, params)
+            params = optax.apply_updates(params, updates)
+        return params, state
+
+    both = jax.jit(lambda values: (run(values, True), run(values, False)))
+    constant, argument = both(numbers.values)
+    assert jax.tree.structure(constant) == jax.tree.structure(argument)
+    jax.tree.map(lambda one, two: np.testing.assert_allclose(one, two, rtol=2e-5, atol=1e-6), constant, argument)
+    assert numbers.names or type(optimizer).static, "it has no hyperparameter at all"
+
+
+def test_differences_to_one_are_those_of_double_precision() -> None:
+    number = Hyperparameters.of({"b2": 0.999}).bound(np.float32([[0.999, 1 - 0.999]]))["b2"]
+    assert np.float32(1 - number) == np.float32(1 - 0.999) != np.float32(1) - np.float32(0.999)
+    assert float(2 - number) == float(np.float32(2) - np.float32(0.999))
+    assert float(number * 2) == float(2 * number) and float(1 / number) == float(1 / np.float32(0.999))
+    with pytest.raises(TypeError):
+        _ = number < 1  # type: ignore[operator]
+
+
+def test_a_network_alone_computes_its_penalty() -> None:
+    program = lower(dlc.loads(SPEC).graph)
+    variables = program.init(0)
+    first, second = (variables["params"][name]["kernel"] for name in ("dense", "dense_2"))
+    expected = 1e-4 * np.abs(first).sum() + 1e-4 * np.square(first).sum() + 1e-4 * np.square(second).sum()
+    assert float(program.penalty(variables)) == pytest.approx(float(expected), rel=1e-5)
