@@ -300,7 +300,7 @@ def test_csv_log(tmp_path: Path) -> None:
         ("[csv_log: {fil: x.csv}]", "DLC101", "unknown option `fil` of `csv_log`"),
         ("csv_log: ../x.csv", "DLC104", "this does not name a CSV file"),
         ("csv_log: metrics.jsonl", "DLC104", "this does not name a CSV file"),
-        ("[stop_at: train/loss]", "DLC102", "`stop_at` needs `above` or `below`"),
+        ("[stop_at: {monitor: train/loss}]", "DLC102", "`stop_at` needs `above` or `below`"),
         ("[stop_at: {monitor: train/loss, above: 1, below: 0}]", "DLC104", "`above` and `below` exclude each other"),
         ("[stop_at: {monitor: train/los, above: 1}]", "DLC305", "there is no value `train/los` to monitor"),
         ("{stop_at: {monitor: train/los, above: 1}}", "DLC305", "there is no value `train/los` to monitor"),
