@@ -204,8 +204,8 @@ CODES: dict[str, Code] = {
     ),
     "DLC213": Code(
         "a layer can't be decoded step by step",
-        "Decoding passes a sequence through the network position by position. This layer's result at a position depends "
-        "on later positions, as in attention that is not causal or a bidirectional recurrent layer.",
+        "Decoding passes a sequence through the network position by position. This layer's result at a position "
+        "depends on later positions, as in attention that is not causal or a bidirectional recurrent layer.",
     ),
     "DLC214": Code(
         "a layer failed to compute its result",
