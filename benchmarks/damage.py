@@ -28,7 +28,7 @@ from dlc.backend.lowering import YNN
 from dlc.frontend.pipeline import Spec
 from dlc.support.files import digest, to_json
 from dlc.training import checkpoint as checkpoints
-from dlc.training import run as fitting
+from dlc.training import setup as fitting
 from dlc.training.callbacks.progress import Silent
 from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
