@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import field, replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlc.backend.array_backend import ArrayBackend, Pass, Weights, cast, finite, new_cache
 from dlc.backend.hyperparameters import Hyperparameters
-from dlc.backend.iterations import REPEAT, RepeatBody
 from dlc.backend.lowering import Lowering, flags_of, platform
 from dlc.backend.tree import Tree, flatten, get_in, nest, restack, set_in, stacked, unstack
 from dlc.components.initializers.initializer import draw, path_hash
@@ -20,17 +19,13 @@ from dlc.ir import (
     DTYPES,
     MASK,
     Iterations,
-    Outcome,
     ParamSpec,
     Ref,
-    Segment,
     TypedGraph,
-    TypedNode,
-    TypedRepeat,
     instances,
 )
-from dlc.ir.rematerialization import Part, cut, reads
-from dlc.kernels.selection import Choices, at
+from dlc.ir.evaluator import Evaluator
+from dlc.kernels.selection import Choices
 from dlc.support.fast_dataclass import fast_dataclass
 
 Arrays = Mapping[str, Any]
@@ -58,15 +53,15 @@ class Results(NamedTuple):
         state: the new state.
         masks: bool (batch, time), of the outputs that have one.
         penalty: (batch,) or a number, what layers add to the loss of each example.
-        finite: when the network is watched, bool by layer: whether its results are finite; of a layer within repeats
-            one for each iteration.
+        recorded: what the pass recorded of each layer, by path: with `trace_finite` whether its results are finite, in
+            a step of decoding its new cache. For a layer within repeats the iterations are stacked.
     """
 
     outputs: dict[str, jax.Array]
     state: Tree
     masks: dict[str, jax.Array]
     penalty: Any
-    finite: dict[str, jax.Array]
+    recorded: dict[str, Any]
 
 
 @fast_dataclass(frozen=True)
@@ -80,11 +75,12 @@ class Program:
         graph: what it was made from.
         slots: what is declared, by kind and path.
         init: seed -> variables, nested dicts of numpy arrays.
-        run: (variables, inputs, *, key, train, watch) -> `Results`. Inputs and outputs are dicts of arrays with the
-            batch axis first; beside an input `x` its mask may stand as `x.mask`. `key` is the step's random key, needed
-            only when `train` is set. `watch` asks which layers' results are finite.
-        choices: which of several equal forms its operations take; tracing `run` adds to them.
-        flags: of XLA, for the programs that train and evaluate it.
+        run: (variables, inputs, *, key, train, trace_finite) -> `Results`. Inputs and outputs are dicts of arrays with
+            the batch axis first; beside an input `x` its mask may be given as `x.mask`. `key` is the step's random key,
+            needed only when `train` is set. `trace_finite` records which layers' results are finite.
+        step: (variables, inputs, cache, offset, stepped) -> `Results`, a step of decoding; see `dlc.backend.decode`.
+        choices: the variants of its operations; tracing `run` adds to them.
+        flags: XLA's flags for the programs that train and evaluate it.
         numbers: the hyperparameters of the network: the factors of l1 and l2 penalties.
     """
 
@@ -92,6 +88,7 @@ class Program:
     slots: Mapping[str, Mapping[str, Slot]]
     init: Callable[[int], Tree]
     run: Callable[..., Results]
+    step: Callable[..., Results]
     choices: Choices
     flags: Mapping[str, str]
     numbers: Hyperparameters
@@ -239,20 +236,32 @@ def lower(graph: TypedGraph, lowering: Lowering | None = None, only: str | None 
         train: bool = False,
         trace_finite: bool = False,
     ) -> Results:
-        weights = Weights(variables["params"], variables["state"], variables.get("frozen", {}))
-        trace = _Run(weights, salts, key, train, choices, finite={} if trace_finite else None)
-        for name, kind in graph.inputs.items():
-            ref = Ref(name)
-            trace.values[ref] = jnp.asarray(inputs[name])
-            if kind.mask and name + MASK in inputs:
-                trace.masks[ref] = jnp.asarray(inputs[name + MASK])
-        with _matmul(graph.matmul):
-            trace.nodes(graph.nodes, tuple(graph.outputs.values()))
-        outputs = {name: _cast(trace.values[ref], "f32") for name, ref in graph.outputs.items()}
-        masks = {name: trace.masks[ref] for name, ref in graph.outputs.items() if ref in trace.masks}
-        return Results(outputs, trace.weights.state, masks, trace.penalty, trace.finite or {})
+        about = Pass(choices, "train" if train else "evaluate", key, record=finite if trace_finite else None)
+        return evaluated(about, variables, inputs, {})
 
-    return Program(graph, slots, init, run, choices, flags, _numbers(slots["params"]))
+    def step(
+        variables: Mapping[str, Any], inputs: Arrays, cache: Mapping[str, Any], offset: Any, stepped: frozenset[str]
+    ) -> Results:
+        about = Pass(choices, "decode", None, offset, stepped, new_cache)
+        return evaluated(about, variables, inputs, cache)
+
+    def evaluated(about: Pass, variables: Mapping[str, Any], inputs: Arrays, caches: Mapping[str, Any]) -> Results:
+        weights = Weights(variables["params"], variables["state"], variables.get("frozen", {}))
+        backend = ArrayBackend(about, weights, salts, caches)
+        values = {Ref(name): jnp.asarray(inputs[name]) for name in graph.inputs}
+        given = {
+            Ref(name): jnp.asarray(inputs[name + MASK])
+            for name, kind in graph.inputs.items()
+            if kind.mask and name + MASK in inputs
+        }
+        evaluator = Evaluator(backend, values, given)
+        with _matmul(graph.matmul):
+            evaluator.nodes(graph.nodes, tuple(graph.outputs.values()))
+        outputs = {name: cast(evaluator.values[ref], "f32") for name, ref in graph.outputs.items()}
+        masks = {name: evaluator.masks[ref] for name, ref in graph.outputs.items() if ref in evaluator.masks}
+        return Results(outputs, backend.weights.state, masks, backend.penalty, backend.recorded)
+
+    return Program(graph, slots, init, run, step, choices, flags, _numbers(slots["params"]))
 
 
 def _numbers(params: Mapping[str, Slot]) -> Hyperparameters:
@@ -270,193 +279,3 @@ def _matmul(how: str) -> AbstractContextManager[Any]:
     """The context in which matrices are multiplied in one way; gradients take it over (see also `with_gradient`)."""
     context: AbstractContextManager[Any] = nullcontext() if how == "default" else jax.default_matmul_precision(how)
     return context
-
-
-class Weights(NamedTuple):
-    """The variables in reach."""
-
-    params: Tree
-    state: Tree
-    frozen: Tree
-
-    def at(self, path: str) -> Tree:
-        """All that a layer has."""
-        found: Tree = {}
-        for tree in self:
-            found = _merged(found, get_in(tree, path))
-        return found
-
-    def only(self, paths: Iterable[str]) -> Weights:
-        """Those at some paths."""
-        trees: list[Tree] = [{}, {}, {}]
-        for path in paths:
-            for place, tree in enumerate(self):
-                found = get_in(tree, path)
-                trees[place] = set_in(trees[place], path, found) if found else trees[place]
-        return Weights(*trees)
-
-
-def _merged(first: Tree, second: Tree) -> Tree:
-    both = {key: _merged(first[key], second[key]) for key in first if key in second}
-    return {**first, **second, **both}
-
-
-@fast_dataclass
-class _Run:
-    """One trace through a list of nodes: the weights in reach, the values and masks so far."""
-
-    weights: Weights
-    salts: Mapping[str, Any]
-    key: jax.Array | None
-    train: bool
-    choices: Choices
-    values: dict[Ref, Any] = field(default_factory=dict)
-    masks: dict[Ref, Any] = field(default_factory=dict)
-    penalty: Any = 0.0
-    looped: bool = False  # whether this is the body of a loop
-    finite: dict[str, Any] | None = None  # by layer, when the network is watched
-
-    def nodes(self, nodes: Sequence[TypedNode | TypedRepeat], wanted: Sequence[Ref], depth: int = 0) -> None:
-        """Compute nodes in order.
-
-        Args:
-            nodes: the nodes.
-            wanted: the values that are read after them.
-            depth: how many of their segments are open. Evaluation knows none: it keeps nothing anyway.
-        """
-        keeps = self.train and self.finite is None
-        for part in cut(nodes, wanted, depth) if keeps else [Part(nodes)]:
-            if part.segment is not None:
-                self.segment(part.segment, part, depth)
-                continue
-            for node in part.nodes:
-                if isinstance(node, TypedRepeat):
-                    self.repeat(node)
-                else:
-                    self.node(node)
-
-    def segment(self, segment: Segment, part: Part, depth: int) -> None:
-        """Compute nodes as one function whose inner values the backward pass computes again (arXiv:1604.06174).
-
-        Args:
-            segment: their segment.
-            part: the nodes.
-            depth: how many segments are open around it.
-        """
-        given, layers = part.given, _layers(part.nodes)
-        taken = [ref for ref in reads(part.nodes) if ref in self.values]
-        owners = {node.weights: None for node in layers if node.signature.params or node.signature.state}
-        moving = {node.weights: None for node in layers if node.signature.state and not node.frozen}
-        adds = any(node.signature.penalty for node in layers)
-
-        def inside(weights: Weights, values: Sequence[Any], masks: Sequence[Any]) -> tuple[Any, ...]:
-            known = {ref: mask for ref, mask in zip(taken, masks, strict=True) if mask is not None}
-            inner = replace(
-                self, weights=weights, values=dict(zip(taken, values, strict=True)), masks=known, penalty=0.0
-            )
-            inner.nodes(part.nodes, given, depth + 1)
-            new = [get_in(inner.weights.state, path) for path in moving]
-            masks = [inner.masks.get(ref) for ref in given]
-            return [inner.values[ref] for ref in given], masks, new, inner.penalty if adds else None
-
-        # In a loop the forward and the backward pass are loops of their own, which nothing can merge.
-        separate = not self.looped or depth > 0
-        policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if segment.keep == "dots" else None
-        again = jax.checkpoint(inside, prevent_cse=separate, policy=policy)
-        values, masks, new, penalty = again(
-            self.weights.only(owners), [self.values[ref] for ref in taken], [self.masks.get(ref) for ref in taken]
-        )
-        self.values.update(zip(given, values, strict=True))
-        self.masks.update({ref: mask for ref, mask in zip(given, masks, strict=True) if mask is not None})
-        for path, state in zip(moving, new, strict=True):
-            self.weights = self.weights._replace(state=set_in(self.weights.state, path, state))
-        if adds:
-            self.penalty = self.penalty + penalty
-
-    def node(self, node: TypedNode) -> None:
-        """Compute one layer."""
-        layer, signature, ref = node.layer, node.signature, Ref(node.path)
-        train = self.train and not node.frozen
-        key = None
-        if layer.random and train and self.key is not None:
-            key = jax.random.fold_in(self.key, self.salts[node.path])
-        inputs = [_cast(self.values[value], node.dtype) for value in node.inputs]
-        masks = tuple(self.masks.get(value) for value in node.inputs)
-        weights = self.weights.at(node.weights)
-        if node.dtype != "f32" and not layer.full_precision:
-            weights = {**jax.tree.map(lambda leaf: _cast(leaf, node.dtype), weights)}
-        more = {"masks": masks} if layer.masks == "used" else {}
-        with jax.named_scope(node.path.replace("/*/", "/each/")), at(self.choices, node.path):
-            result = layer.apply(weights, *inputs, key=key, train=train, **more)
-        if not isinstance(result, Outcome):
-            result = Outcome(result)
-        if signature.state and not node.frozen:
-            self.weights = self.weights._replace(
-                state=set_in(self.weights.state, node.weights, dict(result.state or {}))
-            )
-        if signature.penalty:
-            self.penalty = self.penalty + result.penalty
-        self.values[ref] = _cast(result.output, node.dtype)
-        for name, value in (result.results or {}).items():
-            self.values[Ref(node.path, name)] = _cast(value, node.dtype)
-        if self.finite is not None:
-            results = [self.values[ref], *(self.values[Ref(node.path, name)] for name in result.results or {})]
-            self.finite[node.path] = jnp.stack([jnp.isfinite(value).all() for value in results]).all()
-        if signature.output.mask:
-            mask = result.mask
-            if mask is None:
-                mask = masks[0] if layer.masks == "used" else _both(masks)
-            if mask is not None:
-                self.masks[ref] = mask
-
-    def repeat(self, node: TypedRepeat) -> None:
-        """Run a repeat: weights, state and salts are sliced, the value is carried, with its mask."""
-        each = f"{node.weights}/*"
-        own = {path: salt for path, salt in self.salts.items() if path.startswith(f"{node.path}/*/")}
-        slices = (Weights(*(get_in(tree, each) for tree in self.weights)), own)
-        start = Ref(f"{node.path}/*")
-
-        def body(carry: tuple[Any, Any], part: tuple[Weights, dict[str, Any]]) -> tuple[tuple[Any, Any], Any]:
-            sliced, salts = part
-            weights = Weights(*(set_in(tree, each, item) for tree, item in zip(self.weights, sliced, strict=True)))
-            every = {**self.salts, **salts}
-            seen: dict[str, Any] | None = None if self.finite is None else {}
-            values, masks = dict(self.values), dict(self.masks)
-            inner = _Run(weights, every, self.key, self.train, self.choices, values, masks, looped=True, finite=seen)
-            inner.values[start], mask = carry
-            if mask is not None:
-                inner.masks[start] = mask
-            inner.nodes(node.body, (node.output,))
-            end = (inner.values[node.output], inner.masks.get(node.output))
-            return end, (get_in(inner.weights.state, each), inner.penalty, inner.finite)
-
-        carry = (self.values[node.input], self.masks.get(node.input) if node.type.mask else None)
-        with at(self.choices, node.path):
-            (end, mask), (new, penalties, finite) = REPEAT(RepeatBody(node, body), carry, slices)
-        if new:
-            self.weights = self.weights._replace(state=set_in(self.weights.state, each, new))
-        if any(inner.signature.penalty for inner in _layers(node.body)):
-            self.penalty = self.penalty + penalties.sum(0)
-        if self.finite is not None:
-            self.finite |= finite
-        self.values[Ref(node.path)] = end
-        if mask is not None:
-            self.masks[Ref(node.path)] = mask
-
-
-def _layers(nodes: Sequence[TypedNode | TypedRepeat]) -> list[TypedNode]:
-    return [inner for node in nodes for inner in (_layers(node.body) if isinstance(node, TypedRepeat) else [node])]
-
-
-def _both(masks: Sequence[Any]) -> Any:
-    """Where every input that has a mask is real."""
-    found = [mask for mask in masks if mask is not None]
-    total = found[0] if found else None
-    for mask in found[1:]:
-        total = total & mask
-    return total
-
-
-def _cast(x: Any, dtype: str) -> Any:
-    """Real numbers in another type; integers as they are."""
-    return x.astype(DTYPES[dtype]) if jnp.issubdtype(x.dtype, jnp.floating) else x

@@ -106,7 +106,7 @@ class NonfiniteTracer:
         self, variables: Mapping[str, Any], inputs: Mapping[str, Any], key: Any, train: bool
     ) -> tuple[dict[str, Any], Any]:
         results = self.program.run(variables, inputs, key=key, train=train, trace_finite=True)
-        flags = {"inputs": {name: _finite(value) for name, value in inputs.items()}, "layers": results.finite}
+        flags = {"inputs": {name: _finite(value) for name, value in inputs.items()}, "layers": results.recorded}
         return flags, results.state
 
     def _by_iteration(self, path: str, gradient: Any) -> jax.Array:

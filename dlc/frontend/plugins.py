@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from dlc.components.augmentations import AUGMENTATIONS
+from dlc.components.callbacks import CALLBACKS
 from dlc.components.constraints import CONSTRAINTS
 from dlc.components.features import FEATURES
 from dlc.components.initializers import INITIALIZERS
@@ -45,6 +46,7 @@ TABLES: Mapping[str, dict[str, str]] = {
     "FEATURES": FEATURES,
     "SOURCES": SOURCES,
     "AUGMENTATIONS": AUGMENTATIONS,
+    "CALLBACKS": CALLBACKS,
 }
 _allowed = False
 

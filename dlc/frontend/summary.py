@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from math import prod
 
 from dlc.frontend.plan import Plan
-from dlc.ir import Iterations, ParamSpec, Ref, TensorType, TypedNode, TypedRepeat
-from dlc.ir.rematerialization import cut
+from dlc.ir import Iterations, ParamSpec, TensorType, TypedGraph, TypedNode
+from dlc.ir.rematerialization import Part
+from dlc.ir.type_backend import TypeBackend, walk_types
 from dlc.support.fast_dataclass import fast_dataclass
 
 BYTES = {"f32": 4, "f16": 2, "bf16": 2, "i32": 4, "u8": 1, "bool": 1}
@@ -72,15 +73,14 @@ class Table:
 
 def table(plan: Plan, expanded: bool = False) -> Table:
     """The table of a checked spec; with `expanded`, every iteration of a repeat has its own line."""
-    seen: set[str] = set()
-    rows = tuple(_rows(plan.graph.nodes, 1, seen))
+    rows = tuple(_rows(plan.graph))
     weight_bytes = sum(
         _bytes(spec_) * prod(len(numbers) for numbers in around)
         for node, around in _owners(plan)
         for spec_ in (*node.signature.params.values(), *node.signature.state.values())
     )
-    activations = _kept(plan.graph.nodes, tuple(plan.graph.outputs.values()), 1)
-    shown = tuple(_expanded(plan)) if expanded else rows
+    activations = _activations(plan.graph)
+    shown = tuple(_expanded(plan.graph)) if expanded else rows
     return Table(
         plan.name,
         dict(plan.graph.inputs),
@@ -107,25 +107,29 @@ def _bytes(spec: ParamSpec) -> int:
     return spec.size * BYTES[spec.dtype]
 
 
-def _kept(nodes: Sequence[TypedNode | TypedRepeat], wanted: Sequence[Ref], times: int) -> int:
+def _activations(graph: TypedGraph) -> int:
     """Bytes of the results kept for the backward pass: of a segment only those read after it."""
     total = 0
-    for part in cut(nodes, wanted, 0):
-        read = {ref.source for ref in part.given}
-        for node in part.nodes:
-            if isinstance(node, TypedRepeat):
-                total += _kept(node.body, (node.output,), times * node.times)
-            elif part.segment is None or node.path in read or (part.segment.keep == "dots" and _multiplies(node)):
-                output = node.signature.output
-                total += output.size * BYTES[output.dtype] * times
+
+    def visit(node: TypedNode, backend: TypeBackend, output: TensorType) -> None:
+        nonlocal total
+        if backend.part is None or _kept(node, backend.part):
+            total += output.size * BYTES[output.dtype] * backend.times
+
+    walk_types(graph, TypeBackend(visit, segments=True))
     return total
+
+
+def _kept(node: TypedNode, part: Part) -> bool:
+    dots = part.segment is not None and part.segment.keep == "dots" and _multiplies(node)
+    return dots or any(ref.source == node.path for ref in part.given)
 
 
 def _multiplies(node: TypedNode) -> bool:
     return any(item.kernel for item in node.signature.params.values())
 
 
-def _row(node: TypedNode, path: str, times: int, owned: bool, copies: int) -> Row:
+def _row(node: TypedNode, path: str, output: TensorType, times: int, owned: bool, copies: int) -> Row:
     params = sum(item.size for item in node.signature.params.values() if item.trainable) if owned else 0
     frozen = sum(item.size for item in node.signature.params.values() if not item.trainable) if owned else 0
     state = sum(item.size for item in node.signature.state.values()) if owned else 0
@@ -133,7 +137,7 @@ def _row(node: TypedNode, path: str, times: int, owned: bool, copies: int) -> Ro
     return Row(
         path,
         node.layer.word,
-        node.signature.output,
+        output,
         params * copies,
         frozen * copies,
         state * copies,
@@ -143,33 +147,32 @@ def _row(node: TypedNode, path: str, times: int, owned: bool, copies: int) -> Ro
     )
 
 
-def _rows(nodes: Sequence[TypedNode | TypedRepeat], times: int, seen: set[str]) -> Iterator[Row]:
-    for node in nodes:
-        if isinstance(node, TypedRepeat):
-            yield from _rows(node.body, times * node.times, seen)
-        else:
-            copies = times if "*" in node.weights else 1
-            yield _row(node, node.path, times, node.weights not in seen, copies)
-            seen.add(node.weights)
-
-
-def _expanded(plan: Plan) -> Iterator[Row]:
-    """Lines in the order of execution."""
-
-    def walk(nodes: Sequence[TypedNode | TypedRepeat], indices: tuple[int, ...]) -> Iterator[Row]:
-        for node in nodes:
-            if isinstance(node, TypedRepeat):
-                for index in node.iterations:
-                    yield from walk(node.body, (*indices, index))
-            else:
-                path, weights = _numbered(node.path, indices), _numbered(node.weights, indices)
-                owned = weights not in seen
-                seen.add(weights)
-                row = _row(node, path, 1, owned, 1)
-                yield row
-
+def _rows(graph: TypedGraph) -> list[Row]:
+    """A row for each layer; that of a layer within repeats stands for all iterations."""
+    rows: list[Row] = []
     seen: set[str] = set()
-    yield from walk(plan.graph.nodes, ())
+
+    def visit(node: TypedNode, backend: TypeBackend, output: TensorType) -> None:
+        copies = backend.times if "*" in node.weights else 1
+        rows.append(_row(node, node.path, output, backend.times, node.weights not in seen, copies))
+        seen.add(node.weights)
+
+    walk_types(graph, TypeBackend(visit))
+    return rows
+
+
+def _expanded(graph: TypedGraph) -> list[Row]:
+    """A row for each iteration of each layer, in the order of execution."""
+    rows: list[Row] = []
+    seen: set[str] = set()
+
+    def visit(node: TypedNode, backend: TypeBackend, output: TensorType) -> None:
+        path, weights = (_numbered(name, backend.iterations) for name in (node.path, node.weights))
+        rows.append(_row(node, path, output, 1, weights not in seen, 1))
+        seen.add(weights)
+
+    walk_types(graph, TypeBackend(visit, expanded=True))
+    return rows
 
 
 def _numbered(path: str, indices: tuple[int, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dlc.ir.context import Context, Mode
 from dlc.ir.graph import (
     MAX_NODES,
     Graph,
@@ -16,7 +17,17 @@ from dlc.ir.graph import (
     TypedRepeat,
     walk,
 )
-from dlc.ir.layer import CompositeBlock, Example, Layer, Masks, Outcome, Signature
+from dlc.ir.layer import (
+    CompositeBlock,
+    Decoding,
+    Example,
+    Layer,
+    Masks,
+    Outcome,
+    Signature,
+    need_time_axis,
+    refused_decoding,
+)
 from dlc.ir.parameters import ONES, ZEROS, Init, ParamSpec
 from dlc.ir.paths import Iterations, instances
 from dlc.ir.shape_checks import known_size, need_behind_mask, need_float, need_rank
@@ -30,6 +41,8 @@ __all__ = [
     "ONES",
     "ZEROS",
     "CompositeBlock",
+    "Context",
+    "Decoding",
     "Dim",
     "Example",
     "Graph",
@@ -38,6 +51,7 @@ __all__ = [
     "Iterations",
     "Layer",
     "Masks",
+    "Mode",
     "Node",
     "Origin",
     "Outcome",
@@ -56,6 +70,8 @@ __all__ = [
     "need_behind_mask",
     "need_float",
     "need_rank",
+    "need_time_axis",
+    "refused_decoding",
     "verify",
     "walk",
 ]

@@ -52,6 +52,7 @@ __all__ = [
     "unshorten",
     "validate",
     "word_field",
+    "words_field",
     "wrong_type",
 ]
 
@@ -514,6 +515,26 @@ def word_field(table: Callable[[], Table], kind: str) -> BeforeValidator:
         if isinstance(made, list):
             raise reject(*made)
         return made
+
+    return BeforeValidator(parse)
+
+
+def words_field(table: Callable[[], Table], kind: str) -> BeforeValidator:
+    """Make the validator of an option that holds a list of words, or a single one. The value is a tuple."""
+
+    def parse(value: Any) -> Any:
+        many = isinstance(value, (list, tuple))
+        made: list[Options] = []
+        errors: list[OptionError] = []
+        for index, part in enumerate(value if many else [value]):
+            found = part if isinstance(part, Options) else build_word(part, table(), kind)
+            if isinstance(found, Options):
+                made.append(found)
+            else:
+                errors += [error._replace(loc=(index, *error.loc) if many else error.loc) for error in found]
+        if errors:
+            raise reject(*errors)
+        return tuple(made)
 
     return BeforeValidator(parse)
 

@@ -23,7 +23,7 @@ from dlc.frontend.passes.infer import infer
 from dlc.frontend.pipeline import Spec, check_text
 from dlc.frontend.precision import Precision, loss_scale_of
 from dlc.frontend.resolved import resolved_text
-from dlc.ir import DTYPES, MASK, Graph, Node, Origin, Ref, Settings, TypedGraph
+from dlc.ir import DTYPES, MASK, Context, Graph, Node, Origin, Ref, Settings, TypedGraph
 from dlc.language.options import build_word, load_class
 from dlc.serving.model import load_model
 from dlc.training.run_folder import RunFolder
@@ -200,7 +200,7 @@ def test_activations_keep_the_type(dtype: str) -> None:
     x = jnp.linspace(-3, 3, 8, dtype=DTYPES[dtype]).reshape(1, 8)
     for word in ACTIVATIONS:
         made = build_word(word, LAYERS, "activation")
-        kind = jax.eval_shape(lambda made=made: made.apply({}, x, key=None, train=False))  # type: ignore[union-attr]
+        kind = jax.eval_shape(lambda made=made: made.apply({}, x, ctx=Context()))  # type: ignore[union-attr]
         assert kind.dtype == x.dtype, word
 
 
@@ -303,8 +303,8 @@ def test_a_run_in_half_precision_predicts_and_exports(dtype: str, tmp_path: Path
     wanted = load_model(RunFolder(run)).predict({"features": rows})["species"]
     np.testing.assert_allclose(got, wanted, atol=1e-6)
     plain = load_model(RunFolder(run))
-    whole = lower(replace_dtypes(plain.spec.graph))
-    exact = serving(plain.spec.plan, whole)(plain.weights, {"features": rows})["species"]
+    whole = lower(replace_dtypes(plain.plan.graph))
+    exact = serving(plain.plan, whole)(plain.weights, {"features": rows})["species"]
     assert not np.array_equal(wanted, exact)  # it did compute in half precision
     np.testing.assert_allclose(wanted, exact, atol=0.05)
 
@@ -381,7 +381,7 @@ def test_a_step_that_overflows_leaves_everything_as_it_was() -> None:
         good = loss_scale.finite(gradients)
         updates, moved = adam.update(gradients, optimizer, variables["params"])
         new = ({**variables, "params": optax.apply_updates(variables["params"], updates), "state": state}, moved)
-        return (*loss_scale.may_skip(good, new, (variables, optimizer)), loss_scale.next_state(scale, good), value)
+        return (*loss_scale.select(good, new, (variables, optimizer)), loss_scale.next_state(scale, good), value)
 
     optimizer = adam.init(variables["params"])
     large = loss_scale.LossScale(jnp.float32(2.0**24), jnp.int32(5))

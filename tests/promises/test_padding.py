@@ -25,7 +25,7 @@ from dlc.frontend.passes.expand import expand
 from dlc.frontend.passes.infer import infer
 from dlc.frontend.passes.resolve import resolve
 from dlc.frontend.pipeline import Spec, check_text
-from dlc.ir import MASK, CompositeBlock, Example, Outcome, TensorType
+from dlc.ir import MASK, CompositeBlock, Context, Example, Outcome, TensorType
 from dlc.language.options import load_class
 from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import load_model
@@ -55,7 +55,7 @@ def runner(spec: str) -> Any:
 
     def run(weights: Any, x: Any, mask: Any, pull: Any) -> Any:
         def total(weights: Any, x: Any) -> Any:
-            made = layer.apply(nest(weights), x, key=None, train=False, masks=(mask,))
+            made = layer.apply(nest(weights), x, ctx=Context(masks=(mask,)))
             made = made if isinstance(made, Outcome) else Outcome(made)
             shown = mask if made.mask is None else made.mask
             y = jnp.where(shown[:, :, None], made.output, 0.0) if made.output.ndim == 3 else made.output
@@ -112,8 +112,8 @@ def test_attention_dropout_is_the_same_attention() -> None:
         weights = nest(
             random_values(layer.infer(TensorType(("batch", 6, 8), mask=True)).params, generator, state=False)
         )
-        plain = layer.apply(weights, x, key=None, train=False, masks=(mask,))
-        dropped = layer.apply(weights, x, key=jax.random.key(0), train=True, masks=(mask,))
+        plain = layer.apply(weights, x, ctx=Context(masks=(mask,)))
+        dropped = layer.apply(weights, x, ctx=Context("train", jax.random.key(0), masks=(mask,)))
         np.testing.assert_allclose(plain[0], dropped[0], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(plain[1, :4], dropped[1, :4], rtol=1e-4, atol=1e-5)
 
@@ -127,7 +127,7 @@ def test_a_window_sees_only_what_is_near() -> None:
     )
     x = jnp.asarray(np.random.default_rng(1).normal(size=(1, 6, 4)), jnp.float32)
     for made, near in ((layer, {2, 3, 4}), (causal, {2, 3})):
-        gradient = jax.grad(lambda x, made=made: made.apply(weights, x, key=None, train=False)[0, 3].sum())(x)
+        gradient = jax.grad(lambda x, made=made: made.apply(weights, x, ctx=Context())[0, 3].sum())(x)
         assert {place for place in range(6) if np.any(gradient[0, place])} == near
 
 
@@ -138,8 +138,8 @@ def test_rotary_attention_depends_on_distances_alone() -> None:
     )
     x = jnp.asarray(np.random.default_rng(1).normal(size=(1, 4, 8)), jnp.float32)
     shifted = jnp.concatenate([jnp.zeros((1, 5, 8)), x], axis=1)
-    one = layer.apply(weights, x, key=None, train=False)
-    other = layer.apply(weights, shifted, key=None, train=False)
+    one = layer.apply(weights, x, ctx=Context())
+    other = layer.apply(weights, shifted, ctx=Context())
     np.testing.assert_allclose(one[0, 3], other[0, 8], rtol=1e-4, atol=1e-5)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from dlc.backend.tree import flatten, nest
 from dlc.components.layers import LAYERS
-from dlc.ir import Layer, Outcome, ParamSpec, TensorType
+from dlc.ir import Context, Layer, Outcome, ParamSpec, TensorType
 from dlc.language.options import build_word
 from dlc.language.yaml_text import parse_yaml
 
@@ -147,7 +147,9 @@ def conform(  # noqa: C901 - one comparison from the inputs to the gradients; wh
 
         def ours(params: Any, floats: Any, train: bool = train) -> tuple[Any, Any]:
             more = {"masks": given_masks} if layer.masks == "used" else {}
-            made = layer.apply(nest({**params, **state}), *filled(floats), key=None, train=train, **more)
+            made = layer.apply(
+                nest({**params, **state}), *filled(floats), ctx=Context("train" if train else "evaluate", **more)
+            )
             outcome = made if isinstance(made, Outcome) else Outcome(made)
             return shown(outcome.output, outcome.mask), flatten(outcome.state or {})
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlc.ir import TensorType
+from dlc.ir import Context, TensorType
 from tests.reference.keras_conformance import build, conform, keras
 
 K = keras.layers
@@ -172,7 +172,7 @@ def test_sizes(spec: str, made: Callable[[], Any]) -> None:
 def test_patches(options: str, theirs: dict[str, Any]) -> None:
     """Against the function; Keras has no such layer."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, 6, 3)), jnp.float32)
-    y = build(f"patches: {options}").apply({}, x, key=None, train=False)
+    y = build(f"patches: {options}").apply({}, x, ctx=Context())
     np.testing.assert_allclose(y, keras.ops.image.extract_patches(x, **theirs), rtol=1e-6)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dlc.backend.tree import nest
-from dlc.ir import Outcome, TensorType
+from dlc.ir import Context, Outcome, TensorType
 from dlc.kernels.rotary import rotate
 from tests.reference.keras_conformance import build, conform, keras
 
@@ -141,7 +141,7 @@ def test_activations_agree_with_keras() -> None:
     def both(functions: Any) -> Any:
         return jax.jit(lambda x: {word: (f(x), jax.vjp(f, x)[1](pull)[0]) for word, f in functions.items()})(x)
 
-    ours = both({word: lambda x, made=made: made.apply({}, x, key=None, train=True) for word, made in layers.items()})
+    ours = both({word: lambda x, made=made: made.apply({}, x, ctx=Context("train")) for word, made in layers.items()})
     theirs = both({word: getattr(A, word) for word in layers})
     for word in layers:
         for got, want in zip(ours[word], theirs[word], strict=True):
@@ -178,7 +178,7 @@ def test_embedding_agrees_with_keras(zero: str) -> None:
     reference = K.Embedding(5, 3, mask_zero=zero == "true")
     spec = f"embedding: {{vocabulary: 5, size: 3, mask_zero: {zero}}}"
     conform(spec, reference, tokens, names={"embedding": "embeddings"}, bound=5)
-    found = build(spec).apply({"embedding": jnp.ones((5, 3))}, jnp.asarray(tokens), key=None, train=False).mask
+    found = build(spec).apply({"embedding": jnp.ones((5, 3))}, jnp.asarray(tokens), ctx=Context()).mask
     want = reference.compute_mask(jnp.asarray(tokens))
     assert (found is None) == (want is None)
     if want is not None:
@@ -193,9 +193,9 @@ def test_masking_agrees_with_keras(value: float) -> None:
     reference = K.Masking(value)
     conform(f"masking: {value}", reference, x)
     made = build(f"masking: {value}")
-    found = made.apply({}, jnp.asarray(x), key=None, train=False, masks=(None,))
+    found = made.apply({}, jnp.asarray(x), ctx=Context(masks=(None,)))
     np.testing.assert_array_equal(found.mask, reference.compute_mask(x))
-    both = made.apply({}, jnp.asarray(x), key=None, train=False, masks=(jnp.asarray(MASK),))
+    both = made.apply({}, jnp.asarray(x), ctx=Context(masks=(jnp.asarray(MASK),)))
     np.testing.assert_array_equal(both.mask, np.asarray(found.mask) & MASK)
 
 
@@ -215,7 +215,7 @@ def compiled(spec: str, train: bool) -> Any:
     layer = build(spec)
 
     def function(weights: Any, key: Any, *inputs: Any) -> Any:
-        made = layer.apply(weights, *inputs, key=key, train=train)
+        made = layer.apply(weights, *inputs, ctx=Context("train" if train else "evaluate", key))
         return made.output if isinstance(made, Outcome) else made
 
     return jax.jit(function)
@@ -242,7 +242,7 @@ def test_group_norm_counts_real_places_only() -> None:
 def test_a_batch_of_padding_moves_no_statistics() -> None:
     weights = {"mean": jnp.full(3, 5.0), "variance": jnp.full(3, 2.0), "scale": jnp.ones(3), "bias": jnp.zeros(3)}
     mask = jnp.zeros((2, 4), bool)
-    found = build("batch_norm").apply(weights, jnp.ones((2, 4, 3)), key=None, train=True, masks=(mask,))
+    found = build("batch_norm").apply(weights, jnp.ones((2, 4, 3)), ctx=Context("train", masks=(mask,)))
     np.testing.assert_array_equal(found.state["mean"], weights["mean"])
     np.testing.assert_array_equal(found.state["variance"], weights["variance"])
     assert np.isfinite(found.output).all()
@@ -253,7 +253,7 @@ def test_norms_in_half_precision_compute_in_float32() -> None:
     x = np.full((2, 4096), 1000.0, np.float16)
     for spec in ("rms_norm", "rms_norm: {scale: false}", "group_norm: 1", "l2_normalize"):
         weights = {"scale": jnp.ones(4096), "bias": jnp.ones(4096)}
-        y = build(spec).apply(weights, jnp.asarray(x), key=None, train=False)
+        y = build(spec).apply(weights, jnp.asarray(x), ctx=Context())
         want = {"rms_norm": 1.0, "group_norm": 1.0, "l2_normalize": 1 / 64}[spec.partition(":")[0]]
         assert y.dtype == jnp.float16
         np.testing.assert_allclose(y, want, rtol=2e-3)
@@ -330,7 +330,7 @@ def test_tokens() -> None:
     want = np.concatenate([np.broadcast_to(token, (2, 1, 3)), x], 1)
     np.testing.assert_allclose(run("class_token", x, token=token), want, rtol=1e-6)
     found = build("class_token").apply(
-        {"token": jnp.ones(2)}, jnp.ones((3, 4, 2)), key=None, train=False, masks=(jnp.asarray(MASK),)
+        {"token": jnp.ones(2)}, jnp.ones((3, 4, 2)), ctx=Context(masks=(jnp.asarray(MASK),))
     )
     np.testing.assert_array_equal(found.mask, np.concatenate([np.ones((3, 1), bool), MASK], 1))
     np.testing.assert_allclose(run("tie: tokens", x, embedding=table), x @ table.T, rtol=1e-5, atol=1e-6)
@@ -350,13 +350,13 @@ def test_concat_and_stack_join_masks() -> None:
     a, b, full = jnp.ones((3, 4, 2)), jnp.ones((3, 2, 2)), jnp.ones((3, 4, 5))
     mask = jnp.asarray(MASK)
     other = jnp.asarray(MASK[:, ::-1])
-    found = build("concat: {axis: 1}").apply({}, a, b, key=None, train=False, masks=(mask, None))
+    found = build("concat: {axis: 1}").apply({}, a, b, ctx=Context(masks=(mask, None)))
     np.testing.assert_array_equal(found.mask, np.concatenate([MASK, np.ones((3, 2), bool)], 1))
-    found = build("concat").apply({}, a, full, key=None, train=False, masks=(mask, other))
+    found = build("concat").apply({}, a, full, ctx=Context(masks=(mask, other)))
     np.testing.assert_array_equal(found.mask, MASK & MASK[:, ::-1])
-    found = build("stack: {axis: 2}").apply({}, a, a, key=None, train=False, masks=(None, mask))
+    found = build("stack: {axis: 2}").apply({}, a, a, ctx=Context(masks=(None, mask)))
     np.testing.assert_array_equal(found.mask, MASK)
-    found = build("slice: {start: 1, stop: 3}").apply({}, a, key=None, train=False, masks=(mask,))
+    found = build("slice: {start: 1, stop: 3}").apply({}, a, ctx=Context(masks=(mask,)))
     np.testing.assert_array_equal(found.mask, MASK[:, 1:3])
 
 
@@ -428,14 +428,14 @@ def test_gaussian_sample() -> None:
     divergence = 0.5 * (np.exp(log_variance) + mean**2 - 1 - log_variance).sum((1, 2))
     made = build("gaussian_sample: 0.5")
     arrays = [jnp.asarray(value, jnp.float32) for value in (mean, log_variance)]
-    calm = made.apply({}, *arrays, key=None, train=False)
+    calm = made.apply({}, *arrays, ctx=Context())
     np.testing.assert_allclose(calm.output, mean, rtol=1e-6)
     np.testing.assert_allclose(calm.penalty, 0.5 * divergence, rtol=1e-5)
-    drawn = jax.vmap(lambda key: made.apply({}, *arrays, key=key, train=True).output)(jax.random.split(KEY, 2000))
+    drawn = jax.vmap(lambda key: made.apply({}, *arrays, ctx=Context("train", key)).output)(jax.random.split(KEY, 2000))
     np.testing.assert_allclose(np.mean(drawn, 0), mean, atol=0.5)
     np.testing.assert_allclose(np.std(drawn, 0), np.exp(log_variance / 2), rtol=0.12)
-    np.testing.assert_allclose(made.apply({}, *arrays, key=KEY, train=True).penalty, 0.5 * divergence, rtol=1e-5)
-    pull = jax.grad(lambda *xs: made.apply({}, *xs, key=KEY, train=True).output.sum(), argnums=(0, 1))(*arrays)
-    noise = (np.asarray(made.apply({}, *arrays, key=KEY, train=True).output) - mean) / np.exp(log_variance / 2)
+    np.testing.assert_allclose(made.apply({}, *arrays, ctx=Context("train", KEY)).penalty, 0.5 * divergence, rtol=1e-5)
+    pull = jax.grad(lambda *xs: made.apply({}, *xs, ctx=Context("train", KEY)).output.sum(), argnums=(0, 1))(*arrays)
+    noise = (np.asarray(made.apply({}, *arrays, ctx=Context("train", KEY)).output) - mean) / np.exp(log_variance / 2)
     np.testing.assert_allclose(pull[0], np.ones_like(mean), rtol=1e-6)
     np.testing.assert_allclose(pull[1], noise * np.exp(log_variance / 2) / 2, rtol=1e-3, atol=1e-4)

@@ -90,7 +90,7 @@ def test_gru_as_in_the_paper() -> None:
 def test_initial_state_and_results(word: str) -> None:
     """Keras' last states, side by side with the output, from given first ones."""
 
-    from dlc.ir import TensorType
+    from dlc.ir import Context, TensorType
     from tests.reference.keras_conformance import build, near, random_values
 
     count = 2 if word == "lstm" else 1
@@ -100,7 +100,7 @@ def test_initial_state_and_results(word: str) -> None:
     signature = layer.infer(*(TensorType(("batch", *x.shape[1:])) for x in inputs))
     assert [str(kind) for kind in signature.results.values()] == ["f32[batch, 5]"] * count
     weights = random_values(signature.params, generator, state=False)
-    made = jax.jit(lambda weights, *xs: layer.apply(weights, *xs, key=None, train=False))(weights, *inputs)
+    made = jax.jit(lambda weights, *xs: layer.apply(weights, *xs, ctx=Context()))(weights, *inputs)
     reference = CELLS[word](5, return_state=True)
     reference.build(SHAPE)
     reference.set_weights([weights[name] for name in WEIGHTS])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from dlc.components.layers import ACTIVATIONS, OPTION_ACTIVATIONS
-from dlc.ir import Example, Layer, Masks, Signature, TensorType, need_float
+from dlc.ir import Context, Decoding, Example, Layer, Masks, Signature, TensorType, need_float
 from dlc.language.options import RuleViolation, main, option, word_field
 from dlc.support.lazy import jax, jnp
 
@@ -20,6 +20,7 @@ class Elementwise(Layer):
     """What all activations share: the shape stays."""
 
     masks: ClassVar[Masks] = "elementwise"
+    decoding: ClassVar[Decoding] = "pointwise"
     cost: ClassVar[int] = 1  # floating-point operations per element, roughly
 
     def infer(self, x: TensorType) -> Signature:
@@ -27,7 +28,7 @@ class Elementwise(Layer):
         need_float(x, self.word)
         return Signature(x, flops=self.cost * x.size)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The function, element by element."""
         return self.function(x)
 
@@ -224,6 +225,7 @@ class AlongLast(Elementwise):
     """What the activations along the last axis share."""
 
     masks = "pointwise"
+    decoding = "pointwise"
 
     def infer(self, x: TensorType) -> Signature:
         """(*lead, d) -> (*lead, d); without an axis besides the batch it would mix the examples."""

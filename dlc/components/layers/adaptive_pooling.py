@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dlc.components.layers.windows import Spatial
-from dlc.ir import Example, Signature, TensorType
+from dlc.ir import Context, Example, Signature, TensorType
 from dlc.language.options import main
 from dlc.support.lazy import jnp, lax
 
@@ -27,7 +27,7 @@ class AdaptiveAvgPool(Spatial):
         self.need(x)
         return Signature(x.resized(x.shape[0], *self.size, x.shape[-1]), flops=x.size)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The mean from place floor(i * size / count) to ceil((i + 1) * size / count), along each axis in turn."""
         y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         for axis, count in enumerate(self.size, 1):

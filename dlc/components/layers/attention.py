@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.ir import (
     ZEROS,
+    Context,
     Example,
     Init,
     Layer,
+    Outcome,
     ParamSpec,
     Signature,
     TensorType,
     known_size,
     need_float,
+    refused_decoding,
 )
 from dlc.kernels.products import product
 from dlc.kernels.rotary import rotate
@@ -38,6 +41,7 @@ class Attention(Layer):
     arity = (1, 2)
     random = True
     masks = "used"
+    decoding = "cached"
     heads: int = main(ge=1, description="how many heads")
     head_size: int | None = option(None, ge=1, description="size of a head; d / heads when left out")
     kv_heads: int | None = option(None, ge=1, description="heads of keys and values; as many as heads when left out")
@@ -110,7 +114,20 @@ class Attention(Layer):
         times = [value.shape[1] if isinstance(value.shape[1], int) else 1 for value in (x, *(memory or (x,)))]
         flops = 2 * times[0] * heads * size * (d + out) + 4 * times[1] * shared * size * source
         flops += 4 * times[0] * times[1] * heads * size
-        return Signature(TensorType((*x.shape[:2], out), x.dtype, x.mask), params, flops=flops)
+        cache = {}
+        if self.causal:
+            past = TensorType((*x.shape[:2], shared, size), x.dtype)
+            cache = {"key": past, "value": past}
+            cache |= {"real": TensorType(x.shape[:2], "bool")} if x.mask else {}
+        return Signature(TensorType((*x.shape[:2], out), x.dtype, x.mask), params, flops=flops, cache=cache)
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """Self-attention must be causal; cross-attention must have its whole second input at every step."""
+        if len(inputs) == 2:
+            if stepped[1]:
+                raise refused_decoding(self.word, "it reads all of its second input at every position")
+        elif not self.causal:
+            raise refused_decoding(self.word, "a position attends to later ones", hint="set `causal: true`")
 
     def _need_positions(self, size: int, cross: bool) -> None:
         if self.rotary and size % 2:
@@ -126,50 +143,68 @@ class Attention(Layer):
                 message = f"`{name}` compares places of one sequence, and this attention reads another"
                 raise RuleViolation("DLC104", message, hint="delete it, or give one input", option=name)
 
-    def apply(
-        self,
-        weights: Mapping[str, Any],
-        x: Array,
-        *memory: Array,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Array:
+    def apply(self, weights: Mapping[str, Any], x: Array, *memory: Array, ctx: Context) -> Any:
         """Heads side by side, then the output's affine map."""
         source = memory[0] if memory else x
         q, k, v = (
             self._project(weights[name], value) for name, value in (("query", x), ("key", source), ("value", source))
         )
         if self.rotary:
-            base, places = self.rotary_base or 10000.0, jnp.arange(x.shape[1])
-            q, k = rotate(q, places, base), rotate(k, places, base)
-        hidden = masks[-1]
+            base, positions = self.rotary_base or 10000.0, ctx.positions(x.shape[1])
+            q, k = rotate(q, positions, base), rotate(k, positions, base)
+        if ctx.decode and not memory:
+            return self._step(weights, q, k, v, ctx)
+        hidden = ctx.masks[-1] if ctx.masks else None
         seen = None if hidden is None else hidden[:, None, None, :]  # (batch, 1, 1, time')
         if self.window is not None:
             place = jnp.arange(x.shape[1])
             near = abs(place[:, None] - place) < self.window  # (time, time)
             seen = near[None, None] if seen is None else seen & near
-        dropped = train and self.dropout > 0
-        assert not dropped or key is not None, "dropout needs a key in training"
-        if dropped or q.dtype == jnp.float16:  # which JAX's own function can't multiply on CPUs (keras-hub PR 2354)
-            y = self._plain(q, k, v, seen, key if dropped else None)
-        else:
-            y = jax.nn.dot_product_attention(q, k, v, mask=seen, is_causal=self.causal)
+        dropped = ctx.train and self.dropout > 0
+        assert not dropped or ctx.key is not None, "dropout needs a key in training"
+        y = self._attend(q, k, v, seen, self.causal, ctx.key if dropped else None)
+        return self._output(weights, y)
+
+    def _step(self, weights: Mapping[str, Any], q: Array, k: Array, v: Array, ctx: Context) -> Outcome:
+        """The next positions, which attend to themselves and to the cached keys and values of those before them."""
+        assert ctx.cache is not None, "decoding needs a cache"
+        positions = ctx.positions(q.shape[1])  # (time,) or (batch, time)
+        cache = {"key": _written(ctx.cache["key"], k, positions), "value": _written(ctx.cache["value"], v, positions)}
+        length = cache["key"].shape[1]
+        distance = positions[..., None] - jnp.arange(length)  # (time, length) or (batch, time, length)
+        seen = distance >= 0 if self.window is None else (distance >= 0) & (distance < self.window)
+        seen = seen[None, None] if seen.ndim == 2 else seen[:, None]
+        if "real" in ctx.cache:
+            real = jnp.ones(q.shape[:2], bool) if ctx.mask is None else ctx.mask
+            cache["real"] = _written(ctx.cache["real"], real, positions)
+            seen = seen & cache["real"][:, None, None, :]
+        y = self._output(weights, self._attend(q, cache["key"], cache["value"], seen, False, None))
+        return Outcome(jnp.where(positions[..., None] < length, y, jnp.nan), cache=cache)  # NaN: the cache is full
+
+    def _output(self, weights: Mapping[str, Any], y: Array) -> Array:
+        """(batch, time, heads, head_size) -> (batch, time, d)."""
         kernel = weights["output"]["kernel"]  # (heads, head_size, d)
         y = product(y.reshape(*y.shape[:2], -1), kernel.reshape(-1, kernel.shape[-1]))
         return y + weights["output"]["bias"] if self.use_bias else y
+
+    def _attend(self, q: Array, k: Array, v: Array, seen: Array | None, causal: bool, key: Array | None) -> Array:
+        """The values, averaged by the shares of attention; with a key some shares are dropped."""
+        if key is not None or q.dtype == jnp.float16:  # JAX's own function lacks it on CPUs (keras-hub PR 2354)
+            return self._plain(q, k, v, seen, causal, key)
+        y: Array = jax.nn.dot_product_attention(q, k, v, mask=seen, is_causal=causal)
+        return y
 
     def _project(self, weights: Mapping[str, Array], x: Array) -> Array:
         """(batch, time, d) -> (batch, time, heads, head_size)."""
         y = product(x, weights["kernel"])
         return y + weights["bias"] if self.use_bias else y
 
-    def _plain(self, q: Array, k: Array, v: Array, seen: Array | None, key: Array | None) -> Array:
+    def _plain(self, q: Array, k: Array, v: Array, seen: Array | None, causal: bool, key: Array | None) -> Array:
         """The same as `dot_product_attention`, which has no dropout of its weights. Scores are float32."""
         group = q.shape[2] // k.shape[2]
         k, v = jnp.repeat(k, group, axis=2), jnp.repeat(v, group, axis=2)
         scores = jnp.einsum("bthd,bshd->bhts", q, k, preferred_element_type=jnp.float32) / self._root(q)
-        if self.causal:
+        if causal:
             place = jnp.arange(q.shape[1])
             past = place <= place[:, None]
             seen = past[None, None] if seen is None else seen & past
@@ -184,6 +219,12 @@ class Attention(Layer):
     def _root(self, q: Array) -> float:
         root: float = q.shape[-1] ** 0.5
         return root
+
+
+def _written(cache: Array, new: Array, positions: Array) -> Array:
+    """The cache (batch, length, ...) with new values (batch, time, ...) at their positions."""
+    rows = slice(None) if positions.ndim == 1 else jnp.arange(cache.shape[0])[:, None]
+    return cache.at[rows, positions].set(new.astype(cache.dtype))
 
 
 _AXES = "(batch, time, channels)"

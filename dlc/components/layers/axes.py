@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 
 from dlc.components.layers.axis_options import axes_list, place_of, with_mask
 from dlc.ir import (
+    Context,
     Dim,
     Example,
     Layer,
@@ -61,15 +62,7 @@ class Permute(Layer):
         output = x.resized(x.shape[0], *(x.shape[axis] for axis in self.dims))
         return Signature(with_mask(x, output, self.dims[0] == 1, self.word, "the time axis moves"))
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The axes in the new order."""
         return x.transpose(0, *self.dims)
 
@@ -93,7 +86,7 @@ class RepeatVector(Layer):
         need_rank(x, 2, self.word, "(batch, d)")
         return Signature(x.resized(x.shape[0], self.n, x.shape[1]))
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The vector along the new axis."""
         return jnp.broadcast_to(x[:, None], (x.shape[0], self.n, x.shape[1]))
 
@@ -168,15 +161,7 @@ class Slice(Layer):
             raise RuleViolation("DLC205", "`slice` takes an empty part", found=f"{self.start} up to {self.stop}")
         return length
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Outcome:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Outcome:
         """The part of the values, and of their mask."""
         axis = place_of(self.axis, x.ndim, self.word)
 
@@ -188,7 +173,7 @@ class Slice(Layer):
                 return lax.slice_in_dim(value, first, last, axis=axis)  # an axis that is too short is an error
             return value[(slice(None),) * axis + (slice(self.start, self.stop),)]
 
-        mask = cut(masks[0], 1) if masks[0] is not None and axis == 1 else masks[0]
+        mask = cut(ctx.mask, 1) if ctx.mask is not None and axis == 1 else ctx.mask
         return Outcome(cut(x, axis), mask=mask)
 
 
@@ -228,21 +213,13 @@ class Take(Layer):
             return Signature(output.masked(False))
         return Signature(with_mask(x, output, axis > 1, self.word, "it counts from the end of a padded axis"))
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The elements at the place."""
         axis = place_of(self.axis, x.ndim, self.word)
         taken = lax.index_in_dim(x, self.index, axis, keepdims=False)
-        if masks[0] is None or axis > 1:
+        if ctx.mask is None or axis > 1:
             return taken
-        real = masks[0][:, self.index].reshape(-1, *(1,) * (taken.ndim - 1))  # (B, 1, ...)
+        real = ctx.mask[:, self.index].reshape(-1, *(1,) * (taken.ndim - 1))  # (B, 1, ...)
         return jnp.where(real, taken, jnp.zeros((), x.dtype))
 
 
@@ -286,15 +263,7 @@ class Squeeze(Layer):
             return tuple(axis for axis, size in enumerate(shape) if axis > 0 and size == 1)
         return tuple(place_of(axis, len(shape), self.word) for axis in self.axis)
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The same elements."""
         return jnp.squeeze(x, self.places(x.shape))
 
@@ -321,15 +290,7 @@ class ExpandDims(Layer):
         output = x.resized(*x.shape[:axis], 1, *x.shape[axis:])
         return Signature(with_mask(x, output, axis > 1, self.word, "the new axis takes the place of time"))
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The same elements."""
         return jnp.expand_dims(x, place_of(self.axis, x.ndim + 1, self.word))
 
@@ -342,6 +303,7 @@ class Masking(Layer):
 
     word = "masking"
     masks = "used"
+    decoding = "pointwise"
     mask_value: float = main(0.0, description="what all elements of padding equal")
 
     examples = (
@@ -360,19 +322,11 @@ class Masking(Layer):
             raise RuleViolation("DLC204", "`masking` takes at least 3 axes", found=str(x), expected=expected)
         return Signature(x.masked(True), flops=x.size)
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Outcome:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Outcome:
         """The values, 0 where padding is, and the mask."""
         real = jnp.any(x != self.mask_value, axis=tuple(range(2, x.ndim)))  # (B, T)
-        if masks[0] is not None:
-            real = real & masks[0]
+        if ctx.mask is not None:
+            real = real & ctx.mask
         shown = real.reshape(*real.shape, *(1,) * (x.ndim - 2))
         return Outcome(jnp.where(shown, x, jnp.zeros((), x.dtype)), mask=real)
 
@@ -396,6 +350,7 @@ class PadChannels(Layer):
 
     word = "pad_channels"
     masks = "pointwise"
+    decoding = "pointwise"
     amount: Annotated[tuple[int, int], BeforeValidator(_sides)] = main(
         description="how many on either side, or [before, after]"
     )
@@ -423,6 +378,6 @@ class PadChannels(Layer):
             x.resized(*x.shape[:-1], f"({channels} + {more})" if isinstance(channels, str) else channels + more)
         )
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """Zeros on both sides of the last axis."""
         return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [self.amount])

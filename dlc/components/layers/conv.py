@@ -20,7 +20,7 @@ from dlc.components.layers.windows import (
     real_only,
     size_option,
 )
-from dlc.ir import ZEROS, Example, Init, Outcome, ParamSpec, Signature, TensorType
+from dlc.ir import ZEROS, Context, Example, Init, Outcome, ParamSpec, Signature, TensorType
 from dlc.kernels.products import fusion_barrier, product, with_gradient
 from dlc.kernels.selection import REST, Operation
 from dlc.language.options import RuleViolation, main, option
@@ -246,18 +246,10 @@ class Conv(Sliding):
         flops = output.size * 2 * prod(self.kernel) * into
         return self.sign(output, {"kernel": kernel}, flops, self.use_bias, self.activation)
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Any:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """activation(conv(x, kernel) + bias)."""
-        y = CONVOLUTION(self.window, real_only(x, masks), weights["kernel"])
-        return self.finished(y, weights, self.activation, self.window.masked(masks))
+        y = CONVOLUTION(self.window, real_only(x, ctx.mask), weights["kernel"])
+        return self.finished(y, weights, self.activation, self.window.masked(ctx.mask))
 
 
 class Conv1D(Conv):

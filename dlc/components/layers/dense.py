@@ -14,6 +14,7 @@ from dlc.components.layers.activations import Activation, activated
 from dlc.components.layers.axis_options import with_mask
 from dlc.ir import (
     ZEROS,
+    Context,
     Dim,
     Example,
     Init,
@@ -40,6 +41,7 @@ class Dense(Layer):
 
     word = "dense"
     masks = "pointwise"
+    decoding = "pointwise"
     units: int = main(ge=1, description="size of the new last axis")
     use_bias: bool = option(True, description="add a learned vector to the result")
     activation: Activation = option(None, description="what follows the affine map")
@@ -71,7 +73,7 @@ class Dense(Layer):
         flops = 2 * x.size * self.units + (output.size if self.use_bias else 0)
         return activated(Signature(output, params, flops=flops), self.activation)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """activation(x @ kernel + bias)."""
         y = product(x, weights["kernel"])
         if self.use_bias:
@@ -88,6 +90,7 @@ class Scale(Layer):
 
     word = "scale"
     masks = "pointwise"
+    decoding = "pointwise"
     initial: float = main(1.0, description="what each factor begins with")
 
     examples = (
@@ -109,7 +112,7 @@ class Scale(Layer):
         init = Init("constant", options=(("value", self.initial),))
         return Signature(x, {"scale": ParamSpec((known_size(x, -1, self.word),), init, ("channels",))}, flops=x.size)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """X * scale."""
         return x * weights["scale"]
 
@@ -316,15 +319,7 @@ class EinsumDense(Layer):
         first = min(axes.y.index(letter) for letter in self.bias_axes)
         return tuple(letter if letter in self.bias_axes else "" for letter in axes.y[first:])
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """activation(einsum(equation, x, kernel) + bias)."""
         axes = self.axes(x.shape)
         y = jnp.einsum(f"{axes.x},{axes.kernel}->{axes.y}", x, weights["kernel"])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.layers.activations import Activation
 from dlc.components.layers.conv import ACTIVATION, BIAS, DILATION, KERNEL, STRIDES, Sliding, by_window
 from dlc.components.layers.windows import Padding, Window, causal_padding_option, known, real_only, size_option
-from dlc.ir import Example, Signature, TensorType
+from dlc.ir import Context, Example, Signature, TensorType
 from dlc.kernels.selection import REST, Operation
 from dlc.language.options import main, option
 from dlc.support.lazy import jnp
@@ -80,18 +80,10 @@ class DepthwiseConv(Sliding):
         flops = output.size * 2 * prod(self.kernel)
         return self.sign(output, {"kernel": kernel}, flops, self.use_bias, self.activation)
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Any:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """activation(conv of each channel + bias)."""
-        y = depthwise(real_only(x, masks), weights["kernel"], self.window)
-        return self.finished(y, weights, self.activation, self.window.masked(masks))
+        y = depthwise(real_only(x, ctx.mask), weights["kernel"], self.window)
+        return self.finished(y, weights, self.activation, self.window.masked(ctx.mask))
 
 
 class DepthwiseConv1D(DepthwiseConv):
@@ -177,20 +169,12 @@ class SeparableConv(Sliding):
         flops = places * 2 * between * (prod(self.kernel) + self.filters)
         return self.sign(output, params, flops, self.use_bias, self.activation)
 
-    def apply(
-        self,
-        weights: Mapping[str, Any],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Any:
+    def apply(self, weights: Mapping[str, Any], x: Array, *, ctx: Context) -> Any:
         """activation(conv of each channel @ pointwise kernel + bias)."""
-        between = depthwise(real_only(x, masks), weights["depthwise"]["kernel"], self.window)
+        between = depthwise(real_only(x, ctx.mask), weights["depthwise"]["kernel"], self.window)
         pointwise = weights["pointwise"]["kernel"]
         y = jnp.matmul(between, pointwise.reshape(pointwise.shape[-2:]))
-        return self.finished(y, weights, self.activation, self.window.masked(masks))
+        return self.finished(y, weights, self.activation, self.window.masked(ctx.mask))
 
 
 class SeparableConv1D(SeparableConv):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from dlc.ir import Example, Layer, Masks, Signature, TensorType, need_float
+from dlc.ir import Context, Decoding, Example, Layer, Masks, Signature, TensorType, need_float
 from dlc.language.options import main
 from dlc.support.lazy import jax, jnp
 
@@ -37,6 +37,7 @@ class Noise(Layer):
     """What the layers share that change values at random in training, and in evaluation are the identity."""
 
     masks: ClassVar[Masks] = "elementwise"
+    decoding: ClassVar[Decoding] = "pointwise"
     random: ClassVar[bool] = True
     cost: ClassVar[int] = 2  # floating-point operations per element, roughly
 
@@ -49,12 +50,12 @@ class Noise(Layer):
     def check(self, x: TensorType) -> None:
         """Raise when the input does not fit."""
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The changed values in training, else the input."""
-        if not train or self.amount() == 0:
+        if not ctx.train or self.amount() == 0:
             return x
-        assert key is not None, "a random layer needs a key in training"
-        return self.change(x, key)
+        assert ctx.key is not None, "a random layer needs a key in training"
+        return self.change(x, ctx.key)
 
     def amount(self) -> float:
         """0 where nothing would change."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from dlc.ir import (
+    Context,
     Example,
     Init,
     Layer,
@@ -37,6 +38,7 @@ class Embedding(Layer):
 
     word = "embedding"
     masks = "used"
+    decoding = "pointwise"
     vocabulary: int = main(ge=1, description="how many integers there are: they lie in [0, vocabulary)")
     size: int = option(ge=1, description="length of the vectors")
     mask_zero: bool = option(False, description="0 is padding: the output carries a mask")
@@ -78,17 +80,12 @@ class Embedding(Layer):
         table = ParamSpec((self.vocabulary, self.size), Init("uniform"), ("in", "out"))
         return Signature(TensorType((*x.shape, self.size), "f32", x.mask or self.mask_zero), {"embedding": table})
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Outcome:
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """Each integer is looked up by itself, whatever the axes."""
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Outcome:
         """The rows, and which of them are no padding."""
-        mask = masks[0]
+        mask = ctx.mask
         if self.mask_zero:
             mask = x != 0 if mask is None else mask & (x != 0)
         index = jnp.where(x < 0, self.vocabulary, x.astype(jnp.int32))  # a negative one would count from the end
@@ -104,6 +101,7 @@ class LearnedPositions(Layer):
 
     word = "learned_positions"
     masks = "pointwise"
+    decoding = "pointwise"
     length: int = main(ge=1, description="how many places there are at most")
 
     examples = (
@@ -135,14 +133,15 @@ class LearnedPositions(Layer):
             option="length",
         )
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """X + embedding, the first rows of it."""
-        table, time = weights["embedding"], x.shape[1]
-        if isinstance(time, int):
-            if time > self.length:
-                self.too_long(time)
-            return x + table[:time]
-        return x + jnp.take(table, jnp.arange(time), axis=0, mode="fill")  # NaN behind the last place
+        table, time = weights["embedding"], cast("Any", x.shape[1])  # a number, or a symbol in an export
+        if isinstance(time, int) and isinstance(ctx.offset, int):
+            end = ctx.offset + time
+            if end > self.length:
+                self.too_long(end)
+            return x + table[ctx.offset : end]
+        return x + jnp.take(table, ctx.positions(time), axis=0, mode="fill")  # NaN after the last position
 
 
 class SinusoidalPositions(Layer):
@@ -154,6 +153,7 @@ class SinusoidalPositions(Layer):
 
     word = "sinusoidal_positions"
     masks = "pointwise"
+    decoding = "pointwise"
     base: float = main(10_000.0, gt=1, description="the longest wave is 2 pi times this")
 
     examples = (
@@ -172,13 +172,13 @@ class SinusoidalPositions(Layer):
         known_size(x, -1, self.word)
         return Signature(x, flops=3 * x.size)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """X + waves."""
         time, d = x.shape[1:]
         rates = np.asarray(self.base ** (-2.0 * np.arange((d + 1) // 2) / d), np.float32)  # (d / 2,)
-        angles = jnp.arange(time, dtype=jnp.float32)[:, None] * rates  # (T, d / 2)
+        angles = ctx.positions(time, jnp.float32)[..., None] * rates  # (T, d / 2) or (B, T, d / 2)
         waves = jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1)  # (T, d / 2, 2)
-        return x + waves.reshape(time, -1)[:, :d].astype(x.dtype)
+        return x + waves.reshape(*angles.shape[:-1], -1)[..., :d].astype(x.dtype)
 
 
 class RotaryPositions(Layer):
@@ -190,6 +190,7 @@ class RotaryPositions(Layer):
 
     word = "rotary_positions"
     masks = "pointwise"
+    decoding = "pointwise"
     base: float = main(10_000.0, gt=1, description="how slowly the last pair turns")
 
     examples = (
@@ -212,10 +213,10 @@ class RotaryPositions(Layer):
             raise RuleViolation("DLC205", "`rotary_positions` turns pairs", found=str(x), expected="an even last axis")
         return Signature(x, flops=3 * x.size)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The turned pairs, places counted from 0."""
         heads = x if x.ndim == 4 else x[:, :, None]  # (B, T, H, size)
-        return rotate(heads, jnp.arange(x.shape[1]), self.base).reshape(x.shape)
+        return rotate(heads, ctx.positions(x.shape[1]), self.base).reshape(x.shape)
 
 
 class ClassToken(Layer):
@@ -246,18 +247,10 @@ class ClassToken(Layer):
         output = x.resized(x.shape[0], longer, size).masked(x.mask)
         return Signature(output, {"token": ParamSpec((size,), _SMALL, ("channels",))})
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Outcome:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Outcome:
         """The vector, then the values; it is no padding."""
         token = jnp.broadcast_to(weights["token"], (x.shape[0], 1, x.shape[2])).astype(x.dtype)
-        mask = masks[0]
+        mask = ctx.mask
         if mask is not None:
             mask = jnp.concatenate([jnp.ones((x.shape[0], 1), bool), mask], axis=1)
         return Outcome(jnp.concatenate([token, x], axis=1), mask=mask)
@@ -272,6 +265,7 @@ class Tie(Layer):
 
     word = "tie"
     masks = "pointwise"
+    decoding = "pointwise"
     ties_weights = True
     item: str = main(min_length=1, description="the name of the embedding's item")
 
@@ -303,6 +297,6 @@ class Tie(Layer):
             raise RuleViolation("DLC205", message, found=str(x), expected=f"f32[..., {size}]", hint=hint)
         return Signature(x.resized(*x.shape[:-1], vocabulary), dict(tied), flops=2 * x.size * vocabulary)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """X @ embedding.T."""
         return jnp.matmul(x, weights["embedding"].T)

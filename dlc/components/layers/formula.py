@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 from dlc.components.formulas.formula import Formula, parse
 from dlc.components.layers.activations import Elementwise
 from dlc.components.layers.merge import need_one_dtype
-from dlc.ir import Example, Layer, Signature, TensorType, need_float
+from dlc.ir import Context, Example, Layer, Signature, TensorType, need_float
 from dlc.language.interpolation import ExpressionError
 from dlc.language.options import OptionError, RuleViolation, main, reject
 from dlc.support.lazy import jnp
@@ -89,6 +89,7 @@ class FormulaLayer(Layer):
 
     word = "formula"
     masks = "elementwise"
+    decoding = "pointwise"
     arity: ClassVar[tuple[int, int | None]] = (1, None)
     formula: Annotated[str, BeforeValidator(_formula)] = main(description="the formula of x, or of x1, x2, ...")
 
@@ -134,7 +135,7 @@ class FormulaLayer(Layer):
         """What so many inputs are called."""
         return ("x",) if count == 1 else tuple(f"x{index + 1}" for index in range(count))
 
-    def apply(self, weights: Mapping[str, Array], *inputs: Array, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], *inputs: Array, ctx: Context) -> Array:
         """The formula of the inputs."""
         y = self.parsed.value(dict(zip(self.names(len(inputs)), inputs, strict=True)))
         return jnp.asarray(y).astype(inputs[0].dtype)

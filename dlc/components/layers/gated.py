@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BeforeValidator
@@ -11,6 +11,8 @@ from dlc.components.layers.activations import need_axis
 from dlc.components.layers.axis_options import axes_list
 from dlc.ir import (
     ZEROS,
+    Context,
+    Decoding,
     Example,
     Layer,
     Masks,
@@ -19,6 +21,7 @@ from dlc.ir import (
     TensorType,
     known_size,
     need_float,
+    refused_decoding,
 )
 from dlc.language.options import RuleViolation, main
 from dlc.support.lazy import jax, jnp
@@ -36,6 +39,7 @@ class PRelu(Layer):
 
     word = "prelu"
     masks = "elementwise"
+    decoding = "pointwise"
     shared_axes: Annotated[tuple[int, ...] | None, BeforeValidator(axes_list)] = main(
         None,
         description="axes along which one slope serves, the batch axis counted as 0; all but the last if none",
@@ -68,7 +72,14 @@ class PRelu(Layer):
         shape = tuple(1 if axis in shared else known_size(x, axis, self.word) for axis in range(1, x.rank))
         return Signature(x, {"slope": ParamSpec(shape, ZEROS)}, flops=2 * x.size)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """Each element by itself, if the positions share their slopes."""
+        super().check_decoding(inputs, stepped)
+        shared = range(1, inputs[0].rank - 1) if self.shared_axes is None else self.shared_axes
+        if 1 not in shared:
+            raise refused_decoding(self.word, "it has a slope for each position", hint="add 1 to `shared_axes`")
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """X where x >= 0, else slope * x."""
         return jnp.where(x >= 0, x, weights["slope"] * x)
 
@@ -77,6 +88,7 @@ class Gate(Layer):
     """What the gated units share: the last axis is split in two halves."""
 
     masks: ClassVar[Masks] = "pointwise"
+    decoding: ClassVar[Decoding] = "pointwise"
 
     def infer(self, x: TensorType) -> Signature:
         """The last axis becomes half as long."""
@@ -90,7 +102,7 @@ class Gate(Layer):
             )
         return Signature(x.resized(*x.shape[:-1], size // 2), flops=3 * x.size)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The first half a and the second half b as one."""
         a, b = jnp.split(x, 2, axis=-1)
         return self.gated(a, b)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING
 
 from dlc.components.layers.windows import Spatial, real_only
-from dlc.ir import Example, Signature, TensorType
+from dlc.ir import Context, Example, Signature, TensorType
 from dlc.kernels.maxima import largest
 from dlc.language.options import option
 from dlc.support.lazy import jnp
@@ -39,41 +39,25 @@ class GlobalPool(Spatial):
 class GlobalMaxPool(GlobalPool):
     """The largest element of each channel."""
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The maximum over all places that are real; 0 where there is none."""
-        places = real_only(x, masks, -float("inf")).reshape(x.shape[0], prod(x.shape[1:-1]), x.shape[-1])
+        places = real_only(x, ctx.mask, -float("inf")).reshape(x.shape[0], prod(x.shape[1:-1]), x.shape[-1])
         y = largest(places, 1).reshape(x.shape[0], *(1,) * self.rank, x.shape[-1])
-        if masks[0] is not None:
-            y = real_only(y, (masks[0].any(axis=1, keepdims=True),))
+        if ctx.mask is not None:
+            y = real_only(y, ctx.mask.any(axis=1, keepdims=True))
         return y if self.keep_dims else y.squeeze(self.places)
 
 
 class GlobalAvgPool(GlobalPool):
     """The mean of each channel."""
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The mean over all places that are real; 0 where there is none."""
-        mask = masks[0]
+        mask = ctx.mask
         if mask is None:
             return x.mean(axis=self.places, keepdims=self.keep_dims)
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        total = real_only(x, masks).sum(axis=1, keepdims=True, dtype=wide)
+        total = real_only(x, ctx.mask).sum(axis=1, keepdims=True, dtype=wide)
         count = mask.sum(axis=1, keepdims=True, dtype=wide)[:, :, None]  # (batch, 1, 1)
         y: Array = (total / jnp.maximum(count, 1.0)).astype(x.dtype)
         return y if self.keep_dims else y.squeeze(1)

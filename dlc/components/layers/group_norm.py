@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from dlc.components.layers.axis_options import place_of, with_mask
 from dlc.components.layers.norm import affine, averaging, need_vectors
 from dlc.ir import (
+    Context,
     Example,
     Layer,
     Masks,
@@ -16,6 +17,7 @@ from dlc.ir import (
     known_size,
     need_behind_mask,
     need_float,
+    refused_decoding,
 )
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jnp, lax
@@ -32,6 +34,7 @@ class RMSNorm(Layer):
 
     word = "rms_norm"
     masks = "pointwise"
+    decoding = "pointwise"
     full_precision = True
     epsilon: float = main(1e-6, gt=0, description="added to the mean of the squares")
     scale: bool = option(True, description="learn a scale")
@@ -51,7 +54,7 @@ class RMSNorm(Layer):
         size = known_size(x, -1, self.word)
         return Signature(x, affine(size, center=False, scale=self.scale), flops=5 * x.size)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """X / sqrt(mean(x^2) + epsilon) * scale, along the last axis."""
         wide = x.astype(jnp.float32)
         y = wide * lax.rsqrt(jnp.square(wide).mean(-1, keepdims=True) + self.epsilon)
@@ -78,20 +81,12 @@ class Grouped(Layer):
         self.groups_of(x)
         return Signature(x, affine(known_size(x, -1, self.word), self.center, self.scale), flops=8 * x.size)
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """(x - mean) / sqrt(variance + epsilon) * scale + bias, each group of each example by itself."""
         groups = self.groups_of(TensorType(("batch", *x.shape[1:])))
         wide = x.astype(jnp.float32).reshape(*x.shape[:-1], groups, x.shape[-1] // groups)  # (B, *, G, C / G)
         axes = (*range(1, x.ndim - 1), x.ndim)
-        average = averaging(masks[0], x.ndim + 1)
+        average = averaging(ctx.mask, x.ndim + 1)
         centred = wide - average(wide, axes)
         y = (centred * lax.rsqrt(average(jnp.square(centred), axes) + self.epsilon)).reshape(x.shape)
         y = y * weights["scale"] if self.scale else y
@@ -178,6 +173,7 @@ class L2Normalize(Layer):
 
     word = "l2_normalize"
     masks = "pointwise"
+    decoding = "pointwise"
     axis: int = main(-1, description="along which axis, the batch axis counted as 0; negative from the end")
 
     examples = (
@@ -196,6 +192,12 @@ class L2Normalize(Layer):
         axis = place_of(self.axis, x.rank, self.word)
         return Signature(with_mask(x, x, axis > 1, self.word, "it sums over the padding"), flops=3 * x.size)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """Each position by itself, unless its vectors lie along the time axis."""
+        super().check_decoding(inputs, stepped)
+        if place_of(self.axis, inputs[0].rank, self.word) == 1:
+            raise refused_decoding(self.word, "it sums over the time axis")
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """X / sqrt(sum(x^2)) along the axis."""
         return unit(x, self.axis)

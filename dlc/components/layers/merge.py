@@ -11,6 +11,8 @@ from pydantic import BeforeValidator
 from dlc.components.layers.axis_options import place_of, with_mask
 from dlc.components.layers.group_norm import unit
 from dlc.ir import (
+    Context,
+    Decoding,
     Dim,
     Example,
     Layer,
@@ -19,6 +21,7 @@ from dlc.ir import (
     Signature,
     TensorType,
     need_float,
+    refused_decoding,
 )
 from dlc.kernels.maxima import larger
 from dlc.language.options import OptionError, RuleViolation, option, reject, spell
@@ -39,6 +42,7 @@ class ElementwiseMerge(Merge):
     """What the merges share that combine inputs of one shape element by element."""
 
     masks: ClassVar[Masks] = "elementwise"
+    decoding: ClassVar[Decoding] = "pointwise"
     broadcasts: ClassVar[bool] = False  # whether a size of 1 goes with another size
 
     def infer(self, *inputs: TensorType) -> Signature:
@@ -53,6 +57,12 @@ class ElementwiseMerge(Merge):
                 raise RuleViolation("DLC212", message, expected="a masked input of the full size of axis 1")
         output = TensorType(shape, inputs[0].dtype, any(x.mask for x in inputs))
         return Signature(output, flops=(len(inputs) - 1) * output.size)
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """Element by element, unless an input is repeated along the time axis."""
+        super().check_decoding(inputs, stepped)
+        if len({x.shape[1] for x in inputs}) > 1:
+            raise refused_decoding(self.word, "it repeats an input along the time axis")
 
     def shape(self, inputs: Sequence[TensorType]) -> tuple[Dim, ...]:
         """The common shape."""
@@ -72,7 +82,7 @@ class ElementwiseMerge(Merge):
             sizes += found
         return tuple(sizes)
 
-    def apply(self, weights: Mapping[str, Array], *inputs: Array, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], *inputs: Array, ctx: Context) -> Array:
         """The inputs combined from the first to the last."""
         return reduce(self.combine, inputs)
 
@@ -167,7 +177,7 @@ class Average(ElementwiseMerge):
         Example("average: [a, b]", ("f32[batch, 4]", "f32[batch, 5]"), error="DLC205"),
     )
 
-    def apply(self, weights: Mapping[str, Array], *inputs: Array, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], *inputs: Array, ctx: Context) -> Array:
         """The sum over the count."""
         return reduce(self.combine, inputs) / len(inputs)
 
@@ -258,7 +268,7 @@ class Dot(Merge):
         """The axes counted from 0, for inputs of `a` and `b` axes."""
         return place_of(self.axes[0], a, self.word, "axes"), place_of(self.axes[1], b, self.word, "axes")
 
-    def apply(self, weights: Mapping[str, Array], a: Array, b: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], a: Array, b: Array, *, ctx: Context) -> Array:
         """Sum over n of a[..., n] * b[..., n]."""
         first, second = self.places(a.ndim, b.ndim)
         if self.normalize:
@@ -275,6 +285,7 @@ class Concat(Merge):
 
     word = "concat"
     masks = "used"
+    decoding = "pointwise"
     axis: int = option(-1, description="the axis that grows, the batch axis counted as 0; negative from the end")
 
     examples = (
@@ -311,21 +322,20 @@ class Concat(Merge):
         mask = any(x.mask for x in inputs)
         return Signature(TensorType(tuple(shape), inputs[0].dtype, mask, common_bound(inputs)))
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        *inputs: Array,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (),
-    ) -> Outcome:
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """Each position by itself, unless the time axis grows."""
+        super().check_decoding(inputs, stepped)
+        if place_of(self.axis, inputs[0].rank, self.word) == 1:
+            raise refused_decoding(self.word, "it joins its inputs along the time axis")
+
+    def apply(self, weights: Mapping[str, Array], *inputs: Array, ctx: Context) -> Outcome:
         """The inputs side by side, with their masks."""
         axis = place_of(self.axis, inputs[0].ndim, self.word)
-        real = [mask for mask in masks if mask is not None]
+        real = [mask for mask in ctx.masks if mask is not None]
         mask = None
         if real and axis == 1:
             given = [
-                jnp.ones(x.shape[:2], bool) if mask is None else mask for x, mask in zip(inputs, masks, strict=True)
+                jnp.ones(x.shape[:2], bool) if mask is None else mask for x, mask in zip(inputs, ctx.masks, strict=True)
             ]
             mask = jnp.concatenate(given, axis=1)  # (B, T + T' + ...)
         elif real:
@@ -366,16 +376,9 @@ class Stack(Merge):
         masked = next((x for x in inputs if x.mask), inputs[0])
         return Signature(with_mask(masked, output, axis > 1, self.word, "the new axis takes the place of time"))
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        *inputs: Array,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (),
-    ) -> Outcome:
+    def apply(self, weights: Mapping[str, Array], *inputs: Array, ctx: Context) -> Outcome:
         """The inputs along the new axis."""
-        real = [mask for mask in masks if mask is not None]
+        real = [mask for mask in ctx.masks if mask is not None]
         axis = place_of(self.axis, inputs[0].ndim + 1, self.word)
         return Outcome(jnp.stack(inputs, axis=axis), mask=reduce(jnp.logical_and, real) if real else None)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from dlc.ir import (
     ONES,
     ZEROS,
+    Context,
     Example,
     Layer,
     Outcome,
@@ -67,6 +68,7 @@ class BatchNorm(Layer):
 
     word = "batch_norm"
     masks = "used"
+    decoding = "pointwise"  # with the running statistics
     full_precision = True
     momentum: float = main(0.99, ge=0, lt=1, description="how much of the running statistics a step keeps")
     epsilon: float = option(1e-3, gt=0, description="added to the variance")
@@ -95,25 +97,17 @@ class BatchNorm(Layer):
         }
         return Signature(x, affine(channels, self.center, self.scale), state, flops=8 * x.size)
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Outcome:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Outcome:
         """(x - mean) / sqrt(variance + epsilon) * scale + bias, and the new running statistics."""
         mean, variance = weights["mean"], weights["variance"]
         state = {"mean": mean, "variance": variance}
         wide = x.astype(jnp.float32)
-        if train and 0 not in x.shape:
+        if ctx.train and 0 not in x.shape:
             # One pass gives both moments. E[d^2] - E[d]^2 cancels when the mean is large beside the deviation, so the
             # distances are taken from one element of the batch: the error then stays below n * epsilon of the variance.
             origin = lax.stop_gradient(wide[(0,) * (x.ndim - 1)])  # (channels,)
             away = wide - origin
-            mean_of = averaging(masks[0], x.ndim)
+            mean_of = averaging(ctx.mask, x.ndim)
 
             def average(values: Array) -> Array:
                 return mean_of(values, tuple(range(x.ndim - 1))).reshape(-1)  # (channels,)
@@ -122,8 +116,8 @@ class BatchNorm(Layer):
             mean = origin + drift
             variance = jnp.maximum(average(away * away) - drift * drift, 0.0)
             keep: float | Array = self.momentum
-            if masks[0] is not None:
-                keep = jnp.where(masks[0].any(), keep, 1.0)  # a batch of nothing but padding moves nothing
+            if ctx.mask is not None:
+                keep = jnp.where(ctx.mask.any(), keep, 1.0)  # a batch of nothing but padding moves nothing
             state = {
                 "mean": keep * state["mean"] + (1 - keep) * lax.stop_gradient(mean),
                 "variance": keep * state["variance"] + (1 - keep) * lax.stop_gradient(variance),
@@ -145,6 +139,7 @@ class LayerNorm(Layer):
 
     word = "layer_norm"
     masks = "pointwise"
+    decoding = "pointwise"
     full_precision = True
     epsilon: float = main(1e-3, gt=0, description="added to the variance")
     center: bool = option(True, description="learn a bias")
@@ -165,7 +160,7 @@ class LayerNorm(Layer):
         size = known_size(x, -1, self.word)
         return Signature(x, affine(size, self.center, self.scale), flops=8 * x.size)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """(x - mean) / sqrt(variance + epsilon) * scale + bias, along the last axis."""
         wide = x.astype(jnp.float32)
         centred = wide - wide.mean(-1, keepdims=True)

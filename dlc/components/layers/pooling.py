@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from dlc.components.layers.windows import (
     real_only,
     size_option,
 )
-from dlc.ir import Example, Outcome, Signature, TensorType
+from dlc.ir import Context, Example, Outcome, Signature, TensorType
 from dlc.kernels.maxima import larger
 from dlc.language.options import RuleViolation, main
 from dlc.support.lazy import jnp, lax
@@ -68,31 +68,23 @@ class Pool(Spatial):
                     option="padding",
                 )
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Any:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """Each window pooled; what a mask hides does not count."""
-        y = self.pooled(x, masks)
-        mask = self.masked(masks)
-        return y if mask is None else Outcome(real_only(y, (mask,)), mask=mask)
+        y = self.pooled(x, ctx.mask)
+        mask = self.masked(ctx.mask)
+        return y if mask is None else Outcome(real_only(y, mask), mask=mask)
 
-    def masked(self, masks: Sequence[Array | None]) -> Array | None:
+    def masked(self, mask: Array | None) -> Array | None:
         """The mask of the result: also false where a sequence has no real place, for there is nothing to pool."""
-        if masks[0] is None:
+        if mask is None:
             return None
         if self.tiles:  # the mask's symbolic size is then that of the tiles
-            windows, axes = self.tiled(masks[0][:, :, None])
+            windows, axes = self.tiled(mask[:, :, None])
             return windows.all(axis=axes)[:, :, 0]
-        mask = self.slide.masked(masks)
-        return None if mask is None else mask & masks[0].any(axis=1, keepdims=True)
+        full = self.slide.masked(mask)
+        return None if full is None else full & mask.any(axis=1, keepdims=True)
 
-    def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
+    def pooled(self, x: Array, mask: Array | None) -> Array:
         """The result of each window."""
         raise NotImplementedError
 
@@ -116,9 +108,9 @@ class Pool(Spatial):
 class MaxPool(Pool):
     """The largest element of each window."""
 
-    def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
+    def pooled(self, x: Array, mask: Array | None) -> Array:
         """The maximum over each window."""
-        x = real_only(x, masks, -float("inf"))
+        x = real_only(x, mask, -float("inf"))
         if known(x):
             return self.slide.reduce(x, -float("inf"), larger)
         if self.tiles:
@@ -130,15 +122,15 @@ class MaxPool(Pool):
 class AvgPool(Pool):
     """The mean of each window."""
 
-    def pooled(self, x: Array, masks: Sequence[Array | None]) -> Array:
+    def pooled(self, x: Array, mask: Array | None) -> Array:
         """The mean over each window's elements."""
-        x = real_only(x, masks)
+        x = real_only(x, mask)
         if self.tiles:
             windows, axes = self.tiled(x)
             return windows.mean(axis=axes)
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         total = self.summed(wide)
-        return (total / self.count(wide, masks[0])).astype(x.dtype)
+        return (total / self.count(wide, mask)).astype(x.dtype)
 
     def count(self, x: Array, mask: Array | None) -> Array | int:
         """How many elements of each window are real."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from dlc.components.layers.activations import Activation, Sigmoid, Tanh
 from dlc.ir import (
     ZEROS,
+    Context,
     Example,
     Init,
     Layer,
@@ -19,6 +20,7 @@ from dlc.ir import (
     TensorType,
     known_size,
     need_float,
+    refused_decoding,
 )
 from dlc.kernels.lstm import LSTM, Reading, cell
 from dlc.kernels.products import product
@@ -41,6 +43,7 @@ class Recurrent(Layer):
     arity = (1, 2)
     random = True
     masks = "used"
+    decoding = "cached"
 
     units: int = main(ge=1, description="size of the state")
     activation: Activation = option(Tanh(), description="what the new state goes through")
@@ -117,7 +120,15 @@ class Recurrent(Layer):
             output = TensorType((x.shape[0], time, width), x.dtype, x.mask)
         steps = time if isinstance(time, int) else 1
         flops = directions * steps * (2 * (d + self.units) * wide + 8 * wide)
-        return Signature(output, params, results=dict.fromkeys(self.states, state), flops=flops)
+        results = dict.fromkeys(self.states, state)
+        cache = {} if self.bidirectional or self.go_backwards else results
+        return Signature(output, params, results=results, flops=flops, cache=cache)
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The sequence must be read forwards."""
+        for name, used in (("bidirectional", self.bidirectional), ("go_backwards", self.go_backwards)):
+            if used:
+                raise refused_decoding(self.word, f"`{name}` reads the sequence from its end", hint="delete it")
 
     @property
     def _prefixes(self) -> tuple[str, ...]:
@@ -136,28 +147,22 @@ class Recurrent(Layer):
 
     # ---- values ----
 
-    def apply(
-        self,
-        weights: Mapping[str, Any],
-        x: Array,
-        *initial: Array,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Outcome:
+    def apply(self, weights: Mapping[str, Any], x: Array, *initial: Array, ctx: Context) -> Outcome:
         """The states after every step, or the last one; and the last one as a result."""
-        mask = masks[0]
+        mask, key = ctx.mask, ctx.key
         ends: list[State] = []
         outputs: list[Any] = []
         starts = [[jnp.zeros((x.shape[0], self.units), x.dtype)] * len(self.states)] * len(self._prefixes)
         if initial:
             parts = [jnp.split(given, len(self._prefixes), axis=-1) for given in initial]
             starts = [[part[index] for part in parts] for index in range(len(self._prefixes))]
+        if ctx.decode:
+            starts = [self._resumed(starts[0], x.shape[0], ctx)]
         for index, start in enumerate(starts):
             own = weights[_DIRECTIONS[index]] if self.bidirectional else weights
             backwards = self.go_backwards or index == 1
             inner = jax.random.fold_in(key, index) if key is not None and self.bidirectional else key
-            end, sequence = self._read(own, x, tuple(start), mask, backwards, inner if train else None)
+            end, sequence = self._read(own, x, tuple(start), mask, backwards, inner if ctx.train else None)
             ends.append(end)
             outputs.append(sequence if self.return_sequences else end[0])
         output = self._joined(outputs)
@@ -166,7 +171,14 @@ class Recurrent(Layer):
         results = {
             name: jnp.concatenate([end[place] for end in ends], axis=-1) for place, name in enumerate(self.states)
         }
-        return Outcome(output, results=results, mask=mask if self.return_sequences else None)
+        cache = results if ctx.decode else None
+        return Outcome(output, results=results, mask=mask if self.return_sequences else None, cache=cache)
+
+    def _resumed(self, initial: Sequence[Array], batch: Any, ctx: Context) -> list[Array]:
+        """The states after the step before: the cached ones, or the initial ones at position 0."""
+        assert ctx.cache is not None, "decoding needs a cache"
+        first = jnp.broadcast_to(jnp.asarray(ctx.offset) == 0, (batch,))[:, None]
+        return [jnp.where(first, start, ctx.cache[name]) for name, start in zip(self.states, initial, strict=True)]
 
     def _read(
         self, weights: Weights, x: Array, start: State, mask: Array | None, backwards: bool, key: Array | None

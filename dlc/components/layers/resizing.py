@@ -21,7 +21,7 @@ from dlc.components.layers.windows import (
     shifted,
     size_option,
 )
-from dlc.ir import Example, Outcome, Signature, TensorType
+from dlc.ir import Context, Example, Outcome, Signature, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import jax, jnp
 
@@ -62,18 +62,10 @@ class Upsample(Spatial):
         wide = jnp.broadcast_to(x.reshape(lead, *parts, channels), (lead, *wider, channels))  # (B, H, h, W, w, C)
         return wide.reshape(lead, *sizes, channels)
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Any:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """Each place repeated, with its mask."""
         y = self.repeated(x)
-        return y if masks[0] is None else Outcome(y, mask=jnp.repeat(masks[0], self.size[0], axis=1))
+        return y if ctx.mask is None else Outcome(y, mask=jnp.repeat(ctx.mask, self.size[0], axis=1))
 
 
 class Upsample1D(Upsample):
@@ -171,7 +163,7 @@ class Resize(Spatial):
         output = x.resized(x.shape[0], *self.size, x.shape[-1])
         return Signature(output, flops=2 * output.size * _TAPS[self.interpolation] ** 2)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The images at the new size."""
         return resized(x, self.size, self.interpolation, self.antialias)
 
@@ -210,7 +202,7 @@ class PixelShuffle(Spatial):
         sizes = [scaled(size, self.factor) for size in x.shape[1:3]]
         return Signature(x.resized(x.shape[0], *sizes, channels // self.factor**2))
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """Each pixel's channels as a square of pixels."""
         batch, height, width, channels = x.shape
         r, new = self.factor, channels // self.factor**2
@@ -251,7 +243,7 @@ class Patches(Spatial):
         channels = self.channels(x)
         return Signature(self.window.output_type(x, prod(self.size) * channels, self.word))
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """What each window holds, in a row."""
         return self.window.patches(x)
 
@@ -286,18 +278,10 @@ class ZeroPad(Spatial):
         sizes = [shifted(x.shape[axis], sum(pads)) for axis, pads in enumerate(self.padding, 1)]
         return Signature(x.resized(x.shape[0], *sizes, x.shape[-1]).masked(x.mask))
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Any:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """Zeros before and after each axis; behind the last real place of a masked sequence."""
-        y = jnp.pad(real_only(x, masks), ((0, 0), *self.padding, (0, 0)))
-        return y if masks[0] is None else Outcome(y, mask=shift_mask(masks[0], -sum(self.padding[0])))
+        y = jnp.pad(real_only(x, ctx.mask), ((0, 0), *self.padding, (0, 0)))
+        return y if ctx.mask is None else Outcome(y, mask=shift_mask(ctx.mask, -sum(self.padding[0])))
 
 
 class ZeroPad1D(ZeroPad):
@@ -377,19 +361,11 @@ class Crop(Spatial):
         sizes = [shifted(x.shape[axis], -sum(ends)) for axis, ends in enumerate(self.cropping, 1)]
         return Signature(x.resized(x.shape[0], *sizes, x.shape[-1]).masked(x.mask))
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Any:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """What lies between the ends."""
         kept = [slice(before, size - after) for size, (before, after) in zip(x.shape[1:], self.cropping, strict=False)]
         y = x[:, *kept]
-        return y if masks[0] is None else Outcome(y, mask=shift_mask(masks[0], self.cropping[0][0]))
+        return y if ctx.mask is None else Outcome(y, mask=shift_mask(ctx.mask, self.cropping[0][0]))
 
 
 class Crop1D(Crop):

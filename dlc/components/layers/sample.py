@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from dlc.components.layers.merge import need_one_dtype
-from dlc.ir import Example, Layer, Outcome, Signature, TensorType, need_float
+from dlc.ir import Context, Example, Layer, Outcome, Signature, TensorType, need_float
 from dlc.language.options import RuleViolation, main
 from dlc.support.lazy import jax, jnp
 
@@ -47,15 +47,13 @@ class GaussianSample(Layer):
             raise RuleViolation("DLC205", message, expected="the same shape for both")
         return Signature(mean, flops=12 * mean.size, penalty=True)
 
-    def apply(
-        self, weights: Mapping[str, Array], mean: Array, log_variance: Array, *, key: Array | None, train: bool
-    ) -> Outcome:
+    def apply(self, weights: Mapping[str, Array], mean: Array, log_variance: Array, *, ctx: Context) -> Outcome:
         """The sample, and the divergence as a penalty."""
         m, v = mean.astype(jnp.float32), log_variance.astype(jnp.float32)
         each = 0.5 * (jnp.expm1(v) - v + jnp.square(m))  # expm1: exp(v) - 1 keeps its digits near 0
         penalty = self.kl_weight * each.sum(tuple(range(1, m.ndim)))
         y = m
-        if train:
-            assert key is not None, "a random layer needs a key in training"
-            y = m + jnp.exp(v / 2) * jax.random.normal(key, m.shape)
+        if ctx.train:
+            assert ctx.key is not None, "a random layer needs a key in training"
+            y = m + jnp.exp(v / 2) * jax.random.normal(ctx.key, m.shape)
         return Outcome(y.astype(mean.dtype), penalty=penalty)

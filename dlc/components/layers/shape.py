@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
 
 from dlc.components.layers.axis_options import with_mask
-from dlc.ir import Dim, Example, Layer, Signature, TensorType, known_size
+from dlc.ir import Context, Dim, Example, Layer, Signature, TensorType, known_size
 from dlc.language.options import OptionError, RuleViolation, main, reject, spell
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Flatten(Layer):
         sizes = [known_size(x, axis, self.word) for axis in range(1, x.rank)]
         return Signature(x.resized(x.shape[0], prod(sizes)))
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The elements of each example in a row."""
         return x.reshape(x.shape[0], prod(x.shape[1:]))
 
@@ -94,15 +94,7 @@ class Reshape(Layer):
         kept = output.shape[1:2] == x.shape[1:2]
         return Signature(with_mask(x, output, kept, self.word, "axis 1 gets another size"))
 
-    def apply(
-        self,
-        weights: Mapping[str, Array],
-        x: Array,
-        *,
-        key: Array | None,
-        train: bool,
-        masks: Sequence[Array | None] = (None,),
-    ) -> Array:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The same elements in the new shape."""
         total = prod(x.shape[1:])
         fixed = prod(part for part in self.shape if part != -1)

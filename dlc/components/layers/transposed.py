@@ -11,7 +11,7 @@ from pydantic import field_validator
 from dlc.components.layers.activations import Activation
 from dlc.components.layers.conv import ACTIVATION, BIAS, DILATION, KERNEL, MOST_GROWTH, Convolution, numbers
 from dlc.components.layers.windows import AXES, Pads, Window, known, scaled, size_option
-from dlc.ir import Dim, Example, Signature, TensorType
+from dlc.ir import Context, Dim, Example, Signature, TensorType
 from dlc.kernels.products import product
 from dlc.kernels.selection import REST, Operation
 from dlc.language.options import RuleViolation, main, option, read_sizes
@@ -152,7 +152,7 @@ class ConvTranspose(Convolution):
         flops = x.size * 2 * prod(self.kernel) * self.filters
         return self.sign(output, {"kernel": kernel}, flops, self.use_bias, self.activation)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, key: Array | None, train: bool) -> Any:
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """activation(conv_transpose(x, kernel) + bias)."""
         spread = Spread(
             Window(self.kernel, self.strides, self.dilation, "valid"),

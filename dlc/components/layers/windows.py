@@ -5,7 +5,7 @@ One mechanism serves sequences (time), images (height, width) and volumes (depth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -292,12 +292,11 @@ class Window(NamedTuple):
         found = [lax.slice_in_dim(x, at, at + count, 1, axis) for at in range(extent)]
         return [*found[:-1], found[-1][..., :rest]]
 
-    def masked(self, masks: Sequence[Array | None]) -> Array | None:
+    def masked(self, mask: Array | None) -> Array | None:
         """The mask of the result: a place is real where the sequence without its padding has a window, too.
 
         Such a window ends, explicit padding behind the sequence taken off, at a real place.
         """
-        mask = masks[0]
         if mask is None:
             return None
         if self.padding in ("same", "causal"):
@@ -374,7 +373,6 @@ def shift_mask(mask: Array, amount: int) -> Array:
     return jnp.pad(mask, ((0, 0), (-amount, 0)), constant_values=True)
 
 
-def real_only(x: Array, masks: Sequence[Array | None], value: float = 0.0) -> Array:
+def real_only(x: Array, mask: Array | None, value: float = 0.0) -> Array:
     """`x` (batch, time, channels) with `value` in the places that are padding."""
-    mask = masks[0]
     return x if mask is None else jnp.where(mask[:, :, None], x, value)

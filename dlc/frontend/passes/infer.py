@@ -329,7 +329,7 @@ class _Inference:
         return None
 
     def repeat(self, node: RepeatNode, types: Types, renames: dict[str, Ref]) -> list[TypedNode | TypedRepeat] | None:
-        """One scan if all iterations, or all after the first, are the same; else one after another, with the same paths."""
+        """One scan if all iterations, or all after the first, agree; else one after another. Paths stay the same."""
         self.origins[node.path] = node.origin
         types[Ref(node.path)] = None
         value = self.follow(node.input, renames)

@@ -110,6 +110,10 @@ def _training(document: Document, problems: Problems) -> None:
     source, train = document.source, document.train
     stopping = train.early_stopping
     _monitor(document, train.monitor, ("train", "monitor"), problems)
+    many = isinstance(document.source.tree["train"].get("callbacks"), list) if train.callbacks else False
+    for index, callback in enumerate(train.callbacks):
+        item = ("train", "callbacks", *((index,) if many else ()), callback.word, "monitor")
+        _monitor(document, callback.monitored(), item, problems)
     if stopping is None:
         return
     path: Path = ("train", "early_stopping")

@@ -21,7 +21,7 @@ import scipy.special
 from dlc.backend.tree import flatten, nest
 from dlc.components.initializers.initializer import draw
 from dlc.components.layers import ACTIVATIONS, LAYERS, MERGES
-from dlc.ir import DTYPES, Example, Layer, Outcome, ParamSpec, Signature, TensorType
+from dlc.ir import DTYPES, Context, Example, Layer, Outcome, ParamSpec, Signature, TensorType
 from dlc.language.interpolation import substitute
 from dlc.language.options import RuleViolation, as_options, build_word, load_class, validate
 from dlc.language.yaml_text import parse_yaml
@@ -61,7 +61,7 @@ def build(example: Example) -> Built:
     least, most = made.arity
     if len(types) < least or (most is not None and len(types) > most):
         return Built(made, types, None, "DLC206")
-    tied = {"borrowed": {"embedding": ParamSpec((5, 4))}} if made.ties_weights else {}
+    tied = {"tied": {"embedding": ParamSpec((5, 4))}} if made.ties_weights else {}
     try:
         return Built(made, types, made.infer(*types, **tied), None)
     except RuleViolation as wrong:
@@ -197,7 +197,7 @@ def test_an_example_of_symbolic_sizes_exports(word: str, example: Example) -> No
 
     def run(masks: Any, *inputs: Any) -> Any:
         more = {"masks": tuple(masks)} if layer.masks == "used" else {}
-        result = layer.apply(weights, *inputs, key=None, train=False, **more)
+        result = layer.apply(weights, *inputs, ctx=Context(**more))
         return result.output if isinstance(result, Outcome) else result
 
     exported = jax.export.export(jax.jit(run))(masks, *(shape(kind) for kind in types))
@@ -215,7 +215,9 @@ def test_an_example_computes_what_it_infers(word: str, example: Example) -> None
 
     def run(params: Any, inputs: Any, train: bool) -> tuple[jax.Array, Any]:
         more = {"masks": tuple(mask(kind) for kind in types)} if layer.masks == "used" else {}
-        result = layer.apply({**params, **state}, *inputs, key=key if train else None, train=train, **more)
+        result = layer.apply(
+            {**params, **state}, *inputs, ctx=Context("train" if train else "evaluate", key if train else None, **more)
+        )
         return (result.output, dict(result.state or {})) if isinstance(result, Outcome) else (result, {})
 
     want = jax.ShapeDtypeStruct(sizes(signature.output), DTYPES[signature.output.dtype])
@@ -285,7 +287,11 @@ def layer(spec: str) -> Layer:
 @cache
 def compiled(spec: str, train: bool) -> Any:
     """A layer's function as training runs it; eager calls would compile each operation apart, which takes longer."""
-    return jax.jit(lambda weights, key, *inputs: layer(spec).apply(weights, *inputs, key=key, train=train))
+    return jax.jit(
+        lambda weights, key, *inputs: layer(spec).apply(
+            weights, *inputs, ctx=Context("train" if train else "evaluate", key)
+        )
+    )
 
 
 def apply(spec: str, *inputs: Any, train: bool = False, key: Any = None, **weights: Any) -> Any:
@@ -453,7 +459,7 @@ def test_conv2d_values(options: dict[str, Any]) -> None:
     )
     assert isinstance(made, Layer), made
     weights = {"kernel": jnp.asarray(kernel, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}
-    y = made.apply(weights, jnp.asarray(x, jnp.float32), key=None, train=False)
+    y = made.apply(weights, jnp.asarray(x, jnp.float32), ctx=Context())
     signature = made.infer(TensorType(("batch", *x.shape[1:])))
     assert signature.output.shape[1:] == y.shape[1:]
     np.testing.assert_allclose(
@@ -488,7 +494,7 @@ def test_pool2d_values(word: str, options: dict[str, Any]) -> None:
     want = (np.nanmax if word == "max_pool2d" else np.nanmean)(windows, axis=(3, 4))
     made = validate(load_class(LAYERS, word), options)
     assert isinstance(made, Layer), made
-    y, pull = jax.vjp(jax.jit(lambda x: made.apply({}, x, key=None, train=True)), jnp.asarray(x, jnp.float32))
+    y, pull = jax.vjp(jax.jit(lambda x: made.apply({}, x, ctx=Context("train"))), jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-6)
     assert made.infer(TensorType(("batch", *x.shape[1:]))).output.shape[1:] == y.shape[1:]
     gradient = np.asarray(pull(jnp.ones_like(y))[0])
@@ -511,7 +517,7 @@ def test_a_place_taken_from_padding_is_zero() -> None:
     real = jnp.array([[True, True, False, False], [True, True, True, True]])
     made = build_word({"take": 2}, LAYERS, "layer")
     assert isinstance(made, Layer)
-    got = made.apply({}, jnp.asarray(x), key=None, train=False, masks=(real,))
+    got = made.apply({}, jnp.asarray(x), ctx=Context(masks=(real,)))
     np.testing.assert_array_equal(got, [[0.0, 0.0, 0.0], x[1, 2]])
 
 
@@ -665,7 +671,7 @@ def test_half_precision_stays_half(spec: str) -> None:
     weights = {name: w.astype(jnp.bfloat16) for name, w in weights_of(dict(signature.params)).items()}
     state = weights_of(dict(signature.state))
     result = jax.eval_shape(
-        lambda x: made.apply({**weights, **state}, x, key=jax.random.key(0), train=True), value(kind)
+        lambda x: made.apply({**weights, **state}, x, ctx=Context("train", jax.random.key(0))), value(kind)
     )
     y, moved = (result.output, result.state or {}) if isinstance(result, Outcome) else (result, {})
     assert y.dtype == jnp.bfloat16 and signature.output.dtype == "bf16"

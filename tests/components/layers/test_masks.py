@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dlc.backend.tree import nest
 from dlc.components.layers import ACTIVATIONS, LAYERS
-from dlc.ir import Layer, Outcome, TensorType
+from dlc.ir import Context, Layer, Outcome, TensorType
 from dlc.language.options import build_word, load_class
 from dlc.language.yaml_text import parse_yaml
 
@@ -116,7 +116,9 @@ def compiled(spec: str, inputs: tuple[str, ...]) -> Any:
     def run(params: Any, floats: Any, state: Any, integers: Any, masks: Any) -> tuple[Any, Any]:
         more = {"masks": masks} if made.masks == "used" else {}
         key = jax.random.key(5) if made.random and train else None
-        found = made.apply(nest({**params, **state}), *(floats or integers), key=key, train=train, **more)
+        found = made.apply(
+            nest({**params, **state}), *(floats or integers), ctx=Context("train" if train else "evaluate", key, **more)
+        )
         found = found if isinstance(found, Outcome) else Outcome(found)
         mask = found.mask
         if mask is None:
@@ -187,7 +189,7 @@ def test_padding_changes_nothing(spec: str, inputs: tuple[str, ...], lengths: li
 def test_activations_take_each_element_by_itself() -> None:
     made = [layer(word) for word in ACTIVATIONS if load_class(LAYERS, word).masks == "elementwise"]
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5)), jnp.float32)
-    run = jax.jit(lambda x: [one.apply({}, x, key=None, train=True) for one in made])
+    run = jax.jit(lambda x: [one.apply({}, x, ctx=Context("train")) for one in made])
     for y, cut in zip(run(x), run(x[:, :3]), strict=True):
         np.testing.assert_array_equal(y[:, :3], cut)
 
@@ -200,7 +202,7 @@ def test_empty_batches(spec: str) -> None:
     signature = made.infer(*[TensorType(("batch", TIME, 4), mask=True)] * count)
     weights = {name: jnp.ones(p.shape) for name, p in {**signature.params, **signature.state}.items()}
     more = {"masks": (mask,) * count} if made.masks == "used" else {}
-    found = made.apply(weights, *[x] * count, key=jax.random.key(0), train=True, **more)
+    found = made.apply(weights, *[x] * count, ctx=Context("train", jax.random.key(0), **more))
     y = found.output if isinstance(found, Outcome) else found
     assert y.shape == (0, *signature.output.shape[1:])
     if isinstance(found, Outcome) and found.state:
@@ -235,7 +237,7 @@ def test_symbolic_sizes_can_be_exported(spec: str) -> None:
     }
 
     def run(x: Any) -> Any:
-        found = made.apply(weights, x, key=None, train=False)
+        found = made.apply(weights, x, ctx=Context())
         return found.output if isinstance(found, Outcome) else found
 
     batch, time = jax.export.symbolic_shape("b, t")

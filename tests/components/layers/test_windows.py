@@ -22,7 +22,7 @@ from dlc.components.layers.conv import by_patches, by_window
 from dlc.components.layers.depthwise import by_channels, by_elements
 from dlc.components.layers.windows import Window
 from dlc.frontend.passes.sizes import least_sizes
-from dlc.ir import Layer, Outcome, TensorType
+from dlc.ir import Context, Layer, Outcome, TensorType
 from dlc.kernels.maxima import larger
 from dlc.language.interpolation import substitute
 from dlc.language.options import RuleViolation, build_word
@@ -52,7 +52,7 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
 
 def run(spec: str, x: Any, **weights: Any) -> np.ndarray:
     arrays = nest({name.replace("__", "/"): jnp.asarray(w, jnp.float32) for name, w in weights.items()})
-    function = jax.jit(lambda weights, x: layer(spec).apply(weights, x, key=None, train=False))
+    function = jax.jit(lambda weights, x: layer(spec).apply(weights, x, ctx=Context()))
     return np.asarray(function(arrays, jnp.asarray(x, jnp.float32)))
 
 
@@ -127,7 +127,7 @@ def test_convolution_values(window: Window, groups: int) -> None:
         groups=groups,
     )
     weights = {"kernel": jnp.asarray(kernel, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}
-    y = jax.jit(lambda w, x: conv.apply(w, x, key=None, train=False))(weights, jnp.asarray(x, jnp.float32))
+    y = jax.jit(lambda w, x: conv.apply(w, x, ctx=Context()))(weights, jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(y, np.concatenate(parts, -1) + bias, rtol=1e-4, atol=1e-5)  # sums of products in float32
     signature = conv.infer(TensorType(("batch", *x.shape[1:])))
     assert signature.output.shape[1:] == y.shape[1:]
@@ -163,7 +163,7 @@ def test_pool_values(word: str, window: Window) -> None:
     axes = tuple(range(rank + 1, 2 * rank + 1))
     want = (np.nanmax if word == "max_pool" else np.nanmean)(windows, axis=axes)
     pool = type(layer(f"{word}{rank}d"))(window=window.size, strides=window.strides, padding=window.padding)
-    y = jax.jit(lambda x: pool.apply({}, x, key=None, train=False))(jnp.asarray(x, jnp.float32))
+    y = jax.jit(lambda x: pool.apply({}, x, ctx=Context()))(jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-6)
     assert pool.infer(TensorType(("batch", *x.shape[1:]))).output.shape[1:] == y.shape[1:]
 
@@ -243,7 +243,7 @@ def test_symbols_keep_their_formula() -> None:
             weights = layer(spec).infer(TensorType(("batch", time, 2))).params
             shapes = nest({name: jax.ShapeDtypeStruct(param.shape, jnp.float32) for name, param in weights.items()})
             x = jax.ShapeDtypeStruct((1, time, 2), jnp.float32)
-            run = jax.eval_shape(lambda w, x, spec=spec: layer(spec).apply(w, x, key=None, train=False), shapes, x)
+            run = jax.eval_shape(lambda w, x, spec=spec: layer(spec).apply(w, x, ctx=Context()), shapes, x)
             assert run.shape[1] == known
 
 
@@ -268,8 +268,8 @@ def test_sequences_of_any_length_are_exported(spec: str) -> None:
     weights = [nest({name: jnp.asarray(draw(p, 0, name)) for name, p in made.params.items()}) for made in signatures]
 
     def function(x: Any, mask: Any) -> Any:
-        made = first.apply(weights[0], x, key=None, train=False, masks=(mask,))
-        return second.apply(weights[1], made.output, key=None, train=False, masks=(made.mask,)).output
+        made = first.apply(weights[0], x, ctx=Context(masks=(mask,)))
+        return second.apply(weights[1], made.output, ctx=Context(masks=(made.mask,))).output
 
     exported = export.export(jax.jit(function))(
         jax.ShapeDtypeStruct((batch, time, 3), jnp.float32), jax.ShapeDtypeStruct((batch, time), jnp.bool_)
@@ -285,17 +285,17 @@ def test_an_empty_batch_and_half_precision(word: str) -> None:
     kind = TensorType((0, 8, 3), "bf16")
     signature = layer(spec).infer(kind)
     weights = nest({name: jnp.asarray(draw(param, 0, name), jnp.bfloat16) for name, param in signature.params.items()})
-    y = layer(spec).apply(weights, jnp.zeros((0, 8, 3), jnp.bfloat16), key=None, train=True)
+    y = layer(spec).apply(weights, jnp.zeros((0, 8, 3), jnp.bfloat16), ctx=Context("train"))
     assert y.shape == signature.output.shape and y.dtype == jnp.bfloat16
 
 
 def test_means_of_half_precision_are_summed_in_full() -> None:
     x = jnp.full((1, 1024, 1), 1.0, jnp.bfloat16)  # in bfloat16 a sum of ones stops at 256
-    made = layer("avg_pool1d: {window: 1023, strides: 1, padding: same}").apply({}, x, key=None, train=False)
+    made = layer("avg_pool1d: {window: 1023, strides: 1, padding: same}").apply({}, x, ctx=Context())
     np.testing.assert_array_equal(made.astype(jnp.float32), 1.0)
     mask = jnp.ones((1, 1024), bool)
     for spec in ("avg_pool1d: {window: 1023, strides: 1, padding: same}", "global_avg_pool1d"):
-        found = layer(spec).apply({}, x, key=None, train=False, masks=(mask,))
+        found = layer(spec).apply({}, x, ctx=Context(masks=(mask,)))
         found = found.output if isinstance(found, Outcome) else found
         np.testing.assert_array_equal(found.astype(jnp.float32), 1.0)
 
@@ -380,7 +380,7 @@ def masked_run(spec: str) -> Any:
 
     def function(weights: Any, x: Any, mask: Any) -> Any:
         def forward(weights: Any, x: Any) -> Any:
-            made = layer(spec).apply(weights, x, key=None, train=True, masks=(mask,))
+            made = layer(spec).apply(weights, x, ctx=Context("train", masks=(mask,)))
             return (made.output, made.mask) if isinstance(made, Outcome) else (made, None)
 
         y, back, real = jax.vjp(forward, weights, x, has_aux=True)
@@ -425,7 +425,7 @@ def test_padding_changes_nothing(spec: str, lengths: list[int], seed: int) -> No
 def test_a_masked_sequence_gives_what_it_gives_alone(spec: str) -> None:
     weights, x = weights_for(spec), random(3, LONG, 2).astype(np.float32)  # as large as above: compiled already
     y, real, _ = masked_run(spec)(weights, x, np.arange(LONG) < np.array([[4], [0], [LONG]]))
-    alone = jax.jit(lambda weights, x: layer(spec).apply(weights, x, key=None, train=True))(weights, x[:1, :4])
+    alone = jax.jit(lambda weights, x: layer(spec).apply(weights, x, ctx=Context("train")))(weights, x[:1, :4])
     got = y[0] if real is None else y[0][np.asarray(real[0])]
     np.testing.assert_allclose(got, alone[0], rtol=1e-5, atol=1e-5)
 

@@ -1,0 +1,84 @@
+"""Decoding: a network computes a sequence step by step, and a cache carries what the next step needs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dlc.backend.network import Arrays, Program
+from dlc.backend.tree import stacked
+from dlc.diagnostics import Problems, SpecError
+from dlc.ir import DTYPES, TensorType
+from dlc.ir.decoding import plan_decoding, report_undecodable
+
+
+class DecodeStep(NamedTuple):
+    """What a step of decoding gives.
+
+    Args:
+        outputs: by name, for the positions of this step.
+        cache: what the next step needs.
+    """
+
+    outputs: dict[str, jax.Array]
+    cache: dict[str, Any]
+
+
+class Decoder:
+    """A network that computes its sequences step by step.
+
+    Args:
+        program: the network.
+        sequences: the names of the inputs that come step by step; all inputs with a time axis when None.
+
+    Raises:
+        SpecError: DLC213 for each layer that can't be computed step by step.
+
+    Example:
+        decoder = Decoder(program)
+        first = decoder.step(variables, {"tokens": prompt}, decoder.cache(batch=1, length=64), 0)
+        second = decoder.step(variables, {"tokens": token}, first.cache, prompt.shape[1])
+    """
+
+    def __init__(self, program: Program, sequences: Collection[str] | None = None) -> None:
+        plan, problems = plan_decoding(program.graph, sequences), Problems()
+        report_undecodable(plan, problems)
+        if not problems.ok:
+            raise SpecError(problems.report({}))
+        self.program, self.stepped = program, plan.stepped
+
+    def cache(self, batch: int, length: int) -> dict[str, dict[str, jax.Array]]:
+        """The cache before the first step.
+
+        Args:
+            batch: the number of sequences.
+            length: the number of positions that the cache holds, where the network's inputs don't fix it.
+        """
+        return {
+            node.path: {
+                name: jnp.zeros((*stacked(around), *_shape(kind, batch, length)), DTYPES[kind.dtype])
+                for name, kind in node.signature.cache.items()
+            }
+            for node, around in self.program.graph.walk()
+            if node.signature.cache and node.path in self.stepped
+        }
+
+    def step(self, variables: Mapping[str, Any], inputs: Arrays, cache: Mapping[str, Any], offset: Any) -> DecodeStep:
+        """The outputs for the next positions.
+
+        Args:
+            variables: the network's variables.
+            inputs: the next positions of the sequences, one or more; other inputs whole.
+            cache: that of the step before.
+            offset: the position of the first of them, from 0: an integer, or int32 (batch,) for each sequence. From the
+                position on that the cache doesn't hold, the outputs of attention are NaN.
+        """
+        results = self.program.step(variables, inputs, cache, offset, self.stepped)
+        return DecodeStep(results.outputs, results.recorded)
+
+
+def _shape(kind: TensorType, batch: int, length: int) -> tuple[int, ...]:
+    return tuple(dim if isinstance(dim, int) else batch if dim == "batch" else length for dim in kind.shape)
