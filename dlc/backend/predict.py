@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 
 
 def answers(plan: Plan) -> dict[str, Answer]:
-    """The predictions of a spec by name: that of the target if a loss pairs the output with one, else that of the output."""
+    """The predictions of a spec by name: the target's if a loss pairs the output with one, else the output's."""
     found: dict[str, Answer] = {}
     paired = {term.output: term for term in reversed(plan.losses)}
     for output in plan.graph.outputs:

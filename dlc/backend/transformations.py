@@ -146,11 +146,11 @@ def scaled() -> optax.GradientTransformationExtraArgs:
 def per_iteration(transformation: optax.GradientTransformation, depths: Tree) -> optax.GradientTransformation:
     """Apply a transformation to the stacked weights of a repeat one iteration at a time, as if they were not stacked.
 
-    For rules that depend on a whole weight (`Optimizer.per_weight`): a scanned repeat is then trained like an unrolled
+    For rules that depend on a whole weight (`Optimizer.per_weight`): a scanned repeat then trains like an unrolled
     one. Weights with the same stack sizes are one group, mapped over those axes.
 
     Args:
-        transformation: the rule. It must treat weights independently: a norm over all of them would be one over a group.
+        transformation: the rule. It must treat weights independently: a norm over all would be one over a group.
         depths: the number of leading stack axes of each weight, as a tree like the weights.
     """
 

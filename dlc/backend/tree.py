@@ -1,6 +1,6 @@
 """Nested dicts keyed by the parts of a path, and their flat form in files.
 
-Internally, the weights of a scanned repeat are stacked under `*` along leading axes; in files every iteration has its own
+Internally, the weights of a scanned repeat are stacked under `*` along leading axes; in files every iteration has a
 name: `encoder/*/dense/kernel` of shape (6, ...) is `encoder/0/dense/kernel` to `encoder/5/dense/kernel`.
 """
 

@@ -139,10 +139,10 @@ def padded_batches(rows: NDArray[np.int32], batch_size: int) -> tuple[NDArray[np
 
 
 def load_dataset(plan: Plan, fitted: Stats | None = None) -> Dataset:
-    """Read, split, fit and encode the data of a spec. If given, the `fitted` statistics are used instead of new ones.
+    """Read, split, fit and encode the data of a spec. Statistics in `fitted` are used instead of new ones.
 
     Raises:
-        SpecError: DLC115 without `data`, DLC401-DLC406 when the data don't fit, DLC507 without disk space to unpack them.
+        SpecError: DLC115 without `data`, DLC401-DLC406 when the data don't fit, DLC507 without space to unpack them.
     """
     data = plan.data
     if data is None:

@@ -1,6 +1,6 @@
 """A layered drawing of a graph, from top to bottom, after Sugiyama et al. 1981 (doi:10.1109/TSMC.1981.4308636).
 
-Boxes are arranged in layers, each below all that it reads. A line that passes a layer has its own slot there, so no line
+Boxes are arranged in layers, each below all that it reads. A line that passes a layer has a slot there, so no line
 crosses a box. Frames hold drawings: each is laid out separately and is then one box of the enclosing drawing. A line
 from outside ends at a port in the frame's title bar, and continues below the bar.
 """
