@@ -25,7 +25,7 @@ def _branches(value: Any) -> Any:
         wrong = [(index, branch) for index, branch in enumerate(value) if not isinstance(branch, list)]
         if wrong:
             errors = [wrong_type(f"branch {index}", branch, "a list") for index, branch in wrong]
-            hint = "put the items of a branch into brackets"
+            hint = "put the items of a branch in brackets"
             raise reject(
                 *(error._replace(loc=(index,), hint=hint) for error, (index, _) in zip(errors, wrong, strict=True))
             )
@@ -62,30 +62,32 @@ def _rematerialize(value: Any) -> Any:
 
 
 class ItemModifiers(Options):
-    """What may stand beside a layer."""
+    """The keys allowed beside a layer."""
 
-    name: str | None = option(None, description="what other items call it; part of its weights' paths")
-    inputs: Any = option(None, description="the names of what it takes, instead of the item before")
-    share: str | None = option(None, description="the item whose weights it uses")
-    trainable: bool | None = option(None, description="false: the weights inside stay as they are, statistics too")
-    dtype: Literal["float32", "bfloat16", "float16"] | None = option(None, description="in what it computes")
+    name: str | None = option(None, description="name for other items; part of its weights' paths")
+    inputs: Any = option(None, description="the names of its inputs, instead of the item before")
+    share: str | None = option(None, description="the item whose weights it shares")
+    trainable: bool | None = option(None, description="`false` freezes the weights inside, including statistics")
+    dtype: Literal["float32", "bfloat16", "float16"] | None = option(
+        None, description="the element type it computes in"
+    )
     l1: float | None = option(None, ge=0, description="factor of the sum of |w| of its kernels in the loss")
     l2: float | None = option(None, ge=0, description="factor of the sum of w^2 of its kernels in the loss")
     initializer: ByWeight | None = option(
-        None, description="how its kernels are drawn, or a mapping of weights' names to initializers"
+        None, description="initializer of its kernels, or a mapping of weight names to initializers"
     )
     constraint: ByConstraint | None = option(
         None,
-        description="what its kernels are brought back to after every step, or a mapping of weights' names to that",
+        description="constraint of its kernels after every step, or a mapping of weight names to constraints",
     )
     rematerialize: Annotated[bool | Literal["dots"] | None, BeforeValidator(_rematerialize)] = option(
         None,
-        description="true: compute the values inside again in the backward pass instead of keeping them; `dots` keeps "
-        "products of matrices",
+        description="`true` recomputes the values inside in the backward pass instead of keeping them; `dots` keeps "
+        "matrix products",
     )
 
     def settings(self, spans: Mapping[str, Span | None], uses: tuple[Note, ...], path: str) -> tuple[Settings, ...]:
-        """What the item at `path` says of what is inside; `spans` tells where each key stands."""
+        """The settings of the item at `path` for its contents; `spans` are the spans of its keys."""
         values = settings_of(
             self.trainable, self.dtype, self.l1, self.l2, self.initializer, self.constraint, self.rematerialize
         )
@@ -95,7 +97,7 @@ class ItemModifiers(Options):
 
 def _first(value: Any) -> Any:
     if isinstance(value, (list, dict)) and not value:
-        raise reject(OptionError((), "DLC104", "`first` says nothing", expected="options, or a list of items"))
+        raise reject(OptionError((), "DLC104", "`first` is empty", expected="options, or a list of items"))
     if not isinstance(value, (list, dict, type(None))):
         raise reject(wrong_type("first", value, "options, or a list of items"))
     return value
@@ -107,8 +109,8 @@ class Residual(Options):
     word = "residual"
     holds_items = ("layers", "shortcut")
     layers: Items = main(min_length=1, description="items of the body")
-    shortcut: Items | None = option(None, description="items that the input goes through before the sum; [] for none")
-    activation: Activation = option(None, description="what follows the sum")
+    shortcut: Items | None = option(None, description="items applied to the input before the sum; [] for none")
+    activation: Activation = option(None, description="activation after the sum")
 
 
 class Parallel(Options):
@@ -120,29 +122,29 @@ class Parallel(Options):
         description="lists of items, or a mapping of names to such lists"
     )
     merge: Annotated[Layer, word_field(lambda: MERGES, "merge")] = option(
-        description="what joins them: concat, add, ..."
+        description="how the branches are merged: concat, add, ..."
     )
 
 
 class Repeat(Options):
-    """A body that runs several times, each time with weights of its own.
+    """A body that runs several times, each time with its own weights.
 
-    Iterations that take what they give are compiled once and run as a loop, however many there are; `first` says how
-    the first one differs: options for the only item of the body, or a list of items in its place.
+    Iterations whose output has the shape of their input are compiled once and run as a loop. `first` specifies how the
+    first one differs: options for the only item of the body, or a list of items in its place.
     """
 
     word = "repeat"
     holds_items = ("layers", "first")
-    times: int = option(ge=1, le=10_000, description="how many times")
+    times: int = option(ge=1, le=10_000, description="number of iterations")
     layers: Items = main(min_length=1, description="items of the body")
     first: Annotated[Items | dict[str, Any] | None, BeforeValidator(_first)] = option(
-        None, description="options of the body's item in the first iteration, or other items for it"
+        None, description="options of the body's only item in the first iteration, or a list of items for it"
     )
-    unroll: bool = option(False, description="compile each iteration by itself: longer to compile, the same numbers")
+    unroll: bool = option(False, description="compile each iteration separately: slower to compile, the same numbers")
 
 
 class Share(Options):
-    """An earlier item once more, with the same weights."""
+    """An earlier item again, with the same weights."""
 
     word = "share"
     item: str = main(description="the item's name")
