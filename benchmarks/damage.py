@@ -28,7 +28,7 @@ from dlc.backend.lowering import YNN
 from dlc.frontend.pipeline import Spec
 from dlc.support.files import digest, to_json
 from dlc.training import checkpoint as checkpoints
-from dlc.training import run as fitting
+from dlc.training import setup
 from dlc.training.callbacks.progress import Silent
 from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
@@ -371,18 +371,18 @@ class Bench:
 
         def compiled_steps(*arguments: Any) -> Any:
             if "compiled_steps" not in self._made:
-                made = fitting_make_compiled_steps(*arguments)
+                made = original_make_compiled_steps(*arguments)
                 self._made["compiled_steps"] = replace(made, start=self._first(made.start))
             return self._made["compiled_steps"]
 
         def evaluator(*arguments: Any) -> Any:
             if "evaluator" not in self._made:
-                self._made["evaluator"] = fitting_make_evaluate(*arguments)
+                self._made["evaluator"] = original_make_evaluate(*arguments)
             return self._made["evaluator"]
 
         with (
-            mock.patch.object(fitting, "make_compiled_steps", compiled_steps),
-            mock.patch.object(fitting, "make_evaluate", evaluator),
+            mock.patch.object(setup, "make_compiled_steps", compiled_steps),
+            mock.patch.object(setup, "make_evaluate", evaluator),
         ):
             yield
 
@@ -493,7 +493,7 @@ def full_after(calls: int) -> Iterator[None]:
         yield
 
 
-fitting_make_compiled_steps, fitting_make_evaluate = fitting.make_compiled_steps, fitting.make_evaluate
+original_make_compiled_steps, original_make_evaluate = setup.make_compiled_steps, setup.make_evaluate
 
 
 def well(case: Case, outcome: Outcome) -> bool:
