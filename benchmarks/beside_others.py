@@ -62,22 +62,18 @@ def own(path: Path) -> None:
 
     import dlc
     from benchmarks.rivals import SECONDS
-    from dlc.training.callbacks.progress import Silent
-    from dlc.training.run import TrainingRun
+    from dlc.training.chunks import Chunks
+    from dlc.training.setup import initial_state, set_up
 
     work, done = BY_NAME[path.stem], 0
-    run = TrainingRun(dlc.load(path).plan, None, Silent(), time.perf_counter(), work.steps, None)
-    variables = run.program.init(0)
-    state = jax.device_put(
-        run.compiled_steps.start(variables, run.compiled_steps.batch_statistics(variables, run.feeder.shapes()))
-    )
+    setup = set_up(dlc.load(path).plan)
+    state, chunks = initial_state(setup), Chunks(setup, time.perf_counter(), work.steps)
 
     def epoch() -> None:
         nonlocal state, done
-        state = run.chunk(state, done, work.steps)
+        state = chunks.run(state, done, work.steps)
         jax.device_get(state.sums)
         done += work.steps
-        run.progress.epoch += 1
 
     epoch()
     epoch()

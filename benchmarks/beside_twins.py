@@ -39,14 +39,11 @@ def throughput(work: Work, path: Path) -> tuple[list[float], list[float]]:
 
     import dlc
     from benchmarks.twins import make
-    from dlc.training.callbacks.progress import Silent
-    from dlc.training.run import TrainingRun
+    from dlc.training.chunks import Chunks
+    from dlc.training.setup import initial_state, set_up
 
-    run = TrainingRun(dlc.load(path).plan, None, Silent(), time.perf_counter(), work.steps, None)
-    variables = run.program.init(0)
-    state = jax.device_put(
-        run.compiled_steps.start(variables, run.compiled_steps.batch_statistics(variables, run.feeder.shapes()))
-    )
+    setup = set_up(dlc.load(path).plan)
+    state, chunks = initial_state(setup), Chunks(setup, time.perf_counter(), work.steps)
     with np.load(path.with_suffix(".npz")) as found:
         data = jax.device_put(tuple(found.values()))
     chunk, other = make(work.name)
@@ -54,10 +51,9 @@ def throughput(work: Work, path: Path) -> tuple[list[float], list[float]]:
 
     def ours() -> None:
         nonlocal state, done
-        state = run.chunk(state, done, steps)
+        state = chunks.run(state, done, steps)
         jax.device_get(state.sums)
         done += steps
-        run.progress.epoch += 1
 
     def theirs() -> None:
         nonlocal other

@@ -30,7 +30,7 @@ from dlc.support.files import digest, to_json
 from dlc.training import checkpoint as checkpoints
 from dlc.training import run as fitting
 from dlc.training.callbacks.progress import Silent
-from dlc.training.run import Stopped
+from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
 from dlc.training.train import train as train_spec
 

@@ -75,35 +75,33 @@ def throughput(network: str, file: Path) -> dict[str, tuple[list[float], list[fl
     import jax
 
     import dlc
-    from dlc.training.callbacks.progress import Silent
-    from dlc.training.run import TrainingRun
+    from dlc.training.chunks import Chunks
+    from dlc.training.setup import initial_state, set_up
 
     sides: dict[str, list[Any]] = {}
     for name, memory in (("in memory", "4 GB"), ("streamed", f"{CAP} MB")):
         spec = dlc.loads(text_of(network, file, memory, 10))
-        training = TrainingRun(spec.plan, None, Silent(), time.perf_counter(), None, None)
-        variables = training.program.init(0)
-        shapes = training.compiled_steps.batch_statistics(variables, training.feeder.shapes())
-        state = jax.device_put(training.compiled_steps.start(variables, shapes))
-        sides[name] = [training, state]
+        setup = set_up(spec.plan)
+        sides[name] = [Chunks(setup, time.perf_counter()), initial_state(setup)]
     found: dict[str, tuple[list[float], list[float], str]] = {name: ([], [], "") for name in sides}
-    iterations = sides["streamed"][0].feeder.max_iterations
+    iterations = sides["streamed"][0].setup.feeder.max_iterations
     for number in range(ROUNDS + 1):
         for name in list(sides)[:: 1 if number % 2 else -1]:  # neither side always comes first
             side = sides[name]
-            training, state = side
+            chunks, state = side
             step = number * iterations * CHUNKS
-            training.feeder.prepare(step, iterations)  # anew: what was read while the other side ran is not given to it
-            began, waited = time.perf_counter(), training.feeder.waited
+            # anew: what was read while the other side ran is not given to it
+            chunks.setup.feeder.prepare(step, iterations)
+            began, waited = time.perf_counter(), chunks.setup.feeder.waited
             for _ in range(CHUNKS):
-                state = training.chunk(state, step, iterations)
+                state = chunks.run(state, step, iterations)
                 step += iterations
             seconds = time.perf_counter() - began
             side[1] = state
-            found[name][0].append(iterations * CHUNKS * training.sampler.batch_size / seconds)
-            found[name][1].append((training.feeder.waited - waited) / seconds)
-    for name, (training, state) in sides.items():
-        training.feeder.close()
+            found[name][0].append(iterations * CHUNKS * chunks.setup.sampler.batch_size / seconds)
+            found[name][1].append((chunks.setup.feeder.waited - waited) / seconds)
+    for name, (chunks, state) in sides.items():
+        chunks.setup.feeder.close()
         weights = jax.tree.leaves(jax.device_get(state.variables))
         digest = hashlib.sha256(b"".join(leaf.tobytes() for leaf in weights)).hexdigest()
         found[name] = (found[name][0][1:], found[name][1][1:], digest)  # the first round compiles

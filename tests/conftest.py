@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
+from random import Random
 
 import pytest
 
@@ -22,8 +24,33 @@ from dlc.training.run_folder import RunFolder
 from tests.common import SMALL
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many of the slow tests run beside the others; see `slow` in pyproject.toml."""
+    group = parser.getgroup("slow tests")
+    group.addoption("--slow-sample", type=int, metavar="N", help="run N of the slow tests beside all others")
+    group.addoption("--slow-seed", type=int, default=0, metavar="SEED", help="which N; 0 by default")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep a sample of the slow tests."""
+    if config.getoption("--slow-sample") is None:
+        return
+    slow = {item.nodeid: item for item in items if item.get_closest_marker("slow")}
+    kept = sampled(list(slow), config.getoption("--slow-sample"), config.getoption("--slow-seed"))
+    left_out = [item for name, item in slow.items() if name not in kept]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def sampled(names: Sequence[str], count: int, seed: int) -> set[str]:
+    """So many of the names, the same for a seed in every process that shares the tests."""
+    return set(Random(seed).sample(sorted(names), min(count, len(names))))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Compiled programs are shared by the workers and by all processes that tests start, and by nothing else."""
+    if config.getoption("--slow-sample") is not None:
+        config.option.markexpr = ""  # in place of `not slow`
     if not hasattr(config, "workerinput"):
         os.environ["DLC_CACHE"] = tempfile.mkdtemp(prefix="dlc-cache-")
     configure()

@@ -132,3 +132,40 @@ def test_nothing_before_the_backend_imports_what_computes() -> None:
         if package(item.file) in BEFORE_BACKEND
     ]
     assert not wrong, "\n".join(wrong)
+
+
+MOST_ATTRIBUTES = 20
+
+
+def attributes(cls: ast.ClassDef) -> set[str]:
+    """What an instance holds: the declared fields, and all that methods set on `self`."""
+    fields = {
+        node.target.id
+        for node in cls.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        if "ClassVar" not in ast.unparse(node.annotation)
+    }
+    written = {
+        node.attr
+        for node in ast.walk(cls)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+    return fields | written
+
+
+def test_no_class_has_many_attributes() -> None:
+    """A class that holds more than this does several things."""
+    wrong = [
+        f"{file.relative_to(ROOT.parent)}: {node.name} has {len(attributes(node))} attributes"
+        for file in sorted(ROOT.rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ClassDef) and len(attributes(node)) > MOST_ATTRIBUTES
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_attributes_are_counted() -> None:
+    text = "class A:\n  x: int\n  y: ClassVar[int]\n  def f(self):\n    self.a, self.b = 1, 2\n    self.x += 1\n"
+    (cls,) = ast.parse(text).body
+    assert isinstance(cls, ast.ClassDef) and attributes(cls) == {"x", "a", "b"}

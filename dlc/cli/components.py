@@ -9,6 +9,7 @@ from typing import Any
 
 from dlc.components.augmentations import AUGMENTATIONS
 from dlc.components.augmentations.augmentation import AugmentExample
+from dlc.components.callbacks import CALLBACKS
 from dlc.components.constraints import CONSTRAINTS
 from dlc.components.features import FEATURES
 from dlc.components.initializers import INITIALIZERS
@@ -43,6 +44,7 @@ def vocabulary() -> dict[str, dict[str, type[Options]]]:
         "augmentations": AUGMENTATIONS,
         "features": FEATURES,
         "sources": SOURCES,
+        "callbacks": CALLBACKS,
     }
     words = {kind: {word: load_class(table, word) for word in table} for kind, table in tables.items()}
     return {"layers": words.pop("layers"), "containers": dict(CONTAINERS), **words}

@@ -61,7 +61,7 @@ def train_file(file: Path, options: TrainOptions, sets: Sequence[str]) -> int:
         file = file / "resolved.yaml"
     with gc_paused():
         spec = _loaded(file, sets)
-        from dlc.training.run import Stopped
+        from dlc.training.loop import Stopped
 
     folder = None if options.dry_run else choose_folder(spec.name, options.run, options.resume)
     reporter = choose_reporter(options)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlc.components.augmentations import AUGMENTATIONS
+from dlc.components.callbacks import CALLBACKS
 from dlc.components.constraints import CONSTRAINTS
 from dlc.components.exports import EXPORTS
 from dlc.components.features import FEATURES
@@ -201,6 +202,16 @@ _KINDS = (
         base="dlc.components.sources.source:Source",
         example="builtins:str",
         sections=("data",),
+    ),
+    Kind(
+        "callback",
+        "callbacks",
+        "CALLBACKS",
+        CALLBACKS,
+        base="dlc.components.callbacks.callback:Callback",
+        example="builtins:str",
+        sections=("train",),
+        several=True,
     ),
     Kind(
         "export",

@@ -204,8 +204,8 @@ CODES: dict[str, Code] = {
     ),
     "DLC213": Code(
         "a layer can't be decoded step by step",
-        "Decoding passes a sequence through the network position by position. This layer's result at a position depends "
-        "on later positions, as in attention that is not causal or a bidirectional recurrent layer.",
+        "Decoding passes a sequence through the network position by position. This layer's result at a position "
+        "depends on later positions, as in attention that is not causal or a bidirectional recurrent layer.",
     ),
     "DLC214": Code(
         "a layer failed to compute its result",
@@ -298,6 +298,11 @@ CODES: dict[str, Code] = {
     "DLC510": Code(
         "a command can't be carried out",
         "The value of an option does not fit the run or the file.",
+    ),
+    "DLC511": Code(
+        "a callback failed",
+        "A callback of `train.callbacks` raised an exception. A checkpoint was written before the run ended: correct"
+        " the callback, or remove it, and continue with `--resume`.",
     ),
     "DLC900": Code(
         "an internal error",

@@ -13,7 +13,7 @@ MAX_EXCERPT = 160
 
 
 def text(report: Report, *, color: bool = False) -> str:
-    """The report as compilers print it: message, place, excerpt with carets, found, expected, hint."""
+    """The report as compilers print it: message, position, excerpt with carets, found, expected, hint."""
 
     def paint(style: str, words: str) -> str:
         return f"{style}{words}{_RESET}" if color else words
@@ -53,7 +53,7 @@ def _excerpt(span: Span, report: Report, paint: Callable[[str, str], str], style
     end = span.end_column if whole else len(line.split(" #")[0].rstrip()) + 1
     start, end = span.column - 1, max(end - 1, span.column)
     before, culprit, after = line[:start], line[start:end], line[end:]
-    if len(line) > MAX_EXCERPT:  # show a window around the place
+    if len(line) > MAX_EXCERPT:  # show a window around the span
         culprit = culprit if len(culprit) <= MAX_EXCERPT // 2 else f"{culprit[: MAX_EXCERPT // 2]}..."
         before = before if len(before) <= MAX_EXCERPT // 3 else f"...{before[-MAX_EXCERPT // 3 :]}"
         after = after if len(after) <= MAX_EXCERPT // 3 else f"{after[: MAX_EXCERPT // 3]}..."
@@ -70,7 +70,7 @@ def _excerpt(span: Span, report: Report, paint: Callable[[str, str], str], style
 
 
 def _width(words: str) -> int:
-    """How many columns of a terminal a text takes."""
+    """The width of a string in terminal columns."""
     if words.isascii():
         return len(words)
     return sum(
@@ -80,7 +80,7 @@ def _width(words: str) -> int:
 
 
 def clean(words: str) -> str:
-    r"""A text that is safe on a terminal: characters that would steer it become visible escapes.
+    r"""A string that is safe to print on a terminal: control characters become visible escapes.
 
     >>> print(clean("a\x1b[2Jb\u202e"))
     a\x1b[2Jb\u202e
@@ -91,7 +91,7 @@ def clean(words: str) -> str:
 
 
 def as_dicts(report: Report) -> list[dict[str, object]]:
-    """The findings as plain data, in the form of `--format json`."""
+    """The findings as plain data, as in `--format json`."""
     return [
         {
             "code": item.code,
@@ -190,7 +190,7 @@ def _sentence(item: Diagnostic) -> str:
 
 
 def github(report: Report) -> str:
-    """Workflow commands that GitHub Actions shows beside the changed lines."""
+    """Workflow commands, which GitHub Actions shows beside the changed lines."""
 
     def data(words: str) -> str:
         return words.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,4 +1,4 @@
-"""Diagnostics: what dlc says about a user's mistake, as data. Renderers live in `dlc.diagnostics.render`."""
+"""Diagnostics: findings about a user's files, as data. Renderers live in `dlc.diagnostics.render`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Span(NamedTuple):
-    """A range of a text: file, first line and column, last line and column (1-based, end exclusive)."""
+    """A range in a file: first line and column, last line and column (1-based, end exclusive)."""
 
     file: str
     line: int
@@ -23,7 +23,7 @@ class Span(NamedTuple):
         return f"{self.file}:{self.line}:{self.column}"
 
     def inside(self, start: int, length: int) -> Span:
-        """The part of a one-line span that begins `start` characters in; the span itself when that leaves it."""
+        """The part of a one-line span that starts `start` characters in; the span itself if that lies outside."""
         if self.line != self.end_line or self.column + start + length > self.end_column:
             return self
         return Span(self.file, self.line, self.column + start, self.line, self.column + start + length)
@@ -31,7 +31,7 @@ class Span(NamedTuple):
 
 @lru_cache(maxsize=16)
 def lines_of(text: str) -> list[str]:
-    """The lines of a text as YAML counts them, which is not as `str.splitlines` does."""
+    """The lines of a text as YAML counts them, which differs from `str.splitlines`."""
     return _BREAK.split(text)
 
 
@@ -39,7 +39,7 @@ _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
 class Note(NamedTuple):
-    """A second place that helps to understand a diagnostic: where the other value came from, who used a block."""
+    """A second position that helps to understand a diagnostic: where another value is set or a block is used."""
 
     message: str
     span: Span | None = None
@@ -47,7 +47,7 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One finding: a code of `dlc.diagnostics.codes`, one lower-case sentence, a place, and how to mend it."""
+    """One finding: a code of `dlc.diagnostics.codes`, one lower-case sentence, a span, and the fix."""
 
     code: str
     message: str
@@ -61,7 +61,7 @@ class Diagnostic:
 
 @dataclass(frozen=True)
 class Report:
-    """All findings about some files, with the texts that their spans point into."""
+    """All findings about some files, with the texts of the files that their spans refer to."""
 
     diagnostics: tuple[Diagnostic, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Report:
 
 
 class Problems:
-    """What a front-end stage appends its findings to; a finding made twice (a block used twice) is kept once."""
+    """The findings of a front-end stage; a finding that occurs twice (in a block used twice) is kept once."""
 
     def __init__(self) -> None:
         self._items: dict[tuple[str, str, Span | None], Diagnostic] = {}
@@ -116,7 +116,7 @@ class Problems:
         return not any(item.severity == "error" for item in self._items.values())
 
     def report(self, texts: Mapping[str, str]) -> Report:
-        """The findings in reading order: by file as opened, then by position; those without a place come first."""
+        """The findings in reading order: by file as opened, then by position; those without a span come first."""
         order = {name: index for index, name in enumerate(texts)}
 
         def place(item: Diagnostic) -> tuple[int, int, int, str]:
@@ -128,7 +128,7 @@ class Problems:
 
 
 class SpecError(Exception):
-    """A user's mistake, found before or while a command ran. Carries the report that says what and where."""
+    """A user's mistake, found before or while a command ran, with its report."""
 
     def __init__(self, report: Report) -> None:
         super().__init__("; ".join(f"{item.code}: {item.message}" for item in report.diagnostics))
@@ -145,13 +145,13 @@ class SpecError(Exception):
         expected: str | None = None,
         hint: str | None = None,
     ) -> SpecError:
-        """An error of a single finding."""
+        """An error with a single finding."""
         return cls(Report((Diagnostic(code, message, span, found, expected, hint),)))
 
 
 @contextmanager
 def quoting(texts: Mapping[str, str]) -> Iterator[None]:
-    """Within, errors get the texts that their spans point into, so that messages can quote them."""
+    """A context that adds to errors the texts their spans refer to, so that messages can quote them."""
     try:
         yield
     except SpecError as error:

@@ -1,4 +1,4 @@
-"""Wording of messages: lists of names, plurals, what an exception says, the closest known name of a misspelt one."""
+"""Wording of messages: lists of names, plurals, messages of exceptions, the known name closest to a misspelt one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def reason(error: BaseException) -> str:
-    r"""What an exception says, in one line: a system's error without its number and path, a type where nothing is said.
+    r"""The message of an exception in one line: without number and path for OS errors, its type if it has no message.
 
     >>> reason(FileNotFoundError(2, "No such file or directory", "a")), reason(ValueError("it broke\nlong ago"))
     ('no such file or directory', 'it broke')
@@ -21,7 +21,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
     >>> nearest("convd2", ["conv2d", "dense"])
     'conv2d'
-    >>> nearest("adma", ["adamax", "adam"])  # two letters changed places
+    >>> nearest("adma", ["adamax", "adam"])  # two letters swapped
     'adam'
     """
     from difflib import get_close_matches
@@ -57,7 +57,7 @@ def listing(words: Iterable[str], limit: int = 16) -> str:
 
 
 def one_of(words: Iterable[str]) -> str:
-    """What is expected where any of these names fits.
+    """The `expected` text of a value that may be any of these names.
 
     >>> one_of(["a", "b"]), one_of(["a"])
     ('one of `a`, `b`', '`a`')

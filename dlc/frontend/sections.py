@@ -7,10 +7,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
+from dlc.components.callbacks.callback import Callback
 from dlc.components.registry import KINDS
 from dlc.components.sources.source import Source as DataSource
 from dlc.diagnostics import did_you_mean
-from dlc.language.options import OptionError, Options, flow, main, option, reject, short_form, spell, word_field
+from dlc.language.options import (
+    OptionError,
+    Options,
+    flow,
+    main,
+    option,
+    reject,
+    short_form,
+    spell,
+    word_field,
+    words_field,
+)
 
 
 def _share(value: Any) -> Any:
@@ -49,6 +61,7 @@ def _memory(value: Any) -> Any:
 Memory = Annotated[int | Literal["auto"], BeforeValidator(_memory)]
 BatchSize = Annotated[int | Literal["full"], BeforeValidator(_batch_size)]
 Share = Annotated[float | int, BeforeValidator(_share)]
+Callbacks = Annotated[tuple[Callback, ...], words_field(lambda: KINDS["callback"].table, "callback")]
 DataWord = Annotated[DataSource, word_field(lambda: KINDS["source"].table, "source")]
 
 
@@ -125,6 +138,8 @@ class Train(Options):
     tensorboard: bool = option(
         False, description="write TensorBoard events into the run folder; needs dlc[tensorboard]"
     )
+
+    callbacks: Callbacks = option((), description="a callback, or a list of them: what else happens at each epoch")
 
     @model_validator(mode="after")
     def _lasting(self) -> Train:

@@ -1,4 +1,4 @@
-"""The compiler's nouns: types, weights, layers, nodes and graphs; and `verify`, which guards every stage."""
+"""The intermediate representation: types, weights, layers, nodes and graphs; and `verify`, run after every stage."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ from dlc.ir.paths import Iterations
 from dlc.ir.types import TensorType
 from dlc.support.fast_dataclass import fast_dataclass
 
-MAX_NODES = 20_000  # of a network, the iterations of repeats that are not scanned counted
+MAX_NODES = 20_000  # of a network, including each iteration of repeats that are not scanned
 
 
 class Ref(NamedTuple):
-    """A value in a graph: an input's name or a node's path, and which of its results."""
+    """A value in a graph: an input's name or a node's path, and the result's name."""
 
     source: str
     result: str | None = None
@@ -27,14 +27,14 @@ class Ref(NamedTuple):
 
 @fast_dataclass(frozen=True)
 class Settings:
-    """What one item says of the weights and the arithmetic inside it.
+    """What one item sets for the weights and the arithmetic inside it.
 
     Args:
         values: by key of the item: `dtype`, `trainable`, `l1`, `l2`, `rematerialize`; `initializer` and `constraint`
             (for kernels), and `initializer.NAME` and `constraint.NAME` for a weight by name.
-        spans: where each is written.
+        spans: the span of each.
         uses: for notes.
-        path: the item's; empty when the whole network is meant.
+        path: the item's path; empty for the whole network.
     """
 
     values: Mapping[str, Any]
@@ -44,12 +44,12 @@ class Settings:
 
 
 class Segment(NamedTuple):
-    """Nodes whose inner values are not kept for the backward pass but computed again there.
+    """Nodes whose inner values are recomputed in the backward pass instead of kept.
 
     Args:
-        path: the item that says so.
-        keep: what is kept all the same: nothing, or the products of matrices (`dots`).
-        iteration: the path of the innermost iteration around it of a repeat that is not scanned: each is on its own.
+        path: the path of the item that sets it.
+        keep: what is still kept: nothing, or the matrix products (`dots`).
+        iteration: the path of the innermost iteration around it of a repeat that is not scanned: each is separate.
     """
 
     path: str
@@ -59,12 +59,12 @@ class Segment(NamedTuple):
 
 @fast_dataclass(frozen=True)
 class Origin:
-    """Where a node comes from: its place in the file, and the uses of blocks that led there, innermost first.
+    """Where a node comes from: its span in the file, and the uses of blocks that led there, innermost first.
 
     Args:
         span: the item.
-        options: the places of its options.
-        uses: one note for each block in whose body the item stands.
+        options: the spans of its options.
+        uses: one note for each block whose body contains the item.
     """
 
     span: Span | None = None
@@ -76,7 +76,7 @@ class Origin:
 class Node:
     """A layer at a path, with its inputs. `weights` is the path that keys its weights: its own unless it shares.
 
-    `layer` is None when its options were wrong: the graph is still resolved, so that all errors come at once.
+    `layer` is None when its options were wrong: the graph is still resolved, so that all errors are reported at once.
     """
 
     path: str
@@ -84,16 +84,16 @@ class Node:
     inputs: tuple[Ref, ...]
     origin: Origin
     weights: str
-    labels: tuple[str, ...] = ()  # what a message calls the inputs; their names when empty
-    places: tuple[Span | None, ...] = ()  # where the inputs are named; empty when they are not
-    settings: tuple[Settings, ...] = ()  # of the items around it and its own, outermost first
+    labels: tuple[str, ...] = ()  # the inputs' names in messages; the signature's if empty
+    places: tuple[Span | None, ...] = ()  # the spans of the inputs' names; empty if not named
+    settings: tuple[Settings, ...] = ()  # those of the items around it and its own, outermost first
 
 
 @fast_dataclass(frozen=True)
 class RepeatNode:
-    """A body that runs `times` times, each feeding the next. Paths inside hold `*` in the place of an iteration.
+    """A body that runs `times` times, each feeding the next. Paths inside have `*` for the iteration.
 
-    The iterations are counted from `start`: a first one of its own may go before.
+    Iterations are numbered from `start`: a separate first one may precede them.
     """
 
     path: str
@@ -109,14 +109,14 @@ class RepeatNode:
 
 @fast_dataclass(frozen=True)
 class Graph:
-    """A network whose names are resolved: nodes in the order of the file, each after what it reads.
+    """A network whose names are resolved: nodes in the order of the file, each after those it reads.
 
     Args:
-        inputs: their types; None when an input was declared wrongly.
+        inputs: their types; None if an input's declaration is wrong.
         nodes: the nodes.
         outputs: what each output refers to.
         origins: where the inputs are declared.
-        places: where the outputs are named.
+        places: the spans of the outputs' names.
         matmul: how float32 matrices are multiplied, as `jax.default_matmul_precision` calls it.
     """
 
@@ -130,7 +130,7 @@ class Graph:
 
 @fast_dataclass(frozen=True)
 class TypedNode:
-    """A node whose shapes are proved."""
+    """A node with inferred shapes."""
 
     path: str
     layer: Layer
@@ -139,14 +139,14 @@ class TypedNode:
     signature: Signature
     origin: Origin
     weights: str
-    dtype: str = "f32"  # in which it computes; its real-valued inputs are cast to it
-    frozen: bool = False  # whether its state stays as it is: it computes as in evaluation
-    segments: tuple[Segment, ...] = ()  # those that it is part of, outermost first
+    dtype: str = "f32"  # the dtype it computes in; its real-valued inputs are cast to it
+    frozen: bool = False  # whether its state is not updated: it computes as in evaluation
+    segments: tuple[Segment, ...] = ()  # the segments it is part of, outermost first
 
 
 @fast_dataclass(frozen=True)
 class TypedRepeat:
-    """A repeat whose iterations agree: it runs as one scan over stacked weights. They are counted from `start`."""
+    """A repeat whose iterations are the same: it runs as one scan over stacked weights. Numbered from `start`."""
 
     path: str
     times: int
@@ -166,7 +166,7 @@ class TypedRepeat:
 
 @fast_dataclass(frozen=True)
 class TypedGraph:
-    """A checked network. It can't hold an unchecked node.
+    """A checked network; all its nodes are checked.
 
     Args:
         inputs: their types.

@@ -1,4 +1,4 @@
-"""Declared weights: counted, placed and drawn from what is declared."""
+"""Declared weights: counted, sharded and initialized from their declarations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlc.support.fast_dataclass import fast_dataclass
 
 
 class Init(NamedTuple):
-    """How a weight is drawn: an initializer by name with its options, and fan-in and fan-out where it needs them.
+    """How a weight is initialized: an initializer by name with its options, and fan-in and fan-out if it needs them.
 
     >>> Init("normal", options=(("stddev", 0.02),)).options
     (('stddev', 0.02),)
@@ -23,13 +23,13 @@ class Init(NamedTuple):
 
 
 class Constraint(Protocol):
-    """What a weight is brought back to after every step of training."""
+    """A constraint that is applied to a weight after every training step."""
 
     def over(self, spec: ParamSpec) -> tuple[int, ...]:
-        """The axes that are taken together, counted from the end of the shape."""
+        """The axes that are constrained together, counted from the end of the shape."""
 
     def apply(self, weight: Any, axes: Sequence[int]) -> Any:
-        """The nearest values that are allowed."""
+        """The nearest allowed values."""
 
 
 ZEROS, ONES = Init("zeros"), Init("ones")
@@ -37,18 +37,18 @@ ZEROS, ONES = Init("zeros"), Init("ones")
 
 @fast_dataclass(frozen=True)
 class ParamSpec:
-    """A declared weight: counted, placed and drawn from this, never sampled to be looked at.
+    """A declared weight. It is counted, sharded and initialized from this declaration.
 
     Args:
         shape: its sizes, all known.
-        init: how its first value is drawn.
+        init: how its initial value is drawn.
         axes: what each axis means, for sharding: `in`, `out`, `kernel`, `channels`.
         kernel: whether it multiplies inputs, so that l1, l2 and a bare `initializer:` apply to it.
         dtype: a key of `DTYPES`.
         trainable: whether the optimizer updates it.
         l1: factor of the sum of its absolute values in the loss.
         l2: factor of the sum of its squares in the loss.
-        constraint: what it is brought back to after every step, or None.
+        constraint: applied after every step, or None.
     """
 
     shape: tuple[int, ...]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import product
 
-Iterations = tuple[range, ...]  # the numbers that stand for the stars of a path
+Iterations = tuple[range, ...]  # the numbers that replace the stars of a path
 
 
 def instances(path: str, around: Iterations) -> list[tuple[tuple[int, ...], str]]:
-    """The paths that one with stars stands for, each with its place in the stack.
+    """The paths that a path with stars stands for, each with its index in the stack.
 
     >>> instances("a/*/b", (range(1, 3),))
     [((0,), 'a/1/b'), ((1,), 'a/2/b')]

@@ -1,4 +1,4 @@
-"""Segments of a network: runs of nodes whose inner values the backward pass computes again instead of keeping them."""
+"""Segments of a network: runs of nodes whose inner values are recomputed in the backward pass instead of kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Part(NamedTuple):
 
     Args:
         nodes: the nodes; layers only when there is a segment.
-        segment: the segment, or None for nodes of none.
+        segment: the segment, or None for nodes outside of segments.
         given: the values of these nodes that are read after them; empty without a segment.
     """
 
@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
 
 def cut(nodes: Nodes, wanted: Sequence[Ref], depth: int) -> list[Part]:
-    """A list of nodes cut where its segments change. A scan is part of none: its iterations are, each by itself.
+    """A list of nodes, cut where the segment changes. A scan is outside of segments; each iteration has its own.
 
     Args:
         nodes: the nodes.
@@ -55,7 +55,7 @@ def _note(later: dict[str, dict[Ref, None]], refs: Sequence[Ref]) -> None:
 
 
 def reads(nodes: Nodes) -> tuple[Ref, ...]:
-    """The values that nodes read, each once; their own among them."""
+    """The values that nodes read, each once; including values of these nodes."""
     found: dict[Ref, None] = {}
     for node in nodes:
         if isinstance(node, TypedRepeat):

@@ -1,4 +1,4 @@
-"""Checks that shape rules share."""
+"""Checks shared by shape rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dlc.language.options import RuleViolation
 def need_rank(x: TensorType, rank: int, word: str, axes: str, hint: str | None = None) -> None:
     """Raise DLC204 unless `x` has `rank` axes. `axes` names them: `(batch, height, width, channels)`.
 
-    An image layer that gives no hint of its own gets one.
+    An image layer without a hint of its own gets one.
     """
     if x.rank != rank:
         if hint is None and rank == 4 and x.rank == 3:
@@ -23,15 +23,13 @@ def need_float(x: TensorType, word: str) -> None:
     """Raise DLC207 unless the elements of `x` are real numbers."""
     if not x.is_float:
         hint = "one-hot encode the category: `one_hot: true`" if x.bound is not None else None
-        raise RuleViolation(
-            "DLC207", f"`{word}` computes with real numbers", found=str(x), expected="f32[...]", hint=hint
-        )
+        raise RuleViolation("DLC207", f"`{word}` requires real numbers", found=str(x), expected="f32[...]", hint=hint)
 
 
 def need_behind_mask(x: TensorType, word: str) -> None:
-    """Raise DLC212 when a layer along the last axis gets that axis masked: padding would change what is not padding."""
+    """Raise DLC212 when a layer along the last axis gets that axis masked: padding would leak into the result."""
     if x.mask and x.rank < 3:
-        hint = "bring it to f32[batch, time, channels] first, or reduce the time axis"
+        hint = "reshape it to f32[batch, time, channels] first, or reduce the time axis"
         raise RuleViolation("DLC212", f"`{word}` would mix padding into its result", found=str(x), hint=hint)
 
 
@@ -43,7 +41,7 @@ def known_size(x: TensorType, axis: int, word: str) -> int:
             "DLC203",
             f"`{word}` must know the size of the axis `{size}`",
             found=str(x),
-            expected=f"a number in the place of `{size}`",
+            expected=f"a number instead of `{size}`",
             hint=f"declare the size of `{size}` in the input's shape, or reduce the axis first",
         )
     return size

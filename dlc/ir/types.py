@@ -8,20 +8,20 @@ from math import prod
 from dlc.support.fast_dataclass import fast_dataclass
 
 Dim = int | str
-MASK = ".mask"  # the mask of a value stands beside it, under its name with this behind it
+MASK = ".mask"  # suffix: the mask of a value is stored beside it, under its name with this suffix
 DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i32": "int32", "u8": "uint8", "bool": "bool"}
 _TYPE = re.compile(r"(f32|f16|bf16|i32|u8|bool)(?:\[([^\]]*)\])?(?:<(\d+))?( masked)?\Z")
 
 
 @fast_dataclass(frozen=True)
 class TensorType:
-    """The type of a value: sizes, element type, whether a mask travels with it, and for class numbers how many.
+    """The type of a value: sizes, element type, whether it has a mask, and the bound of class numbers.
 
     Args:
-        shape: sizes with the batch axis first; a text is a symbol whose size is known when the program runs.
+        shape: sizes with the batch axis first; a string is a symbol whose size is known when the program runs.
         dtype: a key of `DTYPES`.
-        mask: whether a mask travels with it, bool[batch, time], time being axis 1: false where the value is padding.
-        bound: integers lie in [0, bound), or None when nothing is known.
+        mask: whether it has a mask, bool[batch, time], time being axis 1: false where the value is padding.
+        bound: integers lie in [0, bound); None if unknown.
 
     >>> TensorType.parse("f32[batch, 8, 8, 1]")
     TensorType(shape=('batch', 8, 8, 1), dtype='f32', mask=False, bound=None)
@@ -36,7 +36,7 @@ class TensorType:
 
     @classmethod
     def parse(cls, text: str) -> TensorType:
-        """The type that `str` of it printed."""
+        """Parse what `str` returns for a type."""
         match = _TYPE.match(text)
         if match is None:
             raise ValueError(f"not a tensor type: {text!r}")
@@ -52,7 +52,7 @@ class TensorType:
 
     @property
     def rank(self) -> int:
-        """How many axes the value has, the batch axis counted."""
+        """The number of axes, including the batch axis."""
         return len(self.shape)
 
     @property
@@ -66,7 +66,7 @@ class TensorType:
         return self.dtype in ("f32", "f16", "bf16")
 
     def resized(self, *shape: Dim) -> TensorType:
-        """The same elements in another shape; a mask goes with axis 1."""
+        """The same elements in another shape; a mask follows axis 1."""
         kept = self.rank > 1 and len(shape) > 1 and shape[1] == self.shape[1]
         return TensorType(shape, self.dtype, self.mask and kept, self.bound)
 
@@ -75,5 +75,5 @@ class TensorType:
         return self if mask == self.mask else TensorType(self.shape, self.dtype, mask, self.bound)
 
     def of(self, dtype: str) -> TensorType:
-        """The same type with elements of another kind."""
+        """The same type with another element type."""
         return self if dtype == self.dtype else TensorType(self.shape, dtype, self.mask, self.bound)

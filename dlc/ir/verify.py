@@ -1,4 +1,4 @@
-"""`verify` checks what every later stage relies on."""
+"""`verify` checks the invariants that later stages rely on."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dlc.ir.graph import Graph, RepeatNode, TypedGraph, TypedNode, TypedRepeat
 
 
 class InternalError(Exception):
-    """dlc itself is wrong: an invariant between two stages does not hold."""
+    """A bug in dlc: an invariant between two stages does not hold."""
 
 
 def verify(graph: Graph | TypedGraph) -> None:
-    """Check what every later stage relies on.
+    """Check the invariants that later stages rely on.
 
     Paths are unique; each reference leads to an input or an earlier node in scope; a layer gets as many inputs as it
     takes; every output exists; nodes that share weights declare the same ones.
 
     Raises:
-        InternalError: when something does not hold, which is a bug in dlc.
+        InternalError: when an invariant does not hold, which is a bug in dlc.
     """
     paths: set[str] = set()
     declared: dict[str, Any] = {}
@@ -27,7 +27,7 @@ def verify(graph: Graph | TypedGraph) -> None:
     _verify_nodes(graph.nodes, known, paths, declared)
     for name, ref in graph.outputs.items():
         if ref.source not in known:
-            raise InternalError(f"output {name} refers to {ref}, which is no node")
+            raise InternalError(f"output {name} refers to {ref}, which is not a node")
     if isinstance(graph, TypedGraph) and set(graph.types) != set(graph.outputs):
         raise InternalError("the outputs and their types differ")
 
@@ -45,7 +45,7 @@ def _verify_nodes(nodes: Sequence[Any], known: set[str], paths: set[str], declar
             inner = known | {f"{node.path}/*"}  # the body's own input
             _verify_nodes(node.body, inner, paths, declared)
             if node.output.source not in inner:
-                raise InternalError(f"{node.path} gives {node.output}, which is not in its body")
+                raise InternalError(f"{node.path} returns {node.output}, which is not in its body")
         elif node.layer is not None:
             least, most = node.layer.arity
             if len(refs) < least or (most is not None and len(refs) > most):

@@ -1,7 +1,7 @@
-"""Patterns of weights' paths: `encoder/**` is all in the encoder, `**/bias` every bias, `repeat/*/dense*/kernel` some.
+"""Patterns of weight paths: `encoder/**` matches all in the encoder, `**/bias` every bias.
 
-A path is the names from the outside in, joined by slashes: `encoder/0/attention/query/kernel`. A pattern is compared
-with the whole of it. `*` stands for any characters within one part, `**` for any number of parts, none among them.
+A path is the names from the outside in, separated by slashes: `encoder/0/attention/query/kernel`. A pattern must match
+all of it. `*` matches any characters within one part, `**` any number of parts, including none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MAX_LENGTH = 1000
 
 
 def pattern_error(pattern: Any) -> OptionError | None:
-    """What is wrong with a pattern, or None.
+    """The error in a pattern, or None.
 
     >>> pattern_error("encoder/**") is None
     True
@@ -22,30 +22,30 @@ def pattern_error(pattern: Any) -> OptionError | None:
     'the pattern has an empty part'
     """
     if not isinstance(pattern, str):
-        return wrong_type("the pattern", pattern, "a text")
-    form = "names joined by `/`, `*` within a name, `**` for any number of them"
+        return wrong_type("the pattern", pattern, "a string")
+    expected = "names separated by `/`, with `*` within a name and `**` for any number of names"
     if not pattern:
-        return OptionError((), "DLC104", "the pattern is empty", expected=form)
+        return OptionError((), "DLC104", "the pattern is empty", expected=expected)
     found = spell(pattern if len(pattern) <= 60 else f"{pattern[:60]}...")
     if len(pattern) > MAX_LENGTH:
         return OptionError((), "DLC104", "the pattern is too long", found, f"at most {MAX_LENGTH} characters")
     odd = [letter for letter in pattern if not (letter.isascii() and (letter.isalnum() or letter in "_-/*"))]
     if odd:
-        return OptionError((), "DLC104", f"no path has a `{odd[0]}`", found, form)
+        return OptionError((), "DLC104", f"a pattern can't contain `{odd[0]}`", found, expected)
     parts = pattern.split("/")
     if not all(parts):
         hint = f"`{'/'.join(part for part in parts if part)}`" if any(parts) else None
         return OptionError(
-            (), "DLC104", "the pattern has an empty part", found, form, f"write {hint}" if hint else None
+            (), "DLC104", "the pattern has an empty part", found, expected, f"write {hint}" if hint else None
         )
     if any("**" in part and part != "**" for part in parts):
         hint = "write `*` within a name, or `/` around `**`"
-        return OptionError((), "DLC104", "`**` stands for whole parts", found, form, hint)
+        return OptionError((), "DLC104", "`**` must be a part of its own", found, expected, hint)
     return None
 
 
 def matches(pattern: str, path: str) -> bool:
-    """Whether a pattern without faults fits the whole of a path.
+    """Whether a valid pattern matches a path.
 
     >>> matches("encoder/**/kernel", "encoder/0/query/kernel"), matches("encoder/*", "encoder/0/query/kernel")
     (True, False)
@@ -54,14 +54,14 @@ def matches(pattern: str, path: str) -> bool:
 
 
 def _part_fits(pattern: str, part: str) -> bool:
-    """Whether one part fits: `dense*` and `dense_2`."""
+    """Whether one part matches: `dense*` and `dense_2`."""
     return _fits(list(pattern), list(part), "*", str.__eq__) if "*" in pattern else pattern == part
 
 
 def _fits(pattern: list[str], given: list[str], any_number: str, fits: Any) -> bool:
-    """Whether a sequence fits a pattern of single items and gaps of any length; in len(pattern) * len(given) steps.
+    """Whether a sequence matches a pattern of items and gaps of any length, in len(pattern) * len(given) steps.
 
-    When an item does not fit, only the last gap has to grow: the earlier ones may as well stay as short as they are.
+    When an item does not match, only the last gap has to grow: earlier gaps can stay as short as they are.
     """
     place = at = 0
     gap, grown = -1, 0

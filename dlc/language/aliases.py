@@ -1,4 +1,4 @@
-"""What other frameworks call things: for hints only, so that a word from Keras or PyTorch leads to dlc's."""
+"""Names from other frameworks, for hints only: a name from Keras or PyTorch leads to dlc's name."""
 
 from __future__ import annotations
 
@@ -315,7 +315,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
 
 
 def word_meant(word: str, kind: str, known: Collection[str]) -> str | None:
-    """Dlc's name of a thing, or None.
+    """Dlc's name of a component, or None.
 
     >>> word_meant("Linear", "layer", ["dense"]), word_meant("categorical_crossentropy", "loss", ["cross_entropy"])
     ('dense', 'cross_entropy')

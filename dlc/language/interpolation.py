@@ -5,7 +5,7 @@
     factor     := ("-" | "+") factor | number | name | call | "(" expression ")"
     call       := function "(" expression ("," expression)* ")"
 
-`/` of two integers that divides without rest gives an integer, so that `$(width / 2)` can be a number of filters.
+`/` of integers that divide evenly gives an integer, so that `$(width / 2)` can be a number of filters.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _TOKEN = re.compile(
 
 
 class ExpressionError(Exception):
-    """What is wrong in a value, and where in its text: start and length in characters.
+    """What is wrong in a string, and where in it: start and length in characters.
 
-    `meant` is the variable that a misspelt one probably stands for: it counts as used.
+    `meant` is the variable that a misspelt name probably refers to: it counts as used.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class ExpressionError(Exception):
         self.meant = meant
 
 
-_NO_POWERS = "there are no powers: write `x * x`"
+_NO_POWERS = "powers are not supported: write `x * x`"
 
 
 class _Token(NamedTuple):
-    kind: str  # number, name, mark, end
+    kind: str  # number, name, symbol, end
     text: str
     start: int
 
@@ -63,7 +63,7 @@ FUNCTIONS: Mapping[str, tuple[int | None, Callable[..., float]]] = {
 
 
 def names_in(text: str) -> Iterator[tuple[str, int]]:
-    """The variables that a text refers to, each with where it stands in it.
+    """The variables that a string refers to, each with its position.
 
     >>> list(names_in("$width and $(2 * depth)"))
     [('width', 1), ('depth', 17)]
@@ -79,18 +79,18 @@ def names_in(text: str) -> Iterator[tuple[str, int]]:
 
 
 def mentioned(text: str) -> list[str]:
-    """The variables that a text refers to, as far as it can be read."""
+    """The variables that a string refers to, as far as it can be read."""
     names: dict[str, None] = {}
     try:
         for name, _ in names_in(text):
             names[name] = None
     except ExpressionError:
-        pass  # whoever computes the value reports it
+        pass  # reported when the value is computed
     return list(names)
 
 
 def substitute(text: str, variables: Mapping[str, Any]) -> Any:
-    """The value of a text with its references replaced; one that is a single reference keeps the value's type.
+    """The value of a string with its references replaced; a single reference keeps the type of its value.
 
     Raises:
         ExpressionError: DLC107 for an unknown variable, DLC108 for anything else that is wrong.
@@ -117,12 +117,12 @@ def substitute(text: str, variables: Mapping[str, Any]) -> Any:
             return value
         if isinstance(value, (dict, list)):
             raise ExpressionError(
-                "DLC108", "a list or mapping can't stand inside a text", match.start(), end - match.start()
+                "DLC108", "a list or mapping can't be part of a string", match.start(), end - match.start()
             )
         pieces.append(_spell(value))
         length += len(pieces[-1])
         if length > MAX_TEXT:
-            message = f"the text grows longer than {MAX_TEXT:,} characters"
+            message = f"the string grows longer than {MAX_TEXT:,} characters"
             raise ExpressionError("DLC108", message, match.start(), end - match.start())
     return "".join([*pieces, text[position:]])
 
@@ -134,14 +134,14 @@ def _spell(value: Any) -> str:
 
 
 def _references(text: str) -> Iterator[tuple[re.Match[str], int]]:
-    """Each reference in a text, with the end of it."""
+    """Each reference in a string, with its end."""
     position = 0
     while (start := text.find("$", position)) >= 0:
         match = _REFERENCE.match(text, start)
         if match is None:
             braces = _BRACES.match(text, start)
             hint = f"write `${braces.group(1)}`" if braces else "write `$name`, `$( ... )`, or `$$` for a dollar sign"
-            raise ExpressionError("DLC108", "`$` begins no variable here", start, 1, hint)
+            raise ExpressionError("DLC108", "`$` must be followed by a variable name", start, 1, hint)
         position = match.end() if not match.group(3) else _closing(text, match.end())
         yield match, position
 
@@ -158,7 +158,7 @@ def _closing(text: str, start: int) -> int:
 def _lookup(name: str, start: int, variables: Mapping[str, Any]) -> Any:
     if name not in variables:
         close = nearest(name, variables)
-        hint = f"did you mean `{close}`?" if close else f"known here: {listing(variables)}"
+        hint = f"did you mean `{close}`?" if close else f"defined here: {listing(variables)}"
         if not variables:
             hint = "none are defined here"
         raise ExpressionError("DLC107", f"unknown variable `{name}`", start, len(name), hint, close)
@@ -176,7 +176,7 @@ def _tokens(text: str, start: int, end: int) -> list[_Token]:
             bad = position + len(text[position:end]) - len(text[position:end].lstrip())
             hint = _NO_POWERS if text.startswith("^", bad) else None
             raise ExpressionError("DLC108", f"`{text[bad]}` is not part of an expression", bad, 1, hint)
-        kind = ("number", "name", "mark")[(match.lastindex or 1) - 1]
+        kind = ("number", "name", "symbol")[(match.lastindex or 1) - 1]
         tokens.append(_Token(kind, match.group(match.lastindex or 0), match.start(match.lastindex or 0)))
         position = match.end()
     return [*tokens, _Token("end", "", end)]
@@ -196,7 +196,7 @@ class _Parser:
     def value(self) -> float:
         result = self.sum()
         if self.token.kind != "end":
-            self.fail(f"`{self.token.text}` is out of place")
+            self.fail(f"unexpected `{self.token.text}`")
         return result
 
     @property
@@ -206,38 +206,38 @@ class _Parser:
     def fail(self, message: str) -> NoReturn:
         token = self.token
         if token.kind == "end":
-            early = "the expression ends too early" if self.index else "the expression is empty"
-            raise ExpressionError("DLC108", early, token.start, 1)
+            message = "the expression ends too early" if self.index else "the expression is empty"
+            raise ExpressionError("DLC108", message, token.start, 1)
         before = self.tokens[self.index - 1].text if self.index else ""
         hint = _NO_POWERS if token.text == before == "*" else None
         raise ExpressionError("DLC108", message, token.start, max(1, len(token.text)), hint)
 
-    def take(self, *marks: str) -> str | None:
-        if self.token.kind == "mark" and self.token.text in marks:
+    def take(self, *symbols: str) -> str | None:
+        if self.token.kind == "symbol" and self.token.text in symbols:
             self.index += 1
             return self.tokens[self.index - 1].text
         return None
 
-    def expect(self, mark: str) -> None:
-        if self.take(mark) is None:
-            self.fail(f"`{mark}` is missing here")
+    def expect(self, symbol: str) -> None:
+        if self.take(symbol) is None:
+            self.fail(f"expected `{symbol}` here")
 
     def sum(self) -> float:
         left = self.product()
-        while mark := self.take("+", "-"):
-            left = self.compute(mark, left, self.product())
+        while symbol := self.take("+", "-"):
+            left = self.compute(symbol, left, self.product())
         return left
 
     def product(self) -> float:
         left = self.factor()
-        while mark := self.take("*", "/", "//", "%"):
-            left = self.compute(mark, left, self.factor())
+        while symbol := self.take("*", "/", "//", "%"):
+            left = self.compute(symbol, left, self.factor())
         return left
 
-    def compute(self, mark: str, left: float, right: float) -> float:
-        if mark in ("/", "//", "%") and right == 0:
+    def compute(self, symbol: str, left: float, right: float) -> float:
+        if symbol in ("/", "//", "%") and right == 0:
             raise ExpressionError("DLC108", "division by zero", self.start, self.length)
-        exact = isinstance(left, int) and isinstance(right, int) and mark == "/" and left % right == 0
+        exact = isinstance(left, int) and isinstance(right, int) and symbol == "/" and left % right == 0
         try:
             result = {
                 "+": lambda: left + right,
@@ -246,13 +246,13 @@ class _Parser:
                 "/": lambda: left // right if exact else left / right,
                 "//": lambda: left // right,
                 "%": lambda: left % right,
-            }[mark]()
+            }[symbol]()
         except OverflowError:
             result = math.inf
         return self.bounded(result)
 
     def bounded(self, result: float) -> float:
-        """The result, unless it is no number to go on with; neither time nor memory may grow with it."""
+        """The result, unless it is out of range: neither time nor memory may grow with it."""
         huge = result.bit_length() > 256 if isinstance(result, int) else not abs(result) <= 1e300
         if huge:
             raise ExpressionError("DLC108", "the result is out of range", self.start, self.length)
@@ -261,16 +261,16 @@ class _Parser:
     def factor(self) -> float:
         self.nesting += 1
         if self.nesting > MAX_NESTING:
-            raise ExpressionError("DLC108", f"nests more than {MAX_NESTING} deep", self.start, self.length)
+            raise ExpressionError("DLC108", f"nested more than {MAX_NESTING} levels deep", self.start, self.length)
         try:
             return self.atom()
         finally:
             self.nesting -= 1
 
     def atom(self) -> float:
-        if mark := self.take("-", "+"):
+        if symbol := self.take("-", "+"):
             inner = self.factor()
-            return -inner if mark == "-" else inner
+            return -inner if symbol == "-" else inner
         if self.take("("):
             inner = self.sum()
             self.expect(")")
@@ -282,7 +282,7 @@ class _Parser:
         if token.kind == "name":
             self.index += 1
             return self.call(token) if self.token.text == "(" else self.variable(token)
-        return self.fail(f"`{token.text}` is out of place")
+        return self.fail(f"unexpected `{token.text}`")
 
     def variable(self, token: _Token) -> float:
         if token.text in FUNCTIONS and token.text not in self.variables:

@@ -1,4 +1,4 @@
-"""Items and sections as they stand in a source: each taken apart, checked, and every fault put in its place."""
+"""Read the items and sections of a source: each is split and checked, and every error gets its position."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from dlc.support.fast_dataclass import fast_dataclass
 T = TypeVar("T", bound=Options)
 K = TypeVar("K", bound=Options)
 
-NAME_RULE = "letters, digits, `_` and `-`, beginning with a letter"
+NAME_RULE = "letters, digits, `_` and `-`, starting with a letter"
 
 
 def valid_name(name: str) -> bool:
-    """Whether a text can name an item: it becomes part of paths."""
+    """Whether a string can name an item: it becomes part of paths."""
     return bool(name) and name.isascii() and name[0].isalpha() and name.replace("_", "").replace("-", "").isalnum()
 
 
 @fast_dataclass(frozen=True)
 class Item(Generic[T, K]):
-    """A thing of the language with the keys beside it, and its path in the source."""
+    """A component with the keys beside it, and its path in the source."""
 
     thing: T
     modifiers: K
@@ -51,7 +51,7 @@ def read_item(
     kind: str,
     problems: Problems,
 ) -> Item[T, K] | None:
-    """One item of the language, or None after its problems were added."""
+    """Read one item; None after its errors were added to `problems`."""
     if isinstance(tree, Broken):
         return None
     parts = split_item(tree, table, kind, list(modifiers.model_fields), options_of(table))
@@ -88,17 +88,17 @@ def read_options(
     beside: Collection[str] = (),
     notes: tuple[Note, ...] = (),
 ) -> T | None:
-    """The instance of `cls` that the body behind its word describes, or None after its problems were added.
+    """Read the options of a component; None after their errors were added to `problems`.
 
     Args:
         cls: the class.
-        body: what stands behind the word.
-        path: where that is.
+        body: the value of the component's key.
+        path: its path in the source.
         source: the source.
-        problems: what faults are added to.
-        given: options that stand in a wrong place, which was reported: they are not missing.
-        beside: keys that may stand beside the word, for hints.
-        notes: notes for each fault.
+        problems: what errors are added to.
+        given: misplaced options, already reported: they do not count as missing.
+        beside: keys that may stand beside the component name, for hints.
+        notes: notes for each error.
     """
     if isinstance(body, Broken):
         return None
@@ -114,14 +114,14 @@ def read_options(
 
 
 def _beside(error: OptionError, cls: type[Options], beside: Collection[str]) -> OptionError:
-    """A fault of an unknown option with the hint that it belongs beside the word."""
+    """The error of an unknown option, with a hint if it belongs beside the component name."""
     if error.code == "DLC101" and len(error.loc) == 1 and error.loc[0] in beside:
-        return error._replace(hint=f"`{error.loc[0]}` stands beside `{cls.word}`, not inside")
+        return error._replace(hint=f"`{error.loc[0]}` goes beside `{cls.word}`, not inside it")
     return error
 
 
 def section(source: Source, path: Path, cls: type[T], problems: Problems) -> T | None:
-    """A section that is a mapping of options, or the short form of its main one; None after its problems were added."""
+    """Read a section: a mapping of options, or the value of its main option; None after its errors were added."""
     tree: Any = source.tree
     for key in path:
         tree = tree.get(key) if isinstance(tree, dict) else None

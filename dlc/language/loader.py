@@ -1,4 +1,4 @@
-"""Load a spec: read the file, merge what it extends, apply `--set`. The result is one source tree with all places."""
+"""Load a spec: read the file, merge what it extends, apply `--set`. The result is one source tree with all spans."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SECTIONS = (
 
 MAX_FILES = 32
 
-# Places that hold one item each: when a file extends another and names another thing there, it replaces the whole.
+# Paths that hold one item each: a file that extends another and names another component there replaces the item.
 _ITEMS: tuple[Path, ...] = (
     ("optimizer",),
     ("initializer",),
@@ -57,7 +57,7 @@ def load_source(path: FilePath | str, sets: Sequence[str] = ()) -> Source:
 
     Args:
         path: the file.
-        sets: settings `a.b=value` that override the file's, as `--set` gives them.
+        sets: settings `a.b=value` that override those of the file, as passed to `--set`.
 
     Raises:
         SpecError: DLC001-DLC011, DLC110, DLC111.
@@ -67,7 +67,7 @@ def load_source(path: FilePath | str, sets: Sequence[str] = ()) -> Source:
 
 
 def source_of(text: str, name: str = "<text>", sets: Sequence[str] = ()) -> Source:
-    """The source of a text; `extends` in it starts from the working directory."""
+    """The source of a YAML text; paths in `extends` are relative to the working directory."""
     source = _with_base(parse_yaml(text, name), FilePath(), ())
     return apply_sets(source, sets) if sets else source
 
@@ -89,15 +89,15 @@ def _with_base(source: Source, path: FilePath, chain: tuple[FilePath, ...]) -> S
     target = path.parent / base
     try:
         here, there = path.resolve(), target.resolve()
-    except (OSError, RuntimeError, ValueError):  # a circle of links, a NUL in the name
-        problems.add("DLC111", f"can't extend `{base}`: this is no path", span)
+    except (OSError, RuntimeError, ValueError):  # a cycle of links, a NUL in the name
+        problems.add("DLC111", f"can't extend `{base}`: not a valid path", span)
         raise SpecError(problems.report(source.texts)) from None
     if there in (here, *chain):
-        circle = "the file extends itself" if there == here else "files extend each other in a circle"
+        circle = "the file extends itself" if there == here else "files extend each other in a cycle"
         problems.add("DLC111", circle, span)
         raise SpecError(problems.report(source.texts))
     if len(chain) >= MAX_FILES:
-        problems.add("DLC111", f"more than {MAX_FILES} files extend each other", span)
+        problems.add("DLC111", f"`extends` chains more than {MAX_FILES} files", span)
         raise SpecError(problems.report(source.texts))
     try:
         parent = _extended(target, (*chain, here))
@@ -111,7 +111,7 @@ def _with_base(source: Source, path: FilePath, chain: tuple[FilePath, ...]) -> S
 
 
 def _merge(base: Source, child: Source) -> Source:
-    """The base with the child's values laid over it: mappings merge, all else is replaced, `null` removes."""
+    """Merge the child's values into the base: mappings merge, other values are replaced, `null` removes."""
     values: dict[Path, Span] = {}
     keys: dict[Path, Span] = {}
 
@@ -165,7 +165,7 @@ SET_FILE = "--set"
 
 
 def apply_sets(source: Source, sets: Sequence[str]) -> Source:
-    """The source with settings `a.b=value` applied, in order. Their places are in the file `--set`, one line each."""
+    """The source with settings `a.b=value` applied in order. Their spans are in the file `--set`, one line each."""
     problems = Problems()
     tree, values, keys = copy.deepcopy(source.tree), dict(source.values), dict(source.keys)
     text = "\n".join(setting.replace("\n", " ") for setting in sets)
@@ -184,10 +184,15 @@ def _apply(
     whole = Span(SET_FILE, line, 1, line, len(setting) + 1)
     parts = name.split(".")
     if not equals or not all(parts):
-        problems.add("DLC110", "this is no setting", whole, expected="the form `a.b=value`")
+        problems.add("DLC110", "not a valid setting", whole, expected="`a.b=value`")
         return
     if parts[0] == "extends":
-        problems.add("DLC110", "`extends` can't be set: the base is merged before", whole, hint="change it in the file")
+        problems.add(
+            "DLC110",
+            "`extends` can't be set: the base is merged before settings apply",
+            whole,
+            hint="change it in the file",
+        )
         return
     new = _value(text, line, len(name) + 2, problems)
     if new is None:
@@ -277,7 +282,7 @@ def _step(node: Any, part: str, path: Path, parts: Sequence[str], span: Span, pr
 
 
 def _value(text: str, line: int, column: int, problems: Problems) -> Source | None:
-    """The value behind the equals sign, read as YAML, with its places moved to the setting's line."""
+    """The value after the equals sign, read as YAML, with its spans moved to the setting's line."""
     prefix = "value: "
     try:
         source = parse_yaml(prefix + (text if text.strip() else "''"), SET_FILE)

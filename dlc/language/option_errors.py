@@ -1,4 +1,4 @@
-"""Faults: what is wrong with a value, with its place in the options; and values as messages show them."""
+"""Errors in options, with their location in the options; and values as messages show them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Location = tuple[str | int, ...]
 class OptionError(NamedTuple):
     """What is wrong with an option.
 
-    `loc` leads from the options to the value. `inside` is the value's text with the start and length of the wrong part.
+    `loc` leads from the options to the value. `inside` is the value's string, with the start and length of the error.
     """
 
     loc: Location
@@ -29,7 +29,7 @@ class OptionError(NamedTuple):
 
 
 def unknown_key(key: str, known: Sequence[str], what: str) -> OptionError:
-    """The fault of a key that `what` does not have."""
+    """The error of a key that `what` does not have."""
     expected = one_of(known) if known else "no options"
     meant = option_meant(key, known)
     hint = f"dlc calls it `{meant}`" if meant else did_you_mean(key, known)
@@ -37,7 +37,7 @@ def unknown_key(key: str, known: Sequence[str], what: str) -> OptionError:
 
 
 def wrong_type(name: str, value: Any, expected: str) -> OptionError:
-    """The fault of a value of another kind than `expected` says: an integer, a text, ..."""
+    """The error of a value that is not of the `expected` type: `an integer`, `a string`."""
     hint = _type_hint(value, expected)
     return OptionError((), "DLC103", f"wrong type for `{name}`", found=spell(value), expected=expected, hint=hint)
 
@@ -47,7 +47,7 @@ def _type_hint(value: Any, expected: str) -> str | None:
     if isinstance(value, str):
         if expected == "`true` or `false`" and value.lower() in ("yes", "no", "on", "off", "y", "n"):
             right = "true" if value.lower() in ("yes", "on", "y") else "false"
-            return f"YAML 1.2 reads `{value}` as a text; write `{right}`"
+            return f"YAML 1.2 reads `{value}` as a string; write `{right}`"
         try:
             number = float(value.replace("_", "")) if numeric else math.nan
         except ValueError:
@@ -58,16 +58,16 @@ def _type_hint(value: Any, expected: str) -> str | None:
     if isinstance(value, float) and expected == "an integer" and math.isfinite(value):
         whole = value.is_integer()
         return f"write `{int(value)}`" if whole and abs(value) < 1e15 else None
-    if isinstance(value, (int, float)) and expected == "a text":
+    if isinstance(value, (int, float)) and expected == "a string":
         return f'quote it: `"{flow(value)}"`'
     return None
 
 
 def spell(value: Any, limit: int = 60) -> str:
-    """A value as the user would write it, with its kind where that may surprise.
+    """A value as the user would write it, with its type where that may surprise.
 
     >>> spell("on"), spell(True), spell([1, 2]), spell(None)
-    ('the text `on`', '`true`', 'the list `[1, 2]`', 'nothing')
+    ('the string `on`', '`true`', 'the list `[1, 2]`', 'nothing')
     """
     if value is None:
         return "nothing"
@@ -78,7 +78,7 @@ def spell(value: Any, limit: int = 60) -> str:
     if isinstance(value, str):
         shown = value.strip("\n").replace("\n", "\\n")
         shown = shown if len(shown) <= limit else shown[:limit] + "..."
-        return f"the text `{shown}`" if shown.strip() else "an empty text"
+        return f"the string `{shown}`" if shown.strip() else "an empty string"
     if not value:
         return f"an empty {'mapping' if isinstance(value, Mapping) else 'list'}"
     words = flow(value)

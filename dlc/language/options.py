@@ -1,7 +1,7 @@
-"""Options of a thing of the language: frozen pydantic models, and faults that know their place in the options.
+"""Options of components: frozen pydantic models, and errors that know their location in the options.
 
-A *word* is a name of the vocabulary with its options (`conv2d: {filters: 32}`); a *table* maps words to the classes
-that implement them, as `module:Class` texts, so that only the classes in use are imported.
+A *word* is a component's name in a spec: `conv2d` in `conv2d: {filters: 32}`. A *table* maps words to the classes that
+implement them, as `module:Class` strings, so that only the classes in use are imported.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ __all__ = [
     "unshorten",
     "validate",
     "word_field",
+    "words_field",
     "wrong_type",
 ]
 
@@ -61,7 +62,7 @@ _EVALUATED: set[type] = set()
 
 
 class Options(BaseModel):
-    """The options of one thing of the language. Unknown keys are errors, values are never converted in silence."""
+    """The options of one component. Unknown keys are errors; values are never silently converted."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True, ignored_types=(tuple,)
@@ -69,14 +70,14 @@ class Options(BaseModel):
 
     word: ClassVar[str] = ""
     examples: ClassVar[tuple[Any, ...]] = ()
-    static: ClassVar[frozenset[str]] = frozenset()  # numbers that are compiled into a program, as they decide its form
+    static: ClassVar[frozenset[str]] = frozenset()  # numbers that are compiled in: they decide a program's structure
     holds_items: ClassVar[tuple[str, ...]] = ()  # options that hold items of a network, which are read one by one
 
     def __init_subclass__(cls, **keys: Any) -> None:
-        """Evaluate annotations before pydantic does, which takes most of the time it needs to make a class.
+        """Evaluate annotations before pydantic does, which would take most of the time that making a class takes.
 
-        Those of the class itself where a name says it all; those of its bases for good, as pydantic would evaluate
-        their texts anew for each subclass.
+        Annotations of the class itself are evaluated if they are plain names or unions of names. Those of its bases
+        are evaluated once and kept: pydantic would evaluate their strings again for each subclass.
         """
         super().__init_subclass__(**keys)
         own = cls.__dict__.get("__annotations__", {})  # noqa: RUF063 - as written; Python 3.14 would evaluate others
@@ -98,8 +99,8 @@ class Options(BaseModel):
         return None
 
     @classmethod
-    def advice(cls, key: str) -> str | None:  # noqa: ARG003 - some classes know better
-        """The hint for an option that this thing does not have, where a name alone does not say it."""
+    def advice(cls, key: str) -> str | None:  # noqa: ARG003 - used by overrides
+        """The hint for an option that this component does not have; None leaves it to the spelling."""
         return None
 
     @classmethod
@@ -109,10 +110,10 @@ class Options(BaseModel):
 
 
 def _known_type(text: str, names: Mapping[str, Any]) -> Any:
-    """What the text of an annotation means where it is a name or a union of names; otherwise the text.
+    """The type that an annotation's string names, if it is a name or a union of names; otherwise the string.
 
     Args:
-        text: the annotation; of a class variable nothing but that matters.
+        text: the annotation; any class variable becomes `ClassVar`.
         names: the names of its module.
 
     >>> _known_type("int | None", {}), _known_type("Size", {"Size": str}), _known_type("list[int]", {})
@@ -141,7 +142,7 @@ def option(default: Any = ..., **facts: Any) -> Any:
 
 
 class RuleViolation(Exception):  # noqa: N818 - a finding, not an error of the program
-    """Raised by a thing's checks when its options, inputs or sizes don't fit. A pass turns it into a diagnostic.
+    """Raised by a component's checks when its options, inputs or sizes don't fit. A pass turns it into a diagnostic.
 
     Args:
         code: the diagnostic's code.
@@ -175,27 +176,27 @@ def import_name(name: str) -> type[Any]:
 
 
 def load_class(table: Table, word: str) -> type[Any]:
-    """The class behind a word of a table."""
+    """Import the class of a word in a table."""
     return import_name(table[word])
 
 
 def validate(
     cls: type[Options], options: Mapping[str, Any], given: Collection[str] = ()
 ) -> Options | list[OptionError]:
-    """An instance of `cls`, or everything that is wrong with the options.
+    """An instance of `cls`, or all errors in the options.
 
-    Of a value that is known to be broken nothing more is said, but the others are still checked: the list is then
-    empty when nothing else is wrong.
+    Values that are known to be broken were reported before and are skipped. If they are the only errors, the list is
+    empty.
 
     Args:
         cls: the class.
         options: its options.
-        given: options that stand in another place, which was reported: they are not missing.
+        given: misplaced options, already reported: they do not count as missing.
     """
     broken = {
         key
         for key, value in options.items()
-        if key in cls.model_fields  # of an unknown key it is still to be said that it is unknown
+        if key in cls.model_fields  # an unknown key is still reported as unknown
         and (isinstance(value, Broken) or (key not in cls.holds_items and holds_broken(value)))
     }
     made, option_errors = None, []
@@ -203,9 +204,9 @@ def validate(
         made = cls.model_validate({key: value for key, value in options.items() if key not in broken})
     except ValidationError as error:
         option_errors = list(_errors(cls, error.errors(include_url=False), {*given, *broken}))
-    told = {option_error.loc[0] for option_error in option_errors if option_error.loc}
+    reported = {option_error.loc[0] for option_error in option_errors if option_error.loc}
     for key, value in options.items():
-        if key in cls.model_fields and key not in {*broken, *told, *cls.holds_items}:
+        if key in cls.model_fields and key not in {*broken, *reported, *cls.holds_items}:
             option_errors += _beyond(value, (key,))
     return option_errors if made is None or broken or option_errors else made
 
@@ -214,7 +215,7 @@ LARGEST = 3.4028234663852886e38  # of float32
 
 
 def _beyond(value: Any, loc: Location) -> Iterator[OptionError]:
-    """The numbers that float32, in which everything is computed, doesn't hold."""
+    """Errors of numbers beyond the range of float32, in which everything is computed."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _beyond(item, (*loc, key))
@@ -222,7 +223,7 @@ def _beyond(value: Any, loc: Location) -> Iterator[OptionError]:
         for index, item in enumerate(value):
             yield from _beyond(item, (*loc, index))
     elif isinstance(value, float) and LARGEST < abs(value) < float("inf"):
-        message, expected = "the number is too large for float32", "at most 3.4e38 in size"
+        message, expected = "the number is too large for float32", "a magnitude of at most 3.4e38"
         yield OptionError(loc, "DLC104", message, found=spell(value), expected=expected)
 
 
@@ -235,7 +236,7 @@ def _errors(cls: type[Options], errors: Sequence[ErrorDetails], given: Collectio
         loc, kind, context = error["loc"], error["type"], error.get("ctx", {})
         what = _owner(cls, loc[:-1])
         if kind == "dlc":
-            for option_error in context["faults"]:
+            for option_error in context["errors"]:
                 yield option_error._replace(loc=(*loc, *option_error.loc))
         elif kind == "extra_forbidden":
             option_error = unknown_key(str(loc[-1]), _fields_at(cls, loc[:-1]), what)
@@ -254,7 +255,7 @@ def _meant(key: str, known: Collection[str]) -> str | None:
 
 
 def _owner(cls: type[Options], loc: Location) -> str:
-    """What has the options at a location."""
+    """What messages call the owner of the options at a location."""
     names = [part for part in loc if isinstance(part, str)]
     return f"`{names[-1]}`" if names else f"`{cls.word}`" if cls.word else "this section"
 
@@ -281,7 +282,7 @@ _TYPES = {
     "int_from_float": "an integer",
     "float_type": "a number",
     "bool_type": "`true` or `false`",
-    "string_type": "a text",
+    "string_type": "a string",
     "list_type": "a list",
     "tuple_type": "a list",
     "dict_type": "a mapping",
@@ -307,7 +308,7 @@ _LENGTHS = {
 def _wrong_value(error: ErrorDetails, loc: Location, kind: str, context: Mapping[str, Any]) -> OptionError:
     name, value = _option_name(loc), error["input"]
     if kind == "model_type" and value is None:
-        return OptionError(loc, "DLC103", f"`{name}` is empty", expected="a name, alone or with its options")
+        return OptionError(loc, "DLC103", f"`{name}` is empty", expected="a name, with or without options")
     if kind in _TYPES:
         return wrong_type(name, value, _TYPES[kind])._replace(loc=loc)
     if kind in _BOUNDS:
@@ -336,23 +337,23 @@ def _option_name(loc: Location) -> str:
     return names[-1] if names else str(loc[-1]) if loc else "value"
 
 
-# ---- words inside options: `activation: relu`, `learning_rate: {cosine: {...}}` ----
+# ---- components inside options: `activation: relu`, `learning_rate: {cosine: {...}}` ----
 
 
 def reject(*option_errors: OptionError) -> PydanticCustomError:
-    """The error that a field's validator raises to report faults of its own."""
-    return PydanticCustomError("dlc", "faults", {"faults": list(option_errors)})
+    """The exception with which a field's validator reports its own errors."""
+    return PydanticCustomError("dlc", "errors", {"errors": list(option_errors)})
 
 
 class ItemParts(NamedTuple):
-    """One item taken apart.
+    """The parts of one item.
 
     Args:
-        word: the word that names the thing.
-        body: what stands behind it.
-        loc: the location of that in the item.
-        common: the keys beside the word.
-        errors: keys that stand beside the word by mistake.
+        word: the component name.
+        body: the value of its key.
+        loc: the location of the value in the item.
+        common: the modifiers: keys beside the component name.
+        errors: the errors of keys that are not allowed beside it.
     """
 
     word: str
@@ -363,7 +364,7 @@ class ItemParts(NamedTuple):
 
     @property
     def misplaced(self) -> tuple[str, ...]:
-        """The keys that stand beside the word by mistake."""
+        """The keys that are not allowed beside the component name."""
         return tuple(str(option_error.loc[0]) for option_error in self.errors)
 
 
@@ -373,40 +374,38 @@ Known = Callable[[str], Collection[str]]
 def split_item(
     value: Any, words: Iterable[str], kind: str, common: Collection[str] = (), options: Known | None = None
 ) -> ItemParts | list[OptionError]:
-    """Take an item apart: a bare word, or a mapping of one key that names the thing and the common keys beside it.
+    """Split an item: a bare component name, or a mapping of that name and the common keys beside it.
 
     Args:
         value: the item as a plain tree.
-        words: the names that are known.
-        kind: what messages call the thing: `layer`, `loss`.
-        common: the keys that may stand beside the word.
-        options: the options of a word, for hints.
+        words: the known component names.
+        kind: what messages call the component: `layer`, `loss`.
+        common: the keys that may stand beside the name.
+        options: the options of a component, for hints.
     """
     known = words if isinstance(words, Mapping) else list(words)
     if isinstance(value, str):
         if value in known:
             return ItemParts(value, None, (), {})
         return [unknown_word(value, known, kind, ())]
-    expected = f"the name of {article(kind)}, alone or with its options"
+    expected = f"{article(kind)} name, with or without options"
     if not isinstance(value, dict) or not value:
         only = isinstance(value, list) and len(value) == 1
         hint = "write it without the brackets" if only else None
-        return [OptionError((), "DLC106", f"this is no {kind}", found=spell(value), expected=expected, hint=hint)]
+        return [OptionError((), "DLC106", f"not a valid {kind}", found=spell(value), expected=expected, hint=hint)]
     beside = {key: item for key, item in value.items() if key in common}
     names = [key for key in value if key not in common]
-    things = [key for key in names if key in known]
-    if len(things) > 1:
+    components = [key for key in names if key in known]
+    if len(components) > 1:
         hint = "begin each with `- `" if common else "keep one of them"
-        return [
-            OptionError((things[1],), "DLC106", f"two things in one {kind}: {listing(things)}", hint=hint, at_key=True)
-        ]
-    if len(names) == 1 and not things:
+        message = f"more than one {kind} name in one item: {listing(components)}"
+        return [OptionError((components[1],), "DLC106", message, hint=hint, at_key=True)]
+    if len(names) == 1 and not components:
         return [unknown_word(names[0], known, kind, (names[0],))]
-    if not things:
-        return [
-            OptionError((), "DLC106", f"no {kind} is named here", found=f"only {listing(value)}", expected=expected)
-        ]
-    word, body = things[0], value[things[0]]
+    if not components:
+        message = f"the {kind} name is missing"
+        return [OptionError((), "DLC106", message, found=f"only {listing(value)}", expected=expected)]
+    word, body = components[0], value[components[0]]
     arity = options(word) if options is not None and len(names) > 1 else ()
     option_errors = tuple(_misplaced(key, word, body, value, kind, common, arity) for key in names if key != word)
     return ItemParts(word, body, (word,), beside, option_errors)
@@ -415,7 +414,7 @@ def split_item(
 def _misplaced(
     key: str, word: str, body: Any, item: Mapping[str, Any], kind: str, common: Collection[str], arity: Collection[str]
 ) -> OptionError:
-    """The fault of a key beside a word that is none of the common keys."""
+    """The error of a key that is not allowed beside a component name."""
     close = nearest(key, [*common, *arity])
     hint = f"did you mean `{close}`?" if close in common else None
     if close in arity:
@@ -423,24 +422,24 @@ def _misplaced(
         if isinstance(body, dict):
             inside = {**body, **inside}
         rest = "..., " if body is not None and not isinstance(body, dict) else ""
-        hint = f"options go inside: `{word}: {{{rest}{flow(inside)[1:-1]}}}`"
-    expected = f"only {listing(common)} beside {article(kind)}" if common else f"a single key that names the {kind}"
-    message = f"`{key}` can't stand beside `{word}`"
+        hint = f"put options inside: `{word}: {{{rest}{flow(inside)[1:-1]}}}`"
+    expected = f"only {listing(common)} beside {article(kind)}" if common else f"a single key, the {kind} name"
+    message = f"`{key}` is not allowed beside `{word}`"
     return OptionError((key,), "DLC106", message, expected=expected, hint=hint, at_key=True)
 
 
 def options_of(table: Table) -> Known:
-    """The options of a table's words."""
+    """A function that lists the options of a word in a table."""
     return lambda word: list(load_class(table, word).model_fields)
 
 
 def parse_word(
     value: Any, table: Table, kind: str
 ) -> tuple[type[Options], dict[str, Any], Location] | list[OptionError]:
-    """Read one item without common keys: a bare word, a short form, or a single key with options.
+    """Read one item without common keys: a bare name, a short form, or a single key with options.
 
     Returns:
-        The class, its options, and the location of the options inside `value`; or what is wrong.
+        The class, its options, and the location of the options inside `value`; or the errors.
     """
     parts = split_item(value, table, kind, options=options_of(table))
     if isinstance(parts, list):
@@ -453,7 +452,7 @@ def parse_word(
 
 
 def unknown_word(word: str, table: Iterable[str], kind: str, loc: Location) -> OptionError:
-    """The fault of a name that the vocabulary lacks."""
+    """The error of an unknown component name."""
     known = list(table)
     meant, close = word_meant(word, kind, known), nearest(word, known)
     hint = f"did you mean `{close}`?" if close else f"known: {listing(known)}"
@@ -465,7 +464,7 @@ def unknown_word(word: str, table: Iterable[str], kind: str, loc: Location) -> O
 
 
 def as_options(cls: type[Options], body: Any, loc: Location) -> tuple[dict[str, Any], Location] | OptionError:
-    """The options behind a word: a mapping as it is, nothing as the defaults, any other value as the main option."""
+    """The options in a component's value: a mapping as it is, nothing as {}, any other value as the main option."""
     if body is None:
         return {}, loc
     if isinstance(body, dict):
@@ -473,9 +472,9 @@ def as_options(cls: type[Options], body: Any, loc: Location) -> tuple[dict[str, 
     name = cls.main_option()
     if name is None:
         if not cls.model_fields:
-            message, hint = f"`{cls.word}` takes no options", f"write `{cls.word}` alone"
+            message, hint = f"`{cls.word}` takes no options", f"write only `{cls.word}`"
             if other := word_meant(cls.word, "layer", ("dense",)):
-                hint = f"{hint}; a learned affine map is `{other}: {flow(body)}`"
+                hint = f"{hint}; for a learned affine map use `{other}: {flow(body)}`"
             return OptionError(loc, "DLC106", message, found=spell(body), hint=hint)
         expected = f"a mapping with {listing(cls.model_fields)}"
         return OptionError(loc, "DLC106", f"`{cls.word}` has no short form", found=spell(body), expected=expected)
@@ -483,7 +482,7 @@ def as_options(cls: type[Options], body: Any, loc: Location) -> tuple[dict[str, 
 
 
 def unshorten(option_errors: list[OptionError], body: Any, main_name: str | None) -> list[OptionError]:
-    """Let the faults of a short form's only option point at the value itself, where no key stands."""
+    """Move the errors of a short form's main option to the value itself: there is no key to point at."""
     if isinstance(body, dict) or main_name is None:
         return option_errors
     return [
@@ -493,7 +492,7 @@ def unshorten(option_errors: list[OptionError], body: Any, main_name: str | None
 
 
 def build_word(value: Any, table: Table, kind: str) -> Options | list[OptionError]:
-    """The instance that an item without common keys describes, or what is wrong."""
+    """The instance that an item without common keys describes, or the errors."""
     parsed = parse_word(value, table, kind)
     if isinstance(parsed, list):
         return parsed
@@ -510,7 +509,7 @@ T = TypeVar("T")
 
 
 def word_field(table: Callable[[], Table], kind: str) -> BeforeValidator:
-    """Make the validator of an option that holds a word.
+    """Make the validator of an option that holds a component.
 
     For example `Activation = Annotated[Elementwise | None, word_field(lambda: ACTIVATIONS, "activation")]`.
     """
@@ -522,6 +521,26 @@ def word_field(table: Callable[[], Table], kind: str) -> BeforeValidator:
         if isinstance(made, list):
             raise reject(*made)
         return made
+
+    return BeforeValidator(parse)
+
+
+def words_field(table: Callable[[], Table], kind: str) -> BeforeValidator:
+    """Make the validator of an option that holds a list of words, or a single one. The value is a tuple."""
+
+    def parse(value: Any) -> Any:
+        many = isinstance(value, (list, tuple))
+        made: list[Options] = []
+        errors: list[OptionError] = []
+        for index, part in enumerate(value if many else [value]):
+            found = part if isinstance(part, Options) else build_word(part, table(), kind)
+            if isinstance(found, Options):
+                made.append(found)
+            else:
+                errors += [error._replace(loc=(index, *error.loc) if many else error.loc) for error in found]
+        if errors:
+            raise reject(*errors)
+        return tuple(made)
 
     return BeforeValidator(parse)
 
@@ -547,7 +566,7 @@ def read_sizes(value: Any, count: int, minimum: int) -> tuple[int, ...]:
     if len(parts) != count or not whole:
         expected = f"an integer of at least {minimum}" + (f", or a list of {count}" if count > 1 else "")
         code = "DLC103" if not all(isinstance(part, int) for part in parts) else "DLC104"
-        raise reject(OptionError((), code, "this is not a size", found=spell(value), expected=expected))
+        raise reject(OptionError((), code, "not a valid size", found=spell(value), expected=expected))
     return tuple(parts)
 
 
@@ -561,13 +580,13 @@ Size3 = Annotated[tuple[int, int, int], BeforeValidator(lambda value: read_sizes
 """Depth, height and width: one integer for all, or a list of three."""
 
 
-# ---- from faults to diagnostics ----
+# ---- from errors to diagnostics ----
 
 
 def report_option_errors(
     option_errors: Sequence[OptionError], source: Source, path: Path, problems: Problems, notes: Sequence[Note] = ()
 ) -> None:
-    """Add faults as diagnostics; `path` leads to the value that the locations start from."""
+    """Add errors as diagnostics; `path` leads to the value that the locations start from."""
     for option_error in option_errors:
         place = (*path, *option_error.loc)
         span = source.key_span(place) if option_error.at_key else source.span(place)

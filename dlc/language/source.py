@@ -14,9 +14,9 @@ Tree = Any  # dict[str, Tree] | list[Tree] | str | int | float | bool | None | B
 
 
 class Broken:
-    """Stands for a value that is known to be wrong: it was reported, so nothing more is said of it.
+    """Replaces a value whose error was reported, so that it is not reported again.
 
-    Where it stands inside of another wrong value, messages show it as three dots.
+    Inside another wrong value, messages show it as three dots.
     """
 
     def __repr__(self) -> str:
@@ -27,7 +27,7 @@ BROKEN = Broken()
 
 
 def holds_broken(tree: Tree) -> bool:
-    """Whether a value somewhere in the tree is already known to be wrong."""
+    """Whether the tree holds a value that is already known to be wrong."""
     if isinstance(tree, dict):
         return any(holds_broken(item) for item in tree.values())
     if isinstance(tree, (list, tuple)):
@@ -37,7 +37,7 @@ def holds_broken(tree: Tree) -> bool:
 
 @fast_dataclass(frozen=True)
 class Places:
-    """Where the values and the keys of a spec are written.
+    """The spans of the values and keys of a spec.
 
     Args:
         values: the span of each value, by its path.
@@ -65,12 +65,12 @@ class Source:
 
     Args:
         tree: the plain tree; `BROKEN` where a value can't be read.
-        values: where each value stands.
-        keys: where each key stands.
-        texts: the texts they stand in, by file.
+        values: the span of each value.
+        keys: the span of each key.
+        texts: the text of each file.
         main: the file that was opened first.
-        findings: what is wrong with the text but did not stop the reading.
-        origins: the variables that a value was made of, by the value's path.
+        findings: findings that did not stop the reading.
+        origins: the variables used in each value, by its path.
     """
 
     tree: dict[str, Tree]
@@ -90,7 +90,7 @@ class Source:
         return Places(self.values, self.keys).key_span(path)
 
     def places(self, sections: Collection[str]) -> Places:
-        """The places of some sections: all that messages need once the spec is checked."""
+        """The spans of some sections: all that messages need after the spec is checked."""
         values, keys = (
             {path: span for path, span in spans.items() if path and path[0] in sections}
             for spans in (self.values, self.keys)
@@ -98,7 +98,7 @@ class Source:
         return Places(values, keys)
 
     def within(self, path: Path, text: str, start: int, length: int) -> Span | None:
-        """The place of a part of the text at `path`; the whole where it is written otherwise (escapes, folds)."""
+        """The span of a part of the string at `path`; of the whole value if it uses escapes or folds."""
         span = self.span(path)
         if span is None or span.line != span.end_line:
             return span
@@ -108,7 +108,7 @@ class Source:
         return span.inside(at - span.column + 1 + start, length) if at >= 0 else span
 
     def notes(self, path: Path) -> list[Note]:
-        """Where the variables are set that the value at `path` was made of."""
+        """Notes that show where the variables used in the value at `path` are set."""
         for end in range(len(path), 0, -1):
             names = self.origins.get(path[:end], ())
             if names:

@@ -1,6 +1,6 @@
 """Variables in trees: the values of `vars:`, and trees with their references replaced.
 
-Small texts can stand for large values (`b: [$a, $a]`, `c: [$b, $b]`, ...), so everything that is put in is counted.
+A few lines can describe huge values (`b: [$a, $a]`, `c: [$b, $b]`, ...), so everything that is inserted is counted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dlc.language.options import spell
 from dlc.language.source import BROKEN, Broken, Path, Source, Tree, holds_broken
 from dlc.language.yaml_text import MAX_DEPTH, MAX_VALUES
 
-VARIABLE_RULE = "letters, digits and `_`, beginning with a letter or `_`"
+VARIABLE_RULE = "letters, digits and `_`, starting with a letter or `_`"
 
 
 def valid_variable(name: str) -> bool:
@@ -24,11 +24,11 @@ def valid_variable(name: str) -> bool:
 
 
 class Substitution:
-    """Replaces references in trees of one source, and remembers which variables were used where.
+    """Replaces references in trees of one source, and records which variables were used where.
 
     Args:
-        source: where the trees stand.
-        problems: what faults are added to.
+        source: the source of the trees.
+        problems: what errors are added to.
     """
 
     def __init__(self, source: Source, problems: Problems) -> None:
@@ -63,14 +63,14 @@ class Substitution:
         return value if self.fits(value, path, notes) else BROKEN
 
     def fits(self, value: Tree, path: Path, notes: Iterable[Note]) -> bool:
-        """Count a value that is put in; whether it is within the bounds."""
+        """Count an inserted value; returns whether it is within the bounds."""
         if not isinstance(value, (dict, list)):
             return True
         size, depth = _measure(value)
         self.left -= size
         span = self.source.span(path)
         if self.left < 0:
-            # once is enough: whatever follows would be too much as well
+            # report once: all that follows would exceed the limit as well
             if self.left + size >= 0:
                 message = f"the variables expand to more than {MAX_VALUES:,} values"
                 self.problems.add("DLC009", message, span, notes=notes)
@@ -82,7 +82,7 @@ class Substitution:
 
 
 def _measure(tree: Tree) -> tuple[int, int]:
-    """How many values a tree holds, and how deep."""
+    """How many values a tree holds, and how deep it nests."""
     if not isinstance(tree, (dict, list)):
         return 1, 0
     parts = [_measure(item) for item in (tree.values() if isinstance(tree, dict) else tree)]
@@ -90,7 +90,7 @@ def _measure(tree: Tree) -> tuple[int, int]:
 
 
 def values_of(source: Source, substitution: Substitution) -> dict[str, Tree]:
-    """The values of `vars`; each may use the others, in any order but a circle."""
+    """The values of `vars`; each may use the others, in any order, without cycles."""
     raw, problems = source.tree.get("vars"), substitution.problems
     if raw is None or isinstance(raw, Broken):
         return {}
@@ -101,7 +101,7 @@ def values_of(source: Source, substitution: Substitution) -> dict[str, Tree]:
     for name in raw:
         if not valid_variable(name):
             span = source.key_span(("vars", name))
-            problems.add("DLC104", f"`{name}` can't name a variable", span, expected=VARIABLE_RULE)
+            problems.add("DLC104", f"`{name}` is not a valid variable name", span, expected=VARIABLE_RULE)
     values: dict[str, Tree] = {}
     for name in _in_order(raw, source, values, problems):
         if name not in values:
@@ -111,7 +111,7 @@ def values_of(source: Source, substitution: Substitution) -> dict[str, Tree]:
 
 
 def _in_order(raw: Mapping[str, Tree], source: Source, values: dict[str, Tree], problems: Problems) -> Iterable[str]:
-    """The variables, each after those that it uses; those of a circle are reported and broken."""
+    """The variables, each after those that it uses; those of a cycle are reported and marked broken."""
     uses = {name: [other for other in names_of(tree) if other in raw] for name, tree in raw.items()}
     done: set[str] = set()
     for first in raw:
@@ -136,7 +136,7 @@ def _circle(circle: list[str], source: Source, problems: Problems) -> None:
     first = circle[0]
     message = f"the variable `{first}` refers to itself"
     if len(circle) > 1:
-        message = "variables refer to each other in a circle: " + " -> ".join(f"`{name}`" for name in [*circle, first])
+        message = "variables refer to each other in a cycle: " + " -> ".join(f"`{name}`" for name in [*circle, first])
     problems.add("DLC107", message, source.span(("vars", first)))
 
 
@@ -154,7 +154,7 @@ def _values(tree: Tree) -> list[Tree]:
 
 
 def with_variables(source: Source, problems: Problems) -> Source:
-    """The source with `$name` and `$(...)` replaced, but for the bodies of blocks, which see only their parameters."""
+    """The source with `$name` and `$(...)` replaced, except in bodies of blocks, which see only their parameters."""
     substitution = Substitution(source, problems)
     variables = values_of(source, substitution)
     raw = source.tree.get("vars")

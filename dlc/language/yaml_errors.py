@@ -1,4 +1,4 @@
-"""libyaml's complaints about a text, in our words."""
+"""libyaml's errors, with messages and hints of our own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlc.diagnostics import Note, Problems, Span, lines_of
 
 
 def report_syntax(error: Exception, text: str, name: str, problems: Problems) -> None:
-    """Turn libyaml's complaint into a finding in our words."""
+    """Add libyaml's error as a finding with our own message and hint."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         _unreadable(text, name, problems)
         return
@@ -22,20 +22,20 @@ def report_syntax(error: Exception, text: str, name: str, problems: Problems) ->
     line = lines[span.line - 1] if span.line <= len(lines) else ""
     tab = line.find("\t")
     if tab >= 0 and (not line[:tab].strip(" -?:") or line[span.column - 1 : span.column] == "\t"):
-        message = "a tab indents this line; YAML wants spaces"
-        hint = "set the editor to spaces for YAML files"
+        message = "this line is indented with a tab; YAML requires spaces"
+        hint = "configure the editor to indent YAML files with spaces"
         problems.add("DLC006", message, Span(name, span.line, tab + 1, span.line, tab + 2), hint=hint)
         return
     said = f"{problem} {context}"
     unknown: tuple[str, str | None] = (problem, None)
     message, fix = next((words for key, words in _COMPLAINTS.items() if key in said), unknown)
-    if span.line > len(lines) or not line.strip():  # the end of the text is no help; the place where it began is
+    if span.line > len(lines) or not line.strip():  # the end of the file does not help; the start of the construct does
         span, start = start or span, None
     if "mapping values" in said and span.line > 1 and _BARE_WORD.match(lines[span.line - 2]):
         word = lines[span.line - 2].strip(" -")
-        fix = f"write `{word}:` with a colon when keys stand beside it"
+        fix = f"write `{word}:` with a colon if other keys follow"
     inside = any(word in context for word in ("flow", "block", "quoted"))
-    notes = [Note("it begins here", start)] if inside and start is not None and start != span else []
+    notes = [Note("it starts here", start)] if inside and start is not None and start != span else []
     problems.add("DLC005", f"not valid YAML: {message}", span, hint=fix, notes=notes)
 
 
@@ -47,29 +47,31 @@ def _mark(name: str, mark: yaml.Mark) -> Span:
 
 
 def _unreadable(text: str, name: str, problems: Problems) -> None:
-    """Report the character that libyaml refuses; it does not say where that stands."""
+    """Report the character that libyaml rejects; libyaml does not give its position."""
     allowed = "\n\t\r\x85"
     bad = next((at for at, mark in enumerate(text) if mark not in allowed and unicodedata.category(mark)[0] == "C"), 0)
     line, column = text.count("\n", 0, bad) + 1, bad - text.rfind("\n", 0, bad)
-    what = f"the file holds the character U+{ord(text[bad]):04X}" if text else "the file can't be read"
+    what = f"the file contains the character U+{ord(text[bad]):04X}" if text else "the file can't be read"
     place = Span(name, line, column, line, column + 1)
-    problems.add("DLC002", what, place, expected="printable text", hint="remove it, or quote it as an escape")
+    problems.add(
+        "DLC002", what, place, expected="printable text", hint="remove it, or write it as an escape in double quotes"
+    )
 
 
-# libyaml's words -> what is meant, and the likely fix
+# libyaml's message -> what it means, and the likely fix
 _COMPLAINTS: dict[str, tuple[str, str | None]] = {
     "mapping values are not allowed": (
         "a second `: ` on this line",
-        "quote a text that holds `: `, or check the indentation",
+        "quote strings that contain `: `, or check the indentation",
     ),
     "did not find expected ',' or '}'": ("a `,` or `}` is missing here", "close the `{`, or put a comma before this"),
     "did not find expected ',' or ']'": ("a `,` or `]` is missing here", "close the `[`, or put a comma before this"),
-    "did not find expected '-' indicator": ("a `-` is missing here", "the items of a list must be indented alike"),
-    "did not find expected key": ("a key is missing here", "the keys of a mapping must be indented alike"),
+    "did not find expected '-' indicator": ("a `-` is missing here", "indent all items of a list equally"),
+    "did not find expected key": ("a key is missing here", "indent all keys of a mapping equally"),
     "could not find expected ':'": ("a `:` is missing here", "a key needs a colon and a space after it"),
     "found unexpected ':'": ("a space is missing after this `:`", "write `key: value`"),
     "unexpected end of stream": ("a quote is never closed", None),
-    "cannot start any token": ("a value can't begin with this character", "quote the text"),
+    "cannot start any token": ("a value can't start with this character", "quote the value"),
     "unexpected document indicator": ("a quote is never closed", None),
-    "found unknown escape character": ("this escape is not known", "write `\\\\` or use single quotes"),
+    "found unknown escape character": ("unknown escape sequence", "write `\\\\` or use single quotes"),
 }

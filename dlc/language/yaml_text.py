@@ -1,7 +1,7 @@
-"""YAML text -> a plain tree of dict, list and scalars, with the place of every key and value.
+"""YAML text -> a plain tree of dict, list and scalars, with the span of every key and value.
 
 The tree is built from libyaml's event stream rather than by `yaml.load`: the scalars are those of YAML 1.2, nothing
-recurses, and size, depth and the expansion of aliases are bounded before any of them can hurt.
+recurses, and size, depth and the expansion of aliases are bounded.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Node:
     done: bool = False
     keys: dict[str, Span] = field(default_factory=dict)
     broken: bool = False
-    key: tuple[str, Span] | None = None  # a mapping's key that waits for its value
+    key: tuple[str, Span] | None = None  # a mapping's key whose value comes next
 
 
 def scalar(text: str) -> Any:
@@ -97,7 +97,7 @@ def read(path: FilePath | str) -> str:
         raise SpecError.of("DLC001", f"file not found: `{name}`", hint=_neighbour(FilePath(path))) from None
     except IsADirectoryError:
         raise SpecError.of(
-            "DLC001", f"`{name}` is a directory", expected="a YAML file", hint=f"name its files: `{name}/*.yaml`"
+            "DLC001", f"`{name}` is a directory", expected="a YAML file", hint=f"pass its files: `{name}/*.yaml`"
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -114,7 +114,7 @@ def read(path: FilePath | str) -> str:
             f"`{name}` is not UTF-8 text",
             Span(name, line, column, line, column + 1),
             found=f"the byte 0x{data[error.start]:02x}",
-            expected="a YAML text in UTF-8",
+            expected="a YAML file in UTF-8",
             hint="save it as UTF-8",
         ) from None
     return text.replace("\r\n", "\n")
@@ -138,8 +138,8 @@ def parse_yaml(text: str, name: str) -> Source:
         name: what its spans call the file.
 
     Raises:
-        SpecError: DLC002-DLC009 and DLC011, when there is no tree to go on with. Lesser findings (an ambiguous value, a
-            tag, a key given twice) are the source's own, so that they come together with what later stages find.
+        SpecError: DLC002-DLC009 and DLC011, when there is no tree to continue with. Other findings (an ambiguous value,
+            a tag, a duplicate key) are kept in the source, so that they are reported with those of later stages.
     """
     problems = Problems()
     root = _Composer(name, problems).compose(text.removeprefix("\ufeff"))
@@ -154,7 +154,7 @@ def parse_yaml(text: str, name: str) -> Source:
         found = "a list" if isinstance(tree, list) else f"`{tree}`"
         problems.add(
             "DLC004",
-            "the top level of a spec is a mapping",
+            "the top level of a spec must be a mapping",
             values[()],
             found=found,
             expected="sections such as `network:`",
@@ -168,8 +168,8 @@ def _empty(text: str, name: str) -> Report:
     return Report((Diagnostic("DLC004", "the file is empty", Span(name, 1, 1, 1, 1), hint=hint),), {name: text})
 
 
-class _Stop(Exception):  # noqa: N818 - a way out of the loop, not an error
-    """What was found ends the reading."""
+class _Stop(Exception):  # noqa: N818 - leaves the loop, not an error
+    """Ends the reading after a finding."""
 
 
 class _Composer:
@@ -200,7 +200,7 @@ class _Composer:
         return self.root
 
     def take(self, event: Any, span: Span) -> None:
-        """One event."""
+        """Handle one event."""
         if isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
@@ -223,7 +223,7 @@ class _Composer:
             name = str(event.anchor)
             target = self.anchors.get(name)
             if target is None or not target.done:
-                what = "holds itself" if target else "is not defined"
+                what = "contains itself" if target else "is not defined"
                 hint = None if target else did_you_mean(name, self.anchors)
                 self.stop("DLC009", f"the alias `*{name}` {what}", span, hint=hint)
             else:
@@ -238,7 +238,7 @@ class _Composer:
             self.stop("DLC009", f"the file expands to more than {MAX_VALUES:,} values", span)
 
     def stop(self, code: str, message: str, span: Span, found: str | None = None, hint: str | None = None) -> None:
-        """Report what makes reading on impossible."""
+        """Report a finding after which reading can't continue."""
         self.problems.add(code, message, span, found=found, hint=hint)
         raise _Stop
 
@@ -247,12 +247,12 @@ class _Composer:
         return bool(self.stack) and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is None
 
     def tagged(self, event: Any, span: Span) -> bool:
-        """Report a tag, whether there is one: it would choose a type, and the language does that."""
+        """Report a tag, if there is one, and return whether: types are chosen by the language, not by tags."""
         if event.tag is None or event.tag == "!":
             return False
         tag = event.tag.replace("tag:yaml.org,2002:", "!!")
         place = span if event.anchor else span.inside(0, len(tag))
-        self.problems.add("DLC011", f"the tag `{tag}` is not part of the language", place, hint="remove the tag")
+        self.problems.add("DLC011", f"the tag `{tag}` is not supported", place, hint="remove the tag")
         return True
 
     def anchor(self, event: Any, node: _Node) -> None:
@@ -265,9 +265,9 @@ class _Composer:
             )
 
     def scalar(self, event: Any, span: Span) -> _Node:
-        """The node of a scalar; a value that can be read in two ways is reported and broken."""
+        """The node of a scalar; an ambiguous value is reported and marked broken."""
         text = event.value
-        if not event.implicit[0] or self.awaits_key():  # quoted, a block scalar, or a key: always text
+        if not event.implicit[0] or self.awaits_key():  # quoted, a block scalar, or a key: always a string
             return _Node(text, span, done=True)
         try:
             return _Node(scalar(text), span, done=True)
@@ -275,13 +275,13 @@ class _Composer:
             number = text.lstrip("+-").lstrip("0") or "0"
             sign = "-" if text.startswith("-") else ""
             if set(text) & set("89"):
-                readings = f"write `{sign}{number}` for the number, or quote it for a text"
+                readings = f"write `{sign}{number}` for the number, or quote it to make it a string"
             else:
                 readings = (
                     f"write `{sign}{number}` for the decimal number, `{sign}0o{number}` for the octal one, "
-                    "or quote it for a text"
+                    "or quote it to make it a string"
                 )
-            self.problems.add("DLC010", f"`{text}` can be read in two ways", span, hint=readings)
+            self.problems.add("DLC010", f"`{text}` is ambiguous", span, hint=readings)
             return _Node(BROKEN, span, done=True)
 
     def attach(self, node: _Node, at: Span | None = None) -> None:
@@ -317,7 +317,7 @@ class _Composer:
 
 
 def _events(text: str) -> Iterator[Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is an optional part of PyYAML
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is optional in PyYAML
     events: Iterator[Any] = yaml.parse(text, Loader=loader)
     return events
 
@@ -328,7 +328,7 @@ def _span(name: str, event: Any) -> Span:
 
 
 def _flatten(root: _Node, values: dict[Path, Span], keys: dict[Path, Span]) -> Tree:
-    """The plain value of a node; fills the maps of places. Bounded by MAX_VALUES and MAX_DEPTH."""
+    """The plain value of a node; fills the maps of spans. Bounded by MAX_VALUES and MAX_DEPTH."""
 
     def walk(node: _Node, path: Path) -> Tree:
         values[path] = node.span

@@ -1,1 +1,1 @@
-"""What every package uses: lazy imports, files, optional dependencies."""
+"""Shared by all packages: lazy imports, files, optional dependencies, frozen dataclasses."""

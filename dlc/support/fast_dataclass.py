@@ -2,8 +2,8 @@
 
 `dataclasses.dataclass` writes and compiles up to six functions for every class, which takes longer than the rest of
 the class; a record's methods are the same few functions for all. Fields, defaults, `replace`, `fields` and matching
-work as they do for a dataclass, and to a type checker a record is one. Fields by name alone (`kw_only`) are refused,
-`inspect.signature` does not tell the fields, and a plain class can't be a dataclass on top of a frozen record.
+work as they do for a dataclass, and a type checker treats a record as one. Keyword-only fields (`kw_only`) are
+rejected, `inspect.signature` does not list the fields, and a plain dataclass can't inherit from a frozen record.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _made(cls: type[T], frozen: bool) -> type[T]:
     made: Any = dataclass(init=False, repr=False, eq=False)(cls)
     known = fields(made)
     if any(field.kw_only for field in known):
-        raise TypeError(f"{cls.__name__}: a record has no fields by name alone")
+        raise TypeError(f"{cls.__name__}: a record can't have keyword-only fields")
     made.__record_names__ = tuple(field.name for field in known if field.init)
     made.__record_defaults__ = {field.name: field.default for field in known if field.default is not MISSING}
     made.__record_factories__ = [(f.name, f.default_factory) for f in known if f.default_factory is not MISSING]
@@ -52,7 +52,7 @@ def _made(cls: type[T], frozen: bool) -> type[T]:
     if frozen:
         methods |= {"__setattr__": _frozen, "__delattr__": _frozen}
     for name, method in methods.items():
-        if cls.__dict__.get(name) is None:  # Python forbids hashes, with None, where `__eq__` is defined
+        if cls.__dict__.get(name) is None:  # Python sets it to None where `__eq__` is defined
             setattr(made, name, method)
     return made  # type: ignore[no-any-return]
 
@@ -76,7 +76,7 @@ def _init(self: Any, *values: Any, **named: Any) -> None:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Names in a row."""
+    """Names separated by commas."""
     return ", ".join(names) or "nothing"
 
 

@@ -16,23 +16,25 @@ from dlc.diagnostics import SpecError, reason
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a part.
+    """Write a file so that a crash leaves the old or the new file, never a partial one.
 
     Raises:
         SpecError: DLC507 when it can't be written.
     """
     try:
-        if path.is_symlink():  # one to itself is replaced
+        if path.is_symlink():  # a link to itself is replaced
             path = Path(os.path.realpath(path))
         if path.exists() and not path.is_file():
-            raise SpecError.of("DLC507", f"can't write `{path}`: it is no regular file", hint="name another file")
+            raise SpecError.of(
+                "DLC507", f"can't write `{path}`: it is not a regular file", hint="choose another file name"
+            )
         _write_through(path, data)
     except OSError as error:
         raise cannot_write(path, error) from None
 
 
 def _write_through(path: Path, data: bytes) -> None:
-    # The name may be as long as the file system allows: that of its part is its digest.
+    # The name may have the maximum length, so that of the temporary file is its digest.
     part = path.with_name(f".{digest(os.fsencode(path.name))[:16]}.{os.getpid()}.part")
     try:
         with open(part, "wb") as file:
@@ -51,18 +53,18 @@ def read_whole(path: Path) -> bytes:
     """A file's bytes.
 
     Raises:
-        OSError: when it can't be read, or is no regular file: a pipe would keep the reader waiting.
+        OSError: when it can't be read, or is not a regular file: reading a pipe would block.
     """
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return path.read_bytes()
 
 
 class Log:
-    """A file of JSON lines that only grows, and the digest of what it holds.
+    """A file of JSON lines that only grows, and the digest of its content.
 
     Args:
-        path: the file; it is created or emptied by `begin`, cut to an earlier moment by `rewind`.
+        path: the file; it is created or emptied by `begin`, truncated to an earlier position by `rewind`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +74,7 @@ class Log:
 
     @property
     def mark(self) -> dict[str, Any]:
-        """This moment: what `rewind` takes."""
+        """The current position and digest, for `rewind`."""
         return {"bytes": self._length, "sha256": self._hash.hexdigest()}
 
     def begin(self) -> None:
@@ -95,10 +97,10 @@ class Log:
         self._length += len(line)
 
     def rewind(self, mark: Mapping[str, Any]) -> list[dict[str, float]]:
-        """Cut off what came after a moment; the records up to it.
+        """Truncate the file to an earlier position; returns the records before it.
 
         Raises:
-            SpecError: DLC503 when the file no longer holds what it held then.
+            SpecError: DLC503 when the content up to there has changed.
         """
         data = self.check(mark)
         write_atomic(self.path, data)
@@ -106,10 +108,10 @@ class Log:
         return [figures(from_json(line)) for line in data.splitlines()]
 
     def check(self, mark: Mapping[str, Any], last: bool = False) -> bytes:
-        """What the file held at a moment; at the `last` one it holds no more.
+        """The content up to an earlier position; with `last`, nothing may follow it.
 
         Raises:
-            SpecError: DLC503 when it no longer holds that.
+            SpecError: DLC503 when the content has changed.
         """
         try:
             data = read_whole(self.path)[: None if last else mark["bytes"]]
@@ -118,14 +120,14 @@ class Log:
         if digest(data) != mark["sha256"]:
             raise SpecError.of(
                 "DLC503",
-                f"`{self.path}` is damaged: it no longer holds what was written",
-                hint="put the file back, or train anew in another folder with `--run`",
+                f"`{self.path}` is damaged: its content has changed since it was written",
+                hint="restore the file, or train again in another folder with `--run`",
             )
         return data
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: null for numbers that are not finite, such as a metric without value.
+    """A value for JSON: null for numbers that are not finite, such as a metric without a value.
 
     >>> plain({"loss": 0.5, "roc_auc": float("nan")})
     {'loss': 0.5, 'roc_auc': None}
@@ -138,7 +140,7 @@ def plain(value: Any) -> Any:
 
 
 def figures(record: Mapping[str, Any]) -> dict[str, float]:
-    """Figures by name that were read from JSON: NaN for null."""
+    """Numbers by name, read from JSON: NaN for null."""
     return {name: math.nan if value is None else value for name, value in record.items()}
 
 
@@ -153,14 +155,14 @@ def sync_folder(path: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> SpecError:
     """The diagnostic for a failed write."""
-    hint = "free space, or choose another place" if error.errno == errno.ENOSPC else "choose another place"
+    hint = "free disk space, or choose another path" if error.errno == errno.ENOSPC else "choose another path"
     return SpecError.of("DLC507", f"can't write `{path}`: {reason(error)}", hint=hint)
 
 
 def cannot_use(error: OSError, path: Path) -> SpecError:
-    """The diagnostic for a failure at a file that was not foreseen; `path` is the folder at hand."""
+    """The diagnostic for an unexpected file error; `path` is the folder in use."""
     at = Path(error.filename) if isinstance(error.filename, str) else path
-    hint = "look at its permissions and at the free space"
+    hint = "check its permissions and the free disk space"
     return SpecError.of("DLC507", f"can't use `{at}`: {reason(error)}", hint=hint)
 
 
@@ -178,7 +180,7 @@ def from_json(text: str | bytes) -> Any:
     """The value of a JSON text.
 
     Raises:
-        ValueError: when it is none, or is nested too deeply.
+        ValueError: when it is not valid JSON, or is nested too deeply.
     """
     try:
         return json.loads(text)
@@ -190,7 +192,7 @@ def read_json(path: Path) -> Any:
     """The value of a JSON file.
 
     Raises:
-        SpecError: DLC503 when it is no JSON, DLC502 when it is missing.
+        SpecError: DLC503 when it is not valid JSON, DLC502 when it is missing.
     """
     try:
         return from_json(read_whole(path))
@@ -205,8 +207,8 @@ def read_json(path: Path) -> Any:
 def pack(arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> bytes:
     """Arrays as a safetensors file, the same bytes every time, with a digest that `unpack` checks.
 
-    The arrays are made contiguous: safetensors writes others wrongly, in silence. The metadata goes in as one entry of
-    JSON, `dlc`: safetensors writes several in an order that changes from run to run.
+    The arrays are made contiguous: safetensors silently writes others wrongly. The metadata is stored as one JSON
+    entry, `dlc`: safetensors writes several entries in an order that changes from run to run.
     """
     import numpy as np
     from safetensors.numpy import save

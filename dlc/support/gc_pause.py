@@ -1,4 +1,4 @@
-"""Garbage collection put off while a program starts."""
+"""Garbage collection paused while a program starts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def gc_paused() -> Iterator[Callable[[], None]]:
-    """Within, no garbage is collected, until what is yielded is called.
+    """A context without garbage collection; calling the yielded function ends the pause early.
 
-    Importing and tracing make a million objects that stay. Going through them again and again takes a tenth of the time
-    to the first step, and finds nothing.
+    Importing and tracing create a million objects that stay. Collecting among them repeatedly takes a tenth of the time
+    to the first step and frees nothing.
     """
     pending = gc.isenabled()
     gc.disable()

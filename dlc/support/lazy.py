@@ -1,4 +1,4 @@
-"""JAX by name, imported at first use: a layer's file reads like JAX yet costs the checker nothing."""
+"""JAX modules, imported at first use: a layer's file reads like JAX but costs the checker nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
 
     class _Lazy:
-        """A module that is imported when an attribute of it is first asked for."""
+        """A module that is imported when one of its attributes is first used."""
 
         def __init__(self, name: str) -> None:
             self.__name = name

@@ -1,4 +1,4 @@
-"""Packages that only some users need: imported when they are, and named with their extra when they are not there."""
+"""Optional packages: imported when needed; if one is missing, the error names its extra."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
 
 
 def require(package: str, module: str | None = None) -> Any:
-    """A module of an optional package.
+    """Import a module of an optional package.
 
     Args:
         package: a key of `EXTRAS`.
@@ -26,5 +26,7 @@ def require(package: str, module: str | None = None) -> Any:
     """
     extra, use = EXTRAS[package]
     if find_spec(package) is None:
-        raise SpecError.of("DLC506", f"`{package}`, which {use}, is not installed", hint=f"pip install 'dlc[{extra}]'")
+        raise SpecError.of(
+            "DLC506", f"`{package}`, which {use}, is not installed", hint=f"run `pip install 'dlc[{extra}]'`"
+        )
     return import_module(module or package)

@@ -297,8 +297,7 @@ class Writer:
         self._busy = False
         self._closed = False
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None  # begins with the first checkpoint
 
     def submit(
         self, checkpoint: Checkpoint, weights: tuple[Mapping[str, Any], Mapping[str, str]] | None = None
@@ -310,6 +309,9 @@ class Writer:
         """
         with self._wake:
             self._idle()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
+                self._thread.start()
             self._next, self._weights = checkpoint, weights
             self._wake.notify_all()
 
@@ -323,7 +325,8 @@ class Writer:
         with self._wake:
             self._closed = True
             self._wake.notify_all()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _idle(self) -> None:
         self._wake.wait_for(lambda: self._error is not None or (self._next is None and not self._busy))

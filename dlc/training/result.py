@@ -11,6 +11,7 @@ from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import Log, digest, figures, from_json, read_json, to_json
+from dlc.training.active_run import Stop
 from dlc.training.callbacks.early_stopping import Stopping
 from dlc.training.run_folder import RunFolder
 
@@ -71,6 +72,9 @@ def extended(run: RunFolder, plan: Plan) -> bool:
         SpecError: DLC503 when its files are damaged.
     """
     record = _record(run)
+    if "stop" in record:
+        asked = not Stop(**record["stop"]).holds(plan) and plan.train.epochs > record["epochs"]
+        return asked and not Stopping(plan, _history(run, record)).due
     if record["stopped_early"]:
         return not Stopping(plan, _history(run, record)).due
     return bool(plan.train.epochs > record["epochs"])

@@ -43,6 +43,7 @@ MAY_CHANGE = (
     ("train", "keep_checkpoints"),
     ("train", "tensorboard"),
     ("train", "on_nan"),
+    ("train", "callbacks"),
     ("data", "memory"),
 )
 """What a resumed run may set anew."""

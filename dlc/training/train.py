@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
+import jax
+
+from dlc.backend.update import plateau_of
 from dlc.diagnostics import SpecError, quoting
 from dlc.frontend.pipeline import Spec
 from dlc.frontend.plan import Plan
 from dlc.frontend.resolved import resolved_text
 from dlc.frontend.trainable import need_trainable
-from dlc.support.files import cannot_use
+from dlc.support.fast_dataclass import fast_dataclass
+from dlc.support.files import Log, cannot_use
 from dlc.support.gc_pause import gc_paused
 from dlc.support.optional import require
-from dlc.training.callbacks.progress import Reporter, Silent
-from dlc.training.callbacks.timing import Timed
+from dlc.training.active_run import ActiveRun
+from dlc.training.callbacks.best_weights import BestWeights
+from dlc.training.callbacks.checkpointing import Checkpointing, policy_of
+from dlc.training.callbacks.early_stopping import EarlyStopping
+from dlc.training.callbacks.events import Events
+from dlc.training.callbacks.history import History
+from dlc.training.callbacks.loop_callback import LoopCallback
+from dlc.training.callbacks.plateau import PlateauRate
+from dlc.training.callbacks.profile import Profile
+from dlc.training.callbacks.progress import Reporter, Reporting, Silent, info_of
+from dlc.training.callbacks.recovery import Recovery
+from dlc.training.callbacks.result_file import ResultFile
+from dlc.training.callbacks.timing import Timing
+from dlc.training.callbacks.user_callbacks import UserCallbacks
+from dlc.training.callbacks.warnings import Warnings
+from dlc.training.checkpoint import Writer
 from dlc.training.checkpoint import found as checkpoints_of
+from dlc.training.chunks import Chunks
+from dlc.training.loop import Loop
 from dlc.training.result import Result, extended, finished
-from dlc.training.run import TrainingRun
-from dlc.training.run_folder import RunFolder, SpecTexts
+from dlc.training.resume import begin
+from dlc.training.resume import resume as resume_from
+from dlc.training.run_folder import RunFolder, SpecTexts, identity
+from dlc.training.setup import initial_state, set_up
 
 
 def train(
@@ -60,26 +83,129 @@ def train(
             require("tensorboard")  # before anything is written
         if run is None or dry_run:
             with gc_paused() as started:
-                return TrainingRun(spec.plan, None, reporter, began, chunk_iterations, stop, started, autotune).run(
-                    dry_run
-                )
+                request = Request(reporter, began, chunk_iterations, stop or _never, started, autotune)
+                return request.dry_run(spec.plan) if dry_run else request.train(spec.plan)
         run.lock()
         try:
             texts = SpecTexts(spec.given, resolved_text(spec))
             found = _opened(run, spec.plan, texts, resume, reporter)
             if found is not None:
                 return found
-            timed = Timed(reporter, run)
             with gc_paused() as started:
-                return TrainingRun(
-                    spec.plan, run, timed, began, chunk_iterations, stop, started, autotune, profile, texts
-                ).run(dry_run=False)
+                request = Request(reporter, began, chunk_iterations, stop or _never, started, autotune, profile)
+                return request.train(spec.plan, run, texts)
         except BrokenPipeError:  # of the output, not of a file
             raise
         except OSError as error:
             raise cannot_use(error, run.path) from None
         finally:
             run.unlock()
+
+
+def _never() -> bool:
+    return False
+
+
+@fast_dataclass(frozen=True)
+class Request:
+    """How a spec is to be trained.
+
+    Args:
+        reporter: who is told of the progress.
+        began: when training was asked for, on `time.perf_counter`.
+        chunk_iterations: the steps of every chunk; adapted to the speed when None.
+        stop: asked after every chunk whether to stop.
+        started: called when the first chunk is done.
+        autotune: whether to time the variants of operations first.
+        profile: whether to write a trace.
+    """
+
+    reporter: Reporter
+    began: float
+    chunk_iterations: int | None = None
+    stop: Callable[[], bool] = _never
+    started: Callable[[], None] = lambda: None
+    autotune: bool = False
+    profile: bool = False
+
+    def train(self, plan: Plan, folder: RunFolder | None = None, texts: SpecTexts | None = None) -> Result:
+        """Train a plan; in its folder, begin a run or continue it. `texts` are kept in the folder."""
+        note = self.reporter.note
+        trace = folder.path / "profile" if folder is not None and self.profile else None
+        timing = Timing(folder) if folder is not None else None
+        profile = Profile(self.began, trace, note)
+        lowering = folder.load_lowering() if folder is not None and folder.exists else None
+        setup = set_up(plan, lowering, self.autotune, note, profile.part)
+        state = initial_state(setup, lowering, profile.part)
+        chunks = Chunks(setup, self.began, self.chunk_iterations, self.started)
+        run = ActiveRun(setup, folder, note, chunks, profile.part)
+        if folder is None or texts is None:
+            callbacks = callbacks_of(run, profile, self.reporter)
+        else:
+            log, digest = Log(folder.metrics), identity(texts, setup.program.lowering.plain())
+            callbacks = callbacks_of(run, profile, self.reporter, timing, log, digest)
+            if folder.exists:
+                state = resume_from(run, folder, texts, log, digest, state, callbacks)
+            else:
+                begin(run, folder, texts, log)
+        result = Loop(run, self.stop).run(state, callbacks)
+        return replace(result, spent=profile.final)
+
+    def dry_run(self, plan: Plan) -> Result:
+        """Compile, and do one step."""
+        profile = Profile(self.began, None, self.reporter.note)
+        setup = set_up(plan, None, self.autotune, self.reporter.note, profile.part)
+        state = initial_state(setup, None, profile.part)
+        chunks = Chunks(setup, self.began, self.chunk_iterations, self.started)
+        try:
+            self.reporter.begin(info_of(ActiveRun(setup, None, self.reporter.note, chunks, profile.part)))
+            variables = jax.device_get(setup.compiled_steps.shown(chunks.run(state, 0, 1)))
+            return Result(None, (), 0, {}, variables, 1, 0.0, chunks.first_step_seconds)
+        finally:
+            setup.feeder.close()
+            self.reporter.end()
+
+
+def callbacks_of(
+    run: ActiveRun,
+    profile: Profile,
+    reporter: Reporter,
+    timing: Timing | None = None,
+    log: Log | None = None,
+    identity: str = "",
+) -> list[LoopCallback]:
+    """What happens beside the steps of a run, in the order in which the loop calls it.
+
+    Args:
+        run: the run.
+        profile: measures its parts.
+        reporter: who is told of the progress.
+        timing: keeps the times of a run with a folder.
+        log: the log of metrics of a run with a folder.
+        identity: the digest that its checkpoints get.
+    """
+    setup, folder, plan = run.setup, run.folder, run.setup.plan
+    writer = Writer(folder, policy_of(plan, setup.sampler)) if folder is not None else None
+    recovery = Recovery(setup, folder, writer.flush if writer is not None else lambda: None)
+    best, stopping = BestWeights(plan), EarlyStopping(plan)
+    schedule = plateau_of(need_trainable(plan).optimizer)
+    watched = {best.monitor, stopping.stopping.monitor, schedule.monitored() if schedule is not None else None}
+    watched |= {callback.monitored() for callback in plan.train.callbacks}
+    return [
+        recovery,
+        Warnings(watched),
+        best,
+        stopping,
+        *([PlateauRate(schedule, recovery)] if schedule is not None else []),
+        History(log),
+        *([Events(folder.path / "events")] if folder is not None and plan.train.tensorboard else []),
+        *([UserCallbacks(plan)] if plan.train.callbacks else []),
+        Checkpointing(recovery, best, writer, log, identity),
+        *([ResultFile(log)] if log is not None else []),
+        profile,
+        *([timing] if timing is not None else []),
+        Reporting(reporter, best),
+    ]
 
 
 def _opened(run: RunFolder, plan: Plan, texts: SpecTexts, resume: bool, reporter: Reporter) -> Result | None:

@@ -28,7 +28,7 @@ from dlc.data.prefetch import Prefetcher
 from dlc.data.tables import parse
 from dlc.diagnostics import render
 from dlc.training.callbacks.progress import Silent
-from dlc.training.run import Stopped
+from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
 from dlc.training.train import train as train_spec
 from tests.common import ROOT

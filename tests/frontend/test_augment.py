@@ -64,9 +64,9 @@ def test_what_an_item_acts_on() -> None:
         "inputs: {a: {tensor: [4]}, b: {tensor: [3]}}\ntargets: {y: number}\nnetwork: [concat: [a, b], dense: 1]\n"
         "loss: mse\naugment: {item}\n"
     )
-    assert dlc.loads(both.replace("{item}", "mixup")).augment[0].on == ("a", "b")
-    assert dlc.loads(both.replace("{item}", "{mixup: 1, on: b}")).augment[0].on == ("b",)
-    assert dlc.loads(both.replace("{item}", "[{jitter: , on: a}]")).augment[0].on == ("a",)
+    assert dlc.loads(both.replace("{item}", "mixup")).plan.augment[0].on == ("a", "b")
+    assert dlc.loads(both.replace("{item}", "{mixup: 1, on: b}")).plan.augment[0].on == ("b",)
+    assert dlc.loads(both.replace("{item}", "[{jitter: , on: a}]")).plan.augment[0].on == ("a",)
 
 
 def test_the_function_keeps_types_and_names() -> None:
@@ -111,7 +111,7 @@ def test_keys_follow_from_words_not_from_places() -> None:
     assert np.array_equal(augmenter(flip.plan)(key, given)[0]["inputs"]["image"], flipped := wanted(flip, key, given))
     assert np.array_equal(augmenter(behind.plan)(key, given)[0]["inputs"]["image"], flipped)
     twice = spec_of("augment: [{jitter: 1, on: image}, {jitter: 1, on: mask}]\n")
-    assert [term.path for term in twice.augment] == ["#augment/jitter", "#augment/jitter_2"]
+    assert [term.path for term in twice.plan.augment] == ["#augment/jitter", "#augment/jitter_2"]
     new, _ = augmenter(twice.plan)(key, given)
     noise = [
         np.ravel(new["inputs"]["image"] - given["inputs"]["image"]),
@@ -135,7 +135,7 @@ def test_without_the_section_nothing_happens() -> None:
 def test_the_network_does_not_know_of_it() -> None:
     """The program that evaluates, predicts and is exported is the one of a file without the section."""
     with_, without = spec_of("augment: [random_brightness]\n"), spec_of("")
-    assert with_.augment and not without.augment
+    assert with_.plan.augment and not without.plan.augment
     nodes = [
         [(node.path, node.layer, node.types, node.signature) for node, _ in s.graph.walk()] for s in (with_, without)
     ]

@@ -303,8 +303,8 @@ def test_a_run_in_half_precision_predicts_and_exports(dtype: str, tmp_path: Path
     wanted = load_model(RunFolder(run)).predict({"features": rows})["species"]
     np.testing.assert_allclose(got, wanted, atol=1e-6)
     plain = load_model(RunFolder(run))
-    whole = lower(replace_dtypes(plain.spec.graph))
-    exact = serving(plain.spec.plan, whole)(plain.weights, {"features": rows})["species"]
+    whole = lower(replace_dtypes(plain.plan.graph))
+    exact = serving(plain.plan, whole)(plain.weights, {"features": rows})["species"]
     assert not np.array_equal(wanted, exact)  # it did compute in half precision
     np.testing.assert_allclose(wanted, exact, atol=0.05)
 
@@ -381,7 +381,7 @@ def test_a_step_that_overflows_leaves_everything_as_it_was() -> None:
         good = loss_scale.finite(gradients)
         updates, moved = adam.update(gradients, optimizer, variables["params"])
         new = ({**variables, "params": optax.apply_updates(variables["params"], updates), "state": state}, moved)
-        return (*loss_scale.may_skip(good, new, (variables, optimizer)), loss_scale.next_state(scale, good), value)
+        return (*loss_scale.select(good, new, (variables, optimizer)), loss_scale.next_state(scale, good), value)
 
     optimizer = adam.init(variables["params"])
     large = loss_scale.LossScale(jnp.float32(2.0**24), jnp.int32(5))

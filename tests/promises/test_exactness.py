@@ -9,7 +9,7 @@ import pytest
 
 import dlc
 from dlc.training import checkpoint as checkpoints
-from dlc.training.run import Stopped
+from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
 from dlc.training.train import train as train_spec
 from tests.common import ROOT

@@ -75,6 +75,7 @@ def assert_same(one: RunFolder, other: RunFolder) -> None:
     assert one.result.read_bytes() == other.result.read_bytes()
 
 
+@pytest.mark.slow  # the test of SIGTERM compares two runs of this spec, too
 def test_training_twice_gives_the_same_bits(straight: Straight, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     done = run_dlc(arguments(run.path))
@@ -82,6 +83,7 @@ def test_training_twice_gives_the_same_bits(straight: Straight, tmp_path: Path) 
     assert_same(run, straight.run)
 
 
+@pytest.mark.slow  # a short storm kills, resumes, compares and counts lost epochs, too
 def test_killed_ten_times_and_resumed_gives_the_same_bits(straight: Straight, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     chance = random.Random(20)
@@ -115,7 +117,10 @@ def test_killed_ten_times_and_resumed_gives_the_same_bits(straight: Straight, tm
     assert_same(run, straight.run)
 
 
-@pytest.mark.parametrize("spec", [spec for spec in kill_storm.SPECS if Path(spec).stem != SPEC.stem])
+STORMS = [spec for spec in kill_storm.SPECS if Path(spec).stem != SPEC.stem]
+
+
+@pytest.mark.parametrize("spec", [STORMS[0], *(pytest.param(spec, marks=pytest.mark.slow) for spec in STORMS[1:])])
 def test_a_short_storm(spec: str, tmp_path: Path) -> None:
     """The storm's other specs: a kill between epochs, and one while the resumed process starts or soon after."""
     told = kill_storm.storm(str(ROOT / spec), 2, tmp_path, random.Random(9), ["train.epochs=12"])

@@ -21,7 +21,7 @@ from dlc.frontend.resolved import dump, resolve_document, resolved_text
 from dlc.serving.tables import write_table
 from dlc.support.files import write_atomic
 from dlc.training import checkpoint as checkpoints
-from dlc.training.run import Stopped
+from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder, last_run_folder
 from dlc.training.train import train as train_spec
 from tests.common import SMALL

@@ -22,9 +22,8 @@ from dlc.reports import charts
 from dlc.reports.images import MOST_PIXELS, picture, png
 from dlc.reports.markup import VOID
 from dlc.reports.page import write_report
-from dlc.training.callbacks.progress import Moment, RunInfo, Silent
-from dlc.training.callbacks.timing import Timed
-from dlc.training.run import Stopped
+from dlc.training.callbacks.timing import Timing
+from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
 from dlc.training.train import train as train_spec
 from tests.cli.test_commands import dlc_command  # noqa: F401 - a fixture
@@ -506,10 +505,10 @@ def test_times_are_kept_apart(small: Any, tmp_path: Path) -> None:
 
 def test_steps_that_are_done_again_count_again(tmp_path: Path) -> None:
     """A run that goes back at an epoch's end goes on with an earlier step."""
-    times = Timed(Silent(), RunFolder(tmp_path))
-    times.begin(RunInfo("spec", None, 2, 20, 16, {"train": 160}, 1, "cpu", 0, "train/loss", lambda _step: 0.1))
+    times = Timing(RunFolder(tmp_path))
+    times.begin(0, 16, "cpu")
     for step, iterations in ((1, 1), (10, 9), (4, 2)):
-        times.moment(Moment(1, step, iterations, {}, 16.0))
+        times.add(step, iterations, float(iterations))
     session = times.session
     assert session["examples"] == 12 * 16 and session["steady_examples"] == 11 * 16
     assert session["training"] == 11.0 and session["last_step"] == 4

@@ -95,7 +95,12 @@ def test_says_what_it_is(name: str) -> None:
     assert dlc.load(path(name)).name == name.replace("_", "-")
 
 
-@EACH
+LARGE = {"densenet121", "efficientnet_b0", "convnext_tiny"}  # of layers that the other networks have, too
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in WEIGHTS]
+)
 def test_the_program_has_the_inferred_types(name: str) -> None:
     spec = dlc.load(path(name))
     program = dlc.compile(spec)

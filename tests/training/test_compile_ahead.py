@@ -12,9 +12,8 @@ import pytest
 import dlc
 from dlc.components.layers.dense import Dense
 from dlc.training import compile_ahead
-from dlc.training.callbacks.progress import Silent
-from dlc.training.run import TrainingRun
 from dlc.training.run_folder import RunFolder
+from dlc.training.setup import Setup, set_up
 from dlc.training.train import train as train_spec
 from tests.common import ROOT
 
@@ -29,12 +28,12 @@ train: {{epochs: 2, batch_size: 8}}
 """
 
 
-def begun(spec: dlc.Spec) -> TrainingRun:
-    return TrainingRun(spec.plan, None, Silent(), 0.0, None, None)
+def begun(spec: dlc.Spec) -> Setup:
+    return set_up(spec.plan)
 
 
-def was_compiled_ahead(training: TrainingRun) -> bool:
-    return not hasattr(training.compiled_steps.chunk, "lower")  # what `jax.jit` gives would
+def was_compiled_ahead(setup: Setup) -> bool:
+    return not hasattr(setup.compiled_steps.chunk, "lower")  # what `jax.jit` gives would
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "specs").glob("*.yaml")), ids=lambda path: path.stem)
@@ -61,19 +60,19 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("memory", ["auto", "1500 B"])
 def test_an_archive_is_counted_by_its_head(archive: Path, memory: str) -> None:
     spec = dlc.loads(TABLE.format(word="npz", file=archive, memory=memory))
-    training = begun(spec)
-    assert was_compiled_ahead(training)
-    assert training.feeder.portions.resident == (memory == "auto")
-    assert training.run(dry_run=False).steps == 15
+    setup = begun(spec)
+    assert was_compiled_ahead(setup)
+    assert setup.feeder.portions.resident == (memory == "auto")
+    assert train_spec(spec).steps == 15
 
 
 def test_what_comes_otherwise_is_compiled_then(archive: Path, tmp_path: Path, monkeypatch: Any) -> None:
     spec = dlc.loads(TABLE.format(word="npz", file=archive, memory="auto"))
     count = type(spec.plan.data.source).count  # type: ignore[union-attr]
     monkeypatch.setattr(type(spec.plan.data.source), "count", lambda self, base: count(self, base) + 1)  # type: ignore[union-attr]
-    training = begun(spec)
-    assert not was_compiled_ahead(training)
-    assert training.run(dry_run=False).steps == 15
+    setup = begun(spec)
+    assert not was_compiled_ahead(setup)
+    assert train_spec(spec).steps == 15
     (tmp_path / "t.csv").write_text("x,y\n" + "1,0\n2,1\n" * 20)
     text = TABLE.format(word="csv", file=tmp_path / "t.csv", memory="auto").replace("[2]", "[1]")
     assert not was_compiled_ahead(begun(dlc.loads(text)))  # nobody knows how long a text is

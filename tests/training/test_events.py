@@ -11,7 +11,7 @@ import pytest
 
 import dlc
 from dlc.training.callbacks.events import Events
-from dlc.training.run import Stopped
+from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
 from dlc.training.train import train as train_spec
 from tests.common import SMALL
@@ -63,7 +63,8 @@ def test_a_full_disk_is_a_diagnostic(tmp_path: Path, at: str, monkeypatch: pytes
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(f"tensorboard.summary.Writer.{at}", full)
-    events = Events(tmp_path / "events", [])
+    events = Events(tmp_path / "events")
+    events.begin([])
     with pytest.raises(dlc.SpecError) as caught:
         events.add({"epoch": 1, "step": 6, "train/loss": 0.5})
     assert caught.value.report.codes == ("DLC507",)

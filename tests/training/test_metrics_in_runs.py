@@ -21,9 +21,9 @@ from dlc.components.metrics import METRICS
 from dlc.frontend.resolved import resolved_text
 from dlc.language.options import build_word, load_class
 from dlc.language.yaml_text import parse_yaml
-from dlc.training import run as fitting
+from dlc.training import loop as fitting
 from dlc.training.callbacks.progress import Silent
-from dlc.training.run import Stopped
+from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
 from dlc.training.train import train as train_spec
 from tests.cli.test_commands import dlc_command  # noqa: F401
@@ -209,7 +209,7 @@ def test_tensorboard_gets_no_points_without_value(tmp_path: Path, monkeypatch: p
 
     Summary.Writer = Writer  # type: ignore[attr-defined]
     monkeypatch.setattr(events, "require", lambda *_: Summary)
-    events.Events(tmp_path / "events", [{"epoch": 1, "step": 3, "a": math.nan, "b": 0.5}])
+    events.Events(tmp_path / "events").begin([{"epoch": 1, "step": 3, "a": math.nan, "b": 0.5}])
     assert points == [("b", 0.5, 3)]
 
 

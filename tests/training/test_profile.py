@@ -82,9 +82,9 @@ def test_what_goes_wrong_at_the_end_leaves_nothing_open(tmp_path: Path, monkeypa
     class Failing(Silent):
         end = failing("reporter")
 
-    monkeypatch.setattr("dlc.training.run.Writer.close", failing("writer"))
-    monkeypatch.setattr("dlc.training.run.Feeder.close", failing("feeder"))
-    monkeypatch.setattr("dlc.training.run.Profile.end", failing("profile"))
+    monkeypatch.setattr("dlc.training.checkpoint.Writer.close", failing("writer"))
+    monkeypatch.setattr("dlc.data.feeder.Feeder.close", failing("feeder"))
+    monkeypatch.setattr("dlc.training.callbacks.profile.Profile.end", failing("profile"))
     with pytest.raises(RuntimeError):
         train_spec(dlc.loads(SMALL, ["train.epochs=1"]), run=RunFolder(tmp_path / "run"), reporter=Failing())
-    assert closed == ["writer", "feeder", "profile", "reporter"]
+    assert closed == ["writer", "profile", "reporter", "feeder"]

@@ -14,8 +14,8 @@ from dlc.backend import skipped_steps
 from dlc.training.callbacks import recovery
 from dlc.training.callbacks.progress import Silent
 from dlc.training.callbacks.timing import read_sessions
+from dlc.training.loop import Stopped
 from dlc.training.result import Result
-from dlc.training.run import Stopped
 from dlc.training.run_folder import RunFolder
 from dlc.training.train import train as train_spec
 from tests.training.test_training import same_run, stop_after

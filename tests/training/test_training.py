@@ -18,7 +18,7 @@ from dlc.data.dataset import Sampler, load_dataset
 from dlc.frontend.pipeline import Spec
 from dlc.training import checkpoint as checkpoints
 from dlc.training.callbacks.progress import Silent
-from dlc.training.run import Stopped
+from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
 from dlc.training.train import train as train_spec
 from tests.common import SMALL, run_dlc

@@ -48,6 +48,11 @@ def _monitored(document: CheckedDocument) -> Iterator[tuple[str, Path]]:
     train = document.train
     if train.monitor is not None:
         yield train.monitor, ("train", "monitor")
+    many = isinstance(document.source.tree["train"].get("callbacks"), list) if train.callbacks else False
+    for index, callback in enumerate(train.callbacks):
+        monitor = callback.monitored()
+        if monitor is not None:
+            yield monitor, ("train", "callbacks", *((index,) if many else ()), callback.word, "monitor")
     if train.early_stopping is not None and train.early_stopping.monitor is not None:
         yield train.early_stopping.monitor, ("train", "early_stopping", "monitor")
     if document.optimizer is not None:

@@ -1,1 +1,1 @@
-"""What happens beside the steps of a run: recovery, early stopping, events, progress, timing, profiles."""
+"""What happens beside the steps of training: one small class for each, called by the loop."""

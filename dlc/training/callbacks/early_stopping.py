@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from dlc.frontend.plan import Plan
+from dlc.training.active_run import ActiveRun
+from dlc.training.callbacks.loop_callback import Epoch, LoopCallback
 from dlc.training.evaluation import better, monitored
 
 
@@ -40,3 +42,28 @@ class Stopping:
     def due(self) -> bool:
         """Whether the run is to stop."""
         return self.options is not None and self.stale >= self.options.patience
+
+
+class EarlyStopping(LoopCallback):
+    """Ends the run when `train.early_stopping` says so.
+
+    Args:
+        plan: the spec's plan.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.stopping = Stopping(plan)
+
+    def on_begin(self, run: ActiveRun) -> None:
+        """Look at the epochs from before a resume."""
+        for record in run.history:
+            self.stopping.see(record)
+        if self.stopping.due:
+            run.ending = True
+            name, stale = self.stopping.monitor, self.stopping.stale
+            run.note(f"{name} has not improved in {stale} epochs: early stopping ends the run here")
+
+    def on_epoch(self, run: ActiveRun, epoch: Epoch) -> None:
+        """Look at an epoch."""
+        self.stopping.see(epoch.record)
+        run.ending = run.ending or self.stopping.due

@@ -7,40 +7,55 @@ import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from dlc.support.files import cannot_write
 from dlc.support.optional import require
+from dlc.training.active_run import ActiveRun
+from dlc.training.callbacks.loop_callback import Epoch, LoopCallback
 
 
-class Events:
-    """A folder of event files.
+class Events(LoopCallback):
+    """A folder of event files. It begins when a run does.
 
     A resumed run writes it anew from the records that it kept: what a killed run had written past its last checkpoint
     would stand there twice.
 
     Args:
         folder: the folder; what is in it is replaced.
-        records: the epochs so far.
-
-    Raises:
-        SpecError: DLC506 when TensorBoard is not installed; DLC507, also from `add`, when a file can't be written.
     """
 
-    def __init__(self, folder: Path, records: Iterable[Mapping[str, float]]) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._writer: Any = None
+
+    def on_begin(self, run: ActiveRun) -> None:
+        """Write the epochs so far."""
+        self.begin(run.history)
+
+    def on_epoch(self, run: ActiveRun, epoch: Epoch) -> None:
+        """Write an epoch."""
+        self.add(epoch.record)
+
+    def begin(self, records: Iterable[Mapping[str, float]]) -> None:
+        """Replace the folder by one with the figures of some epochs.
+
+        Raises:
+            SpecError: DLC506 when TensorBoard is not installed; DLC507, also from `add`, when a file can't be written.
+        """
         writer = require("tensorboard", "tensorboard.summary").Writer
         try:
-            if folder.is_symlink() or folder.is_file():
-                folder.unlink()
-            shutil.rmtree(folder, ignore_errors=True)
-            self._writer = writer(str(folder))
+            if self._folder.is_symlink() or self._folder.is_file():
+                self._folder.unlink()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._writer = writer(str(self._folder))
         except OSError as error:
-            raise cannot_write(folder, error) from None
+            raise cannot_write(self._folder, error) from None
         for record in records:
             self.add(record)
 
     def add(self, record: Mapping[str, float]) -> None:
-        """Add an epoch's figures, at its step; a metric without value has no point."""
+        """Add an epoch's figures, at its step; a metric without a value has no point."""
         try:
             for name, value in record.items():
                 if name not in ("epoch", "step") and math.isfinite(value):
@@ -50,6 +65,7 @@ class Events:
             raise cannot_write(self._folder, error) from None
 
     def close(self) -> None:
-        """Finish the file. What it could not hold it has said already."""
-        with suppress(OSError):
-            self._writer.close()
+        """Finish the file. What could not be written was reported by `add`."""
+        if self._writer is not None:
+            with suppress(OSError):
+                self._writer.close()

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import jax
 
+from dlc.training.active_run import ActiveRun
+from dlc.training.callbacks.loop_callback import Chunk, LoopCallback
+
 TRACE_SECONDS = 5.0  # a trace of more is too large for its viewers
 PARTS = {
     "data": "reading and encoding records",
@@ -20,18 +23,19 @@ PARTS = {
 }
 
 
-class Profile:
-    """The seconds of each part of a run, as its own thread sees them.
+class Profile(LoopCallback):
+    """The seconds of each part of a run, as the training thread sees them, and a trace of some steps.
 
     Args:
         began: when the run was asked for, on `time.perf_counter`.
         folder: where the trace goes, or None for no trace.
-        note: takes why there is none after all: a run goes on without.
+        note: prints why there is none after all: the run continues without it.
     """
 
     def __init__(self, began: float, folder: Path | None, note: Callable[[str], None]) -> None:
         self.began, self.folder, self.note = began, folder, note
         self.seconds = dict.fromkeys(PARTS, 0.0)
+        self.final: dict[str, float] = {}  # `spent` at the end of the run
         self._traced: float | None = None  # since when a trace is being taken
 
     @contextmanager
@@ -42,6 +46,23 @@ class Profile:
             yield
         finally:
             self.seconds[name] += time.perf_counter() - began
+
+    def on_chunk(self, run: ActiveRun, chunk: Chunk) -> None:
+        """Count the time of a chunk of steps."""
+        chunks = run.chunks
+        if chunk.first:
+            self.seconds["compile"] += chunk.seconds
+        else:
+            self.seconds |= {"steps": chunks.seconds - chunks.input_seconds, "input": chunks.input_seconds}
+        self.trace()
+
+    def on_finish(self, run: ActiveRun, test: Mapping[str, float]) -> None:
+        """Keep what the run spent."""
+        self.final = self.spent()
+
+    def close(self) -> None:
+        """Write the trace."""
+        self.end()
 
     def trace(self) -> None:
         """A chunk of steps is done that compiled nothing: trace the next ones, for some seconds."""

@@ -1,11 +1,18 @@
-"""What a training tells while it runs."""
+"""What a run reports while it goes on, and to whom."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import jax
+
 from dlc.support.fast_dataclass import fast_dataclass
+from dlc.training.active_run import ActiveRun
+from dlc.training.callbacks.best_weights import BestWeights
+from dlc.training.callbacks.loop_callback import Chunk, Epoch, LoopCallback
+from dlc.training.evaluation import monitored
 
 
 @fast_dataclass(frozen=True)
@@ -17,7 +24,7 @@ class RunInfo:
         folder: the run folder, or None.
         epochs: epochs in all.
         steps: steps in all.
-        batch_size: examples a step.
+        batch_size: examples per step.
         examples: examples of each split.
         parameters: count of trained numbers.
         device: what it runs on.
@@ -46,9 +53,9 @@ class Moment:
     Args:
         epoch: the current epoch, from 1.
         step: steps done; a run that goes back may do one twice.
-        turns: steps of the chunk that ended here.
+        iterations: steps of the chunk that ended here.
         metrics: loss and metrics over the epoch so far, by name.
-        rate: examples a second.
+        rate: examples per second.
         waiting: share of the time in which the device waited for records.
     """
 
@@ -96,3 +103,57 @@ class Silent:
 
     def end(self) -> None:
         """Say nothing."""
+
+
+class Reporting(LoopCallback):
+    """Passes the progress of a run to a reporter.
+
+    Args:
+        reporter: who is told.
+        best: knows whether an epoch is the best so far.
+    """
+
+    def __init__(self, reporter: Reporter, best: BestWeights) -> None:
+        self.reporter, self.best = reporter, best
+
+    def on_begin(self, run: ActiveRun) -> None:
+        """Report what the run is about to do."""
+        self.reporter.begin(info_of(run))
+
+    def on_chunk(self, run: ActiveRun, chunk: Chunk) -> None:
+        """Report where the run stands."""
+        speed = chunk.iterations * run.setup.sampler.batch_size / chunk.seconds
+        moment = Moment(run.epoch, run.step, chunk.iterations, run.figures, speed, run.chunks.waiting)
+        self.reporter.moment(moment)
+
+    def on_epoch(self, run: ActiveRun, epoch: Epoch) -> None:
+        """Report an epoch."""
+        self.reporter.epoch(epoch.record, time.perf_counter() - epoch.began, self.best.improved)
+
+    def close(self) -> None:
+        """Tell the reporter that nothing more will come."""
+        self.reporter.end()
+
+
+def device_name() -> str:
+    """The kind of device that a run computes on."""
+    device = jax.devices()[0]
+    return device.device_kind if device.platform != "cpu" else "cpu"
+
+
+def info_of(run: ActiveRun) -> RunInfo:
+    """What a run is about to do."""
+    setup = run.setup
+    return RunInfo(
+        name=setup.plan.name,
+        folder=str(run.folder.path) if run.folder else None,
+        epochs=setup.plan.train.epochs,
+        steps=setup.horizon.steps,
+        batch_size=setup.sampler.batch_size,
+        examples={name: len(rows) for name, rows in setup.data.splits.items()},
+        parameters=sum(slot.size for slot in setup.program.params.values()),
+        device=device_name(),
+        start=run.step,
+        monitor=monitored(setup.plan)[0],
+        learning_rate=run.learning_rate,
+    )

@@ -16,17 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlc.backend import skipped_steps, statistics
-from dlc.backend.network import Program
 from dlc.backend.nonfinite import NonfiniteTracer, NonfiniteValue, loss_name
-from dlc.backend.train_step import CompiledSteps, TrainState, Updater
+from dlc.backend.train_step import TrainState
 from dlc.data.feed import Rows
-from dlc.data.feeder import Feeder
 from dlc.diagnostics import SpecError
-from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
+from dlc.training.active_run import ActiveRun
+from dlc.training.callbacks.loop_callback import Chunk, Epoch, Evaluation, LoopCallback
 from dlc.training.checkpoint import Checkpoint, load, restore_state
 from dlc.training.checkpoint import found as checkpoints_of
 from dlc.training.run_folder import RunFolder
+from dlc.training.setup import Setup
 
 RETURNS = 5  # to the same state, before a run gives up
 WINDOW = 64  # steps that are done again between two looks at the weights
@@ -56,44 +56,75 @@ class Memory:
     rates: dict[str, float] = field(default_factory=dict)
 
 
-class Recovery:
-    """What a run needs to say where it diverged, and to go on.
+class Recovery(LoopCallback):
+    """Finds where a run diverged, and goes back to a good state when the spec asks for it.
 
     Args:
-        plan: the spec.
-        program: its network.
-        updater: how its weights are updated.
-        trainer: its compiled steps.
-        feeder: its batches.
-        stats: what its features fitted.
-        folder: the run's, or None.
-        note: takes what is worth saying.
+        setup: what the run computes with.
+        folder: the run folder, or None.
+        flush: waits until all checkpoints are written.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        program: Program,
-        updater: Updater,
-        compiled_steps: CompiledSteps,
-        feeder: Feeder,
-        stats: Any,
-        folder: RunFolder | None,
-        note: Callable[[str], None],
-    ) -> None:
-        self.plan, self.program, self.compiled_steps, self.feeder, self.stats = (
-            plan,
-            program,
-            compiled_steps,
-            feeder,
-            stats,
-        )
-        self.folder, self.note = folder, note
-        self.may_skip = updater.may_skip
-        self.tracer = NonfiniteTracer(plan, program, updater)
-        self.mode = plan.train.on_nan
+    def __init__(self, setup: Setup, folder: RunFolder | None, flush: Callable[[], None]) -> None:
+        self.setup, self.folder, self.flush = setup, folder, flush
+        self.mode = setup.plan.train.on_nan
+        self.may_skip = setup.updater.may_skip
+        self.tracer = NonfiniteTracer(setup.plan, setup.program, setup.updater)
         self.kept: Mapping[str, Any] | None = None  # the newest good state, where no folder has it
         self.memory = Memory()
+
+    # ---- hooks ----
+
+    def on_resume(self, run: ActiveRun, checkpoint: Checkpoint) -> None:
+        """Take over the good state of a checkpoint."""
+        memory = Memory(**checkpoint.progress["recovery"])
+        if self.mode == "rollback" and memory.good != checkpoint.step:
+            self.kept, self.memory = checkpoint.good, memory
+        else:
+            self.keep(checkpoint.state, checkpoint.step)
+
+    def on_chunk(self, run: ActiveRun, chunk: Chunk) -> None:
+        """Go back if the loss is not finite.
+
+        Raises:
+            SpecError: DLC508 when the run stops.
+        """
+        loss = run.values["loss"]
+        if self._diverged(loss, chunk.sums, run.state, run.step == run.epoch_end):
+            self._return(run, f"the loss is {loss}")
+
+    def on_evaluation(self, run: ActiveRun, evaluation: Evaluation) -> None:
+        """Go back if the loss of the validation split or a weight is not finite.
+
+        Raises:
+            SpecError: DLC508 when the run stops.
+        """
+        loss = evaluation.values.get("loss", 0.0)
+        weight = self.tracer.weight(run.state.variables)
+        if math.isfinite(loss) and weight is None:
+            return
+        what = f"`{weight.name}` is not finite" if weight else f"the loss of the validation split is {loss}"
+        rows = (evaluation.variables, self.setup.data.splits["validation"]) if evaluation.values else None
+        self._return(run, what, rows)
+
+    def on_epoch(self, run: ActiveRun, epoch: Epoch) -> None:
+        """Note how many steps of the epoch were skipped."""
+        count = int(run.state.skipped.epoch)
+        if self.mode == "skip" and count:
+            steps = "1 step was" if count == 1 else f"{count:,} steps were"
+            run.note(f"{steps} left out in epoch {run.epoch}: the loss or gradients were not finite")
+
+    def on_interrupt(self, run: ActiveRun) -> None:
+        """Go back if a weight is not finite: a checkpoint must not hold it.
+
+        Raises:
+            SpecError: DLC508 when the run stops.
+        """
+        weight = self.tracer.weight(run.state.variables)
+        if weight is not None:
+            self._return(run, f"`{weight.name}` is not finite")
+
+    # ---- what checkpointing and the plateau call ----
 
     def keep(self, arrays: Mapping[str, Any], step: int) -> None:
         """Take a state, all of it finite, as the one to go back to."""
@@ -111,24 +142,18 @@ class Recovery:
             return None
         return self.kept if self.memory.good != step else None
 
-    def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint."""
-        memory = Memory(**checkpoint.progress["recovery"])
-        if self.mode == "rollback" and memory.good != checkpoint.step:
-            self.kept, self.memory = checkpoint.good, memory
-        else:
-            self.keep(checkpoint.state, checkpoint.step)
-
     def lowered(self, step: int, factor: float) -> None:
         """A plateau changed the learning rate."""
         self.memory.rates[str(step)] = factor
 
-    def diverged(self, loss: float, sums: Mapping[str, Any], state: TrainState, ends: bool) -> bool:
-        """Whether a run can't go on from a state as it is.
+    # ---- whether and how a run goes back ----
+
+    def _diverged(self, loss: float, sums: Mapping[str, Any], state: TrainState, ends: bool) -> bool:
+        """Whether a run can't continue from a state as it is.
 
         Args:
             loss: over the epoch so far.
-            sums: the settled tally that it comes from.
+            sums: the statistics that it comes from.
             state: after the newest chunk.
             ends: whether the epoch is over. Of one in which no step counted there is nothing to record.
         """
@@ -138,39 +163,29 @@ class Recovery:
             return True
         return not math.isfinite(loss) if sums[statistics.COUNT] else ends
 
-    def skipped(self, state: TrainState, epoch: int) -> None:
-        """Say how many steps of an epoch were left out."""
-        count = int(state.skipped.epoch)
-        if self.mode == "skip" and count:
-            steps = "1 step was" if count == 1 else f"{count:,} steps were"
-            self.note(f"{steps} left out in epoch {epoch}: the loss or gradients were not finite")
-
-    def after(
-        self, state: TrainState, last: int, factor: float, what: str, kept: str, evaluated: Any = None
-    ) -> TrainState:
-        """The state to go on with after one that is not finite.
+    def _return(self, run: ActiveRun, what: str, evaluated: Any = None) -> None:
+        """Make the run continue from the newest good state.
 
         Args:
-            state: the one that is not finite.
-            last: steps done when its epoch is over.
-            factor: of the learning rate.
+            run: the run, whose state is not finite.
             what: what was seen, as in "the loss is nan".
-            kept: what the run folder keeps.
             evaluated: weights and rows, where it was seen in an evaluation.
 
         Raises:
             SpecError: DLC508 when the run is to stop, or has gone back too often.
         """
+        self.flush()
+        state = run.state
         finding = self.find(state)
         if finding.step is None and evaluated is not None:
             variables, rows = evaluated
             finding = Finding(None, self.tracer.evaluation(variables, self._batches(rows)))
         if self.mode != "rollback" or self.memory.returns >= RETURNS:
-            raise self.error(finding, int(state.step), what, kept)
-        return self._back(state, finding, last, factor, what)
+            raise self.error(finding, int(state.step), what, _kept(run))
+        run.go_back(self._back(run, finding, what))
 
     def _batches(self, chosen: Any) -> Iterator[Rows]:
-        for feed, _, iterations in self.feeder.evaluation(chosen):
+        for feed, _, iterations in self.setup.feeder.evaluation(chosen):
             for iteration in range(iterations):
                 yield feed.batch(iteration)
 
@@ -196,17 +211,12 @@ class Recovery:
             except SpecError:
                 return None  # what happened since an older one is not known
         else:
-            variables = self.program.init(self.plan.seed)
-            state = _copy(
-                self.compiled_steps.start(
-                    variables, self.compiled_steps.batch_statistics(variables, self.feeder.shapes())
-                )
-            )
+            state = _copy(self.setup.start())
         return state._replace(step=jnp.int32(self.memory.onward))
 
     def _replayed(self, state: TrainState, end: int) -> Finding:
         """Do steps again until one of them is not finite."""
-        step, window = int(state.step), min(WINDOW, self.feeder.max_iterations)
+        step, window = int(state.step), min(WINDOW, self.setup.feeder.max_iterations)
         rates = {int(at): factor for at, factor in self.memory.rates.items()}
         while step < end:
             passed = [at for at in rates if at <= step]
@@ -223,19 +233,21 @@ class Recovery:
         return Finding()
 
     def _chunk(self, state: TrainState, step: int, iterations: int) -> TrainState:
-        feed = self.feeder.training(step, iterations)
+        feed = self.setup.feeder.training(step, iterations)
         held = jax.device_put(_copy(state))  # its buffers are donated, those of `state` are not
-        return _copy(self.compiled_steps.chunk(held, feed, np.int32(iterations), np.bool_(True), self.stats))
+        return _copy(
+            self.setup.compiled_steps.chunk(held, feed, np.int32(iterations), np.bool_(True), self.setup.stats)
+        )
 
     def _good(self, state: TrainState) -> bool:
         sums = statistics.to_host(state.sums)
         counted = bool(sums[statistics.COUNT]) or self.may_skip
-        loss = statistics.values(self.plan, sums)["loss"] if sums[statistics.COUNT] else 0.0
+        loss = statistics.values(self.setup.plan, sums)["loss"] if sums[statistics.COUNT] else 0.0
         return counted and math.isfinite(loss) and self.tracer.weight(state.variables) is None
 
     def _look(self, state: TrainState, step: int) -> NonfiniteValue | None:
-        batch = self.feeder.training(step, 1).batch(0)
-        return self.tracer.step(state._replace(step=jnp.int32(step)), batch, self.stats)
+        batch = self.setup.feeder.training(step, 1).batch(0)
+        return self.tracer.step(state._replace(step=jnp.int32(step)), batch, self.setup.stats)
 
     def _updated(self, state: TrainState) -> NonfiniteValue | None:
         weight = self.tracer.weight(state.variables)
@@ -243,22 +255,23 @@ class Recovery:
 
     # ---- what follows ----
 
-    def _back(self, state: TrainState, finding: Finding, last: int, factor: float, what: str) -> TrainState:
-        """The newest good state, at the step behind the one that failed; where none was found, behind the epoch."""
-        start = self._start(state)
+    def _back(self, run: ActiveRun, finding: Finding, what: str) -> TrainState:
+        """The newest good state, at the step after the one that failed; where none was found, after the epoch."""
+        start = self._start(run.state)
         assert start is not None, "a run that goes back keeps the state in memory"
+        last = run.epoch_end
         on = last
         if finding.step is not None:
-            on = min(last, finding.step + (skipped_steps.LIMIT if int(state.skipped.row) else 1))
+            on = min(last, finding.step + (skipped_steps.LIMIT if int(run.state.skipped.row) else 1))
         self.memory.returns += 1
         self.memory.onward = on
         where = f"step {finding.step + 1:,}: {_said(finding.cause, what)}" if finding.step is not None else what
-        self.note(f"{where}; back to the weights of step {self.memory.good:,}, going on with step {on + 1:,}")
+        run.note(f"{where}; back to the weights of step {self.memory.good:,}, going on with step {on + 1:,}")
         back: TrainState = jax.device_put(
             start._replace(
                 step=jnp.int32(on),
                 sums=jax.tree.map(np.zeros_like, start.sums),
-                rate={"factor": jnp.float32(factor)} if start.rate else {},
+                rate={"factor": jnp.float32(run.progress.rate)} if start.rate else {},
                 skipped=skipped_steps.start(),
             )
         )
@@ -280,14 +293,14 @@ class Recovery:
         return SpecError.of(
             "DLC508",
             message,
-            span or self.plan.places.key_span(("optimizer",)),
+            span or self.setup.plan.places.key_span(("optimizer",)),
             hint=f"{self._hint(finding)}; {kept}",
         )
 
     def _hint(self, finding: Finding) -> str:
         at, cause = finding
         kind = cause.kind if cause is not None else None
-        narrow = any(node.dtype == "f16" for node, _ in self.plan.graph.walk())
+        narrow = any(node.dtype == "f16" for node, _ in self.setup.plan.graph.walk())
         wide = "float16 ends at 65,504: try `precision: bfloat16`; or " if narrow else ""
         if kind == "input":
             return "look at the data and at `augment`"
@@ -298,6 +311,13 @@ class Recovery:
                 f"{wide}roots, logarithms and divisions are infinitely steep at 0; `on_nan: skip` leaves such steps out"
             )
         return f"{wide}lower the learning rate, or add `clip_norm: 1.0` beside the optimizer"
+
+
+def _kept(run: ActiveRun) -> str:
+    """What is left of a run that diverged."""
+    if run.folder is None or not run.progress.epoch:
+        return "no epoch was finished"
+    return f"`{run.folder.path}` keeps the weights and the checkpoint of epoch {run.progress.epoch}"
 
 
 def _said(cause: NonfiniteValue | None, what: str) -> str:

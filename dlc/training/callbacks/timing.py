@@ -4,75 +4,75 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from dlc.diagnostics import SpecError
 from dlc.support.files import read_json, to_json, write_atomic
-from dlc.training.callbacks.progress import Moment, Reporter, RunInfo
+from dlc.training.active_run import ActiveRun
+from dlc.training.callbacks.loop_callback import Chunk, Epoch, LoopCallback
+from dlc.training.callbacks.progress import device_name
 from dlc.training.run_folder import RunFolder
 
 WRITE_SECONDS = 30.0  # a killed process loses no more
 
 
-class Timed:
-    """Passes on what a training tells, and keeps the times in the run folder: one session for each process.
+class Timing(LoopCallback):
+    """Keeps the times of a run in its folder: one session for each process.
 
     A session holds `started` (UTC), `device`, `first_step`, `last_step`, `examples`; in seconds: `first_chunk`, from
     the call to the end of the first chunk, with reading data and compiling; `training`, all later chunks, which did
-    `steady_examples`; `total`; and `epochs`, the seconds of each epoch by number. Times are a record, no part of the
-    result: where they can't be written or read, the run goes on without.
+    `steady_examples`; `total`; and `epochs`, the seconds of each epoch by number. Times are a record, not part of the
+    result: where they can't be written or read, the run continues without them.
 
     Args:
-        reporter: who is told.
         run: the run folder.
     """
 
-    def __init__(self, reporter: Reporter, run: RunFolder) -> None:
-        self.reporter, self.run = reporter, run
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
         self.began = self.written = time.perf_counter()
         self.earlier: list[Any] = []
         self.session: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
+        self.batch_size = 0
 
-    def begin(self, info: RunInfo) -> None:
-        """The run is about to compile."""
-        if info.start:
+    def on_begin(self, run: ActiveRun) -> None:
+        """Read the earlier sessions."""
+        if run.step:
             with contextlib.suppress(SpecError):
                 self.earlier = read_sessions(self.run)
-        self.batch_size = info.batch_size
-        self.session |= {"device": info.device, "first_step": info.start, "last_step": info.start, "examples": 0}
-        self.session |= {"first_chunk": None, "training": 0.0, "steady_examples": 0, "total": 0.0, "epochs": {}}
-        self.reporter.begin(info)
+        self.begin(run.step, run.setup.sampler.batch_size, device_name())
 
-    def moment(self, moment: Moment) -> None:
-        """A chunk of steps is done."""
-        session, now = self.session, time.perf_counter()
-        examples = moment.iterations * self.batch_size
-        if session["first_chunk"] is None:
-            session["first_chunk"] = now - self.began
-        else:
-            session["training"] += examples / moment.rate
-            session["steady_examples"] += examples
-        session["examples"] += examples
-        session["last_step"] = moment.step
-        self.reporter.moment(moment)
-        if now - self.written > WRITE_SECONDS:
+    def on_chunk(self, run: ActiveRun, chunk: Chunk) -> None:
+        """Add a chunk; write the file now and then."""
+        self.add(run.step, chunk.iterations, chunk.seconds)
+        if time.perf_counter() - self.written > WRITE_SECONDS:
             self._write()
 
-    def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
-        """An epoch is done."""
-        self.session["epochs"][str(int(record["epoch"]))] = round(seconds, 6)
-        self.reporter.epoch(record, seconds, best)
+    def on_epoch(self, run: ActiveRun, epoch: Epoch) -> None:
+        """Add an epoch."""
+        self.session["epochs"][str(run.epoch)] = round(time.perf_counter() - epoch.began, 6)
 
-    def note(self, text: str) -> None:
-        """Something worth saying."""
-        self.reporter.note(text)
-
-    def end(self) -> None:
-        """Nothing more will come."""
+    def close(self) -> None:
+        """Write the file."""
         self._write()
-        self.reporter.end()
+
+    def begin(self, step: int, batch_size: int, device: str) -> None:
+        """Begin the session at a step."""
+        self.batch_size = batch_size
+        self.session |= {"device": device, "first_step": step, "last_step": step, "examples": 0}
+        self.session |= {"first_chunk": None, "training": 0.0, "steady_examples": 0, "total": 0.0, "epochs": {}}
+
+    def add(self, step: int, iterations: int, seconds: float) -> None:
+        """Add a chunk that ended at a step."""
+        session, examples = self.session, iterations * self.batch_size
+        if session["first_chunk"] is None:
+            session["first_chunk"] = time.perf_counter() - self.began
+        else:
+            session["training"] += seconds
+            session["steady_examples"] += examples
+        session["examples"] += examples
+        session["last_step"] = step
 
     def _write(self) -> None:
         self.written = time.perf_counter()

@@ -1,0 +1,93 @@
+"""When checkpoints are written, and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from dlc.data.dataset import Sampler
+from dlc.frontend.plan import Plan
+from dlc.support.files import Log
+from dlc.training.active_run import ActiveRun
+from dlc.training.callbacks.best_weights import BestWeights
+from dlc.training.callbacks.loop_callback import Epoch, LoopCallback
+from dlc.training.callbacks.recovery import Recovery
+from dlc.training.checkpoint import Checkpoint, Policy, Writer, flatten_state
+
+
+class Checkpointing(LoopCallback):
+    """Writes a checkpoint every `checkpoint_every` epochs, at the end, and when the run stops.
+
+    A run that is not kept writes none, but its recovery gets the states that it may go back to.
+
+    Args:
+        recovery: what finds a state to go back to.
+        best: the best weights.
+        writer: writes checkpoints on a thread; None for a run that is not kept.
+        log: the log of metrics, whose length a checkpoint holds.
+        identity: the digest of what decides the run's bits.
+    """
+
+    def __init__(
+        self, recovery: Recovery, best: BestWeights, writer: Writer | None, log: Log | None, identity: str
+    ) -> None:
+        self.recovery, self.best, self.writer, self.log, self.identity = recovery, best, writer, log, identity
+        self.submitted = (-1, -1)  # steps and epochs done at the newest checkpoint
+        self.written: dict[str, Any] | None = None  # the best weights that the folder holds, or soon will
+
+    def on_resume(self, run: ActiveRun, checkpoint: Checkpoint) -> None:
+        """What the checkpoint holds is written already."""
+        self.submitted = (checkpoint.step, run.progress.epoch)
+        self.written = run.best
+
+    def on_epoch(self, run: ActiveRun, epoch: Epoch) -> None:
+        """Write a checkpoint if one is due, at the run's end, or with weights that are to be kept."""
+        train = run.setup.plan.train
+        due = run.epoch % train.checkpoint_every == 0
+        over = run.step >= run.setup.horizon.steps or run.ending
+        wanted = over or (self.best.improved and train.keep_checkpoints.best)
+        if due or (wanted and self.writer is not None):
+            self._submit(run, due)
+
+    def on_interrupt(self, run: ActiveRun) -> None:
+        """Write a checkpoint of the state as it is: the sums over the epoch are part of it."""
+        if self.writer is not None:
+            self._submit(run, due=False)
+            self.writer.flush()
+
+    def on_finish(self, run: ActiveRun, test: Mapping[str, float]) -> None:
+        """Wait until all is written."""
+        if self.writer is not None:
+            with run.timed("checkpoints"):
+                self.writer.flush()
+
+    def close(self) -> None:
+        """Write what waits."""
+        if self.writer is not None:
+            self.writer.close()
+
+    def _submit(self, run: ActiveRun, due: bool) -> None:
+        """Submit a checkpoint. A run that diverges goes back only to those that were due."""
+        if self.submitted == (run.step, run.progress.epoch):
+            return
+        self.submitted = (run.step, run.progress.epoch)
+        with run.timed("checkpoints"):
+            arrays = flatten_state(run.state)
+            good = self.recovery.beside(arrays, run.step, due)
+            if self.writer is None:
+                return
+            assert self.log is not None, "a run that writes checkpoints has a log"
+            progress = run.progress.plain(asdict(self.recovery.memory))
+            fresh = run.best is not None and run.best is not self.written
+            weights = (run.best, self.best.metadata(run)) if run.best is not None and fresh else None
+            self.written = run.best
+            checkpoint = Checkpoint(run.step, arrays, progress, self.log.mark, run.best, self.identity, good)
+            self.writer.submit(checkpoint, weights)
+
+
+def policy_of(plan: Plan, sampler: Sampler) -> Policy:
+    """Which checkpoints of a run are kept."""
+    keep = plan.train.keep_checkpoints
+    lasting = range(keep.every, plan.train.epochs + 1, keep.every) if keep.every is not None else ()
+    return Policy(keep.last, keep.best, frozenset(sampler.steps(epoch) for epoch in lasting))

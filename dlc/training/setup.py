@@ -1,0 +1,131 @@
+"""What a run computes with: the program, the records and the compiled steps of a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import jax
+
+from dlc.backend.autotune import tuned
+from dlc.backend.evaluate import Evaluate, make_evaluate
+from dlc.backend.lowering import Lowering, platform
+from dlc.backend.lowering_checks import need_as_before, need_platform
+from dlc.backend.network import Program, lower
+from dlc.backend.train_step import CompiledSteps, TrainState, Updater, make_compiled_steps
+from dlc.backend.update import make_updater
+from dlc.components.schedules.schedule import Horizon
+from dlc.data.dataset import Dataset, Sampler, load_dataset
+from dlc.data.feeder import Feeder, evaluated_together, horizon_of, make_sampler
+from dlc.data.tables import allowed_memory
+from dlc.frontend.plan import Plan
+from dlc.frontend.trainable import need_trainable
+from dlc.support.fast_dataclass import fast_dataclass
+from dlc.training.compile_ahead import CompileAhead, Known
+
+Timed = Callable[[str], AbstractContextManager[None]]  # counts the time of a block for a part of the run
+
+
+@fast_dataclass(frozen=True)
+class Setup:
+    """What a run computes with. Nothing in it changes while the run goes on, except for the feeder's threads.
+
+    Args:
+        plan: the spec's plan.
+        program: its network.
+        data: its records.
+        sampler: the order of the training split.
+        feeder: what makes batches of the records.
+        horizon: the length of the run.
+        updater: how weights are updated.
+        compiled_steps: the compiled steps.
+        evaluate: the compiled evaluation.
+    """
+
+    plan: Plan
+    program: Program
+    data: Dataset
+    sampler: Sampler
+    feeder: Feeder
+    horizon: Horizon
+    updater: Updater
+    compiled_steps: CompiledSteps
+    evaluate: Evaluate
+
+    @property
+    def stats(self) -> Any:
+        """What the features learned from the training split."""
+        return self.data.stats
+
+    def start(self) -> TrainState:
+        """The state before the first step, on the host."""
+        variables = self.program.init(self.plan.seed)
+        shapes = self.compiled_steps.batch_statistics(variables, self.feeder.shapes())
+        return self.compiled_steps.start(variables, shapes)
+
+
+def _ignore(text: str) -> None:
+    """Print nothing."""
+
+
+def untimed(part: str) -> AbstractContextManager[None]:  # noqa: ARG001 - a `Timed`
+    """Count no time."""
+    return nullcontext()
+
+
+def set_up(
+    plan: Plan,
+    lowering: Lowering | None = None,
+    autotune: bool = False,
+    note: Callable[[str], None] = _ignore,
+    timed: Timed = untimed,
+) -> Setup:
+    """Read the records of a plan and make its compiled steps. They compile on a thread while the records are read.
+
+    Args:
+        plan: a plan that can be trained.
+        lowering: how the run's program was lowered before; None for a new run.
+        autotune: whether to time the variants of operations first. It has no effect with a `lowering`.
+        note: prints a note to the user.
+        timed: counts the time of reading the records.
+
+    Raises:
+        SpecError: DLC115, DLC303, DLC401-DLC406, DLC504.
+    """
+    if lowering is not None:
+        need_platform(lowering)
+    program = lower(plan.graph, lowering, platform())
+    tuning = autotune and lowering is None
+    compile_ahead = None if tuning else CompileAhead(plan, program)
+    with timed("data"):
+        data = load_dataset(plan)
+    sampler = make_sampler(plan, data.splits["train"])
+    longest = max((len(rows) for name, rows in data.splits.items() if name != "train"), default=1)
+    feeder = Feeder(data.rows, sampler, longest, evaluated_together(plan), memory=allowed_memory(plan))
+    horizon = horizon_of(plan, sampler.batching)
+    need_trainable(plan)
+    updater = make_updater(plan, program, horizon)
+    if tuning:
+        trial = make_compiled_steps(plan, program, updater, data.stats)
+        trial.batch_statistics(program.declared(), feeder.shapes())  # finds the operations that there are to time
+        program = lower(plan.graph, tuned(program, note), platform())
+    compiled_steps = make_compiled_steps(plan, program, updater, data.stats)
+    if compile_ahead is not None:
+        known = Known.of(feeder.portions, data.rows, data.stats, horizon)
+        compiled_steps = compile_ahead.instead_of(compiled_steps, known)
+    evaluate = make_evaluate(plan, program)
+    return Setup(plan, program, data, sampler, feeder, horizon, updater, compiled_steps, evaluate)
+
+
+def initial_state(setup: Setup, lowering: Lowering | None = None, timed: Timed = untimed) -> TrainState:
+    """The state before the first step, on the device.
+
+    Raises:
+        SpecError: DLC504 when the program is no longer lowered as `lowering` says.
+    """
+    with timed("compile"):
+        state: TrainState = jax.device_put(setup.start())
+    if lowering is not None:
+        need_as_before(setup.program, lowering)
+    return state
