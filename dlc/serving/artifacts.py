@@ -52,10 +52,10 @@ def read_export(to: str) -> Export:
         SpecError: DLC510 when there is no such format, DLC1xx when its options are wrong.
     """
     table = KINDS["export"].table
-    source = parse_yaml(f"to: {to}\n", "--to")
+    source = parse_yaml(f"to:\n  {to}\n", "--to")
     tree: Any = source.tree["to"]
     word = next(iter(tree), "") if isinstance(tree, dict) else tree
-    if word not in table:
+    if not isinstance(word, str) or word not in table:
         hint = did_you_mean(str(word), table)
         raise SpecError.of("DLC510", f"unknown export format `{word}`", expected=f"one of {listing(table)}", hint=hint)
     problems = Problems()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator
 
 from dlc.components.exports.export import Export, TrainedNetwork
 from dlc.ir import DTYPES, TensorType
-from dlc.language.options import RuleViolation, main, option
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.files import pack, read_json, to_json, unpack, write_atomic
 from dlc.support.lazy import jax, np
 
@@ -18,6 +20,17 @@ PROGRAM, WEIGHTS, SIGNATURE = "model.stablehlo", "weights.safetensors", "signatu
 Platform = Literal["cpu", "cuda", "rocm", "tpu"]
 
 
+def _platforms(value: Any) -> Any:
+    parts = (value,) if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or not parts:
+        expected = "one platform, or a list of them"
+        raise reject(OptionError((), "DLC104", "these are not platforms", found=spell(value), expected=expected))
+    for index, part in enumerate(parts):
+        if part in parts[:index]:
+            raise reject(OptionError((index,), "DLC104", f"the platform `{part}` is listed twice"))
+    return tuple(parts)
+
+
 class StableHlo(Export):
     """A folder: `model.stablehlo` from (weights, inputs) to predictions, `weights.safetensors`, `signature.json`.
 
@@ -25,12 +38,12 @@ class StableHlo(Export):
     """
 
     word = "stablehlo"
-    examples = ("stablehlo", "stablehlo: [cpu]", "stablehlo: {platforms: [cpu, cuda], tolerance: 1.0e-5}")
+    examples = ("stablehlo", "stablehlo: cpu", "stablehlo: {platforms: [cpu, cuda], tolerance: 1.0e-5}")
     default_name: ClassVar[str] = "stablehlo"
     folder: ClassVar[bool] = True
 
-    platforms: tuple[Platform, ...] = main(
-        ("cpu", "cuda", "tpu"), strict=False, min_length=1, description="the platforms that the program can run on"
+    platforms: Annotated[tuple[Platform, ...], BeforeValidator(_platforms)] = main(
+        ("cpu", "cuda", "tpu"), description="the platforms that the program can run on"
     )
     tolerance: float = option(
         1e-6, gt=0, description="largest difference of a prediction, relative to the largest prediction (at least 1)"

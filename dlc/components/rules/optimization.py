@@ -83,8 +83,9 @@ class LateSchedule(Rule):
     code = "DLC303"
     examples = (
         RuleExample(
-            wrong=BEGIN + "optimizer: {adam: {cosine: {start: 0.1, warmup: 10 epochs}}}\ntrain: {epochs: 5}",
-            right=BEGIN + "optimizer: {adam: {cosine: {start: 0.1, warmup: 10%}}}\ntrain: {epochs: 5}",
+            wrong=BEGIN
+            + "optimizer: {adam: {learning_rate: {cosine: {peak: 0.1, warmup: 10 epochs}}}}\ntrain: {epochs: 5}",
+            right=BEGIN + "optimizer: {adam: {learning_rate: {cosine: {peak: 0.1, warmup: 10%}}}}\ntrain: {epochs: 5}",
         ),
     )
 

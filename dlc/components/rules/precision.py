@@ -34,7 +34,7 @@ class IdleMatmul(Rule):
     fix = "delete `matmul`"
     examples = (
         RuleExample(
-            wrong=BEGIN + "precision: {compute: bfloat16, matmul: tensorfloat32}",
+            wrong=BEGIN + "precision: {dtype: bfloat16, matmul: tensorfloat32}",
             right=BEGIN + "precision: {matmul: tensorfloat32}",
         ),
     )
@@ -59,8 +59,8 @@ class IdleLossScale(Rule):
     fix = "delete `loss_scale`"
     examples = (
         RuleExample(
-            wrong=BEGIN + "precision: {compute: bfloat16, loss_scale: dynamic}",
-            right=BEGIN + "precision: {compute: float16, loss_scale: dynamic}",
+            wrong=BEGIN + "precision: {dtype: bfloat16, loss_scale: dynamic}",
+            right=BEGIN + "precision: {dtype: float16, loss_scale: dynamic}",
         ),
     )
 
