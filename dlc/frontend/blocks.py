@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from dlc.components.layers import BLOCKS, LAYERS
+from dlc.components.registry import kind_of
 from dlc.diagnostics import Problems
 from dlc.frontend.containers import CONTAINERS
 from dlc.language.item_syntax import NAME_RULE, section, valid_name
@@ -67,7 +67,7 @@ def read_blocks(source: Source, problems: Problems) -> dict[str, Block]:
 def _block(name: str, source: Source, problems: Problems) -> Block:
     path: Path = ("blocks", name)
     before = problems.count
-    if name in LAYERS or name in BLOCKS or name in CONTAINERS:
+    if name in CONTAINERS or kind_of(name, "network") is not None:
         hint = "choose another name for the block"
         problems.add("DLC202", f"`{name}` is already the name of a component", source.key_span(path), hint=hint)
     elif not valid_name(name):

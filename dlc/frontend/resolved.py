@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from dlc.components.layers import BLOCKS, LAYERS
+from dlc.components.modifiers import ItemModifiers
+from dlc.components.registry import kind_of
 from dlc.components.schedules.schedule import Length
-from dlc.frontend.containers import ItemModifiers
 from dlc.frontend.document import Document, Item
 from dlc.frontend.passes.expand import CONTAINERS
 from dlc.frontend.pipeline import Spec, check_text
@@ -21,7 +21,7 @@ from dlc.frontend.plugins import active
 from dlc.frontend.precision import Precision
 from dlc.frontend.sections import Data
 from dlc.ir import CompositeBlock, InternalError, Layer
-from dlc.language.options import Options, load_class
+from dlc.language.options import Options
 from dlc.language.source import Tree
 from dlc.language.yaml_text import scalar
 
@@ -184,9 +184,10 @@ class _Filler:
             return value
         if word in CONTAINERS and not isinstance(value, str):
             return self.container(CONTAINERS[word], value)
-        if word not in LAYERS and word not in BLOCKS:
+        kind = kind_of(word, "network")
+        if kind is None:
             return {} if value is None and word in self.document.blocks else value
-        cls = load_class(LAYERS if word in LAYERS else BLOCKS, word)
+        cls = kind.load(word)
         assert issubclass(cls, (Layer, CompositeBlock))
         if issubclass(cls, Layer) and cls.short_form_inputs and isinstance(value, (list, str)):
             return value

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Zeros(Initializer):
-    """All 0."""
+    """All weights are 0."""
 
     word = "zeros"
 
@@ -24,7 +24,7 @@ class Zeros(Initializer):
 
 
 class Ones(Initializer):
-    """All 1."""
+    """All weights are 1."""
 
     word = "ones"
 
@@ -34,7 +34,7 @@ class Ones(Initializer):
 
 
 class Constant(Initializer):
-    """All the same value."""
+    """All weights have the same value."""
 
     word = "constant"
     value: float = main(0.0, description="the value")

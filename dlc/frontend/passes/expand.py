@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import NamedTuple
 
-from dlc.components.layers import BLOCKS, LAYERS
+from dlc.components.modifiers import ItemModifiers, settings_of
+from dlc.components.registry import KINDS, kind_of, words_of
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing, one_of, plural
 from dlc.frontend.blocks import Block, is_kind
-from dlc.frontend.containers import CONTAINERS, ItemModifiers, Parallel, Repeat, Residual, Share, settings_of
+from dlc.frontend.containers import CONTAINERS, Parallel, Repeat, Residual, Share
 from dlc.frontend.document import Document
 from dlc.frontend.passes.steps import (
     BlockStep,
@@ -32,7 +33,6 @@ from dlc.language.item_syntax import NAME_RULE, read_options, valid_name
 from dlc.language.loader import SET_FILE
 from dlc.language.options import (
     OptionError,
-    load_class,
     report_option_errors,
     spell,
     split_item,
@@ -146,7 +146,7 @@ class _Expander:
         self.mentioned: dict[str, set[str]] = {}  # the parameters used in the bodies of blocks
         self.count = 0
         self.nesting = 0
-        self.words = {**dict.fromkeys(self.blocks, ""), **LAYERS, **BLOCKS, **dict.fromkeys(CONTAINERS, "")}
+        self.words = {**dict.fromkeys(self.blocks, ""), **words_of("network"), **dict.fromkeys(CONTAINERS, "")}
 
     def items(
         self,
@@ -254,9 +254,10 @@ class _Expander:
             spans.update({f"{what}.{key}": self.source.key_span((*place, what, key)) for key in named or ()})
         settings = (*scope.settings, *keys.settings(spans, uses, path))
         step = Step(path, keys.name, names, origin, weights, parts.word, settings)
-        if parts.word in LAYERS:
+        kind = kind_of(parts.word, "network")
+        if kind is KINDS["layer"]:
             made = self.layer(step, parts.body, at, scope, parts.misplaced, keys.share is not None)
-        elif parts.word in BLOCKS:
+        elif kind is not None:
             made = self.macro(step, parts.body, at, parts.misplaced)
         elif parts.word in CONTAINERS:
             made = self.container(step, parts.body, at, scope, parts.misplaced)
@@ -273,8 +274,9 @@ class _Expander:
 
     def options(self, word: str) -> list[str]:
         """The options of a layer, container or block."""
-        if word in LAYERS or word in BLOCKS:
-            return list(load_class(LAYERS if word in LAYERS else BLOCKS, word).model_fields)
+        kind = kind_of(word, "network")
+        if kind is not None:
+            return list(kind.load(word).model_fields)
         return list(CONTAINERS[word].model_fields if word in CONTAINERS else self.blocks[word].params)
 
     def places(self, body: Tree, at: Path) -> dict[str, Span]:
@@ -324,7 +326,7 @@ class _Expander:
     # ---- layers ----
 
     def layer(self, step: Step, body: Tree, at: Path, scope: _Scope, given: tuple[str, ...], shares: bool) -> Step:
-        cls = load_class(LAYERS, step.word)
+        cls = KINDS["layer"].load(step.word)
         assert issubclass(cls, Layer)
         uses = step.origin.uses
         if cls.short_form_inputs and isinstance(body, (list, str)):
@@ -455,7 +457,7 @@ class _Expander:
 
     def macro(self, step: Step, body: Tree, at: Path, given: tuple[str, ...]) -> Step:
         """A built-in block, expanded like a block of the file."""
-        cls = load_class(BLOCKS, step.word)
+        cls = KINDS["block"].load(step.word)
         assert issubclass(cls, CompositeBlock)
         uses = step.origin.uses
         made = read_options(cls, body, at, self.source, self.problems, given, ItemModifiers.model_fields, uses)
