@@ -58,7 +58,7 @@ def by_rule(reading: Reading, kernel: Array, steps: Array, h: Array, c: Array, r
 
 
 def by_gates(reading: Reading, kernel: Array, steps: Array, h: Array, c: Array, real: Array | None = None) -> Found:
-    """The same with a gradient of its own: what the slopes are multiplied by is computed for all steps at once.
+    """The same with a gradient of its own: the factors of the gradients are computed for all steps at once.
 
     sigmoid(x) = (1 + tanh(x / 2)) / 2, so that all gates are one tanh.
     """

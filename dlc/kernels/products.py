@@ -1,4 +1,4 @@
-"""Matrix products in the forms that compilers do best."""
+"""Matrix products in the shapes that compilers do best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values read at other places: images under affine maps, series at other times, and smooth curves."""
+"""Values read at other positions: images under affine maps, series at other times, and smooth curves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _inside(index: Array, size: int, mode: Mode) -> Array:
 
 
 def _read(x: Array, rows: Array, columns: Array, mode: Mode, value: float) -> Array:
-    """(batch, height, width, channels) at whole places (batch, height, width) each."""
+    """(batch, height, width, channels) at whole positions (batch, height, width) each."""
     batch, height, width, channels = x.shape
     at = _inside(rows, height, mode) * width + _inside(columns, width, mode)
     flat = x.reshape(batch, height * width, channels)
@@ -38,7 +38,7 @@ def _read(x: Array, rows: Array, columns: Array, mode: Mode, value: float) -> Ar
 
 
 def sample(x: Array, rows: Array, columns: Array, interpolation: Interpolation, mode: Mode, value: float) -> Array:
-    """Images read at places between pixels.
+    """Images read at positions between pixels.
 
     Args:
         x: (batch, height, width, channels).

@@ -1,4 +1,4 @@
-"""Rotary positions: pairs of numbers turned by an angle that grows with the place."""
+"""Rotary positions: pairs of numbers rotated by an angle that grows with the position."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 def rotate(x: Array, positions: Array, base: float = 10_000.0) -> Array:
     """`x` with the pairs (i, i + size / 2) of its last axis turned by the angle position * base^(-2 i / size).
 
-    The product of two turned vectors depends on the distance of their places alone. This is the half-split form of
+    The product of two rotated vectors depends on the distance of their positions only. This is the half-split form of
     GPT-NeoX and Llama; the paper's pairs are neighbours (Su et al. 2021, arXiv:2104.09864).
 
     Args:
         x: (batch, time, heads, size), the size even.
-        positions: (time,) or (batch, time), the number of each place.
-        base: how slowly the last pair turns.
+        positions: (time,) or (batch, time), the number of each position.
+        base: how slowly the last pair rotates.
     """
     half = x.shape[-1] // 2
     rates = np.asarray(base ** (-np.arange(half) / half), np.float32)  # (size / 2,)

@@ -1,6 +1,6 @@
-"""Equal forms of an operation, of which the compiler picks one for each platform.
+"""Variants of an operation that compute the same; the compiler picks one for each platform.
 
-A layer calls an `Operation` where several programs compute the same. Which of them is taken is a fixed table's choice,
+A layer calls an `Operation` where several programs compute the same. A fixed table chooses one
 by platform, unless a run says otherwise: one that timed them, or one that goes on as it began.
 """
 
@@ -20,14 +20,14 @@ REST = "default"  # the platforms that a table does not name
 
 @fast_dataclass(frozen=True)
 class Site:
-    """A place of a network where there was a choice.
+    """An operation of a network that could be computed in several ways.
 
     Args:
         operation: what is computed.
         setting: what it is computed with besides arrays, such as a window.
         arrays: the shapes and element types of its arrays.
-        fitting: the names of the forms that can compute it.
-        picked: the form by platform; `REST` stands for the others.
+        fitting: the names of the variants that can compute it.
+        picked: the variant by platform; `REST` stands for the others.
     """
 
     operation: Operation
@@ -37,7 +37,7 @@ class Site:
     picked: Mapping[str, str]
 
     def variant(self, platform: str) -> str:
-        """The form on a platform."""
+        """The variant on a platform."""
         return self.picked.get(platform, self.picked[REST])
 
 
@@ -46,9 +46,9 @@ class Choices:
     """The choices of one program: those that are given, and those that tracing came across.
 
     Args:
-        given: form by site; a site is the path of a layer and the name of the operation, `stem/conv2d convolution`.
+        given: variant by site; a site is the path of a layer and the name of the operation, `stem/conv2d convolution`.
         platform: what they are given for.
-        only: the platform that the program is for, whose forms alone are traced; any when None.
+        only: the platform that the program is for, of which only the variants are traced; any when None.
         sites: what tracing found, by site.
     """
 
@@ -58,7 +58,7 @@ class Choices:
     sites: dict[str, Site] = field(default_factory=dict)
 
     def variants(self, platform: str) -> dict[str, str]:
-        """The form at each site on a platform."""
+        """The variant at each site on a platform."""
         return {name: site.variant(platform) for name, site in self.sites.items()}
 
 
@@ -77,13 +77,13 @@ def at(choices: Choices, path: str) -> Iterator[None]:
 
 @fast_dataclass(frozen=True)
 class Operation:
-    """An operation that has several equal forms.
+    """An operation that has several equivalent variants.
 
     Args:
         name: what is computed.
-        forms: (setting, *arrays) -> the result, by name.
-        fitting: (setting, *arrays) -> the names of the forms that can compute it.
-        table: (setting, *arrays) -> the form by platform; `REST` must be among them.
+        variants: (setting, *arrays) -> the result, by name.
+        fitting: (setting, *arrays) -> the names of the variants that can compute it.
+        table: (setting, *arrays) -> the variant by platform; `REST` must be among them.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Operation:
     table: Callable[..., Mapping[str, str]]
 
     def __call__(self, setting: Any, *arrays: Any) -> Any:
-        """The result, by the form that is picked."""
+        """The result, by the variant that is picked."""
         picked, here = self.table(setting, *arrays), _HERE.get()
         if here is not None:
             choices, path = here

@@ -29,10 +29,10 @@ def loop(step: Callable[..., Any], backwards: bool, kernel: Array, weights: Weig
     many small ones, and as many additions to an array of the kernel's size: half of the time of a backward pass.
 
     Args:
-        turn: (weights, push, state, part) -> the next state, and what is kept of it.
+        step: (weights, push, state, part) -> the next state, and what is kept of it.
         backwards: whether the last part comes first.
         kernel: (units, columns).
-        weights: what else `turn` is given.
+        weights: what else `step` is given.
         start: the state before.
         parts: for each step, (time, ...).
     """

@@ -327,10 +327,10 @@ def test_sizes_of_data_are_proved_before_they_run(tmp_path: Path) -> None:
             "loss: cross_entropy\noptimizer: adam\ntrain: {epochs: 1, batch_size: 4}\n"
         )
 
-    with pytest.raises(dlc.SpecError, match=r"DLC406.*fewer places than its input, for data of time 7"):
+    with pytest.raises(dlc.SpecError, match=r"DLC406.*fewer positions than its input, for data of time 7"):
         dlc.train(spec_of(7))
     dlc.train(spec_of(6), tmp_path / "run")
-    with pytest.raises(dlc.SpecError, match=r"DLC406.*fewer places than its input, for data of time 8"):
+    with pytest.raises(dlc.SpecError, match=r"DLC406.*fewer positions than its input, for data of time 8"):
         dlc.predict(tmp_path / "run", {"words": np.ones((2, 8), int)})
 
 

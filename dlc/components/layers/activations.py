@@ -121,7 +121,7 @@ class Relu(Elementwise):
     )
 
     def function(self, x: Array) -> Array:
-        """max(x, 0), or as the options say."""
+        """max(x, 0), or as its options specify."""
         if self.threshold == 0 and self.negative_slope == 0:
             y = jax.nn.relu(x)
         else:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class AdaptiveAvgPool(Spatial):
     """The mean of as many windows as are asked for."""
 
-    size: tuple[int, ...] = main(description="places of the result along each axis")
+    size: tuple[int, ...] = main(description="positions of the result along each axis")
 
     def infer(self, x: TensorType) -> Signature:
         """The sizes asked for."""
@@ -28,7 +28,7 @@ class AdaptiveAvgPool(Spatial):
         return Signature(x.resized(x.shape[0], *self.size, x.shape[-1]), flops=x.size)
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
-        """The mean from place floor(i * size / count) to ceil((i + 1) * size / count), along each axis in turn."""
+        """The mean from position floor(i * size / count) to ceil((i + 1) * size / count), along each axis in turn."""
         y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         for axis, count in enumerate(self.size, 1):
             size = x.shape[axis]
@@ -42,7 +42,7 @@ class AdaptiveAvgPool(Spatial):
 class AdaptiveAvgPool1D(AdaptiveAvgPool):
     """(batch, time, channels) -> (batch, size, channels): the mean of `size` windows that cover the sequence.
 
-    Window i goes from place floor(i * time / size) to ceil((i + 1) * time / size), as in PyTorch.
+    Window i goes from position floor(i * time / size) to ceil((i + 1) * time / size), as in PyTorch.
     """
 
     word = "adaptive_avg_pool1d"
@@ -57,7 +57,7 @@ class AdaptiveAvgPool1D(AdaptiveAvgPool):
 class AdaptiveAvgPool2D(AdaptiveAvgPool):
     """(batch, height, width, channels) -> (batch, *size, channels): the mean of windows that cover the image.
 
-    Window i of n goes from place floor(i * size / n) to ceil((i + 1) * size / n), as in PyTorch.
+    Window i of n goes from position floor(i * size / n) to ceil((i + 1) * size / n), as in PyTorch.
     """
 
     word = "adaptive_avg_pool2d"
@@ -73,7 +73,7 @@ class AdaptiveAvgPool2D(AdaptiveAvgPool):
 class AdaptiveAvgPool3D(AdaptiveAvgPool):
     """(batch, depth, height, width, channels) -> (batch, *size, channels): the mean of windows that cover the volume.
 
-    Window i of n goes from place floor(i * size / n) to ceil((i + 1) * size / n), as in PyTorch.
+    Window i of n goes from position floor(i * size / n) to ceil((i + 1) * size / n), as in PyTorch.
     """
 
     word = "adaptive_avg_pool3d"

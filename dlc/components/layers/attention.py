@@ -33,7 +33,7 @@ class Attention(Layer):
 
     softmax(q k^T / sqrt(head_size)) v for each head, q, k, v affine maps of the input, the heads' results joined by
     another. With a second input, (batch, time', d'), keys and values come from that one (cross-attention). Fewer
-    `kv_heads` than heads share keys and values (Ainslie et al. 2023, arXiv:2305.13245). Places that a mask hides are
+    `kv_heads` than heads share keys and values (Ainslie et al. 2023, arXiv:2305.13245). Positions that a mask hides are
     not attended to.
     """
 
@@ -47,9 +47,9 @@ class Attention(Layer):
     head_size: int | None = option(None, ge=1, description="size of a head; d / heads when left out")
     kv_heads: int | None = option(None, ge=1, description="heads of keys and values; as many as heads when left out")
     output_size: int | None = option(None, ge=1, description="size of the result; d when left out")
-    causal: bool = option(False, description="a place sees none behind it")
-    window: int | None = option(None, ge=1, description="a place sees only those less than this far away")
-    rotary: bool = option(False, description="turn queries and keys by their positions (arXiv:2104.09864)")
+    causal: bool = option(False, description="a position attends only to itself and earlier ones")
+    window: int | None = option(None, ge=1, description="a position attends only to those less than this far away")
+    rotary: bool = option(False, description="rotate queries and keys by their positions (arXiv:2104.09864)")
     rotary_base: float | None = option(None, gt=1, description="base of the rotary waves; 10000 when left out")
     dropout: float = option(0.0, ge=0, lt=1, description="share of the attention weights dropped in training")
     use_bias: bool = option(True, description="add learned vectors to queries, keys, values and the result")
@@ -84,14 +84,14 @@ class Attention(Layer):
         """The shape stays but for `output_size`."""
         for value in (x, *memory):
             if value.rank != 3:
-                hint = "flatten the image to (batch, places, channels) with `reshape`, or use `patches`"
+                hint = "flatten the image to (batch, positions, channels) with `reshape`, or use `patches`"
                 hint = hint if value.rank == 4 else "a sequence of vectors: `embedding` makes one of token numbers"
                 raise RuleViolation("DLC204", "`attention` takes 3 axes", found=str(value), expected=_AXES, hint=hint)
             need_float(value, self.word)
         d, source = known_size(x, -1, self.word), known_size((memory or (x,))[0], -1, self.word)
         if self.head_size is None and d % self.heads:
             message = f"`heads` must divide the {d} channels"
-            hint = "or say how large a head is with `head_size`"
+            hint = "or set the size of a head with `head_size`"
             expected = f"a divisor of {d}"
             raise RuleViolation(
                 "DLC205", message, found=f"`{self.heads}`", expected=expected, hint=hint, option="heads"
@@ -132,7 +132,7 @@ class Attention(Layer):
 
     def _need_positions(self, size: int, cross: bool) -> None:
         if self.rotary and size % 2:
-            message, expected = "rotary positions turn pairs: a head must have an even size", "an even `head_size`"
+            message, expected = "rotary positions rotate pairs: a head must have an even size", "an even `head_size`"
             raise RuleViolation("DLC205", message, found=f"`{size}`", expected=expected, option="rotary")
         if self.rotary_base is not None and not self.rotary:
             hint = "set `rotary: true`, or delete it"
@@ -141,7 +141,7 @@ class Attention(Layer):
             )
         for name, used in (("causal", self.causal), ("window", self.window), ("rotary", self.rotary)):
             if used and cross:
-                message = f"`{name}` compares places of one sequence, and this attention reads another"
+                message = f"`{name}` compares positions of one sequence, and this attention reads another"
                 raise RuleViolation("DLC104", message, hint="delete it, or give one input", option=name)
 
     def apply(self, weights: Mapping[str, Any], x: Array, *memory: Array, ctx: Context) -> Any:
@@ -229,4 +229,4 @@ def _written(cache: Array, new: Array, positions: Array) -> Array:
 
 
 _AXES = "(batch, time, channels)"
-_FAR = -3.0e38  # the score of a place that is not seen: its share is exactly 0
+_FAR = -3.0e38  # the score of a position that is not seen: its share is exactly 0

@@ -1,4 +1,4 @@
-"""Layers that move, take and mark places."""
+"""Layers that move, take and mark positions."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 class Permute(Layer):
-    """(batch, *axes) -> (batch, *axes): the axes in another order; axis 1 is the first behind the batch."""
+    """(batch, *axes) -> (batch, *axes): the axes in another order; axis 1 is the first after the batch."""
 
     word = "permute"
     masks = "used"
     dims: Annotated[tuple[int, ...], BeforeValidator(axes_list)] = main(
-        description="for each new axis behind the batch the number of the old one, counted from 1"
+        description="for each new axis after the batch the number of the old one, counted from 1"
     )
 
     examples = (
@@ -49,7 +49,7 @@ class Permute(Layer):
     )
 
     def infer(self, x: TensorType) -> Signature:
-        """The sizes change places."""
+        """The sizes, permuted."""
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             expected = f"each of 1 to {len(self.dims)}"
             raise RuleViolation(
@@ -57,7 +57,7 @@ class Permute(Layer):
             )
         if x.rank != len(self.dims) + 1:
             expected = f"{x.rank - 1} numbers" if x.rank > 1 else "an input with more axes"
-            message = "`permute` must name every axis behind the batch"
+            message = "`permute` must name every axis after the batch"
             raise RuleViolation("DLC204", message, found=str(x), expected=expected, option="dims")
         output = x.resized(x.shape[0], *(x.shape[axis] for axis in self.dims))
         return Signature(with_mask(x, output, self.dims[0] == 1, self.word, "the time axis moves"))
@@ -68,7 +68,7 @@ class Permute(Layer):
 
 
 class RepeatVector(Layer):
-    """(batch, d) -> (batch, n, d): the vector n times, one behind the other."""
+    """(batch, d) -> (batch, n, d): the vector n times, one after the other."""
 
     word = "repeat_vector"
     n: int = main(ge=1, description="how many times")
@@ -101,8 +101,8 @@ class Slice(Layer):
     word = "slice"
     masks = "used"
     axis: int = option(1, description="which axis, the batch axis counted as 0; negative from the end")
-    start: int = option(0, description="the first place")
-    stop: int | None = option(None, description="the place behind the last one; the end when left out")
+    start: int = option(0, description="the first position")
+    stop: int | None = option(None, description="the position after the last one; the end when left out")
 
     examples = (
         Example("slice: {stop: 1}", "f32[batch, time, 3]", "f32[batch, 1, 3]"),
@@ -127,7 +127,7 @@ class Slice(Layer):
         """The axis gets the length of the part."""
         axis = place_of(self.axis, x.rank, self.word)
         if self.start == 0 and self.stop is None:
-            raise RuleViolation("DLC303", "`slice` takes everything", hint="say from where to where: `start`, `stop`")
+            raise RuleViolation("DLC303", "`slice` takes everything", hint="set `start` or `stop`")
         counted = self.start >= 0 and (self.stop is None or self.stop >= 0)
         shape = list(x.shape)
         shape[axis] = self.length(x, axis)
@@ -178,15 +178,15 @@ class Slice(Layer):
 
 
 class Take(Layer):
-    """(batch, n, *axes) -> (batch, *axes): one place of an axis, which goes.
+    """(batch, n, *axes) -> (batch, *axes): one position of an axis, which goes.
 
-    A negative index counts from the end. Of an axis with a mask only a place counted from the beginning can be taken:
-    where the end is depends on the padding; it is 0 where that place is padding.
+    A negative index counts from the end. Along an axis with a mask only a position counted from the start can be taken:
+    where the end is depends on the padding; it is 0 where that position is padding.
     """
 
     word = "take"
     masks = "used"
-    index: int = main(description="which place, counted from 0; negative from the end")
+    index: int = main(description="which position, counted from 0; negative from the end")
     axis: int = option(1, description="of which axis, the batch axis counted as 0; negative from the end")
 
     examples = (
@@ -206,7 +206,7 @@ class Take(Layer):
         axis = place_of(self.axis, x.rank, self.word)
         size = x.shape[axis]
         if isinstance(size, int) and not -size <= self.index < size:
-            message = f"axis {axis} has no place {self.index}"
+            message = f"axis {axis} has no position {self.index}"
             raise RuleViolation("DLC205", message, found=str(x), expected=f"{-size} to {size - 1}", option="index")
         output = x.resized(*x.shape[:axis], *x.shape[axis + 1 :])
         if axis == 1 and self.index >= 0:
@@ -214,7 +214,7 @@ class Take(Layer):
         return Signature(with_mask(x, output, axis > 1, self.word, "it counts from the end of a padded axis"))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
-        """The elements at the place."""
+        """The elements at the position."""
         axis = place_of(self.axis, x.ndim, self.word)
         taken = lax.index_in_dim(x, self.index, axis, keepdims=False)
         if ctx.mask is None or axis > 1:
@@ -288,7 +288,7 @@ class ExpandDims(Layer):
         """One axis more."""
         axis = place_of(self.axis, x.rank + 1, self.word)
         output = x.resized(*x.shape[:axis], 1, *x.shape[axis:])
-        return Signature(with_mask(x, output, axis > 1, self.word, "the new axis takes the place of time"))
+        return Signature(with_mask(x, output, axis > 1, self.word, "the new axis replaces the time axis"))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The same elements."""
@@ -296,9 +296,9 @@ class ExpandDims(Layer):
 
 
 class Masking(Layer):
-    """(batch, time, *axes) -> (batch, time, *axes): places whose elements all equal a value are padding from here on.
+    """(batch, time, *axes) -> (batch, time, *axes): positions whose elements all equal a value become padding.
 
-    The output carries a mask, and is 0 where that hides a place. What was padding before stays padding.
+    The output carries a mask, and is 0 where that hides a position. What was padding before stays padding.
     """
 
     word = "masking"
@@ -318,7 +318,7 @@ class Masking(Layer):
         """The same type with a mask."""
         need_float(x, self.word)
         if x.rank < 3:
-            expected = "f32[batch, time, ...] with at least one axis behind"
+            expected = "f32[batch, time, ...] with at least one axis after time"
             raise RuleViolation("DLC204", "`masking` takes at least 3 axes", found=str(x), expected=expected)
         return Signature(x.masked(True), flops=x.size)
 

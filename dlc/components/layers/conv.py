@@ -50,7 +50,7 @@ def numbers(rank: int) -> tuple[str, str, str]:
 
 
 def by_window(window: Window, x: Array, kernel: Array) -> Array:
-    """The convolution of (batch, *places, channels) with (*window, channels / groups, filters), XLA's own operation."""
+    """The convolution of (batch, *axes, channels) with (*window, channels / groups, filters), XLA's own operation."""
     padding = window.lax_padding()
     amounts = () if isinstance(window.padding, str) else window.padding
     if any(max(pair) >= extent for pair, extent in zip(amounts, window.extent, strict=False)):
@@ -80,7 +80,7 @@ def by_patches(window: Window, x: Array, kernel: Array) -> Array:
 
 
 def groups_of(x: Array, kernel: Array) -> int:
-    """How many groups of channels are convolved apart."""
+    """How many groups of channels are convolved separately."""
     groups: int = x.shape[-1] // kernel.shape[-2]
     return groups
 
@@ -114,7 +114,7 @@ def _channels_last(pads: Pads, x: Array, kernel: Array) -> Array:
         turned = jnp.swapaxes(jnp.flip(kernel, places), -1, -2)  # (*window, filters, channels)
         around = [(size - 1 - low, size - 1 - high) for size, (low, high) in zip(kernel.shape, pads, strict=False)]
         dx = plain(dy, turned, tuple(around))
-        # Channels as batch, examples as channels: (C, *places, B) with a kernel (*places', B, F) gives (C, *window, F).
+        # Channels as batch, examples as channels: (C, *axes, B) with a kernel (*axes', B, F) gives (C, *window, F).
         dkernel = plain(jnp.swapaxes(x, 0, -1), jnp.moveaxis(dy, 0, -2), pads)
         return jnp.moveaxis(dkernel, 0, -2), dx
 
@@ -123,7 +123,7 @@ def _channels_last(pads: Pads, x: Array, kernel: Array) -> Array:
 
 
 def _fitting(window: Window, x: Array, kernel: Array) -> tuple[str, ...]:
-    """The forms of a convolution: symbolic sizes have no patches."""
+    """The variants of a convolution: symbolic sizes have no patches."""
     if not known(x):
         return ("xla",)
     plain = {*window.strides, *window.dilation} == {1} and groups_of(x, kernel) == 1
@@ -219,7 +219,7 @@ class Conv(Sliding):
     strides: tuple[int, ...] = size_option(1, STRIDES)
     padding: Padding = causal_padding_option()
     dilation: tuple[int, ...] = size_option(1, DILATION)
-    groups: int = option(1, ge=1, description="groups of channels that are convolved apart")
+    groups: int = option(1, ge=1, description="groups of channels that are convolved separately")
     use_bias: bool = option(True, description=BIAS)
     activation: Activation = option(None, description=ACTIVATION)
 
@@ -256,10 +256,10 @@ class Conv1D(Conv):
     """(batch, time, channels) -> (batch, time', filters): a convolution along time, then the activation.
 
     The kernel is (kernel, channels / groups, filters), drawn Glorot uniform; the bias begins at zero. `same` pads as
-    TensorFlow does: the size becomes ceil(time / stride); `causal` pads in front only, so that a place sees no later
+    TensorFlow does: the size becomes ceil(time / stride); `causal` pads in front only, so that a position sees no later
     one (van den Oord et al. 2016, arXiv:1609.03499).
 
-    Of a masked sequence the padding counts as zeros. A place of the result is real where the sequence without its
+    Of a masked sequence the padding counts as zeros. A position of the result is real where the sequence without its
     padding has it.
     """
 

@@ -153,7 +153,7 @@ def _output_shape(value: Any) -> Any:
     parts = value if isinstance(value, (list, tuple)) else [value]
     good = all(part is None or (isinstance(part, int) and not isinstance(part, bool) and part > 0) for part in parts)
     if not good:
-        expected = "sizes behind the batch axis; null for an axis that the input has"
+        expected = "sizes after the batch axis; null for an axis that the input has"
         raise reject(OptionError((), "DLC104", "this is not a shape", found=spell(value), expected=expected))
     return tuple(parts)
 
@@ -175,7 +175,7 @@ class _Axes(NamedTuple):
 
 
 class EinsumDense(Layer):
-    """(batch, *axes) -> (batch, *axes): sums of products with a kernel, as an equation says, then bias and activation.
+    """(batch, *axes) -> (batch, *axes): sums of products with a kernel, given by an equation, then bias and activation.
 
     `...x,xy->...y` is `dense`; `abc,cde->abde` makes heads (b, t, h, s) of vectors. The kernel is drawn Glorot uniform:
     the axes that it sums over are its inputs, the others its outputs. The bias begins at zero.
@@ -187,7 +187,7 @@ class EinsumDense(Layer):
         description="letters for the axes of input, kernel and output: `ab,bc->ac`; `...` for any number of axes"
     )
     output_shape: Annotated[tuple[int | None, ...], BeforeValidator(_output_shape)] = option(
-        description="sizes of the output's axes behind the batch and without `...`; null for one that the input has"
+        description="sizes of the output's axes after the batch and without `...`; null for one that the input has"
     )
     bias_axes: str | None = option(None, min_length=1, description="the letters of the output that have a bias")
     activation: Activation = option(None, description="what follows")
@@ -268,7 +268,7 @@ class EinsumDense(Layer):
         if len(own) != len(self.output_shape):
             raise RuleViolation(
                 "DLC205",
-                "`output_shape` has a size for each axis of the output behind the batch",
+                "`output_shape` has a size for each axis of the output after the batch",
                 found=f"{len(self.output_shape)} sizes",
                 expected=f"{len(own)}, for `{''.join(own)}`",
                 option="output_shape",
@@ -286,7 +286,7 @@ class EinsumDense(Layer):
         return _Axes(x, kernel, y, sizes)
 
     def infer(self, x: TensorType) -> Signature:
-        """Sizes as the equation says."""
+        """Sizes as the equation specifies."""
         need_float(x, self.word)
         axes = self.axes(x.shape)
 

@@ -36,7 +36,7 @@ def by_elements(window: Window, x: Array, kernel: Array) -> Array:
     wide = jnp.promote_types(x.dtype, jnp.float32)
     factors = kernel.astype(wide).reshape(-1, channels, multiplier)
     parts = [part[..., None].astype(wide) * factor for part, factor in zip(window.taps(x), factors, strict=True)]
-    y: Array = sum(parts[1:], parts[0])  # (B, *places', C, multiplier)
+    y: Array = sum(parts[1:], parts[0])  # (B, *axes', C, multiplier)
     return y.reshape(*y.shape[:-2], channels * multiplier).astype(x.dtype)
 
 
@@ -56,7 +56,7 @@ DEPTHWISE = Operation("depthwise convolution", {"channels": by_channels, "elemen
 
 
 class DepthwiseConv(Sliding):
-    """A convolution of each channel apart, along `rank` axes."""
+    """A convolution of each channel by itself, along `rank` axes."""
 
     kernel: tuple[int, ...] = main(3, validate_default=True, description=KERNEL)
     depth_multiplier: int = option(1, ge=1, description="output channels of each input channel")
@@ -112,7 +112,7 @@ class DepthwiseConv1D(DepthwiseConv):
 
 
 class DepthwiseConv2D(DepthwiseConv):
-    """(batch, height, width, channels) -> (batch, height', width', channels * depth_multiplier): channels apart.
+    """(batch, height, width, channels) -> (batch, height', width', channels * depth_multiplier): channel by channel.
 
     The kernel is (kernel height, kernel width, channels, depth_multiplier), drawn Glorot uniform with Keras' fans:
     window * channels in, window * depth_multiplier out. Output channel c * depth_multiplier + m is the m-th of input
@@ -137,7 +137,7 @@ class DepthwiseConv2D(DepthwiseConv):
 
 
 class SeparableConv(Sliding):
-    """A depthwise convolution along `rank` axes, then a map of the channels at each place."""
+    """A depthwise convolution along `rank` axes, then a map of the channels at each position."""
 
     filters: int = main(ge=1, description="count of output channels")
     kernel: tuple[int, ...] = size_option(3, KERNEL)

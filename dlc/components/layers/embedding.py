@@ -1,4 +1,4 @@
-"""Vectors for tokens and places."""
+"""Vectors for tokens and positions."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Embedding(Layer):
         """Each integer is looked up by itself, whatever the axes."""
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Outcome:
-        """The rows, and which of them are no padding."""
+        """The rows, and which of them are not padding."""
         mask = ctx.mask
         if self.mask_zero:
             mask = x != 0 if mask is None else mask & (x != 0)
@@ -93,7 +93,7 @@ class Embedding(Layer):
 
 
 class LearnedPositions(Layer):
-    """(batch, time, d) -> (batch, time, d): adds to each place a learned vector of its own.
+    """(batch, time, d) -> (batch, time, d): adds to each position a learned vector of its own.
 
     The vectors are drawn from a normal distribution of deviation 0.02 (Gehring et al. 2017, arXiv:1705.03122; as in
     BERT, GPT-2 and ViT).
@@ -102,7 +102,7 @@ class LearnedPositions(Layer):
     word = "learned_positions"
     masks = "pointwise"
     decoding = "pointwise"
-    length: int = main(ge=1, description="how many places there are at most")
+    length: int = main(ge=1, description="how many positions there are at most")
 
     examples = (
         Example("learned_positions: 5", "f32[batch, time, 3]", "f32[batch, time, 3]", params=15),
@@ -115,7 +115,7 @@ class LearnedPositions(Layer):
     )
 
     def infer(self, x: TensorType) -> Signature:
-        """The shape stays; a vector for each of `length` places."""
+        """The shape stays; a vector for each of `length` positions."""
         need_rank(x, 3, self.word, _SEQUENCE)
         need_float(x, self.word)
         if isinstance(x.shape[1], int) and x.shape[1] > self.length:
@@ -124,11 +124,11 @@ class LearnedPositions(Layer):
         return Signature(x, {"embedding": ParamSpec((self.length, size), _SMALL, ("in", "out"))}, flops=x.size)
 
     def too_long(self, time: int) -> None:
-        """Raise DLC205: there are more places than vectors."""
+        """Raise DLC205: there are more positions than vectors."""
         raise RuleViolation(
             "DLC205",
-            "`learned_positions` has fewer places than its input",
-            found=f"{time} places, `length` {self.length}",
+            "`learned_positions` has fewer positions than its input",
+            found=f"{time} positions, `length` {self.length}",
             expected=f"a length of at least {time}",
             option="length",
         )
@@ -145,9 +145,9 @@ class LearnedPositions(Layer):
 
 
 class SinusoidalPositions(Layer):
-    """(batch, time, d) -> (batch, time, d): adds to each place the values of sine waves of growing length.
+    """(batch, time, d) -> (batch, time, d): adds to each position the values of sine waves of growing length.
 
-    Entry 2 i of place t gets sin(t / base^(2 i / d)), entry 2 i + 1 the cosine of that (Vaswani et al. 2017,
+    Entry 2 i of position t gets sin(t / base^(2 i / d)), entry 2 i + 1 the cosine of that (Vaswani et al. 2017,
     arXiv:1706.03762).
     """
 
@@ -182,16 +182,16 @@ class SinusoidalPositions(Layer):
 
 
 class RotaryPositions(Layer):
-    """(batch, time, *heads, size) -> (batch, time, *heads, size): turns pairs by an angle that tells the place.
+    """(batch, time, *heads, size) -> (batch, time, *heads, size): rotates pairs by an angle for each position.
 
-    Before the product of queries and keys of an attention it makes the product depend on the distance of two places.
+    Before the product of queries and keys of an attention it makes the product depend on the distance of two positions.
     The pairs are (i, i + size / 2), as in GPT-NeoX and Llama (Su et al. 2021, arXiv:2104.09864).
     """
 
     word = "rotary_positions"
     masks = "pointwise"
     decoding = "pointwise"
-    base: float = main(10_000.0, gt=1, description="how slowly the last pair turns")
+    base: float = main(10_000.0, gt=1, description="how slowly the last pair rotates")
 
     examples = (
         Example("rotary_positions", "f32[batch, time, 2, 4]", "f32[batch, time, 2, 4]"),
@@ -210,17 +210,17 @@ class RotaryPositions(Layer):
             expected = "(batch, time, heads, size) or (batch, time, size)"
             raise RuleViolation("DLC204", "`rotary_positions` takes 3 or 4 axes", found=str(x), expected=expected)
         if known_size(x, -1, self.word) % 2:
-            raise RuleViolation("DLC205", "`rotary_positions` turns pairs", found=str(x), expected="an even last axis")
+            raise RuleViolation("DLC205", "`rotary_positions` rotates pairs", found=str(x), expected="an even size")
         return Signature(x, flops=3 * x.size)
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
-        """The turned pairs, places counted from 0."""
+        """The rotated pairs, positions counted from 0."""
         heads = x if x.ndim == 4 else x[:, :, None]  # (B, T, H, size)
         return rotate(heads, ctx.positions(x.shape[1]), self.base).reshape(x.shape)
 
 
 class ClassToken(Layer):
-    """(batch, time, d) -> (batch, time + 1, d): a learned vector before the first place.
+    """(batch, time, d) -> (batch, time + 1, d): a learned vector before the first position.
 
     What becomes of it stands for the whole sequence (Devlin et al. 2018, arXiv:1810.04805; Dosovitskiy et al. 2020,
     arXiv:2010.11929). It is drawn from a normal distribution of deviation 0.02.
@@ -239,7 +239,7 @@ class ClassToken(Layer):
     )
 
     def infer(self, x: TensorType) -> Signature:
-        """One place more."""
+        """One position more."""
         need_rank(x, 3, self.word, _SEQUENCE)
         need_float(x, self.word)
         size, time = known_size(x, -1, self.word), x.shape[1]
@@ -248,7 +248,7 @@ class ClassToken(Layer):
         return Signature(output, {"token": ParamSpec((size,), _SMALL, ("channels",))})
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Outcome:
-        """The vector, then the values; it is no padding."""
+        """The vector, then the values; it is not padding."""
         token = jnp.broadcast_to(weights["token"], (x.shape[0], 1, x.shape[2])).astype(x.dtype)
         mask = ctx.mask
         if mask is not None:
@@ -283,7 +283,7 @@ class Tie(Layer):
         if set(tied) != {"embedding"}:
             own = ", ".join(f"{name} {list(spec.shape)}" for name, spec in tied.items()) or "no weights of its own"
             hint = "give the `embedding` item a `name:` and write that"
-            message = f"`{self.item}` is no embedding"
+            message = f"`{self.item}` is not an embedding"
             raise RuleViolation(
                 "DLC211", message, found=own, expected="embedding [vocabulary, size]", hint=hint, option="item"
             )

@@ -31,7 +31,7 @@ def _names(text: str) -> set[str]:
 
 
 def _formula(value: Any) -> Any:
-    """A text that can be read as a formula of x, or of x1, x2, ..."""
+    """A string that is a formula of x, or of x1, x2, ..."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
@@ -47,7 +47,7 @@ def _formula(value: Any) -> Any:
 
 
 def _formula_of_x(value: Any) -> Any:
-    """A text that can be read as a formula of one input, x."""
+    """A string that is a formula of one input, x."""
     if not isinstance(value, str):
         return _formula(value)
     numbered = _names(value) - {"x"}

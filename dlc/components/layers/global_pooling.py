@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from jax import Array
 
 
-# ---- over all places ----
+# ---- over all positions ----
 
 
 class GlobalPool(Spatial):
-    """What pools over all places share."""
+    """What pools over all positions share."""
 
-    keep_dims: bool = option(False, description="keep the axes of places, of size 1")
+    keep_dims: bool = option(False, description="keep the spatial axes, with size 1")
 
     def infer(self, x: TensorType) -> Signature:
         """The axes between batch and channels go."""
@@ -32,7 +32,7 @@ class GlobalPool(Spatial):
 
     @property
     def places(self) -> tuple[int, ...]:
-        """The axes of places."""
+        """The spatial axes."""
         return tuple(range(1, self.rank + 1))
 
 
@@ -40,7 +40,7 @@ class GlobalMaxPool(GlobalPool):
     """The largest element of each channel."""
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
-        """The maximum over all places that are real; 0 where there is none."""
+        """The maximum over all positions that are real; 0 where there is none."""
         places = real_only(x, ctx.mask, -float("inf")).reshape(x.shape[0], prod(x.shape[1:-1]), x.shape[-1])
         y = largest(places, 1).reshape(x.shape[0], *(1,) * self.rank, x.shape[-1])
         if ctx.mask is not None:
@@ -52,7 +52,7 @@ class GlobalAvgPool(GlobalPool):
     """The mean of each channel."""
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
-        """The mean over all places that are real; 0 where there is none."""
+        """The mean over all positions that are real; 0 where there is none."""
         mask = ctx.mask
         if mask is None:
             return x.mean(axis=self.places, keepdims=self.keep_dims)
@@ -66,7 +66,7 @@ class GlobalAvgPool(GlobalPool):
 class GlobalMaxPool1D(GlobalMaxPool):
     """(batch, time, channels) -> (batch, channels): the largest element of each channel.
 
-    What a mask hides does not count; a sequence of padding alone gives 0.
+    What a mask hides does not count; a sequence of padding only gives 0.
     """
 
     word = "global_max_pool1d"
@@ -104,7 +104,7 @@ class GlobalMaxPool3D(GlobalMaxPool):
 class GlobalAvgPool1D(GlobalAvgPool):
     """(batch, time, channels) -> (batch, channels): the mean of each channel.
 
-    What a mask hides does not count; a sequence of padding alone gives 0.
+    What a mask hides does not count; a sequence of padding only gives 0.
     """
 
     word = "global_avg_pool1d"

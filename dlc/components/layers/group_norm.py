@@ -62,7 +62,7 @@ class RMSNorm(Layer):
 
 
 class Grouped(Layer):
-    """What the norms share that take statistics over the places of one example and a group of its channels."""
+    """What the norms share that take statistics over the positions of one example and a group of its channels."""
 
     masks: ClassVar[Masks] = "used"
     full_precision: ClassVar[bool] = True
@@ -97,8 +97,8 @@ class Grouped(Layer):
 class GroupNorm(Grouped):
     """(batch, *axes, channels) -> (batch, *axes, channels): each group of channels to mean 0, variance 1, by example.
 
-    Then each channel gets its scale and bias (Wu and He 2018, arXiv:1803.08494). The statistics are those of the places
-    that are not padding.
+    Then each channel gets its scale and bias (Wu and He 2018, arXiv:1803.08494). The statistics are those of the
+    positions that are not padding.
     """
 
     word = "group_norm"
@@ -136,7 +136,7 @@ class InstanceNorm(Grouped):
     """(batch, *axes, channels) -> (batch, *axes, channels): each channel of each example to mean 0, variance 1.
 
     Then each channel gets its scale and bias: a group norm whose groups are single channels (Ulyanov et al. 2016,
-    arXiv:1607.08022). The statistics are those of the places that are not padding.
+    arXiv:1607.08022). The statistics are those of the positions that are not padding.
     """
 
     word = "instance_norm"

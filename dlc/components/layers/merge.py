@@ -280,7 +280,7 @@ class Dot(Merge):
 class Concat(Merge):
     """(*lead, c), (*lead, d), ... -> (*lead, c + d + ...): the inputs side by side, along the last axis or another.
 
-    Along axis 1 the masks are joined as the values are; along another axis a place is padding where it is in any input.
+    Along axis 1 the masks are joined as the values are; along another axis padding in any input is padding.
     """
 
     word = "concat"
@@ -374,7 +374,7 @@ class Stack(Merge):
         shape.insert(axis, len(inputs))
         output = TensorType(tuple(shape), inputs[0].dtype, False, common_bound(inputs))
         masked = next((x for x in inputs if x.mask), inputs[0])
-        return Signature(with_mask(masked, output, axis > 1, self.word, "the new axis takes the place of time"))
+        return Signature(with_mask(masked, output, axis > 1, self.word, "the new axis replaces the time axis"))
 
     def apply(self, weights: Mapping[str, Array], *inputs: Array, ctx: Context) -> Outcome:
         """The inputs along the new axis."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class SpatialDropout(Noise):
     """What the spatial dropouts share: a channel of an example is kept or becomes 0 as a whole.
 
-    Neighbouring places of a channel are alike, so that dropping single ones would hide little (Tompson et al. 2014,
+    Neighbouring positions of a channel are alike, so that dropping single ones would hide little (Tompson et al. 2014,
     arXiv:1411.4280).
     """
 
@@ -27,7 +27,7 @@ class SpatialDropout(Noise):
     rate: float = main(0.5, ge=0, lt=1, description="share of channels that become 0")
 
     def check(self, x: TensorType) -> None:
-        """As many axes as the word says."""
+        """As many axes as the layer's name specifies."""
         need_rank(x, len(self.axes) + 2, self.word, f"(batch, {', '.join(self.axes)}, channels)")
 
     def amount(self) -> float:

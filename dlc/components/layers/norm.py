@@ -103,8 +103,9 @@ class BatchNorm(Layer):
         state = {"mean": mean, "variance": variance}
         wide = x.astype(jnp.float32)
         if ctx.train and 0 not in x.shape:
-            # One pass gives both moments. E[d^2] - E[d]^2 cancels when the mean is large beside the deviation, so the
-            # distances are taken from one element of the batch: the error then stays below n * epsilon of the variance.
+            # One pass gives both moments. E[d^2] - E[d]^2 cancels when the mean is large beside the deviation, so
+            # the distances are taken from one element of the batch: the error then stays below n * epsilon of the
+            # variance.
             origin = lax.stop_gradient(wide[(0,) * (x.ndim - 1)])  # (channels,)
             away = wide - origin
             mean_of = averaging(ctx.mask, x.ndim)

@@ -1,4 +1,4 @@
-"""Pooling, channels last: with a window, over all places, and to a given size."""
+"""Pooling, channels last: with a window, over all positions, and to a given size."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Pool(Spatial):
         return Signature(output, flops=output.size * prod(self.window))
 
     def _need_covered(self) -> None:
-        """Raise DLC205 when a window could lie in the padding alone, where there is nothing to pool."""
+        """Raise DLC205 when a window could lie only in the padding, where there is nothing to pool."""
         if isinstance(self.padding, str):
             return
         for axis, pads, size in zip(AXES[self.rank], self.padding, self.window, strict=True):
@@ -75,7 +75,7 @@ class Pool(Spatial):
         return y if mask is None else Outcome(real_only(y, mask), mask=mask)
 
     def masked(self, mask: Array | None) -> Array | None:
-        """The mask of the result: also false where a sequence has no real place, for there is nothing to pool."""
+        """The mask of the result: also false where a sequence has no real position, for there is nothing to pool."""
         if mask is None:
             return None
         if self.tiles:  # the mask's symbolic size is then that of the tiles
@@ -135,7 +135,7 @@ class AvgPool(Pool):
     def count(self, x: Array, mask: Array | None) -> Array | int:
         """How many elements of each window are real."""
         if self.padding == "valid":
-            return prod(self.window)  # a window that a mask hides a part of gives no real place
+            return prod(self.window)  # a window that a mask hides a part of gives no real position
         real = jnp.ones((1, *x.shape[1:-1], 1), x.dtype) if mask is None else mask[:, :, None].astype(x.dtype)
         return jnp.maximum(self.summed(real), 1.0)
 
@@ -147,7 +147,7 @@ class AvgPool(Pool):
 class MaxPool1D(MaxPool):
     """(batch, time, channels) -> (batch, time', channels): the largest element of each window.
 
-    Of a masked sequence a place of the result is real where the sequence without its padding has it.
+    Of a masked sequence a position of the result is real where the sequence without its padding has it.
     """
 
     word = "max_pool1d"

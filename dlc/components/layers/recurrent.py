@@ -37,7 +37,7 @@ _DIRECTIONS = ("forward", "backward")
 class Recurrent(Layer):
     """What recurrent layers share: a loop over time, whose step is the subclass's rule.
 
-    Inputs after the first are the initial state, by default zeros. Places that a mask hides leave the state as it is.
+    Inputs after the first are the initial state, by default zeros. Padding leaves the state as it is.
     """
 
     arity = (1, 2)
@@ -93,7 +93,7 @@ class Recurrent(Layer):
         if x.rank != 3:
             hint = "give the sequence a channel axis: `reshape: [-1, 1]`, or `embedding` for token numbers"
             if x.rank == 4:
-                hint = "an image is no sequence: make its rows one with `reshape: [height, width * channels]`"
+                hint = "an image is not a sequence: make its rows one with `reshape: [height, width * channels]`"
             raise RuleViolation("DLC204", f"`{self.word}` takes 3 axes", found=str(x), expected=_AXES, hint=hint)
         need_float(x, self.word)
         if self.merge is not None and not self.bidirectional:
@@ -236,7 +236,7 @@ def _factors(key: Array, rate: float, shape: tuple[Any, ...], dtype: Any) -> Arr
 
 
 def _reversed(x: Array, mask: Array | None) -> tuple[Array, Array | None]:
-    """The real places of (batch, time, ...) in reverse, what a mask hides behind them; and where they are then."""
+    """The real positions of (batch, time, ...) in reverse, what a mask hides after them; and where they are then."""
     if mask is None:
         return x[:, ::-1], None
     place = jnp.arange(mask.shape[1])
@@ -289,7 +289,7 @@ class Lstm(Recurrent):
     states = ("state", "cell")
     gates = 4
     recurrent_activation: Activation = option(Sigmoid(), description="what the gates go through")
-    unit_forget_bias: bool | None = option(None, description="begin with a forget gate's bias of 1; true when left out")
+    unit_forget_bias: bool | None = option(None, description="initialize the forget gate's bias to 1; the default")
 
     examples = (
         Example("lstm: 4", "f32[batch, time, 3]", "f32[batch, 4]", params=128),
@@ -336,7 +336,7 @@ class Lstm(Recurrent):
     def run(
         self, weights: Weights, steps: Array, start: State, real: Array | None, backwards: bool, kept: Array | None
     ) -> tuple[State, Any]:
-        """As every recurrent layer; in one of several forms when the activations are the usual ones."""
+        """As every recurrent layer; in one of several variants when the activations are the usual ones."""
         usual = isinstance(self.recurrent_activation, Sigmoid) and isinstance(self.activation, Tanh)
         if not usual or kept is not None:
             return super().run(weights, steps, start, real, backwards, kept)

@@ -54,7 +54,7 @@ class Upsample(Spatial):
         return Signature(x.resized(x.shape[0], *sizes, x.shape[-1]).masked(x.mask))
 
     def repeated(self, x: Array) -> Array:
-        """Each element as often as `size` says, along each axis of places."""
+        """Each element as often as `size` specifies, along each spatial axis."""
         parts = [part for pair in zip(x.shape[1:-1], (1,) * self.rank, strict=True) for part in pair]
         wider = [part for pair in zip(x.shape[1:-1], self.size, strict=True) for part in pair]
         sizes = [size * factor for size, factor in zip(x.shape[1:-1], self.size, strict=True)]
@@ -63,13 +63,13 @@ class Upsample(Spatial):
         return wide.reshape(lead, *sizes, channels)
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
-        """Each place repeated, with its mask."""
+        """Each position repeated, with its mask."""
         y = self.repeated(x)
         return y if ctx.mask is None else Outcome(y, mask=jnp.repeat(ctx.mask, self.size[0], axis=1))
 
 
 class Upsample1D(Upsample):
-    """(batch, time, channels) -> (batch, time * size, channels): each place repeated `size` times."""
+    """(batch, time, channels) -> (batch, time * size, channels): each position repeated `size` times."""
 
     word = "upsample1d"
     rank = 1
@@ -279,7 +279,7 @@ class ZeroPad(Spatial):
         return Signature(x.resized(x.shape[0], *sizes, x.shape[-1]).masked(x.mask))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
-        """Zeros before and after each axis; behind the last real place of a masked sequence."""
+        """Zeros before and after each axis; after the last real position of a masked sequence."""
         y = jnp.pad(real_only(x, ctx.mask), ((0, 0), *self.padding, (0, 0)))
         return y if ctx.mask is None else Outcome(y, mask=shift_mask(ctx.mask, -sum(self.padding[0])))
 
@@ -287,7 +287,7 @@ class ZeroPad(Spatial):
 class ZeroPad1D(ZeroPad):
     """(batch, time, channels) -> (batch, time', channels): zeros before and after the sequence.
 
-    Those after a masked sequence come right behind its last real place.
+    Those after a masked sequence come right after its last real position.
     """
 
     word = "zero_pad1d"
@@ -326,10 +326,10 @@ class ZeroPad3D(ZeroPad):
 
 
 class Crop(Spatial):
-    """Places cut off along `rank` axes."""
+    """Positions cut off along `rank` axes."""
 
     cropping: Pads = main(
-        1, validate_default=True, description="places cut off on all sides, or [[before, after], ...] for each axis"
+        1, validate_default=True, description="positions cut off on all sides, or [[before, after], ...] for each axis"
     )
 
     @field_validator("cropping", mode="before")
@@ -353,7 +353,7 @@ class Crop(Spatial):
         if x.mask and self.cropping[0][1]:
             raise RuleViolation(
                 "DLC212",
-                f"`{self.word}` would cut off padding behind one sequence and data behind another",
+                f"`{self.word}` would cut off padding after one sequence and data after another",
                 found=str(x),
                 hint="crop in front only: `cropping: [[1, 0]]`",
                 option="cropping",
@@ -369,7 +369,7 @@ class Crop(Spatial):
 
 
 class Crop1D(Crop):
-    """(batch, time, channels) -> (batch, time', channels): places cut off before and after the sequence."""
+    """(batch, time, channels) -> (batch, time', channels): positions cut off before and after the sequence."""
 
     word = "crop1d"
     rank = 1

@@ -50,7 +50,7 @@ class Reshape(Layer):
     """(batch, *axes) -> (batch, *shape): the same elements, row by row; one size may be -1, what is left.
 
     With -1 one of the input's sizes may be a symbol: [-1, 2, 3] makes (batch, time, 2, 3) of (batch, time, 6). A mask
-    goes on where axis 1 keeps its size, so that each place keeps its elements.
+    goes on where axis 1 keeps its size, so that each position keeps its elements.
     """
 
     word = "reshape"

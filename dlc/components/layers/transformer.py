@@ -25,7 +25,7 @@ class Transformer(CompositeBlock):
     epsilon: float = option(1e-5, gt=0, description="added to the variance of layer_norm")
     kv_heads: int | None = option(None, ge=1, description="heads of keys and values; as many as heads when left out")
     rotary: bool = option(False, description="rotary positions in self-attention")
-    window: int | None = option(None, ge=1, description="self-attention sees only places less than this far away")
+    window: int | None = option(None, ge=1, description="self-attention sees only positions less than this far away")
     use_bias: bool = option(True, description="biases in attention and dense layers")
 
     @model_validator(mode="after")
@@ -76,7 +76,7 @@ class TransformerEncoder(Transformer):
 
     word = "transformer_encoder"
     names = ("x",)
-    causal: bool = option(False, description="a place sees none behind it")
+    causal: bool = option(False, description="a position attends only to itself and earlier ones")
 
     examples = (
         Example("transformer_encoder: {size: 8, heads: 2}", "f32[batch, time, 8]", "f32[batch, time, 8]", params=872),

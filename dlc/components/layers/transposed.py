@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class Spread(NamedTuple):
-    """Windows that put what a place holds where a convolution's windows would meet it.
+    """Windows that put what a position holds where a convolution's windows would meet it.
 
     Args:
         window: the windows, unpadded.
-        pads: zeros before and after each axis of the input, its places spread by the strides, as XLA has them.
+        pads: zeros before and after each axis of the input, its positions spread by the strides, as XLA has them.
     """
 
     window: Window
@@ -34,7 +34,7 @@ class Spread(NamedTuple):
 
 
 def by_spreading(spread: Spread, x: Array, kernel: Array) -> Array:
-    """(batch, *places, channels), (*window, filters, channels) -> (batch, *places', filters): XLA's own operation."""
+    """(batch, *axes, channels), (*window, filters, channels) -> (batch, *axes', filters): XLA's own operation."""
     return lax.conv_transpose(
         x,
         kernel,
@@ -62,7 +62,7 @@ def by_patches(spread: Spread, x: Array, kernel: Array) -> Array:
 
 
 def _fitting(_spread: Spread, x: Array, _kernel: Array) -> tuple[str, ...]:
-    """The forms of a transposed convolution: symbolic sizes have no patches."""
+    """The variants of a transposed convolution: symbolic sizes have no patches."""
     return ("xla", "product") if known(x) else ("xla",)
 
 
@@ -85,7 +85,7 @@ class ConvTranspose(Convolution):
         "valid", description="valid: what each window gives; same: size * stride"
     )
     output_padding: tuple[int, ...] | None = option(
-        None, description="places added behind each axis, fewer than its stride; as `padding` needs when left out"
+        None, description="positions added after each axis, fewer than its stride; as `padding` needs when left out"
     )
     dilation: tuple[int, ...] = size_option(1, DILATION)
     use_bias: bool = option(True, description=BIAS)
@@ -98,7 +98,7 @@ class ConvTranspose(Convolution):
         return None if value is None else read_sizes(value, cls.rank, 0)
 
     def pads(self, axis: int) -> tuple[int, int]:
-        """Zeros before and after the input, its places spread by the stride, as Keras has them."""
+        """Zeros before and after the input, its positions spread by the stride, as Keras has them."""
         extent, stride = (self.kernel[axis] - 1) * self.dilation[axis] + 1, self.strides[axis]
         extra = None if self.output_padding is None else self.output_padding[axis]
         if self.padding == "valid":
@@ -111,17 +111,17 @@ class ConvTranspose(Convolution):
         """The new size of an axis: (size - 1) * stride + 1, padded, as the window goes.
 
         Raises:
-            RuleViolation: DLC205 when no place is left.
+            RuleViolation: DLC205 when no position is left.
         """
         extent, stride = (self.kernel[axis] - 1) * self.dilation[axis] + 1, self.strides[axis]
         grown = scaled(size, stride, 2 - stride - extent + sum(self.pads(axis)))
         if isinstance(grown, int) and grown < 1:
             raise RuleViolation(
                 "DLC205",
-                f"`{self.word}` leaves no places",
+                f"`{self.word}` leaves no positions",
                 found=f"{AXES[self.rank][axis]} {size}, which becomes {grown}",
                 expected="a size of at least 1",
-                hint="leave it out, and the result has `size * stride` places",
+                hint="leave it out, and the result has `size * stride` positions",
                 option="output_padding",
             )
         return grown
@@ -166,7 +166,7 @@ class Conv1DTranspose(ConvTranspose):
     """(batch, time, channels) -> (batch, time', filters): the transpose of a convolution along time.
 
     The kernel is (kernel, filters, channels), drawn Glorot uniform. `valid` gives (time - 1) * stride +
-    max(kernel, stride) places, `same` time * stride (Dumoulin and Visin 2016, arXiv:1603.07285).
+    max(kernel, stride) positions, `same` time * stride (Dumoulin and Visin 2016, arXiv:1603.07285).
     """
 
     word = "conv1d_transpose"
@@ -189,7 +189,7 @@ class Conv2DTranspose(ConvTranspose):
     """(batch, height, width, channels) -> (batch, height', width', filters): the transpose of a 2-D convolution.
 
     The kernel is (kernel height, kernel width, filters, channels), drawn Glorot uniform. `valid` gives
-    (size - 1) * stride + max(kernel, stride) places, `same` size * stride (Dumoulin and Visin 2016, arXiv:1603.07285).
+    (size - 1) * stride + max(kernel, stride) positions, `same` size * stride (Dumoulin, Visin 2016, arXiv:1603.07285).
     """
 
     word = "conv2d_transpose"
@@ -217,7 +217,7 @@ class Conv3DTranspose(ConvTranspose):
     """(batch, depth, height, width, channels) -> (batch, depth', height', width', filters): transposed 3-D convolution.
 
     The kernel is (kernel depth, kernel height, kernel width, filters, channels), drawn Glorot uniform. `valid` gives
-    (size - 1) * stride + max(kernel, stride) places, `same` size * stride (Dumoulin and Visin 2016, arXiv:1603.07285).
+    (size - 1) * stride + max(kernel, stride) positions, `same` size * stride (Dumoulin, Visin 2016, arXiv:1603.07285).
     """
 
     word = "conv3d_transpose"

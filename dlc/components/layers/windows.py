@@ -1,4 +1,4 @@
-"""What layers on (batch, *places, channels) share: the names of the axes, and windows that slide along them.
+"""What layers on (batch, *axes, channels) share: the names of the axes, and windows that slide along them.
 
 One mechanism serves sequences (time), images (height, width) and volumes (depth, height, width).
 """
@@ -32,7 +32,7 @@ SIDES = {
 
 
 class Spatial(Layer):
-    """A layer on (batch, *places, channels), of one rank: how many axes of places there are."""
+    """A layer on (batch, *axes, channels), of one rank: how many spatial axes there are."""
 
     rank: ClassVar[int] = 2
 
@@ -116,7 +116,8 @@ def read_padding(value: Any, rank: int, causal: bool) -> Any:
     hint = did_you_mean(value, words) if isinstance(value, str) else None
     if value == "causal":
         hint = "only a convolution along time can be causal" if causal else "give the amounts: `[[before, after]]`"
-    raise reject(OptionError((), "DLC104", "this is no padding", found=spell(value), expected=expected, hint=hint))
+    message = "this is not a valid padding"
+    raise reject(OptionError((), "DLC104", message, found=spell(value), expected=expected, hint=hint))
 
 
 # ---- symbolic sizes ----
@@ -149,7 +150,7 @@ def scaled(size: Dim, factor: int, amount: int = 0) -> Dim:
 def window_size(
     size: Dim, kernel: int, stride: int, dilation: int, padding: str | tuple[int, int], word: str, axis: str
 ) -> Dim:
-    """How many places a window takes on an axis.
+    """How many positions a window takes on an axis.
 
     A symbolic size gives a symbol: itself where the size stays, else the formula.
 
@@ -184,7 +185,7 @@ def window_size(
 
 
 class Window(NamedTuple):
-    """A window that slides along the axes of places.
+    """A window that slides along the spatial axes.
 
     Args:
         size: its elements along each axis.
@@ -201,11 +202,11 @@ class Window(NamedTuple):
 
     @property
     def extent(self) -> tuple[int, ...]:
-        """The places from its first element to its last."""
+        """The positions from its first element to its last."""
         return tuple((size - 1) * step + 1 for size, step in zip(self.size, self.dilation, strict=True))
 
     def output_type(self, x: TensorType, channels: Dim, word: str) -> TensorType:
-        """The type of (batch, *places', channels) that it makes of `x`, masked where `x` is.
+        """The type of (batch, *axes', channels) that it makes of `x`, masked where `x` is.
 
         Raises:
             RuleViolation: DLC205 when it is larger than an axis, DLC212 when its positions would shift with the padding
@@ -240,19 +241,19 @@ class Window(NamedTuple):
         return self.padding.upper() if isinstance(self.padding, str) else list(self.padding)
 
     def pads(self, x: Array) -> Pads:
-        """How many places it needs before and after each axis of `x`."""
+        """How many positions it needs before and after each axis of `x`."""
         padding = self.lax_padding()
         if isinstance(padding, str):
             padding = lax.padtype_to_pads(x.shape[1:-1], self.extent, self.strides, padding)
         return tuple((int(low), int(high)) for low, high in padding)
 
     def padded(self, x: Array, value: float = 0.0) -> Array:
-        """`x` with a value around its places."""
+        """`x` with a value around its positions."""
         pads = self.pads(x)
         return jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value) if any(map(any, pads)) else x
 
     def taps(self, x: Array) -> list[Array]:
-        """(batch, *places, channels) -> for each element of the window, what it meets: (batch, *places', channels)."""
+        """(batch, *axes, channels) -> for each element of the window, what it meets: (batch, *axes', channels)."""
         x = self.padded(x)
         inner = list(zip(x.shape[1:-1], self.extent, self.strides, strict=True))
         spans = [(size - extent) // step * step + 1 for size, extent, step in inner]
@@ -264,7 +265,7 @@ class Window(NamedTuple):
         return found
 
     def patches(self, x: Array) -> Array:
-        """(batch, *places, channels) -> (batch, *places', size * channels): what each window meets, in a row.
+        """(batch, *axes, channels) -> (batch, *axes', size * channels): what each window meets, in a row.
 
         One axis after the other, the last one first: the slices are as many as the sizes' sum, not their product.
         """
@@ -293,9 +294,9 @@ class Window(NamedTuple):
         return [*found[:-1], found[-1][..., :rest]]
 
     def masked(self, mask: Array | None) -> Array | None:
-        """The mask of the result: a place is real where the sequence without its padding has a window, too.
+        """The mask of the result: a position is real where the sequence without its padding has a window, too.
 
-        Such a window ends, explicit padding behind the sequence taken off, at a real place.
+        Such a window ends, explicit padding after the sequence taken off, at a real position.
         """
         if mask is None:
             return None
@@ -316,7 +317,7 @@ class Window(NamedTuple):
         for axis, (size, step, spacing) in enumerate(zip(self.size, self.strides, self.dilation, strict=True), 1):
             span = (x.shape[axis] - self.extent[axis - 1]) // step * step + 1
             pieces = covering(size)
-            blocks, width = {1: x}, 1  # for each width the function of so many elements, at every place
+            blocks, width = {1: x}, 1  # for each width the function of so many elements, at every position
             while width < max(pieces.values()):
                 block, shift = blocks[width], width * spacing
                 late = lax.slice_in_dim(block, shift, block.shape[axis], 1, axis)
@@ -362,17 +363,17 @@ def covering(size: int) -> dict[int, int]:
 
 
 def known(x: Array) -> bool:
-    """Whether the sizes of (batch, *places, channels) are numbers, as always but in some exported programs."""
+    """Whether the sizes of (batch, *axes, channels) are numbers, as always but in some exported programs."""
     return all(isinstance(size, int) for size in x.shape[1:-1])
 
 
 def shift_mask(mask: Array, amount: int) -> Array:
-    """The mask of a sequence of which `amount` places are taken off in front; a negative amount is put there."""
+    """The mask of a sequence of which `amount` positions are taken off in front; a negative amount is put there."""
     if amount >= 0:
         return mask[:, amount:]
     return jnp.pad(mask, ((0, 0), (-amount, 0)), constant_values=True)
 
 
 def real_only(x: Array, mask: Array | None, value: float = 0.0) -> Array:
-    """`x` (batch, time, channels) with `value` in the places that are padding."""
+    """`x` (batch, time, channels) with `value` in the positions that are padding."""
     return x if mask is None else jnp.where(mask[:, :, None], x, value)
