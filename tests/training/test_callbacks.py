@@ -296,7 +296,7 @@ def test_csv_log(tmp_path: Path) -> None:
     [
         ("[csv_lgo]", "DLC105", "unknown callback `csv_lgo`"),
         ("{stop: 1}", "DLC105", "unknown callback `stop`"),
-        ("3", "DLC106", "this is no callback"),
+        ("3", "DLC106", "not a valid callback"),
         ("[csv_log: {fil: x.csv}]", "DLC101", "unknown option `fil` of `csv_log`"),
         ("csv_log: ../x.csv", "DLC104", "this does not name a CSV file"),
         ("csv_log: metrics.jsonl", "DLC104", "this does not name a CSV file"),
