@@ -315,7 +315,7 @@ def test_numbers_without_validation_and_test(tmp_path: Path) -> None:
     (tmp_path / "data.npz").unlink()
     path, notes = write_report(run, tmp_path / "again.html")
     assert len(notes) == 1 and "data.npz" in notes[0]
-    assert "predictions are left out" in path.read_text().replace("Predictions", "predictions")
+    assert "predictions are omitted" in path.read_text().replace("Predictions", "predictions")
     Outline(path.read_text())
 
 
