@@ -355,11 +355,11 @@ def test_tie_in_a_repeat() -> None:
     [
         ("{dense: 4, name: wide}, {tie: wide}", "DLC211", "give the `embedding` item a `name:` and write that"),
         ("relu, {tie: tokenz}", "DLC211", "did you mean `tokens`?"),
-        ("{tie: tokens, share: tokens}", "DLC106", "delete `share`"),
+        ("{tie: tokens, share: tokens}", "DLC106", "remove `share`"),
         ("dense: 3, tie: tokens", "DLC205", "bring it to 4 with `dense: 4`"),
         ("{relu: , name: plain}, {tie: plain}", "DLC211", "give the `embedding` item a `name:` and write that"),
-        ("{tie: tokens, l2: 0.1}", "DLC303", "delete it"),
-        ("{tie: tokens, trainable: false}", "DLC303", "delete it"),
+        ("{tie: tokens, l2: 0.1}", "DLC303", "remove it"),
+        ("{tie: tokens, trainable: false}", "DLC303", "remove it"),
     ],
 )
 def test_wrong_ties(items: str, code: str, hint: str) -> None:
