@@ -215,7 +215,7 @@ def ways(
     but: Iterable[str] = (),
     finished: bool = False,
 ) -> list[Case]:
-    """The ways to damage one file that end alike."""
+    """the ways to damage one file that have the same outcome."""
 
     def case(how: str) -> Case:
         return Case(f"{label}: {how}", lambda run: WAYS[how](path(run)), ends, says, finished)

@@ -188,7 +188,7 @@ class Program:
 
 
 def _file_name(path: str) -> str:
-    """Names in files leave out whether a value is trained: no layer calls a weight and a state alike."""
+    """Names in files leave out whether a value is trained: no layer has a weight and a state of the same name."""
     return path.partition("/")[2]
 
 

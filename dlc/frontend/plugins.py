@@ -224,7 +224,7 @@ def _listed() -> list[str]:
 
 @contextmanager
 def active(plugins: Sequence[Plugin]) -> Iterator[None]:
-    """The words of plugins are words of the language inside."""
+    """Within, the components of the plugins are known by their names."""
     added: list[tuple[dict[str, str], str]] = []
     for plugin in plugins:
         for key, words in plugin.tables.items():

@@ -70,7 +70,7 @@ class Split(Options):
 
     validation: Share = option(0, description="part held out to watch the training")
     test: Share = option(0, description="part held out for the final figures")
-    seed: int = option(0, ge=0, lt=2**32, description="seed of the division, apart from the run's own")
+    seed: int = option(0, ge=0, lt=2**32, description="seed of the division, independent of the seed of the run")
     shuffle: bool = option(True, description="divide at random; else the last records are held out")
 
 

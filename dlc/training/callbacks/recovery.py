@@ -341,6 +341,6 @@ def _restored(like: TrainState, arrays: Mapping[str, Any]) -> TrainState:
 
 
 def _copy(state: TrainState) -> TrainState:
-    """A state on the host, apart from buffers that are donated."""
+    """A copy of a state on the host, which no donated buffer can overwrite."""
     copied: TrainState = jax.tree.map(np.array, state)
     return copied
