@@ -12,12 +12,8 @@ import pytest
 import dlc
 from dlc.backend.decode import Decoder
 from dlc.backend.network import Program
-from dlc.components.layers import LAYERS
 from dlc.diagnostics import SpecError
-from dlc.ir import DTYPES, Context, Example, Outcome
 from dlc.ir.decoding import plan_decoding
-from dlc.language.options import RuleViolation, load_class
-from tests.components.layers.test_layers import build, mask, sizes, value, weights_of
 
 TIME = 7
 TOKENS = "inputs: {words: {tokens: {vocabulary: 9}}}\n"
@@ -236,54 +232,3 @@ def test_a_sequence_of_numbers_is_not_mixed() -> None:
     (found,) = plan_decoding(graph).undecodable
     assert found.node.path == "dense" and "would mix the positions" in found.reason.message
     assert not plan_decoding(graph, []).undecodable
-
-
-EXAMPLES = [
-    (word, example)
-    for word in LAYERS
-    for example in load_class(LAYERS, word).examples
-    if example.error is None and load_class(LAYERS, word).decoding != "refused"
-]
-
-
-@pytest.mark.parametrize(("word", "example"), EXAMPLES, ids=[f"{item.spec} | {item.inputs}" for _, item in EXAMPLES])
-def test_an_example_decodes_or_is_refused(word: str, example: Example) -> None:
-    """Position by position, a layer gives what it gives for the whole sequence; or its check says that it can't."""
-    layer, types, signature, _ = build(example)
-    assert layer is not None and signature is not None
-    if types[0].rank < 2:
-        pytest.skip("the example has no time axis")
-    # The second input of attention and the initial state of a recurrent layer are given whole.
-    stepped = [index == 0 or layer.decoding == "pointwise" for index in range(len(types))]
-    try:
-        layer.check_decoding(types, stepped)
-    except RuleViolation as reason:
-        assert reason.code == "DLC213"
-        return
-    weights = weights_of({**signature.params, **signature.state})
-    inputs = [value(kind, seed) for seed, kind in enumerate(types)]
-    masks = [mask(kind) for kind in types]
-    used = layer.masks == "used"
-    want = outcome(layer.apply(weights, *inputs, ctx=Context(masks=tuple(masks) if used else ()))).output
-    time = inputs[0].shape[1]
-    cache: Any = {name: jnp.zeros(sizes(kind), DTYPES[kind.dtype]) for name, kind in signature.cache.items()}
-    found = []
-    for place in range(time):
-
-        def now(x: Any, step: bool, place: int = place) -> Any:
-            return x[:, place : place + 1] if step and x is not None else x
-
-        seen = tuple(now(each, step) for each, step in zip(masks, stepped, strict=True)) if used else ()
-        ctx = Context("decode", masks=seen, offset=jnp.int32(place), cache=cache)
-        parts = [now(x, step) for x, step in zip(inputs, stepped, strict=True)]
-        made = outcome(layer.apply(weights, *parts, ctx=ctx))
-        assert set(made.cache or {}) == set(signature.cache)
-        cache = made.cache
-        found.append(made.output)
-    got = np.concatenate(found, 1) if found[-1].shape != want.shape else np.asarray(found[-1])
-    real = masks[0] if masks[0] is not None and got.ndim > 2 else np.ones(got.shape[:2], bool)
-    np.testing.assert_allclose(got[np.asarray(real)], np.asarray(want)[np.asarray(real)], rtol=1e-5, atol=1e-5)
-
-
-def outcome(made: Any) -> Outcome:
-    return made if isinstance(made, Outcome) else Outcome(made)

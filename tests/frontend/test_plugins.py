@@ -13,6 +13,7 @@ import pytest
 
 import dlc
 from dlc.components.layers import LAYERS
+from dlc.components.registry import KINDS
 from dlc.frontend.pipeline import check_file
 from dlc.frontend.plugins import config_file
 from tests.common import ROOT
@@ -65,17 +66,13 @@ def test_the_steps_of_contributing(tmp_path: Path) -> None:
 def test_its_examples_pass_the_battery(plugins: Path) -> None:
     from dlc.diagnostics import Problems
     from dlc.frontend.plugins import active, load_plugin
-    from tests.components.layers import test_layers
+    from tests.components.battery import check_component
 
     (plugins / "gain.py").write_text(documented())
     plugin = load_plugin("gain", plugins, None, Problems())
     assert plugin is not None
     with active([plugin]):
-        cls = test_layers.load_class(LAYERS, "gain")
-        for example in cls.examples:
-            test_layers.test_an_example_gives_what_it_states("gain", example)
-            if example.error is None:
-                test_layers.test_an_example_computes_what_it_infers("gain", example)
+        check_component(KINDS["layer"], "gain")
     assert "gain" not in LAYERS
 
 

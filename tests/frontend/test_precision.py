@@ -18,17 +18,14 @@ from dlc.backend import loss_scale
 from dlc.backend.network import Program, lower
 from dlc.backend.predict import serving
 from dlc.components.layers import ACTIVATIONS, LAYERS
-from dlc.diagnostics import Problems
-from dlc.frontend.passes.infer import infer
 from dlc.frontend.pipeline import Spec, check_text
 from dlc.frontend.precision import Precision, loss_scale_of
 from dlc.frontend.resolved import resolved_text
-from dlc.ir import DTYPES, MASK, Context, Graph, Node, Origin, Ref, Settings, TypedGraph
-from dlc.language.options import build_word, load_class
+from dlc.ir import DTYPES, Context, TypedGraph
+from dlc.language.options import build_word
 from dlc.serving.model import load_model
 from dlc.training.run_folder import RunFolder
 from tests.common import SMALL
-from tests.components.layers.test_layers import GOOD, build, mask, value
 
 HEAD = "inputs: {x: {tensor: [6]}}\n"
 HALF = {"bf16": 2.0**-8, "f16": 2.0**-11}  # the relative rounding error
@@ -113,85 +110,7 @@ def test_activations_are_counted_in_their_own_size() -> None:
     assert half.weight_bytes == whole.weight_bytes
 
 
-# ---- every layer ----
-
-
-def graph_of(example_index: int, dtype: str) -> TypedGraph:
-    """An example of a layer as a network whose settings are read as a file's."""
-    layer, types, _, _ = build(GOOD[example_index][1])
-    names = [f"x{index}" for index in range(len(types))]
-    node = Node(
-        "layer",
-        layer,
-        tuple(map(Ref, names)),
-        Origin(),
-        "layer",
-        settings=(Settings({"dtype": dtype}, {"dtype": None}),),
-    )
-    problems = Problems()
-    found = infer(Graph(dict(zip(names, types, strict=True)), (node,), {"output": Ref("layer")}), problems)
-    assert found is not None, problems.report({}).codes
-    return found
-
-
-def inputs_of(example_index: int) -> dict[str, Any]:
-    """Inputs that half precision holds exactly."""
-    _, types, _, _ = build(GOOD[example_index][1])
-    found: dict[str, Any] = {}
-    for index, kind in enumerate(types):
-        x = value(kind, index)
-        found[f"x{index}"] = x.astype(jnp.bfloat16).astype(jnp.float32) if kind.is_float else x
-        if kind.mask:
-            found[f"x{index}{MASK}"] = mask(kind)
-    return found
-
-
-def rounded(tree: Any) -> Any:
-    """Weights that half precision holds exactly, none of them 0 or 1 alone."""
-    return jax.tree.map(lambda leaf: np.asarray(jnp.asarray(leaf, jnp.bfloat16), np.float32), tree)
-
-
-WORDS = [word for word in LAYERS if not load_class(LAYERS, word).ties_weights]
-
-
-@pytest.mark.parametrize("word", WORDS)
-def test_every_example_computes_in_half_precision(word: str) -> None:
-    """The result has the inferred type and float32's values within the rounding of the type; state stays float32."""
-    cases: list[tuple[str, str, Program, Any, dict[str, Any]]] = []
-    for index, (name, example) in enumerate(GOOD):
-        if name != word:
-            continue
-        for dtype in ("f32", *HALF):
-            graph = graph_of(index, dtype)
-            program = lower(graph)
-            cases.append((example.spec, dtype, program, rounded(program.init(0)), inputs_of(index)))
-
-    def everything() -> list[Any]:
-        found = []
-        for _, dtype, program, variables, inputs in cases:
-            raw = program.graph.nodes[0].signature.output  # type: ignore[union-attr]
-            results = program.run(variables, inputs, train=False)
-            if raw.is_float:
-                assert raw.dtype == dtype
-            moved = jax.eval_shape(
-                lambda p=program, v=variables, x=inputs: p.run(v, x, key=jax.random.key(0), train=True)
-            )
-            assert jax.tree.map(lambda leaf: leaf.dtype, moved.state) == jax.tree.map(
-                lambda leaf: leaf.dtype, variables["state"]
-            )
-            if not isinstance(moved.penalty, float):
-                assert moved.penalty.dtype == jnp.float32
-            found.append(results.outputs["output"])
-        return found
-
-    outputs = [np.asarray(value, np.float64) for value in jax.jit(everything)()]
-    want = outputs[0]
-    for (spec, dtype, *_), got in zip(cases, outputs, strict=True):
-        if dtype == "f32":
-            want = got
-            continue
-        room = 8 * HALF[dtype] * max(1.0, float(np.abs(want[np.isfinite(want)]).max(initial=0.0)))
-        np.testing.assert_allclose(got, want, rtol=0, atol=room, err_msg=f"{spec} in {dtype}")
+# ---- layers: tests/components/test_battery.py runs every example in each type ----
 
 
 @pytest.mark.parametrize("dtype", HALF)

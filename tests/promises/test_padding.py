@@ -17,20 +17,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 import dlc
-from dlc.backend.network import lower
 from dlc.backend.tree import nest
-from dlc.components.layers import BLOCKS
-from dlc.diagnostics import Problems
-from dlc.frontend.passes.expand import expand
-from dlc.frontend.passes.infer import infer
-from dlc.frontend.passes.resolve import resolve
 from dlc.frontend.pipeline import Spec, check_text
-from dlc.ir import MASK, CompositeBlock, Context, Example, Outcome, TensorType
-from dlc.language.options import load_class
-from dlc.language.yaml_text import parse_yaml
+from dlc.ir import MASK, Context, Outcome, TensorType
 from dlc.serving.model import load_model
 from dlc.training.run_folder import RunFolder
-from tests.components.layers.test_layers import sizes, value
 from tests.reference.keras_conformance import build, random_values
 
 # ---- layers one by one ----
@@ -144,56 +135,6 @@ def test_rotary_attention_depends_on_distances_alone() -> None:
 
 
 # ---- ready blocks ----
-
-
-def built(example: Example) -> tuple[Any, list[str]]:
-    """The typed graph of a ready block on inputs of the example's types, and the codes of what is wrong."""
-    types = [
-        TensorType.parse(text) for text in ([example.inputs] if isinstance(example.inputs, str) else example.inputs)
-    ]
-    names = [f"input_{index}" for index in range(len(types))]
-    text = "inputs: {" + ", ".join(f"{name}: {{tensor: [1]}}" for name in names) + "}\n"
-    text += f"network:\n- {example.spec}\n  inputs: [{', '.join(names)}]\n"
-    from dlc.frontend.document import parse
-
-    problems = Problems()
-    document = parse(parse_yaml(text, "example"), problems)
-    graph = resolve(document, expand(document, problems), problems)
-    typed = infer(_with_types(graph, dict(zip(names, types, strict=True))), problems)
-    return typed, list(problems.report({}).codes)
-
-
-def _with_types(graph: Any, types: dict[str, TensorType]) -> Any:
-    from dataclasses import replace
-
-    return replace(graph, inputs=types)
-
-
-EXAMPLES = [(word, example) for word in BLOCKS for example in load_class(BLOCKS, word).examples]
-
-
-@pytest.mark.parametrize(("word", "example"), EXAMPLES, ids=[example.spec for _, example in EXAMPLES])
-def test_an_example_of_a_ready_block(word: str, example: Example) -> None:
-    graph, codes = built(example)
-    if example.error is not None:
-        assert codes == [example.error]
-        return
-    assert graph is not None and codes == []
-    assert str(graph.types["output"]) == example.output
-    program = lower(graph)
-    assert sum(slot.size for slot in program.params.values()) == example.params
-    inputs = {name: value(kind, seed) for seed, (name, kind) in enumerate(graph.inputs.items())}
-    shape = jax.eval_shape(
-        lambda: program.apply(program.init(0), inputs, key=jax.random.key(0), train=True)[0]["output"]
-    )
-    assert shape.shape == sizes(graph.types["output"])
-
-
-@pytest.mark.parametrize("word", BLOCKS)
-def test_a_ready_block_is_documented(word: str) -> None:
-    cls = load_class(BLOCKS, word)
-    assert issubclass(cls, CompositeBlock) and cls.word == word
-    assert all(field.description for field in cls.model_fields.values())
 
 
 ENCODER = """

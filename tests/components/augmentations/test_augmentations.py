@@ -17,15 +17,13 @@ import scipy.stats
 from PIL import Image, ImageEnhance, ImageOps
 
 from dlc.components.augmentations import AUGMENTATIONS
-from dlc.components.augmentations.augmentation import Augmentation, AugmentExample
-from dlc.components.augmentations.mixing import Mixing, boxes
+from dlc.components.augmentations.augmentation import Augmentation
+from dlc.components.augmentations.mixing import boxes
 from dlc.components.augmentations.policies import OPERATIONS, Choice
-from dlc.ir import DTYPES, TensorType
+from dlc.ir import TensorType
 from dlc.kernels.resampling import affine, curve
-from dlc.language.options import RuleViolation, build_word, load_class
+from dlc.language.options import build_word, load_class
 from dlc.language.yaml_text import parse_yaml
-
-SIZES = {"batch": 4, "time": 9, "steps": 5, "height": 6, "width": 7, "channels": 3}
 
 
 def build(spec: str) -> Augmentation:
@@ -33,35 +31,6 @@ def build(spec: str) -> Augmentation:
     made = build_word(parse_yaml(f"item:\n  {spec}\n", "example").tree["item"], AUGMENTATIONS, "augmentation")
     assert isinstance(made, Augmentation), made
     return made
-
-
-def types_of(example: AugmentExample) -> list[TensorType]:
-    return [TensorType.parse(text) for text in ([example.on] if isinstance(example.on, str) else example.on)]
-
-
-def array(kind: TensorType, seed: int = 0) -> jax.Array:
-    """Random values of a type, real ones from 0 to 1."""
-    generator = np.random.default_rng(seed)
-    shape = tuple(dim if isinstance(dim, int) else SIZES[dim] for dim in kind.shape)
-    if kind.is_float:
-        return jnp.asarray(generator.uniform(size=shape), DTYPES[kind.dtype])
-    return jnp.asarray(generator.integers(0, kind.bound or 200, shape), DTYPES[kind.dtype])
-
-
-def mask_of(kind: TensorType) -> jax.Array | None:
-    """The mask of a masked type: examples of different lengths, one of them empty but for a point."""
-    if not kind.mask:
-        return None
-    lengths = jnp.array([9, 6, 1, 4])
-    return jnp.arange(SIZES["time"])[None] < lengths[:, None]
-
-
-ALL = [(word, example) for word in AUGMENTATIONS for example in load_class(AUGMENTATIONS, word).examples]
-GOOD = [(word, example) for word, example in ALL if example.error is None]
-
-
-def ids(cases: list[tuple[str, AugmentExample]]) -> list[str]:
-    return [f"{example.spec} | {', '.join(map(str, types_of(example)))}" for _, example in cases]
 
 
 # ---- the table ----
@@ -78,69 +47,6 @@ def test_an_augmentation_is_documented(word: str) -> None:
     assert re.match(r"\(batch[^()]*\)( or \(batch[^()]*\))?: ", first), f"does not say what it acts on: {first}"
     for name, field in cls.model_fields.items():
         assert field.description, f"`{name}` of `{word}` has no description"
-
-
-@pytest.mark.parametrize(("word", "example"), ALL, ids=ids(ALL))
-def test_an_example_gives_what_it_states(word: str, example: AugmentExample) -> None:
-    made = build_word(parse_yaml(f"item:\n  {example.spec}\n", "example").tree["item"], AUGMENTATIONS, "augmentation")
-    if isinstance(made, list):
-        assert [option_error.code for option_error in made] == [example.error]
-        return
-    assert isinstance(made, Augmentation) and made.word == word
-    if made.idle() is not None:
-        assert example.error == "DLC303"
-        return
-    try:
-        made.infer(*types_of(example))
-    except RuleViolation as wrong:
-        assert wrong.code == example.error
-        return
-    assert example.error is None
-
-
-def apply(made: Augmentation, key: jax.Array, values: list[jax.Array], masks: list[Any]) -> tuple[Any, Any]:
-    if isinstance(made, Mixing):
-        return made.mix(key, *values)
-    return made.apply(key, *values, masks=masks), None
-
-
-@pytest.mark.parametrize(("word", "example"), GOOD, ids=ids(GOOD))
-def test_an_example_keeps_types_and_padding(word: str, example: AugmentExample) -> None:
-    """Compiled: same shapes, element types and padding; the same key gives the same bits, others other values.
-
-    Nor does what lies in the padding change what does not.
-    """
-    made = build(example.spec)
-    types = types_of(example)
-    values = [array(kind, seed) for seed, kind in enumerate(types)]
-    masks = [mask_of(kind) for kind in types]
-    run = jax.jit(lambda key, values: apply(made, key, values, masks))
-    keys = [jax.random.key(seed) for seed in range(6)]
-    results = [run(key, values) for key in keys]
-    again = run(keys[0], values)
-    for one, other in zip(jax.tree.leaves(results[0]), jax.tree.leaves(again), strict=True):
-        assert np.array_equal(one, other)
-    assert any(not np.array_equal(results[0][0][0], result[0][0]) for result in results[1:])
-    far = [
-        x if mask is None else jnp.asarray(np.where(spread(mask, x), x, np.asarray(x) + 99))
-        for x, mask in zip(values, masks, strict=True)
-    ]
-    moved = run(keys[0], far)
-    for index, (x, kind, mask) in enumerate(zip(values, types, masks, strict=True)):
-        for result in results:
-            y = result[0][index]
-            assert (y.shape, y.dtype) == (x.shape, x.dtype)
-            assert np.isfinite(np.asarray(y)).all()
-            if not kind.is_float:
-                assert np.isin(y, np.append(np.asarray(x), 3)).all(), "a class that was not there"
-        if mask is not None:
-            real = np.broadcast_to(spread(mask, x), x.shape)
-            assert np.array_equal(np.asarray(results[0][0][index])[~real], np.asarray(x)[~real])
-            assert np.array_equal(np.asarray(moved[0][index])[real], np.asarray(results[0][0][index])[real])
-
-
-def spread(mask: jax.Array, x: jax.Array) -> np.ndarray[Any, Any]:
-    return np.asarray(mask).reshape(*mask.shape, *(1,) * (x.ndim - 2))
 
 
 MOVING = [word for word in AUGMENTATIONS if load_class(AUGMENTATIONS, word).moves]

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dlc.components.features import FEATURES
-from dlc.components.features.feature import Feature, FeatureExample, as_numbers, fit_normalizer
-from dlc.ir import DTYPES, TensorType
+from dlc.components.features.feature import Feature, as_numbers, fit_normalizer
+from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
+from tests.components.value_examples import column, has_type
 
 
 def built(spec: str) -> Any:
@@ -26,15 +27,6 @@ def built(spec: str) -> Any:
 def feature(spec: str) -> Feature:
     made = built(spec)
     assert isinstance(made, Feature), made
-    return made
-
-
-def column(values: Any) -> np.ndarray:
-    """A column as a source gives it: numbers in their type, all else as objects."""
-    if all(isinstance(value, (int, float, list)) for value in values):
-        return np.array(values)
-    made = np.empty(len(values), dtype=object)
-    made[:] = values
     return made
 
 
@@ -52,43 +44,6 @@ def test_a_feature_is_documented(word: str) -> None:
     assert any(example.error is None for example in cls.examples)
     for name, field in cls.model_fields.items():
         assert field.description, f"`{name}` of `{word}` has no description"
-
-
-EXAMPLES = [(word, example) for word in FEATURES for example in load_class(FEATURES, word).examples]
-
-
-@pytest.mark.parametrize(("word", "example"), EXAMPLES, ids=[f"{e.spec} | {e.column}" for _, e in EXAMPLES])
-def test_an_example_gives_what_it_states(word: str, example: FeatureExample) -> None:
-    made = built(example.spec)
-    if isinstance(made, list):
-        assert made[0].code == example.error
-        return
-    assert isinstance(made, Feature)
-    assert str(made.value_type()) == example.type
-    if example.error is not None:
-        found = wrong(example.spec, example.column)
-        assert found.code == example.error
-        assert found.found
-        return
-    raw = made.read([column(example.column)], "x")
-    assert raw.dtype == DTYPES[made.raw_type().dtype] and raw.flags.c_contiguous
-    np.testing.assert_array_equal(raw, np.asarray(example.read, raw.dtype))
-    check_type(raw, made.raw_type())
-    stats = made.fit(raw)
-    assert {name: TensorType(value.shape) for name, value in stats.items()} == made.stats_types()
-    assert all(value.dtype == np.float32 for value in stats.values())
-    value = made.encode(raw, stats)
-    assert value.dtype == DTYPES[made.value_type().dtype]
-    check_type(value, made.value_type())
-    compiled = jax.jit(made.encode)(jnp.asarray(raw), stats)  # the same inside an exported program
-    assert compiled.dtype == value.dtype
-    np.testing.assert_allclose(compiled, value, rtol=1e-6)
-    assert made.read([column(example.column)[:0]], "x").shape == (0, *raw.shape[1:])
-
-
-def check_type(value: np.ndarray, kind: TensorType) -> None:
-    assert len(value.shape) == kind.rank
-    assert all(isinstance(dim, str) or dim == size for dim, size in zip(kind.shape, value.shape, strict=True))
 
 
 # ---- numbers ----
@@ -278,7 +233,7 @@ def test_records_and_shapes(record: tuple[int, ...], shape: str, fits: bool) -> 
     """Axes of size 1 come and go, and flat rows are cut; but no axis changes places in silence."""
     made, data = feature(f"tensor: {{shape: {shape}}}"), np.zeros((2, *record))
     if fits:
-        check_type(made.read([data], "x"), made.value_type())
+        has_type(made.read([data], "x"), made.value_type())
         return
     with pytest.raises(RuleViolation) as caught:
         made.read([data], "x")

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.export
@@ -18,92 +18,11 @@ import numpy as np
 import pytest
 import scipy.special
 
-from dlc.backend.tree import flatten, nest
-from dlc.components.initializers.initializer import draw
 from dlc.components.layers import ACTIVATIONS, LAYERS, MERGES
-from dlc.ir import DTYPES, Context, Example, Layer, Outcome, ParamSpec, Signature, TensorType
+from dlc.ir import DTYPES, Context, Example, Layer, Outcome, TensorType
 from dlc.language.interpolation import substitute
 from dlc.language.options import RuleViolation, as_options, build_word, load_class, validate
-from dlc.language.yaml_text import parse_yaml
-
-SIZES = {"batch": 2, "time": 5, "depth": 3, "height": 6, "width": 7, "channels": 3, "classes": 4}
-
-
-def item(spec: str) -> Any:
-    """An item as a plain tree, read as a file is read."""
-    return parse_yaml(f"item:\n  {spec}\n", "example").tree["item"]
-
-
-class Built(NamedTuple):
-    """An example taken through the shape rule: the layer with its signature, or the code of what is wrong."""
-
-    layer: Layer | None
-    types: tuple[TensorType, ...]
-    signature: Signature | None
-    error: str | None
-
-
-def build(example: Example) -> Built:
-    types = tuple(
-        TensorType.parse(text) for text in ([example.inputs] if isinstance(example.inputs, str) else example.inputs)
-    )
-    value = item(example.spec)
-    word = value if isinstance(value, str) else next(iter(value))
-    cls = load_class(LAYERS, word)
-    body = None if isinstance(value, str) else value[word]
-    if cls.short_form_inputs and isinstance(body, list):
-        assert len(body) == len(types), "the short form names each input"
-        value = word  # the names are the graph's business
-    made = build_word(value, LAYERS, "layer")
-    if isinstance(made, list):
-        return Built(None, types, None, made[0].code)
-    assert isinstance(made, Layer)
-    least, most = made.arity
-    if len(types) < least or (most is not None and len(types) > most):
-        return Built(made, types, None, "DLC206")
-    tied = {"tied": {"embedding": ParamSpec((5, 4))}} if made.ties_weights else {}
-    try:
-        return Built(made, types, made.infer(*types, **tied), None)
-    except RuleViolation as wrong:
-        return Built(made, types, None, wrong.code)
-
-
-def sizes(kind: TensorType) -> tuple[int, ...]:
-    return tuple(dim if isinstance(dim, int) else int(substitute(f"$({dim})", SIZES)) for dim in kind.shape)
-
-
-def value(kind: TensorType, seed: int = 0) -> jax.Array:
-    """A random array of a type; no ties, so that maxima are clear."""
-    generator = np.random.default_rng(seed)
-    if not kind.is_float:
-        return jnp.asarray(generator.integers(0, kind.bound or 5, sizes(kind)), DTYPES[kind.dtype])
-    return jnp.asarray(generator.normal(size=sizes(kind)), DTYPES[kind.dtype])
-
-
-def mask(kind: TensorType) -> jax.Array | None:
-    """The mask of a masked type: the second example is two places shorter."""
-    if not kind.mask:
-        return None
-    batch, time = sizes(kind)[:2]
-    return jnp.arange(time) < jnp.array([time, time - 2])[:batch, None]
-
-
-def weights_of(declared: dict[str, ParamSpec]) -> dict[str, Any]:
-    """First values of declared weights; names with slashes are nested."""
-    return nest({name: jnp.asarray(draw(spec, 0, name)) for name, spec in declared.items()})
-
-
-ALL = [(word, example) for word in LAYERS for example in load_class(LAYERS, word).examples]
-GOOD = [(word, example) for word, example in ALL if example.error is None]
-FIRST = {next(example for name, example in GOOD if name == word) for word in LAYERS}
-
-
-def ids(cases: list[tuple[str, Example]]) -> list[str]:
-    return [
-        f"{example.spec} | {example.inputs if isinstance(example.inputs, str) else ', '.join(example.inputs)}"
-        for _, example in cases
-    ]
-
+from tests.components.layer_examples import GOOD, build, ids, item, value, weights_of
 
 # ---- the table ----
 
@@ -155,19 +74,7 @@ def test_no_module_imports_jax_at_its_top(module: str) -> None:
     assert not {name for name in names if name.split(".")[0] in ("jax", "optax", "numpy")}
 
 
-# ---- the battery ----
-
-
-@pytest.mark.parametrize(("word", "example"), ALL, ids=ids(ALL))
-def test_an_example_gives_what_it_states(word: str, example: Example) -> None:
-    built = build(example)
-    assert built.error == example.error
-    if built.signature is not None:
-        assert str(built.signature.output) == example.output
-        assert sum(spec.size for spec in built.signature.params.values()) == example.params
-        assert sum(spec.size for spec in built.signature.state.values()) == example.state
-        assert built.signature.flops >= 0
-        assert not any(spec.trainable for spec in built.signature.state.values())
+# ---- symbolic sizes ----
 
 
 SYMBOLIC = [(word, example) for word, example in GOOD if re.search(r", [a-z(]", str(example.inputs))]
@@ -197,49 +104,6 @@ def test_an_example_of_symbolic_sizes_exports(word: str, example: Example) -> No
 
     exported = jax.export.export(jax.jit(run))(masks, *(shape(kind) for kind in types))
     assert len(exported.out_avals[0].shape) == signature.output.rank
-
-
-@pytest.mark.parametrize(("word", "example"), GOOD, ids=ids(GOOD))
-def test_an_example_computes_what_it_infers(word: str, example: Example) -> None:
-    """The inferred type is the computed one, jit gives what eager gives, and gradients flow."""
-    layer, types, signature, _ = build(example)
-    assert layer is not None and signature is not None
-    params, state = weights_of(dict(signature.params)), weights_of(dict(signature.state))
-    inputs = tuple(value(kind, seed) for seed, kind in enumerate(types))
-    key = jax.random.key(0) if layer.random else None
-
-    def run(params: Any, inputs: Any, train: bool) -> tuple[jax.Array, Any]:
-        more = {"masks": tuple(mask(kind) for kind in types)} if layer.masks == "used" else {}
-        result = layer.apply(
-            {**params, **state}, *inputs, ctx=Context("train" if train else "evaluate", key if train else None, **more)
-        )
-        return (result.output, dict(result.state or {})) if isinstance(result, Outcome) else (result, {})
-
-    want = jax.ShapeDtypeStruct(sizes(signature.output), DTYPES[signature.output.dtype])
-    pull = value(TensorType(sizes(signature.output)), seed=9)  # so that no gradient cancels by symmetry
-
-    def total(params: Any, floats: Any) -> tuple[jax.Array, Any]:
-        y, moved = run(params, floats or inputs, True)
-        return (y * pull).sum(), (y, moved, run(params, inputs, False)[0])
-
-    floats = inputs if all(kind.is_float for kind in types) else ()
-    (_, (y, moved, evaluated)), gradients = jax.jit(jax.value_and_grad(total, argnums=(0, 1), has_aux=True))(
-        params, floats
-    )
-    for train in (False, True):
-        shape = jax.eval_shape(lambda train=train: run(params, inputs, train)[0])
-        assert (shape.shape, shape.dtype) == (want.shape, want.dtype)
-    assert jax.tree.structure(moved) == jax.tree.structure(state)
-    if example in FIRST:  # an eager run compiles each operation by itself: it costs more than all else here
-        eager, eager_moved = run(params, inputs, True)
-        np.testing.assert_allclose(y, eager, rtol=1e-6, atol=1e-6)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), moved, eager_moved)
-    for leaf in jax.tree.leaves(gradients):
-        assert np.isfinite(leaf).all()
-    for name, gradient in flatten(gradients[0]).items():
-        assert np.any(gradient), f"the weight `{name}` gets no gradient"
-    if not layer.random and not signature.state:
-        np.testing.assert_allclose(evaluated, y, rtol=1e-6, atol=1e-6)  # nothing else depends on `train`
 
 
 def test_options_are_named_in_errors() -> None:

@@ -8,41 +8,11 @@ import pytest
 
 import dlc
 from dlc.components.registry import KINDS
-from dlc.components.rules.rule import Finding, LintContext, Rule, RuleExample
-from dlc.diagnostics import Problems
+from dlc.components.rules.rule import Rule
 from dlc.diagnostics.codes import CODES
-from dlc.frontend.document import parse
-from dlc.frontend.passes.expand import expand
-from dlc.frontend.passes.match import used_targets
-from dlc.frontend.passes.resolve import resolve
-from dlc.frontend.pipeline import check_text
-from dlc.language.loader import source_of
 from tests.frontend.test_plugins import plugins  # noqa: F401 - a fixture
 
 RULES = {word: KINDS["rule"].load(word) for word in KINDS["rule"].table}
-EXAMPLES = [(rule, example) for rule in RULES.values() for example in rule.examples]
-
-
-def findings(rule: type[Rule], text: str) -> list[Finding]:
-    """What one rule finds in a spec."""
-    problems = Problems()
-    document = parse(source_of(text, "example.yaml"), problems)
-    graph = resolve(document, expand(document, problems), problems)
-    assert problems.ok, problems.report({}).diagnostics
-    return list(rule().check(LintContext(document, graph, used_targets(document))))
-
-
-@pytest.mark.parametrize(("rule", "example"), EXAMPLES, ids=[rule.word for rule, _ in EXAMPLES])
-def test_an_example_shows_the_rule(rule: type[Rule], example: RuleExample) -> None:
-    """The wrong spec has the finding, and nothing else is wrong; the right one is clean."""
-    found = findings(rule, example.wrong)
-    assert found and all(item.span is not None for item in found)
-    assert {item.code or rule.code for item in found} == {rule.code}
-    _, report = check_text(example.wrong, "example.yaml")
-    assert set(report.codes) == {rule.code}
-    assert [item.message for item in report.diagnostics] == [item.message for item in found]
-    spec, report = check_text(example.right, "example.yaml")
-    assert spec is not None and not report.diagnostics
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
