@@ -28,7 +28,7 @@ from dlc.backend.lowering import YNN
 from dlc.frontend.pipeline import Spec
 from dlc.support.files import digest, to_json
 from dlc.training import checkpoint as checkpoints
-from dlc.training import run as fitting
+from dlc.training import setup as fitting
 from dlc.training.callbacks.progress import Silent
 from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
@@ -215,7 +215,7 @@ def ways(
     but: Iterable[str] = (),
     finished: bool = False,
 ) -> list[Case]:
-    """The ways to damage one file that end alike."""
+    """the ways to damage one file that have the same outcome."""
 
     def case(how: str) -> Case:
         return Case(f"{label}: {how}", lambda run: WAYS[how](path(run)), ends, says, finished)

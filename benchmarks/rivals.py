@@ -179,9 +179,9 @@ def flax_epochs(name, x, y, batch, _):  # noqa: C901 - one class for each networ
             scores = model(x)
             return optax.softmax_cross_entropy_with_integer_labels(scores, y).mean(), scores
 
-        (loss, scores), slopes = nnx.value_and_grad(objective, has_aux=True)(model)
+        (loss, scores), gradients = nnx.value_and_grad(objective, has_aux=True)(model)
         metrics.update(loss=loss, logits=scores, labels=y)
-        optimizer.update(model, slopes)
+        optimizer.update(model, gradients)
 
     held, rng = (jnp.asarray(x), jnp.asarray(y)), np.random.default_rng(0)
     cached = nnx.cached_partial(step, model, optimizer, metrics)

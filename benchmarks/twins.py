@@ -301,8 +301,8 @@ def make(name: str):
             losses = -jnp.where(y[..., None] == jnp.arange(logs.shape[-1]), logs, 0).sum(-1)
             return losses.mean(), (losses, scores, new)
 
-        slopes, (losses, scores, running) = jax.grad(objective, has_aux=True)(weights)
-        updates, moments = optimizer.update(slopes, moments, weights)
+        gradients, (losses, scores, running) = jax.grad(objective, has_aux=True)(weights)
+        updates, moments = optimizer.update(gradients, moments, weights)
         sums = (sums[0] + losses.sum(), sums[1] + (scores.argmax(-1) == y).sum())
         return optax.apply_updates(weights, updates), running, moments, number + 1, sums
 

@@ -116,9 +116,9 @@ def train(
         spec: a checked spec with data, targets, loss and optimizer.
         run: the run folder; nothing is written without one.
         resume: continue the run in that folder.
-        reporter: who is told of the progress.
+        reporter: receives the progress of the run.
         dry_run: compile, do one step, stop.
-        autotune: time the equal forms of operations first, and take the fastest.
+        autotune: time the variants of operations first, and use the fastest.
         profile: measure where the time goes (`Result.spent`), and write a trace to the run folder.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dlc.backend.hyperparameters import Hyperparameter, with_numbers
 from dlc.backend.iterations import REPEAT, RepeatBody
 from dlc.backend.tree import Tree, get_in, set_in
 from dlc.ir import DTYPES, Context, Mode, Outcome, TypedNode, TypedRepeat, walk
@@ -60,6 +61,7 @@ class Pass:
         offset: in `decode` mode, the position of the first time step.
         stepped: in `decode` mode, the paths of the layers that get the sequence step by step.
         record: (node, outcome, values) -> what is recorded of each layer, or None to record nothing.
+        numbers: the hyperparameters that are arguments, by the path of the layer and the name of the option.
     """
 
     choices: Choices
@@ -68,6 +70,7 @@ class Pass:
     offset: Any = 0
     stepped: frozenset[str] = frozenset()
     record: Record | None = None
+    numbers: Mapping[str, Hyperparameter] = field(default_factory=dict)
 
 
 @fast_dataclass
@@ -105,6 +108,8 @@ class ArrayBackend:
     def apply(self, node: TypedNode, inputs: Sequence[jax.Array], masks: Sequence[Any]) -> Outcome:
         """The layer's result; its new state and its penalty are kept."""
         layer, signature = node.layer, node.signature
+        if layer.hyperparameters and self.about.numbers:
+            layer = with_numbers(layer, node.path, self.about.numbers)
         ctx = self._context(node, masks)
         weights = self.weights.at(node.weights)
         if node.dtype != "f32" and not layer.full_precision:

@@ -18,18 +18,20 @@ Augment = Callable[[jax.Array, Mapping[str, Mapping[str, Any]]], tuple[Batch, Mi
 
 
 def augmenter(plan: Plan) -> Augment:
-    """The function that augments a batch in a training step; it is pure, and to be compiled with the step.
+    """The function that augments a batch in a training step; it is pure and is compiled with the step.
 
     Returns:
-        (key, batch) -> (batch, mixed). The key is the step's; an item's own follows from it and from the item's path.
-        A batch holds encoded `inputs` and `targets` by name, masks beside them under their name with `ir.MASK` behind
-        it; what comes back has the same shapes and element types. `mixed` says how the examples were mixed, and with it
-        the losses: lam * loss(target) + (1 - lam) * loss(target[permutation]); None when the spec mixes nothing.
+        (key, batch) -> (batch, mixed). The key is the step's; an item's key follows from it and from the item's path. A
+        batch holds encoded `inputs` and `targets` by name, and masks under their name with the suffix `ir.MASK`; the
+        result has the same shapes and element types. `mixed` specifies how examples, and with them losses, are mixed:
+        lam * loss(target) + (1 - lam) * loss(target[permutation]); None if the spec mixes nothing.
     """
 
     def augment(key: jax.Array, batch: Mapping[str, Mapping[str, Any]]) -> tuple[Batch, Mixed | None]:
         values: Batch = {part: dict(rows) for part, rows in batch.items()}
-        homes = {name: part for part, rows in values.items() for name in rows}  # inputs and targets share no name
+        homes = {
+            name: part for part, rows in values.items() for name in rows
+        }  # names of inputs and targets are disjoint
         mixed: Mixed | None = None
         for term in plan.augment:
             own = jax.random.fold_in(key, path_hash(term.path))

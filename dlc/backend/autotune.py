@@ -1,4 +1,4 @@
-"""Timing the forms of a program's operations: `dlc train --autotune`. Times are kept beside compiled programs."""
+"""Times variants of a program's operations for `dlc train --autotune`. Times are stored with compiled programs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from dlc.backend.network import Program
 from dlc.kernels.selection import Site
 
 ROUNDS = 5
-SECONDS = 0.05  # that one measurement takes, at least
-GAIN = 0.95  # a form is taken instead of the table's if it needs at most this share of its time
+SECONDS = 0.05  # minimum duration of one measurement
+GAIN = 0.95  # a variant replaces the table's choice if it needs at most this share of its time
 
 Note = Callable[[str], None]
 
 
 def tuned(program: Program, note: Note) -> Lowering:
-    """The fastest forms for the sites of a traced program: forward and backward, in a loop, as training runs them.
+    """The fastest variants for the sites of a traced program: forward and backward, in a loop, as in training.
 
-    Forms that lie within 5 % count as equal; of these the fixed table's is taken.
+    Variants within 5 % count as equal; the fixed table's choice is then kept.
     """
     here = platform()
     known = _known()
@@ -52,7 +52,7 @@ def tuned(program: Program, note: Note) -> Lowering:
 
 
 def _times(site: Site, flags: Mapping[str, str]) -> dict[str, float]:
-    """Seconds of a step of each fitting form, the median of interleaved rounds."""
+    """Seconds per step of each fitting variant: the median of interleaved rounds."""
     rng = np.random.default_rng(0)
     arrays = tuple(jnp.asarray(rng.normal(size=array.shape), array.dtype) for array in site.arrays)
     floats = tuple(place for place, array in enumerate(arrays) if jnp.issubdtype(array.dtype, jnp.floating))
@@ -89,7 +89,7 @@ def _times(site: Site, flags: Mapping[str, str]) -> dict[str, float]:
 
 
 def _known() -> dict[str, dict[str, float]]:
-    """What was measured before: times by form, by what was measured."""
+    """Earlier measurements: times by variant, by site."""
     from dlc.support.files import from_json
 
     folder = compilation_cache.enable().folder
@@ -110,5 +110,5 @@ def _keep(known: Mapping[str, Mapping[str, float]]) -> None:
 
     folder = compilation_cache.enable().folder
     if folder is not None:
-        with suppress(SpecError):  # it is measured again then
+        with suppress(SpecError):  # it is then measured again
             write_atomic(folder / "timings.json", to_json(known))

@@ -1,4 +1,4 @@
-"""Averages of weights over the steps of a run, which often do better than the last weights."""
+"""Averages of weights over the steps of a run, which often perform better than the last weights."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dlc.support.fast_dataclass import fast_dataclass
 
 @fast_dataclass(frozen=True)
 class Averaging:
-    """How weights are averaged: the average moves towards the weights by a share that follows from the step.
+    """Averaging of weights: the average moves towards the weights by a share that depends on the step.
 
     Args:
-        decay: of an exponential moving average without bias, as Adam's moments (Kingma and Ba 2014, section 3), or
-            None.
+        decay: decay of a bias-corrected exponential moving average, as for Adam's moments (Kingma and Ba 2014,
+            section 3), or None.
         start: the first step of an equal average (Izmailov et al. 2018, arXiv:1803.05407); before, it is the weights.
-        every: how many steps its weights are apart.
+        every: the number of steps between averaged weights.
     """
 
     decay: float | None = None
@@ -27,9 +27,9 @@ class Averaging:
     every: int = 1
 
     def share(self, step: Any) -> Any:
-        """How far the average moves after a step, counted from 1."""
+        """The share that the average moves after a step, counted from 1."""
         if self.decay is not None:
-            # 1 - decay^step, which float32 powers would round to nothing near a decay of 1
+            # 1 - decay^step; powers in float32 would lose all precision for a decay near 1
             return (1 - self.decay) / -jnp.expm1(jnp.asarray(step, jnp.float32) * math.log(self.decay))
         since = step - self.start
         due = (since >= 0) & (since % self.every == 0)

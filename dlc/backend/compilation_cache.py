@@ -1,8 +1,8 @@
-"""The compilation cache: compiled programs on disk, so that a second start need not compile them again.
+"""The compilation cache: compiled programs on disk, so that later starts don't compile them again.
 
 JAX's own persistent cache, in a folder for each version of jaxlib and kind of CPU: a program of another version or for
-another CPU may crash (jax issue 38445, openxla issue 44565). `DLC_CACHE=off` switches it off, `DLC_CACHE=FOLDER`
-moves it; a cache that is set up for JAX itself is left alone.
+another CPU may crash (jax issue 38445, openxla issue 44565). `DLC_CACHE=off` disables it, `DLC_CACHE=FOLDER`
+moves it; a cache configured for JAX itself takes precedence.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ MOST_BYTES = 2 << 30
 
 
 class Cache(NamedTuple):
-    """What is in the cache.
+    """The state of the cache.
 
     Args:
-        folder: where programs for this version and CPU are, or None when it is off.
-        reason: why it is off, else empty.
+        folder: the folder of programs for this version and CPU, or None if it is disabled.
+        reason: why it is disabled, else empty.
     """
 
     folder: Path | None
     reason: str = ""
 
     def contents(self) -> tuple[int, int]:
-        """How many programs it has, and their bytes."""
+        """The number of programs, and their total bytes."""
         entries = _programs(self.folder) if self.folder is not None and self.folder.is_dir() else []
         return len(entries), sum(entry.stat().st_size for entry in entries)
 
 
 def base() -> Path | None:
-    """The folder of all caches, or None when the cache is switched off."""
+    """The folder of all caches, or None if the cache is disabled."""
     chosen = os.environ.get(VARIABLE, "").strip()
     if chosen.lower() in OFF:
         return None
@@ -52,9 +52,9 @@ def base() -> Path | None:
 
 
 def enable() -> Cache:
-    """Let JAX keep compiled programs, unless it is told otherwise; where, or why not.
+    """Enable JAX's cache of compiled programs, unless configured otherwise; returns its folder, or why it is disabled.
 
-    Nothing that goes wrong with a cache stops anything: it is off then.
+    Errors of the cache never stop a command; they only disable it.
     """
     import jax
 
@@ -70,7 +70,7 @@ def enable() -> Cache:
         about = folder.stat()
         if not os.access(folder, os.W_OK | os.X_OK):
             return Cache(None, f"`{folder}` can't be written")
-        if about.st_uid != os.getuid() or about.st_mode & 0o022:  # who writes there has his code run here
+        if about.st_uid != os.getuid() or about.st_mode & 0o022:  # whoever can write there can run code here
             return Cache(None, f"others may write to `{folder}`")
         _prune(root)
         _mend(folder)
@@ -80,17 +80,17 @@ def enable() -> Cache:
         return Cache(None, str(error))
     from jax.experimental.compilation_cache import compilation_cache
 
-    # Small programs are worth it: a step of a small network compiles for as long as Python takes to start.
+    # Small programs are worth caching: compiling a step of a small network takes as long as starting Python.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    compilation_cache.reset_cache()  # JAX may have decided already that there is none
+    compilation_cache.reset_cache()  # JAX may have decided already that there is no cache
     compilation_cache.set_cache_dir(str(folder))
-    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")  # it compiles then
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")  # it then compiles
     return Cache(folder)
 
 
 def kind() -> str:
-    """What a compiled program fits: the version of jaxlib and the CPU's features.
+    """The key of compatible compiled programs: the version of jaxlib and the CPU's features.
 
     >>> kind().startswith("jaxlib-")
     True
@@ -130,9 +130,9 @@ def _prune(root: Path) -> None:
 
 
 def _mend(folder: Path) -> None:
-    """Delete what a kill left half written: JAX would compile that program again at every start.
+    """Delete files left incomplete by a kill: JAX would compile such programs again at every start.
 
-    Only files that are newer than the last look are read. A program compressed other than by zlib is left as it is.
+    Only files newer than the last check are read. Programs that are not compressed with zlib are kept.
     """
     stamp = folder / "checked"
     since = stamp.stat().st_mtime if stamp.exists() else 0.0

@@ -1,4 +1,4 @@
-"""The program of a spec as text, and how it is lowered: `dlc show --emit` and `--lowering`."""
+"""The program of a spec as text, and its lowering: `dlc show --emit` and `--lowering`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dlc.kernels.selection import Site
 
 
 def sites_of(plan: Plan) -> dict[str, Site]:
-    """The places of a network where an operation has several equal forms, by layer and operation."""
+    """The sites of a network: operations with several equivalent variants, by layer and operation."""
     program = lower(plan.graph)
     jax.eval_shape(program.apply, program.declared(), value_shapes(plan.graph.inputs, _batch_size(plan)))
     return program.choices.sites
@@ -31,7 +31,7 @@ def program_text(plan: Plan, how: str, step: bool, platform: str | None = None) 
         plan: a checked spec; with loss and optimizer when `step` is set.
         how: `jaxpr`, `stablehlo` or `hlo`.
         step: the training step instead of the forward pass.
-        platform: `cpu`, `cuda`, `rocm` or `tpu`, whose StableHLO is wanted; this process's when None.
+        platform: the platform of the StableHLO: `cpu`, `cuda`, `rocm` or `tpu`; this process's if None.
 
     Raises:
         SpecError: DLC115 when `step` is set and the spec can't be trained.
@@ -46,9 +46,9 @@ def program_text(plan: Plan, how: str, step: bool, platform: str | None = None) 
 
 
 def training_chunk(plan: Plan, platform: str | None = None) -> tuple[Any, tuple[Any, ...]]:
-    """The function of a chunk of training steps, and the shapes of its arguments when one batch is sent to it.
+    """The function of a chunk of training steps, and the shapes of its arguments for one batch.
 
-    It is that of one platform, or of this process.
+    It is lowered for `platform`, or for that of this process.
 
     Raises:
         SpecError: DLC115 when the spec can't be trained.

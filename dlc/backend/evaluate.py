@@ -22,9 +22,9 @@ def make_evaluate(plan: Plan, program: Program) -> Evaluate:
     """The function that evaluates a chunk.
 
     Returns:
-        (variables, feed, real, turns, stats) -> the tally over the examples, and for each metric that needs all answers
-        at once the `Answers`, (batches, batch, ...). `real`, bool (batches, batch), is false where a batch is padded.
-        Batches from number `turns` on are not looked at.
+        (variables, feed, real, iterations, stats) -> the sums over the examples, and for each metric that needs all
+        answers at once the `Answers`, (batches, batch, ...). `real`, bool (batches, batch), is false at padding.
+        Batches from number `iterations` on are ignored.
     """
 
     def evaluate(

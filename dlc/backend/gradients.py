@@ -19,19 +19,19 @@ from dlc.frontend.plan import Plan
 
 
 class Given(NamedTuple):
-    """A batch as the network gets it in training, and what its examples were mixed with."""
+    """A batch after augmentation, and how its examples were mixed."""
 
     batch: Rows
     mixing: Mixing | None
 
 
 class Found(NamedTuple):
-    """What a batch gave.
+    """The results of a batch.
 
     Args:
-        gradients: of the trained weights, as they are nested.
+        gradients: gradients of the trained weights, nested like these.
         state: the network's new state.
-        told: what is added to the tally.
+        batch_statistics: what is added to the sums.
     """
 
     gradients: Tree
@@ -45,13 +45,13 @@ class Gradients:
     Args:
         plan: a checked spec with losses.
         program: its network.
-        accumulate: how many parts the batch of a step is cut into, one after the other.
+        accumulate: the number of parts into which the batch of a step is split.
     """
 
     def __init__(self, plan: Plan, program: Program, accumulate: int) -> None:
         self.plan, self.program, self.accumulate = plan, program, accumulate
         self.augment = augmenter(plan)
-        self._traced = jax.jit(self._of)  # traced once, for `told` and for the step
+        self._traced = jax.jit(self._of)  # traced once, for `batch_statistics` and for the step
 
     def given(self, batch: Rows, key: jax.Array) -> Given:
         """A batch after its augmentations."""
@@ -66,15 +66,15 @@ class Gradients:
     def of(
         self, params: Tree, variables: Mapping[str, Any], batch: Given, key: Any, scale: LossScale | None, stats: Stats
     ) -> Found:
-        """The gradients of all parts of a step's batch: those of the whole batch at once.
+        """The gradients of a step's batch, accumulated over its parts.
 
         Args:
-            params: the weights at which gradients are taken.
-            variables: all variables; their `params` are not looked at.
-            batch: what the step was given.
-            key: the step's.
-            scale: of the loss, for gradients in float16, or None.
-            stats: what the features fitted.
+            params: the weights at which gradients are computed.
+            variables: all variables; their `params` are ignored.
+            batch: the batch of the step.
+            key: the key of the step.
+            scale: scale of the loss for gradients in float16, or None.
+            stats: the features' statistics.
         """
         found: Found = self._traced(params, variables, batch, key, scale, stats)
         return found
@@ -88,7 +88,7 @@ class Gradients:
         parts, keys = self.parts(batch, key)
 
         def weigh(part: tuple[Given, Any]) -> dict[str, jax.Array]:
-            # XLA leaves out all that neither a mask nor a weight follows from
+            # XLA removes everything that no mask or weight depends on
             return {name: found.weight for name, found in self._scored(params, variables, *part)[0].items()}
 
         weights = jax.tree.map(lambda each: each.sum(0), jax.lax.map(weigh, (parts, keys)))
@@ -112,7 +112,7 @@ class Gradients:
         return Found(gradients, state, merged)
 
     def parts(self, batch: Given, key: jax.Array) -> tuple[Given, jax.Array]:
-        """What a step was given and its key, cut into parts along a new first axis."""
+        """The batch and key of a step, split into parts along a new first axis."""
         count = self.accumulate
         parts: Given = jax.tree.map(lambda leaf: leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]), batch)
         return parts, jax.vmap(lambda iteration: jax.random.fold_in(key, iteration))(jnp.arange(count))
@@ -120,7 +120,7 @@ class Gradients:
     def batch_statistics(
         self, variables: Tree, batch: Rows, key: Any, scale: LossScale | None, stats: Stats
     ) -> dict[str, Any]:
-        """What a batch adds to the tally, for its shapes: it computes the gradients, too."""
+        """The statistics of a batch, for their shapes; tracing it includes the gradients."""
         return self.of(variables["params"], variables, self.given(batch, key), key, scale, stats).batch_statistics
 
     def _of_part(
@@ -134,7 +134,7 @@ class Gradients:
         scale: LossScale | None,
         stats: Stats,
     ) -> Found:
-        """The gradients of a part, `share` of a batch; `weights`, of the whole batch by loss, when it has several."""
+        """The gradients of a part, which is `share` of a batch; `weights` are those of the whole batch by loss."""
 
         def objective(params: Tree) -> tuple[jax.Array, tuple[Any, ...]]:
             scores, results = self._scored(params, variables, batch, key)
@@ -157,7 +157,7 @@ class Gradients:
 
 
 def _judged(batch: Given) -> Rows:
-    """What metrics compare with: the target that an example has most of."""
+    """The targets for metrics: of mixed examples, the one with the larger share."""
     if batch.mixing is None:
         return batch.batch
     own, mine = batch.mixing.share >= 0.5, batch.batch["targets"]

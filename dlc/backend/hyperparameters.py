@@ -1,8 +1,8 @@
-"""Hyperparameters as arguments of compiled programs, so that changing one compiles nothing.
+"""Hyperparameters as arguments of compiled programs, so that changing one does not recompile.
 
 A learning rate, a decay, a penalty's factor or a dropout rate is passed to the program at each call instead of being a
-constant in it. Numbers that decide what is computed stay constants: those that are 0, which leave a term out, and those
-that a class names in `static`.
+constant in it. Numbers that decide what is computed stay constants: zeros, which remove a term, and those that a class
+lists in `static`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ T = TypeVar("T", bound=Options)
 
 
 class Hyperparameters(NamedTuple):
-    """The hyperparameters of a program, as one array that is an argument of it.
+    """The hyperparameters of a program, as one array argument.
 
     Args:
-        names: the place of each, such as `optimizer/learning_rate`.
+        names: the path of each, such as `optimizer/learning_rate`.
         values: (len(names), 2), float32: each number, and 1 minus it, subtracted in double precision.
     """
 
@@ -31,28 +31,28 @@ class Hyperparameters(NamedTuple):
 
     @classmethod
     def of(cls, found: Mapping[str, float]) -> Hyperparameters:
-        """Those with the given values."""
+        """Hyperparameters with the given values."""
         pairs = [(value, 1.0 - value) for value in found.values()]
         return cls(tuple(found), np.array(pairs, np.float32).reshape(-1, 2))
 
     def bound(self, values: Any) -> dict[str, Hyperparameter]:
-        """Each by its name, with values that were passed to a program."""
+        """Each hyperparameter by name, with values passed to a program."""
         return {name: Hyperparameter(*values[index]) for index, name in enumerate(self.names)}
 
 
 @jax.tree_util.register_pytree_node_class
 class Hyperparameter:
-    """An argument of a program that stands where a Python float stood: the same arithmetic, to the bit.
+    """An argument of a program that replaces a Python float, with bit-identical arithmetic.
 
-    Python computes `1 - decay` in double precision before the result becomes float32. The difference is therefore an
-    argument of its own. Nothing may branch on a hyperparameter: comparing one is an error.
+    Python computes `1 - decay` in double precision before the result becomes float32. The difference is therefore a
+    separate argument. Code must not branch on a hyperparameter: comparing one is an error.
     """
 
     def __init__(self, value: Any, complement: Any) -> None:
         self._value, self._complement = value, complement
 
     def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
-        """What a compiled function inside of an optimizer takes it apart into."""
+        """The leaves for JAX, needed by compiled functions inside of optimizers."""
         return (self._value, self._complement), None
 
     @classmethod
@@ -101,11 +101,11 @@ class Hyperparameter:
 
 
 def numbers_of(options: Options, name: str) -> dict[str, float]:
-    """The numbers among some options that can be arguments, those of options within them included.
+    """The numbers in options that can be arguments, including those of nested options.
 
     Args:
         options: the options.
-        name: what the names of the numbers begin with.
+        name: the prefix of the numbers' names.
     """
     found: dict[str, float] = {}
     for key in type(options).model_fields:
@@ -118,7 +118,7 @@ def numbers_of(options: Options, name: str) -> dict[str, float]:
 
 
 def with_numbers(options: T, name: str, numbers: Mapping[str, Hyperparameter]) -> T:
-    """The same options with arguments of a program in the place of the numbers that `numbers_of` found."""
+    """The same options with the numbers that `numbers_of` found replaced by arguments of a program."""
     changed: dict[str, Any] = {}
     for key in type(options).model_fields:
         value, place = getattr(options, key), f"{name}/{key}"

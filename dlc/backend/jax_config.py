@@ -9,10 +9,10 @@ from dlc.backend.compilation_cache import Cache
 
 
 def configure() -> Cache:
-    """Set JAX up: exact repeatability before speed, quiet start, compiled programs kept. Says where these are kept."""
+    """Configure JAX: exact reproducibility over speed, no start-up logs, cached programs. Returns the cache."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "xla_gpu_deterministic_ops" not in os.environ.get("XLA_FLAGS", "") and _has_gpu_plugin():
-        # atomics in a GPU's scatters and convolution gradients would make two runs differ
+        # atomics in a GPU's scatters and convolution gradients are not reproducible
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
     return compilation_cache.enable()
 

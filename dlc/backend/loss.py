@@ -21,13 +21,13 @@ PENALTY = "#penalty"  # can't be the name of a loss
 
 
 class Mixing(NamedTuple):
-    """What the examples of a batch were mixed with.
+    """How the examples of a batch were mixed.
 
     The loss of an example is share * loss(own target) + (1 - share) * loss(partner's target).
 
     Args:
         targets: those of the partners, by name: (batch, ...).
-        share: (batch,) float32, how much of an example is its own.
+        share: (batch,) float32, the share of the example itself.
     """
 
     targets: Mapping[str, Any]
@@ -44,14 +44,14 @@ class Totals(NamedTuple):
 def loss_scores(
     plan: Plan, results: Results, batch: Batch, real: jax.Array | None = None, mixing: Mixing | None = None
 ) -> dict[str, Totals]:
-    """The sums over a batch of each loss by name, and of what layers add to the loss. Scalars.
+    """The sums over a batch of each loss by name, and of the layers' additions to the loss. Scalars.
 
     Args:
         plan: the spec.
-        results: of the network.
-        batch: what it was given.
+        results: the results of the network.
+        batch: its batch.
         real: bool (batch,), false where an example only fills the batch.
-        mixing: what its examples were mixed with.
+        mixing: how its examples were mixed.
     """
     counted: Any = 1.0 if real is None else real.astype(jnp.float32)
     found: dict[str, Totals] = {}
@@ -69,7 +69,7 @@ def loss_scores(
 
 
 def _weighed(term: LossTerm, results: Results, batch: Batch, real: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """The total of each example and what it weighs, (batch,) each."""
+    """The total and the weight of each example, (batch,) each."""
     target = _value(term.against, results, batch) if term.against is not None else None
     masks = _masks(results, batch, term.output, term.against)
     mask = _common(masks) if term.loss.aligned else masks
@@ -83,11 +83,11 @@ def _weighed(term: LossTerm, results: Results, batch: Batch, real: jax.Array | N
 
 
 def combined(plan: Plan, scores: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
-    """The loss: the weighted sum of sum(total) / sum(weight) of each term, and what layers add."""
+    """The loss: the weighted sum of sum(total) / sum(weight) of each term, plus the layers' additions."""
     total: Any = 0.0
     for name, factor in [*((term.name, term.weight) for term in plan.losses), (PENALTY, 1.0)]:
         weight = weights[name]
-        part = scores[name].total / jnp.where(weight > 0, weight, 1.0)  # nothing counted: nothing to learn
+        part = scores[name].total / jnp.where(weight > 0, weight, 1.0)  # avoids 0 / 0 if nothing counts
         total = total + (part if factor == 1 else factor * part)
     return total
 
@@ -97,7 +97,7 @@ def _value(against: Against, results: Results, batch: Batch) -> Any:
 
 
 def _masks(results: Results, batch: Batch, output: str, against: Against | None) -> Masks:
-    """Which places of the time axis an output has, and which what it is compared with."""
+    """The masks of an output and of its target."""
     if against is None:
         return Masks(results.masks.get(output), None)
     other = against.section == "outputs"
@@ -106,20 +106,20 @@ def _masks(results: Results, batch: Batch, output: str, against: Against | None)
 
 
 def _common(masks: Masks) -> jax.Array | None:
-    """Which places count: those that both sides have."""
+    """The positions that count: those that both sides have."""
     there = [mask for mask in masks if mask is not None]
     return there[0] & there[1] if len(there) == 2 else there[0] if there else None
 
 
 class Answers(NamedTuple):
-    """What a metric compares, for each example of a batch.
+    """The predictions and targets of a metric, for each example of a batch.
 
     Args:
-        prediction: (batch, *axes), in the user's unit; logarithms of probabilities for a metric that takes these.
+        prediction: (batch, *axes), in the user's unit; logarithms of probabilities for metrics that take these.
         target: in the user's unit.
-        weights: (batch,) float32, what each example counts.
-        mask: bool (batch, time), false where a place is padding, or None.
-        known: bool (batch,), false where an example has no class, or None; its weight is 0 then.
+        weights: (batch,) float32, the weight of each example.
+        mask: bool (batch, time), false at padding, or None.
+        known: bool (batch,), false where an example has no class and so weight 0, or None.
     """
 
     prediction: jax.Array
@@ -132,7 +132,7 @@ class Answers(NamedTuple):
 def answers_of(
     plan: Plan, term: MetricTerm, results: Results, batch: Batch, stats: Stats, real: jax.Array | None = None
 ) -> Answers:
-    """What a metric compares."""
+    """The predictions and targets of a metric."""
     output, target = results.outputs[term.output], _value(term.against, results, batch)
     if term.metric.logs:
         output = _logarithms(term.activate, output)
@@ -144,7 +144,7 @@ def answers_of(
         weights = weights * batch["targets"][term.sample_weight][:, 0]
     mask = _common(_masks(results, batch, term.output, term.against))
     nothing, known = getattr(feature, "ignored", None), None
-    if nothing is not None:  # no class: the place does not count
+    if nothing is not None:  # positions without a class do not count
         there = target != nothing
         target = jnp.where(there, target, 0)
         if target.ndim == 1:
@@ -158,7 +158,7 @@ def answers_of(
 
 
 def _logarithms(loss: Loss | None, output: jax.Array) -> jax.Array:
-    """Log p of several scores, log(p / (1 - p)) of a single one; from logits, which lose nothing far out.
+    """Log p of several scores, log(p / (1 - p)) of a single one; from logits, which keep precision for large values.
 
     Probabilities that are 0 count as the smallest normal number, 1.2e-38, those of 1 as 1 - 6e-8.
     """
@@ -175,7 +175,7 @@ def _logarithms(loss: Loss | None, output: jax.Array) -> jax.Array:
 def metric_statistics(
     plan: Plan, results: Results, batch: Batch, stats: Stats, real: jax.Array | None = None
 ) -> dict[str, Statistics]:
-    """Each metric's statistics of a batch; those that need all answers at once have none."""
+    """The statistics of each metric for a batch; metrics that need all answers at once have none."""
     return {
         term.name: term.metric.statistics(*answers_of(plan, term, results, batch, stats, real)[:4])
         for term in plan.metrics
@@ -184,7 +184,7 @@ def metric_statistics(
 
 
 def feature_of(plan: Plan, against: Against | None) -> Feature | None:
-    """The feature that an output is compared with; None for another output."""
+    """The feature that an output is compared with; None if it is compared with another output."""
     if against is None or against.section == "outputs":
         return None
     return (target_feature if against.section == "targets" else input_feature)(plan, against.name)

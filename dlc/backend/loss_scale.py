@@ -1,7 +1,7 @@
-"""Loss scaling: gradients in float16 underflow, so the loss is multiplied before them and they are divided after.
+"""Loss scaling: gradients in float16 underflow, so the loss is multiplied and the gradients are divided by a scale.
 
-Micikevicius et al. 2018, arXiv:1710.03740. A dynamic scale is halved when gradients overflow, and the step is left out.
-It is doubled after 2,000 steps without overflow, and stays a power of two, so that it changes no digit of a gradient.
+Micikevicius et al. 2018, arXiv:1710.03740. A dynamic scale is halved when gradients overflow, and the step is skipped.
+It is doubled after 2,000 steps without overflow, and stays a power of two, so that it does not change rounding.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ T = TypeVar("T")
 
 
 class LossScale(NamedTuple):
-    """The state of a scale, which a checkpoint keeps.
+    """The state of a scale, which is part of checkpoints.
 
     Args:
-        scale: float32, what the loss is multiplied by.
-        good: int32, steps without overflow since the scale last changed.
+        scale: float32, factor of the loss.
+        good: int32, steps without overflow since the last change of the scale.
     """
 
     scale: jax.Array
@@ -31,12 +31,12 @@ class LossScale(NamedTuple):
 
 
 def start(scale: float | Literal["dynamic"]) -> LossScale:
-    """The state before the first step. A number is kept as it is if `next_state` is never asked."""
+    """The state before the first step. A fixed scale never calls `next_state`."""
     return LossScale(jnp.float32(START if scale == "dynamic" else scale), jnp.int32(0))
 
 
 def scaled(state: LossScale, loss: jax.Array) -> jax.Array:
-    """The loss whose gradients are taken: () float32."""
+    """The scaled loss whose gradients are computed: () float32."""
     return loss.astype(jnp.float32) * state.scale
 
 
@@ -47,13 +47,13 @@ def unscaled(state: LossScale, gradients: T) -> T:
 
 
 def finite(gradients: Any) -> jax.Array:
-    """Whether no gradient is infinite or not a number: () bool; true without any."""
+    """Whether all gradients are finite: () bool; true without any."""
     leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients)]
     return jnp.stack(leaves).all() if leaves else jnp.bool_(True)
 
 
 def next_state(state: LossScale, finite: jax.Array) -> LossScale:
-    """The state after a step whose gradients were finite or not: half as large at once, twice as large in time."""
+    """The state after a step: halved if gradients were not finite, doubled after `PATIENCE` finite steps."""
     good = state.good + 1
     grown = good >= PATIENCE
     larger = jnp.where(grown, jnp.minimum(state.scale * 2, MOST), state.scale)
@@ -65,6 +65,6 @@ def next_state(state: LossScale, finite: jax.Array) -> LossScale:
 
 
 def select(finite: jax.Array, new: T, old: T) -> T:
-    """What follows a step: the new weights and optimizer's state, or the old ones when the step is left out."""
+    """The new weights and optimizer state, or the old ones if the step is skipped."""
     kept: T = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
     return kept

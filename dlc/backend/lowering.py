@@ -1,4 +1,4 @@
-"""How a program is lowered: which forms its operations take, and XLA's flags. A run keeps it, and goes on with it."""
+"""How a program is lowered: the variants of its operations, and XLA's flags. A resumed run uses the same."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Lowering:
 
     Args:
         platform: `cpu`, `gpu` or `tpu`.
-        forms: form by site.
-        flags: of XLA.
+        variants: the variant of each site.
+        flags: XLA's flags.
     """
 
     platform: str
@@ -30,34 +30,34 @@ class Lowering:
 
     @classmethod
     def read(cls, value: Any) -> Lowering:
-        """What a run folder holds; raises TypeError, KeyError or ValueError for anything else."""
+        """Parse the value in a run folder; raises TypeError, KeyError or ValueError for invalid ones."""
         variants, flags = dict(value["forms"]), dict(value["flags"])
         if not all(isinstance(text, str) for pair in (*variants.items(), *flags.items()) for text in pair):
             raise ValueError("not all names")
-        if not set(flags) <= {YNN}:  # no other flag of XLA comes from a file
+        if not set(flags) <= {YNN}:  # no other XLA flags may come from a file
             raise ValueError("unknown flags")
         return cls(str(value["platform"]), variants, flags)
 
     def plain(self) -> dict[str, Any]:
-        """As a run folder holds it."""
+        """The value for a run folder."""
         return {"platform": self.platform, "forms": dict(self.variants), "flags": dict(self.flags)}
 
 
 def platform() -> str:
-    """What this process computes on."""
+    """The platform that this process computes on."""
     return jax.default_backend()
 
 
 def flags_of(graph: TypedGraph) -> dict[str, str]:
     """XLA's flags for a network on this platform.
 
-    On a CPU a library makes products and sums, by measurement (docs/performance.md); what else it offers costs more
-    than it saves. In attention's many short rows its sums do, too.
+    On a CPU, products and sums use a library where measurements show a gain (docs/performance.md); its other operations
+    are slower, and so are its sums over the many short rows of attention.
     """
     attends = any(node.layer.word == "attention" for node, _ in graph.walk())
     return {YNN: "LIBRARY_FUSION_TYPE_DOT" + ("" if attends else ",LIBRARY_FUSION_TYPE_REDUCE")}
 
 
 def options(flags: Mapping[str, str]) -> dict[str, str] | None:
-    """What `jax.jit` takes as compiler options: flags of the CPU's compiler have a meaning only there."""
+    """The compiler options for `jax.jit`: flags of the CPU's compiler apply only there."""
     return dict(flags) if flags and platform() == "cpu" else None

@@ -1,4 +1,4 @@
-"""The memory of a training step: predicted from its traced program, or as XLA plans it."""
+"""The memory of a training step: predicted from its traced program, or as planned by XLA."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from dlc.backend.emit import training_chunk
 from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
 
-# Calls that say nothing by themselves: their bodies are part of the program around them.
+# Calls that are inlined: their bodies are part of the enclosing program.
 _CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint"}
 _BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-_RENAMED = {"reshape", "squeeze", "expand_dims", "copy", "stop_gradient"}  # the same bytes under another shape
-# Operations that read arrays from memory and write one there. All others are fused into what reads them.
+_RENAMED = {"reshape", "squeeze", "expand_dims", "copy", "stop_gradient"}  # the same bytes with another shape
+# Operations that read arrays from memory and write one there. All others are fused into their readers.
 _WHOLE = {
     *("dot_general", "conv_general_dilated", "concatenate", "transpose", "rev", "gather", "scatter", "scatter-add"),
     *("select_and_scatter_add", "select_and_gather_add", "reduce_window", "reduce_window_max", "reduce_window_sum"),
     *("cumsum", "cumprod", "cummax", "cumlogsumexp", "sort", "top_k", "scan", "while", "cond"),
     *("random_bits", "threefry2x32"),
 }
-# Operations that write an array, but compute what they read on the way.
+# Operations that write an array, with their inputs fused into them.
 _WRITTEN = {"pad", *(f"reduce_{name}" for name in ("sum", "max", "min", "and", "or", "prod")), "argmax", "argmin"}
-# What is read twice and costs more than memory does is kept.
+# Expensive operations whose result is kept if it is read twice.
 _COSTLY = {"exp", "log", "log1p", "expm1", "tanh", "logistic", "erf", "pow", "sin", "cos", "sqrt", "rsqrt", "div"}
-_ALIGNED = 64  # bytes that XLA rounds buffers up to; those of a few numbers lie in each other's gaps
-_LOOP = 3 * _ALIGNED  # a loop's counter, condition and the place of its carry
+_ALIGNED = 64  # bytes that XLA rounds buffers up to; small buffers fit into the gaps of others
+_LOOP = 3 * _ALIGNED  # a loop's counter, condition and carry
 _POINTER = 8
 
 
 @fast_dataclass(frozen=True)
 class Memory:
-    """What a training step takes, bytes.
+    """The memory of a training step in bytes.
 
     Args:
-        batch: examples a step.
+        batch: examples per step.
         weights: weights and layers' state.
         training: the optimizer's state, averages, sums.
-        records: a batch.
-        temporaries: what lives between operations: activations for the backward pass, gradients, intermediate results.
+        records: one batch.
+        temporaries: activations for the backward pass, gradients, intermediate results.
     """
 
     batch: int
@@ -55,15 +55,15 @@ class Memory:
 
     @property
     def peak(self) -> int:
-        """All of it. The state's buffers are donated: new values replace old ones."""
+        """The total. The state's buffers are donated: new values replace old ones."""
         return self.weights + self.training + self.records + self.temporaries
 
 
 def predicted(plan: Plan) -> Memory:
-    """What a training step of one batch will take, from its traced program: nothing is compiled.
+    """The predicted memory of a training step of one batch, from its traced program, without compiling.
 
-    The model: operations of the kinds above keep their results in memory from where they are computed to where they are
-    last read, in the program's order; elementwise ones are fused into their readers, so that what these read lives on.
+    The model: operations of the kinds above keep their results in memory until they are last read, in the program's
+    order; elementwise operations are fused into their readers, so that their inputs stay in memory until then.
 
     Raises:
         SpecError: DLC115 when the spec can't be trained.
@@ -84,7 +84,7 @@ def predicted(plan: Plan) -> Memory:
 
 
 def planned(plan: Plan) -> tuple[int, int]:
-    """XLA's own figures of the compiled step: the peak, and how much of the arguments the results take over, bytes."""
+    """XLA's own values for the compiled step in bytes: the peak, and the arguments whose buffers results reuse."""
     function, arguments = training_chunk(plan)
     found = function.lower(*arguments).compile().memory_analysis()
     whole = found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
@@ -103,14 +103,14 @@ def _size(value: Any) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Value:
-    """What an operation computes: bytes."""
+    """The result of an operation, with its bytes."""
 
     size: int
 
 
 @fast_dataclass(frozen=True)
 class _Line:
-    """One operation. `body` is that of a loop."""
+    """One operation. `body` is the body of a loop."""
 
     word: str
     read: tuple[_Value, ...]
@@ -119,9 +119,9 @@ class _Line:
 
 
 def _walked(program: Any, given: Sequence[Any]) -> Generator[_Line, None, list[Any]]:
-    """The operations of a program with calls inlined and the branch of this platform chosen; its results.
+    """The operations of a program, with calls inlined and the branch of this platform selected; returns its results.
 
-    What stands for a variable is a value, a literal, or the number of a branch.
+    A variable is a value, a literal, or the number of a branch.
     """
     known: dict[Any, Any] = dict(zip(program.invars, given, strict=True))
     known.update((variable, _Value(_size(variable))) for variable in program.constvars)
@@ -134,7 +134,7 @@ def _walked(program: Any, given: Sequence[Any]) -> Generator[_Line, None, list[A
             found = [next(i for i, part in enumerate(names) if part is None or here in part)]
         elif word in ("convert_element_type", "clamp") and any(isinstance(value, int) for value in read):
             found = [next(value for value in read if isinstance(value, int))]
-        elif word == "cond":  # of branches that values decide, the one that does most
+        elif word == "cond":  # the largest branch, if values decide
             branches = line.params["branches"]
             sizes = [len(branch.jaxpr.eqns) for branch in branches]
             taken = read[0] if isinstance(read[0], int) else sizes.index(max(sizes))
@@ -154,7 +154,7 @@ def _walked(program: Any, given: Sequence[Any]) -> Generator[_Line, None, list[A
 
 
 def _lines(program: Any) -> tuple[list[_Line], set[_Value], set[_Value]]:
-    """The operations of a program, what it gets, and what it gives."""
+    """The operations, inputs and results of a program."""
     given = [_Value(_size(variable)) for variable in program.invars]
     walk, lines = _walked(program, given), []
     while True:
@@ -191,7 +191,7 @@ def _peak(program: Any) -> int:
 
 
 def _needed(lines: Sequence[_Line], wanted: set[_Value]) -> list[_Line]:
-    """The operations that lead to something wanted."""
+    """The operations that wanted values depend on."""
     found, needed = [], set(wanted)
     for line in reversed(lines):
         if any(value in needed for value in line.written):
@@ -201,7 +201,7 @@ def _needed(lines: Sequence[_Line], wanted: set[_Value]) -> list[_Line]:
 
 
 def _kept(lines: Sequence[_Line], given: set[_Value]) -> set[_Value]:
-    """The values that are written to memory; those `given` are there already."""
+    """The values that are written to memory; `given` ones are already there."""
     readers = Counter(value for line in lines for value in set(line.read))
     kept: set[_Value] = set()
     for line in lines:
@@ -213,6 +213,6 @@ def _kept(lines: Sequence[_Line], given: set[_Value]) -> set[_Value]:
 
 
 def _is_number(line: _Line) -> bool:
-    """Whether all elements are one number, or count: they are computed where they are read."""
+    """Whether all elements are one number or an index: such values are computed where they are read."""
     small = sum(value.size for value in line.read) <= _POINTER
     return line.word == "iota" or (line.word == "broadcast_in_dim" and small)

@@ -81,7 +81,7 @@ class Program:
         step: (variables, inputs, cache, offset, stepped) -> `Results`, a step of decoding; see `dlc.backend.decode`.
         choices: the variants of its operations; tracing `run` adds to them.
         flags: XLA's flags for the programs that train and evaluate it.
-        numbers: the hyperparameters of the network: the factors of l1 and l2 penalties.
+        numbers: the hyperparameters of the network: dropout rates and the factors of l1 and l2 penalties.
     """
 
     graph: TypedGraph
@@ -188,7 +188,7 @@ class Program:
 
 
 def _file_name(path: str) -> str:
-    """Names in files leave out whether a value is trained: no layer calls a weight and a state alike."""
+    """Names in files leave out whether a value is trained: no layer has a weight and a state of the same name."""
     return path.partition("/")[2]
 
 
@@ -209,6 +209,7 @@ def lower(graph: TypedGraph, lowering: Lowering | None = None, only: str | None 
             slots["params" if spec.trainable else "frozen"].setdefault(f"{node.weights}/{name}", Slot(spec, stars))
         for name, spec in node.signature.state.items():
             slots["state"].setdefault(f"{node.weights}/{name}", Slot(spec, stars))
+    numbers = _numbers(graph, slots["params"])
     salts = {
         node.path: np.array([path_hash(name) for _, name in instances(node.path, around)], np.uint32).reshape(
             stacked(around)
@@ -236,7 +237,10 @@ def lower(graph: TypedGraph, lowering: Lowering | None = None, only: str | None 
         train: bool = False,
         trace_finite: bool = False,
     ) -> Results:
-        about = Pass(choices, "train" if train else "evaluate", key, record=finite if trace_finite else None)
+        given = variables.get("numbers", {}).get("network", numbers.values)
+        bound = numbers.bound(given) if train else {}
+        record = finite if trace_finite else None
+        about = Pass(choices, "train" if train else "evaluate", key, record=record, numbers=bound)
         return evaluated(about, variables, inputs, {})
 
     def step(
@@ -261,18 +265,24 @@ def lower(graph: TypedGraph, lowering: Lowering | None = None, only: str | None 
         masks = {name: evaluator.masks[ref] for name, ref in graph.outputs.items() if ref in evaluator.masks}
         return Results(outputs, backend.weights.state, masks, backend.penalty, backend.recorded)
 
-    return Program(graph, slots, init, run, step, choices, flags, _numbers(slots["params"]))
+    return Program(graph, slots, init, run, step, choices, flags, numbers)
 
 
-def _numbers(params: Mapping[str, Slot]) -> Hyperparameters:
-    """The factors of the penalties, by kind and path."""
+def _numbers(graph: TypedGraph, params: Mapping[str, Slot]) -> Hyperparameters:
+    """The rates of layers by path and option, and the factors of penalties by kind and path."""
+    rates = {
+        f"{node.path}/{name}": value
+        for node, _ in graph.walk()
+        for name in node.layer.hyperparameters
+        if type(value := getattr(node.layer, name)) is float and value != 0
+    }
     factors = {
         f"{kind}/{path}": factor
         for path, slot in params.items()
         for kind, factor in (("l1", slot.spec.l1), ("l2", slot.spec.l2))
         if factor
     }
-    return Hyperparameters.of(factors)
+    return Hyperparameters.of({**rates, **factors})
 
 
 def _matmul(how: str) -> AbstractContextManager[Any]:

@@ -1,4 +1,4 @@
-"""The network as its user sees it: raw values in, predictions in their own units out."""
+"""The network for users: raw values in, predictions in their own units out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlc.ir import DTYPES, TensorType
 
 
 class Answer(NamedTuple):
-    """One output as predictions are made of it: its name for the user, the loss that says what it means, its target."""
+    """An output for predictions: its name, the loss that interprets it, and its target."""
 
     output: str
     loss: Loss | None
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 
 
 def answers(plan: Plan) -> dict[str, Answer]:
-    """The predictions of a spec by name: the target's when a loss pairs the output with one, else the output's."""
+    """The predictions of a spec by name: the target's if a loss pairs the output with one, else the output's."""
     found: dict[str, Answer] = {}
     paired = {term.output: term for term in reversed(plan.losses)}
     for output in plan.graph.outputs:
@@ -40,7 +40,7 @@ def answers(plan: Plan) -> dict[str, Answer]:
 def serving(plan: Plan, program: Program) -> Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, jax.Array]]:
     """The function (weights, raw inputs) -> predictions.
 
-    Weights are flat, as files hold them, with what features fitted under `features/NAME/KEY`. Inputs have the features'
+    Weights are flat, as in files, with the features' statistics under `features/NAME/KEY`. Inputs have the features'
     raw types, batch first. Predictions are probabilities for classes and numbers in the target's unit.
     """
     named = answers(plan)
@@ -66,24 +66,24 @@ def serving(plan: Plan, program: Program) -> Callable[[Mapping[str, Any], Mappin
 
 
 def stats_of(weights: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What a feature fitted, out of flat weights."""
+    """A feature's statistics in flat weights."""
     prefix = f"features/{name}/"
     return {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
 
 
 def with_stats(weights: Mapping[str, Any], stats: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Flat weights with what the features fitted."""
+    """Flat weights with the features' statistics."""
     fitted = {f"features/{name}/{key}": value for name, values in stats.items() for key, value in values.items()}
     return {**weights, **fitted}
 
 
 def raw_inputs(plan: Plan) -> dict[str, TensorType]:
-    """The types of what `serving` takes."""
+    """The types of the inputs of `serving`."""
     return {name: input_feature(plan, name).raw_type() for name in plan.graph.inputs}
 
 
 def weight_shapes(plan: Plan, program: Program) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of the weights of `serving`."""
+    """The shapes of the weights of `serving`."""
     shapes = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in program.shapes().items()}
     for section in (plan.inputs, plan.targets):
         for name, feature in section.items():

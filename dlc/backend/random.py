@@ -1,7 +1,7 @@
-"""Random keys: JAX's Threefry, in a form that a CPU computes fast.
+"""Random keys: JAX's Threefry, in a variant that is fast on a CPU.
 
-For a CPU, JAX lowers each draw to a loop of five turns, whose many small operations take longer than drawing. Here the
-rounds stand one behind the other and are fused into one operation; the bits are the same, those of JAX's default
+For a CPU, JAX lowers each draw to a loop of five iterations, whose many small operations take longer than the draw
+itself. Here the rounds are unrolled and fused into one operation; the bits are the same, those of JAX's default
 `jax_threefry_partitionable`.
 """
 
@@ -23,7 +23,7 @@ _PARITY = 0x1BD11BDA
 
 
 def root_key(seed: int, platform: str) -> Array:
-    """The key of a run on a platform, scalar: every other key and every draw follows from it."""
+    """The key of a run on a platform, scalar: all other keys and draws follow from it."""
     return jax.random.key(seed, impl=_UNROLLED if platform == "cpu" else None)
 
 
@@ -40,8 +40,8 @@ def _hash(key: Array, first: Array, second: Array) -> tuple[Array, Array]:
     return first, second
 
 
-def _places(shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """The place of each element of an array, counted row by row, as two halves of 64 bits; fewer than 2^32."""
+def _positions(shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """The row-major position of each element of an array, as two halves of 64 bits; fewer than 2^32."""
     place = jnp.zeros(shape, jnp.uint32)
     for axis in range(len(shape)):
         place += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(prod(shape[axis + 1 :]))
@@ -49,25 +49,25 @@ def _places(shape: tuple[int, ...]) -> tuple[Array, Array]:
 
 
 def _random_bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
-    """Random bits, `width` of them in each element of an array."""
+    """An array with `width` random bits in each element."""
     if prod(shape) >= 1 << 32 or width == 64:
         found: Array = extended.threefry_prng_impl.random_bits(key, width, shape)
         return found
 
     def drawn(key: Array) -> Array:
-        found: Array = jnp.bitwise_xor(*_hash(key, *_places(shape)))
+        found: Array = jnp.bitwise_xor(*_hash(key, *_positions(shape)))
         return found
 
     like = jax.ShapeDtypeStruct(shape, jnp.uint32)
     bits: Array = (
         fusion_barrier(drawn, like, key) if prod(shape) > 1 else drawn(key)
-    )  # else each reader would draw anew
+    )  # else each reader would draw again
     kinds: dict[int, type[np.unsignedinteger[Any]]] = {8: np.uint8, 16: np.uint16, 32: np.uint32}
     return bits.astype(kinds[width])
 
 
 def _split(key: Array, shape: tuple[int, ...]) -> Array:
-    return jnp.stack(_hash(key, *_places(shape)), axis=-1)
+    return jnp.stack(_hash(key, *_positions(shape)), axis=-1)
 
 
 def _fold_in(key: Array, data: Array | int) -> Array:

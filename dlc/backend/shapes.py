@@ -1,4 +1,4 @@
-"""The shapes of what a training program takes, told from the spec alone."""
+"""The shapes of a training program's arguments, derived only from the spec."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from dlc.data.feed import Rows
 from dlc.frontend.plan import Plan
 from dlc.ir import DTYPES, MASK, TensorType
 
-VARYING = 16  # stands for sizes that vary
+VARYING = 16  # replaces sizes that vary
 
 
 def batch_shapes(plan: Plan, batch: int) -> Rows:
-    """Inputs and targets of a number of examples, encoded."""
+    """The encoded inputs and targets of `batch` examples."""
     targets = {name: feature.value_type() for name, feature in plan.targets.items()}
     return {"inputs": value_shapes(plan.graph.inputs, batch), "targets": value_shapes(targets, batch)}
 
 
 def stats_shapes(plan: Plan) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
-    """What the features fit."""
+    """The features' statistics."""
     features = {**plan.inputs, **plan.targets}
     return {
         name: {key: _shape(kind, 1) for key, kind in feature.stats_types().items()}

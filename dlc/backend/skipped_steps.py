@@ -1,4 +1,4 @@
-"""Steps that are left out: those whose loss or gradients are infinite or not a number."""
+"""Skipped steps: those whose loss or gradients are infinite or not a number."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-LIMIT = 100  # steps left out in a row after which nothing moves any more, and the run stops
+LIMIT = 100  # skipped steps in a row after which all further steps are skipped and the run stops
 
 
 class SkippedSteps(NamedTuple):
-    """How many steps were left out, which a checkpoint keeps.
+    """The numbers of skipped steps, which are part of checkpoints.
 
     Args:
-        epoch: int32, since the epoch began.
-        row: int32, the newest steps one after the other; from `LIMIT` on all are left out.
+        epoch: int32, since the start of the epoch.
+        row: int32, consecutive ones up to now; from `LIMIT` on all steps are skipped.
     """
 
     epoch: jax.Array
@@ -23,12 +23,12 @@ class SkippedSteps(NamedTuple):
 
 
 def start() -> SkippedSteps:
-    """Before the first step."""
+    """The state before the first step."""
     return SkippedSteps(jnp.int32(0), jnp.int32(0))
 
 
 def next_state(state: SkippedSteps, good: jax.Array) -> SkippedSteps:
-    """After a step that was done or left out."""
+    """The state after a step that was done or skipped."""
     return SkippedSteps(
         (state.epoch + ~good).astype(jnp.int32),
         jnp.where(good, 0, state.row + 1).astype(jnp.int32),

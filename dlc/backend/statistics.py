@@ -1,6 +1,6 @@
-"""Sums over many batches: each loss's and each metric's, added up without losing digits.
+"""Sums over many batches, of each loss and metric, without loss of precision.
 
-A float32 sum of a million small numbers loses half its digits. So beside every sum its rounding error is carried
+A float32 sum of a million small numbers loses half its digits. Therefore each sum also carries its rounding error
 (Kahan 1965, doi:10.1145/363707.363723), and the host adds both in float64.
 """
 
@@ -24,11 +24,11 @@ from dlc.support.fast_dataclass import fast_dataclass
 COUNT = "#examples"  # can't be the name of a metric
 LOSSES = "#losses"
 ADDED = "#added"
-DECAY = "#decay"  # what the weights themselves add to the loss
+DECAY = "#decay"  # the loss of the weights themselves
 
 
 class Layout(NamedTuple):
-    """Which numbers of a vector are which leaves of a tree."""
+    """The positions of a tree's leaves in a vector."""
 
     form: jax.tree_util.PyTreeDef
     shapes: tuple[tuple[int, ...], ...]
@@ -41,7 +41,7 @@ class Layout(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many numbers there are."""
+        """The number of elements."""
         return sum(math.prod(shape) for shape in self.shapes)
 
     def parts(self, vector: np.ndarray[Any, Any]) -> Any:
@@ -55,12 +55,12 @@ class Layout(NamedTuple):
 @jax.tree_util.register_dataclass
 @fast_dataclass(frozen=True)
 class Sum:
-    """Sums, and the errors that their rounding made: all numbers of a tree in one vector, so that few kernels add them.
+    """Sums and their rounding errors: all numbers of a tree in one vector, so that few kernels add them.
 
     Args:
         value: (n,) float32.
-        error: (n,) float32, what `value` is too large by.
-        layout: which number is which.
+        error: (n,) float32, by how much `value` is too large.
+        layout: the positions of the leaves.
     """
 
     value: Any
@@ -69,7 +69,7 @@ class Sum:
 
     @classmethod
     def zero(cls, like: Any) -> Sum:
-        """The sum of nothing; `like` has the shapes of what is added."""
+        """The empty sum; `like` has the shapes of the summands."""
         layout = Layout.of(like)
         return cls(jnp.zeros(layout.size, jnp.float32), jnp.zeros(layout.size, jnp.float32), layout)
 
@@ -85,21 +85,21 @@ class Sum:
         return self.layout.parts(np.asarray(self.value, np.float64) - np.asarray(self.error, np.float64))
 
 
-Tally = Mapping[str, Any]  # under ADDED the sums of what adds; by name what a metric joins otherwise
+Sums = Mapping[str, Any]  # under ADDED all plain sums; by name the statistics that a metric merges itself
 
 
 def batch_statistics(
     plan: Plan, results: Results, batch: Batch, scores: Any, penalty: Any, stats: Stats, real: jax.Array | None = None
 ) -> dict[str, Any]:
-    """What a batch adds: statistics by the name of a metric, and under COUNT, LOSSES and DECAY.
+    """The statistics of a batch: by metric, and under COUNT, LOSSES and DECAY.
 
     Args:
         plan: the spec.
-        results: of the network.
-        batch: what metrics compare with.
-        scores: of the losses.
-        penalty: what the weights themselves add to the loss.
-        stats: what the features fitted.
+        results: the results of the network.
+        batch: the batch with the targets of metrics.
+        scores: the scores of the losses.
+        penalty: the loss of the weights themselves.
+        stats: the features' statistics.
         real: bool (batch,), false where an example only fills the batch.
     """
     count = next(iter(results.outputs.values())).shape[0] if real is None else real.sum()
@@ -108,27 +108,27 @@ def batch_statistics(
 
 
 def empty(plan: Plan, like: Mapping[str, Any]) -> dict[str, Any]:
-    """The tally of no examples; `like` has the shapes of what batches add."""
-    joining = _joining(plan)
-    zeros = {name: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like[name]) for name in joining}
-    return {ADDED: Sum.zero({name: tree for name, tree in like.items() if name not in joining}), **zeros}
+    """The sums of no examples; `like` has the shapes of a batch's statistics."""
+    merging = _merging(plan)
+    zeros = {name: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like[name]) for name in merging}
+    return {ADDED: Sum.zero({name: tree for name, tree in like.items() if name not in merging}), **zeros}
 
 
-def add(plan: Plan, tally: Tally, more: Mapping[str, Any]) -> dict[str, Any]:
-    """The tally with a batch's statistics."""
-    joining = _joining(plan)
-    added = tally[ADDED].plus({name: tree for name, tree in more.items() if name not in joining})
-    return {ADDED: added, **{name: metric.merge(tally[name], more[name]) for name, metric in joining.items()}}
+def add(plan: Plan, sums: Sums, more: Mapping[str, Any]) -> dict[str, Any]:
+    """The sums with a batch's statistics added."""
+    merging = _merging(plan)
+    added = sums[ADDED].plus({name: tree for name, tree in more.items() if name not in merging})
+    return {ADDED: added, **{name: metric.merge(sums[name], more[name]) for name, metric in merging.items()}}
 
 
-def to_host(tally: Tally) -> dict[str, Any]:
+def to_host(sums: Sums) -> dict[str, Any]:
     """The sums by name in float64, on the host."""
-    rest = {name: jax.tree.map(np.float64, tree) for name, tree in tally.items() if name != ADDED}
-    return {**tally[ADDED].exact(), **rest}
+    rest = {name: jax.tree.map(np.float64, tree) for name, tree in sums.items() if name != ADDED}
+    return {**sums[ADDED].exact(), **rest}
 
 
 def merge(plan: Plan, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Two tallies without their errors together: settled ones, or statistics of two batches."""
+    """Two sums without rounding errors, merged: of the host, or the statistics of two batches."""
     metrics = _metrics(plan)
     return {
         name: metrics[name].merge(value, second[name])
@@ -142,15 +142,15 @@ def _metrics(plan: Plan) -> dict[str, Metric]:
     return {term.name: term.metric for term in plan.metrics if not term.metric.collected}
 
 
-def _joining(plan: Plan) -> dict[str, Metric]:
-    """The metrics whose statistics don't simply add."""
+def _merging(plan: Plan) -> dict[str, Metric]:
+    """The metrics whose statistics are not additive."""
     return {name: metric for name, metric in _metrics(plan).items() if type(metric).merge is not Metric.merge}
 
 
 def values(plan: Plan, sums: Mapping[str, Any]) -> dict[str, float]:
-    """Loss and metrics from a settled tally: the loss, its parts when there are several, the metrics.
+    """Loss and metrics from sums on the host: the loss, its parts if there are several, the metrics.
 
-    A tally of no example gives NaN.
+    Without examples they are NaN.
     """
     if not sums[COUNT]:
         names = [*(term.name for term in plan.losses if len(plan.losses) > 1), *_metrics(plan)]

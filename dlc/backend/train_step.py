@@ -1,7 +1,7 @@
-"""Training as few compiled programs.
+"""Training with few compiled programs.
 
-A chunk is many steps in one program: a loop whose number of turns is an argument. One compilation serves every chunk
-length, and how a run is cut into chunks cannot change a bit of its result.
+A chunk is many steps in one program: a loop whose number of iterations is an argument. One compilation serves all chunk
+lengths, and how a run is split into chunks cannot change a bit of its result.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from dlc.support.fast_dataclass import fast_dataclass
 
 
 class TrainState(NamedTuple):
-    """All that training changes; what a checkpoint holds.
+    """All that training changes, and checkpoints store.
 
     Args:
         variables: the program's params, state and frozen weights, and the hyperparameters as `numbers`.
         optimizer: optax's state.
         step: steps done, int32.
-        sums: the statistics since the epoch began.
-        average: averaged variables, empty when nothing is averaged.
-        rate: factor of every update, which a plateau lowers; empty when the schedule has none.
-        scale: of the loss, for gradients in float16; empty when there are none.
-        skipped: how many steps were skipped, when any may be.
+        sums: the statistics since the start of the epoch.
+        average: averaged variables, empty without averaging.
+        rate: factor of every update, which a plateau lowers; empty without one.
+        scale: scale of the loss for gradients in float16; empty without these.
+        skipped: the numbers of skipped steps, if steps may be skipped.
     """
 
     variables: dict[str, Any]
@@ -58,14 +58,14 @@ class Updater(NamedTuple):
 
     Args:
         build: values of `numbers` -> optax's transformation.
-        numbers: the hyperparameters of the optimizer and of what stands beside it.
+        numbers: the hyperparameters of the optimizer and its modifiers.
         evaluated: (its state, params) -> the params to evaluate with.
-        accumulate: how many batches make one step.
+        accumulate: the number of batches of one step.
         sharpness: the radius of sharpness-aware minimization, or None.
         averaging: how weights are averaged, or None.
         plateau: whether the transformation takes the `factor` of `TrainState.rate`.
-        loss_scale: of gradients in float16: a number, `dynamic`, or None.
-        skips: whether a step is left out whose loss or gradients are not finite; with a `dynamic` scale it always is.
+        loss_scale: the loss scale for float16: a number, `dynamic`, or None.
+        skips: whether steps with a loss or gradients that are not finite are skipped; with a `dynamic` scale always.
     """
 
     build: Callable[[Any], optax.GradientTransformationExtraArgs]
@@ -80,7 +80,7 @@ class Updater(NamedTuple):
 
     @property
     def may_skip(self) -> bool:
-        """Whether steps may be left out."""
+        """Whether steps may be skipped."""
         return self.skips or self.loss_scale == "dynamic"
 
 
@@ -89,11 +89,11 @@ class CompiledSteps:
     """The compiled side of a training run.
 
     Args:
-        batch_statistics: (variables, shapes of a batch) -> shapes of what a step adds to the sums, by tracing it.
-        start: (variables, what `batch_statistics` gives) -> TrainState.
+        batch_statistics: (variables, shapes of a batch) -> shapes of a step's statistics, by tracing it.
+        start: (variables, shapes of statistics) -> TrainState.
         chunk: (state, feed, iterations, fresh, stats) -> TrainState after `iterations` steps; `fresh` empties the sums
             first. The state's buffers are donated.
-        shown: state -> the variables to evaluate with and to keep.
+        shown: state -> the variables to evaluate and to save.
     """
 
     batch_statistics: Callable[[dict[str, Any], Any], Any]
@@ -103,7 +103,7 @@ class CompiledSteps:
 
 
 def make_compiled_steps(plan: Plan, program: Program, updater: Updater, stats: Stats) -> CompiledSteps:
-    """The functions that train a spec. `stats` is what its features fitted, for its shapes."""
+    """The functions that train a spec. `stats` are the features' statistics, for their shapes."""
     gradients = Gradients(plan, program, updater.accumulate)
     step = _make_step(plan, program, updater, gradients)
 
@@ -147,7 +147,7 @@ def make_compiled_steps(plan: Plan, program: Program, updater: Updater, stats: S
             found = {**state.variables, **state.average}
         else:
             found = {**state.variables, "params": updater.evaluated(state.optimizer, state.variables["params"])}
-        return {**found, "params": program.constrained(found["params"])}  # a mean of unit vectors is none
+        return {**found, "params": program.constrained(found["params"])}  # a mean of unit vectors is not a unit vector
 
     return CompiledSteps(
         batch_statistics,
@@ -185,10 +185,10 @@ def _make_step(
         )
 
     def skip_if_nonfinite(state: TrainState, new: TrainState, found: Found, gradient: Tree) -> TrainState:
-        """A step whose loss or gradients are infinite is left out: only its number is used up.
+        """Skip a step whose loss or gradients are not finite: only its number is used.
 
-        A finite loss is told all the same. After many in a row all are left out, so that the run stops with the same
-        weights whatever its chunks are.
+        A finite loss is still counted. After many skipped steps in a row all are skipped, so that the run stops with
+        the same weights for all chunk lengths.
         """
         batch_statistics = loss_scale.finite(
             (found.batch_statistics[statistics.LOSSES], found.batch_statistics[statistics.DECAY])
@@ -215,12 +215,12 @@ def _make_step(
 def step_gradients(
     updater: Updater, gradients: Gradients, state: TrainState, given: Given, key: jax.Array, stats: Stats
 ) -> tuple[Found, Tree]:
-    """What a step's batch gave, and the gradients that the weights follow."""
+    """The results of a step's batch, and the gradients for the update."""
     params, scale = state.variables["params"], state.scale.get("loss")
     found = gradients.of(params, state.variables, given, key, scale, stats)
     if updater.sharpness is None:
         return found, found.gradients
-    # the gradients of the worst place near by, Foret et al. 2020
+    # the gradients at the worst point nearby, Foret et al. 2020
     radius = updater.numbers.bound(state.variables["numbers"]["update"])["modifiers/sam"]
     size = radius / jnp.maximum(optax.tree.norm(found.gradients), 1e-12)
     worst = jax.tree.map(lambda w, g: w + size * g, params, found.gradients)
@@ -228,5 +228,5 @@ def step_gradients(
 
 
 def _averaged(variables: Tree) -> Tree:
-    """What is averaged: weights, and the statistics that belong to them."""
+    """The averaged variables: weights and their statistics."""
     return {"params": variables["params"], "state": variables["state"]}

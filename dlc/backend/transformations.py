@@ -1,6 +1,6 @@
-"""What stands around an optimizer: clipping, lookahead, groups of weights, and stacked weights of repeats.
+"""Transformations around an optimizer: clipping, lookahead, groups of weights, and stacked weights of repeats.
 
-Each function gives an optax transformation, and none holds weights of its own: they go in and out.
+Each function returns an optax transformation without weights of its own.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Updates = tuple[Tree, Any]
 
 
 def clip_value(limit: float) -> optax.GradientTransformation:
-    """Every element of a gradient in [-limit, limit]."""
+    """Clip every element of a gradient to [-limit, limit]."""
     return optax.clip(limit)
 
 
 def clip_norm(limit: float) -> optax.GradientTransformation:
-    """All gradients scaled so that their common norm is at most `limit` (Pascanu et al. 2012, arXiv:1211.5063)."""
+    """Scale all gradients so that their global norm is at most `limit` (Pascanu et al. 2012, arXiv:1211.5063)."""
     return optax.clip_by_global_norm(limit)
 
 
 def clip_weight_norm(limit: float, depths: Tree = None) -> optax.GradientTransformation:
-    """The gradient of each weight scaled so that its own norm is at most `limit`.
+    """Scale the gradient of each weight so that its norm is at most `limit`.
 
     Args:
         limit: the norm, above 0.
@@ -48,12 +48,12 @@ def clip_weight_norm(limit: float, depths: Tree = None) -> optax.GradientTransfo
 def clip_adaptive(limit: float, eps: float = 1e-3, depths: Tree = None) -> optax.GradientTransformation:
     """Adaptive gradient clipping: |g| at most limit * max(|w|, eps), for each unit.
 
-    (Brock et al. 2021, arXiv:2102.06171.) A unit is what leads to one element of a kernel's last axis; a
+    (Brock et al. 2021, arXiv:2102.06171.) A unit is the slice for one element of a kernel's last axis; a
     vector is one unit.
 
     Args:
         limit: the largest share of its norm that a unit's gradient may have.
-        eps: the least norm of a unit, so that weights of 0 can move.
+        eps: the minimum norm of a unit, so that weights of 0 can change.
         depths: how many leading axes of each weight are stacks of iterations; None for 0.
     """
 
@@ -78,7 +78,7 @@ def _for_each(clip: Any, depths: Tree) -> optax.GradientTransformation:
 
 
 def _matched(depths: Tree, tree: Tree) -> Tree:
-    """The depths of a tree's leaves; where a group hides leaves, theirs are hidden, too."""
+    """The depths of a tree's leaves; hidden for leaves that a group hides."""
     if depths is None:
         return jax.tree.map(lambda _: 0, tree)
     return jax.tree.map(lambda leaf, depth: leaf if _hidden(leaf) else depth, tree, depths, is_leaf=_hidden)
@@ -102,14 +102,14 @@ class LookaheadState(NamedTuple):
 def lookahead(
     transformation: optax.GradientTransformation, period: int, slow: float
 ) -> optax.GradientTransformationExtraArgs:
-    """Every `period` steps the weights go back to slow weights, which have moved the share `slow` of the way.
+    """Every `period` steps, slow weights move the share `slow` of the way, and the weights are reset to them.
 
-    (Zhang et al. 2019, arXiv:1907.08610.) The slow weights are those to evaluate with. The numbers are those of
-    `optax.lookahead`, which wants pairs of weights in their place.
+    (Zhang et al. 2019, arXiv:1907.08610.) Evaluation uses the slow weights. The numbers are those of
+    `optax.lookahead`, which requires pairs of weights.
 
     Args:
         transformation: the fast optimizer, whose state is kept.
-        period: steps from one return to the next, at least 1.
+        period: steps between resets, at least 1.
         slow: the share of the way, in (0, 1].
     """
     inner = optax.with_extra_args_support(transformation)
@@ -132,7 +132,7 @@ def lookahead(
 
 
 def scaled() -> optax.GradientTransformationExtraArgs:
-    """Updates times `factor`, a scalar that `update` is given: what a plateau has made of the rate."""
+    """Updates times `factor`, a scalar argument of `update`: the factor of a plateau."""
 
     def update(updates: Tree, state: Any, params: Tree = None, *, factor: Any, **extra: Any) -> Updates:  # noqa: ARG001
         return jax.tree.map(lambda step: step * factor, updates), state
@@ -144,14 +144,14 @@ def scaled() -> optax.GradientTransformationExtraArgs:
 
 
 def per_iteration(transformation: optax.GradientTransformation, depths: Tree) -> optax.GradientTransformation:
-    """A transformation that sees the stacked weights of a repeat one iteration at a time, as if they were not stacked.
+    """Apply a transformation to the stacked weights of a repeat one iteration at a time, as if they were not stacked.
 
-    For rules that look at a weight as a whole (`Optimizer.per_weight`): a scanned repeat is then trained as an unrolled
-    one. Weights with the same sizes of stacks are one group, mapped over those axes.
+    For rules that depend on a whole weight (`Optimizer.per_weight`): a scanned repeat then trains like an unrolled
+    one. Weights with the same stack sizes are one group, mapped over those axes.
 
     Args:
-        transformation: the rule. It must treat weights apart: a norm over all of them would be one over a group.
-        depths: for each weight how many leading axes are stacks, as a tree like the weights.
+        transformation: the rule. It must treat weights independently: a norm over all would be one over a group.
+        depths: the number of leading stack axes of each weight, as a tree like the weights.
     """
 
     def parts(tree: Tree) -> optax.GradientTransformationExtraArgs:
@@ -190,7 +190,7 @@ def _mapped(transformation: optax.GradientTransformation, depth: int) -> optax.G
 
 
 def grouped(transformations: Mapping[str, optax.GradientTransformation], labels: Tree) -> optax.GradientTransformation:
-    """Another transformation for each group of weights.
+    """Apply a separate transformation to each group of weights.
 
     Args:
         transformations: by label; `optax.set_to_zero()` freezes a group.
@@ -206,8 +206,8 @@ def evaluated(state: Any, params: Tree) -> Tree:
     """The weights to evaluate with: slow ones of `lookahead`, averages of schedule-free rules, else the weights.
 
     Args:
-        state: the state of any of these transformations, however they are put together.
-        params: the weights that train.
+        state: the state of any combination of these transformations.
+        params: the trained weights.
     """
     kinds = (LookaheadState, optax.contrib.ScheduleFreeState)
     for found in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kinds)):
@@ -219,7 +219,7 @@ def evaluated(state: Any, params: Tree) -> Tree:
 
 
 def _shown(own: Tree, params: Tree, value: Any) -> Tree:
-    """`value(own, weight)` of the weights that are no other group's."""
+    """`value(own, weight)` for the weights of this group."""
     return jax.tree.map(
         lambda mine, weight: weight if _hidden(mine) else value(mine, weight), own, params, is_leaf=_hidden
     )

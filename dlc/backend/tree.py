@@ -1,6 +1,6 @@
-"""Nested dicts keyed by the parts of a path, and their flat form that files use.
+"""Nested dicts keyed by the parts of a path, and their flat form in files.
 
-Inside, the weights of a scanned repeat are stacked under `*` along leading axes; in files every iteration has its own
+Internally, the weights of a scanned repeat are stacked under `*` along leading axes; in files every iteration has a
 name: `encoder/*/dense/kernel` of shape (6, ...) is `encoder/0/dense/kernel` to `encoder/5/dense/kernel`.
 """
 
@@ -17,7 +17,7 @@ Tree = dict[str, Any]
 
 
 def get_in(tree: Mapping[str, Any], path: str) -> Any:
-    """The value at a path; an empty dict where there is none.
+    """The value at a path; an empty dict if there is none.
 
     >>> get_in({"a": {"b": 1}}, "a/b"), get_in({}, "a/b")
     (1, {})
@@ -29,7 +29,7 @@ def get_in(tree: Mapping[str, Any], path: str) -> Any:
 
 
 def set_in(tree: Mapping[str, Any], path: str, value: Any) -> Tree:
-    """The tree with another value at a path; the given one is left as it is.
+    """The tree with another value at a path; the given tree is not changed.
 
     >>> set_in({"a": {"b": 1}}, "a/c", 2)
     {'a': {'b': 1, 'c': 2}}
@@ -70,7 +70,7 @@ def nest(flat: Mapping[str, Any]) -> Tree:
 
 
 def stacked(around: Iterations) -> tuple[int, ...]:
-    """The leading axes of what is stacked over iterations.
+    """The leading axes of weights stacked over iterations.
 
     >>> stacked((range(1, 3), range(4)))
     (2, 4)
@@ -79,7 +79,7 @@ def stacked(around: Iterations) -> tuple[int, ...]:
 
 
 def unstack(flat: Mapping[str, Any], stacks: Mapping[str, Iterations]) -> dict[str, Any]:
-    """Flat leaves with stacked ones split into their iterations. `stacks` gives those of each leaf."""
+    """Flat leaves with stacked ones split into their iterations. `stacks` are the iterations of each leaf."""
     split: dict[str, Any] = {}
     for path, value in flat.items():
         for indices, name in instances(path, stacks[path]):

@@ -1,4 +1,4 @@
-"""The optimizer of a spec with all the settings beside it, as one update of the weights."""
+"""The optimizer of a spec with its modifiers, as one update of the weights."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from dlc.ir import instances
 def make_updater(plan: Plan, program: Program, horizon: Horizon) -> Updater:
     """The update of a spec that has an optimizer, for a run of this length.
 
-    Gradients are clipped by value, each weight's by norm, all by their common norm, then by the weights' own norms;
-    they go through the optimizer, and lookahead moves the weights that it makes.
+    Gradients are clipped by value, by the norm of each weight's gradient, by the global norm, then by the weights' own
+    norms; they pass through the optimizer, and lookahead resets the resulting weights.
     """
     update = plan.update
     assert update is not None, "the spec has no optimizer"
@@ -40,7 +40,7 @@ def make_updater(plan: Plan, program: Program, horizon: Horizon) -> Updater:
     labels = _labels(update, program)
     found = numbers_of(keys, "modifiers")
     for label in dict.fromkeys(labels.values()):
-        found |= numbers_of(update.for_label(label), _place(label))
+        found |= numbers_of(update.for_label(label), _prefix(label))
     numbers = Hyperparameters.of(found)
 
     def build(values: Any) -> optax.GradientTransformationExtraArgs:
@@ -61,7 +61,7 @@ def make_updater(plan: Plan, program: Program, horizon: Horizon) -> Updater:
             made = transformations.lookahead(made, keys.lookahead.period, keys.lookahead.slow)
         return optax.with_extra_args_support(made)
 
-    build(numbers.values)  # what does not fit a run of this length is an error before anything is traced
+    build(numbers.values)  # settings that don't fit the run's length are reported before tracing
     return Updater(
         build,
         numbers,
@@ -81,7 +81,7 @@ def _labels(update: UpdateRule, program: Program) -> dict[str, Label]:
     return {path: update.label(name) for path, name in names.items()}
 
 
-def _place(label: Label) -> str:
+def _prefix(label: Label) -> str:
     return f"optimizer/{_text(label)}"
 
 
@@ -97,15 +97,15 @@ def rule_of(
     Args:
         update: the update rule.
         labels: the label of each weight, by its path.
-        horizon: how long the run is.
-        depths: how many leading axes of each weight are stacks of iterations; rules that look at a weight as a whole
-            see one iteration at a time.
+        horizon: the length of the run.
+        depths: the number of leading stack axes of each weight; rules that depend on a whole weight see one iteration
+            at a time.
         numbers: the optimizers' hyperparameters.
     """
     stacked = any(jax.tree.leaves(depths))
     rules = {}
     for label in dict.fromkeys(labels.values()):
-        optimizer = with_numbers(update.for_label(label), _place(label), numbers)
+        optimizer = with_numbers(update.for_label(label), _prefix(label), numbers)
         rule = optimizer.build(horizon)
         rules[_text(label)] = transformations.per_iteration(rule, depths) if stacked and optimizer.per_weight else rule
     if len(rules) == 1:
@@ -118,14 +118,14 @@ def _text(label: tuple[int, ...]) -> str:
 
 
 def plateau_of(optimizer: Optimizer) -> ReduceOnPlateau | None:
-    """The schedule of an optimizer that what is validated scales, if it has one."""
+    """The schedule of an optimizer that depends on validation, if it has one."""
     found = [schedule for schedule in optimizer.schedules().values() if isinstance(schedule, ReduceOnPlateau)]
     return found[0] if found else None
 
 
 def _far_enough(period: int, horizon: Horizon) -> None:
     if period > horizon.steps:
-        message, found = "the slow weights of `lookahead` would never move", f"`period` {period:,}"
+        message, found = "the slow weights of `lookahead` would never change", f"`period` {period:,}"
         raise SpecError.of("DLC303", message, found=found, expected=f"at most {horizon.steps:,}, the steps of the run")
 
 
@@ -133,7 +133,7 @@ def averaging_of(keys: OptimizerModifiers, horizon: Horizon) -> Averaging | None
     """How a run of this length averages its weights.
 
     Raises:
-        SpecError: DLC303 when averaging would begin behind the end.
+        SpecError: DLC303 when averaging would start after the end of the run.
     """
     if keys.ema is not None:
         return Averaging(decay=keys.ema)
@@ -141,7 +141,7 @@ def averaging_of(keys: OptimizerModifiers, horizon: Horizon) -> Averaging | None
         return None
     start, every = max(1, keys.swa.start.in_steps(horizon)), max(1, keys.swa.every.in_steps(horizon))
     if start + every > horizon.steps:
-        found = f"a start at step {start:,}, {every:,} steps apart, in a run of {horizon.steps:,}"
-        message, hint = "`swa` averages no two steps of the run", "let it begin earlier, or average more often"
+        found = f"a start at step {start:,} and then every {every:,} steps, in a run of {horizon.steps:,}"
+        message, hint = "`swa` averages fewer than two steps of the run", "start it earlier, or average more often"
         raise SpecError.of("DLC303", message, found=found, hint=hint)
     return Averaging(start=start, every=every)

@@ -278,19 +278,34 @@ def init(
 def layers(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="A word of the language; without it, a list.", show_default=False),
+        typer.Argument(
+            metavar="[NAME]", help="The name of a component. [default: list all components]", show_default=False
+        ),
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            "--search",
+            "-s",
+            metavar="TEXT",
+            help="List components by their name, their description, or their name in Keras or PyTorch.",
+            show_default=False,
+        ),
     ] = None,
     plugins: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
         typer.Option(
-            "--plugin", metavar="MODULE", help="Also the words of a plugin; runs its code.", show_default=False
+            "--plugin",
+            metavar="MODULE",
+            help="Include the components of a plugin. Runs its code. Can be repeated.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """List the words of the language (layers, losses, optimizers, ...), or print the page of one."""
-    from dlc.cli.components import print_words
+    """List the components (layers, losses, optimizers, ...), or print the reference page of one."""
+    from dlc.cli.components import print_components
 
-    print_words(name, plugins or [])
+    print_components(name, search, plugins or [])
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Modifiers: the keys that stand beside a loss, a metric, an optimizer or an augmentation."""
+"""Modifiers: the keys that stand beside a layer, a loss, a metric, an optimizer or an augmentation."""
 
 from __future__ import annotations
 
@@ -7,9 +7,74 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
+from dlc.components.initializers.initializer import ByConstraint, ByWeight
 from dlc.components.schedules.schedule import Length, RunLength
+from dlc.diagnostics import Note, Span
+from dlc.ir import DTYPES, Settings
 from dlc.language.options import OptionError, Options, main, option, reject, short_form, spell, wrong_type
 from dlc.language.source import Broken
+
+
+def settings_of(
+    trainable: bool | None = None,
+    dtype: str | None = None,
+    l1: float | None = None,
+    l2: float | None = None,
+    initializer: Mapping[str, Any] | None = None,
+    constraint: Mapping[str, Any] | None = None,
+    rematerialize: bool | str | None = None,
+) -> dict[str, Any]:
+    """The values of a `Settings`."""
+    short = {name: key for key, name in DTYPES.items()}
+    plain = {"trainable": trainable, "dtype": short[dtype] if dtype else None, "l1": l1, "l2": l2}
+    plain["rematerialize"] = rematerialize
+    named = {
+        f"{key}.{name}" if name else key: thing
+        for key, things in (("initializer", initializer), ("constraint", constraint))
+        for name, thing in (things or {}).items()
+    }
+    return {**{key: value for key, value in plain.items() if value is not None}, **named}
+
+
+def _rematerialize(value: Any) -> Any:
+    if isinstance(value, bool) or value in ("dots", None):
+        return value
+    expected = "`true`, `false` or `dots`"
+    raise reject(OptionError((), "DLC104", "unknown value for `rematerialize`", found=spell(value), expected=expected))
+
+
+class ItemModifiers(Options):
+    """The keys allowed beside a layer."""
+
+    name: str | None = option(None, description="name for other items; part of its weights' paths")
+    inputs: Any = option(None, description="the names of its inputs, instead of the item before")
+    share: str | None = option(None, description="the item whose weights it shares")
+    trainable: bool | None = option(None, description="`false` freezes the weights inside, including statistics")
+    dtype: Literal["float32", "bfloat16", "float16"] | None = option(
+        None, description="the element type it computes in"
+    )
+    l1: float | None = option(None, ge=0, description="factor of the sum of |w| of its kernels in the loss")
+    l2: float | None = option(None, ge=0, description="factor of the sum of w^2 of its kernels in the loss")
+    initializer: ByWeight | None = option(
+        None, description="initializer of its kernels, or a mapping of weight names to initializers"
+    )
+    constraint: ByConstraint | None = option(
+        None,
+        description="constraint of its kernels after every step, or a mapping of weight names to constraints",
+    )
+    rematerialize: Annotated[bool | Literal["dots"] | None, BeforeValidator(_rematerialize)] = option(
+        None,
+        description="`true` recomputes the values inside in the backward pass instead of keeping them; `dots` keeps "
+        "matrix products",
+    )
+
+    def settings(self, spans: Mapping[str, Span | None], uses: tuple[Note, ...], path: str) -> tuple[Settings, ...]:
+        """The settings of the item at `path` for its contents; `spans` are the spans of its keys."""
+        values = settings_of(
+            self.trainable, self.dtype, self.l1, self.l2, self.initializer, self.constraint, self.rematerialize
+        )
+        places = {key: spans.get(key) or spans.get(key.partition(".")[0]) for key in values}
+        return (Settings(values, places, uses, path),) if values else ()
 
 
 class LossModifiers(Options):

@@ -1,4 +1,4 @@
-"""Values of records that stay on the disk, and are read, parsed and encoded when they are asked for."""
+"""Values of records that stay on disk and are read, parsed and encoded on access."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from dlc.support.lazy import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK_BYTES = 1 << 20  # of raw values that are looked at together, on a pass over all records
+BLOCK_BYTES = 1 << 20  # of raw values in one block of a pass over all records
 
 Columns = Mapping[str, Any]
 Read = Callable[[Columns, int], "NDArray[Any]"]  # (columns of some records, number of the first) -> raw values
 
 
 class Picked(Mapping[str, Any]):
-    """Some records of a table; a column is read when it is asked for.
+    """Some records of a table; columns are read on access.
 
     Args:
-        columns: of all records, each something that is sliced and indexed along its first axis.
+        columns: the columns of all records, which can be sliced and indexed along the first axis.
         where: a slice, or row numbers.
     """
 
@@ -41,11 +41,11 @@ class Picked(Mapping[str, Any]):
 
 
 class Parsed:
-    """Raw values that are parsed from their columns whenever they are asked for.
+    """Raw values that are parsed from their columns on access.
 
     Args:
-        columns: of all records.
-        read: parses some records of them; the number of the first counts from 1.
+        columns: the columns of all records.
+        read: parses some records, given the number of the first, from 1.
         like: the raw values of some records.
     """
 
@@ -70,18 +70,18 @@ class Parsed:
         try:
             found = self.read(Picked(self.columns, rows), 1)
         except SpecError:
-            for row in rows.tolist():  # which of them it was
+            for row in rows.tolist():  # find the record that caused the error
                 self[row : row + 1]
             raise
         return found.reshape(*np.shape(where), *self.shape[1:])
 
 
 class Joined:
-    """The raw values of several sources, one below the other.
+    """The concatenated raw values of several sources.
 
     Args:
-        parts: of each source.
-        aligned: brings raw values of all of them to one size.
+        parts: the raw values of each source.
+        aligned: pads raw values of several sources to one size.
     """
 
     def __init__(self, parts: Sequence[Any], aligned: Callable[[Sequence[NDArray[Any]]], list[NDArray[Any]]]) -> None:
@@ -109,10 +109,10 @@ class Joined:
 
 
 class Chosen:
-    """Some of the records: what a feature fits itself to, in the order of the file. It is sliced like an array.
+    """The records that a feature is fitted to, in the order of the file. It can be sliced like an array.
 
     Args:
-        raw: all of them.
+        raw: the raw values of all records.
         rows: row numbers.
     """
 
@@ -130,19 +130,19 @@ class Chosen:
         return found
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """All at once, for a feature that asks for it."""
+        """All records as one array, for features that need it."""
         return np.asarray(self[:], dtype)
 
 
 class Encoded:
-    """One value of a feature as the network sees it, or its mask: encoded whenever it is asked for.
+    """An encoded value of a feature, or its mask, which is encoded on access.
 
     Args:
-        feature: whose value it is.
+        feature: the feature.
         name: the feature's name.
-        key: the value's: the name, or that of the mask.
+        key: the key of the value: the name, or that of the mask.
         raw: the raw values of all records.
-        stats: what the feature fitted.
+        stats: the feature's statistics.
     """
 
     def __init__(self, feature: Feature, name: str, key: str, raw: Any, stats: Stats) -> None:
@@ -167,7 +167,7 @@ class Encoded:
 
 
 def blocks_of(values: Any) -> Iterator[NDArray[Any]]:
-    """All values, a block of records at a time; an array in memory is one block."""
+    """All values in blocks of records; an array in memory is one block."""
     if not isinstance(values, Encoded):
         yield values
         return
@@ -176,7 +176,7 @@ def blocks_of(values: Any) -> Iterator[NDArray[Any]]:
 
 
 def block_slices(count: int, nbytes: int) -> Iterator[slice]:
-    """Slices that divide `count` records of `nbytes` in all into blocks."""
+    """Slices that divide `count` records with a total of `nbytes` into blocks."""
     step = max(1, count * BLOCK_BYTES // max(1, nbytes))
     for start in range(0, count, step):
         yield slice(start, start + step)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Stats = dict[str, dict[str, Any]]  # arrays by key, by feature
-_SPLIT, _ORDER = 0x5E11, 0x0BDE  # keep the streams of the division and of the shuffling apart
+_SPLIT, _ORDER = 0x5E11, 0x0BDE  # separate the random streams of splitting and shuffling
 
 
 @fast_dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Dataset:
     """All records of a spec, encoded; splits are row numbers into them.
 
     Args:
-        inputs: encoded inputs by name, (n, ...): arrays, or `Encoded` where the records stay on the disk.
-        targets: encoded targets by name, (n, ...), likewise.
+        inputs: encoded inputs by name, (n, ...): arrays, or `Encoded` if the records stay on disk.
+        targets: encoded targets by name, like the inputs.
         splits: row numbers of each split, int32.
-        stats: what the features fitted on the training split.
+        stats: the features' statistics of the training split.
     """
 
     inputs: Mapping[str, Any]
@@ -42,7 +42,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> int:
-        """A checksum of all records and how they are divided: a resumed run must have the same."""
+        """A checksum of all records and splits: it must be the same in a resumed run."""
         found = 0
         for section, arrays in (("inputs", self.inputs), ("targets", self.targets), ("splits", self.splits)):
             for name, array in sorted(arrays.items()):
@@ -58,11 +58,11 @@ class Dataset:
 
 
 class Batching(NamedTuple):
-    """How many batches a split gives.
+    """The number of batches of a split.
 
     Args:
         examples: rows of the split.
-        batch_size: rows a batch.
+        batch_size: rows per batch.
     """
 
     examples: int
@@ -70,11 +70,11 @@ class Batching(NamedTuple):
 
     @property
     def steps_per_epoch(self) -> float:
-        """Batches in one pass; the last of an epoch may reach into the next."""
+        """Batches of one pass; the last batch of an epoch may continue into the next."""
         return self.examples / self.batch_size
 
     def steps(self, epochs: int) -> int:
-        """Steps until every row came `epochs` times."""
+        """Steps until every row was used `epochs` times."""
         return -(-epochs * self.examples // self.batch_size)
 
 
@@ -82,12 +82,12 @@ class Batching(NamedTuple):
 class Sampler:
     """Batches of a split.
 
-    The stream of rows is one permutation after another, cut into batches: every batch is full, and every row comes once
-    an epoch.
+    The stream of rows is one permutation after another, cut into batches: every batch is full, and every row is used
+    once per epoch.
 
     Args:
         rows: the split's row numbers.
-        batch_size: rows a batch.
+        batch_size: rows per batch.
         seed: the run's seed.
         shuffle: whether each epoch has a new order.
     """
@@ -100,11 +100,11 @@ class Sampler:
 
     @property
     def batching(self) -> Batching:
-        """How many batches it gives."""
+        """The number of batches."""
         return Batching(len(self.rows), self.batch_size)
 
     def steps(self, epochs: int) -> int:
-        """Steps until every row came `epochs` times."""
+        """Steps until every row was used `epochs` times."""
         return self.batching.steps(epochs)
 
     def order(self, epoch: int) -> NDArray[np.int32]:
@@ -121,7 +121,7 @@ class Sampler:
         return order
 
     def batches(self, step: int, count: int) -> NDArray[np.int32]:
-        """The row numbers of `count` batches from a step on: (count, batch_size)."""
+        """The row numbers of `count` batches, starting at a step: (count, batch_size)."""
         first, last = step * self.batch_size, (step + count) * self.batch_size
         size = len(self.rows)
         epochs = range(first // size, -(-last // size))
@@ -131,7 +131,7 @@ class Sampler:
 
 
 def padded_batches(rows: NDArray[np.int32], batch_size: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """A split in batches for evaluation: row numbers, and which of them are no padding; both (batches, batch_size)."""
+    """A split in batches for evaluation: row numbers, and which of them are not padding; both (batches, batch_size)."""
     count = -(-len(rows) // batch_size)
     indices = np.resize(rows, count * batch_size)
     real = np.arange(count * batch_size) < len(rows)
@@ -139,10 +139,10 @@ def padded_batches(rows: NDArray[np.int32], batch_size: int) -> tuple[NDArray[np
 
 
 def load_dataset(plan: Plan, fitted: Stats | None = None) -> Dataset:
-    """Read, divide, fit and encode the data of a spec. What a run has `fitted` before is used again when given.
+    """Read, split, fit and encode the data of a spec. Statistics in `fitted` are used instead of new ones.
 
     Raises:
-        SpecError: DLC115 without `data`, DLC401-DLC406 when the data don't fit, DLC507 without room to unpack them.
+        SpecError: DLC115 without `data`, DLC401-DLC406 when the data don't fit, DLC507 without space to unpack them.
     """
     data = plan.data
     if data is None:
@@ -181,12 +181,12 @@ def _count(table: Mapping[Place, Any]) -> int:
 
 
 def _chosen(raw: Any, rows: NDArray[np.int32]) -> Any:
-    """The records that a feature fits itself to, in the order of the file, wherever they are."""
+    """The records that a feature is fitted to, in the order of the file, in memory or on disk."""
     return raw[np.sort(rows)] if isinstance(raw, np.ndarray) else Chosen(raw, rows)
 
 
 def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> None:
-    """Losses make sense of all that they compare with, and no example counts less than nothing."""
+    """Check that losses are defined for all targets, and that sample weights are not negative."""
     for term in plan.losses:
         if term.against is not None and term.against.section != "outputs":
             compared = values[term.against.section][term.against.name]
@@ -195,7 +195,7 @@ def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> None:
             try:
                 if nothing is not None and all(np.all(block == nothing) for block in blocks_of(compared)):
                     raise RuleViolation(
-                        "DLC403", f"no record of `{term.against.name}` has a class", found=f"nothing but {nothing}"
+                        "DLC403", f"no record of `{term.against.name}` has a class", found=f"only {nothing}"
                     )
                 for block in blocks_of(compared):
                     term.loss.check_values(block)
@@ -207,21 +207,21 @@ def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> None:
         for weights in blocks_of(values["targets"][name]):
             least, some = min(least, weights.min()), some or bool(weights.any())
         if least < 0 or not some:
-            message = f"`{name}` holds what each example counts"
-            found = f"{least:g}" if some else "nothing but 0"
-            error = RuleViolation("DLC403", message, found=found, expected="numbers from 0 on, not all 0")
+            message = f"`{name}` is not a valid `sample_weight`"
+            found = f"{least:g}" if some else "only 0"
+            error = RuleViolation("DLC403", message, found=found, expected="numbers of at least 0, not all 0")
             raise wrong_data(plan, error, ("targets", name))
 
 
 def _joined(plan: Plan, section: str, name: str, feature: Feature, parts: list[Any]) -> Any:
-    """The raw values of a feature from all sources, one below the other."""
+    """The concatenated raw values of a feature from all sources."""
     sizes = sorted({part.shape[1:] for part in parts})
     if len(sizes) > 1:
         after = feature.aligned([part[:0] for part in parts])
         if len({part.shape[1:] for part in after}) > 1:
             found = " and ".join(str(list(size)) for size in sizes)
             message = f"the sources have records of different sizes for `{name}`"
-            hint = "bring them to one size; `tokens` with `padding` do so by themselves"
+            hint = "use records of one size; `tokens` with `padding` are padded automatically"
             raise wrong_data(plan, RuleViolation("DLC406", message, found=found, hint=hint), (section, name))
     if len(parts) == 1:
         return parts[0]
@@ -231,23 +231,23 @@ def _joined(plan: Plan, section: str, name: str, feature: Feature, parts: list[A
 
 
 def _sizes_agree(plan: Plan, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
-    """Bind the symbols of the declared shapes to the data's sizes, and check that every layer takes them."""
+    """Bind the symbols of the declared shapes to the data's sizes, and check that every layer accepts them."""
     sizes: dict[str, int] = {}
     for section, features in (("inputs", plan.inputs), ("targets", plan.targets)):
         for name, feature in features.items():
             for dim, size in zip(feature.value_type().shape[1:], values[section][name].shape[1:], strict=True):
                 if isinstance(dim, str) and sizes.setdefault(dim, size) != size:
                     message = f"the size `{dim}` is {sizes[dim]} in one feature and {size} in `{name}`"
-                    hint = "give sizes that differ different names"
+                    hint = "use different names for different sizes"
                     raise wrong_data(plan, RuleViolation("DLC406", message, hint=hint), (section, name))
     fit_sizes(plan, sizes)
 
 
 def fit_sizes(plan: Plan, sizes: Mapping[str, int]) -> None:
-    """Prove the network's shapes once more, with the sizes of data in the place of symbols.
+    """Check the network's shapes again, with the sizes of the data in place of symbols.
 
     Raises:
-        SpecError: DLC406 with what a layer says of these sizes.
+        SpecError: DLC406 when a layer does not accept these sizes.
     """
     if not sizes:
         return
@@ -261,7 +261,7 @@ def fit_sizes(plan: Plan, sizes: Mapping[str, int]) -> None:
 
 
 def split_sizes(plan: Plan, count: int) -> dict[str, int]:
-    """How many of the main source's records each split gets.
+    """The number of the main source's records in each split.
 
     Raises:
         SpecError: DLC405 when nothing is left to train on.
@@ -285,7 +285,7 @@ def split_sizes(plan: Plan, count: int) -> dict[str, int]:
 
 
 def _divide(plan: Plan, count: int) -> dict[str, NDArray[np.int32]]:
-    """The splits of the main source. Held-out parts are drawn first, so that the rest trains."""
+    """The splits of the main source. Held-out splits are drawn first; the rest is for training."""
     assert plan.data is not None
     split = plan.data.split
     order = np.arange(count, dtype=np.int32)

@@ -1,4 +1,4 @@
-"""Where the batches of a chunk come from."""
+"""The batches of a chunk."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ Rows = dict[str, dict[str, Any]]  # {"inputs": {name: (n, ...)}, "targets": {nam
 
 
 class Feed(NamedTuple):
-    """Rows on the device and indices into them: all rows, or those of one chunk, one behind the other.
+    """Rows on the device and indices into them: all rows, or the consecutive rows of one chunk.
 
-    One form for both, so that both are compiled alike and give the same bits: a gather is fused into what reads it.
+    Both use this one form, so that they compile to the same program with the same bits: the gather is fused into its
+    readers.
 
     Args:
         rows: (n, ...).
-        indices: (turns, batch) int32.
+        indices: (iterations, batch) int32.
     """
 
     rows: Rows
     indices: Any  # jax.Array | numpy.ndarray
 
     def batch(self, iteration: Any) -> Rows:
-        """The batch of a turn of the loop."""
+        """The batch of an iteration of the loop."""
         return take(self.rows, jax.lax.dynamic_index_in_dim(self.indices, iteration, keepdims=False))
 
 

@@ -1,4 +1,4 @@
-"""How batches reach the device: all rows stay there when they fit, else chunks of batches are sent, ahead of time."""
+"""How batches reach the device: all rows stay there if they fit, else chunks of batches are sent in advance."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 MAX_ITERATIONS = 1024  # steps of one chunk, at most
 EVALUATION_BATCH = 256
-EVALUATION_ITERATIONS = 4  # batches of one chunk of evaluation, at most: between two chunks it can be stopped
+EVALUATION_ITERATIONS = 4  # batches of one evaluation chunk, at most: it can be stopped between chunks
 CHUNK_BYTES = 64 << 20  # batches of one chunk that is sent, at most
-PARTS = 12  # a chunk's share of the memory for records: one is used, one waits, one is made, each with its copies
+PARTS = 12  # chunks per memory for records: one in use, one waiting, one being made, each with copies
 
 
 def batching_of(plan: Plan, count: int) -> Batching:
@@ -47,7 +47,7 @@ def batching_of(plan: Plan, count: int) -> Batching:
 
 
 def make_sampler(plan: Plan, rows: NDArray[np.int32]) -> Sampler:
-    """The sampler of a spec's training split, whose row numbers are given.
+    """The sampler of a spec's training split with the given row numbers.
 
     Raises:
         SpecError: DLC405 when a batch is larger than the split.
@@ -56,18 +56,18 @@ def make_sampler(plan: Plan, rows: NDArray[np.int32]) -> Sampler:
 
 
 def horizon_of(plan: Plan, batching: Batching) -> Horizon:
-    """How long a run is."""
+    """The length of a run in steps."""
     return Horizon(batching.steps(plan.train.epochs), batching.steps_per_epoch)
 
 
 class Portions(NamedTuple):
-    """In what portions records reach the device.
+    """The portions in which records reach the device.
 
     Args:
-        resident: whether all of them stay there.
-        room: bytes of the batches of one chunk, when they don't.
-        batch_size: examples a step; 0 when nothing is trained.
-        max_turns: steps of one chunk, at most.
+        resident: whether all records stay there.
+        room: bytes of the batches of one chunk, if they don't.
+        batch_size: examples per step; 0 without training.
+        max_iterations: the most steps of one chunk.
     """
 
     resident: bool
@@ -76,12 +76,12 @@ class Portions(NamedTuple):
     max_iterations: int
 
     def fitting(self, iterations: int, batch_bytes: int) -> int:
-        """As many turns as a chunk may have."""
+        """The number of iterations that fit into a chunk."""
         return max(1, min(iterations, MAX_ITERATIONS, MAX_ITERATIONS if self.resident else self.room // batch_bytes))
 
 
 def portions_of(count: int, nbytes: int, in_memory: bool, batching: Batching | None, memory: int) -> Portions:
-    """The portions for `count` records of `nbytes` in all, which may take `memory` bytes."""
+    """The portions for `count` records with a total of `nbytes`, which may take `memory` bytes."""
     resident = in_memory and nbytes <= _room_on_device(memory)
     found = Portions(resident, min(CHUNK_BYTES, memory // PARTS), batching.batch_size if batching else 0, 0)
     if batching is None:
@@ -91,7 +91,7 @@ def portions_of(count: int, nbytes: int, in_memory: bool, batching: Batching | N
 
 
 def evaluated_together(plan: Plan) -> int:
-    """How many examples are evaluated at once: as many as in training for losses that compare those of a batch."""
+    """The number of examples evaluated at once: the training batch for losses that compare examples of a batch."""
     size = plan.train.batch_size
     return size if isinstance(size, int) and any(term.loss.in_batch for term in plan.losses) else EVALUATION_BATCH
 
@@ -99,15 +99,15 @@ def evaluated_together(plan: Plan) -> int:
 class Feeder:
     """The feeds of training chunks, and of evaluation: each kind has one shape, so that each compiles once.
 
-    Feeds are made ahead, on a thread that reads, parses, encodes and sends them while the device computes.
+    Feeds are prepared on a thread that reads, parses, encodes and sends them while the device computes.
 
     Args:
-        rows: all records, encoded: `{"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}`, as arrays or as what
-            is indexed like them and stays on the disk.
-        sampler: the batches of the training split; None when there is nothing to train.
-        longest: examples of the longest split that is evaluated.
-        together: how many of them are evaluated at once.
-        memory: what records may take in memory, bytes.
+        rows: all records, encoded: `{"inputs": {name: (n, ...)}, "targets": {name: (n, ...)}}`, as arrays, or as
+            objects that are indexed like arrays and stay on disk.
+        sampler: the batches of the training split; None without training.
+        longest: the number of examples of the longest evaluated split.
+        together: the number of examples evaluated at once.
+        memory: the memory for records, in bytes.
     """
 
     def __init__(
@@ -130,19 +130,19 @@ class Feeder:
 
     @property
     def waited(self) -> float:
-        """Seconds that training has waited for its batches."""
+        """Seconds that training has waited for batches."""
         return self._training.waited
 
     def prepare(self, step: int, iterations: int) -> None:
-        """Begin to make the batches of a chunk of steps."""
+        """Start to prepare the batches of a chunk of steps."""
         self._training.begin(self._chunk, step, iterations)
 
     def prepared(self, step: int) -> int | None:
-        """The steps of the chunk that begins with a step, when it is being made."""
+        """The number of steps of the chunk that starts at a step, if it is being prepared."""
         return self._training.promised(step)
 
     def training(self, step: int, iterations: int) -> Feed:
-        """The batches of a chunk of steps; those that were prepared, if they are the same.
+        """The batches of a chunk of steps; prepared ones are used if they match.
 
         Raises:
             SpecError: DLC401-DLC406 when the records can't be read any more.
@@ -150,7 +150,7 @@ class Feeder:
         return self._training.take(self._chunk, step, iterations)
 
     def close(self) -> None:
-        """Make nothing more."""
+        """Stop preparing batches."""
         self._training.close()
         self._evaluation.close()
 
@@ -159,14 +159,14 @@ class Feeder:
         return self._feed(self.sampler.batches(step, iterations), self.max_iterations)
 
     def shapes(self) -> Rows:
-        """What a batch of training looks like."""
+        """The shapes of a training batch."""
         assert self.sampler is not None, "there is nothing to train"
         size = self.sampler.batch_size
         shapes: Rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), self.rows)
         return shapes
 
     def evaluation(self, chosen: NDArray[np.int32]) -> Iterator[tuple[Feed, NDArray[np.bool_], int]]:
-        """The chosen rows in chunks: a feed, which examples are no padding, how many turns."""
+        """The chosen rows in chunks: a feed, which examples are not padding, and the number of iterations."""
         indices, real = padded_batches(chosen, self.evaluation_batch)
 
         def make(start: int, iterations: int) -> tuple[Feed, NDArray[np.bool_], int]:
@@ -176,17 +176,17 @@ class Feeder:
         return self._evaluation.each(make, len(indices), self.evaluation_iterations)
 
     def _feed(self, indices: NDArray[np.int32], iterations: int) -> Feed:
-        """What lies behind the given batches is padding that is not looked at."""
+        """A feed of the given batches, with padding that is never read."""
         rows, flat, size = self.rows, indices.reshape(-1), indices.shape[1]
         if not self.portions.resident:
             rows = jax.tree.map(lambda leaf: jax.device_put(_padded(leaf[flat], iterations * size)), rows)
             indices = np.arange(len(flat), dtype=np.int32).reshape(-1, size)
-        # of a single turn XLA would make another program, with other bits
+        # XLA would compile a single iteration to another program, with other bits
         return Feed(rows, jax.device_put(_padded(indices, max(iterations, 2))))
 
 
 def _room_on_device(memory: int) -> int:
-    """How much of the data may stay on the device: half of an accelerator's memory."""
+    """The bytes of data that may stay on the device: half of an accelerator's memory."""
     stats = jax.devices()[0].memory_stats() or {}
     return min(memory, int(stats.get("bytes_limit", 2 * memory)) // 2)
 

@@ -1,4 +1,4 @@
-"""Reading tables: the columns of sources as the raw values of features, in memory while they fit, else on the disk."""
+"""Reading tables: the columns of sources as the raw values of features, in memory if they fit, else on disk."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from dlc.support.lazy import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-COPIES = 3  # of records that are in memory when they are read: columns, raw values, encoded values
-_LEAST = 256 << 20  # bytes, where the machine does not say how much memory it has
+COPIES = 3  # of records in memory while they are read: columns, raw values, encoded values
+_LEAST = 256 << 20  # bytes, if the machine's memory is unknown
 _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 Place = tuple[str, str]  # section and name of a feature
 
 
 def allowed_memory(plan: Plan) -> int:
-    """What records may take in memory, bytes: `data.memory`, or half of what the machine or its container has."""
+    """The memory for records in bytes: `data.memory`, or half of the memory of the machine or its container."""
     asked = plan.data.memory if plan.data is not None else "auto"
     if isinstance(asked, int):
         return asked
@@ -38,7 +38,7 @@ def allowed_memory(plan: Plan) -> int:
     try:
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
         found += [int(text) for path in _GROUPS if (text := _text(path)).isdecimal()]
-    except (ValueError, OSError, AttributeError):  # not every system tells
+    except (ValueError, OSError, AttributeError):  # not available on every system
         pass
     return min(found) // 2 if found else _LEAST
 
@@ -52,11 +52,11 @@ def _text(path: str) -> str:
 
 @fast_dataclass
 class Room:
-    """What raw values may take in memory, of all tables together.
+    """The memory for raw values of all tables.
 
     Args:
         limit: bytes.
-        taken: by tables that were read before, bytes.
+        taken: bytes of tables that were read before.
     """
 
     limit: int
@@ -65,15 +65,15 @@ class Room:
 
 @fast_dataclass
 class _Gathered:
-    """The raw values of one feature of one table, block after block.
+    """The raw values of one feature of one table, block by block.
 
     Args:
-        again: the whole table, when it can be read again.
-        parts: those in memory.
-        left: whether they left memory, since they don't fit.
-        like: the first of them, for shapes.
-        scratch: where they went when they can't be read again.
-        count: how many there are.
+        again: the whole table, if it can be read again.
+        parts: the blocks in memory.
+        left: whether they were moved out of memory because they don't fit.
+        like: the first values, for their shapes.
+        scratch: the file for values that can't be read again.
+        count: the number of values.
     """
 
     again: Columns | None
@@ -85,11 +85,11 @@ class _Gathered:
 
     @property
     def nbytes(self) -> int:
-        """What is in memory."""
+        """The bytes in memory."""
         return sum(part.nbytes for part in self.parts)
 
     def leave(self) -> None:
-        """Take what is there out of memory, and what comes: to the disk, unless it can be read again."""
+        """Move present and future values out of memory: to disk, unless they can be read again."""
         self.left = True
         if self.again is None:
             self.scratch = self.scratch or Scratch()
@@ -97,8 +97,8 @@ class _Gathered:
                 self.scratch.append(part)
         self.parts.clear()
 
-    def settled(self, parse: Read) -> Any:
-        """All of them: an array, or what is indexed like one."""
+    def collected(self, parse: Read) -> Any:
+        """All values: an array, or an object that is indexed like one."""
         assert self.like is not None
         if self.scratch is not None:
             return self.scratch.array((self.count, *self.like.shape[1:]), self.like.dtype)
@@ -110,10 +110,10 @@ class _Gathered:
 def read_table(plan: Plan, source: Source, key: str, room: Room) -> dict[Place, Any]:
     """The raw values of every feature from one source, all of them checked.
 
-    When they don't fit memory, the largest leave it first: what is drawn for each record, such as its class, may stay.
+    If they don't fit into memory, the largest are moved out first: small values, such as classes, may stay.
 
     Returns:
-        (n, ...) for each feature: an array, or what is sliced and indexed like one and lies on the disk.
+        (n, ...) for each feature: an array, or an object on disk that is sliced and indexed like one.
 
     Raises:
         SpecError: DLC401-DLC407, DLC507.
@@ -139,9 +139,11 @@ def read_table(plan: Plan, source: Source, key: str, room: Room) -> dict[Place, 
     except RuleViolation as wrong:
         raise wrong_data(plan, wrong, ("data", key, source.word)) from None
     if not count:
-        raise wrong_data(plan, RuleViolation("DLC405", "the data hold no record"), ("data", key))
+        raise wrong_data(plan, RuleViolation("DLC405", "the data have no records"), ("data", key))
     room.taken += sum(each.nbytes for each in gathered.values())
-    return {place: gathered[place].settled(partial(parse, plan, place, feature)) for place, feature in features.items()}
+    return {
+        place: gathered[place].collected(partial(parse, plan, place, feature)) for place, feature in features.items()
+    }
 
 
 def _make_room(gathered: Mapping[Place, _Gathered], room: Room) -> None:
@@ -150,13 +152,13 @@ def _make_room(gathered: Mapping[Place, _Gathered], room: Room) -> None:
             each.leave()
     while room.taken + sum(each.nbytes for each in gathered.values()) > room.limit:
         largest = max(gathered.values(), key=lambda each: each.nbytes)
-        if largest.left:  # earlier tables take it all
+        if largest.left:  # earlier tables take all of it
             return
         largest.leave()
 
 
 def _blocks(opened: Opened) -> Iterator[tuple[int, Columns]]:
-    """The table in blocks, with their counts of records. Columns in memory are one block."""
+    """The table in blocks, with their numbers of records. Columns in memory are one block."""
     if not isinstance(opened, Mapping):
         for block in opened:
             yield len(next(iter(block.values()))), block
@@ -182,7 +184,7 @@ def _add(plan: Plan, place: Place, gathered: _Gathered, values: NDArray[Any]) ->
 
 
 def parse(plan: Plan, place: Place, feature: Feature, columns: Columns, first_row: int) -> NDArray[Any]:
-    """`read_feature` by the feature's place."""
+    """`read_feature` by section and name of the feature."""
     return read_feature(plan, *place, feature, columns, first_row=first_row)
 
 
@@ -196,7 +198,7 @@ def read_feature(
     whole: bool = False,
     first_row: int = 1,
 ) -> NDArray[Any]:
-    """The raw values of one feature: from the columns that it reads, or `whole` from the one of its own name.
+    """The raw values of one feature: from the columns that it reads, or with `whole` from the column of its name.
 
     Raises:
         SpecError: DLC402-DLC406.
@@ -209,7 +211,7 @@ def read_feature(
 
 
 def _visible(plan: Plan, section: str, columns: Columns) -> tuple[str, ...]:
-    """The columns that a feature may select: a pattern of an input, such as `*`, does not reach what a target reads."""
+    """The columns that a feature may select: patterns of inputs, such as `*`, exclude columns read by targets."""
     known = tuple(columns)
     if section != "inputs":
         return known
@@ -225,12 +227,12 @@ def _reads(features: Mapping[str, Feature]) -> list[tuple[str, ...]]:
 def _selected(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
     try:
         return select(columns, known)
-    except RuleViolation:  # a target that is not there, as in prediction
+    except RuleViolation:  # a missing target, as in prediction
         return []
 
 
 def wrong_data(plan: Plan, wrong: RuleViolation, path: tuple[str, ...]) -> SpecError:
-    """What was wrong with data, at the place of the spec that says what the data should be."""
+    """An error in data, with the span of the feature that declares the data."""
     place = (*path, wrong.option) if wrong.option else path
     span = plan.places.values.get(place) or plan.places.key_span(path)
     item = Diagnostic(wrong.code, wrong.message, span, wrong.found, wrong.expected, wrong.hint)

@@ -1,11 +1,11 @@
-"""Blocks: the words that a file defines."""
+"""Blocks: components that a file defines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from dlc.components.layers import BLOCKS, LAYERS
+from dlc.components.registry import kind_of
 from dlc.diagnostics import Problems
 from dlc.frontend.containers import CONTAINERS
 from dlc.language.item_syntax import NAME_RULE, section, valid_name
@@ -17,14 +17,14 @@ from dlc.support.fast_dataclass import fast_dataclass
 
 @fast_dataclass(frozen=True)
 class Block:
-    """A word that the file defines.
+    """A block that the file defines.
 
     Args:
-        params: the parameters with their kinds.
+        params: the kinds of the parameters.
         defaults: the default values of those that have one.
         inputs: the names of its inputs; empty for one unnamed input.
-        path: where it stands in the source.
-        sound: whether its declaration was right; of a use of another nothing is said.
+        path: its path in the source.
+        sound: whether its declaration is valid; uses of invalid blocks are not checked.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Block:
         "int": "an integer",
         "float": "a number",
         "bool": "`true` or `false`",
-        "string": "a text",
+        "string": "a string",
         "list": "a list",
         "any": "anything",
     }
@@ -67,25 +67,25 @@ def read_blocks(source: Source, problems: Problems) -> dict[str, Block]:
 def _block(name: str, source: Source, problems: Problems) -> Block:
     path: Path = ("blocks", name)
     before = problems.count
-    if name in LAYERS or name in BLOCKS or name in CONTAINERS:
+    if name in CONTAINERS or kind_of(name, "network") is not None:
         hint = "choose another name for the block"
-        problems.add("DLC202", f"`{name}` is a word of the language already", source.key_span(path), hint=hint)
+        problems.add("DLC202", f"`{name}` is already the name of a component", source.key_span(path), hint=hint)
     elif not valid_name(name):
-        problems.add("DLC104", f"`{name}` can't name a block", source.key_span(path), expected=NAME_RULE)
+        problems.add("DLC104", f"`{name}` is not a valid block name", source.key_span(path), expected=NAME_RULE)
     form = section(source, path, _Form, problems)
     if form is None:
         return Block(name, {}, {}, (), path, sound=False)
     for param in form.params:
         if not valid_variable(param):
             span = source.key_span((*path, "params", param))
-            problems.add("DLC104", f"`{param}` can't name a parameter", span, expected=VARIABLE_RULE)
+            problems.add("DLC104", f"`{param}` is not a valid parameter name", span, expected=VARIABLE_RULE)
     inputs = tuple(form.inputs)
     for index, given in enumerate(inputs):
         span = source.span((*path, "inputs", index))
         if given == "previous":
-            problems.add("DLC202", "`previous` means the item before", span, hint="choose another name")
+            problems.add("DLC202", "`previous` is reserved for the item before", span, hint="choose another name")
         elif not valid_name(given):
-            problems.add("DLC104", f"`{given}` can't name an input", span, expected=NAME_RULE)
+            problems.add("DLC104", f"`{given}` is not a valid input name", span, expected=NAME_RULE)
         elif inputs.index(given) != index:
             problems.add("DLC202", f"the input `{given}` is given twice", span, hint="choose another name")
     kinds = {param: _kind(default) for param, default in form.params.items()}
@@ -98,7 +98,7 @@ def _is_kind_word(default: Tree) -> bool:
 
 
 def _kind(default: Tree) -> str:
-    """The kind of a parameter: named by a kind word, else that of its default."""
+    """The kind of a parameter: the given kind, or that of its default value."""
     if isinstance(default, str):
         return default if default in Block.KINDS else "string"
     by_type = {bool: "bool", int: "int", float: "float", list: "list"}
@@ -106,7 +106,7 @@ def _kind(default: Tree) -> str:
 
 
 def is_kind(value: Tree, kind: str) -> bool:
-    """Whether a value is of a parameter's kind."""
+    """Whether a value has a parameter's kind."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return {
         "int": number and isinstance(value, int),

@@ -5,25 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from dlc.components.augmentations import AUGMENTATIONS
-from dlc.components.features import FEATURES
-from dlc.components.features.feature import Feature
 from dlc.components.initializers.initializer import ByWeight
-from dlc.components.losses import LOSSES
-from dlc.components.losses.loss import Loss
-from dlc.components.metrics import METRICS
-from dlc.components.metrics.metric import Metric
-from dlc.components.modifiers import (
-    AugmentationModifiers,
-    LossModifiers,
-    MetricModifiers,
-    NoModifiers,
-    OptimizerModifiers,
-)
-from dlc.components.optimizers import OPTIMIZERS
-from dlc.components.optimizers.optimizers import Optimizer
+from dlc.components.registry import KINDS, Kind
 from dlc.diagnostics import Problems, Span, did_you_mean, nearest, one_of
 from dlc.frontend.blocks import Block, read_blocks
 from dlc.frontend.precision import Precision
@@ -39,12 +24,17 @@ from dlc.language.options import (
     validate,
     wrong_type,
 )
-from dlc.language.source import BROKEN, Broken, Source
+from dlc.language.source import BROKEN, Broken, Path, Source, Tree
 from dlc.language.variables import with_variables
 from dlc.support.fast_dataclass import fast_dataclass
 
 if TYPE_CHECKING:
     from dlc.components.augmentations.augmentation import Augmentation
+    from dlc.components.features.feature import Feature
+    from dlc.components.losses.loss import Loss
+    from dlc.components.metrics.metric import Metric
+    from dlc.components.modifiers import AugmentationModifiers, LossModifiers, MetricModifiers, OptimizerModifiers
+    from dlc.components.optimizers.optimizers import Optimizer
 
 __all__ = [
     "Block",
@@ -105,9 +95,9 @@ def parse(source: Source, problems: Problems) -> Document:
     if (version != 1 or isinstance(version, bool)) and not isinstance(version, Broken):
         message = "this dlc reads version 1 of the language"
         problems.add("DLC116", message, source.span(("dlc",)), found=spell(version), expected="`dlc: 1`")
-    losses = _objectives(source, "loss", LOSSES, Loss, LossModifiers, problems)
-    metrics = _objectives(source, "metrics", METRICS, Metric, MetricModifiers, problems)
-    optimizers = _objectives(source, "optimizer", OPTIMIZERS, Optimizer, OptimizerModifiers, problems)
+    losses = _items(source, KINDS["loss"], problems)
+    metrics = _items(source, KINDS["metric"], problems)
+    optimizers = _items(source, KINDS["optimizer"], problems)
     train = section(source, ("train",), Train, problems)
     return Document(
         source=source,
@@ -121,7 +111,7 @@ def parse(source: Source, problems: Problems) -> Document:
         losses=losses,
         metrics=metrics,
         optimizer=optimizers[0] if optimizers else None,
-        augment=_augment(source, problems),
+        augment=_items(source, KINDS["augmentation"], problems),
         initializer=_initializer(source, problems),
         regularization=section(source, ("regularization",), Regularization, problems) or Regularization(),
         precision=section(source, ("precision",), Precision, problems) or Precision(),
@@ -187,33 +177,23 @@ def _seed(source: Source, problems: Problems) -> int:
     return 0
 
 
-T = TypeVar("T", bound=Options)
-K = TypeVar("K", bound=Options)
-
-
-def _objectives(
-    source: Source, section: str, table: Mapping[str, str], cls: type[T], keys: type[K], problems: Problems
-) -> tuple[Item[T, K], ...]:
-    """The items of a section that holds one item or (losses, metrics, augmentations) a list of them."""
+def _items(source: Source, kind: Kind, problems: Problems) -> tuple[Item[Any, Any], ...]:
+    """The items of a kind's section, which holds one item or, for most kinds, a list of them."""
+    (section,) = kind.sections
     tree = source.tree.get(section)
     if tree is None:
         return ()
-    kind = {"metrics": "metric", "augment": "augmentation"}.get(section, section)
-    many = section != "optimizer" and isinstance(tree, list)
+    many = kind.several and isinstance(tree, list)
     places = [(section, index) for index in range(len(tree))] if many else [(section,)]
     items = [
-        read_item(item, place, source, table, cls, keys, kind, problems)
-        for item, place in zip(tree if many else [tree], places, strict=True)
+        _item(item, place, source, kind, problems) for item, place in zip(tree if many else [tree], places, strict=True)
     ]
     return tuple(item for item in items if item is not None)
 
 
-def _augment(source: Source, problems: Problems) -> tuple[Item[Augmentation, AugmentationModifiers], ...]:
-    if "augment" not in source.tree:
-        return ()
-    from dlc.components.augmentations.augmentation import Augmentation
-
-    return _objectives(source, "augment", AUGMENTATIONS, Augmentation, AugmentationModifiers, problems)
+def _item(tree: Tree, path: Path, source: Source, kind: Kind, problems: Problems) -> Item[Any, Any] | None:
+    base, modifiers = kind.base_class(), kind.modifiers_class()
+    return read_item(tree, path, source, kind.table, base, modifiers, kind.name, problems)
 
 
 def _initializer(source: Source, problems: Problems) -> Mapping[str, Any] | None:
@@ -239,7 +219,7 @@ def _features(source: Source, section: str, problems: Problems) -> dict[str, Fea
     features: dict[str, Feature | None] = {}
     inputs = source.tree.get("inputs")
     for name, item in tree.items():
-        made = read_item(item, (section, name), source, FEATURES, Feature, NoModifiers, "feature", problems)
+        made = _item(item, (section, name), source, KINDS["feature"], problems)
         features[name] = made.thing if made else None
         span = source.key_span((section, name))
         if name == "previous":

@@ -16,38 +16,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dlc.components.augmentations import AUGMENTATIONS
-from dlc.components.callbacks import CALLBACKS
-from dlc.components.constraints import CONSTRAINTS
-from dlc.components.features import FEATURES
-from dlc.components.initializers import INITIALIZERS
-from dlc.components.layers import ACTIVATIONS, BLOCKS, LAYERS
-from dlc.components.losses import LOSSES
-from dlc.components.metrics import METRICS
-from dlc.components.optimizers import OPTIMIZERS
-from dlc.components.schedules import SCHEDULES
-from dlc.components.sources import SOURCES
+from dlc.components.registry import KINDS, PLUGIN_TABLES
 from dlc.diagnostics import Problems, Span, SpecError, nearest
 from dlc.frontend.containers import CONTAINERS
-from dlc.language.options import Options, load_class, report_option_errors, spell, wrong_type
+from dlc.language.options import load_class, report_option_errors, spell, wrong_type
 from dlc.language.source import Broken, Source
 from dlc.support.fast_dataclass import fast_dataclass
 
-TABLES: Mapping[str, dict[str, str]] = {
-    "LAYERS": LAYERS,
-    "ACTIVATIONS": ACTIVATIONS,
-    "BLOCKS": BLOCKS,
-    "LOSSES": LOSSES,
-    "METRICS": METRICS,
-    "OPTIMIZERS": OPTIMIZERS,
-    "SCHEDULES": SCHEDULES,
-    "INITIALIZERS": INITIALIZERS,
-    "CONSTRAINTS": CONSTRAINTS,
-    "FEATURES": FEATURES,
-    "SOURCES": SOURCES,
-    "AUGMENTATIONS": AUGMENTATIONS,
-    "CALLBACKS": CALLBACKS,
-}
 _allowed = False
 
 
@@ -57,7 +32,7 @@ class Plugin:
 
     Args:
         name: how a spec names it wherever it stands: the module, or the full path of its file.
-        tables: what it adds to each of `TABLES`.
+        tables: what it adds to the table of each kind, by the table's name.
     """
 
     name: str
@@ -136,7 +111,7 @@ def load_plugin(name: str, folder: Path, span: Span | None, problems: Problems, 
     except (Exception, SystemExit) as error:  # whatever the plugin does, it is the plugin's
         problems.add("DLC119", f"the plugin `{name}` can't be loaded: {type(error).__name__}: {error}", span)
         return None
-    tables = {key: value for key in TABLES if isinstance(value := getattr(module, key, None), dict)}
+    tables = {key: value for key in PLUGIN_TABLES if isinstance(value := getattr(module, key, None), dict)}
     tables = {
         key: {word: place for word, place in table.items() if _own(place, module.__name__)}
         for key, table in tables.items()
@@ -144,7 +119,7 @@ def load_plugin(name: str, folder: Path, span: Span | None, problems: Problems, 
     if not any(tables.values()):
         hint = f'for example `LAYERS = {{"my_layer": "{module.__name__}:MyLayer"}}`'
         known = [key for key in vars(module) if key.isupper()]
-        close = next((f"did you mean `{near}`?" for key in known if (near := nearest(key, TABLES))), hint)
+        close = next((f"did you mean `{near}`?" for key in known if (near := nearest(key, PLUGIN_TABLES))), hint)
         problems.add("DLC119", f"the plugin `{name}` defines no words", span, hint=close)
         return None
     good = [
@@ -211,15 +186,17 @@ def _sound(plugin: str, key: str, word: object, place: object, span: Span | None
 
     if not isinstance(word, str) or not isinstance(place, str) or ":" not in place:
         return wrong(f"{key} holds {spell(word)}: {spell(place)}", 'an entry is `"word": "module:Class"`')
-    namespace = [LAYERS, ACTIVATIONS, BLOCKS] if key in ("LAYERS", "ACTIVATIONS", "BLOCKS") else [TABLES[key]]
-    if any(table.get(word, place) != place for table in namespace) or (len(namespace) > 1 and word in CONTAINERS):
+    kind = PLUGIN_TABLES[key]
+    taken = CONTAINERS if "network" in kind.sections else ()
+    if word in taken or any(other.table.get(word, place) != place for other in kind.shares_words()):
         return wrong(f"`{word}` is a word of the language already", "choose another word")
     try:
         cls: Any = load_class({word: place}, word)
     except (Exception, SystemExit) as error:
         return wrong(f"`{place}` can't be loaded: {type(error).__name__}: {error}")
-    if not isinstance(cls, type) or not issubclass(cls, Options) or cls.word != word:
-        return wrong(f'`{place}` is no class with `word = "{word}"`')
+    base: type[Any] = kind.base_class()
+    if not isinstance(cls, type) or not issubclass(cls, base) or getattr(cls, "word", None) != word:
+        return wrong(f'`{place}` is not a subclass of `{base.__name__}` with `word = "{word}"`')
     return True
 
 
@@ -247,11 +224,12 @@ def _listed() -> list[str]:
 
 @contextmanager
 def active(plugins: Sequence[Plugin]) -> Iterator[None]:
-    """The words of plugins are words of the language inside."""
+    """Within, the components of the plugins are known by their names."""
     added: list[tuple[dict[str, str], str]] = []
     for plugin in plugins:
         for key, words in plugin.tables.items():
-            for table in (TABLES[key], *((LAYERS,) if key == "ACTIVATIONS" else ())):
+            kind = PLUGIN_TABLES[key]
+            for table in (kind.table, *((KINDS[kind.also].table,) if kind.also else ())):
                 new = {word: place for word, place in words.items() if word not in table}
                 added += [(table, word) for word in new]
                 table.update(new)

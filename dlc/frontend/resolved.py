@@ -1,4 +1,4 @@
-"""The resolved spec: the file that a run means, every default filled in, variables replaced, base files merged.
+"""The resolved spec of a run: all defaults filled in, variables replaced, base files merged.
 
 It is a spec itself: a run folder's `resolved.yaml` can be checked, shown and trained again.
 """
@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from dlc.components.layers import BLOCKS, LAYERS
+from dlc.components.modifiers import ItemModifiers
+from dlc.components.registry import kind_of
 from dlc.components.schedules.schedule import Length
-from dlc.frontend.containers import ItemModifiers
 from dlc.frontend.document import Document, Item
 from dlc.frontend.passes.expand import CONTAINERS
 from dlc.frontend.pipeline import Spec, check_text
@@ -21,7 +21,7 @@ from dlc.frontend.plugins import active
 from dlc.frontend.precision import Precision
 from dlc.frontend.sections import Data
 from dlc.ir import CompositeBlock, InternalError, Layer
-from dlc.language.options import Options, load_class
+from dlc.language.options import Options
 from dlc.language.source import Tree
 from dlc.language.yaml_text import scalar
 
@@ -33,7 +33,7 @@ def resolved_text(spec: Spec) -> str:
         InternalError: when it does not, which is a bug in dlc.
     """
     with active(spec.plugins):
-        for filled in (True, False):  # a loss may refuse in one form a default of another: then as it was given
+        for filled in (True, False):  # a loss may reject a default in one of its variants: then as given
             text = dump(resolve_document(spec, filled))
             again, report = check_text(text, "resolved.yaml")
             if again is not None and dump(resolve_document(again, filled)) == text:
@@ -72,7 +72,7 @@ def resolve_document(spec: Spec, filled: bool = True) -> dict[str, Tree]:
     if document.data is not None:
         tree["train"] = _plain(document.train)
     tree = _escaped(tree)
-    if document.blocks:  # as they are written: there a parameter may stand for an option, an item or a whole list
+    if document.blocks:  # unchanged: a parameter may replace an option, an item or a whole list
         tree["blocks"] = dict(document.source.tree["blocks"])
     return tree
 
@@ -86,9 +86,9 @@ def _data(section: Data, folder: Path) -> dict[str, Tree]:
     }
     tree: dict[str, Tree] = _plain(section.model_copy(update=rooted))
     if not section.split.validation and not section.split.test:
-        del tree["split"]  # a split that divides nothing may not be written
+        del tree["split"]  # a split without effect is an error
     elif not section.split.shuffle:
-        del tree["split"]["seed"]  # nor a seed that nothing draws from
+        del tree["split"]["seed"]  # so is a seed without effect
     return tree
 
 
@@ -98,7 +98,7 @@ def dump(tree: Tree) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Short lists in flow style; texts quoted where YAML 1.2 would read a number."""
+    """Short lists in flow style; strings quoted where YAML 1.2 would read a number."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -132,7 +132,7 @@ def _item(item: Item[Any, Any], filled: bool = True) -> dict[str, Tree]:
 
 
 def _plain(value: Any) -> Tree:
-    """Options as a plain tree; what is not set is left out."""
+    """Options as a plain tree, without those that are not set."""
     if isinstance(value, Options):
         fields = {name: getattr(value, name) for name in type(value).model_fields}
         kinds = type(value).model_fields
@@ -157,7 +157,7 @@ def _nested(value: Any) -> Tree:
 
 
 def _escaped(tree: Tree) -> Tree:
-    """Dollar signs doubled: the tree's variables are replaced already."""
+    """The tree with dollar signs doubled, as its variables are replaced already."""
     if isinstance(tree, dict):
         return {key: _escaped(item) for key, item in tree.items()}
     if isinstance(tree, list):
@@ -184,9 +184,10 @@ class _Filler:
             return value
         if word in CONTAINERS and not isinstance(value, str):
             return self.container(CONTAINERS[word], value)
-        if word not in LAYERS and word not in BLOCKS:
+        kind = kind_of(word, "network")
+        if kind is None:
             return {} if value is None and word in self.document.blocks else value
-        cls = load_class(LAYERS if word in LAYERS else BLOCKS, word)
+        cls = kind.load(word)
         assert issubclass(cls, (Layer, CompositeBlock))
         if issubclass(cls, Layer) and cls.short_form_inputs and isinstance(value, (list, str)):
             return value

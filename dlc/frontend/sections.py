@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
-from dlc.components.callbacks import CALLBACKS
 from dlc.components.callbacks.callback import Callback
-from dlc.components.sources import SOURCES
+from dlc.components.registry import KINDS
 from dlc.components.sources.source import Source as DataSource
 from dlc.diagnostics import did_you_mean
 from dlc.language.options import (
@@ -62,8 +61,8 @@ def _memory(value: Any) -> Any:
 Memory = Annotated[int | Literal["auto"], BeforeValidator(_memory)]
 BatchSize = Annotated[int | Literal["full"], BeforeValidator(_batch_size)]
 Share = Annotated[float | int, BeforeValidator(_share)]
-Callbacks = Annotated[tuple[Callback, ...], words_field(lambda: CALLBACKS, "callback")]
-DataWord = Annotated[DataSource, word_field(lambda: SOURCES, "source")]
+Callbacks = Annotated[tuple[Callback, ...], words_field(lambda: KINDS["callback"].table, "callback")]
+DataWord = Annotated[DataSource, word_field(lambda: KINDS["source"].table, "source")]
 
 
 class Split(Options):
@@ -71,7 +70,7 @@ class Split(Options):
 
     validation: Share = option(0, description="part held out to watch the training")
     test: Share = option(0, description="part held out for the final figures")
-    seed: int = option(0, ge=0, lt=2**32, description="seed of the division, apart from the run's own")
+    seed: int = option(0, ge=0, lt=2**32, description="seed of the division, independent of the seed of the run")
     shuffle: bool = option(True, description="divide at random; else the last records are held out")
 
 
@@ -89,7 +88,7 @@ class Data(Options):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, data: Any) -> Any:
-        for word in SOURCES:
+        for word in KINDS["source"].table:
             if isinstance(data, dict) and word in data:
                 source = word if data[word] is None else flow({word: data[word]})
                 hint = f"write `source: {source}`"

@@ -19,14 +19,14 @@ class Row:
     """One line of the table.
 
     Args:
-        path: the layer's path; `*` stands for the number of the iteration.
-        word: what it is.
+        path: the layer's path, with `*` for the iteration.
+        word: the layer's name.
         output: the type of its result.
-        params: trained numbers, all iterations together; 0 where they belong to another layer.
+        params: trained numbers, over all iterations; 0 if they belong to another layer.
         frozen: weights that are not trained.
         state: numbers that training updates by rule.
-        flops: floating-point operations per example, all iterations together.
-        times: how many iterations the line stands for.
+        flops: floating-point operations per example, over all iterations.
+        times: the number of iterations of the line.
         shares: the path whose weights it uses, or None.
     """
 
@@ -48,15 +48,15 @@ class Table:
     Args:
         name: the spec's name.
         inputs: the network's inputs.
-        rows: one line a layer.
+        rows: one line per layer.
         params: trained numbers.
         frozen: weights that are not trained.
         state: numbers of state.
         flops: floating-point operations per example, forward.
         weight_bytes: bytes of weights and state.
-        activation_bytes: bytes of the layers' results for one example that training keeps for the backward pass: all of
-            them but those that are computed again.
-        remade: whether some are computed again.
+        activation_bytes: bytes of the layers' results for one example that training keeps for the backward pass: all
+            except rematerialized ones.
+        remade: whether some are rematerialized.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Table:
 
 
 def table(plan: Plan, expanded: bool = False) -> Table:
-    """The table of a checked spec; `expanded` gives every iteration of a repeat its own line."""
+    """The table of a checked spec; with `expanded`, every iteration of a repeat has its own line."""
     rows = tuple(_rows(plan.graph))
     weight_bytes = sum(
         _bytes(spec_) * prod(len(numbers) for numbers in around)
@@ -108,7 +108,7 @@ def _bytes(spec: ParamSpec) -> int:
 
 
 def _activations(graph: TypedGraph) -> int:
-    """Bytes of the results that the backward pass finds: inside a segment only those that are read after it."""
+    """Bytes of the results kept for the backward pass: of a segment only those read after it."""
     total = 0
 
     def visit(node: TypedNode, backend: TypeBackend, output: TensorType) -> None:

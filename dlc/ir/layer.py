@@ -96,6 +96,7 @@ class Layer(Options):
     short_form_inputs: ClassVar[bool] = False  # whether the short form names inputs (merges)
     ties_weights: ClassVar[bool] = False  # whether all its weights are another item's: `infer` gets them as `tied=`
     full_precision: ClassVar[bool] = False  # whether weights stay float32 in a layer of another dtype (norms)
+    hyperparameters: ClassVar[tuple[str, ...]] = ()  # numbers that a training program takes as arguments
 
     # What happens to a mask (batch, time) that travels with an input of shape (batch, time, ...):
     # refused      a masked input is an error: padding would change the result

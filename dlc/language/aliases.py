@@ -333,3 +333,12 @@ def option_meant(key: str, known: Collection[str]) -> str | None:
     ('learning_rate', None)
     """
     return next((name for name in _OPTIONS.get(key.lower(), ()) if name in known), None)
+
+
+def names_elsewhere(word: str, kind: str) -> tuple[str, ...]:
+    """What other frameworks call a component of dlc, in lower case without underscores.
+
+    >>> names_elsewhere("concat", "layer")
+    ('concatenate', 'cat')
+    """
+    return tuple(name for name, ours in _WORDS.get(kind, {}).items() if ours == word)

@@ -37,6 +37,7 @@ __all__ = [
     "as_options",
     "build_word",
     "flow",
+    "import_name",
     "load_class",
     "main",
     "option",
@@ -167,11 +168,16 @@ class RuleViolation(Exception):  # noqa: N818 - a finding, not an error of the p
         self.option = option
 
 
+def import_name(name: str) -> type[Any]:
+    """The class that `module:Class` names."""
+    module, _, attribute = name.partition(":")
+    found: type[Any] = getattr(import_module(module), attribute)
+    return found
+
+
 def load_class(table: Table, word: str) -> type[Any]:
     """Import the class of a word in a table."""
-    module, _, name = table[word].partition(":")
-    found: type[Any] = getattr(import_module(module), name)
-    return found
+    return import_name(table[word])
 
 
 def validate(

@@ -1,4 +1,4 @@
-"""Predictions as confusion matrix, plots, pictures and tables, by what they are."""
+"""Predictions as confusion matrix, plots, images and tables, depending on their kind."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from dlc.reports.images import picture, pictured, value_range
 from dlc.reports.markup import Markup, element, number, table
 from dlc.reports.predictions import Answer, Answers
 
-SAMPLES = 12  # examples of each kind that are shown
-MOST_CELLS = 20  # classes of a confusion matrix with counts; beyond that its cells are shades
+SAMPLES = 12  # examples shown of each kind
+MOST_CELLS = 20  # classes of a confusion matrix with counts; larger ones only have shades
 MOST_CLASSES = 40  # rows of a table of classes
-MOST_COLUMNS = 6  # of an example's inputs in a table
-MOST_DOTS = 600  # of a scatter plot
+MOST_COLUMNS = 6  # columns of inputs in a table
+MOST_DOTS = 600  # points of a scatter plot
 MOST_CURVES = 6
 
 
 def sections(plan: Plan, found: Answers) -> list[Markup]:
-    """What there is to show of each answer."""
+    """The sections for each output."""
     parts = []
     for answer in found.answers:
         looked = f"{found.count:,} examples of the {found.split} split"
@@ -52,16 +52,16 @@ def _classes(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
         wrong = np.flatnonzero(~right & counted)
         if answer.surety is not None:
             wrong = wrong[np.argsort(-answer.surety[wrong], kind="stable")]
-        caption = f"The {min(SAMPLES, len(wrong))} surest of {len(wrong):,} mistakes"
+        caption = f"The {min(SAMPLES, len(wrong))} most confident of {len(wrong):,} mistakes"
         if len(wrong):
             parts += [element("h3", caption), _shown(plan, found, answer, wrong[:SAMPLES])]
         first = np.flatnonzero(counted)[:SAMPLES]
-        return [*parts, element("h3", "Examples, the first ones"), _shown(plan, found, answer, first)]
-    return [*parts, element("h3", "Examples, the first ones"), _maps(plan, found, answer)]
+        return [*parts, element("h3", "First examples"), _shown(plan, found, answer, first)]
+    return [*parts, element("h3", "First examples"), _maps(plan, found, answer)]
 
 
 def confusion(answer: Answer, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Counts by true class (rows) and guessed class (columns)."""
+    """Counts by true class (rows) and predicted class (columns)."""
     size = len(answer.classes or ())
     guess, truth = answer.guess.astype(np.int64), answer.truth.astype(np.int64)
     there = counted & (truth >= 0) & (truth < size)
@@ -69,7 +69,7 @@ def confusion(answer: Answer, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def matrix(answer: Answer, counts: NDArray[np.int64]) -> Markup:
-    """The confusion matrix: counts while they can be read, shades for many classes."""
+    """The confusion matrix: counts for few classes, shades for many."""
     names = answer.classes or []
     title = f"Confusion matrix of {answer.name}"
     if len(names) > MOST_CELLS:
@@ -78,7 +78,7 @@ def matrix(answer: Answer, counts: NDArray[np.int64]) -> Markup:
         chart = element("div", charts.heat_map(title, counts.tolist(), names), class_="heat")
         taken = [(truth, guess, many) for many, truth, guess in worst]
         return element(
-            "div", chart, element("h3", "Most often taken for another"), table(("true", "predicted", "examples"), taken)
+            "div", chart, element("h3", "Most frequent confusions"), table(("true", "predicted", "examples"), taken)
         )
     head = [element("span", "true \u2193 predicted \u2192", class_="quiet"), *names]
     rows = []
@@ -113,8 +113,8 @@ def _shown(plan: Plan, found: Answers, answer: Answer, rows: NDArray[Any]) -> Ma
     """Examples with true and predicted class."""
     image = image_input(plan)
     sure = answer.surety
-    inside = sure is not None and bool(((sure >= 0) & (sure < 1.001)).all())  # as far as float32 adds up to 1
-    probable = sure is not None and inside and bool((sure % 1 != 0).any())  # 0 and 1 alone are no probabilities
+    inside = sure is not None and bool(((sure >= 0) & (sure < 1.001)).all())  # with the rounding of float32
+    probable = sure is not None and inside and bool((sure % 1 != 0).any())  # only 0 and 1 are not probabilities
     if image is None:
         caption = [(_name(answer, answer.truth[row]), _guess(answer, row, probable)) for row in rows]
         return _rows(plan, found, rows, ("true", "predicted"), caption)
@@ -141,7 +141,7 @@ def _guess(answer: Answer, row: int, probable: bool) -> str:
 
 
 def _maps(plan: Plan, found: Answers, answer: Answer) -> Markup:
-    """Classes of places: maps as pictures beside the input, sequences as rows."""
+    """Classes of positions: maps as images beside the input, sequences as rows."""
     rows = range(min(SAMPLES, found.count))
     image = image_input(plan)
     if image is not None and answer.guess.ndim == 3:
@@ -174,8 +174,8 @@ def _numbers(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
     guess, truth = answer.guess, answer.truth
     if guess.shape != truth.shape:
         if guess.size != truth.size:
-            caption = f"The output has the shape {list(guess.shape[1:])} and its target {list(truth.shape[1:])}: "
-            return [element("p", caption + "there is nothing to draw beside each other.", class_="note")]
+            caption = f"The output has the shape {list(guess.shape[1:])}, its target {list(truth.shape[1:])}: "
+            return [element("p", caption + "they can't be compared element by element.", class_="note")]
         truth = truth.reshape(guess.shape)
     width = prod(guess.shape[1:])
     kind = answer.feature.value_type()
@@ -187,7 +187,7 @@ def _numbers(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
             for row in range(min(SAMPLES, found.count))
         ]
         errors = (guess - truth).reshape(-1)
-        note = element("p", "True values as a line, predicted ones dashed; the first examples.", class_="note")
+        note = element("p", "The first examples: true values solid, predictions dashed.", class_="note")
         return [_residuals(answer.name, errors), note, element("div", drawn, class_="charts")]
     plots: list[Markup] = []
     guesses, truths = guess.reshape(len(guess), -1), truth.reshape(len(truth), -1)
@@ -198,7 +198,7 @@ def _numbers(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
         plots.append(element("div", dots, _residuals(name, guesses[:, at] - truths[:, at]), class_="charts"))
     rows = np.arange(min(SAMPLES, found.count))
     beside = [tuple(_vector(values[row]) for values in (truths, guesses, guesses - truths)) for row in rows]
-    heading = element("h3", "Examples, the first ones")
+    heading = element("h3", "First examples")
     return [*plots, heading, _rows(plan, found, rows, ("true", "predicted", "error"), beside)]
 
 
@@ -210,7 +210,7 @@ def _residuals(name: str, errors: NDArray[Any]) -> Markup:
 
 
 def _restored(plan: Plan, found: Answers, answer: Answer) -> Markup:
-    """Predicted pictures beside the true ones, and beside the input where that is another."""
+    """Predicted images beside the true ones, and beside the input if it is a different image."""
     rows = range(min(SAMPLES, found.count))
     truth = answer.truth.reshape(answer.guess.shape)
     limits = value_range(truth[: len(rows)])
@@ -222,8 +222,8 @@ def _restored(plan: Plan, found: Answers, answer: Answer) -> Markup:
             if image is None
             else [picture(found.inputs[image][row], value_range(found.inputs[image][: len(rows)]), image)]
         )
-        shown.append(picture(truth[row], limits, f"{answer.name} as it is"))
-        shown.append(picture(answer.guess[row], limits, f"{answer.name} as predicted"))
+        shown.append(picture(truth[row], limits, f"{answer.name}, true"))
+        shown.append(picture(answer.guess[row], limits, f"{answer.name}, predicted"))
         error = float(np.sqrt(np.mean(np.square(answer.guess[row].astype(np.float64) - truth[row]))))
         items.append(element("li", shown, element("div", f"rms error {number(error, 3)}")))
     legend = "Input and reconstruction" if answer.section == "inputs" else "True and predicted"
@@ -242,7 +242,7 @@ def _vector(values: NDArray[Any]) -> str:
 
 
 def image_input(plan: Plan) -> str | None:
-    """The first input that is a picture."""
+    """The first input that is an image."""
     for name, feature in plan.inputs.items():
         if name in plan.graph.inputs and pictured(feature.value_type()):
             return name
@@ -252,7 +252,7 @@ def image_input(plan: Plan) -> str | None:
 def _rows(
     plan: Plan, found: Answers, rows: NDArray[Any], heads: Sequence[str], caption: Sequence[Sequence[object]]
 ) -> Markup:
-    """Examples as rows of a table: the first columns of their inputs, and what is told of each."""
+    """Examples as rows of a table: the first columns of their inputs, and the given cells."""
     columns: list[tuple[str, NDArray[Any]]] = []
     left = 0
     for name, values in found.inputs.items():
@@ -280,4 +280,4 @@ def _cell(value: Any) -> str:
     if np.ndim(value):
         shown = " ".join(number(float(item)) for item in np.ravel(value)[:16])
         return f"{shown} \u2026" if np.size(value) > 16 else shown
-    return number(float(f"{value:.6g}"))  # without what float32 adds
+    return number(float(f"{value:.6g}"))  # without the digits added by float32

@@ -1,4 +1,4 @@
-"""Charts as SVG: lines, points and bars. Series differ by dashes and shapes as well as by colour."""
+"""Charts as SVG: lines, points and bars. Series differ by dashes and shapes as well as colours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlc.reports.markup import Markup, element, number, place
 
 WIDTH, HEIGHT = 370, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 26, 38
-MOST_POINTS = 240  # of a line; beyond that, neighbours share a point
+MOST_POINTS = 240  # of a line; longer lines are thinned
 
 
 class Series(NamedTuple):
@@ -24,7 +24,7 @@ class Series(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """Values -> places along an axis."""
+    """A map from values to positions along an axis."""
 
     low: float
     high: float
@@ -33,7 +33,7 @@ class Scale(NamedTuple):
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """The place of a value."""
+        """The position of a value."""
         low, high, at = self.low, self.high, value
         if self.log:
             low, high, at = math.log10(low), math.log10(high), math.log10(value)
@@ -62,7 +62,7 @@ def nice_step(raw: float) -> float:
 
 
 def spread(values: Sequence[float], start: float, end: float, log: bool = False) -> Scale:
-    """The scale on which finite values fill an axis, with a little air."""
+    """The scale on which finite values fill an axis, with a small margin."""
     known = [value for value in values if math.isfinite(value) and (value > 0 or not log)] or [0.1, 1.0]
     low, high = min(known), max(known)
     if log:
@@ -73,13 +73,13 @@ def spread(values: Sequence[float], start: float, end: float, log: bool = False)
 
 
 def wide(values: Sequence[float]) -> bool:
-    """Whether positive values span so much that only a logarithmic axis shows them."""
+    """Whether the range of positive values needs a logarithmic axis."""
     known = [value for value in values if math.isfinite(value)]
     return bool(known) and min(known) > 0 and max(known) / min(known) > 50
 
 
 def thinned(xs: Sequence[float], ys: Sequence[float], most: int = MOST_POINTS) -> list[tuple[float, float]]:
-    """At most about so many points of a line: of each share of it the lowest and the highest, and both ends.
+    """About `most` points of a line: the lowest and highest of each section, and both ends.
 
     >>> thinned([1, 2, 3], [5, 6, 7])
     [(1, 5), (2, 6), (3, 7)]
@@ -108,10 +108,10 @@ def line_chart(
     """Lines over a common axis, as a figure.
 
     Args:
-        title: what it shows.
+        title: the chart's title.
         series: the lines; the second is dashed, the third dotted.
-        x_name: what the horizontal axis is.
-        mark: a place on it, and what to call it.
+        x_name: the label of the horizontal axis.
+        mark: a position on it, and its label.
         log: whether the vertical axis is logarithmic.
     """
     lines = [(item.name, thinned(item.xs, item.ys)) for item in series]
@@ -136,7 +136,7 @@ def line_chart(
         legend.append(element("text", name, x=at + 27, y=16.0, class_="small"))
         at += 40 + 6.6 * len(name)
     hover = _hover(lines, across, x_name)
-    note = "; ".join(_told(name, points) for name, points in lines)
+    note = "; ".join(_described(name, points) for name, points in lines)
     return figure(title, f"{title} over {x_name}. {note}.", [*legend, *body], data_points=hover)
 
 
@@ -158,7 +158,7 @@ def _drawable(y: float, up: Scale) -> bool:
 
 
 def _hover(lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], across: Scale, x_name: str) -> str:
-    """For the pointer: places along the axis, and what to say there."""
+    """For the pointer: positions along the axis, with their labels."""
     said: dict[float, list[str]] = {}
     for name, points in lines:
         for x, y in points:
@@ -167,7 +167,7 @@ def _hover(lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], across: S
     return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
 
 
-def _told(name: str, points: Sequence[tuple[float, float]]) -> str:
+def _described(name: str, points: Sequence[tuple[float, float]]) -> str:
     known = [y for _, y in points if math.isfinite(y)]
     if not known:
         return f"{name} has no values"
@@ -201,9 +201,9 @@ def axes(across: Scale, up: Scale, x_name: str, y_name: str | None = None, whole
     found.append(element("text", x_name, x=middle, y=up.start + 32, text_anchor="middle", class_="small name"))
     if y_name is not None:
         y = (up.start + up.end) / 2
-        iteration = f"rotate(-90 12 {place(y)})"
+        rotation = f"rotate(-90 12 {place(y)})"
         found.append(
-            element("text", y_name, x=12.0, y=y, transform=iteration, text_anchor="middle", class_="small name")
+            element("text", y_name, x=12.0, y=y, transform=rotation, text_anchor="middle", class_="small name")
         )
     return found
 
@@ -221,7 +221,7 @@ def tick_label(value: float) -> str:
 
 
 def scatter(title: str, truths: Sequence[float], guesses: Sequence[float], unit: str) -> Markup:
-    """Predicted over true values, and the line on which they agree."""
+    """Predicted over true values, with the line on which they are equal."""
     both = [*truths, *guesses]
     side = 330.0
     across = spread(both, LEFT + 8, side - RIGHT)
@@ -234,12 +234,12 @@ def scatter(title: str, truths: Sequence[float], guesses: Sequence[float], unit:
     )
     dots = "".join(f"M{place(across(x))} {place(up(y))}h0" for x, y in zip(truths, guesses, strict=True))
     body.append(element("path", d=dots, class_="dots s0 many"))
-    told = f"{title}: {len(truths)} points; on the diagonal the prediction is right."
-    return figure(title, told, body, width=side, height=side)
+    description = f"{title}: {len(truths)} points; on the diagonal predictions are right."
+    return figure(title, description, body, width=side, height=side)
 
 
 def histogram(title: str, values: Sequence[float], x_name: str, bins: int = 24) -> Markup:
-    """How often values fall into equal parts of their range."""
+    """A histogram with bins of equal width."""
     low, high = min(values), max(values)
     if high <= low:
         low, high = low - 0.5, high + 0.5
@@ -253,17 +253,17 @@ def histogram(title: str, values: Sequence[float], x_name: str, bins: int = 24) 
     for index, many in enumerate(counts):
         if many:
             edges = low + (high - low) * index / bins, low + (high - low) * (index + 1) / bins
-            told = element("title", f"{number(edges[0])} to {number(edges[1])}: {many}")
+            tooltip = element("title", f"{number(edges[0])} to {number(edges[1])}: {many}")
             x, y = across.start + index * width, up(many)
             shape = {"x": x + 0.5, "y": y, "width": width - 1, "height": up.start - y}
-            body.append(element("rect", told, **shape, class_="bar"))
+            body.append(element("rect", tooltip, **shape, class_="bar"))
     if low < 0 < high:
         body.append(element("path", d=f"M{place(across(0))} {place(up.end)}V{place(up.start)}", class_="mark"))
     return figure(title, f"{title}: {len(values)} values from {number(low)} to {number(high)}.", body)
 
 
 def curve_pair(title: str, truth: Sequence[float], guess: Sequence[float]) -> Markup:
-    """A true and a predicted series, small."""
+    """A small chart of a true and a predicted series."""
     across = Scale(0, max(1, len(truth) - 1), 6.0, 194.0)
     up = spread([*truth, *guess], 84.0, 6.0)
     body = [
@@ -271,7 +271,7 @@ def curve_pair(title: str, truth: Sequence[float], guess: Sequence[float]) -> Ma
         _line(thinned(range(len(truth)), truth, 100), across, up, 0),
         _line(thinned(range(len(guess)), guess, 100), across, up, 1),
     ]
-    return figure(title, f"{title}: true values as a line, predicted ones dashed.", body, width=200, height=90)
+    return figure(title, f"{title}: true values solid, predictions dashed.", body, width=200, height=90)
 
 
 def heat_map(title: str, rows: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:
@@ -282,11 +282,11 @@ def heat_map(title: str, rows: Sequence[Sequence[int]], names: Sequence[str]) ->
         total = sum(counts) or 1
         for guess, many in enumerate(counts):
             if many:
-                told = element("title", f"{names[truth]} taken for {names[guess]}: {many}")
+                tooltip = element("title", f"{names[truth]} predicted as {names[guess]}: {many}")
                 shape = {"x": guess * side, "y": truth * side, "width": side, "height": side}
                 shade = max(0.12, many / total)
-                body.append(element("rect", told, **shape, class_="heat", fill_opacity=f"{shade:.2f}"))
-    return figure(title, f"{title}: rows are true classes, columns predicted ones.", body, width=360, height=360)
+                body.append(element("rect", tooltip, **shape, class_="heat", fill_opacity=f"{shade:.2f}"))
+    return figure(title, f"{title}: rows are true classes, columns predicted classes.", body, width=360, height=360)
 
 
 def figure(
@@ -297,7 +297,7 @@ def figure(
     height: float = HEIGHT,
     **attributes: object,
 ) -> Markup:
-    """A chart with its title; readers that see nothing get the description."""
+    """A chart with its title, and a description for screen readers."""
     key = f"{crc32(f'{title} {description}'.encode()):08x}"
     svg = element(
         "svg",

@@ -1,4 +1,4 @@
-"""Arrays as small pictures: PNG files in the page itself."""
+"""Arrays as small PNG images, embedded in the page."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from dlc.ir import TensorType
 from dlc.reports.markup import Markup, element
 
-MOST_PIXELS = 64  # of a side; a larger picture is made smaller
+MOST_PIXELS = 64  # of a side; larger images are scaled down
 
 
 def pictured(kind: TensorType) -> bool:
-    """Whether examples of a type are pictures: (height, width) or (height, width, channels) of 1, 3 or 4.
+    """Whether examples of a type are images: (height, width) or (height, width, channels) of 1, 3 or 4.
 
     >>> kinds = ("f32[batch, 8, 8]", "f32[batch, 28, 28, 3]", "f32[batch, 100, 4]")
     >>> [pictured(TensorType.parse(text)) for text in kinds]
@@ -33,7 +33,7 @@ def pictured(kind: TensorType) -> bool:
 
 
 def value_range(*arrays: NDArray[Any]) -> tuple[float, float]:
-    """The darkest and the brightest value of some pictures; 0 is black where none is below."""
+    """The darkest and the brightest value of some images; 0 is black if no value is below."""
     known = [array[np.isfinite(array)] for array in arrays]
     low = min((float(array.min()) for array in known if array.size), default=0.0)
     high = max((float(array.max()) for array in known if array.size), default=1.0)
@@ -42,7 +42,7 @@ def value_range(*arrays: NDArray[Any]) -> tuple[float, float]:
 
 
 def picture(array: NDArray[Any], limits: tuple[float, float], alt: str) -> Markup:
-    """A picture (height, width[, channels]) whose values lie between two limits, as an element."""
+    """An image (height, width[, channels]) whose values lie between two limits, as an element."""
     low, high = limits
     shades = np.nan_to_num((np.asarray(array, np.float64) - low) / (high - low))
     shades = np.clip(shades, 0, 1)
@@ -55,7 +55,7 @@ def picture(array: NDArray[Any], limits: tuple[float, float], alt: str) -> Marku
 
 
 def smaller(shades: NDArray[Any]) -> NDArray[Any]:
-    """The means of squares, as large as they must be for a side of at most `MOST_PIXELS`."""
+    """The image scaled down to sides of at most `MOST_PIXELS`, by means over squares."""
     step = -(-max(shades.shape[:2]) // MOST_PIXELS)
     if step == 1:
         return shades

@@ -1,8 +1,8 @@
 """A layered drawing of a graph, from top to bottom, after Sugiyama et al. 1981 (doi:10.1109/TSMC.1981.4308636).
 
-Boxes lie in layers, each below all that it reads. A line that passes layers has a place of its own in each, so no line
-crosses a box. Frames hold drawings: each is laid out by itself and then is one box of the drawing around it. A line
-from outside ends at the frame's title bar, at a port, and goes on below the bar.
+Boxes are arranged in layers, each below all that it reads. A line that passes a layer has a slot there, so no line
+crosses a box. Frames hold drawings: each is laid out separately and is then one box of the enclosing drawing. A line
+from outside ends at a port in the frame's title bar, and continues below the bar.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from itertools import pairwise
 
 from dlc.support.fast_dataclass import fast_dataclass
 
-GAP_X, GAP_Y = 18.0, 26.0  # between boxes side by side, between layers
-PADDING, BAR = 12.0, 22.0  # inside a frame; its title bar
+GAP_X, GAP_Y = 18.0, 26.0  # between neighbouring boxes, between layers
+PADDING, BAR = 12.0, 22.0  # of a frame; height of its title bar
 LANE = 10.0  # the width of a line that passes a layer
 SWEEPS = 12
 
 
 @fast_dataclass
 class Box:
-    """A rectangle with a key; `x` and `y` are its corner, within the drawing that it is part of and later in all."""
+    """A rectangle with a key; `x` and `y` are its corner, relative to its drawing."""
 
     key: str
     width: float
@@ -36,7 +36,7 @@ class Frame(Box):
 
     Args:
         inner: the drawing.
-        ports: for each value that comes in or goes out (`in KEY`, `out KEY`), how far from the left edge its line runs.
+        ports: for each incoming and outgoing value (`in KEY`, `out KEY`), the distance of its line from the left edge.
     """
 
     inner: Drawing = field(default_factory=lambda: Drawing([], {}))
@@ -54,20 +54,20 @@ class Line:
 
 @fast_dataclass
 class Drawing:
-    """Boxes and what connects them.
+    """Boxes and the lines between them.
 
     Args:
-        boxes: the boxes, each behind those that it reads.
-        reads: for each box, and each value that goes out (`out KEY`), the keys that it reads: of boxes, or of values
-            that come in (`in KEY`).
-        lines: where the lines run.
-        width: of the whole.
-        height: of the whole.
-        ports: as a frame's.
+        boxes: the boxes, each after those that it reads.
+        reads: for each box, and each outgoing value (`out KEY`), the keys that it reads: of boxes, or of incoming
+            values (`in KEY`).
+        lines: the lines with their points.
+        width: the width of the drawing.
+        height: the height of the drawing.
+        ports: as in `Frame`.
     """
 
     boxes: Sequence[Box]
-    reads: Mapping[str, Sequence[tuple[str, str]]]  # key -> (key of a box or port, value that the line carries)
+    reads: Mapping[str, Sequence[tuple[str, str]]]  # key -> (key of a box or port, value of the line)
     lines: list[Line] = field(default_factory=list)
     width: float = 0.0
     height: float = 0.0
@@ -76,19 +76,21 @@ class Drawing:
 
 @fast_dataclass
 class _Spot:
-    """What has a place in a layer: a box, a port, or a line that passes."""
+    """A slot in a layer: a box, a port, or a passing line."""
 
     key: str
     rank: int
     width: float
     box: Box | None = None
     x: float = 0.0  # of its left edge
-    above: list[tuple[_Spot, float, float]] = field(default_factory=list)  # spot, where the line leaves it, and arrives
+    above: list[tuple[_Spot, float, float]] = field(
+        default_factory=list
+    )  # spot, where the line leaves it, where it arrives
     below: list[tuple[_Spot, float, float]] = field(default_factory=list)
 
 
 def framed(key: str, drawing: Drawing, least: float) -> Frame:
-    """A frame around a drawing, at least so wide."""
+    """A frame around a drawing, at least `least` wide."""
     lay_out(drawing)
     width = max(least, drawing.width + 2 * PADDING)
     shift = (width - drawing.width) / 2
@@ -97,7 +99,7 @@ def framed(key: str, drawing: Drawing, least: float) -> Frame:
 
 
 def lay_out(drawing: Drawing) -> None:
-    """Give the boxes of a drawing their places, and the lines their points."""
+    """Set the positions of the boxes of a drawing and the points of its lines."""
     spots = _ranked(drawing)
     layers = _layers(drawing, spots)
     _order(layers)
@@ -106,7 +108,7 @@ def lay_out(drawing: Drawing) -> None:
 
 
 def _ranked(drawing: Drawing) -> dict[str, _Spot]:
-    """A spot for each box and port: below all that it reads; what reads nothing just above its reader."""
+    """A spot for each box and port: below all that it reads; boxes that read nothing just above their reader."""
     boxes = {box.key: box for box in drawing.boxes}
     into = list(dict.fromkeys(read for reads in drawing.reads.values() for read, _ in reads if read not in boxes))
     ranks = dict.fromkeys(into, 0)
@@ -125,7 +127,7 @@ def _ranked(drawing: Drawing) -> dict[str, _Spot]:
 
 
 def _layers(drawing: Drawing, spots: Mapping[str, _Spot]) -> list[list[_Spot]]:
-    """The layers; a value that passes some has one spot in each, whoever reads it."""
+    """The layers; a value that passes a layer has one spot in it, for all its readers."""
     layers: list[list[_Spot]] = [[] for _ in range(max((spot.rank for spot in spots.values()), default=-1) + 1)]
     for spot in spots.values():
         layers[spot.rank].append(spot)
@@ -146,7 +148,7 @@ def _layers(drawing: Drawing, spots: Mapping[str, _Spot]) -> list[list[_Spot]]:
 
 
 def _attach(spot: _Spot, port: str) -> float:
-    """How far from a spot's left edge a line meets it."""
+    """The distance from a spot's left edge at which a line meets it."""
     return spot.box.ports[port] if isinstance(spot.box, Frame) and port in spot.box.ports else spot.width / 2
 
 
@@ -156,7 +158,7 @@ def _join(upper: _Spot, lower: _Spot, leave: float, arrive: float) -> None:
 
 
 def _order(layers: list[list[_Spot]]) -> None:
-    """Sort each layer by the middle of its neighbours, down and up in turn; the order with fewest crossings stays."""
+    """Sort each layer by the mean of its neighbours, alternately down and up; keep the order with fewest crossings."""
     for layer in layers:
         for at, spot in enumerate(layer):
             spot.x = float(at)
@@ -197,7 +199,7 @@ def _crossings(layers: Sequence[Sequence[_Spot]]) -> int:
 
 
 def _place(layers: Sequence[Sequence[_Spot]]) -> None:
-    """Horizontal places: each spot near its neighbours, in the order of its layer, without overlap."""
+    """Horizontal positions: each spot near its neighbours, in the order of its layer, without overlap."""
     for layer in layers:
         at = 0.0
         for spot in layer:
@@ -218,14 +220,14 @@ def _place(layers: Sequence[Sequence[_Spot]]) -> None:
 
 
 def _settle(layer: Sequence[_Spot], wishes: Sequence[float]) -> None:
-    """The places nearest to the wishes in the least squares, in order and apart: pool adjacent violators."""
+    """The least-squares positions for the wishes, in order and without overlap: pool adjacent violators."""
     offsets, at = [], 0.0
     for spot in layer:
         offsets.append(at)
         at += spot.width + GAP_X
     pools: list[list[float]] = []  # sum of weighted wishes, weight, count
     for spot, wish, offset in zip(layer, wishes, offsets, strict=True):
-        weight = 4.0 if spot.box is None else 1.0  # lines that pass stay straight
+        weight = 4.0 if spot.box is None else 1.0  # keeps passing lines straight
         pools.append([weight * (wish - offset), weight, 1.0])
         while len(pools) > 1 and pools[-2][0] / pools[-2][1] > pools[-1][0] / pools[-1][1]:
             last = pools.pop()
@@ -236,7 +238,7 @@ def _settle(layer: Sequence[_Spot], wishes: Sequence[float]) -> None:
 
 
 def _draw(drawing: Drawing, layers: Sequence[Sequence[_Spot]], spots: Mapping[str, _Spot]) -> None:
-    """Vertical places, and the lines."""
+    """Vertical positions, and the lines."""
     tops, y = [], 0.0
     heights = [max((spot.box.height for spot in layer if spot.box), default=0.0) for layer in layers]
     first, last = 0, len(layers) - 1
@@ -262,7 +264,7 @@ def _draw(drawing: Drawing, layers: Sequence[Sequence[_Spot]], spots: Mapping[st
 def _points(
     source: _Spot, target: _Spot, value: str, tops: Sequence[float], heights: Sequence[float]
 ) -> list[tuple[float, float]]:
-    """Down from a box's foot, straight through each layer that is passed, to the head of the other."""
+    """Points from the bottom of a box, straight through each passed layer, to the top of the other."""
     path = _path(source, target, value)
     points = []
     for at, (spot, leave, arrive) in enumerate(path):

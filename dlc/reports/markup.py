@@ -1,4 +1,4 @@
-"""HTML and SVG as text. What is not `Markup` is text of a user, and is escaped."""
+"""HTML and SVG as text. Everything but `Markup` is user text and is escaped."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Child = "str | int | Iterable[Child] | None"
 
 
 class Markup(str):
-    """Text that is markup already."""
+    """Text that is already markup."""
 
     __slots__ = ()
 
 
 def element(name: str, *children: object, **attributes: object) -> Markup:
-    """An element. None among children and attributes is left out; `class_` is `class`, `data_x` is `data-x`.
+    """An element. Children and attributes that are None are omitted; `class_` is `class`, `data_x` is `data-x`.
 
     >>> element("p", "a < b", element("b", 3), class_="note", id=None)
     '<p class="note">a &lt; b<b>3</b></p>'
@@ -35,7 +35,7 @@ def element(name: str, *children: object, **attributes: object) -> Markup:
 
 
 def joined(children: Iterable[object]) -> Markup:
-    """Children in a row: markup as it is, lists item by item, everything else escaped."""
+    """Concatenated children: markup as it is, lists item by item, everything else escaped."""
     parts = []
     for child in children:
         if isinstance(child, Markup):
@@ -52,7 +52,7 @@ def _text(value: object) -> str:
 
 
 def place(value: float) -> str:
-    """A coordinate: a tenth of a unit is enough.
+    """A coordinate, rounded to a tenth of a unit.
 
     >>> place(3.0), place(2.25), place(-0.04)
     ('3', '2.2', '0')
@@ -62,7 +62,7 @@ def place(value: float) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A figure for people: so many digits, thousands apart; a dash where there is none.
+    """A readable number with `digits` digits and thousands separators; a dash for None and NaN.
 
     >>> [number(value) for value in (0.98765, 1234.5678, 3.0, 2.5e-7, 25557032, float("nan"), None)]
     ['0.9877', '1,235', '3', '2.5e-07', '25,557,032', '\u2013', '\u2013']
@@ -80,7 +80,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], **attributes: object) -> Markup:
-    """A table whose first column names its rows; cells that are no elements become `td`."""
+    """A table whose first column names its rows; cells that are not elements become `td`."""
     top = element("thead", element("tr", [element("th", cell, scope="col") for cell in head]))
     body = []
     for row in rows:

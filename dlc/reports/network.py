@@ -1,4 +1,4 @@
-"""The network's picture: layers as boxes, items that hold items as frames, larger ones as pictures of their own."""
+"""The picture of the network: layers as boxes, containers as frames, larger ones as separate pictures."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dlc.reports.layout import BAR, PADDING, Box, Drawing, Frame, Line, framed, 
 from dlc.reports.markup import Markup, element, place
 from dlc.support.fast_dataclass import fast_dataclass
 
-MOST_BOXES = 26  # of one picture; items that don't fit are opened below it
-MOST_DRAWN = 400  # of all pictures together; what looks like one before is not drawn again beyond that
+MOST_BOXES = 26  # of one picture; other items get their own picture below
+MOST_DRAWN = 400  # of all pictures; beyond that, repeated pictures are omitted
 HEIGHT = 42.0
 KINDS = {
     "conv": "convolution", "depthwise": "convolution", "transposed": "convolution", "dense": "dense",
@@ -36,7 +36,7 @@ class Leaf:
 
 @fast_dataclass
 class Group:
-    """An item that holds others. `times` is how often it runs, each time with weights of its own."""
+    """An item that holds others. It runs `times` times, each time with its own weights."""
 
     key: str
     label: str
@@ -50,13 +50,13 @@ class Group:
 
 
 class Flow(NamedTuple):
-    """The network as layers and what goes from one to another.
+    """The network as layers and the connections between them.
 
     Args:
         root: the items of the network.
         edges: pairs of an input's name or a layer's path, and a layer's path; with the result that is read.
         types: the type of each value.
-        outputs: the network's outputs and where each comes from.
+        outputs: the network's outputs and their sources.
     """
 
     root: Group
@@ -66,7 +66,7 @@ class Flow(NamedTuple):
 
 
 def flow_of(graph: TypedGraph) -> Flow:
-    """The items of a network, and what they read."""
+    """The items of a network, and their connections."""
     root, aliases, times = Group("", ""), {}, {}
     nodes: list[TypedNode] = []
 
@@ -92,7 +92,7 @@ def flow_of(graph: TypedGraph) -> Flow:
 
 
 def _put(root: Group, node: TypedNode, repeats: Mapping[str, TypedRepeat]) -> None:
-    """Put a layer where its path says; one at the path of a group is its merge, and stands inside."""
+    """Insert a layer at its path; a layer at the path of a group is its merge, and goes inside."""
     *around, name = node.path.split("/")
     group, path = root, ""
     for part in around:
@@ -111,7 +111,7 @@ def _put(root: Group, node: TypedNode, repeats: Mapping[str, TypedRepeat]) -> No
                 )
             group.members[path] = Group(path, label, found.times if found is not None else 1)
         below = group.members[path]
-        assert isinstance(below, Group), "a layer holds no others"
+        assert isinstance(below, Group), "a layer can't hold others"
         group = below
     same = group.members.get(node.path)
     if isinstance(same, Group):
@@ -120,7 +120,7 @@ def _put(root: Group, node: TypedNode, repeats: Mapping[str, TypedRepeat]) -> No
 
 
 def _simple(group: Group) -> Group:
-    """The same items without groups that hold but one."""
+    """The same items without groups that hold only one."""
     members: dict[str, Leaf | Group] = {}
     for member in group.members.values():
         if isinstance(member, Group):
@@ -142,14 +142,14 @@ def _chained(*labels: str) -> str:
 
 
 def _shape_of(member: Leaf | Group) -> object:
-    """What two items that look alike have in common."""
+    """A value that is equal for items with the same picture."""
     if isinstance(member, Leaf):
         return member.node.layer.word
     return tuple(_shape_of(inner) for inner in member.members.values())
 
 
 def opened(root: Group, most: int = MOST_BOXES) -> set[str]:
-    """The groups that are drawn as frames: the smallest first, those that look alike together, while there is room."""
+    """The groups drawn as frames: the smallest first, those with the same picture together, while there is room."""
     chosen: set[str] = set()
     while True:
         shown = list(_shown(root, chosen))
@@ -169,7 +169,7 @@ def opened(root: Group, most: int = MOST_BOXES) -> set[str]:
 
 
 def _shown(group: Group, open_: set[str]) -> Iterator[Leaf | Group]:
-    """What is a box of its own."""
+    """The members that are boxes of their own."""
     for member in group.members.values():
         if isinstance(member, Group) and member.key in open_:
             yield from _shown(member, open_)
@@ -178,7 +178,7 @@ def _shown(group: Group, open_: set[str]) -> Iterator[Leaf | Group]:
 
 
 class Picture(NamedTuple):
-    """A drawing of a group, and which groups in it are closed."""
+    """A drawing of a group, and its closed groups."""
 
     group: Group
     drawing: Drawing
@@ -187,9 +187,9 @@ class Picture(NamedTuple):
 
 
 def pictures(plan: Plan) -> list[Picture]:
-    """The network's picture, and after it those of items that are closed in one before.
+    """The picture of the network, followed by those of items that are closed in an earlier one.
 
-    Beyond `MOST_DRAWN` boxes none that looks like another.
+    Beyond `MOST_DRAWN` boxes, repeated pictures are omitted.
     """
     flow = flow_of(plan.graph)
     found: list[Picture] = []
@@ -208,10 +208,10 @@ def pictures(plan: Plan) -> list[Picture]:
 
 
 def draw(plan: Plan, flow: Flow, group: Group) -> Picture:
-    """The picture of a group: its boxes in frames, what comes in from outside, and what the network gives."""
+    """The picture of a group: its boxes in frames, its inputs, and the network's outputs."""
     open_ = opened(group)
     spots = dict(_spots(group, open_, ()))
-    reads: dict[str, dict[str, dict[tuple[str, str], None]]] = {}  # container -> box or port -> what it reads
+    reads: dict[str, dict[str, dict[tuple[str, str], None]]] = {}  # container -> box or port -> keys that it reads
     outside: dict[str, None] = {}
     for source, target in flow.edges:
         if target in spots:
@@ -236,7 +236,7 @@ def draw(plan: Plan, flow: Flow, group: Group) -> Picture:
 
 
 def _spots(group: Group, open_: set[str], around: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """For each layer the keys that lead to its box: of the frames around it, and of the box itself."""
+    """For each layer the keys of the frames around its box, and of the box itself."""
     for member in group.members.values():
         if isinstance(member, Leaf):
             yield member.key, (*around, member.key)
@@ -247,7 +247,7 @@ def _spots(group: Group, open_: set[str], around: tuple[str, ...]) -> Iterator[t
 
 
 def _frame(group: Group) -> str:
-    """The key of a group's box: that of its merge is its path."""
+    """The key of a group's box; the path itself is the key of its merge."""
     return f"{group.key}/"
 
 
@@ -257,7 +257,7 @@ def _connect(
     target: tuple[str, ...],
     value: str,
 ) -> None:
-    """Note a line from a box to another: out of the frames around the one, into those around the other."""
+    """Add a line from one box to another: out of the frames around the first, into those around the second."""
     common = 0
     while common < min(len(source), len(target)) and source[common] == target[common]:
         common += 1
@@ -299,7 +299,7 @@ def _named(group: Group) -> str:
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """About how wide a text is: on the safe side for the common fonts of screens.
+    """The approximate width of a string, with a margin for common screen fonts.
 
     >>> text_width("dense", 10), text_width("dense", 10, bold=True)
     (31.0, 34.0)
@@ -318,7 +318,7 @@ def shape_text(kind: TensorType) -> str:
 
 
 def weights_of(node: TypedNode) -> int:
-    """Numbers that a layer holds, state included."""
+    """The number of weights of a layer, including state."""
     return sum(item.size for item in (*node.signature.params.values(), *node.signature.state.values()))
 
 
@@ -329,7 +329,7 @@ def _layer_box(leaf: Leaf, faces: dict[str, Markup]) -> Box:
     right = "shared" if shared else f"{count:,} w" if count else ""
     beside = "" if leaf.label.split("_")[0] == word or leaf.label.startswith(word) else word
     kind = KINDS.get(type(node.layer).__module__.rpartition(".")[2], "other")
-    details = [f"{node.path}: {word}", f"gives {node.signature.output}"]
+    details = [f"{node.path}: {word}", f"returns {node.signature.output}"]
     details += [
         f"{name} {list(item.shape)}" for name, item in (*node.signature.params.items(), *node.signature.state.items())
     ]
@@ -342,7 +342,7 @@ def _layer_box(leaf: Leaf, faces: dict[str, Markup]) -> Box:
 def _closed_box(group: Group, faces: dict[str, Markup]) -> Box:
     leaves = list(group.leaves())
     count = sum(weights_of(leaf.node) for leaf in leaves if leaf.node.weights == leaf.node.path)
-    details = [f"{group.key}: {plural(len(leaves), 'layer')}, drawn below"]
+    details = [f"{group.key}: {plural(len(leaves), 'layer')}, shown below"]
     shape = shape_text(leaves[-1].node.signature.output)
     right = f"{count:,} w{' each' if group.times > 1 else ''}" if count else ""
     box = _face(_frame(group), _named(group), f"{len(leaves)} layers", shape, right, "closed", details, faces)
@@ -420,7 +420,7 @@ def _drawn(drawing: Drawing, faces: Mapping[str, Markup]) -> list[Markup]:
 
 
 def _line(line: Line, head: bool) -> Markup:
-    """A line through its points: straight where it passes, bent in between; with a head where it ends at a box."""
+    """A line through its points: straight through layers, bent in between; with an arrowhead at a box."""
     (x, y), *others = line.points
     path = f"M{place(x)} {place(y)}"
     for across, down in others:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from dlc.data.dataset import Dataset
 
 HERE = Path(__file__).parent
-MOST_ROWS = 200  # of the table of epochs
-LONGEST_SPEC = 1 << 16  # characters that are shown
-POINTS = 100  # of the learning rate's curve
+MOST_ROWS = 200  # rows of the table of epochs
+LONGEST_SPEC = 1 << 16  # characters of the spec that are shown
+POINTS = 100  # points of the learning-rate curve
 
 
 def write_report(
@@ -39,11 +39,11 @@ def write_report(
     Args:
         run: the run.
         out: the file; `report.html` of the run folder when None.
-        data: the run's data, where they are at hand; read again when None.
-        most_flops: how much work predictions may be; a few are made in any case.
+        data: the run's data; read again if None.
+        most_flops: bound on the work for predictions; a few are made in any case.
 
     Returns:
-        The file, and what had to be left out.
+        The file, and what had to be omitted.
 
     Raises:
         SpecError: DLC502 and DLC503 for a folder without a run or with a damaged one, DLC507 for a file that can't be
@@ -58,7 +58,7 @@ def write_report(
 
 
 def page(record: Record, data: Dataset | None = None, most_flops: float = math.inf) -> tuple[Markup, list[str]]:
-    """The whole page, and what had to be left out of it."""
+    """The whole page, and what had to be omitted."""
     answers, horizon, notes = _answers(record, data, most_flops)
     parts = {
         "results": ("Results", _results(record)),
@@ -78,7 +78,7 @@ def page(record: Record, data: Dataset | None = None, most_flops: float = math.i
 
 
 def _document(name: str, body: Sequence[Markup]) -> Markup:
-    """Body in a document that loads nothing: its own style and script are named by their digests."""
+    """The body in a document that loads nothing; its policy allows only its own style and script, by digest."""
     style = (HERE / "page.css").read_text(encoding="utf-8")
     script = (HERE / "page.js").read_text(encoding="utf-8")
     policy = f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; img-src data:"
@@ -122,11 +122,11 @@ def _head(record: Record, links: Markup) -> Markup:
     tiles = tiles[:6]
     if record.best_epoch:
         tiles.append(("best epoch", number(record.best_epoch)))
-    tiles += [("weights, trained", number(counts.params)), ("FLOPs, one example", human(counts.flops))]
+    tiles += [("trained weights", number(counts.params)), ("FLOPs per example", human(counts.flops))]
     if record.sessions:
         tiles.append(("time", duration(sum(session["total"] for session in record.sessions))))
     started = _moment(record.environment.get("time"))
-    when = element("span", f"begun {started}", class_="quiet") if started else None
+    when = element("span", f"started {started}", class_="quiet") if started else None
     dl = element(
         "dl", [element("div", element("dt", name), element("dd", value)) for name, value in tiles], class_="tiles"
     )
@@ -136,7 +136,7 @@ def _head(record: Record, links: Markup) -> Markup:
 def _results(record: Record) -> list[Markup]:
     """Loss and metrics of the best weights on each split."""
     if not record.history:
-        return [element("p", "No epoch is finished yet.", class_="note")]
+        return [element("p", "No epoch has finished yet.", class_="note")]
     figures = {**record.best, **record.test_record}
     splits = [
         split for split in ("train", "validation", "test") if any(name.startswith(f"{split}/") for name in figures)
@@ -147,17 +147,17 @@ def _results(record: Record) -> list[Markup]:
         rows.append((name, *(element("td", number(value), data_value=repr(value)) for value in values)))
     from dlc.training.evaluation import monitored
 
-    watched, higher = monitored(record.plan)
-    which = f"epoch {record.best_epoch}, which has the {'highest' if higher else 'lowest'} {watched}"
+    monitor, higher = monitored(record.plan)
+    which = f"epoch {record.best_epoch}, which has the {'highest' if higher else 'lowest'} {monitor}"
     note = (
-        f"Figures of the weights that are kept: {which}. Those on the training split are means over that epoch, with "
+        f"Results of the saved weights: {which}. Those on the training split are means over that epoch, with "
         "dropout and augmentation."
     )
     return [table(("", *splits), rows, class_="numbers"), element("p", note, class_="note")]
 
 
 def _curves(record: Record, horizon: Horizon | None) -> list[Markup]:
-    """A chart for loss and each metric, one for the learning rate, and the figures as a table."""
+    """Charts of the loss, each metric and the learning rate, and the values as a table."""
     history = record.history
     if not history:
         return []
@@ -194,7 +194,7 @@ def _curves(record: Record, horizon: Horizon | None) -> list[Markup]:
 
 
 def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
-    """The learning rate: of each epoch's last step as it was recorded, between them as the schedule says."""
+    """The learning rate: as recorded at the last step of each epoch, in between from the schedule."""
     from dlc.components.schedules.schedule import Schedule
 
     last = {int(item["step"]) - 1: item["learning_rate"] for item in record.history}
@@ -205,7 +205,7 @@ def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
         steps = sorted({*last, *(round(max(last) * at / POINTS) for at in range(POINTS + 1))})
         values, ends, end, lowered = [], iter(sorted(last)), -1, 1.0
         for step in steps:
-            while step > end:  # a plateau may have lowered an epoch's rates: the record says how much
+            while step > end:  # a plateau may have lowered the rates of an epoch: use the recorded ones
                 end = next(ends)
                 planned = float(built(end)) if schedule.plateau else 0.0
                 lowered = last[end] / planned if planned else 1.0
@@ -218,7 +218,7 @@ def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
 
 
 def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[list[Markup], Horizon | None, list[str]]:
-    """Predictions of the best weights; a note where the data can't be read any more."""
+    """Predictions of the best weights; a note if the data can't be read any more."""
     from dlc.backend.lowering import platform
     from dlc.data.dataset import load_dataset
     from dlc.data.feeder import batching_of, horizon_of
@@ -227,7 +227,7 @@ def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[l
     from dlc.serving.model import load_model
 
     if not record.run.weights.is_file():
-        note = "There are no weights yet, so there are no predictions."
+        note = "There are no predictions, because no weights have been saved yet."
         return [element("p", note, class_="note")], None, []
     model = load_model(record.run, platform())
     try:
@@ -235,7 +235,7 @@ def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[l
         batching = batching_of(record.plan, len(data.splits["train"]))
     except SpecError as error:
         message = error.report.diagnostics[0].message
-        note = f"the data can't be read, so predictions are left out: {message}"
+        note = f"the data can't be read, so predictions are omitted: {message}"
         return [element("p", f"{note[0].upper()}{note[1:]}.", class_="note")], None, [note]
     return sections(record.plan, predicted(model, data, most_flops)), horizon_of(record.plan, batching), []
 
@@ -252,9 +252,9 @@ def _network(record: Record) -> list[Markup]:
     size = human(counts.weight_bytes, "B", 1024)
     sums = f"{counts.params:,} weights trained{frozen}{state}: {size}."
     legend = (
-        "Each box is a layer: its name, the shape of its result for one example, and how many numbers it holds (w), "
-        "state included. A frame is an item that holds others; one that runs n times says \u00d7 n, with weights of "
-        "its own each time and the figures of one."
+        "Each box is a layer: its name, its output shape for one example, and its number of weights (w), "
+        "including state. A frame is a container; \u00d7 n marks one that runs n times with separate weights and "
+        "numbers for one iteration."
     )
     parts = [element("p", f"{sums} {legend}", class_="note")]
     rows = []
@@ -292,7 +292,7 @@ def _network(record: Record) -> list[Markup]:
             )
         )
     if sum(len(item.drawing.boxes) for item in (first, *others)) > MOST_DRAWN:
-        parts.append(element("p", "Items that look like one above are not drawn again.", class_="note"))
+        parts.append(element("p", "Repeated items are shown only once.", class_="note"))
     return parts
 
 
@@ -304,7 +304,7 @@ _YAML = re.compile(
 
 
 def _spec(text: str) -> Markup:
-    """The spec as it was written: comments, keys, variables and numbers marked."""
+    """The spec as written, with comments, keys, variables and numbers highlighted."""
     shown = text[:LONGEST_SPEC]
     parts: list[object] = []
     at = 0
@@ -325,7 +325,7 @@ def _spec(text: str) -> Markup:
 
 
 def duration(seconds: float) -> str:
-    """A time for people.
+    """A readable duration.
 
     >>> duration(0.0214), duration(7.46), duration(83), duration(7500)
     ('0.021 s', '7.5 s', '1 min 23 s', '2 h 05 min')
@@ -337,7 +337,7 @@ def duration(seconds: float) -> str:
 
 
 def _moment(text: object) -> str:
-    """A moment of ISO 8601 for people.
+    """An ISO 8601 time in readable form.
 
     >>> _moment("2026-01-31T12:05:09+00:00"), _moment(None)
     ('2026-01-31 12:05:09 UTC', '')
@@ -346,9 +346,9 @@ def _moment(text: object) -> str:
 
 
 def _times(record: Record) -> list[Markup]:
-    """Each process that worked on the run."""
+    """A table of the processes that worked on the run."""
     if not record.sessions:
-        return [element("p", "This run kept no times.", class_="note")]
+        return [element("p", "This run recorded no times.", class_="note")]
     rows = []
     for session in record.sessions:
         seconds, steady, first = session["training"], session["steady_examples"], session["first_chunk"]
@@ -364,9 +364,9 @@ def _times(record: Record) -> list[Markup]:
                 duration(session["total"]),
             )
         )
-    head = ("session begun", "steps", "first chunk", "later steps", "examples/s", "median epoch", "total")
-    note = "The first chunk of steps counts reading the data and compiling; examples a second are those of the later "
-    note += "ones, without evaluation. A median epoch has its evaluation in it."
+    head = ("session started", "steps", "first chunk", "later steps", "examples/s", "median epoch", "total")
+    note = "The first chunk of steps includes reading the data and compiling; examples per second are for later steps "
+    note += "without evaluation. The median epoch includes evaluation."
     return [table(head, rows, class_="numbers"), element("p", note, class_="note")]
 
 

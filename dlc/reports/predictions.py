@@ -1,4 +1,4 @@
-"""What the best weights of a run answer on a split."""
+"""Predictions of the best weights of a run on a split."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from dlc.serving.evaluation import MOST_CLASSES, classes_of
 from dlc.serving.model import Model
 from dlc.support.fast_dataclass import fast_dataclass
 
-MOST_EXAMPLES = 4096  # of a split that are looked at
-MOST_NUMBERS = 1 << 25  # that they and the answers to them may have
+MOST_EXAMPLES = 4096  # examples of a split that are used
+MOST_NUMBERS = 1 << 25  # bound on the numbers of inputs and predictions
 LEAST_EXAMPLES = 12
 BATCH = 128
-QUICK = {"xla_backend_optimization_level": 0}  # it runs a few times only: compiling is what takes time
+QUICK = {"xla_backend_optimization_level": 0}  # it runs only a few times: compilation dominates
 
 
 @fast_dataclass(frozen=True)
 class Answer:
-    """Predictions of one output, beside what is true.
+    """Predictions of one output, with the true values.
 
     Args:
-        name: what they are called: the target's or input's name.
-        feature: what they are compared with.
+        name: the name of the target or input.
+        feature: the feature of the target or input.
         section: `targets` or `inputs`.
         classes: the names of the classes; empty for classes without names; None for numbers.
         guess: (n, *axes) classes, or numbers in the feature's unit.
-        truth: likewise.
-        surety: (n,) the probability of the guessed class; None for numbers and for maps of classes.
-        there: bool like guess, false where there is nothing to predict; None when everything counts.
+        truth: the true values, like `guess`.
+        surety: (n,) the probability of the predicted class; None for numbers and for maps of classes.
+        there: bool like guess, false where there is nothing to predict; None if everything counts.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Answers:
 
     Args:
         split: its name.
-        size: how many examples it has.
-        count: how many of them were looked at: the first ones.
-        inputs: the inputs of these in the features' units, by name: (count, ...).
+        size: its number of examples.
+        count: the number of examples used: the first ones.
+        inputs: their inputs in the features' units, by name: (count, ...).
         answers: one for each output that is compared with data.
     """
 
@@ -76,12 +76,12 @@ class Answers:
 
 
 def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answers:
-    """The answers on the test split, or the last one that there is.
+    """The predictions on the test split, or on the last existing split.
 
     Args:
         model: the network with its best weights.
         data: the records that it was trained on.
-        most_flops: how much work the answers may be; a few examples are looked at in any case.
+        most_flops: bound on the work; a few examples are used in any case.
     """
     plan, stats = model.plan, data.stats
     split = next(name for name in ("test", "validation", "train") if name in data.splits)
@@ -117,7 +117,7 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
 
 
 def _flops(plan: Plan, data: Dataset) -> float:
-    """About what an example costs; a size that the spec leaves open is that of the data."""
+    """The approximate FLOPs of an example; sizes that the spec leaves open are those of the data."""
     open_ = {
         dim: size
         for name, kind in plan.graph.inputs.items()
@@ -137,7 +137,7 @@ def _terms(plan: Plan) -> list[LossTerm]:
 
 
 def _classes(plan: Plan, term: LossTerm, feature: Feature) -> list[str] | None:
-    """The classes' names; none for classes without; None when the answers are numbers."""
+    """The names of the classes; empty for classes without names; None for numbers."""
     output, target = plan.graph.types[term.output], feature.value_type()
     names = classes_of(feature, output)
     if names is not None:
@@ -146,7 +146,7 @@ def _classes(plan: Plan, term: LossTerm, feature: Feature) -> list[str] | None:
         return [] if output.rank > target.rank else None
     binary = "sigmoid" in term.loss.activations() and output.shape[-1] == 1
     if term.against is None or term.against.section != "targets":
-        return None  # a picture that is to come back, whatever loss compares it
+        return None  # a reconstructed image, whatever its loss
     if not binary and "softmax" not in term.loss.activations():
         return None
     try:
@@ -159,7 +159,7 @@ def _classes(plan: Plan, term: LossTerm, feature: Feature) -> list[str] | None:
 def _run(
     model: Model, data: Dataset, terms: list[LossTerm], records: Mapping[str, Mapping[str, Any]], count: int
 ) -> list[tuple[NDArray[Any], ...]]:
-    """For each term guess, truth, surety and what counts, all (count, ...)."""
+    """For each term guess, truth, surety and which positions count, all (count, ...)."""
     plan, stats = model.plan, data.stats
     variables = model.program.from_flat(model.weights)
 
@@ -168,7 +168,7 @@ def _run(
         return [_answer(plan, term, results, batch, stats) for term in terms]
 
     apply = jax.jit(answer, compiler_options=QUICK)
-    fitting = plan.train.batch_size  # what training had room for, this has
+    fitting = plan.train.batch_size  # fits into memory, as in training
     size = min(BATCH if isinstance(fitting, str) else min(BATCH, fitting), count)
     parts = []
     for start in range(0, count, size):

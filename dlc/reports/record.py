@@ -1,4 +1,4 @@
-"""What a run folder holds of a run, whether it is finished or not."""
+"""The contents of a run folder, of a finished or unfinished run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from dlc.training.run_folder import RunFolder
 
 @fast_dataclass(frozen=True)
 class Record:
-    """A run as its files tell it.
+    """A run as recorded in its files.
 
     Args:
         run: the folder.
         spec: its checked spec.
-        text: the spec as it was written.
+        text: the spec as written.
         history: the epochs' records.
-        best_epoch: the epoch whose weights are kept, 0 before the first.
+        best_epoch: the epoch of the saved weights, 0 before the first.
         test: metrics of the best weights on the test split.
         result: `result.json`, None while the run is unfinished.
         environment: `environment.json`.
@@ -45,7 +45,7 @@ class Record:
 
     @property
     def plan(self) -> Plan:
-        """What the spec means."""
+        """The plan of the spec."""
         return self.spec.plan
 
     @property
@@ -55,7 +55,7 @@ class Record:
 
     @property
     def measures(self) -> list[str]:
-        """Loss and metrics, as the records name them without their split."""
+        """The names of loss and metrics in the records, without their split."""
         names = [
             name.partition("/")[2] for record in (*self.history[:1], self.test_record) for name in record if "/" in name
         ]
@@ -63,20 +63,20 @@ class Record:
 
     @property
     def test_record(self) -> dict[str, float]:
-        """The test split's metrics, named as a record names them."""
+        """The metrics of the test split, with the names of a record."""
         return {f"test/{name}": value for name, value in self.test.items()}
 
 
 def read_record(run: RunFolder) -> Record:
-    """What the folder of a run holds.
+    """Read the folder of a run.
 
     Raises:
-        SpecError: DLC502 when it is no run folder, DLC503 when a file is damaged.
+        SpecError: DLC502 when it is not a run folder, DLC503 when a file is damaged.
     """
     spec = run.load_spec()
     environment = read_json(run.path / "environment.json")
     if not isinstance(environment, dict):
-        raise SpecError.of("DLC503", f"`{run.path / 'environment.json'}` is damaged: it describes nothing")
+        raise SpecError.of("DLC503", f"`{run.path / 'environment.json'}` is damaged: it is not a mapping")
     try:
         text = (run.path / "spec.yaml").read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -91,7 +91,7 @@ def read_record(run: RunFolder) -> Record:
 
 
 def _history(run: RunFolder) -> tuple[Mapping[str, float], ...]:
-    """The epochs so far; a last line that is being written does not count."""
+    """The epochs so far; an incomplete last line does not count."""
     if not run.metrics.exists():
         return ()
     try:
@@ -107,7 +107,7 @@ def _history(run: RunFolder) -> tuple[Mapping[str, float], ...]:
 
 
 def _best(plan: Plan, history: tuple[Mapping[str, float], ...]) -> int:
-    """The best epoch by the monitored value; the last one where none has a value."""
+    """The best epoch by the monitored value; the last one if none has a value."""
     name, higher = monitored(plan)
     best: float | None = None
     epoch = len(history)

@@ -1,26 +1,31 @@
-"""Exports: StableHLO with its weights, and weights alone."""
+"""Exports: a trained run written in a format of `dlc.components.exports`, verified before it is kept."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-from jax import export as jax_export
 
-from dlc.backend.predict import raw_inputs, serving, weight_shapes
-from dlc.diagnostics import SpecError, did_you_mean, listing
+from dlc.backend.predict import answers, raw_inputs, serving, weight_shapes
+from dlc.components.exports.export import Export, TrainedNetwork
+from dlc.components.modifiers import NoModifiers
+from dlc.components.registry import KINDS
+from dlc.diagnostics import Problems, SpecError, did_you_mean, listing
 from dlc.frontend.passes.sizes import least_sizes, prove_sizes
-from dlc.ir import DTYPES, TensorType
+from dlc.frontend.plugins import active
+from dlc.ir import DTYPES
+from dlc.language.item_syntax import read_item
+from dlc.language.options import RuleViolation
+from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import Model, load_model
-from dlc.support.files import cannot_write, pack, to_json, unpack, write_atomic
+from dlc.support.files import cannot_write, sync_folder
 from dlc.training.run_folder import RunFolder
-
-PLATFORMS = ("cpu", "cuda", "tpu")
-TOLERANCE = 1e-6
 
 
 def export_run(run: RunFolder, to: str, out: Path | None = None) -> Path:
@@ -28,84 +33,117 @@ def export_run(run: RunFolder, to: str, out: Path | None = None) -> Path:
 
     Args:
         run: the run.
-        to: `stablehlo` (a folder: program, weights, signature) or `safetensors` (a file: weights by name).
+        to: the format, alone or with its options: `safetensors`, `stablehlo: [cpu]`.
         out: where to; `RUN/exports/...` when None.
 
     Raises:
         SpecError: DLC502, DLC503, DLC507, DLC509 when the artifact gives other numbers, DLC510 for an unknown format.
     """
-    if to not in FORMATS:
-        raise SpecError.of(
-            "DLC510",
-            f"unknown export format `{to}`",
-            expected=f"one of {listing(FORMATS)}",
-            hint=did_you_mean(to, FORMATS),
-        )
-    model = load_model(run)
-    target = out or run.path / "exports" / ("stablehlo" if to == "stablehlo" else "weights.safetensors")
+    with active(run.load_spec().plugins):
+        export = read_export(to)
+        network = describe(load_model(run))
+        return write_verified(export, network, out or run.path / "exports" / export.default_name)
+
+
+def read_export(to: str) -> Export:
+    """The format that a text names, with its options.
+
+    Raises:
+        SpecError: DLC510 when there is no such format, DLC1xx when its options are wrong.
+    """
+    table = KINDS["export"].table
+    source = parse_yaml(f"to:\n  {to}\n", "--to")
+    tree: Any = source.tree["to"]
+    word = next(iter(tree), "") if isinstance(tree, dict) else tree
+    if not isinstance(word, str) or word not in table:
+        hint = did_you_mean(str(word), table)
+        raise SpecError.of("DLC510", f"unknown export format `{word}`", expected=f"one of {listing(table)}", hint=hint)
+    problems = Problems()
+    made = read_item(tree, ("to",), source, table, Export, NoModifiers, "export", problems)
+    if made is None:
+        raise SpecError(problems.report(source.texts))
+    return made.thing
+
+
+def describe(model: Model) -> TrainedNetwork:
+    """A trained network as export formats see it."""
+    plan, program = model.plan, model.program
+    return TrainedNetwork(
+        name=plan.name,
+        weights=model.weights,
+        weight_shapes=weight_shapes(plan, program),
+        inputs=raw_inputs(plan),
+        outputs=tuple(answers(plan)),
+        least=least_sizes(plan),
+        function=serving(plan, program),
+        predict=model.predict,
+        sample=lambda batch: sample_inputs(model, batch),
+    )
+
+
+def write_verified(export: Export, network: TrainedNetwork, target: Path) -> Path:
+    """Write an artifact beside its place, verify it, and only then put it there.
+
+    Raises:
+        SpecError: DLC507 when it can't be written, DLC509 and others when the format refuses it; nothing is left then.
+    """
+    place = Path(os.path.realpath(target)) if target.is_symlink() else target  # a link to itself is replaced
+    _check_place(export, place, target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        stands = target.is_dir()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _workplace(place) as folder:
+            part = folder / (place.name or export.default_name)
+            if export.folder:
+                part.mkdir()
+            export.write(network, part)
+            export.verify(network, part)
+            _publish(part, place)
+    except RuleViolation as wrong:
+        found, expected, hint = wrong.found, wrong.expected, wrong.hint
+        raise SpecError.of(wrong.code, wrong.message, found=found, expected=expected, hint=hint) from None
     except OSError as error:
         raise cannot_write(target, error) from None
-    if to == "safetensors" and stands:
-        raise SpecError.of("DLC507", f"can't write `{target}`: it is a directory", hint="name a file")
-    FORMATS[to](model, target)
     return target
 
 
-def _safetensors(model: Model, target: Path) -> None:
-    """All weights and state by path, with what the features fitted; the spec's name as metadata."""
-    data = pack(model.weights, {"spec": model.plan.name, "format": "dlc"})
-    again = unpack(data, target)
-    if set(again) != set(model.weights) or not all(
-        np.array_equal(again[name], value) for name, value in model.weights.items()
-    ):
-        raise SpecError.of("DLC509", "the weights read back differ from those written")
-    write_atomic(target, data)
-
-
-def _stablehlo(model: Model, target: Path) -> None:
-    """A folder: `model.stablehlo` from (weights, inputs) to predictions, `weights.safetensors`, `signature.json`."""
-    least = least_sizes(model.plan)
-    scope = jax_export.SymbolicScope([f"{name} >= {size}" for name, size in least.items()])
-    inputs = {name: _symbolic(kind, scope) for name, kind in raw_inputs(model.plan).items()}
-    function = jax.jit(serving(model.plan, model.program))
-    exported = jax_export.export(function, platforms=PLATFORMS)(weight_shapes(model.plan, model.program), inputs)
-    program = bytes(exported.serialize())
-    weights = pack(model.weights)
-    _verify(model, program, unpack(weights, target / "weights.safetensors"))
-    signature = {
-        "name": model.plan.name,
-        "inputs": {name: _described(kind) for name, kind in raw_inputs(model.plan).items()},
-        "outputs": {name: str(shape) for name, shape in zip(sorted(_outputs(model)), exported.out_avals, strict=True)},
-        "least": least,
-        "platforms": list(exported.platforms),
-        "calling_convention_version": exported.calling_convention_version,
-        "use": "jax.export.deserialize(open('model.stablehlo', 'rb').read()).call(weights, inputs)",
-    }
+def _check_place(export: Export, place: Path, target: Path) -> None:
+    """Raise DLC507 when something of another form is in the way."""
     try:
-        target.mkdir(exist_ok=True)
+        folder, other = place.is_dir(), place.exists() and not place.is_file()
     except OSError as error:
         raise cannot_write(target, error) from None
-    write_atomic(target / "weights.safetensors", weights)
-    write_atomic(target / "signature.json", to_json(json.loads(json.dumps(signature))))
-    write_atomic(target / "model.stablehlo", program)
+    if export.folder and place.exists() and not folder:
+        raise cannot_write(target, FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)))
+    if not export.folder and folder:
+        raise SpecError.of("DLC507", f"can't write `{target}`: it is a directory", hint="name a file")
+    if not export.folder and other:
+        raise SpecError.of("DLC507", f"can't write `{target}`: it is not a regular file", hint="name another file")
 
 
-def _outputs(model: Model) -> list[str]:
-    from dlc.backend.predict import answers
+@contextmanager
+def _workplace(target: Path) -> Iterator[Path]:
+    """A folder beside the target, on the same file system, that is gone afterwards."""
+    place = target.parent / f".export.{os.getpid()}.part"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
-    return list(answers(model.plan))
 
-
-def _symbolic(kind: TensorType, scope: Any) -> jax.ShapeDtypeStruct:
-    shape = jax_export.symbolic_shape(", ".join(str(dim) for dim in kind.shape), scope=scope)
-    return jax.ShapeDtypeStruct(shape, DTYPES[kind.dtype])
-
-
-def _described(kind: TensorType) -> dict[str, Any]:
-    return {"shape": list(kind.shape), "dtype": DTYPES[kind.dtype], "classes": kind.bound}
+def _publish(part: Path, target: Path) -> None:
+    """Move a finished artifact to its place; files of a folder that exists are replaced one by one."""
+    if part.is_dir() and target.is_dir():
+        for file in sorted(part.rglob("*")):
+            if file.is_file():
+                place = target / file.relative_to(part)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(place)
+        sync_folder(target)
+    else:
+        part.replace(target)
+    sync_folder(target.parent)
 
 
 def sample_inputs(model: Model, batch: int) -> dict[str, Any]:
@@ -122,29 +160,3 @@ def sample_inputs(model: Model, batch: int) -> dict[str, Any]:
         else:
             found[name] = generator.standard_normal(shape).astype(DTYPES[kind.dtype])
     return found
-
-
-def _verify(model: Model, program: bytes, weights: Mapping[str, Any]) -> None:
-    """Load the artifact and compare its predictions with the model's, at two batch sizes.
-
-    Raises:
-        SpecError: DLC509 when they differ by more than TOLERANCE, relative to the largest value.
-    """
-    loaded = jax_export.deserialize(bytearray(program))
-    for batch in (1, 5):
-        inputs = sample_inputs(model, batch)
-        wanted = model.predict(inputs)
-        got = loaded.call(weights, inputs)
-        for name, value in wanted.items():
-            error = float(np.max(np.abs(np.asarray(got[name]) - value), initial=0))
-            scale = max(1.0, float(np.max(np.abs(value), initial=0)))
-            if not error <= TOLERANCE * scale:
-                raise SpecError.of(
-                    "DLC509",
-                    f"the exported program gives other numbers for `{name}`",
-                    found=f"a difference of {error:.3g}",
-                    expected=f"at most {TOLERANCE * scale:.3g}",
-                )
-
-
-FORMATS = {"stablehlo": _stablehlo, "safetensors": _safetensors}

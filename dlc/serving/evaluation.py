@@ -148,7 +148,7 @@ def _confusion(
 
 
 def classes_of(feature: Feature, output: TensorType) -> list[str] | None:
-    """The names of the classes that a target and an output tell apart; None when they don't, or too many."""
+    """The names of the classes of a target; None if the output has none, or too many to show."""
     target = feature.value_type()
     try:
         count = need_answers("DLC302", "accuracy", output, target)

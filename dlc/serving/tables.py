@@ -26,10 +26,10 @@ from dlc.support.files import write_atomic
 
 
 def source_for(path: Path, like: Source | None = None) -> Source:
-    """The source for a table file, by its ending; a CSV file has the header and delimiter of the one `like` it.
+    """The source for a table file, by its extension; a CSV file has the header and delimiter of `like`.
 
     Raises:
-        SpecError: DLC510 for an unknown ending.
+        SpecError: DLC510 for an unknown extension.
     """
     if path.suffix == ".csv":
         form = {"header": like.header, "delimiter": like.delimiter} if isinstance(like, Csv) else {}
@@ -37,15 +37,18 @@ def source_for(path: Path, like: Source | None = None) -> Source:
     if path.suffix == ".npz":
         return Npz(path=str(path))
     raise SpecError.of(
-        "DLC510", f"can't tell what `{path}` is", found=f"the ending `{path.suffix}`", expected="a .csv or .npz file"
+        "DLC510",
+        f"unknown file type of `{path}`",
+        found=f"the extension `{path.suffix}`",
+        expected="a .csv or .npz file",
     )
 
 
 def read_table(path: Path, plan: Plan) -> Columns:
-    """The columns of a table file, in the form that the spec's own data have.
+    """The columns of a table file, read like the spec's own data.
 
     Raises:
-        SpecError: DLC401 when it can't be read, DLC405 when it is empty, DLC510 for an unknown ending.
+        SpecError: DLC401 when it can't be read, DLC405 when it is empty, DLC510 for an unknown extension.
     """
     try:
         data = plan.data
@@ -55,7 +58,7 @@ def read_table(path: Path, plan: Plan) -> Columns:
             wrong.code, wrong.message, found=wrong.found, expected=wrong.expected, hint=wrong.hint
         ) from None
     if not len(next(iter(columns.values()))):
-        raise SpecError.of("DLC405", f"`{path}` holds no record")
+        raise SpecError.of("DLC405", f"`{path}` has no records")
     return columns
 
 
@@ -69,14 +72,14 @@ def as_columns(inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     counts = {name: len(value) if value.ndim else None for name, value in columns.items()}
     if not columns or None in counts.values() or len(set(counts.values())) != 1:
         found = ", ".join(f"`{name}` {'a single value' if count is None else count}" for name, count in counts.items())
-        raise SpecError.of("DLC401", "the columns need one entry a record", found=found or "no columns")
+        raise SpecError.of("DLC401", "the columns have different lengths", found=found or "no columns")
     if not next(iter(counts.values())):
-        raise SpecError.of("DLC405", "the columns hold no record")
+        raise SpecError.of("DLC405", "the columns have no records")
     return columns
 
 
 def read_inputs(plan: Plan, columns: Columns, where: str | None = None) -> dict[str, np.ndarray[Any, Any]]:
-    """The raw inputs of a network from columns; `where` says in messages where the columns come from.
+    """The raw inputs of a network from columns; `where` is their origin in messages.
 
     Raises:
         SpecError: DLC402-DLC406.
@@ -99,9 +102,9 @@ def read_inputs(plan: Plan, columns: Columns, where: str | None = None) -> dict[
 def _read(
     plan: Plan, section: str, name: str, feature: Feature, columns: Columns, where: str | None
 ) -> np.ndarray[Any, Any]:
-    """`read_feature` of columns that the spec does not name: findings speak of the file, not of a place in the spec.
+    """`read_feature` for columns from outside the spec: errors refer to the file, not to a span in the spec.
 
-    A feature of several columns may come as one array under its own name.
+    A feature of several columns may be given as one array under its own name.
     """
     whole = name in columns and columns[name].ndim > 1 and not set(feature.reads(name)) & set(columns)
     try:
@@ -113,7 +116,7 @@ def _read(
 
 
 def read_encoded(plan: Plan, columns: Columns, stats: Stats, where: str) -> dict[str, dict[str, Any]]:
-    """Inputs and targets as the network sees them: `{"inputs": ..., "targets": ...}`, encoded with fitted statistics.
+    """The encoded inputs and targets, `{"inputs": ..., "targets": ...}`, using fitted statistics.
 
     Raises:
         SpecError: DLC402-DLC406.
@@ -143,19 +146,19 @@ def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[
 
 
 def write_table(columns: Mapping[str, Any], path: Path | None) -> str:
-    """Columns as CSV or, by the file's ending, one JSON object a line. Numbers keep all their digits.
+    """Columns as CSV or, by the file's extension, one JSON object per line. Numbers keep all their digits.
 
     Args:
-        columns: equally long.
-        path: where to write; the text is only returned when None.
+        columns: columns of equal length.
+        path: the file; if None, the text is only returned.
 
     Raises:
-        SpecError: DLC507 when it can't be written, DLC510 for an unknown ending.
+        SpecError: DLC507 when it can't be written, DLC510 for an unknown extension.
     """
     suffix = path.suffix if path is not None else ".csv"
     if suffix not in (".csv", ".jsonl"):
         raise SpecError.of(
-            "DLC510", f"can't write `{path}`", found=f"the ending `{suffix}`", expected="a .csv or .jsonl file"
+            "DLC510", f"can't write `{path}`", found=f"the extension `{suffix}`", expected="a .csv or .jsonl file"
         )
     rows = zip(*(np.asarray(values).tolist() for values in _exact(columns).values()), strict=True)
     text = io.StringIO()

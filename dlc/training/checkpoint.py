@@ -229,11 +229,11 @@ def load(path: Path) -> Checkpoint:
 
 
 class Newest(NamedTuple):
-    """What a run can go on from.
+    """What a run can continue from.
 
     Args:
         checkpoint: the newest that can be used, or None when the run has none.
-        faults: what is wrong with each of those that are newer.
+        errors: what is wrong with each newer one.
     """
 
     checkpoint: Checkpoint | None
@@ -281,7 +281,7 @@ def newest(run: RunFolder, spec: str) -> Newest:
             "DLC503",
             f"all checkpoints of `{run.path}` {what}",
             found="; ".join(errors.values()),
-            hint="train anew in another folder with `--run`",
+            hint="train again in another folder with `--run`",
         )
     return Newest(None, {})
 

@@ -49,7 +49,7 @@ class Chunks:
             state: the state; its buffers are donated.
             step: the steps done.
             iterations: the steps to do.
-            fresh: whether the sums over the epoch begin anew.
+            fresh: whether the sums over the epoch begin at zero.
         """
         began, waited = time.perf_counter(), self.setup.feeder.waited
         feed = self.setup.feeder.training(step, iterations)

@@ -102,7 +102,7 @@ def _foreseen(plan: Plan) -> Known | None:
         if len(known) < len(counts) or not known:
             return None
         batching = batching_of(plan, split_sizes(plan, known[0])["train"])
-    except (SpecError, RuleViolation):  # what is wrong is said when the records are read
+    except (SpecError, RuleViolation):  # the error is reported when the records are read
         return None
     rows = batch_shapes(plan, sum(known))
     memory = allowed_memory(plan)

@@ -27,7 +27,7 @@ def evaluate_rows(
     stats: Stats,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, float] | None:
-    """Loss and metrics on the chosen rows; None when `stop`, which is asked between two chunks, said yes."""
+    """Loss and metrics on the chosen rows; None if `stop`, called between two chunks, returned true."""
     totals: dict[str, Any] | None = None
     parts: dict[str, list[Answers]] = {term.name: [] for term in plan.metrics if term.metric.collected}
     for feed, real, iterations in feeder.evaluation(chosen):

@@ -123,7 +123,7 @@ class Loop:
         return found
 
     def finish(self) -> Result:
-        """Evaluate the best weights on the test split; what the run came to."""
+        """Evaluate the best weights on the test split; return the result of the run."""
         run, setup = self.active, self.active.setup
         if run.best is not None:
             variables = setup.program.from_flat(run.best)

@@ -1,4 +1,4 @@
-"""What a run came to, and what its folder says of it when it is finished."""
+"""The result of a run, and how it is read from the folder of a finished run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dlc.training.run_folder import RunFolder
 
 @fast_dataclass(frozen=True)
 class Result:
-    """What a run came to.
+    """The result of a run.
 
     Args:
         folder: the run folder, or None.
@@ -48,7 +48,7 @@ class Result:
 
 
 def finished(run: RunFolder) -> Result:
-    """The result of a run that came to its end.
+    """The result of a finished run, from its folder.
 
     Raises:
         SpecError: DLC503 when its files are damaged.
@@ -56,7 +56,7 @@ def finished(run: RunFolder) -> Result:
     record = _record(run)
     history = _history(run, record)
     if not run.weights.is_file():
-        message, hint = f"`{run.weights}` is missing", "put it back, or train anew in another folder with `--run`"
+        message, hint = f"`{run.weights}` is missing", "put it back, or train again in another folder with `--run`"
         raise SpecError.of("DLC503", message, hint=hint)
     run.load_weights()
     try:
@@ -81,7 +81,7 @@ def extended(run: RunFolder, plan: Plan) -> bool:
 
 
 def _history(run: RunFolder, record: Mapping[str, Any]) -> tuple[Mapping[str, float], ...]:
-    """The epochs' records, checked against what `result.json` says of them."""
+    """The epochs' records, checked against `result.json`."""
     data = Log(run.metrics).check(record["metrics"], last=True)
     try:
         lines = [figures(from_json(line)) for line in data.splitlines()]
@@ -94,7 +94,7 @@ def _history(run: RunFolder, record: Mapping[str, Any]) -> tuple[Mapping[str, fl
 
 
 def _record(run: RunFolder) -> dict[str, Any]:
-    """What `result.json` says, its digest checked."""
+    """The contents of `result.json`, with the digest checked."""
     record = read_json(run.result)
     stated = record.pop("digest", None) if isinstance(record, dict) else None
     if stated != digest(to_json(record)):

@@ -56,7 +56,7 @@ def resume(
     found.set_aside(run.note)
     folder.keep_spec(texts)
     if folder.restore(run.setup.stats):
-        run.note(f"`{folder.features}` did not hold what the features fitted: it is written anew")
+        run.note(f"`{folder.features}` did not hold what the features fitted: it was rewritten")
     folder.result.unlink(missing_ok=True)
     if checkpoint is None:
         run.note("there is no checkpoint: the run begins again")

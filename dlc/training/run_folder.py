@@ -1,4 +1,4 @@
-"""The run folder: what a training leaves behind, and how it is found again."""
+"""The run folder: the files of a run, and how they are read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MAY_CHANGE = (
     ("train", "callbacks"),
     ("data", "memory"),
 )
-"""What a resumed run may set anew."""
+"""The settings that a resumed run may change."""
 
 
 @fast_dataclass(frozen=True)
@@ -76,7 +76,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line: an epoch's metrics by split. Holds no times, so that equal runs have equal files."""
+        """A JSON object per line: an epoch's metrics by split. No times, so that equal runs have equal files."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -91,12 +91,12 @@ class RunFolder:
 
     @property
     def result(self) -> Path:
-        """What the finished run came to; missing while it is unfinished."""
+        """The result of the finished run; missing until then."""
         return self.path / "result.json"
 
     @property
     def timing(self) -> Path:
-        """How long the run took; no part of what equal runs have equal."""
+        """How long the run took; differs between runs that are otherwise equal."""
         return self.path / "timing.json"
 
     @property
@@ -121,7 +121,7 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run is finished."""
         return self.result.is_file()
 
     def lock(self) -> None:
@@ -149,7 +149,7 @@ class RunFolder:
         self._lock = handle
 
     def unlock(self) -> None:
-        """Let the folder go; one in which no run began is removed."""
+        """Release the folder; one in which no run began is removed."""
         if self._lock is None:
             return
         with suppress(OSError):  # somebody took the folder away
@@ -174,7 +174,7 @@ class RunFolder:
         write_atomic(self.path / "resolved.yaml", texts.resolved.encode())
 
     def restore(self, stats: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Write what the features fitted anew if the file does not hold it; whether that was so."""
+        """Rewrite the file of what the features fitted if it holds something else; whether it did."""
         data = _features(stats)
         try:
             if read_whole(self.features) == data:
@@ -272,7 +272,7 @@ class RunFolder:
         try:
             return Lowering.read(read_json(path))
         except (KeyError, TypeError, ValueError):
-            raise SpecError.of("DLC503", f"`{path}` is damaged: it names no forms and flags") from None
+            raise SpecError.of("DLC503", f"`{path}` is damaged: it names no variants and flags") from None
 
     def load_stats(self, plan: Plan) -> dict[str, dict[str, Any]]:
         """What the features fitted on the training split.
@@ -369,7 +369,7 @@ def identity(texts: SpecTexts, lowering: Mapping[str, Any]) -> str:
     """The digest of what decides a run's bits: a run's checkpoints carry it.
 
     Args:
-        texts: of the spec; what a resumed run may set anew is left out.
+        texts: of the spec; settings that a resumed run may change are left out.
         lowering: as `lowering.json` has it.
     """
     leaves = _leaves(parse_yaml(texts.resolved, "resolved").tree)

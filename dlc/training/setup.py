@@ -29,7 +29,7 @@ Timed = Callable[[str], AbstractContextManager[None]]  # counts the time of a bl
 
 @fast_dataclass(frozen=True)
 class Setup:
-    """What a run computes with. Nothing in it changes while the run goes on, except for the feeder's threads.
+    """What a run computes with. Nothing in it changes during the run, except for the feeder's threads.
 
     Args:
         plan: the spec's plan.

@@ -62,15 +62,15 @@ def train(
         spec: a checked spec with data, targets, loss and optimizer.
         run: the folder to keep everything in; nothing is written without one.
         resume: continue the run in the folder; one that has not begun begins.
-        reporter: who is told of the progress.
+        reporter: displays the progress.
         dry_run: compile, do one step, stop; nothing is written.
-        autotune: time the equal forms of operations first, and take the fastest; a run that goes on keeps its own.
+        autotune: time the variants of operations first, and use the fastest; a resumed run keeps its own.
         profile: write a trace of some steps to `profile/` in the run folder.
         chunk_iterations: steps of a chunk, for tests; adapted to the speed when None. It can't change the result.
         stop: asked after every chunk, also of evaluation, whether to stop; the run then writes a checkpoint first.
 
     Raises:
-        Stopped: when `stop` said so.
+        Stopped: when `stop` returned true.
         SpecError: DLC115, DLC401-DLC406, DLC501, DLC503-DLC505, DLC507, DLC508.
     """
     began = time.perf_counter()
@@ -111,7 +111,7 @@ class Request:
     """How a spec is to be trained.
 
     Args:
-        reporter: who is told of the progress.
+        reporter: displays the progress.
         began: when training was asked for, on `time.perf_counter`.
         chunk_iterations: the steps of every chunk; adapted to the speed when None.
         stop: asked after every chunk whether to stop.
@@ -179,7 +179,7 @@ def callbacks_of(
     Args:
         run: the run.
         profile: measures its parts.
-        reporter: who is told of the progress.
+        reporter: displays the progress.
         timing: keeps the times of a run with a folder.
         log: the log of metrics of a run with a folder.
         identity: the digest that its checkpoints get.
@@ -209,7 +209,7 @@ def callbacks_of(
 
 
 def _opened(run: RunFolder, plan: Plan, texts: SpecTexts, resume: bool, reporter: Reporter) -> Result | None:
-    """Check that a spec may train in a folder; the result of a run that came to its end there.
+    """Check that a spec may train in a folder; the result of a run that is finished there.
 
     Raises:
         SpecError: DLC501, DLC503, DLC504.
@@ -231,7 +231,7 @@ def _opened(run: RunFolder, plan: Plan, texts: SpecTexts, resume: bool, reporter
     except SpecError as error:
         if not checkpoints_of(run):
             raise
-        reporter.note(f"{error.report.diagnostics[0].message}; written anew from the newest checkpoint")
+        reporter.note(f"{error.report.diagnostics[0].message}; it is rewritten from the newest checkpoint")
         return None
     if result is not None:
         run.need_epochs(plan, len(result.history))

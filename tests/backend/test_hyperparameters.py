@@ -12,8 +12,10 @@ import dlc
 from dlc.backend.emit import program_text
 from dlc.backend.hyperparameters import Hyperparameters, numbers_of, with_numbers
 from dlc.backend.network import lower
+from dlc.components.initializers.initializer import path_hash
 from dlc.components.optimizers import OPTIMIZERS
 from dlc.components.schedules.schedule import Horizon
+from dlc.ir import Context, TypedNode
 from dlc.language.options import build_word, load_class
 from dlc.language.yaml_text import parse_yaml
 from dlc.training.train import train as train_spec
@@ -25,6 +27,7 @@ targets: {species: {category: [setosa, versicolor, virginica]}}
 network:
   - {dense: 8, l1: 1e-4}
   - relu
+  - dropout: 0.1
   - dense: 3
 loss: cross_entropy
 optimizer: {adamw: {learning_rate: 1e-2, weight_decay: 1e-3}, clip_norm: 1.0, groups: [{match: dense/*, b1: 0.8}]}
@@ -38,6 +41,7 @@ CHANGES = {
     "a group's option": "optimizer.groups.0.b1=0.7",
     "a clip": "optimizer.clip_norm=0.01",
     "a penalty": "regularization.l2=0.03",
+    "a dropout rate": "network.2.dropout=0.6",
     "an item's penalty": "network.0.l1=0.02",
 }
 
@@ -110,3 +114,26 @@ def test_a_network_alone_computes_its_penalty() -> None:
     first, second = (variables["params"][name]["kernel"] for name in ("dense", "dense_2"))
     expected = 1e-4 * np.abs(first).sum() + 1e-4 * np.square(first).sum() + 1e-4 * np.square(second).sum()
     assert float(program.penalty(variables)) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("item", ["dropout: %s", "spatial_dropout1d: %s", "drop_path: %s", "gaussian_noise: %s"])
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.7])
+def test_a_rate_as_an_argument_changes_no_bit(item: str, rate: float) -> None:
+    text = f"inputs: {{x: {{tensor: [6, 5]}}}}\nnetwork: [{{{item % rate}}}]\n"
+    graph, key = dlc.loads(text).graph, jax.random.key(3)
+    program, node = lower(graph), graph.nodes[0]
+    assert isinstance(node, TypedNode)
+    x = jnp.float32(np.random.default_rng(0).normal(size=(64, 6, 5)))
+    ctx = Context("train", jax.random.fold_in(key, path_hash(node.path)))
+    expected = jax.jit(lambda x: node.layer.apply({}, x, ctx=ctx))(x)
+    found = jax.jit(lambda variables: program.run(variables, {"x": x}, key=key, train=True))(program.init(0))
+    np.testing.assert_array_equal(found.outputs["output"], expected)
+    assert np.any(np.asarray(expected) != x)
+
+
+@pytest.mark.parametrize("item", ["attention: {heads: 2, dropout: %s}", "lstm: {units: 3, dropout: %s}"])
+def test_rates_within_a_layer_are_arguments(item: str) -> None:
+    text = "inputs: {x: {tensor: [6, 4]}}\nnetwork: [{%s}, flatten, dense: 1]\ntargets: {y: number}\nloss: mse\n"
+    text += "optimizer: sgd\ndata: {npz: {path: x.npz}}\n".replace("{npz: {path: x.npz}}", "{source: {npz: x.npz}}")
+    programs = [program_text(dlc.loads(text % (item % rate)).plan, "stablehlo", step=True) for rate in (0.2, 0.3)]
+    assert programs[0] == programs[1]

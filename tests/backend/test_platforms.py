@@ -59,7 +59,7 @@ def test_a_run_goes_on_where_it_began(small_run: RunFolder, tmp_path: Path) -> N
     path = run.path / "lowering.json"
     path.write_text(path.read_text().replace('"cpu"', '"gpu"'))
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    with pytest.raises(dlc.SpecError, match="DLC504: the run began on gpu, this is cpu"):
+    with pytest.raises(dlc.SpecError, match="DLC504: the run started on gpu, but this is cpu"):
         dlc.train(dlc.loads(SMALL, ["train.epochs=6"]), run.path, resume=True)
     assert dlc.train(dlc.loads(SMALL), run.path, resume=True).history  # of a finished run nothing is computed
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before

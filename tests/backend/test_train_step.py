@@ -93,6 +93,31 @@ def squared(outputs: Any, batch: Any) -> Any:
     return jnp.square(outputs["output"] - batch["targets"]["y"]).mean()
 
 
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+def test_a_penalty_counts_once_however_many_batches_make_a_step(penalty: str) -> None:
+    data, head = batched(3, 8), f"{HEAD}regularization: {{{penalty}: 0.1}}\n"
+    whole, _ = trained(spec_of("{sgd: 0.5}", head=head), data, 3)
+    parts, _ = trained(spec_of("{sgd: 0.5, accumulate: 4}", head=head), data, 3)
+    close(whole.variables, parts.variables)
+    plain, _ = trained(spec_of("{sgd: 0.5}"), data, 3)
+    kernels = [state.variables["params"]["dense"]["kernel"] for state in (whole, plain)]
+    assert np.abs(np.asarray(kernels[0]) - np.asarray(kernels[1])).max() > 1e-3
+
+
+def test_a_frozen_batch_norm_normalizes_by_its_statistics_in_training() -> None:
+    network = "network: [{batch_norm: , trainable: false, name: norm}, dense: 2]\n"
+    program = lower(spec_of("{sgd: 0.5}", network=network).graph)
+    variables = program.init(0)
+    x = jnp.float32(np.random.default_rng(0).normal(3.0, 2.0, size=(16, 3)))
+    trained_, evaluated = (program.run(variables, {"x": x}, train=train) for train in (True, False))
+    np.testing.assert_array_equal(trained_.outputs["output"], evaluated.outputs["output"])
+    jax.tree.map(np.testing.assert_array_equal, trained_.state, variables["state"])
+    free = lower(spec_of("{sgd: 0.5}", network=network.replace(", trainable: false", "")).graph)
+    assert np.any(
+        np.asarray(free.run(free.init(0), {"x": x}, train=True).outputs["output"]) != evaluated.outputs["output"]
+    )
+
+
 @pytest.mark.parametrize("count", [2, 4])
 def test_small_batches_accumulated_equal_a_large_one(count: int) -> None:
     """Also where examples count differently, so that the mean of the batches' means would be wrong."""

@@ -297,15 +297,13 @@ def test_layers_and_explain(dlc_command) -> None:
 
 
 def test_every_word_has_a_page(dlc_command) -> None:
-    from dlc.cli.components import page, vocabulary
+    from dlc.cli.components import components, page
 
-    for kind, table in vocabulary().items():
-        for word, cls in table.items():
-            text = page(cls, kind)
-            assert cls.word == word
-            assert text.splitlines()[2], word
-            for name, field in cls.model_fields.items():
-                assert field.description, f"{word}.{name}"
+    for component in components():
+        text = page(component)
+        assert component.cls.word == component.word
+        assert text.splitlines()[2] == component.summary
+        assert text.splitlines()[-1].startswith("source: dlc/")
 
 
 def test_doctor(dlc_command) -> None:

@@ -222,7 +222,7 @@ def test_a_value_that_goes_bad_is_told_with_its_row() -> None:
     spec = dlc.loads("inputs: {a: number}\nnetwork: [dense: 1]\n")
     feature = spec.plan.inputs["a"]
     assert feature is not None
-    read = partial(parse, spec, ("inputs", "a"), feature)
+    read = partial(parse, spec.plan, ("inputs", "a"), feature)
     raw = Parsed({"a": column}, read, np.zeros((1, 1), np.float32))
     np.testing.assert_array_equal(raw[np.array([[3, 0], [1, 1]])][..., 0], [[4, 1], [2, 2]])
     with pytest.raises(dlc.SpecError, match="row 3 of column `a`"):

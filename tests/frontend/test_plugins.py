@@ -57,7 +57,7 @@ def test_the_steps_of_contributing(tmp_path: Path) -> None:
     page = run(tmp_path, "layers", "gain", "--plugin", "gain")
     assert page.returncode == 0, page.stderr
     assert "(*lead, channels) -> (*lead, channels): each channel times a learned number." in page.stdout
-    assert re.search(r"use_bias +false +also add a learned number", page.stdout)
+    assert re.search(r"use_bias +true or false +false +also add a learned number", page.stdout)
     shown = run(tmp_path, "show", "--allow-plugins", "spec.yaml")
     assert "14" in shown.stdout, shown.stderr  # 4 + (4 * 2 + 2)
 
@@ -125,7 +125,15 @@ def test_another_spec_does_not_see_the_words(plugins: Path) -> None:
         ("LAYERS = {'gain': 'broken_plugin:Nothing'}", "`broken_plugin:Nothing` can't be loaded: AttributeError"),
         ("LAYERS = {'gain': 'broken_plugin'}", "LAYERS holds"),
         ("LAYERS = {'dense': 'broken_plugin:Dense'}", "`dense` is a word of the language already"),
-        ("class Gain: word = 'gain'\nLAYERS = {'gain': 'broken_plugin:Gain'}", "is no class with"),
+        (
+            "class Gain: word = 'gain'\nLAYERS = {'gain': 'broken_plugin:Gain'}",
+            'is not a subclass of `Layer` with `word = "gain"`',
+        ),
+        (
+            "from dlc.components.layers.dense import Dense\nclass Gain(Dense): word = 'gain'\n"
+            "LOSSES = {'gain': 'broken_plugin:Gain'}",
+            'is not a subclass of `Loss` with `word = "gain"`',
+        ),
     ],
 )
 def test_a_broken_plugin_is_one_finding(plugins: Path, code: str, message: str) -> None:

@@ -97,10 +97,10 @@ def test_a_hostile_pattern_takes_no_time() -> None:
         ("encoder//kernel", "the pattern has an empty part"),
         ("encoder/", "the pattern has an empty part"),
         ("/", "the pattern has an empty part"),
-        ("encoder**", "`**` stands for whole parts"),
-        ("a/***/b", "`**` stands for whole parts"),
-        ("encoder.kernel", "no path has a `.`"),
-        ("encoder/[0-3]/**", "no path has a `[`"),
+        ("encoder**", "`**` must be a part of its own"),
+        ("a/***/b", "`**` must be a part of its own"),
+        ("encoder.kernel", "a pattern can't contain `.`"),
+        ("encoder/[0-3]/**", "a pattern can't contain `[`"),
         ("a" * 2000, "the pattern is too long"),
         (3, "`the pattern` has the wrong type"),
     ],
@@ -277,5 +277,5 @@ def test_what_is_frozen_has_no_penalty_and_no_constraint() -> None:
 
 
 def test_iterations_of_a_scan_can_not_be_frozen_one_by_one() -> None:
-    with pytest.raises(InternalError, match="told apart"):
+    with pytest.raises(InternalError, match="differ"):
         freeze(typed(STACK), lambda path: matches("encoder/1/**", path))

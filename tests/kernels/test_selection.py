@@ -208,10 +208,10 @@ def test_a_run_keeps_its_forms(tmp_path: Path) -> None:
 
     longer = dlc.loads(NET, ["train.epochs=3"])
     path.write_text(json.dumps({**kept, "forms": {**kept["forms"], "conv2d convolution": "fft"}}))
-    with pytest.raises(SpecError, match=r"DLC503: the run computes `conv2d convolution` in the form `fft`"):
+    with pytest.raises(SpecError, match=r"DLC503: the run uses the variant `fft` of `conv2d convolution`"):
         dlc.train(longer, tmp_path / "run", resume=True)
     path.write_text(json.dumps({**kept, "forms": {}}))
-    with pytest.raises(SpecError, match=r"DLC503: the run names no form for `conv2d convolution`"):
+    with pytest.raises(SpecError, match=r"DLC503: the run records no variant of `conv2d convolution`"):
         dlc.train(longer, tmp_path / "run", resume=True)
     for text in ("[]", "{", '{"platform": "cpu", "forms": {}, "flags": {"xla_dump_to": "/"}}'):
         path.write_text(text)

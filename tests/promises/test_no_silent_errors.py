@@ -516,7 +516,7 @@ def test_output_survives_a_poor_terminal(tmp_path: Path) -> None:
     ("network", "hint"),
     [
         ("[Linear: 4]", "dlc calls it `dense`"),
-        ("[{linear: 4}]", "write `linear` alone; a learned affine map is `dense: 4`"),
+        ("[{linear: 4}]", "write only `linear`; for a learned affine map use `dense: 4`"),
         ("[Conv2D: {filters: 3}]", "dlc calls it `conv2d`"),
         ("[BatchNormalization]", "dlc calls it `batch_norm`"),
         ("[dense: {out_features: 3}]", "dlc calls it `units`"),

@@ -287,7 +287,7 @@ def test_an_autoencoder_shows_reconstructions_beside_inputs(tmp_path: Path) -> N
     run = trained(AUTOENCODER, tmp_path)
     outline, text = report(run, tmp_path)
     alts = [attributes["alt"] for attributes, _ in outline.all("img")]
-    assert alts == ["image as it is", "image as predicted"] * 12
+    assert alts == ["image, true", "image, predicted"] * 12
     images = [str(attributes["src"]) for attributes, _ in outline.all("img")]
     assert all(base64.b64decode(image.partition(",")[2]).startswith(b"\x89PNG") for image in images)
     assert "accuracy" not in text
@@ -315,7 +315,7 @@ def test_numbers_without_validation_and_test(tmp_path: Path) -> None:
     (tmp_path / "data.npz").unlink()
     path, notes = write_report(run, tmp_path / "again.html")
     assert len(notes) == 1 and "data.npz" in notes[0]
-    assert "predictions are left out" in path.read_text().replace("Predictions", "predictions")
+    assert "predictions are omitted" in path.read_text().replace("Predictions", "predictions")
     Outline(path.read_text())
 
 
@@ -383,7 +383,7 @@ train: {{epochs: 1, batch_size: 10}}
     ]
     assert len(cells) == 9 and sum(cells) == 20 * 64
     heat = [text for attributes, text in outline.all("svg", "chart") if attributes["viewbox"] == "0 0 360 360"]
-    assert len(heat) == 1 and " taken for " in page
+    assert len(heat) == 1 and " predicted as " in page
 
 
 def stopped_run(spec: Any, folder: Path, epochs: int) -> RunFolder:
@@ -412,7 +412,7 @@ def test_an_unfinished_run(small: Any, tmp_path: Path) -> None:
     run.weights.unlink()
     shutil.rmtree(run.checkpoints)
     outline, text = report(run, tmp_path)
-    assert "No epoch is finished yet." in text and "There are no weights yet" in text
+    assert "No epoch has finished yet." in text and "no weights have been saved yet" in text
 
 
 DAMAGE = {

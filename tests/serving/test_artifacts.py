@@ -12,9 +12,10 @@ import pytest
 from safetensors.numpy import load_file
 
 import dlc
-from dlc.serving import artifacts
+from dlc.components.exports import EXPORTS, safetensors, stablehlo
 from dlc.serving.model import load_model
 from dlc.training.run_folder import RunFolder
+from tests.frontend.test_plugins import plugins  # noqa: F401 - a fixture
 
 WITHOUT_DLC = """
 import sys
@@ -75,14 +76,14 @@ def test_an_artifact_that_differs_is_not_kept(
     small_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        artifacts, "unpack", lambda data, path: {name: value + 1e-3 for name, value in real(data, path).items()}
+        stablehlo, "unpack", lambda data, path: {name: value + 1e-3 for name, value in real(data, path).items()}
     )
     from dlc.support.files import unpack as real
 
     with pytest.raises(dlc.SpecError) as caught:
         dlc.export(small_run.path, "stablehlo", tmp_path / "artifact")
     assert caught.value.report.codes == ("DLC509",)
-    assert not (tmp_path / "artifact").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_format_is_a_diagnostic(small_run: RunFolder) -> None:
@@ -91,6 +92,102 @@ def test_an_unknown_format_is_a_diagnostic(small_run: RunFolder) -> None:
     item = caught.value.report.diagnostics[0]
     assert item.code == "DLC510"
     assert item.hint == "did you mean `stablehlo`?"
+
+
+def test_a_failed_export_leaves_the_last_one(
+    small_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dlc.export(small_run.path, "safetensors", tmp_path / "weights.safetensors")
+    before = path.read_bytes()
+    monkeypatch.setattr(safetensors, "unpack", lambda data, path: {})
+    with pytest.raises(dlc.SpecError, match="DLC509"):
+        dlc.export(small_run.path, "safetensors", path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["weights.safetensors"]
+
+
+def test_a_format_may_have_options(small_run: RunFolder, tmp_path: Path) -> None:
+    folder = dlc.export(small_run.path, "stablehlo: cpu", tmp_path / "artifact")
+    assert json.loads((folder / "signature.json").read_text())["platforms"] == ["cpu"]
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "model.stablehlo",
+        "signature.json",
+        "weights.safetensors",
+    ]
+    (folder / "notes.txt").write_text("kept")
+    dlc.export(small_run.path, "stablehlo", folder)
+    assert json.loads((folder / "signature.json").read_text())["platforms"] == ["cpu", "cuda", "tpu"]
+    assert (folder / "notes.txt").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("to", "code"),
+    [
+        ("stablehlo: [gpu]", "DLC104"),
+        ("stablehlo: []", "DLC104"),
+        ("stablehlo: [cpu, cpu]", "DLC104"),
+        ("stablehlo: 3", "DLC104"),
+        ("stablehlo: {tolerence: 1.0}", "DLC101"),
+        ("safetensors: 3", "DLC106"),
+        ("stablehlo: [cuda]", "DLC509"),  # no code for the platform of the tests
+        ("[stablehlo]", "DLC510"),
+        ("", "DLC510"),
+        ("stablehlo: {", "DLC005"),
+    ],
+)
+def test_wrong_options_of_a_format_are_a_diagnostic(small_run: RunFolder, tmp_path: Path, to: str, code: str) -> None:
+    with pytest.raises(dlc.SpecError) as caught:
+        dlc.export(small_run.path, to, tmp_path / "artifact")
+    assert caught.value.report.codes == (code,)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_in_the_way_is_a_diagnostic(small_run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for to, name in (("stablehlo", "file"), ("safetensors", "folder"), ("safetensors", "file/weights")):
+        with pytest.raises(dlc.SpecError, match="DLC507"):
+            dlc.export(small_run.path, to, tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+PLUGIN = """
+import json
+
+from dlc.components.exports.export import Export
+from dlc.language.options import RuleViolation, main
+
+
+class Sizes(Export):
+    \"\"\"A JSON file with the shape of each weight.\"\"\"
+
+    word = "sizes"
+    examples = ("sizes", "sizes: 2")
+    default_name = "sizes.json"
+    indent: int = main(0, ge=0, description="spaces for each level")
+
+    def write(self, network, target):
+        target.write_text(json.dumps({name: x.shape for name, x in network.weights.items()}, indent=self.indent))
+
+    def verify(self, network, target):
+        if len(json.loads(target.read_text())) != len(network.weight_shapes):
+            raise RuleViolation("DLC509", "weights are missing")
+
+
+EXPORTS = {"sizes": "sizes_plugin:Sizes"}
+"""
+
+
+def test_a_plugin_may_bring_a_format(plugins: Path) -> None:  # noqa: F811
+    (plugins / "sizes_plugin.py").write_text(PLUGIN)
+    text = "plugins: sizes_plugin\ndata: iris\ninputs: {features: {tensor: [4]}}\n"
+    text += "targets: {species: {category: [setosa, versicolor, virginica]}}\nnetwork: [dense: 3]\n"
+    (plugins / "spec.yaml").write_text(text + "loss: cross_entropy\noptimizer: adam\ntrain: {epochs: 1}\n")
+    dlc.train(dlc.load(plugins / "spec.yaml"), plugins / "run")
+    path = dlc.export(plugins / "run", "sizes: 2")
+    assert path == plugins / "run" / "exports" / "sizes.json"
+    assert json.loads(path.read_text()) == {"dense/bias": [3], "dense/kernel": [4, 3]}
+    assert "sizes" not in EXPORTS
 
 
 def test_predictions_are_those_of_the_network(small_run: RunFolder, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_what_records_do_beside_plain_fields() -> None:
     loop = Own("a", ring)
     ring.append(loop)
     assert repr(loop).endswith("Own(name='a', link=[...])")
-    with pytest.raises(TypeError, match="no fields by name alone"):
+    with pytest.raises(TypeError, match="keyword-only fields"):
 
         @fast_dataclass
         class Named:

@@ -296,11 +296,11 @@ def test_csv_log(tmp_path: Path) -> None:
     [
         ("[csv_lgo]", "DLC105", "unknown callback `csv_lgo`"),
         ("{stop: 1}", "DLC105", "unknown callback `stop`"),
-        ("3", "DLC106", "this is no callback"),
+        ("3", "DLC106", "not a valid callback"),
         ("[csv_log: {fil: x.csv}]", "DLC101", "unknown option `fil` of `csv_log`"),
         ("csv_log: ../x.csv", "DLC104", "this does not name a CSV file"),
         ("csv_log: metrics.jsonl", "DLC104", "this does not name a CSV file"),
-        ("[stop_at: train/loss]", "DLC102", "`stop_at` needs `above` or `below`"),
+        ("[stop_at: {monitor: train/loss}]", "DLC102", "`stop_at` needs `above` or `below`"),
         ("[stop_at: {monitor: train/loss, above: 1, below: 0}]", "DLC104", "`above` and `below` exclude each other"),
         ("[stop_at: {monitor: train/los, above: 1}]", "DLC305", "there is no value `train/los` to monitor"),
         ("{stop_at: {monitor: train/los, above: 1}}", "DLC305", "there is no value `train/los` to monitor"),

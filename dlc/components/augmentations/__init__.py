@@ -1,4 +1,4 @@
-"""The vocabulary of augmentations: one line for each, one class in its family's file."""
+"""The table of augmentations: a line for each, which names its class."""
 
 from __future__ import annotations
 

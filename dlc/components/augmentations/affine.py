@@ -1,4 +1,4 @@
-"""Images under random affine maps, with the label images that belong to them."""
+"""Random affine maps of images and their label images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Map(NamedTuple):
 
 
 def diagonal(rows: Array, columns: Array) -> Array:
-    """(batch, 2, 2): matrices that scale rows and columns by themselves."""
+    """(batch, 2, 2): matrices that scale rows and columns independently."""
     zero = jnp.zeros_like(rows)
     return jnp.stack([rows, zero, zero, columns], -1).reshape(-1, 2, 2)
 
@@ -34,7 +34,9 @@ def diagonal(rows: Array, columns: Array) -> Array:
 class Affine(Filled):
     """A geometric augmentation by an affine map; label images are read at the nearest pixel."""
 
-    interpolation: Interpolation = option("bilinear", description="between pixels; label images take the nearest")
+    interpolation: Interpolation = option(
+        "bilinear", description="interpolation between pixels; label images use the nearest"
+    )
 
     def change(self, x: Array, drawn: Map, mask: Array | None) -> Array:
         """The images under the maps."""
@@ -49,14 +51,12 @@ def _shares(value: Any) -> Any:
     good = all(isinstance(part, (int, float)) and not isinstance(part, bool) and 0 <= part <= 1 for part in parts)
     if len(parts) != 2 or not good:
         expected = "a share from 0 to 1, or a list of two"
-        raise reject(
-            OptionError((), "DLC104", "these are no shares of the size", found=spell(value), expected=expected)
-        )
+        raise reject(OptionError((), "DLC104", "not a valid share of the size", found=spell(value), expected=expected))
     return tuple(float(part) for part in parts)
 
 
 class RandomTranslate(Affine):
-    """(batch, height, width, channels): images move by up to a share of their size, between pixels too.
+    """(batch, height, width, channels): images move by up to a share of their size, also by fractions of pixels.
 
     As `RandomTranslation` of Keras.
     """
@@ -64,7 +64,7 @@ class RandomTranslate(Affine):
     word = "random_translate"
     still: ClassVar[dict[str, Any]] = {"amount": (0.0, 0.0)}
     amount: Annotated[tuple[float, float], BeforeValidator(_shares)] = main(
-        (0.1, 0.1), description="largest share of the size, either way: one number, or [of height, of width]"
+        (0.1, 0.1), description="largest share of the size in both directions: one number, or [height, width]"
     )
 
     examples = (
@@ -82,11 +82,13 @@ class RandomTranslate(Affine):
 
 
 class RandomRotate(Affine):
-    """(batch, height, width, channels): images turn around their centre by an angle drawn evenly; the size stays."""
+    """(batch, height, width, channels): images rotate around their centre by a uniformly drawn angle."""
 
     word = "random_rotate"
     still: ClassVar[dict[str, Any]] = {"degrees": (0.0, 0.0)}
-    degrees: Amounts = main((-15.0, 15.0), description="angles: a number for both ways, or [lowest, highest]")
+    degrees: Amounts = main(
+        (-15.0, 15.0), description="angles in degrees: a number a for [-a, a], or [lowest, highest]"
+    )
 
     examples = (
         AugmentExample("random_rotate: 20", ("f32[batch, 6, 7, 3]", "i32[batch, 6, 7, 1]<4")),
@@ -98,22 +100,26 @@ class RandomRotate(Affine):
     )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Map:
-        """Rotations; a positive angle turns the picture anticlockwise."""
+        """Rotations; a positive angle rotates the image counterclockwise."""
         angle = uniform(key, x.shape[0], self.degrees) * (math.pi / 180)
         cos, sin = jnp.cos(angle), jnp.sin(angle)
         return Map(jnp.stack([cos, sin, -sin, cos], -1).reshape(-1, 2, 2), jnp.zeros((x.shape[0], 2)))
 
 
 class RandomShear(Affine):
-    """(batch, height, width, channels): rows slide sideways against each other, or columns up and down.
+    """(batch, height, width, channels): rows are shifted horizontally, or columns vertically.
 
     A pixel moves by the tangent of the angle times its distance from the centre.
     """
 
     word = "random_shear"
     still: ClassVar[dict[str, Any]] = {"degrees": (0.0, 0.0)}
-    degrees: Amounts = main((-10.0, 10.0), description="angles: a number for both ways, or [lowest, highest]")
-    direction: Literal["horizontal", "vertical"] = option("horizontal", description="the way in which pixels slide")
+    degrees: Amounts = main(
+        (-10.0, 10.0), description="angles in degrees: a number a for [-a, a], or [lowest, highest]"
+    )
+    direction: Literal["horizontal", "vertical"] = option(
+        "horizontal", description="the direction in which pixels move"
+    )
 
     examples = (
         AugmentExample("random_shear: 20", ("f32[batch, 6, 7, 3]", "i32[batch, 6, 7]<4")),
@@ -127,7 +133,7 @@ class RandomShear(Affine):
         super().check(x)
         if max(map(abs, self.degrees)) >= 90:
             found = f"[{self.degrees[0]:g}, {self.degrees[1]:g}]"
-            message = "a shear stays below a right angle"
+            message = "`degrees` is out of range"
             raise RuleViolation("DLC104", message, found=found, expected="angles below 90", option="degrees")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Map:
@@ -141,7 +147,7 @@ class RandomShear(Affine):
 class RandomZoom(Affine):
     """(batch, height, width, channels): images grow or shrink around their centre by a factor; the size stays.
 
-    A factor above 1 enlarges what is seen, one below 1 shows what lies outside the image.
+    A factor above 1 magnifies the image, one below 1 shrinks it and fills the border.
     """
 
     word = "random_zoom"
@@ -160,9 +166,7 @@ class RandomZoom(Affine):
         super().check(x)
         if self.factor[0] <= 0:
             found = f"[{self.factor[0]:g}, {self.factor[1]:g}]"
-            raise RuleViolation(
-                "DLC104", "an image can't shrink to nothing", found=found, expected="above 0", option="factor"
-            )
+            raise RuleViolation("DLC104", "`factor` is out of range", found=found, expected="above 0", option="factor")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Map:
         """The inverse factors along both axes."""
@@ -171,18 +175,20 @@ class RandomZoom(Affine):
 
 
 class RandomResizedCrop(Geometric):
-    """(batch, height, width, channels): a part of random area and aspect is cut out and enlarged to the whole.
+    """(batch, height, width, channels): a crop of random area and aspect is resized to the whole image.
 
-    The area is a share of the image drawn from `scale`, the aspect (width through height, 1 being the image's own)
-    evenly on a logarithmic scale from `ratio`; what would be larger than the image is cut to it (Szegedy et al. 2014,
-    arXiv:1409.4842, section 6). The part lies anywhere, between pixels too.
+    The area is a share of the image drawn from `scale`, the aspect (width / height, 1 being the image's own)
+    uniformly on a logarithmic scale from `ratio`; larger crops are clipped to the image (Szegedy et al. 2014,
+    arXiv:1409.4842, section 6). The crop may start anywhere, also between pixels.
     """
 
     word = "random_resized_crop"
     still: ClassVar[dict[str, Any]] = {"scale": (1.0, 1.0)}
     scale: Range = main((0.08, 1.0), description="[smallest, largest] share of the area")
     ratio: Range = option((0.75, 4 / 3), description="[smallest, largest] aspect")
-    interpolation: Interpolation = option("bilinear", description="between pixels; label images take the nearest")
+    interpolation: Interpolation = option(
+        "bilinear", description="interpolation between pixels; label images use the nearest"
+    )
 
     examples = (
         AugmentExample("random_resized_crop", ("f32[batch, 6, 7, 3]", "i32[batch, 6, 7]<4")),
@@ -209,7 +215,7 @@ class RandomResizedCrop(Geometric):
         return None if name == "scale" and self.ratio != (1.0, 1.0) else name
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Map:
-        """Where parts lie: their height and width as shares of the image's, and their centres."""
+        """The crops: height and width as shares of the image's, and centres."""
         first, second, third = jax.random.split(key, 3)
         batch, sizes = x.shape[0], jnp.array(x.shape[1:3], jnp.float32)
         area = uniform(first, batch, self.scale)
@@ -219,7 +225,7 @@ class RandomResizedCrop(Geometric):
         return Map(diagonal(shares[:, 0], shares[:, 1]), (jax.random.uniform(third, (batch, 2)) - 0.5) * room)
 
     def change(self, x: Array, drawn: Map, mask: Array | None) -> Array:
-        """The parts at the size of the whole."""
+        """The crops at the size of the image."""
         real = jnp.issubdtype(x.dtype, jnp.floating)
         images = x if x.ndim == 4 else x[..., None]
         how: Interpolation = self.interpolation if real else "nearest"

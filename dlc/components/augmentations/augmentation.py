@@ -1,6 +1,6 @@
-"""The contract of augmentations: what changes the examples of a batch at random, in training alone.
+"""The interface of augmentations: random changes of the examples of a batch, only in training.
 
-They act on the network's values, that is on what `Feature.encode` gives, on the device, inside the compiled step.
+They act on the network's values, as returned by `Feature.encode`, on the device, inside the compiled step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class AugmentExample(NamedTuple):
-    """A worked use: the augmentation as written, the types that it acts on, and the code when they don't fit."""
+    """An example: the augmentation as written, the types that it acts on, and the error code if they don't fit."""
 
     spec: str
     on: str | tuple[str, ...]
@@ -27,29 +27,29 @@ class AugmentExample(NamedTuple):
 
 
 class Augmentation(Options):
-    """A change of examples at random. The first line of its docstring says what it acts on: `(batch, *axes): ...`.
+    """A random change of examples. The first line of its docstring specifies what it acts on: `(batch, *axes): ...`.
 
-    A subclass says which values fit (`check`), draws numbers for each example (`draw`) and makes the change that they
-    mean (`change`), which is a function without chance. Every shape and element type stays what it is.
+    A subclass checks the values (`check`), draws random numbers for each example (`draw`) and applies the change for
+    these numbers deterministically (`change`). Shapes and element types stay the same.
     """
 
-    moves: ClassVar[bool] = False  # whether places move, so that what is aligned with the value must move alike
+    moves: ClassVar[bool] = False  # whether positions move, so that aligned values must move in the same way
     mixes: ClassVar[bool] = False  # whether it mixes examples with each other: a `Mixing`
-    same_draws: ClassVar[bool] = True  # whether values of the same places get the same draws; noise is each value's own
+    same_draws: ClassVar[bool] = True  # whether aligned values get the same draws; noise is independent
     chooses: ClassVar[bool] = False  # whether `draw` itself follows `p`
-    still: ClassVar[Mapping[str, Any]] = {}  # options with the value that would leave everything as it is
+    still: ClassVar[Mapping[str, Any]] = {}  # options with the value that would change nothing
 
-    p: float = option(1.0, ge=0, le=1, description="share of the examples that it acts on")
+    p: float = option(1.0, ge=0, le=1, description="probability with which an example is changed")
 
     def idle(self) -> str | None:
-        """The option because of which nothing would change, or None."""
+        """The option whose value makes the augmentation change nothing, or None."""
         return next((name for name, value in {"p": 0, **self.still}.items() if getattr(self, name) == value), None)
 
     def infer(self, *types: TensorType) -> None:
         """Check the types of the values that it acts on.
 
         Raises:
-            RuleViolation: when they don't fit, or not each other.
+            RuleViolation: when they don't fit the augmentation or each other.
         """
         for kind in types:
             self.check(kind)
@@ -60,29 +60,29 @@ class Augmentation(Options):
         Raises:
             RuleViolation: when it does not fit.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no rule")
+        raise NotImplementedError(f"{type(self).__name__} defines no rule")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Any:
         """Random numbers for each example: arrays with the batch axis first.
 
         Args:
-            key: a random key; values that are changed alike get the same.
+            key: a random key; values that are changed in the same way get the same key.
             x: the value: (batch, *axes).
             mask: bool (batch, time), or None.
         """
-        raise NotImplementedError(f"{type(self).__name__} draws nothing")
+        raise NotImplementedError(f"{type(self).__name__} defines no draws")
 
     def change(self, x: Array, drawn: Any, mask: Array | None) -> Array:
-        """The changed value, of the same shape, for the numbers drawn. What lies in padding does not count."""
-        raise NotImplementedError(f"{type(self).__name__} has no function")
+        """The changed value, of the same shape, for the numbers drawn. Values at padding are ignored."""
+        raise NotImplementedError(f"{type(self).__name__} defines no change")
 
     def apply(self, key: Array, *values: Array, masks: Sequence[Array | None] = ()) -> tuple[Array, ...]:
-        """The changed values. Padding stays as it is, and so do the examples that `p` leaves out.
+        """The changed values. Padding, and the examples that `p` does not select, stay the same.
 
         Args:
             key: the random key of this item in this step.
             values: (batch, *axes) each.
-            masks: bool (batch, time) for each value, or None; without any when left out.
+            masks: bool (batch, time) or None for each value; empty if no value has one.
         """
         chosen, rest = jax.random.split(key)
         acts = None
@@ -100,7 +100,7 @@ class Augmentation(Options):
 
 
 def over(x: Array, like: Array) -> Array:
-    """(batch,) or (batch, time) with axes of size 1 behind, as many as `like` has axes."""
+    """(batch,) or (batch, time) with trailing axes of size 1, up to the rank of `like`."""
     return x.reshape(*x.shape, *(1,) * (like.ndim - x.ndim))
 
 
@@ -146,12 +146,12 @@ def need_same_axes(types: Sequence[TensorType], axes: Sequence[int], word: str) 
     """Raise DLC205 unless the sizes along `axes` agree, DLC212 when one has a mask and another has none."""
     for kind in types[1:]:
         if [kind.shape[axis] for axis in axes] != [types[0].shape[axis] for axis in axes]:
-            message = f"`{word}` moves values alike, and they differ in size"
-            raise RuleViolation("DLC205", message, found=f"{types[0]} and {kind}", expected="the same places in each")
+            message = f"`{word}` moves several values in the same way, but they differ in size"
+            raise RuleViolation("DLC205", message, found=f"{types[0]} and {kind}", expected="the same sizes")
         if kind.mask != types[0].mask:
-            message = f"`{word}` moves values alike, and only one of them knows its padding"
+            message = f"`{word}` moves several values in the same way, but only some have a mask"
             raise RuleViolation(
-                "DLC212", message, found=f"{types[0]} and {kind}", expected="a mask for both, or for none"
+                "DLC212", message, found=f"{types[0]} and {kind}", expected="a mask for all, or for none"
             )
 
 
@@ -159,16 +159,16 @@ def need_same_axes(types: Sequence[TensorType], axes: Sequence[int], word: str) 
 
 
 def _pair(value: Any, expected: str, least: float | None, single: bool) -> tuple[float, float] | float:
-    """A pair of numbers in order, or a number where one is allowed."""
+    """Read an ordered pair of numbers, or a single number if allowed."""
     parts = value if isinstance(value, (list, tuple)) else [value]
     numbers = all(isinstance(part, (int, float)) and not isinstance(part, bool) for part in parts)
     if not numbers or len(parts) != (2 if isinstance(value, (list, tuple)) or not single else 1):
-        raise reject(OptionError((), "DLC103", "this is no range", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC103", "not a valid range", found=spell(value), expected=expected))
     if any(part != part or abs(part) == float("inf") for part in parts):
-        raise reject(OptionError((), "DLC104", "a range is finite", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC104", "a range must be finite", found=spell(value), expected=expected))
     if len(parts) == 2 and parts[0] > parts[1]:
         hint = f"write `[{parts[1]}, {parts[0]}]`"
-        raise reject(OptionError((), "DLC104", "the range ends before it begins", found=spell(value), hint=hint))
+        raise reject(OptionError((), "DLC104", "the range ends before it starts", found=spell(value), hint=hint))
     if (len(parts) == 1 and parts[0] < 0) or (least is not None and parts[0] < least):
         expected = f"at least {least or 0:g}"
         raise reject(OptionError((), "DLC104", "the range is too low", found=spell(value), expected=expected))
@@ -192,10 +192,10 @@ def _between(value: Any) -> tuple[float, float]:
 
 
 Factors = Annotated[tuple[float, float], BeforeValidator(_around_one)]
-"""What factors are drawn from: a number a for [1 - a, 1 + a], nothing below 0, or [lowest, highest]."""
+"""The range of factors: a number a for [1 - a, 1 + a], at least 0, or [lowest, highest]."""
 
 Amounts = Annotated[tuple[float, float], BeforeValidator(_around_zero)]
-"""What amounts are drawn from: a number a for [-a, a], or [lowest, highest]."""
+"""The range of amounts: a number a for [-a, a], or [lowest, highest]."""
 
 Range = Annotated[tuple[float, float], BeforeValidator(_between)]
 """[lowest, highest]."""

@@ -1,4 +1,4 @@
-"""Images whose colours change."""
+"""Changes of colours of images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dlc.support.lazy import jax, jnp
 if TYPE_CHECKING:
     from jax import Array
 
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in what the eye sees as bright: ITU-R BT.601
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in luma: ITU-R BT.601
 
 
 def gray(x: Array) -> Array:
@@ -30,22 +30,22 @@ def gray(x: Array) -> Array:
 
 
 def blend(x: Array, other: Array, factor: Array) -> Array:
-    """Other + factor * (x - other), a factor for each example."""
+    """Compute other + factor * (x - other), with a factor for each example."""
     return other + over(factor, x) * (x - other)
 
 
 class Colour(Augmentation):
     """An augmentation of colours of images (batch, height, width, channels).
 
-    It supposes that black is the first number of `value_range` and full light the second; results are cut to that
-    range. An image in bytes has `value_range: [0, 255]`, one that is scaled to 0..1 `[0, 1]`.
+    The first number of `value_range` is black, the second full brightness; results are clipped to that range. Use
+    `value_range: [0, 255]` for bytes, `[0, 1]` for images scaled to 0..1.
     """
 
     rgb: ClassVar[bool] = False  # whether it needs the three channels red, green, blue
-    value_range: Range = option((0.0, 1.0), description="the values of black and of full light")
+    value_range: Range = option((0.0, 1.0), description="the values of black and of full brightness")
 
     def check(self, x: TensorType) -> None:
-        """Images of real numbers, with three channels where colours are told apart."""
+        """Images of real numbers, with three channels if `rgb`."""
         need_image(x, self.word)
         if self.value_range[0] == self.value_range[1]:
             raise RuleViolation("DLC104", "`value_range` is empty", option="value_range", expected="[black, white]")
@@ -56,29 +56,29 @@ class Colour(Augmentation):
             )
 
     def change(self, x: Array, drawn: Any, mask: Array | None) -> Array:
-        """The images with other colours."""
+        """The images with changed colours."""
         low, high = self.value_range
         light = (x.astype(jnp.float32) - low) / (high - low)
         return jnp.clip(self.colour(light, drawn), 0.0, 1.0) * (high - low) + low
 
     def colour(self, x: Array, drawn: Any) -> Array:
-        """Other colours of images from 0 to 1."""
+        """Changed colours of images of 0..1."""
         raise NotImplementedError
 
 
 class ByFactor(Colour):
-    """A change of colours by a factor, 1 being none."""
+    """A change of colours by a factor; 1 changes nothing."""
 
     still: ClassVar[dict[str, Any]] = {"factor": (1.0, 1.0)}
     factor: Factors = main((0.8, 1.2), description="factors: a number a for [1 - a, 1 + a], or [lowest, highest]")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
-        """(batch,): the factors, drawn evenly."""
+        """(batch,): the factors, drawn uniformly."""
         return uniform(key, x.shape[0], self.factor)
 
 
 class RandomBrightness(ByFactor):
-    """(batch, height, width, channels): light times a factor, as in `ColorJitter` of torchvision."""
+    """(batch, height, width, channels): brightness times a factor, as in torchvision's `ColorJitter`."""
 
     word = "random_brightness"
     examples = (
@@ -100,7 +100,7 @@ class RandomBrightness(ByFactor):
 class RandomContrast(ByFactor):
     """(batch, height, width, channels): distances from the image's mean brightness times a factor.
 
-    The mean is that of the gray image, as in `ColorJitter` of torchvision; of other than three channels that of all.
+    The mean is that of the gray image, as in torchvision's `ColorJitter`; without three channels, that of all channels.
     """
 
     word = "random_contrast"
@@ -135,7 +135,7 @@ class RandomSaturation(ByFactor):
 
 
 def turned(x: Array, turn: Array) -> Array:
-    """(batch, height, width, 3) of 0..1: colours moved along the circle of hues, `turn` (batch,) in whole turns."""
+    """(batch, height, width, 3) of 0..1: hues rotated by `turn` (batch,), 1 being the whole colour circle."""
     high, low = x.max(-1), x.min(-1)
     spread = high - low
     safe = jnp.where(spread == 0, 1.0, spread)
@@ -154,12 +154,12 @@ def turned(x: Array, turn: Array) -> Array:
 
 
 class RandomHue(Colour):
-    """(batch, height, width, 3): hues move along the colour circle by a share of a turn; brightness (HSV) stays."""
+    """(batch, height, width, 3): hues rotate on the colour circle by a share of a full turn; brightness (HSV) stays."""
 
     word = "random_hue"
     rgb: ClassVar[bool] = True
     still: ClassVar[dict[str, Any]] = {"turn": (0.0, 0.0)}
-    turn: Amounts = main((-0.05, 0.05), description="turns: a number for both ways, or [lowest, highest]")
+    turn: Amounts = main((-0.05, 0.05), description="turns: a number a for [-a, a], or [lowest, highest]")
     examples = (
         AugmentExample("random_hue: 0.1", "f32[batch, 6, 7, 3]"),
         AugmentExample("random_hue: {turn: [0, 0.5], value_range: [-1, 1]}", "f32[batch, height, width, 3]"),
@@ -168,16 +168,16 @@ class RandomHue(Colour):
     )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
-        """(batch,): the turns, drawn evenly."""
+        """(batch,): the turns, drawn uniformly."""
         return uniform(key, x.shape[0], self.turn)
 
     def colour(self, x: Array, drawn: Array) -> Array:
-        """The turned hues."""
+        """The rotated hues."""
         return turned(x, drawn)
 
 
 class Always(Colour):
-    """A change of colours that leaves nothing to draw but whether it happens."""
+    """A change of colours without random numbers, except whether it happens."""
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> None:
         """Nothing."""
@@ -188,7 +188,7 @@ class RandomGrayscale(Always):
 
     word = "random_grayscale"
     rgb: ClassVar[bool] = True
-    p: float = main(0.1, ge=0, le=1, description="share of the examples that it acts on")
+    p: float = main(0.1, ge=0, le=1, description="probability with which an example is changed")
     examples = (
         AugmentExample("random_grayscale: 0.2", "f32[batch, 6, 7, 3]"),
         AugmentExample("random_grayscale: 0", "f32[batch, 6, 7, 3]", error="DLC303"),
@@ -201,10 +201,10 @@ class RandomGrayscale(Always):
 
 
 class RandomInvert(Always):
-    """(batch, height, width, channels): light becomes dark with probability `p`."""
+    """(batch, height, width, channels): brightness is inverted with probability `p`."""
 
     word = "random_invert"
-    p: float = main(0.5, ge=0, le=1, description="share of the examples that it acts on")
+    p: float = main(0.5, ge=0, le=1, description="probability with which an example is changed")
     examples = (
         AugmentExample("random_invert", "f32[batch, 6, 7, 1]"),
         AugmentExample("random_invert: {value_range: [-1, 1]}", "f32[batch, height, width, 3]"),
@@ -217,13 +217,13 @@ class RandomInvert(Always):
 
 
 class RandomSolarize(Colour):
-    """(batch, height, width, channels): what is at least as bright as a threshold is inverted.
+    """(batch, height, width, channels): pixels at least as bright as a threshold are inverted.
 
-    The threshold is drawn for each image from a range of light, from 0 (black) to 1.
+    The threshold is drawn for each image, from 0 (black) to 1 (full brightness).
     """
 
     word = "random_solarize"
-    threshold: Range = main((0.5, 1.0), description="[lowest, highest] light from which on pixels are inverted")
+    threshold: Range = main((0.5, 1.0), description="[lowest, highest] brightness from which pixels are inverted")
     examples = (
         AugmentExample("random_solarize", "f32[batch, 6, 7, 1]"),
         AugmentExample("random_solarize: {threshold: [0, 1], p: 0.2}", "f32[batch, height, width, 3]"),
@@ -239,24 +239,24 @@ class RandomSolarize(Colour):
             raise RuleViolation("DLC104", message, found=found, expected="from 0 to 1", option="threshold")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
-        """(batch,): the thresholds, drawn evenly."""
+        """(batch,): the thresholds, drawn uniformly."""
         return uniform(key, x.shape[0], self.threshold)
 
     def colour(self, x: Array, drawn: Array) -> Array:
-        """1 - x from the threshold on."""
+        """1 - x at or above the threshold."""
         return jnp.where(x >= over(drawn, x), 1 - x, x)
 
 
 def posterized(x: Array, bits: Array) -> Array:
-    """Images of 0..1 as bytes of which only the highest `bits` (batch,) are kept."""
+    """Images of 0..1 as bytes, of which only the highest `bits` (batch,) are kept."""
     step = over(2.0 ** (8 - bits.astype(jnp.float32)), x)
     return jnp.floor(jnp.round(x * 255) / step) * step / 255
 
 
 class RandomPosterize(Colour):
-    """(batch, height, width, channels): of the bytes of an image only the highest bits are kept.
+    """(batch, height, width, channels): only the highest bits of each byte are kept.
 
-    How many is drawn for each image from `bits`.
+    Their number is drawn for each image from `bits`.
     """
 
     word = "random_posterize"
@@ -278,7 +278,7 @@ class RandomPosterize(Colour):
             )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
-        """(batch,) int32: the counts of bits."""
+        """(batch,) int32: the numbers of bits."""
         return jax.random.randint(key, (x.shape[0],), int(self.bits[0]), int(self.bits[1]) + 1)
 
     def colour(self, x: Array, drawn: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Images whose pixels move, with the label images that belong to them: flips and crops."""
+"""Geometric changes of images and their label images: flips and crops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Geometric(Augmentation):
-    """An augmentation that moves the pixels of images (batch, height, width, channels), and of label images alike.
+    """An augmentation that moves the pixels of images (batch, height, width, channels) and of their label images.
 
     A label image holds integers: (batch, height, width), or with an axis of channels.
     """
@@ -35,11 +35,11 @@ class Geometric(Augmentation):
 
 
 class Filled(Geometric):
-    """A geometric augmentation that may look beyond the image's edges."""
+    """A geometric augmentation that may read beyond the image's edges."""
 
-    mode: Mode = option("constant", description="what lies outside the image, as numpy.pad has it")
-    value: float = option(0.0, description="what lies outside with the mode `constant`")
-    label: int = option(0, ge=0, description="the same for label images: a class")
+    mode: Mode = option("constant", description="how pixels outside the image are filled, as in numpy.pad")
+    value: float = option(0.0, description="the fill value for `mode: constant`")
+    label: int = option(0, ge=0, description="the fill class of label images for `mode: constant`")
 
     def infer(self, *types: TensorType) -> None:
         """Images of one size; `value` and `label` have something to fill."""
@@ -53,30 +53,30 @@ class Filled(Geometric):
             if getattr(self, name) and not used:
                 what = "real numbers" if name == "value" else "label images"
                 raise RuleViolation(
-                    "DLC303", f"`{name}` is for {what}, and there are none", hint="remove it", option=name
+                    "DLC303", f"`{name}` is for {what}, but there are none", hint="remove it", option=name
                 )
         for kind in types:
             if not kind.is_float and kind.bound is not None and self.label >= kind.bound:
                 expected = f"a class below {kind.bound}"
                 raise RuleViolation(
-                    "DLC104", "`label` is no class", found=f"`{self.label}`", expected=expected, option="label"
+                    "DLC104", "`label` is not a class", found=f"`{self.label}`", expected=expected, option="label"
                 )
 
     def outside(self, x: Array) -> float:
-        """What lies outside of an image or label image."""
+        """The fill value of an image or label image."""
         return self.value if jnp.issubdtype(x.dtype, jnp.floating) else self.label
 
 
 class RandomFlip(Geometric):
     """(batch, height, width, channels): images are mirrored, with probability `p` along each direction.
 
-    `horizontal` mirrors left and right, `vertical` top and bottom, `both` draws for each of the two by itself.
+    `horizontal` swaps left and right, `vertical` top and bottom, `both` draws each of the two independently.
     """
 
     word = "random_flip"
     chooses: ClassVar[bool] = True
-    p: float = option(0.5, ge=0, le=1, description="probability of a mirror image")
-    direction: Literal["horizontal", "vertical", "both"] = main("horizontal", description="which sides change places")
+    p: float = option(0.5, ge=0, le=1, description="probability of mirroring")
+    direction: Literal["horizontal", "vertical", "both"] = main("horizontal", description="which sides are swapped")
 
     examples = (
         AugmentExample("random_flip", "f32[batch, 6, 7, 3]"),
@@ -106,7 +106,7 @@ Padding = Annotated[tuple[int, int], BeforeValidator(lambda value: read_sizes(va
 
 
 class RandomCrop(Filled):
-    """(batch, height, width, channels): images are padded on all sides, and a part of their own size is cut out.
+    """(batch, height, width, channels): images are padded on all sides and randomly cropped to their size.
 
     It moves images by up to `padding` whole pixels, the standard augmentation of CIFAR (He et al. 2015,
     arXiv:1512.03385, section 4.2).
@@ -131,12 +131,12 @@ class RandomCrop(Filled):
     )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
-        """(batch, 2) int32: where the part begins in the padded image."""
+        """(batch, 2) int32: where the crop starts in the padded image."""
         ends = jnp.array([2 * size + 1 for size in self.padding])
         return jax.random.randint(key, (x.shape[0], 2), 0, ends)
 
     def change(self, x: Array, drawn: Array, mask: Array | None) -> Array:
-        """The parts, by whole pixels."""
+        """The crops, in whole pixels."""
         pads = [(0, 0), *((size, size) for size in self.padding), *((0, 0),) * (x.ndim - 3)]
         more = {"constant_values": self.outside(x)} if self.mode == "constant" else {}
         wide = jnp.pad(x, pads, mode=self.mode, **more)

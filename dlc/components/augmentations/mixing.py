@@ -1,4 +1,4 @@
-"""Augmentations that mix the examples of a batch with each other, and tell the step how to mix the losses."""
+"""Augmentations that mix the examples of a batch, and return how to mix their losses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Mixed(NamedTuple):
 
     Args:
         permutation: (batch,) int32, the example that each one is mixed with.
-        lam: (batch,) float32, the example's own share, from 0 to 1.
+        lam: (batch,) float32, the share of the example itself, from 0 to 1.
     """
 
     permutation: Any
@@ -36,23 +36,25 @@ class Mixed(NamedTuple):
 class Mixing(Augmentation):
     """An augmentation that mixes each example with another one of the batch, by a share drawn from Beta(alpha, alpha).
 
-    All inputs are mixed alike unless `on` names some.
+    All inputs are mixed in the same way, unless `on` names some.
     """
 
     mixes: ClassVar[bool] = True
     chooses: ClassVar[bool] = True
     still: ClassVar[dict[str, Any]] = {"alpha": 0}
-    alpha: float = main(0.2, ge=0, description="of Beta(alpha, alpha): 1 draws shares evenly, less draws extremes")
+    alpha: float = main(
+        0.2, ge=0, description="parameter of Beta(alpha, alpha): 1 is uniform, lower values favour extremes"
+    )
 
     def check(self, x: TensorType) -> None:
         """Real numbers without padding."""
         need_real(x, self.word)
         if x.mask:
-            hint = "series of different lengths can't be mixed"
+            hint = "mixing needs series of equal length"
             raise RuleViolation("DLC212", f"`{self.word}` would mix padding into data", found=str(x), hint=hint)
 
     def partners(self, key: Array, batch: int) -> Mixed:
-        """Partners, and shares drawn from Beta(alpha, alpha): 1 for the examples that `p` leaves out."""
+        """Partners, and shares drawn from Beta(alpha, alpha): 1 for the examples that `p` does not select."""
         first, second, third = jax.random.split(key, 3)
         alpha = self.alpha
         lam = jax.random.uniform(second, (batch,)) if alpha == 1 else jax.random.beta(second, alpha, alpha, (batch,))
@@ -61,7 +63,7 @@ class Mixing(Augmentation):
         return Mixed(jax.random.permutation(first, batch).astype(jnp.int32), lam.astype(jnp.float32))
 
     def mixed(self, drawn: Any) -> Mixed:
-        """How the batch is mixed by what was drawn."""
+        """How the batch is mixed for the numbers drawn."""
         raise NotImplementedError
 
     def mix(self, key: Array, *values: Array) -> tuple[tuple[Array, ...], Mixed]:
@@ -78,7 +80,7 @@ class Mixing(Augmentation):
 class Mixup(Mixing):
     """(batch, *axes): lam * x + (1 - lam) * x', x' another example of the batch (Zhang et al. 2018, arXiv:1710.09412).
 
-    The loss is mixed alike, so that it works with every loss and target.
+    The loss is mixed in the same way, which works with every loss and target.
     """
 
     word = "mixup"
@@ -105,7 +107,7 @@ class Mixup(Mixing):
 
 
 class Paste(NamedTuple):
-    """Partners, and the rectangles that come from them."""
+    """Partners, and the rectangles pasted from them."""
 
     permutation: Any
     box: Box
@@ -115,12 +117,14 @@ class Paste(NamedTuple):
 class Cutmix(Mixing):
     """(batch, height, width, channels): a rectangle of another example of the batch is pasted in (Yun et al. 2019).
 
-    Its sides are sqrt(1 - lam) of the image's, its centre is anywhere, and it is cut at the edges; lam is then what is
-    left of the image's own area (arXiv:1905.04899).
+    Its sides are sqrt(1 - lam) of the image's, its centre is anywhere, and it is clipped at the edges; lam is then the
+    remaining share of the image's own area (arXiv:1905.04899).
     """
 
     word = "cutmix"
-    alpha: float = main(1.0, ge=0, description="of Beta(alpha, alpha): 1 draws shares evenly, less draws extremes")
+    alpha: float = main(
+        1.0, ge=0, description="parameter of Beta(alpha, alpha): 1 is uniform, lower values favour extremes"
+    )
     examples = (
         AugmentExample("cutmix", "f32[batch, 6, 7, 3]"),
         AugmentExample("cutmix: {alpha: 0.5, p: 0.5}", ("f32[batch, 6, 7, 3]", "f32[batch, 6, 7, 1]")),
@@ -140,7 +144,7 @@ class Cutmix(Mixing):
         need_image(x, self.word)
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Paste:
-        """Partners, and rectangles with the share that is left beside them."""
+        """Partners, and rectangles with the share of the area outside of them."""
         first, second = jax.random.split(key)
         batch, height, width = x.shape[:3]
         permutation, lam = self.partners(first, batch)
@@ -158,7 +162,7 @@ class Cutmix(Mixing):
 
 
 def boxes(lam: Array, centre: Array, height: int, width: int) -> Box:
-    """Rectangles of 1 - lam of the area, as far as they lie inside.
+    """Rectangles of 1 - lam of the area, clipped to the image.
 
     Args:
         lam: (batch,).

@@ -1,4 +1,4 @@
-"""Values that get noise, and series that are scaled as a whole."""
+"""Noise on values, and scaling of series."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 class Jitter(Augmentation):
     """(batch, *axes): x + stddev * N(0, 1), element by element.
 
-    Of images, series and rows of a table alike; values are as the network sees them, so that 1 is the deviation of what
-    is normalised.
+    For images, series and rows of a table. Values are those that the network sees: normalised values have deviation 1.
     """
 
     word = "jitter"
@@ -59,14 +58,14 @@ class Jitter(Augmentation):
 class RandomDrop(Augmentation):
     """(batch, *axes): an element becomes `value` with probability `rate`; the others stay as they are.
 
-    Features of a table that are missing at random. `dropout` in the network also scales what is left.
+    Simulates missing features of a table. `dropout` in the network also scales the remaining values.
     """
 
     word = "random_drop"
     same_draws: ClassVar[bool] = False
     still: ClassVar[dict[str, Any]] = {"rate": 0}
     rate: float = main(0.1, ge=0, lt=1, description="share of elements that are replaced")
-    value: float = option(0.0, description="what they become")
+    value: float = option(0.0, description="the value that replaces them")
 
     examples = (
         AugmentExample("random_drop: 0.2", "f32[batch, 8]"),
@@ -90,7 +89,7 @@ class RandomDrop(Augmentation):
 
 
 class Scaling(Augmentation):
-    """(batch, time, channels) or (batch, time): a series, each channel by itself, times N(1, stddev).
+    """(batch, time, channels) or (batch, time): each channel of a series times a factor from N(1, stddev).
 
     One of the augmentations of Um et al. 2017 (arXiv:1706.00527).
     """
@@ -125,7 +124,7 @@ class RandomGain(Augmentation):
 
     word = "random_gain"
     still: ClassVar[dict[str, Any]] = {"gain": (0.0, 0.0)}
-    gain: Amounts = main((-6.0, 6.0), description="decibels: a number for both ways, or [lowest, highest]")
+    gain: Amounts = main((-6.0, 6.0), description="decibels: a number a for [-a, a], or [lowest, highest]")
 
     examples = (
         AugmentExample("random_gain: 12", "f32[batch, time] masked"),
@@ -140,7 +139,7 @@ class RandomGain(Augmentation):
         need_series(x, self.word)
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
-        """(batch,): the gains, drawn evenly."""
+        """(batch,): the gains, drawn uniformly."""
         return uniform(key, x.shape[0], self.gain)
 
     def change(self, x: Array, drawn: Array, mask: Array | None) -> Array:
@@ -152,7 +151,7 @@ class PolarityFlip(Augmentation):
     """(batch, time, channels) or (batch, time): a series changes its sign with probability `p`."""
 
     word = "polarity_flip"
-    p: float = main(0.5, ge=0, le=1, description="share of the examples that it acts on")
+    p: float = main(0.5, ge=0, le=1, description="probability with which an example is changed")
 
     examples = (
         AugmentExample("polarity_flip", "f32[batch, time]"),
@@ -174,22 +173,22 @@ class PolarityFlip(Augmentation):
 
 
 class Noisy(NamedTuple):
-    """Noise with its level: N(0, 1) for each element, and signal to noise in decibels (batch,)."""
+    """Noise with its level: N(0, 1) for each element, and signal-to-noise ratios in decibels (batch,)."""
 
     noise: Any
     snr: Any
 
 
 class AddNoise(Augmentation):
-    """(batch, time, channels) or (batch, time): white noise at a ratio of signal to noise drawn for each example.
+    """(batch, time, channels) or (batch, time): white noise at a signal-to-noise ratio drawn for each example.
 
-    The noise's deviation is the signal's root mean square, over time and channels but not over padding, through
-    10^(snr / 20). Silence stays silence.
+    The noise's deviation is the signal's root mean square, over time and channels without padding, divided by
+    10^(snr / 20). Silence stays silent.
     """
 
     word = "add_noise"
     same_draws: ClassVar[bool] = False
-    snr: Range = main((10.0, 30.0), description="[lowest, highest] signal to noise in decibels")
+    snr: Range = main((10.0, 30.0), description="[lowest, highest] signal-to-noise ratio in decibels")
 
     examples = (
         AugmentExample("add_noise", "f32[batch, time]"),
@@ -203,12 +202,12 @@ class AddNoise(Augmentation):
         need_series(x, self.word)
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Noisy:
-        """The noise and the ratios, drawn evenly in decibels."""
+        """The noise and the ratios, drawn uniformly in decibels."""
         first, second = jax.random.split(key)
         return Noisy(jax.random.normal(first, x.shape), uniform(second, x.shape[0], self.snr))
 
     def change(self, x: Array, drawn: Noisy, mask: Array | None) -> Array:
-        """X + rms(x) / 10^(snr / 20) * noise."""
+        """The series x + rms(x) / 10^(snr / 20) * noise."""
         real = jnp.ones(x.shape[:2], bool) if mask is None else mask
         real = jnp.broadcast_to(over(real, x), x.shape)
         axes = tuple(range(1, x.ndim))

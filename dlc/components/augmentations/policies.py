@@ -14,7 +14,7 @@ from dlc.support.lazy import jax, jnp
 if TYPE_CHECKING:
     from jax import Array
 
-STEPS = 30  # magnitudes are counted up to this
+STEPS = 30  # the largest magnitude
 OPERATIONS = (
     "identity",
     "shear_x",
@@ -33,14 +33,14 @@ OPERATIONS = (
 
 
 class Choice(NamedTuple):
-    """Which operations an example goes through, and whether up or down: (batch, num_ops) each, signs being -1 or 1."""
+    """The operations for each example, and their signs, -1 or 1: (batch, num_ops) each."""
 
     operation: Any
     sign: Any
 
 
 def sharpened(x: Array, factor: Array) -> Array:
-    """Smooth + factor * (x - smooth): 1 is no change; the outermost pixels stay. Pillow's `Sharpness`."""
+    """Smooth + factor * (x - smooth): 1 changes nothing; the outermost pixels stay. Pillow's `Sharpness`."""
     height, width = x.shape[1:3]
     if min(height, width) < 3:
         return x
@@ -51,23 +51,23 @@ def sharpened(x: Array, factor: Array) -> Array:
 
 
 def stretched(x: Array) -> Array:
-    """Each channel from its darkest to its brightest pixel brought to 0..1; as it is when they are equal."""
+    """Each channel rescaled so that its darkest and brightest pixel are 0 and 1; unchanged if they are equal."""
     low, high = x.min((1, 2), keepdims=True), x.max((1, 2), keepdims=True)
     return jnp.where(high > low, (x - low) / jnp.where(high > low, high - low, 1.0), x)
 
 
 class RandAugment(Colour):
-    """(batch, height, width, channels): `num_ops` operations for each image, of one strength (Cubuk et al. 2019).
+    """(batch, height, width, channels): `num_ops` random operations of one strength for each image (Cubuk et al. 2019).
 
     They are identity, shear and translation along either axis, rotation, brightness, saturation, contrast, sharpness,
-    posterize, solarize and autocontrast, with the ranges of torchvision's `RandAugment`; its `equalize` is left out.
-    What lies outside is black (arXiv:1909.13719).
+    posterize, solarize and autocontrast, with the ranges of torchvision's `RandAugment`; except its `equalize`.
+    Pixels from outside the image are black (arXiv:1909.13719).
     """
 
     word = "rand_augment"
     num_ops: int = option(2, ge=1, description="operations for each image, one after the other")
     magnitude: int = main(9, ge=0, le=STEPS, description=f"strength, up to {STEPS}")
-    interpolation: Interpolation = option("bilinear", description="between pixels: bilinear or nearest")
+    interpolation: Interpolation = option("bilinear", description="interpolation between pixels")
 
     still: ClassVar[dict[str, Any]] = {}
     examples = (
@@ -79,7 +79,7 @@ class RandAugment(Colour):
     )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Choice:
-        """The operations, drawn evenly, and their signs."""
+        """The operations, drawn uniformly, and their signs."""
         first, second = jax.random.split(key)
         shape = (x.shape[0], self.num_ops)
         sign = jnp.where(jax.random.bernoulli(second, 0.5, shape), 1.0, -1.0)
@@ -92,7 +92,7 @@ class RandAugment(Colour):
         return x
 
     def operate(self, x: Array, operation: Array, sign: Array) -> Array:
-        """One operation for each image. Those that move pixels are one affine map; of the others each is computed."""
+        """One operation for each image. Geometric ones are one affine map; others are all computed, one is selected."""
         strength = self.magnitude / STEPS
         height, width = x.shape[1:3]
 

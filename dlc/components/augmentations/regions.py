@@ -1,4 +1,4 @@
-"""Images of which a part is hidden, or that are blurred."""
+"""Hidden regions and blur of images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Box(NamedTuple):
-    """Rectangles of pixels, (batch,) int32 each; the last row and column are not in them."""
+    """Rectangles of pixels, (batch,) int32 each; the last row and column are exclusive."""
 
     top: Any
     bottom: Any
@@ -31,18 +31,18 @@ class Box(NamedTuple):
 
 
 class RandomErasing(Augmentation):
-    """(batch, height, width, channels): a rectangle of random size, aspect and place is filled (Zhong et al. 2017).
+    """(batch, height, width, channels): a random rectangle is filled (Zhong et al. 2017).
 
-    Its area is a share of the image drawn from `scale`, its aspect (height through width) evenly on a logarithmic scale
-    from `ratio`; sides longer than the image are cut (arXiv:1708.04896).
+    Its area is a share of the image drawn from `scale`, its aspect (height / width) uniformly on a logarithmic
+    scale from `ratio`; sides longer than the image are clipped (arXiv:1708.04896).
     """
 
     word = "random_erasing"
-    p: float = main(0.5, ge=0, le=1, description="share of the examples that it acts on")
+    p: float = main(0.5, ge=0, le=1, description="probability with which an example is changed")
     scale: Range = option((0.02, 0.33), description="[smallest, largest] share of the area")
     ratio: Range = option((0.3, 10 / 3), description="[smallest, largest] aspect")
-    fill: Literal["value", "noise"] = option("value", description="with a number, or with N(0, 1) for each element")
-    value: float = option(0.0, description="that number")
+    fill: Literal["value", "noise"] = option("value", description="fill with `value`, or with N(0, 1) for each element")
+    value: float = option(0.0, description="the fill value")
 
     examples = (
         AugmentExample("random_erasing", "f32[batch, 6, 7, 3]"),
@@ -66,7 +66,7 @@ class RandomErasing(Augmentation):
             )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> tuple[Box, Array]:
-        """The rectangles, and what fills them."""
+        """The rectangles and their fill."""
         keys = jax.random.split(key, 5)
         batch, height, width = x.shape[:3]
         area = uniform(keys[0], batch, self.scale) * (height * width)
@@ -87,12 +87,12 @@ class RandomErasing(Augmentation):
 class Cutout(Augmentation):
     """(batch, height, width, channels): a square around a random pixel is filled (DeVries & Taylor 2017).
 
-    The square may reach beyond the image: what is hidden is then smaller (arXiv:1708.04552).
+    The square may extend beyond the image (arXiv:1708.04552).
     """
 
     word = "cutout"
-    size: int = main(ge=1, description="pixels of a side")
-    value: float = option(0.0, description="what fills it")
+    size: int = main(ge=1, description="side length in pixels")
+    value: float = option(0.0, description="the fill value")
 
     examples = (
         AugmentExample("cutout: 3", "f32[batch, 6, 7, 3]"),
@@ -107,7 +107,7 @@ class Cutout(Augmentation):
         need_image(x, self.word)
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Box:
-        """The squares: their middle is any pixel."""
+        """The squares, centred on any pixel."""
         middle = jax.random.randint(key, (x.shape[0], 2), 0, jnp.array(x.shape[1:3]))
         start = middle - self.size // 2
         return Box(start[:, 0], start[:, 0] + self.size, start[:, 1], start[:, 1] + self.size)
@@ -118,14 +118,14 @@ class Cutout(Augmentation):
 
 
 class GaussianBlur(Augmentation):
-    """(batch, height, width, channels): images are convolved with a Gaussian whose deviation is drawn for each.
+    """(batch, height, width, channels): images are convolved with a Gaussian of random standard deviation.
 
-    The kernel has `kernel` pixels a side and sums to 1; edges are reflected. As `GaussianBlur` of torchvision.
+    The kernel is `kernel` pixels high and wide and sums to 1; edges are reflected, as in torchvision's `GaussianBlur`.
     """
 
     word = "gaussian_blur"
     sigma: Range = main((0.1, 2.0), description="[lowest, highest] standard deviation in pixels")
-    kernel: int = option(5, ge=3, description="pixels of a side, an odd number")
+    kernel: int = option(5, ge=3, description="height and width of the kernel in pixels, odd")
 
     examples = (
         AugmentExample("gaussian_blur", "f32[batch, 6, 7, 3]"),
@@ -141,7 +141,7 @@ class GaussianBlur(Augmentation):
         if self.kernel % 2 == 0:
             found = f"`{self.kernel}`"
             raise RuleViolation(
-                "DLC104", "a kernel has a middle", found=found, expected="an odd number", option="kernel"
+                "DLC104", "`kernel` must be odd", found=found, expected="an odd number", option="kernel"
             )
         if self.sigma[0] <= 0:
             raise RuleViolation(
@@ -150,15 +150,15 @@ class GaussianBlur(Augmentation):
         if any(isinstance(size, int) and size <= self.kernel // 2 for size in x.shape[1:3]):
             expected = f"sizes above {self.kernel // 2}"
             raise RuleViolation(
-                "DLC205", "the kernel reaches past the image", found=str(x), expected=expected, option="kernel"
+                "DLC205", "the kernel is too large for the image", found=str(x), expected=expected, option="kernel"
             )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
-        """(batch,): the deviations, drawn evenly."""
+        """(batch,): the deviations, drawn uniformly."""
         return uniform(key, x.shape[0], self.sigma)
 
     def change(self, x: Array, drawn: Array, mask: Array | None) -> Array:
-        """Sum over the kernel's places of weight * shifted image, along height, then along width."""
+        """Sum over the kernel of weight * shifted image, along height, then along width."""
         half = self.kernel // 2
         away = jnp.arange(-half, half + 1, dtype=jnp.float32)
         weights = jnp.exp(-0.5 * jnp.square(away / drawn[:, None]))  # (B, kernel)

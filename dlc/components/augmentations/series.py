@@ -1,4 +1,4 @@
-"""Series whose points move in time, or whose size drifts. Padding stays padding, and nothing of it moves in."""
+"""Changes of series in time and magnitude. Padding stays in place and never moves into the data."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Temporal(Augmentation):
-    """An augmentation that moves the points of series (batch, time, *axes), and of labels for each point alike.
+    """An augmentation that moves the points of series (batch, time, *axes), and of their labels for each point.
 
-    Of a series with a mask it moves what lies before the padding. Integers are taken at the nearest point of time.
+    For a series with a mask, only points before the padding move. Integers are read at the nearest time step.
     """
 
     moves: ClassVar[bool] = True
@@ -41,17 +41,17 @@ class Temporal(Augmentation):
 
 
 class TimeShift(Temporal):
-    """(batch, time, *axes): series move by whole points, up to a share of their length either way.
+    """(batch, time, *axes): series move by whole time steps, up to a share of their length in both directions.
 
-    What leaves at one end comes back at the other; with `fill: zero` it is lost, and zeros come in.
+    Points that leave at one end return at the other; with `fill: zero` they are replaced by zeros.
     """
 
     word = "time_shift"
     still: ClassVar[dict[str, Any]] = {"amount": (0.0, 0.0)}
     amount: Amounts = main(
-        (-0.1, 0.1), description="shares of the length: a number for both ways, or [lowest, highest]"
+        (-0.1, 0.1), description="shares of the length: a number a for [-a, a], or [lowest, highest]"
     )
-    fill: Literal["wrap", "zero"] = option("wrap", description="what comes in at the end")
+    fill: Literal["wrap", "zero"] = option("wrap", description="how the free end is filled")
 
     examples = (
         AugmentExample("time_shift: 0.5", ("f32[batch, time, 3] masked", "i32[batch, time]<4 masked")),
@@ -68,11 +68,11 @@ class TimeShift(Temporal):
         super().check(x)
         if max(map(abs, self.amount)) > 1:
             found = f"[{self.amount[0]:g}, {self.amount[1]:g}]"
-            message = "a series moves by its length at most"
+            message = "`amount` is out of range"
             raise RuleViolation("DLC104", message, found=found, expected="shares from -1 to 1", option="amount")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
-        """(batch,) int32: by how many points, later being positive."""
+        """(batch,) int32: the shifts in time steps, positive for later."""
         moved = uniform(key, x.shape[0], self.amount) * lengths(x, mask)
         return jnp.round(moved).astype(jnp.int32)
 
@@ -87,12 +87,12 @@ class TimeShift(Temporal):
 
 
 def knots_of(key: Array, x: Array, knots: int, stddev: float, channels: int) -> Array:
-    """(batch, knots + 2, channels): N(1, stddev), what a smooth curve runs through; its ends count, too."""
+    """(batch, knots + 2, channels): N(1, stddev), the values of a smooth curve at its knots, including both ends."""
     return 1 + stddev * jax.random.normal(key, (x.shape[0], knots + 2, channels))
 
 
 def along(x: Array, mask: Array | None, knots: int) -> Array:
-    """(batch, time): each point's place on a curve of so many knots: 0 for the first, knots - 1 for the last."""
+    """(batch, time): each point's position on a curve with so many knots: 0 for the first, knots - 1 for the last."""
     last = jnp.maximum(lengths(x, mask) - 1, 1)[:, None]
     return jnp.clip(jnp.arange(x.shape[1])[None] / last, 0.0, 1.0) * (knots - 1)
 
@@ -100,14 +100,14 @@ def along(x: Array, mask: Array | None, knots: int) -> Array:
 class MagnitudeWarp(Augmentation):
     """(batch, time, channels) or (batch, time): series times a smooth curve around 1, one for each channel.
 
-    The curve is a natural cubic spline through `knots` + 2 numbers N(1, stddev), evenly spread from the first point to
+    The curve is a natural cubic spline through `knots` + 2 numbers N(1, stddev), evenly spaced from the first point to
     the last (Um et al. 2017, arXiv:1706.00527).
     """
 
     word = "magnitude_warp"
     still: ClassVar[dict[str, Any]] = {"stddev": 0}
-    stddev: float = main(0.2, ge=0, description="standard deviation of the curve's numbers")
-    knots: int = option(4, ge=0, description="numbers between the first and the last")
+    stddev: float = main(0.2, ge=0, description="standard deviation of the curve's values")
+    knots: int = option(4, ge=0, description="knots between the first and the last point")
 
     examples = (
         AugmentExample("magnitude_warp: 0.1", "f32[batch, time, 3] masked"),
@@ -118,14 +118,14 @@ class MagnitudeWarp(Augmentation):
     )
 
     def check(self, x: TensorType) -> None:
-        """Series of real numbers, of one axis behind time at most."""
+        """Series of real numbers, with at most one axis after time."""
         need_series(x, self.word)
         if x.rank > 3:
             expected = "(batch, time) or (batch, time, channels)"
             raise RuleViolation("DLC204", f"`{self.word}` changes series", found=str(x), expected=expected)
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
-        """(batch, knots + 2, channels): what the curves run through."""
+        """(batch, knots + 2, channels): the curves at their knots."""
         return knots_of(key, x, self.knots, self.stddev, x.shape[2] if x.ndim == 3 else 1)
 
     def change(self, x: Array, drawn: Array, mask: Array | None) -> Array:
@@ -138,13 +138,13 @@ class TimeWarp(Temporal):
     """(batch, time, *axes): time runs faster and slower along a smooth curve; the first and last point stay.
 
     The speed is a natural cubic spline through `knots` + 2 numbers N(1, stddev), at least 0.1 so that time never runs
-    back; values are read linearly between points (Um et al. 2017, arXiv:1706.00527).
+    backwards; values are interpolated linearly (Um et al. 2017, arXiv:1706.00527).
     """
 
     word = "time_warp"
     still: ClassVar[dict[str, Any]] = {"stddev": 0}
     stddev: float = main(0.2, ge=0, description="standard deviation of the speeds")
-    knots: int = option(4, ge=0, description="numbers between the first and the last")
+    knots: int = option(4, ge=0, description="knots between the first and the last point")
 
     examples = (
         AugmentExample("time_warp: 0.1", ("f32[batch, time, 3] masked", "i32[batch, time]<4 masked")),
@@ -154,11 +154,11 @@ class TimeWarp(Temporal):
     )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
-        """(batch, knots + 2, 1): what the speeds run through."""
+        """(batch, knots + 2, 1): the speeds at their knots."""
         return knots_of(key, x, self.knots, self.stddev, 1)
 
     def change(self, x: Array, drawn: Array, mask: Array | None) -> Array:
-        """Series at the times that the speeds lead to."""
+        """The series at the warped times."""
         length = lengths(x, mask)
         speed = jnp.maximum(curve(drawn, along(x, mask, drawn.shape[1]))[..., 0], 0.1)  # (B, T)
         time = jnp.cumsum(speed, 1) - speed[:, :1]
@@ -168,9 +168,9 @@ class TimeWarp(Temporal):
 
 
 class WindowSlice(Temporal):
-    """(batch, time, *axes): a part of each series, at a random place, stretched to the whole length.
+    """(batch, time, *axes): a random part of each series, stretched to the whole length.
 
-    Values are read linearly between points (Le Guennec et al. 2016, halshs-01357973).
+    Values are interpolated linearly (Le Guennec et al. 2016, halshs-01357973).
     """
 
     word = "window_slice"
@@ -185,7 +185,7 @@ class WindowSlice(Temporal):
     )
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
-        """(batch,): where the part begins, from 0 (the beginning) to 1 (as late as it can)."""
+        """(batch,): where the part starts, from 0 (at the beginning) to 1 (as late as possible)."""
         return jax.random.uniform(key, (x.shape[0],))
 
     def change(self, x: Array, drawn: Array, mask: Array | None) -> Array:
@@ -197,13 +197,13 @@ class WindowSlice(Temporal):
 
 
 class Permutation(Temporal):
-    """(batch, time, *axes): series are cut into segments of almost equal length, which come in another order.
+    """(batch, time, *axes): series are cut into segments of almost equal length, which are shuffled.
 
-    Segment k of n begins at floor(k * length / n) (Um et al. 2017, arXiv:1706.00527).
+    Segment k of n starts at floor(k * length / n) (Um et al. 2017, arXiv:1706.00527).
     """
 
     word = "permutation"
-    segments: int = main(4, ge=2, description="count of segments")
+    segments: int = main(4, ge=2, description="number of segments")
 
     examples = (
         AugmentExample("permutation: 3", ("f32[batch, time, 3] masked", "i32[batch, time]<4 masked")),
@@ -219,11 +219,11 @@ class Permutation(Temporal):
         if isinstance(size, int) and size < self.segments:
             expected = f"at most {size} segments"
             found = f"`{self.segments}`"
-            message = "there are more segments than points in time"
+            message = "there are more segments than time steps"
             raise RuleViolation("DLC205", message, found=found, expected=expected, option="segments")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Array:
-        """(batch, segments) int32: which segment comes at each place."""
+        """(batch, segments) int32: the segment at each position."""
         return jnp.argsort(jax.random.uniform(key, (x.shape[0], self.segments)), 1).astype(jnp.int32)
 
     def change(self, x: Array, drawn: Array, mask: Array | None) -> Array:

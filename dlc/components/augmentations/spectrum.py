@@ -1,4 +1,4 @@
-"""Spectrograms of which stretches of time or bands of frequencies are hidden: SpecAugment."""
+"""Hidden time spans and frequency bands of spectrograms: SpecAugment."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Spans(NamedTuple):
-    """Stretches of an axis: first place and length, (batch, count) int32 each."""
+    """Spans of an axis: start and length, (batch, count) int32 each."""
 
     start: Any
     size: Any
 
     def hidden(self, size: int) -> Array:
-        """(batch, size) bool: what lies in one of them."""
+        """(batch, size) bool: the positions inside a span."""
         at = jnp.arange(size)[None, :, None]
         start, end = self.start[:, None], (self.start + self.size)[:, None]
         found: Array = ((at >= start) & (at < end)).any(-1)
@@ -29,7 +29,7 @@ class Spans(NamedTuple):
 
 
 def draw_spans(key: Array, count: int, width: Array, length: Array) -> Spans:
-    """Lengths from 0 to `width` (batch,), at places of `length` (batch,) where they fit, all drawn evenly."""
+    """Draw lengths from 0 to `width` (batch,), and starts so that they fit into `length` (batch,), uniformly."""
     first, second = jax.random.split(key)
     shape = (length.shape[0], count)
     size = jax.random.randint(first, shape, 0, width[:, None] + 1)
@@ -37,16 +37,16 @@ def draw_spans(key: Array, count: int, width: Array, length: Array) -> Spans:
 
 
 class TimeMask(Augmentation):
-    """(batch, time, *axes): `count` stretches of up to `width` points become `value` (Park et al. 2019).
+    """(batch, time, *axes): `count` spans of up to `width` time steps become `value` (Park et al. 2019).
 
-    A stretch is no longer than `most` of the series before its padding (arXiv:1904.08779).
+    A span is at most the share `most` of the series before its padding (arXiv:1904.08779).
     """
 
     word = "time_mask"
-    width: int = main(ge=1, description="longest stretch")
-    count: int = option(1, ge=1, description="how many stretches")
-    most: float = option(1.0, gt=0, le=1, description="longest stretch as a share of the series")
-    value: float = option(0.0, description="what is put there")
+    width: int = main(ge=1, description="longest span in time steps")
+    count: int = option(1, ge=1, description="number of spans")
+    most: float = option(1.0, gt=0, le=1, description="longest span as a share of the series")
+    value: float = option(0.0, description="the fill value")
 
     examples = (
         AugmentExample("time_mask: 2", "f32[batch, time, 3] masked"),
@@ -58,34 +58,34 @@ class TimeMask(Augmentation):
     )
 
     def check(self, x: TensorType) -> None:
-        """Series of real numbers, as long as the longest stretch."""
+        """Series of real numbers, at least as long as the longest span."""
         need_series(x, self.word)
         if isinstance(x.shape[1], int) and self.width > x.shape[1]:
             expected = f"at most {x.shape[1]}"
-            found, message = f"`{self.width}`", "the stretch is longer than the series"
+            found, message = f"`{self.width}`", "the span is longer than the series"
             raise RuleViolation("DLC205", message, found=found, expected=expected, option="width")
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Spans:
-        """The stretches, all before the padding."""
+        """The spans, all before the padding."""
         length = lengths(x, mask)
         limit = jnp.floor(self.most * length).astype(jnp.int32) if self.most < 1 else length
         return draw_spans(key, self.count, jnp.minimum(self.width, limit), length)
 
     def change(self, x: Array, drawn: Spans, mask: Array | None) -> Array:
-        """The stretches filled."""
+        """The series with the spans filled."""
         return jnp.where(over(drawn.hidden(x.shape[1]), x), jnp.asarray(self.value, x.dtype), x)
 
 
 class FrequencyMask(Augmentation):
     """(batch, time, frequencies): `count` bands of up to `width` frequencies become `value` (Park et al. 2019).
 
-    A band is hidden at all times (arXiv:1904.08779). An axis of channels may stand behind that of frequencies.
+    A band is hidden at all times (arXiv:1904.08779). An axis of channels may follow.
     """
 
     word = "frequency_mask"
-    width: int = main(ge=1, description="widest band")
-    count: int = option(1, ge=1, description="how many bands")
-    value: float = option(0.0, description="what is put there")
+    width: int = main(ge=1, description="widest band in frequencies")
+    count: int = option(1, ge=1, description="number of bands")
+    value: float = option(0.0, description="the fill value")
 
     examples = (
         AugmentExample("frequency_mask: 2", "f32[batch, time, 3] masked"),
@@ -98,7 +98,7 @@ class FrequencyMask(Augmentation):
     )
 
     def check(self, x: TensorType) -> None:
-        """Spectrograms with as many frequencies as the widest band."""
+        """Spectrograms with at least as many frequencies as the widest band."""
         need_real(x, self.word)
         if x.rank not in (3, 4):
             expected = "(batch, time, frequencies)"

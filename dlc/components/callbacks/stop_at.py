@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from dlc.components.callbacks.callback import Callback, RunView
-from dlc.language.options import OptionError, main, option, reject
+from dlc.language.options import OptionError, option, reject
 
 
 class StopAt(Callback):
@@ -17,7 +17,7 @@ class StopAt(Callback):
         "stop_at: {monitor: train/loss, below: 0.01}",
     )
 
-    monitor: str = main(description="SPLIT/METRIC, such as `validation/accuracy`")
+    monitor: str = option(description="SPLIT/METRIC, such as `validation/accuracy`")
     above: float | None = option(None, description="ends the run when the value is at least this")
     below: float | None = option(None, description="ends the run when the value is at most this")
 

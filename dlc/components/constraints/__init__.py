@@ -1,4 +1,4 @@
-"""The vocabulary of constraints: what weights are brought back to after every step."""
+"""The table of constraints, which are applied to weights after every step."""
 
 from __future__ import annotations
 

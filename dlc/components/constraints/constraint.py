@@ -1,4 +1,4 @@
-"""The contract of constraints: maps of a weight onto the values that it may have."""
+"""The interface of constraints: projections of a weight onto its allowed values."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 
 class Constraint(Options):
-    """What a weight is brought back to after every step of training."""
+    """A projection that is applied to a weight after every training step."""
 
     def over(self, spec: ParamSpec) -> tuple[int, ...]:
-        """The axes that are taken together, counted from the end of the shape; none for what looks at each number.
+        """The axes that are constrained together, counted from the end of the shape; none for elementwise constraints.
 
         Raises:
-            RuleViolation: when the weight lacks one that the file names.
+            RuleViolation: when the weight lacks an axis that the spec names.
         """
         return ()
 
     def apply(self, weight: Any, axes: Sequence[int]) -> Any:
-        """The nearest values that are allowed.
+        """The nearest allowed values.
 
         Args:
             weight: float32, with any axes before those of the declared shape.
-            axes: what `over` gave.
+            axes: the result of `over`.
         """
         raise NotImplementedError
 
@@ -36,8 +36,8 @@ class Constraint(Options):
 def input_axes(spec: ParamSpec) -> tuple[int, ...]:
     """The axes over which one output of a weight sums, counted from the end: (-2,) of a dense kernel (in, out).
 
-    They are those up to the last one called `in` or `kernel`, without the outputs'. Of a weight that says nothing of
-    its inputs they are all but the last, and of a vector its only one.
+    They are those up to the last one called `in` or `kernel`, without the outputs'. For a weight without such axes they
+    are all but the last; for a vector, its only axis.
     """
     rank = len(spec.shape)
     inner = [place for place, name in enumerate(spec.axes) if name in ("in", "kernel")]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dlc.ir import ParamSpec
 
-EPSILON = 1e-7  # Keras': what is added to a norm before it divides
+EPSILON = 1e-7  # added to a norm before division, as in Keras
 
 
 def _axes(value: Any) -> Any:
@@ -24,7 +24,7 @@ def _axes(value: Any) -> Any:
     if not axes or not all(isinstance(axis, int) and not isinstance(axis, bool) for axis in axes):
         raise reject(wrong_type("axis", value, "an integer, or a list of integers"))
     if len(set(axes)) != len(axes):
-        raise reject(OptionError((), "DLC104", "`axis` names an axis twice", found=spell(value)))
+        raise reject(OptionError((), "DLC104", "`axis` contains an axis twice", found=spell(value)))
     return tuple(axes)
 
 
@@ -32,9 +32,9 @@ Axes = Annotated[tuple[int, ...] | None, BeforeValidator(lambda value: None if v
 
 
 class NormConstraint(Constraint):
-    """What constraints of norms share: the axes that a norm is taken over."""
+    """Shared by constraints of norms: the axes of the norm."""
 
-    axis: Axes = option(None, description="axes of a norm; those of a kernel's inputs when left out")
+    axis: Axes = option(None, description="axes of the norm; default: those of a kernel's inputs")
 
     def over(self, spec: ParamSpec) -> tuple[int, ...]:
         """The named axes, or those of the inputs."""
@@ -50,19 +50,19 @@ class NormConstraint(Constraint):
 
 
 def norm(weight: Any, axes: Sequence[int]) -> Any:
-    """sqrt(sum w^2) over axes, which stay with size 1."""
+    """sqrt(sum w^2) over axes, which are kept with size 1."""
     return jnp.sqrt(jnp.square(weight).sum(tuple(axes), keepdims=True))
 
 
 class MaxNorm(NormConstraint):
-    """Weights of a larger norm are scaled down to it (Srivastava et al. 2014, JMLR 15)."""
+    """Weights with a larger norm are scaled down to the bound (Srivastava et al. 2014, JMLR 15)."""
 
     word = "max_norm"
     examples = ("max_norm: 3",)
     value: float = main(2.0, gt=0, description="largest norm")
 
     def apply(self, weight: Any, axes: Sequence[int]) -> Any:
-        """W * value / |w| where |w| > value; what is within stays, bit for bit."""
+        """Weights w * value / |w| where |w| > value; others stay bit for bit."""
         size = norm(weight, axes)
         return jnp.where(size > self.value, weight * (self.value / (size + EPSILON)), weight)
 
@@ -74,7 +74,7 @@ class UnitNorm(NormConstraint):
     examples = ("unit_norm",)
 
     def apply(self, weight: Any, axes: Sequence[int]) -> Any:
-        """W / |w|; zeros stay."""
+        """Weights w / |w|; zeros stay."""
         return weight / (norm(weight, axes) + EPSILON)
 
 
@@ -85,7 +85,7 @@ class MinMaxNorm(NormConstraint):
     examples = ("min_max_norm: {min_value: 0.5, max_value: 2.0}",)
     min_value: float = option(0.0, ge=0, description="smallest norm")
     max_value: float = option(1.0, gt=0, description="largest norm")
-    rate: float = option(1.0, gt=0, le=1, description="how far a step goes: 1 is all the way to the bound")
+    rate: float = option(1.0, gt=0, le=1, description="how far weights move towards the bound; 1 is all the way")
 
     @model_validator(mode="after")
     def _ordered(self) -> MinMaxNorm:
@@ -95,7 +95,7 @@ class MinMaxNorm(NormConstraint):
         return self
 
     def apply(self, weight: Any, axes: Sequence[int]) -> Any:
-        """W * (rate * clip(|w|) + (1 - rate) * |w|) / |w|."""
+        """Weights w * (rate * clip(|w|) + (1 - rate) * |w|) / |w|."""
         size = norm(weight, axes)
         wanted = self.rate * jnp.clip(size, self.min_value, self.max_value) + (1 - self.rate) * size
         return weight * (wanted / (size + EPSILON))

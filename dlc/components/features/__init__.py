@@ -1,4 +1,4 @@
-"""The kinds of inputs and targets: one line for each, one class in its file."""
+"""The table of features, the kinds of inputs and targets."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from dlc.support.lazy import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_UNKNOWN, _IGNORED = -1, -2  # what stands for a spelling that is no class
+_UNKNOWN, _IGNORED = -1, -2  # codes of spellings that are not a class
 
 Classes = int | tuple[str, ...] | dict[str, tuple[str, ...]]
 
@@ -38,12 +38,12 @@ def _classes(value: Any) -> Any:
         members = [item for group in groups.values() for item in group]
         if len(set(members)) == len(members) and None not in members and all(groups.values()):
             return groups
-    expected = "a count of at least 2, a list of at least 2 names, or groups `{name: [values]}`, none of them twice"
-    raise reject(OptionError((), "DLC104", "these are no classes", found=spell(value), expected=expected))
+    expected = "a count of at least 2, a list of at least 2 different names, or groups `{name: [values]}`"
+    raise reject(OptionError((), "DLC104", "not valid classes", found=spell(value), expected=expected))
 
 
 def _name(value: Any) -> str | None:
-    """A class's name as data spell it; None for what is no name."""
+    """A class name as spelled in the data; None if the value is not a name."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value).strip() if isinstance(value, (str, int, float)) else None
@@ -53,7 +53,7 @@ _WHOLE = re.compile(r"([+-]?\d{1,18})\.0*")
 
 
 def _loose(text: str) -> str:
-    """A spelling without what writers of tables add: `True` is `true`, and `2.0` is `2`."""
+    """A normalized spelling, for tables that write `True` for `true` and `2.0` for `2`."""
     if text.lower() in ("true", "false"):
         return text.lower()
     match = _WHOLE.fullmatch(text)
@@ -70,15 +70,15 @@ class Category(Feature):
     """A class: (batch,) in int32, numbers from 0; or (batch, classes) in float32 with `one_hot`.
 
     `classes` is a count (the data holds 0, 1, ...), a list of the names in the data, or groups of them:
-    `{flower: [rose, tulip], tree: [oak]}`. `ignored` is the number of what has no class, in the data and in the target:
-    a loss with this `ignore_index` leaves it out.
+    `{flower: [rose, tulip], tree: [oak]}`. `ignored` is the number for unlabelled positions, in the data and in the
+    target: a loss with this `ignore_index` skips them.
     """
 
     word = "category"
-    classes: Annotated[Classes, BeforeValidator(_classes)] = main(description="count, names or groups of the classes")
-    one_hot: bool = option(False, description="give rows of 0 and 1 instead of numbers")
+    classes: Annotated[Classes, BeforeValidator(_classes)] = main(description="number, names or groups of the classes")
+    one_hot: bool = option(False, description="return rows of 0 and 1 instead of numbers")
     ignored: int | None = option(
-        None, ge=-(2**31), lt=2**31, description="the number in the data that is no class; in a target only"
+        None, ge=-(2**31), lt=2**31, description="the number in the data for no class; only for targets"
     )
 
     examples = (
@@ -113,22 +113,22 @@ class Category(Feature):
         if self.ignored is None:
             return self
         if 0 <= self.ignored < self.count:
-            expected = f"a number that is no class: not 0 to {self.count - 1}"
+            expected = f"a number that is not a class, outside of 0 to {self.count - 1}"
             message = "`ignored` is the number of a class"
             raise reject(OptionError(("ignored",), "DLC104", message, found=f"`{self.ignored}`", expected=expected))
         if self.one_hot:
-            message = "`ignored` has no effect with `one_hot`: a row of 0 and 1 can't hold it"
-            raise reject(OptionError(("ignored",), "DLC303", message, hint="leave `one_hot` away", at_key=True))
+            message = "`ignored` has no effect with `one_hot`: rows of 0 and 1 can't represent it"
+            raise reject(OptionError(("ignored",), "DLC303", message, hint="remove `one_hot`", at_key=True))
         return self
 
     @property
     def count(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return self.classes if isinstance(self.classes, int) else len(self.classes)
 
     @property
     def names(self) -> list[str]:
-        """What the classes are called, in order."""
+        """The names of the classes, in order."""
         return [str(index) for index in range(self.classes)] if isinstance(self.classes, int) else list(self.classes)
 
     def value_type(self) -> TensorType:
@@ -164,7 +164,7 @@ class Category(Feature):
         return numbers if self.ignored is None else np.where(numbers == _IGNORED, np.int32(self.ignored), numbers)
 
     def _numbering(self) -> Callable[[str], int]:
-        """The function from a spelling to its class's number, -1 for none."""
+        """A function from a spelling to its class number, -1 for none."""
         classes = self.classes
         if isinstance(classes, int):
             return lambda text: _index(text, classes)
@@ -187,7 +187,7 @@ class Category(Feature):
             values = [key for keys in classes.values() for key in keys] if isinstance(classes, dict) else list(classes)
             expected, hint = f"one of {listing(values, 8)}", did_you_mean(text, values)
         if not text:
-            hint = "a class for gaps is written `''`"
+            hint = "to make empty fields a class, name it `''`"
         counted = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         shown = f"the number `{text}`" if counted else spell(text)
         found = shown if text else "an empty field"
@@ -202,10 +202,10 @@ class Category(Feature):
         return (raw[:, None] == np.arange(self.count, dtype=np.int32)).astype("float32")
 
     def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """The class, and a column of probability for each."""
+        """A column of the class, and a column of probabilities for each class."""
         names = self.names
         rows = prediction.reshape(prediction.shape[0], prod(prediction.shape[1:]))
-        if rows.shape[1] == 1:  # one probability, of the second class
+        if rows.shape[1] == 1:  # a single probability: that of the second class
             best = (rows[:, 0] > 0.5).astype(int)
             return {name: np.array(names)[best], f"{name}_{names[1]}": rows[:, 0]}
         best = rows.argmax(axis=1)
@@ -213,7 +213,7 @@ class Category(Feature):
 
 
 def _index(text: str, count: int) -> int:
-    """The class that a text counts, -1 for none; of two classes also `false` and `true`."""
+    """The class number in a string, -1 for none; with two classes also `false` and `true`."""
     text = _loose(text)
     if count == 2 and text in ("false", "true"):
         return int(text == "true")

@@ -1,4 +1,4 @@
-"""The contract of features: how columns of records become the network's values, and predictions become columns."""
+"""The interface of features: how columns become the network's values, and predictions become columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Stats = Mapping[str, "NDArray[Any]"]
 
 
 class FeatureExample(NamedTuple):
-    """A worked use: the feature as written, its type, and a column with the values that are read from it."""
+    """An example: the feature as written, its type, and a column with the values read from it."""
 
     spec: str
     type: str
@@ -30,23 +30,23 @@ class FeatureExample(NamedTuple):
 class Feature(Options):
     """A kind of input or target.
 
-    A value passes three stages: `read` parses columns on the host (texts, class names) into an array of numbers;
-    `encode` brings that into the network's range; `decode` leads predictions back. The last two only use operators, so
-    that they work on numpy arrays and inside a compiled program alike, and travel with an exported program.
+    A value passes three stages: `read` parses columns on the host (strings, class names) into an array of numbers;
+    `encode` converts that to the network's values; `decode` converts predictions back. The last two use only operators,
+    so that they work on numpy arrays, inside a compiled program and in an exported one.
     """
 
-    column: str | None = option(None, description="column to read; the feature's own name when left out")
+    column: str | None = option(None, description="column to read; default: the name of the feature")
 
     def reads(self, name: str) -> tuple[str, ...]:
-        """The columns that it reads; `*` in a name matches many."""
+        """The columns that it reads; `*` in a name matches several."""
         return (self.column or name,)
 
     def value_type(self) -> TensorType:
-        """What the network sees."""
+        """The type of the network's values."""
         raise NotImplementedError
 
     def raw_type(self) -> TensorType:
-        """What `read` gives and an exported program takes."""
+        """The type that `read` returns and an exported program takes."""
         return self.value_type()
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
@@ -58,14 +58,14 @@ class Feature(Options):
         raise NotImplementedError
 
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """What is learned from the training split: means, ranges. Empty by default.
+        """Statistics learned from the training split: means, ranges. Empty by default.
 
-        Of data that don't fit memory `raw` is no array, but is sliced like one: look at it block by block.
+        If the data don't fit into memory, `raw` is not an array but can be sliced like one: read it block by block.
         """
         return {}
 
     def stats_types(self) -> dict[str, TensorType]:
-        """The types of what `fit` gives."""
+        """The types of the results of `fit`."""
         return {}
 
     def encode(self, raw: Any, stats: Stats) -> Any:
@@ -73,11 +73,11 @@ class Feature(Options):
         return raw
 
     def mask(self, raw: Any) -> Any:
-        """Bool (n, time), false where raw values are padding; only of a feature whose type is masked."""
+        """Bool (n, time), false at padding; only for features with a masked type."""
         raise NotImplementedError
 
     def aligned(self, parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Raw values of several sources, brought to one size where the feature knows how."""
+        """Raw values of several sources, padded to one size if the feature supports it."""
         return list(parts)
 
     def decode(self, value: Any, stats: Stats) -> Any:
@@ -87,7 +87,7 @@ class Feature(Options):
     def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Columns of a table of predictions, from decoded predictions of n records.
 
-        The columns of an array are called after the places in it: `name_0`, or `name_0_0` with two axes.
+        The columns of an array have the indices in their names: `name_0`, or `name_0_0` with two axes.
         """
         sizes = prediction.shape[1:]
         flat = prediction.reshape(prediction.shape[0], prod(sizes))
@@ -98,16 +98,16 @@ class Feature(Options):
 
 
 def encoded(feature: Feature, name: str, raw: Any, stats: Stats) -> dict[str, Any]:
-    """The network's values of a feature under its name, and beside them the mask, when it has one."""
+    """The network's values of a feature under its name, and its mask, if it has one."""
     values = {name: feature.encode(raw, stats)}
     return {**values, name + MASK: feature.mask(raw)} if feature.value_type().mask else values
 
 
 def only(columns: Sequence[NDArray[Any]], name: str, word: str) -> NDArray[Any]:
-    """The single column of a feature that reads one, with one value a record: (n,).
+    """The single column of a feature that reads one, with one value per record: (n,).
 
     Raises:
-        RuleViolation: DLC402 when a pattern selected several columns, DLC406 when records are arrays.
+        RuleViolation: DLC402 when a pattern selects several columns, DLC406 when records are arrays.
     """
     if len(columns) != 1:
         raise RuleViolation(
@@ -121,23 +121,23 @@ def only(columns: Sequence[NDArray[Any]], name: str, word: str) -> NDArray[Any]:
     if column.size != column.shape[0]:
         raise RuleViolation(
             "DLC406",
-            f"records of `{name}` are arrays, and a `{word}` is a single value",
+            f"records of `{name}` are arrays, but a `{word}` is a single value",
             found=f"arrays of shape {list(column.shape[1:])}",
-            expected="one value a record",
+            expected="one value per record",
             hint="declare it as a `tensor`",
         )
     return column.reshape(column.shape[0])
 
 
 def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float | None = None) -> NDArray[Any]:
-    """A column as float32 numbers; `missing` stands for empty fields.
+    """A column as float32 numbers; `missing` replaces empty fields.
 
     Raises:
-        RuleViolation: DLC403, naming the first row that is no number.
+        RuleViolation: DLC403, naming the first row that is not a number.
     """
     if column.dtype.kind not in "fiubOUS":
         raise RuleViolation("DLC403", f"the column `{name}` holds no numbers", found=f"values of type {column.dtype}")
-    with np.errstate(over="ignore", invalid="ignore"):  # what float32 can't hold is reported below, with its row
+    with np.errstate(over="ignore", invalid="ignore"):  # overflow is reported below, with its row
         try:
             values = column.astype(np.float32, copy=False)
         except (ValueError, TypeError, OverflowError):
@@ -158,16 +158,16 @@ def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float |
         "DLC403",
         f"row {first_row + int(place[0])} of column `{name}` is not a finite number",
         found=f"`{text}`" if (text := as_text(column[place])) else "an empty field",
-        expected="a number" if gap else "a number that a float32 holds, up to 3.4e38",
+        expected="a number" if gap else "a number within float32, up to 3.4e38",
         hint=_GAPS if gap else None,
     )
 
 
-_GAPS = "`missing:` fills gaps in a `number`"
+_GAPS = "to fill empty fields, set `missing` of a `number`"
 
 
 def as_text(value: Any) -> str:
-    """A field as its text: nothing for None, UTF-8 for bytes."""
+    """A field as a string: empty for None, UTF-8 for bytes."""
     if value is None:
         return ""
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
@@ -197,11 +197,11 @@ _BLOCK = 1 << 17  # elements of a block in float64: 1 MiB, whatever the size of 
 def fit_normalizer(raw: NDArray[Any], how: str) -> dict[str, NDArray[Any]]:
     """The shift and scale that normalise the entries of the last axis: `standard` or `minmax`.
 
-    `standard` brings them to mean 0 and deviation 1, `minmax` to 0..1. An entry that never varies becomes 0. The
-    records are looked at block by block, so that it is the same whether they are in memory or on the disk.
+    `standard` scales them to mean 0 and deviation 1, `minmax` to 0..1. Constant entries become 0. Records are read
+    block by block, so that the result is the same for data in memory and on disk.
     """
     if not len(raw):
-        raise RuleViolation("DLC405", "there are no examples to normalise by")
+        raise RuleViolation("DLC405", "there are no examples to compute the normalisation from")
     width = raw.shape[-1] if raw.ndim > 1 else 1
     step = max(1, _BLOCK // max(1, prod(raw.shape[1:])))
 
@@ -216,7 +216,7 @@ def fit_normalizer(raw: NDArray[Any], how: str) -> dict[str, NDArray[Any]]:
         count = prod(raw.shape) / width
         shift = sum(block.sum(0, dtype=np.float64) for block in blocks()) / count
         scale = np.sqrt(sum(np.square(block - shift).sum(0) for block in blocks()) / count)
-    # equal float32 numbers add up exactly in float64, so the scale of a constant is exactly 0
+    # sums of equal float32 numbers are exact in float64, so the scale of a constant is exactly 0
     limits = np.finfo(np.float32)
     scale = np.where(scale == 0, 1.0, np.clip(scale, limits.tiny, limits.max))
     return {"shift": shift.astype(np.float32), "scale": scale.astype(np.float32)}

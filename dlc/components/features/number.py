@@ -14,16 +14,18 @@ if TYPE_CHECKING:
 
 
 class Number(Feature):
-    """One number a record: (batch, 1) in float32.
+    """One number per record: (batch, 1) in float32.
 
-    A normalised target is predicted in the normalised range; metrics and predictions are given in its own unit.
+    A normalised target is predicted in the normalised range; metrics and predictions use its own unit.
     """
 
     word = "number"
     normalize: Literal["none", "standard", "minmax"] = main(
-        "none", description="bring to mean 0 and deviation 1, or to 0..1, as the training split has it"
+        "none", description="scale to mean 0 and deviation 1, or to 0..1, by the training split"
     )
-    missing: float | None = option(None, description="the number for an empty field; without it a gap is an error")
+    missing: float | None = option(
+        None, description="the number for an empty field; without it empty fields are errors"
+    )
 
     examples = (
         FeatureExample("number", "f32[batch, 1]", ["1.5", "2"], [[1.5], [2.0]]),

@@ -22,19 +22,19 @@ def _shape(value: Any) -> Any:
     for part in parts:
         size = isinstance(part, int) and not isinstance(part, bool) and part > 0
         if not size and not (isinstance(part, str) and part.isidentifier() and part != "batch"):
-            expected = "a list of sizes; a word for a size that varies"
-            raise reject(OptionError((), "DLC104", "this is not a shape", found=spell(value), expected=expected))
+            expected = "a list of sizes; a name for a size that varies"
+            raise reject(OptionError((), "DLC104", "not a valid shape", found=spell(value), expected=expected))
     return tuple(parts)
 
 
 def _lays_out(record: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
-    """Whether a record fills the sizes row by row, its axes in the order they have: sizes of 1 come and go."""
+    """Whether a record has these sizes in this order, ignoring axes of size 1."""
     have, want = [[dim for dim in dims if dim != 1] for dims in (record, sizes)]
     return prod(have) == prod(want) and (have == want or len(have) == 1 or len(want) == 1)
 
 
 def _matches(record: tuple[int, ...], shape: tuple[Dim, ...]) -> bool:
-    """Whether a record has a shape in which words stand for sizes, each for one."""
+    """Whether a record has a shape; each name in it stands for one size."""
     known: dict[Dim, int] = {}
     return len(record) == len(shape) and all(
         have == (want if isinstance(want, int) else known.setdefault(want, have))
@@ -51,12 +51,12 @@ class Tensor(Feature):
     word = "tensor"
     shape: Annotated[tuple[Dim, ...], BeforeValidator(_shape)] = main(description="sizes without the batch axis")
     columns: tuple[str, ...] | None = option(
-        None, description="columns of numbers to put side by side; `pixel_*` matches many"
+        None, description="columns of numbers to combine; `pixel_*` matches several"
     )
-    scale: float | None = option(None, gt=0, description="divide by this: 255 brings bytes to 0..1")
+    scale: float | None = option(None, gt=0, description="divide by this; 255 scales bytes to 0..1")
     normalize: Literal["none", "standard", "minmax"] = option(
         "none",
-        description="bring entries of the last axis to mean 0 and deviation 1, or to 0..1, by the training split",
+        description="scale entries of the last axis to mean 0 and deviation 1, or to 0..1, by the training split",
     )
 
     examples = (
@@ -84,15 +84,15 @@ class Tensor(Feature):
     @model_validator(mode="after")
     def _check(self) -> Tensor:
         if self.columns and self.column:
-            raise reject(OptionError(("column",), "DLC303", "`column` has no effect beside `columns`", at_key=True))
+            raise reject(OptionError(("column",), "DLC303", "`column` has no effect with `columns`", at_key=True))
         if self.columns == ():
-            raise reject(OptionError(("columns",), "DLC104", "`columns` names no column", expected="at least one name"))
+            raise reject(OptionError(("columns",), "DLC104", "`columns` is empty", expected="at least one name"))
         if self.normalize != "none" and not isinstance(self.shape[-1] if self.shape else 1, int):
             raise reject(OptionError(("normalize",), "DLC203", "`normalize` needs a last axis of known size"))
         return self
 
     def reads(self, name: str) -> tuple[str, ...]:
-        """The named columns, else the feature's own."""
+        """The named columns, by default the column with the feature's name."""
         return self.columns or super().reads(name)
 
     def value_type(self) -> TensorType:
@@ -119,7 +119,9 @@ class Tensor(Feature):
             f"records of `{name}` don't have the declared shape {declared}",
             found=f"arrays of shape {list(record)}" if record else "single numbers",
             expected=f"{prod(sizes)} numbers" if len(sizes) == len(self.shape) and not same_count else declared,
-            hint="the axes are in another order; declare them as they are, channels last" if same_count else None,
+            hint="the axes are in another order; declare them in the order of the data, channels last"
+            if same_count
+            else None,
             option="shape",
         )
 
@@ -142,7 +144,7 @@ class Tensor(Feature):
         return (raw - stats["shift"]) / stats["scale"] if self.normalize != "none" else raw
 
     def decode(self, value: Any, stats: Stats) -> Any:
-        """The inverse of encode."""
+        """The inverse of `encode`."""
         if self.normalize != "none":
             value = value * stats["scale"] + stats["shift"]
         return value * self.scale if self.scale else value

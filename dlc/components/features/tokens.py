@@ -21,27 +21,27 @@ def _length(value: Any) -> Any:
     whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     if whole or (isinstance(value, str) and value.isidentifier() and value != "batch"):
         return value
-    raise reject(OptionError((), "DLC104", "this is no length", found=spell(value), expected="a number, or a word"))
+    raise reject(OptionError((), "DLC104", "not a valid length", found=spell(value), expected="a number, or a name"))
 
 
 class Tokens(Feature):
     """A sequence of numbers of a vocabulary: (batch, length) in int32.
 
-    It reads one column that holds arrays, or several columns of one token each. `padding` is the number that stands
-    behind shorter sequences: a mask then travels with the value, and what lies there never counts. `ignored` is the
-    number of places without a token to predict: a loss with this `ignore_index` leaves them out.
+    It reads one column of arrays, or several columns of one token each. `padding` is the number that fills the end of
+    shorter sequences: the value then has a mask, and padding never counts. `ignored` is the number at positions without
+    a token to predict: a loss with this `ignore_index` skips them.
     """
 
     word = "tokens"
-    vocabulary: int = main(ge=1, le=2**24, description="count of different tokens, numbered from 0")
+    vocabulary: int = main(ge=1, le=2**24, description="number of different tokens, numbered from 0")
     length: Annotated[Dim, BeforeValidator(_length)] = option(
-        "time", description="tokens of a record; a word for a length that varies between data sets"
+        "time", description="tokens per record; a name for a length that varies between data sets"
     )
-    padding: int | None = option(None, ge=0, description="the number that fills shorter sequences up")
+    padding: int | None = option(None, ge=0, description="the number that fills the end of shorter sequences")
     ignored: int | None = option(
-        None, ge=-(2**31), lt=2**31, description="the number in the data that is no token; in a target only"
+        None, ge=-(2**31), lt=2**31, description="the number in the data for no token; only for targets"
     )
-    columns: tuple[str, ...] | None = option(None, description="columns of one token each; `token_*` matches many")
+    columns: tuple[str, ...] | None = option(None, description="columns of one token each; `token_*` matches several")
 
     examples = (
         FeatureExample("tokens: 5", "i32[batch, time]<5", [[0, 4, 2], [1, 1, 1]], [[0, 4, 2], [1, 1, 1]]),
@@ -73,35 +73,38 @@ class Tokens(Feature):
     @model_validator(mode="after")
     def _check(self) -> Tokens:
         if self.columns and self.column:
-            raise reject(OptionError(("column",), "DLC303", "`column` has no effect beside `columns`", at_key=True))
+            raise reject(OptionError(("column",), "DLC303", "`column` has no effect with `columns`", at_key=True))
         if self.columns == ():
-            raise reject(OptionError(("columns",), "DLC104", "`columns` names no column", expected="at least one name"))
+            raise reject(OptionError(("columns",), "DLC104", "`columns` is empty", expected="at least one name"))
         if self.padding is not None and self.padding >= self.vocabulary:
             expected = f"a number below {self.vocabulary}"
             message = "`padding` is not in the vocabulary"
             raise reject(OptionError(("padding",), "DLC104", message, found=f"`{self.padding}`", expected=expected))
         if self.ignored is not None and 0 <= self.ignored < self.vocabulary:
-            message, expected = "`ignored` is a token", f"a number that is none: not 0 to {self.vocabulary - 1}"
+            message, expected = (
+                "`ignored` is a token",
+                f"a number that is not a token, outside of 0 to {self.vocabulary - 1}",
+            )
             raise reject(OptionError(("ignored",), "DLC104", message, found=f"`{self.ignored}`", expected=expected))
         return self
 
     def reads(self, name: str) -> tuple[str, ...]:
-        """The named columns, else the feature's own."""
+        """The named columns, by default the column with the feature's name."""
         return self.columns or super().reads(name)
 
     def value_type(self) -> TensorType:
-        """i32[batch, length]<vocabulary, masked when there is padding."""
+        """i32[batch, length]<vocabulary, masked if `padding` is set."""
         return TensorType(("batch", self.length), "i32", self.padding is not None, self.vocabulary)
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
-        """The tokens of each record in a row, each a number of the vocabulary."""
+        """The tokens of each record, checked against the vocabulary."""
         rows = len(columns[0])
         parts = [as_numbers(column, name, first_row).reshape(rows, prod(column.shape[1:])) for column in columns]
         values = np.concatenate(parts, axis=1)
         if isinstance(self.length, int) and values.shape[1] != self.length:
             raise RuleViolation(
                 "DLC406",
-                f"records of `{name}` have another length",
+                f"records of `{name}` have a different length",
                 found=f"{values.shape[1]} tokens",
                 expected=f"{self.length} tokens",
                 option="length",
@@ -113,7 +116,7 @@ class Tokens(Feature):
             row, place = np.unravel_index(int(bad.argmax()), bad.shape)
             raise RuleViolation(
                 "DLC404",
-                f"row {first_row + int(row)} of `{name}` holds a number that is not in the vocabulary",
+                f"row {first_row + int(row)} of `{name}` has a token that is not in the vocabulary",
                 found=f"`{values[row, place]:g}`",
                 expected=f"an integer from 0 to {self.vocabulary - 1}",
                 option="vocabulary",
@@ -127,24 +130,24 @@ class Tokens(Feature):
                     "DLC404",
                     f"row {first_row + first} of `{name}` has padding before data",
                     found=f"`{self.padding}` and then `{values[first, int(before[first].argmax()) + 1]:g}`",
-                    expected="padding behind the sequence only",
-                    hint="move the padding to the end; a token that means something needs another number",
+                    expected="padding only after the sequence",
+                    hint="move the padding to the end, or use another number for padding",
                     option="padding",
                 )
         return np.ascontiguousarray(values.astype(np.int32))
 
     def aligned(self, parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """All as long as the longest, when there is padding to fill up with."""
+        """All padded to the longest length, if `padding` is set."""
         if self.padding is None:
             return list(parts)
         longest = max(part.shape[1] for part in parts)
         return [np.pad(part, ((0, 0), (0, longest - part.shape[1])), constant_values=self.padding) for part in parts]
 
     def mask(self, raw: Any) -> Any:
-        """Where there is no padding."""
+        """True where a value is not padding."""
         return raw != self.padding
 
     def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """The most probable token of each place: a column each."""
+        """The most probable token at each position, a column each."""
         best = prediction.argmax(-1) if prediction.ndim == 3 else prediction
         return super().present(name, best)

@@ -1,4 +1,4 @@
-"""Formulas over arrays: `x * sigmoid(x)`. An explicit grammar, never `eval`; a text becomes a small tree, once.
+"""Formulas over arrays: `x * sigmoid(x)`. An explicit grammar, never `eval`; a string is parsed once into a small tree.
 
     formula    := sum
     condition  := sum ("<" | "<=" | ">" | ">=" | "==" | "!=") sum      only as the first argument of `where`
@@ -8,8 +8,8 @@
     power      := atom ("**" ("-" | "+")? number)?
     atom       := number | name | function "(" argument ("," argument)* ")" | "(" sum ")"
 
-Which names there are is the caller's business; `pi` and `e` are always there. Functions come as a table, so that a
-caller may add some of its own, such as means.
+The caller defines the names; `pi` and `e` always exist. Functions come as a table, so that a caller can add its own,
+such as means.
 """
 
 # ruff: noqa: PLW0108 - without the lambdas, reading the table would import jax
@@ -35,13 +35,13 @@ _TOKEN = re.compile(
     rf"\s*(?:([0-9]+\.?[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?)|({NAME})|(\*\*|[<>=!]=|[-+*/(),<>]))"
 )
 _HINTS = {
-    "^": "a power is `x ** 2`",
-    "=": "a formula is a value: write it without the name and `=`; equality is `==`",
-    ".": "there are no attributes: functions are called by their name alone, `exp(x)`",
-    "[": "there is no indexing: a formula works element by element",
-    "'": "there are no texts in a formula",
-    '"': "there are no texts in a formula",
-    "$": "`$name` is replaced before the formula is read; a dollar sign is no part of it",
+    "^": "for powers write `x ** 2`",
+    "=": "write only the value, without a name and `=`; for equality write `==`",
+    ".": "attributes are not supported: write only the name of a function, `exp(x)`",
+    "[": "indexing is not supported: a formula works element by element",
+    "'": "strings are not supported in formulas",
+    '"': "strings are not supported in formulas",
+    "$": "`$name` is replaced before the formula is read; formulas contain no dollar signs",
 }
 
 
@@ -49,8 +49,8 @@ class Function(NamedTuple):
     """A function of formulas.
 
     Args:
-        arity: how many arguments it takes.
-        make: what computes it, from arrays and numbers.
+        arity: the number of arguments.
+        make: the function of arrays and numbers.
         cost: floating-point operations per element, roughly.
         condition: whether the first argument is a comparison.
     """
@@ -112,7 +112,7 @@ class Number(NamedTuple):
 
 
 class Variable(NamedTuple):
-    """A name that stands for an array."""
+    """A name of an array."""
 
     name: str
 
@@ -128,11 +128,11 @@ Tree = Number | Variable | Call
 
 
 class Formula(NamedTuple):
-    """A formula that was read.
+    """A parsed formula.
 
     Args:
-        tree: what it computes.
-        names: the arrays that it mentions, in the order of their first use.
+        tree: its syntax tree.
+        names: the arrays that it uses, in the order of their first use.
         cost: floating-point operations per element, roughly.
         functions: the functions that it may call.
     """
@@ -143,7 +143,7 @@ class Formula(NamedTuple):
     functions: Mapping[str, Function]
 
     def value(self, arrays: Mapping[str, Any]) -> Any:
-        """What it computes of arrays by name."""
+        """Its value for arrays by name."""
         return _value(self.tree, arrays, self.functions)
 
 
@@ -154,7 +154,7 @@ def _value(tree: Tree, arrays: Mapping[str, Any], functions: Mapping[str, Functi
         return arrays[tree.name]
     made = [_value(part, arrays, functions) for part in tree.arguments]
     if tree.function != "negative" and all(isinstance(part, (int, float)) for part in made):
-        made = [jnp.asarray(part) for part in made]  # numbers alone follow the rules of arrays: 1 / 0 is infinite
+        made = [jnp.asarray(part) for part in made]  # plain numbers follow the rules of arrays: 1 / 0 is infinite
     return (_OPERATORS.get(tree.function) or functions[tree.function].make)(*made)
 
 
@@ -168,11 +168,11 @@ def parse(text: str, names: Collection[str] | str, functions: Mapping[str, Funct
 
     Args:
         text: the formula.
-        names: the arrays that it may mention, or one name that may also be numbered: `x` for x, x1, x2, ...
+        names: the arrays that it may use, or one name that may also be numbered: `x` for x, x1, x2, ...
         functions: the functions that it may call.
 
     Raises:
-        ExpressionError: DLC108, with the place of what is wrong.
+        ExpressionError: DLC108, with the position of the error.
 
     >>> parse("x * sigmoid(2 * x)", "x").names
     ('x',)
@@ -184,7 +184,7 @@ def parse(text: str, names: Collection[str] | str, functions: Mapping[str, Funct
 
 
 class _Token(NamedTuple):
-    kind: str  # number, name, mark, end
+    kind: str  # number, name, symbol, end
     text: str
     start: int
 
@@ -198,7 +198,7 @@ def _tokens(text: str) -> Iterator[_Token]:
         if match is None:
             bad = position + len(text[position:]) - len(text[position:].lstrip())
             raise ExpressionError("DLC108", f"`{text[bad]}` is not part of a formula", bad, 1, _HINTS.get(text[bad]))
-        kind = ("number", "name", "mark")[(match.lastindex or 1) - 1]
+        kind = ("number", "name", "symbol")[(match.lastindex or 1) - 1]
         yield _Token(kind, match.group(match.lastindex or 0), match.start(match.lastindex or 0))
         position = match.end()
     yield _Token("end", "", len(text))
@@ -219,9 +219,11 @@ class _Parser:
     def formula(self) -> Formula:
         tree = self.sum()
         if self.token.text in _COMPARISONS:
-            self.fail(f"`{self.token.text}` compares", "a comparison is the first argument of `where`")
+            self.fail(
+                f"unexpected comparison `{self.token.text}`", "use comparisons only as the first argument of `where`"
+            )
         if self.token.kind != "end":
-            self.fail(f"`{self.token.text}` is out of place")
+            self.fail(f"unexpected `{self.token.text}`")
         return Formula(tree, tuple(self.found), self.cost, self.functions)
 
     @property
@@ -232,19 +234,19 @@ class _Parser:
         token = token or self.token
         if token.kind == "end":
             message = "the formula ends too early" if self.index else "the formula is empty"
-            # the caret stands under the last character
+            # the caret points at the last character
             raise ExpressionError("DLC108", message, max(0, token.start - 1), 1)
         raise ExpressionError("DLC108", message, token.start, max(1, len(token.text)), hint)
 
-    def take(self, *marks: str) -> str | None:
-        if self.token.kind == "mark" and self.token.text in marks:
+    def take(self, *symbols: str) -> str | None:
+        if self.token.kind == "symbol" and self.token.text in symbols:
             self.index += 1
             return self.tokens[self.index - 1].text
         return None
 
-    def expect(self, mark: str) -> None:
-        if self.take(mark) is None:
-            self.fail(f"`{mark}` is missing here")
+    def expect(self, symbol: str) -> None:
+        if self.take(symbol) is None:
+            self.fail(f"expected `{symbol}` here")
 
     def call(self, function: str, *arguments: Tree) -> Call:
         self.cost += self.functions[function].cost if function in self.functions else 1
@@ -252,28 +254,28 @@ class _Parser:
 
     def sum(self) -> Tree:
         left = self.product()
-        while mark := self.take("+", "-"):
-            left = self.call(mark, left, self.product())
+        while symbol := self.take("+", "-"):
+            left = self.call(symbol, left, self.product())
         return left
 
     def product(self) -> Tree:
         left = self.sign()
-        while mark := self.take("*", "/"):
+        while symbol := self.take("*", "/"):
             token = self.token
             right = self.sign()
-            if mark == "/" and right == Number(0.0):
+            if symbol == "/" and right == Number(0.0):
                 self.fail("division by zero", token=token)
-            left = self.call(mark, left, right)
+            left = self.call(symbol, left, right)
         return left
 
     def sign(self) -> Tree:
         self.nesting += 1
         if self.nesting > MAX_NESTING:
-            self.fail(f"nests more than {MAX_NESTING} deep")
-        mark = self.take("-", "+")
-        inner = self.sign() if mark else self.power()
+            self.fail(f"nested more than {MAX_NESTING} levels deep")
+        symbol = self.take("-", "+")
+        inner = self.sign() if symbol else self.power()
         self.nesting -= 1
-        if mark == "-":
+        if symbol == "-":
             return Number(-inner.value) if isinstance(inner, Number) else self.call("negative", inner)
         return inner
 
@@ -284,13 +286,13 @@ class _Parser:
         sign = self.take("-", "+")
         token = self.token
         if token.kind != "number":
-            self.fail("the exponent must be a number", "for others write `exp(y * log(x))`")
+            self.fail("the exponent must be a number", "for other exponents write `exp(y * log(x))`")
         exponent = self.number()
         if exponent > MAX_EXPONENT:
             self.fail(f"the exponent is larger than {MAX_EXPONENT}", token=token)
         if self.token.text == "**":
             self.fail("two powers in a row", "write parentheses")
-        whole = int(exponent) if exponent == int(exponent) else exponent  # a whole one takes negative bases, too
+        whole = int(exponent) if exponent == int(exponent) else exponent  # integer exponents allow negative bases
         return self.call("**", base, Number(-whole if sign == "-" else whole))
 
     def number(self) -> float:
@@ -306,7 +308,10 @@ class _Parser:
         if self.take("("):
             inner = self.sum()
             if self.token.text in _COMPARISONS:
-                self.fail(f"`{self.token.text}` compares", "a comparison is the first argument of `where`")
+                self.fail(
+                    f"unexpected comparison `{self.token.text}`",
+                    "use comparisons only as the first argument of `where`",
+                )
             self.expect(")")
             return inner
         if token.kind == "number":
@@ -314,8 +319,8 @@ class _Parser:
         if token.kind == "name":
             self.index += 1
             return self.function(token) if self.token.text == "(" else self.variable(token)
-        hint = "a power is `x ** 2`" if token.text == "**" else None
-        return self.fail(f"`{token.text}` is out of place", hint)
+        hint = "for powers write `x ** 2`" if token.text == "**" else None
+        return self.fail(f"unexpected `{token.text}`", hint)
 
     def variable(self, token: _Token) -> Tree:
         name = token.text
@@ -345,16 +350,18 @@ class _Parser:
         while arguments and self.take(","):
             arguments.append(self.sum())
         if self.token.text in _COMPARISONS:
-            self.fail(f"`{self.token.text}` compares", "a comparison is the first argument of `where`")
+            self.fail(
+                f"unexpected comparison `{self.token.text}`", "use comparisons only as the first argument of `where`"
+            )
         self.expect(")")
         if len(arguments) != function.arity:
             arity, given = plural(function.arity, "argument"), len(arguments)
-            self.fail(f"`{name}` takes {arity}", f"it was given {given}", token)
+            self.fail(f"`{name}` takes {arity}", f"it has {given}", token)
         return self.call(name, *arguments)
 
     def condition(self, name: str) -> Tree:
         left = self.sum()
-        mark = self.take(*_COMPARISONS)
-        if mark is None:
-            self.fail("a comparison is missing here", f"for example `{name}(x > 0, x, 0)`")
-        return self.call(mark, left, self.sum())
+        symbol = self.take(*_COMPARISONS)
+        if symbol is None:
+            self.fail("expected a comparison here", f"for example `{name}(x > 0, x, 0)`")
+        return self.call(symbol, left, self.sum())

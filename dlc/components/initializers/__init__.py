@@ -1,4 +1,4 @@
-"""Initializers: one line for each, one class in its family's file."""
+"""The table of initializers: a line for each, which names its class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Initializers: one class each."""
+"""Initializers by distribution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Zeros(Initializer):
-    """All 0."""
+    """All weights are 0."""
 
     word = "zeros"
 
@@ -24,7 +24,7 @@ class Zeros(Initializer):
 
 
 class Ones(Initializer):
-    """All 1."""
+    """All weights are 1."""
 
     word = "ones"
 
@@ -34,7 +34,7 @@ class Ones(Initializer):
 
 
 class Constant(Initializer):
-    """All the same value."""
+    """All weights have the same value."""
 
     word = "constant"
     value: float = main(0.0, description="the value")
@@ -57,13 +57,13 @@ class Normal(Initializer):
 
 
 class TruncatedNormal(Initializer):
-    """Normally distributed, what lies more than two deviations from the mean drawn again.
+    """Normally distributed; values beyond two standard deviations are drawn again.
 
-    `stddev` is the deviation before the cut; after it, it is 0.8796 of that.
+    `stddev` is the deviation before truncation; after it, the deviation is 0.8796 of that.
     """
 
     word = "truncated_normal"
-    stddev: float = main(0.05, gt=0, description="standard deviation before the cut")
+    stddev: float = main(0.05, gt=0, description="standard deviation before truncation")
     mean: float = option(0.0, description="mean")
 
     def draw(self, generator: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Values:
@@ -86,13 +86,13 @@ class VarianceScaling(Initializer):
     """Random with variance scale / fan, so that activations or gradients keep their size from layer to layer.
 
     He et al. 2015 (arXiv:1502.01852) is scale 2 with fan_in, Glorot and Bengio 2010 scale 1 with fan_avg, LeCun et al.
-    1998 scale 1 with fan_in. `normal` is cut at two deviations and corrected for that.
+    1998 scale 1 with fan_in. `normal` is truncated at two deviations and rescaled.
     """
 
     word = "variance_scaling"
     scale: float = main(1.0, gt=0, description="factor of the variance")
-    mode: Literal["fan_in", "fan_out", "fan_avg"] = option("fan_in", description="what the variance is divided by")
-    distribution: Literal["normal", "uniform"] = option("normal", description="cut normal, or uniform")
+    mode: Literal["fan_in", "fan_out", "fan_avg"] = option("fan_in", description="the variance is divided by this")
+    distribution: Literal["normal", "uniform"] = option("normal", description="truncated normal, or uniform")
 
     def draw(self, generator: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Values:
         """Variance scale / fan."""
@@ -111,7 +111,7 @@ class _Scaled(Initializer):
     distribution: ClassVar[Literal["normal", "uniform"]] = "normal"
 
     def draw(self, generator: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Values:
-        """`variance_scaling` with this one's scale, mode and distribution."""
+        """`variance_scaling` with the scale, mode and distribution of this class."""
         rule = VarianceScaling(scale=self.scale, mode=self.mode, distribution=self.distribution)
         return rule.draw(generator, shape, fan_in, fan_out)
 
@@ -125,7 +125,7 @@ class GlorotUniform(_Scaled):
 
 
 class GlorotNormal(_Scaled):
-    """Cut normal of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, proceedings.mlr.press/v9/glorot10a)."""
+    """Truncated normal, variance 2 / (fan_in + fan_out) (Glorot, Bengio 2010, proceedings.mlr.press/v9/glorot10a)."""
 
     word = "glorot_normal"
     mode = "fan_avg"
@@ -140,7 +140,7 @@ class HeUniform(_Scaled):
 
 
 class HeNormal(_Scaled):
-    """Cut normal of variance 2 / fan_in, for ReLU networks (He et al. 2015, arXiv:1502.01852)."""
+    """Truncated normal with variance 2 / fan_in, for ReLU networks (He et al. 2015, arXiv:1502.01852)."""
 
     word = "he_normal"
     scale = 2.0
@@ -154,13 +154,13 @@ class LecunUniform(_Scaled):
 
 
 class LecunNormal(_Scaled):
-    """Cut normal of variance 1 / fan_in, for SELU networks (LeCun et al. 1998, Efficient BackProp)."""
+    """Truncated normal with variance 1 / fan_in, for SELU networks (LeCun et al. 1998, Efficient BackProp)."""
 
     word = "lecun_normal"
 
 
 class ForgetBias(Initializer):
-    """0, and 1 in the second quarter: the bias of an LSTM's forget gate (Jozefowicz et al. 2015)."""
+    """0, but 1 in the second quarter: the bias of an LSTM's forget gate (Jozefowicz et al. 2015)."""
 
     word = "forget_bias"
 
@@ -199,7 +199,7 @@ class Identity(Initializer):
         return np.broadcast_to(self.gain * np.eye(*shape[-2:], dtype=np.float32), shape)
 
 
-_CUT = 0.87962566103423978  # deviation of a standard normal variable cut at +-2
+_CUT = 0.87962566103423978  # deviation of a standard normal variable truncated at +-2
 
 
 def _normal(generator: Generator, shape: tuple[int, ...], stddev: float) -> Values:

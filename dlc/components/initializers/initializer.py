@@ -1,6 +1,6 @@
-"""How weights are drawn: the contract of initializers, and first values by path.
+"""The interface of initializers, and initial values by path.
 
-Values are drawn on the host: nothing to compile, so the first step comes a second earlier.
+Values are drawn on the host: nothing has to be compiled, so the first step starts a second earlier.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def path_hash(path: str) -> int:
 
 
 def draw(spec: ParamSpec, seed: int, path: str) -> NDArray[Any]:
-    """The first value of the weight at `path`. It depends on the seed, the path and the declaration alone."""
+    """The initial value of the weight at `path`. It depends only on the seed, the path and the declaration."""
     generator = np.random.Generator(np.random.Philox(key=[seed, path_hash(path)]))
     value = _made(spec.init).draw(generator, spec.shape, spec.init.fan_in, spec.init.fan_out)
     return np.ascontiguousarray(value.astype(DTYPES[spec.dtype]))
 
 
 def _made(init: Init) -> Initializer:
-    """The initializer: a word of dlc, or `module:Class` of a plugin, whose words are gone when weights are drawn."""
+    """The initializer by name, or by `module:Class` for plugins, whose names are gone when weights are drawn."""
     cls = load_class({init.name: INITIALIZERS.get(init.name, init.name)}, init.name)
     made = cls(**dict(init.options))
     assert isinstance(made, Initializer), made
@@ -52,7 +52,7 @@ def _made(init: Init) -> Initializer:
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Fan-in and fan-out of a weight of which nothing but the shape is known: (*window, in, out).
+    """Fan-in and fan-out of a weight of which only the shape is known: (*window, in, out).
 
     >>> fans((3, 3, 8, 16)), fans((5,)), fans(())
     ((72, 144), (5, 5), (1, 1))
@@ -65,7 +65,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def init_of(thing: Initializer, spec: ParamSpec) -> Init:
-    """What `thing` makes of a weight: the initializer with the fans of the weight's own declaration."""
+    """The initialization of a weight with `thing`, using the fans of the weight's declaration."""
     fan_in, fan_out = (spec.init.fan_in, spec.init.fan_out) if spec.init.fan_in * spec.init.fan_out > 1 else (0, 0)
     if not fan_in:
         fan_in, fan_out = fans(spec.shape)
@@ -76,7 +76,7 @@ def init_of(thing: Initializer, spec: ParamSpec) -> Init:
 
 
 class Initializer(Options):
-    """How a weight is drawn. `draw` gives float values of a shape from a random generator."""
+    """An initializer of weights. `draw` returns float values of a shape from a random generator."""
 
     example: ClassVar[str] = ""
 
@@ -84,10 +84,10 @@ class Initializer(Options):
         """The values.
 
         Args:
-            generator: numpy's; it is the weight's own.
+            generator: the weight's own numpy generator.
             shape: the weight's shape.
-            fan_in: how many inputs reach one output.
-            fan_out: how many outputs one input reaches.
+            fan_in: the number of inputs of one output.
+            fan_out: the number of outputs of one input.
         """
         raise NotImplementedError
 
@@ -97,7 +97,7 @@ InitializerWord = Annotated[Initializer, word_field(lambda: INITIALIZERS, "initi
 
 
 def by_weight(value: Any, table: Table, kind: str) -> dict[str, Any]:
-    """A thing of a table for the kernels, under the empty name, or a mapping of weights' names to such things."""
+    """A component for the kernels, under the empty name, or a mapping of weight names to components."""
     if isinstance(value, dict) and value and not set(value) & set(table):
         parts = {str(name): build_word(item, table, kind) for name, item in value.items()}
         errors = [
@@ -106,7 +106,7 @@ def by_weight(value: Any, table: Table, kind: str) -> dict[str, Any]:
             if isinstance(made, list)
             for error in made
         ]
-        if errors and len(value) == 1 and nearest(str(next(iter(value))), table):  # a misspelled word
+        if errors and len(value) == 1 and nearest(str(next(iter(value))), table):  # a misspelt name
             errors = build_word(value, table, kind)  # type: ignore[assignment]
         if errors:
             raise reject(*errors)
@@ -122,7 +122,7 @@ def _words(table: Table, kind: str) -> BeforeValidator:
 
 
 ByWeight = Annotated[Mapping[str, Any], _words(INITIALIZERS, "initializer")]
-"""The initializers of an item's weights by name; that of its kernels under the empty name."""
+"""The initializers of an item's weights by name; the empty name is for its kernels."""
 
 ByConstraint = Annotated[Mapping[str, Any], _words(CONSTRAINTS, "constraint")]
-"""The constraints of an item's weights by name; that of its kernels under the empty name."""
+"""The constraints of an item's weights by name; the empty name is for its kernels."""

@@ -38,6 +38,7 @@ class Attention(Layer):
     """
 
     word = "attention"
+    hyperparameters = ("dropout",)
     arity = (1, 2)
     random = True
     masks = "used"
@@ -160,7 +161,7 @@ class Attention(Layer):
             place = jnp.arange(x.shape[1])
             near = abs(place[:, None] - place) < self.window  # (time, time)
             seen = near[None, None] if seen is None else seen & near
-        dropped = ctx.train and self.dropout > 0
+        dropped = ctx.train and bool(self.dropout)
         assert not dropped or ctx.key is not None, "dropout needs a key in training"
         y = self._attend(q, k, v, seen, self.causal, ctx.key if dropped else None)
         return self._output(weights, y)

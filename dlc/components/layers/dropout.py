@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.ir import Context, Decoding, Example, Layer, Masks, Signature, TensorType, need_float
 from dlc.language.options import main
@@ -27,9 +27,12 @@ def _random16(key: Array, shape: tuple[int, ...]) -> Array:
     return halves.reshape(-1)[:count].reshape(shape)
 
 
-def kept_places(key: Array, shape: tuple[int, ...], rate: float) -> tuple[Array, float]:
+def kept_places(key: Array, shape: tuple[int, ...], rate: float) -> tuple[Array, Any]:
     """Which elements are kept, and the share of them that the random bits really give: 1 - rate to within 2^-17."""
-    keep = max(1, round((1.0 - rate) * _LEVELS))
+    if isinstance(rate, float):
+        keep: Any = max(1, round((1.0 - rate) * _LEVELS))
+    else:  # an argument of the program
+        keep = jnp.maximum(1, jnp.round((1 - rate) * _LEVELS)).astype(jnp.uint32)
     return _random16(key, shape) < keep, keep / _LEVELS
 
 
@@ -69,7 +72,7 @@ class Noise(Layer):
 def drop(x: Array, key: Array, shape: tuple[int, ...], rate: float) -> Array:
     """A share of the parts of `x` becomes 0, the rest keeps the mean; `shape` is 1 along axes that go together."""
     kept, share = kept_places(key, shape, rate)
-    return jnp.where(kept, x * (1.0 / share), jnp.zeros((), x.dtype))
+    return jnp.where(kept, x * jnp.asarray(1.0 / share, x.dtype), jnp.zeros((), x.dtype))
 
 
 class Dropout(Noise):
@@ -79,6 +82,7 @@ class Dropout(Noise):
     """
 
     word = "dropout"
+    hyperparameters = ("rate",)
     cost = 1
     rate: float = main(0.5, ge=0, lt=1, description="share of elements that become 0")
 

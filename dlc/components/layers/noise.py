@@ -23,6 +23,7 @@ class SpatialDropout(Noise):
 
     cost: ClassVar[int] = 1
     axes: ClassVar[tuple[str, ...]] = ()
+    hyperparameters: ClassVar[tuple[str, ...]] = ("rate",)
     rate: float = main(0.5, ge=0, lt=1, description="share of channels that become 0")
 
     def check(self, x: TensorType) -> None:
@@ -81,6 +82,7 @@ class DropPath(Noise):
     """
 
     word = "drop_path"
+    hyperparameters = ("rate",)
     cost = 1
     rate: float = main(ge=0, lt=1, description="share of examples that become 0")
     examples = (
@@ -103,6 +105,7 @@ class GaussianNoise(Noise):
     """(*shape) -> (*shape): in training, x + stddev * N(0, 1), element by element."""
 
     word = "gaussian_noise"
+    hyperparameters = ("stddev",)
     stddev: float = main(ge=0, description="standard deviation of the noise")
     examples = (
         Example("gaussian_noise: 0.1", "f32[batch, 8]", "f32[batch, 8]"),

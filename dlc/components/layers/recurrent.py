@@ -59,6 +59,7 @@ class Recurrent(Layer):
     dropout: float = option(0.0, ge=0, lt=1, description="share of the inputs dropped, the same at every step")
     recurrent_dropout: float = option(0.0, ge=0, lt=1, description="share of the state dropped, the same at every step")
 
+    hyperparameters: ClassVar[tuple[str, ...]] = ("dropout", "recurrent_dropout")
     states: ClassVar[tuple[str, ...]] = ("state",)
     gates: ClassVar[int] = 1
 
@@ -231,7 +232,7 @@ _AXES = "(batch, time, channels)"
 
 def _factors(key: Array, rate: float, shape: tuple[Any, ...], dtype: Any) -> Array:
     """0 with probability `rate`, else 1 / (1 - rate)."""
-    return jax.random.bernoulli(key, 1 - rate, shape).astype(dtype) / (1 - rate)
+    return jax.random.bernoulli(key, 1 - rate, shape).astype(dtype) / jnp.asarray(1 - rate, dtype)
 
 
 def _reversed(x: Array, mask: Array | None) -> tuple[Array, Array | None]:

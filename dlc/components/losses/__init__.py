@@ -1,4 +1,4 @@
-"""Losses: one line for each, one class in its family's file."""
+"""The table of losses: a line for each, which names its class."""
 
 from __future__ import annotations
 

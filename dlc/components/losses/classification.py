@@ -1,4 +1,4 @@
-"""Losses of classes: how much probability the network gives the right one."""
+"""Losses of classes, by the probability of the right one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jax import Array
     from numpy.typing import NDArray
 
-SMALL = 1e-7  # probabilities are cut at this and at 1 - this, as Keras does
+SMALL = 1e-7  # probabilities are clipped to [this, 1 - this], as in Keras
 
 
 def log_probabilities(output: Array, from_logits: bool) -> Array:
@@ -28,13 +28,13 @@ def log_probabilities(output: Array, from_logits: bool) -> Array:
 
 
 def of_target(values: Array, target: Array) -> Array:
-    """What (batch, *axes, classes) says of the target: of its class, or the mean by its probabilities.
+    """The values of (batch, *axes, classes) at the target: at its class, or their mean by its probabilities.
 
-    A number that is no class gives nan, which stops training: 0 would be a wrong answer that nobody sees.
+    A number that is not a class gives NaN, which stops training: 0 would be silently wrong.
     """
     if not jnp.issubdtype(target.dtype, jnp.integer):
         return (values * target).sum(-1)
-    # a comparison, not a gather: its gradient is no scatter, which is slow on a CPU and inexact on a GPU
+    # a comparison, not a gather, whose gradient is a scatter: slow on a CPU and inexact on a GPU
     chosen = target[..., None] == jnp.arange(values.shape[-1], dtype=target.dtype)
     known = (target >= 0) & (target < values.shape[-1])
     return jnp.where(known, jnp.where(chosen, values, 0.0).sum(-1), jnp.nan)
@@ -43,19 +43,21 @@ def of_target(values: Array, target: Array) -> Array:
 class CrossEntropy(Loss):
     """(batch, *axes, classes) logits with (batch, *axes) classes: -log softmax(output)[target], the mean over the axes.
 
-    The target may also be rows of probabilities in the output's shape: -sum(target * log softmax(output)). With
-    `class_weights` it is the weighted mean: the sum of w[target] * loss divided by the sum of w[target], as PyTorch's
-    `CrossEntropyLoss` has it. Places whose class is `ignore_index` do not count. Probabilities (`from_logits: false`)
-    are cut at 1e-7.
+    The target may also be rows of probabilities, in the shape of the output: -sum(target * log softmax(output)). With
+    `class_weights` it is the weighted mean: the sum of w[target] * loss divided by the sum of w[target], as in
+    PyTorch's `CrossEntropyLoss`. Positions whose class is `ignore_index` do not count. Probabilities
+    (`from_logits: false`) are clipped at 1e-7.
     """
 
     word = "cross_entropy"
-    from_logits: bool = main(True, description="whether the network ends without softmax")
-    label_smoothing: float = option(0.0, ge=0, lt=1, description="share of probability spread over all classes")
-    class_weights: Annotated[tuple[float, ...] | None, BeforeValidator(read_numbers)] = option(
-        None, description="what each class counts, one number for each"
+    from_logits: bool = main(True, description="whether the output is logits, without softmax")
+    label_smoothing: float = option(
+        0.0, ge=0, lt=1, description="share of the probability spread evenly over all classes"
     )
-    ignore_index: int | None = option(None, description="the number, not one of a class, of places that do not count")
+    class_weights: Annotated[tuple[float, ...] | None, BeforeValidator(read_numbers)] = option(
+        None, description="weights of the classes, one number for each"
+    )
+    ignore_index: int | None = option(None, description="the target value of positions that do not count; not a class")
 
     examples = (
         LossExample("cross_entropy", "f32[batch, 10]", "i32[batch]<10"),
@@ -81,7 +83,7 @@ class CrossEntropy(Loss):
     def _idle(self) -> CrossEntropy:
         if self.class_weights is not None and len(set(self.class_weights)) == 1:
             message = "equal `class_weights` have no effect: the loss is a weighted mean"
-            raise reject(OptionError(("class_weights",), "DLC303", message, hint="delete them", at_key=True))
+            raise reject(OptionError(("class_weights",), "DLC303", message, hint="remove them", at_key=True))
         return self
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -91,19 +93,19 @@ class CrossEntropy(Loss):
         if self.class_weights is not None:
             need_length("class_weights", self.class_weights, output.shape[-1], "class")
         if self.ignore_index is not None and target.is_float:
-            message = "`ignore_index` has no effect: the target holds rows of probabilities, not numbers of classes"
-            raise RuleViolation("DLC303", message, found=f"target {target}", hint="delete it", option="ignore_index")
+            message = "`ignore_index` has no effect: the target is rows of probabilities, not class numbers"
+            raise RuleViolation("DLC303", message, found=f"target {target}", hint="remove it", option="ignore_index")
 
     def ignores(self, number: int) -> bool:
-        """Whether places with this number in the target count for nothing."""
+        """Whether positions with this number in the target do not count."""
         return number == self.ignore_index
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """Probabilities lie between 0 and 1."""
+        """Probabilities must lie between 0 and 1."""
         need_probabilities(self.word, target)
 
     def elements(self, output: Array, target: Array) -> Array:
-        """-log p(target), from logits in a stable form."""
+        """-log p(target), computed stably from logits."""
         losses = -log_probabilities(output, self.from_logits)
         if self.class_weights is not None:
             losses = losses * jnp.asarray(self.class_weights, jnp.float32)
@@ -113,7 +115,7 @@ class CrossEntropy(Loss):
         if self.class_weights is None:
             return wanted
         weight = self._weight(target)
-        return wanted / jnp.where(weight > 0, weight, 1.0)  # the mean multiplies by it again
+        return wanted / jnp.where(weight > 0, weight, 1.0)  # the mean multiplies by the weight again
 
     def importance(self, target: Array) -> Array | None:
         """The weight of the target's class; 0 where it is ignored."""
@@ -128,14 +130,14 @@ class CrossEntropy(Loss):
         weights = jnp.asarray(self.class_weights, jnp.float32)
         shape = target.shape if jnp.issubdtype(target.dtype, jnp.integer) else target.shape[:-1]
         found = of_target(jnp.broadcast_to(weights, (*shape, len(self.class_weights))), target)
-        return jnp.where(jnp.isnan(found), 1.0, found)  # what is no class must not be weighed away
+        return jnp.where(jnp.isnan(found), 1.0, found)  # an invalid class must stay NaN
 
     def activate(self, output: Array) -> Array:
         """Probabilities."""
         return jax.nn.softmax(output, axis=-1) if self.from_logits else output
 
     def activations(self) -> tuple[str, ...]:
-        """Softmax, unless the network ends with its own."""
+        """Softmax, unless the network applies it."""
         return ("softmax",) if self.from_logits else ()
 
 
@@ -156,7 +158,7 @@ class BinaryCrossEntropy(Loss):
     """
 
     word = "binary_cross_entropy"
-    from_logits: bool = main(True, description="whether the network ends without sigmoid")
+    from_logits: bool = main(True, description="whether the output is logits, without sigmoid")
     label_smoothing: float = option(0.0, ge=0, lt=1, description="how far targets move towards 1/2")
     pos_weight: Annotated[float | tuple[float, ...] | None, BeforeValidator(read_factor)] = option(
         None, description="factor of class 1; a list has one for each entry of the last axis"
@@ -180,7 +182,7 @@ class BinaryCrossEntropy(Loss):
         factors = (self.pos_weight,) if isinstance(self.pos_weight, float) else self.pos_weight
         if factors and set(factors) == {1.0}:
             message = "a `pos_weight` of 1 has no effect"
-            raise reject(OptionError(("pos_weight",), "DLC303", message, hint="delete it", at_key=True))
+            raise reject(OptionError(("pos_weight",), "DLC303", message, hint="remove it", at_key=True))
         return self
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -190,11 +192,11 @@ class BinaryCrossEntropy(Loss):
             need_length("pos_weight", self.pos_weight, output.shape[-1] if output.rank > 1 else 1, "entry")
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """Probabilities lie between 0 and 1."""
+        """Probabilities must lie between 0 and 1."""
         need_probabilities(self.word, target)
 
     def elements(self, output: Array, target: Array) -> Array:
-        """-(t log p + (1 - t) log(1 - p)), from logits in a stable form."""
+        """-(t log p + (1 - t) log(1 - p)), computed stably from logits."""
         y, t = paired(output, target)
         if self.label_smoothing:
             t = t * (1 - self.label_smoothing) + self.label_smoothing / 2
@@ -208,5 +210,5 @@ class BinaryCrossEntropy(Loss):
         return jax.nn.sigmoid(output) if self.from_logits else output
 
     def activations(self) -> tuple[str, ...]:
-        """Sigmoid, unless the network ends with its own."""
+        """Sigmoid, unless the network applies it."""
         return ("sigmoid",) if self.from_logits else ()

@@ -1,4 +1,4 @@
-"""Losses of embeddings: what is alike lies close together, what differs far apart."""
+"""Losses of embeddings: similar examples should be close, different ones distant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def root(squares: Array) -> Array:
-    """Square roots whose gradient at 0 is 0."""
+    """Square roots with gradient 0 at 0."""
     positive = squares > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1.0)), 0.0)
 
@@ -27,7 +27,7 @@ class Cosine(Loss):
     """(batch, *axes, d) with (batch, *axes, d): 1 - the cosine of the angle between output and target, 0 to 2.
 
     The mean over the axes, as optax' `cosine_distance`; Keras' `CosineSimilarity` is this minus 1. A vector of zeros is
-    at right angles to all others.
+    orthogonal to all others.
     """
 
     word = "cosine"
@@ -54,22 +54,22 @@ class Cosine(Loss):
 
 
 def unit(x: Array) -> Array:
-    """Vectors along the last axis at length 1, float32; zeros stay, and have a gradient."""
+    """Vectors along the last axis scaled to length 1, float32; zeros stay zeros, with a gradient."""
     wide = x.astype(jnp.float32)
-    scale = jnp.maximum(jnp.abs(wide).max(-1, keepdims=True), 1e-12)  # squares of large numbers would overflow
-    wide = wide / jax.lax.stop_gradient(scale)  # which the result does not depend on
+    scale = jnp.maximum(jnp.abs(wide).max(-1, keepdims=True), 1e-12)  # avoids overflow in squares of large numbers
+    wide = wide / jax.lax.stop_gradient(scale)  # the result does not depend on it
     return wide / jnp.sqrt(jnp.maximum(jnp.square(wide).sum(-1, keepdims=True), 1e-12))
 
 
 class Contrastive(Loss):
-    """(batch, 2, d) pairs of embeddings with (batch,) 0 and 1: D^2 of a pair alike (1), max(0, margin - D)^2 of others.
+    """(batch, 2, d) pairs of embeddings with (batch,) 0 and 1: D^2 for pairs of one kind, else max(0, margin - D)^2.
 
     D is the Euclidean distance of the two. The output may also be the distances themselves, (batch, 1). Hadsell et al.
-    2006, whose factor 1/2 is left out, and whose labels are the other way round: 1 means alike here.
+    2006, without the factor 1/2 and with inverted labels: here 1 means the same kind.
     """
 
     word = "contrastive"
-    margin: float = main(1.0, gt=0, description="the distance from which pairs that differ cost nothing")
+    margin: float = main(1.0, gt=0, description="the distance beyond which pairs of different kinds cost nothing")
     examples = (
         LossExample("contrastive", "f32[batch, 2, 8]", "i32[batch]<2"),
         LossExample("contrastive: 0.5", "f32[batch, 1]", "i32[batch]<2"),
@@ -80,31 +80,31 @@ class Contrastive(Loss):
     )
 
     def infer(self, output: TensorType, target: TensorType) -> None:
-        """A distance or two embeddings, and whether they are alike."""
+        """A distance or two embeddings, and whether they are of one kind."""
         need_real_output(self.code, self.word, output)
         need_unmasked(self.word, output)
         pair = output.rank == 3 and output.shape[1] == 2
         single = output.rank == 1 or output.shape[1:] == (1,)
         asked = target.shape[1:] in ((), (1,)) and target.bound in (None, 2)
         if not (pair or single) or not asked:
-            message = f"`{self.word}` takes pairs of embeddings, or their distances, and whether they are alike"
+            message = f"`{self.word}` takes pairs of embeddings or their distances, and a target of 0 and 1"
             found, expected = (
                 f"output {output}, target {target}",
                 "f32[batch, 2, d] or f32[batch, 1], and `category: 2`",
             )
-            hint = None if pair or single else "give both through one network, and bring them together with `stack`"
+            hint = None if pair or single else "pass both through one network, and combine the embeddings with `stack`"
             raise RuleViolation(self.code, message, found=found, expected=expected, hint=hint)
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """1 for alike, 0 for not."""
+        """1 for the same kind, 0 for different ones."""
         need_between(self.word, target, 0, 1)
 
     def predicts(self, output: TensorType, target: TensorType) -> bool:
-        """Never: embeddings are no classes."""
+        """Never: embeddings are not classes."""
         return False
 
     def apply(self, output: Array, target: Array, mask: Array | None = None, real: Array | None = None) -> Score:
-        """The squared distance, or the squared rest to the margin."""
+        """The squared distance, or the squared gap to the margin."""
         y, t = output.astype(jnp.float32), target.reshape(output.shape[0]).astype(jnp.float32)
         if y.ndim == 3:
             squares = jnp.square(y[:, 0] - y[:, 1]).sum(-1)
@@ -119,21 +119,21 @@ class Contrastive(Loss):
 class Triplet(Loss):
     """(batch, d) embeddings with (batch,) classes: max(0, D(anchor, same) - D(anchor, other) + margin).
 
-    The triplets are made of the batch: each example is an anchor, `same` another of its class, `other` one of another
-    class. `semi_hard`: for each anchor and same, the nearest other that is further than the same, or the furthest if
-    none is (Schroff et al. 2015, arXiv:1503.03832); `hard`: for each anchor the furthest same and the nearest other
-    (Hermans et al. 2017, arXiv:1703.07737); `all`: every triplet. The mean over them; an anchor without any counts for
-    nothing. Time and memory of `hard` grow with batch^2, the time of the others with batch^3.
+    The triplets are formed within the batch: each example is an anchor, `same` another one of its class, `other` one of
+    another class. `semi_hard`: for each anchor and same, the nearest other beyond the same, or the furthest if there is
+    none (Schroff et al. 2015, arXiv:1503.03832); `hard`: for each anchor the furthest same and the nearest other
+    (Hermans et al. 2017, arXiv:1703.07737); `all`: every triplet. The mean over them; an anchor without triplets does
+    not count. Time and memory of `hard` grow with batch^2, the time of the others with batch^3.
 
     With (batch, 3, d) and no target, the three are anchor, same and other, as in PyTorch's `TripletMarginLoss`.
     """
 
     word = "triplet"
     compares = "either"
-    margin: float = main(1.0, gt=0, description="how much further the other should be")
+    margin: float = main(1.0, gt=0, description="by how much the other should be further away than the same")
     mining: Literal["semi_hard", "hard", "all"] = option("semi_hard", description="which triplets of a batch count")
     distance: Literal["euclidean", "squared", "cosine"] = option(
-        "euclidean", description="how far two embeddings are apart; cosine is 1 - cosine"
+        "euclidean", description="distance of two embeddings; `cosine` is 1 - cosine"
     )
     examples = (
         LossExample("triplet", "f32[batch, 8]", "i32[batch]<2"),
@@ -149,7 +149,7 @@ class Triplet(Loss):
 
     @property
     def in_batch(self) -> bool:
-        """Triplets are made of a batch."""
+        """Whether triplets are formed within the batch."""
         return True
 
     def infer(self, output: TensorType, target: TensorType | None) -> None:
@@ -158,8 +158,8 @@ class Triplet(Loss):
         need_unmasked(self.word, output)
         if target is None and output.rank == 3 and output.shape[1] == 3:
             if "mining" in self.model_fields_set:
-                message = "`mining` has no effect: the output holds the triplets"
-                raise RuleViolation("DLC303", message, found=f"output {output}", hint="delete it", option="mining")
+                message = "`mining` has no effect: the output already holds triplets"
+                raise RuleViolation("DLC303", message, found=f"output {output}", hint="remove it", option="mining")
             return
         if target is None or output.rank != 2 or target.is_float or target.rank != 1:
             message = f"`{self.word}` takes embeddings with the class of each, or triplets of embeddings and no target"
@@ -169,7 +169,7 @@ class Triplet(Loss):
             )
 
     def predicts(self, output: TensorType, target: TensorType) -> bool:
-        """Never: embeddings are no classes."""
+        """Never: embeddings are not classes."""
         return False
 
     def apply(self, output: Array, target: Any, mask: Array | None = None, real: Array | None = None) -> Score:
@@ -220,16 +220,16 @@ class Triplet(Loss):
 
 
 class NTXent(Loss):
-    """(batch, d) with another output (batch, d): -log of the share that each view's partner has among all others.
+    """(batch, d) with another output (batch, d): -log of the share of each view's partner among all others.
 
-    The views are brought to length 1; of each, exp(cosine / temperature) with its partner is divided by the sum over
-    all 2 * batch - 1 others, and the two logarithms of a pair are averaged: SimCLR (Chen et al. 2020,
+    The views are normalized; for each, exp(cosine / temperature) with its partner is divided by the sum over all
+    2 * batch - 1 others, and the two logarithms of a pair are averaged: SimCLR (Chen et al. 2020,
     arXiv:2002.05709). Also (batch, 2, d), the two views of each example, and no target.
     """
 
     word = "nt_xent"
     compares = "either"
-    temperature: float = main(0.1, gt=0, description="what cosines are divided by")
+    temperature: float = main(0.1, gt=0, description="cosines are divided by this")
     examples = (
         LossExample("nt_xent", "f32[batch, 8]", "f32[batch, 8]"),
         LossExample("nt_xent: 0.5", "f32[batch, 2, 8]", None),
@@ -241,7 +241,7 @@ class NTXent(Loss):
 
     @property
     def in_batch(self) -> bool:
-        """The others of a batch are what a view is told apart from."""
+        """Each view is compared with the others of the batch."""
         return True
 
     def infer(self, output: TensorType, target: TensorType | None) -> None:
@@ -253,13 +253,13 @@ class NTXent(Loss):
         if not both and not distances:
             message = f"`{self.word}` takes two views of each example"
             found = f"output {output}, {f'target {target}' if target is not None else 'no target'}"
-            hint = "two outputs are written `output: ONE, target: ANOTHER`"
+            hint = "for two outputs write `output: ONE, target: ANOTHER`"
             raise RuleViolation(
                 self.code, message, found=found, expected="two outputs f32[batch, d], or f32[batch, 2, d]", hint=hint
             )
 
     def predicts(self, output: TensorType, target: TensorType) -> bool:
-        """Never: embeddings are no classes."""
+        """Never: embeddings are not classes."""
         return False
 
     def apply(self, output: Array, target: Any, mask: Array | None = None, real: Array | None = None) -> Score:

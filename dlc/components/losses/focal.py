@@ -1,4 +1,4 @@
-"""Losses of classes that weigh what is right already differently from the cross-entropy."""
+"""Variants of the cross-entropy that weight confident predictions differently."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def missed(logs: Array, gamma: float) -> Array:
-    """(1 - p)^gamma of log p, exact for p near 1, with a gradient for any gamma."""
+    """(1 - p)^gamma from log p, exact for p near 1, with a gradient for any gamma."""
     return jnp.clip(-jnp.expm1(logs), SMALL, 1.0) ** gamma if gamma else jnp.ones_like(logs)
 
 
@@ -28,16 +28,16 @@ class Focal(Loss):
     """(batch, *axes, classes) logits with (batch, *axes) classes: -alpha[t] * (1 - p[t])^gamma * log p[t].
 
     The mean over the axes (Lin et al. 2017, arXiv:1708.02002); t is the target, p softmax(output). The target may also
-    be rows of probabilities, by which it is then averaged, as Keras' `CategoricalFocalCrossentropy` does. `alpha`
-    multiplies only: the mean is not divided by it.
+    be rows of probabilities; it is then averaged by them, as in Keras' `CategoricalFocalCrossentropy`. The mean is not
+    divided by `alpha`.
     """
 
     word = "focal"
-    gamma: float = main(2.0, gt=0, description="how much less counts what is right already")
+    gamma: float = main(2.0, gt=0, description="how strongly confident predictions are down-weighted")
     alpha: Annotated[tuple[float, ...] | None, BeforeValidator(read_numbers)] = option(
         None, description="factor of each class, one number for each"
     )
-    from_logits: bool = option(True, description="whether the network ends without softmax")
+    from_logits: bool = option(True, description="whether the output is logits, without softmax")
 
     examples = (
         LossExample("focal", "f32[batch, 10]", "i32[batch]<10"),
@@ -57,7 +57,7 @@ class Focal(Loss):
             need_length("alpha", self.alpha, output.shape[-1], "class")
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """Probabilities lie between 0 and 1."""
+        """Probabilities must lie between 0 and 1."""
         need_probabilities(self.word, target)
 
     def elements(self, output: Array, target: Array) -> Array:
@@ -71,7 +71,7 @@ class Focal(Loss):
         return jax.nn.softmax(output, axis=-1) if self.from_logits else output
 
     def activations(self) -> tuple[str, ...]:
-        """Softmax, unless the network ends with its own."""
+        """Softmax, unless the network applies it."""
         return ("softmax",) if self.from_logits else ()
 
 
@@ -82,10 +82,8 @@ class Poly(Loss):
     """
 
     word = "poly"
-    epsilon: float = main(
-        2.0, ge=-1, description="factor of the first term of the series, which cross-entropy has 1 of"
-    )
-    from_logits: bool = option(True, description="whether the network ends without softmax")
+    epsilon: float = main(2.0, ge=-1, description="weight of the added term 1 - p; 0 is the cross-entropy")
+    from_logits: bool = option(True, description="whether the output is logits, without softmax")
 
     examples = (
         LossExample("poly", "f32[batch, 10]", "i32[batch]<10"),
@@ -98,7 +96,7 @@ class Poly(Loss):
     @model_validator(mode="after")
     def _idle(self) -> Poly:
         if self.epsilon == 0:
-            message = "`epsilon: 0` leaves the plain cross-entropy"
+            message = "`epsilon: 0` is the plain cross-entropy"
             raise reject(OptionError(("epsilon",), "DLC303", message, hint="use `cross_entropy`"))
         return self
 
@@ -108,7 +106,7 @@ class Poly(Loss):
         need_classes(self.code, self.word, output, target)
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """Probabilities lie between 0 and 1."""
+        """Probabilities must lie between 0 and 1."""
         need_probabilities(self.word, target)
 
     def elements(self, output: Array, target: Array) -> Array:
@@ -121,22 +119,22 @@ class Poly(Loss):
         return jax.nn.softmax(output, axis=-1) if self.from_logits else output
 
     def activations(self) -> tuple[str, ...]:
-        """Softmax, unless the network ends with its own."""
+        """Softmax, unless the network applies it."""
         return ("softmax",) if self.from_logits else ()
 
 
 class BinaryFocal(Loss):
     """(batch, 1) logits with (batch,) classes 0 and 1: -alpha * (1 - p)^gamma * log p of class 1, p = sigmoid(output).
 
-    Of class 0 it is -(1 - alpha) * p^gamma * log(1 - p). Also (batch, *axes) with targets of the same shape between 0
+    For class 0 it is -(1 - alpha) * p^gamma * log(1 - p). Also (batch, *axes) with targets of the same shape between 0
     and 1; the mean over the axes (Lin et al. 2017, arXiv:1708.02002; torchvision's `sigmoid_focal_loss`). With
     `alpha: null` both classes have the factor 1, as in Keras' `BinaryFocalCrossentropy`.
     """
 
     word = "binary_focal"
-    gamma: float = main(2.0, gt=0, description="how much less counts what is right already")
+    gamma: float = main(2.0, gt=0, description="how strongly confident predictions are down-weighted")
     alpha: float | None = option(0.25, gt=0, lt=1, description="factor of class 1; class 0 has 1 - alpha")
-    from_logits: bool = option(True, description="whether the network ends without sigmoid")
+    from_logits: bool = option(True, description="whether the output is logits, without sigmoid")
 
     examples = (
         LossExample("binary_focal", "f32[batch, 1]", "i32[batch]<2"),
@@ -150,11 +148,11 @@ class BinaryFocal(Loss):
         need_pairs(self.code, self.word, output, target)
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """Probabilities lie between 0 and 1."""
+        """Probabilities must lie between 0 and 1."""
         need_probabilities(self.word, target)
 
     def elements(self, output: Array, target: Array) -> Array:
-        """The losses of both classes by the target's share of each."""
+        """The losses of both classes, weighted by the target."""
         y, t = paired(output, target)
         yes, no = binary_logs(y, self.from_logits)
         up, down = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
@@ -165,5 +163,5 @@ class BinaryFocal(Loss):
         return jax.nn.sigmoid(output) if self.from_logits else output
 
     def activations(self) -> tuple[str, ...]:
-        """Sigmoid, unless the network ends with its own."""
+        """Sigmoid, unless the network applies it."""
         return ("sigmoid",) if self.from_logits else ()

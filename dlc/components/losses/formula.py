@@ -24,14 +24,14 @@ REDUCTIONS = ("mean", "sum", "max", "min")
 
 
 def _unbound(_: Any) -> Any:
-    raise AssertionError("a reduction is bound to the places that count before it is computed")
+    raise AssertionError("reductions are bound to the unmasked elements before they are computed")
 
 
 FUNCTIONS: Mapping[str, Function] = {**ELEMENTWISE, **{name: Function(1, _unbound) for name in REDUCTIONS}}
 
 
 def _formula(value: Any) -> Any:
-    """A text that can be read as a formula of the prediction."""
+    """Check that a string is a formula that uses the prediction."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
@@ -49,19 +49,19 @@ def _formula(value: Any) -> Any:
             )
         ) from None
     if "prediction" not in names:
-        hint = "the output is `prediction`, what it is compared with `target`"
-        raise reject(OptionError((), "DLC108", "the formula does not mention `prediction`", hint=hint))
+        hint = "`prediction` is the output, `target` what it is compared with"
+        raise reject(OptionError((), "DLC108", "the formula does not use `prediction`", hint=hint))
     return value
 
 
 class FormulaLoss(Loss):
     """(batch, *axes) with (batch, *axes): the mean of a formula of `prediction` and `target`, element by element.
 
-    There are + - * / and ** with a number as exponent, numbers, pi and e, and the functions of the layer `formula`.
-    `mean(x)`, `sum(x)`, `max(x)` and `min(x)` reduce the elements of an example, those that a mask leaves:
-    `mean(abs(prediction - target) ** 1.5)`. What then still has elements is averaged. `prediction` is the output as the
-    network gives it, without softmax or sigmoid; classes 0 and 1 are numbers. A formula that does not mention `target`
-    compares with nothing: `0.1 * mean(abs(prediction))` keeps an output small.
+    Formulas have + - * / and ** with a number as exponent, numbers, pi and e, and the functions of the layer `formula`.
+    `mean(x)`, `sum(x)`, `max(x)` and `min(x)` reduce the unmasked elements of an example:
+    `mean(abs(prediction - target) ** 1.5)`. A result that still has elements is averaged. `prediction` is the output of
+    the network, without softmax or sigmoid; classes 0 and 1 are numbers. A formula may omit `target`:
+    `0.1 * mean(abs(prediction))` keeps an output small.
     """
 
     word = "formula"
@@ -95,20 +95,20 @@ class FormulaLoss(Loss):
             need_real_output(self.code, self.word, output)
             if compares:
                 message, hint = (
-                    "the formula mentions `target`, and there is none",
-                    "name it beside the loss: `target: NAME`",
+                    "the formula uses `target`, but the loss has none",
+                    "set it beside the loss: `target: NAME`",
                 )
                 raise RuleViolation(
                     self.code, message, found=f"output {output}, no target", hint=hint, option="formula"
                 )
             return
         if not compares:
-            message = "`target` has no effect: the formula does not mention it"
-            raise RuleViolation("DLC303", message, found=f"target {target}", hint="compare with it, or delete it")
+            message = "`target` has no effect: the formula does not use it"
+            raise RuleViolation("DLC303", message, found=f"target {target}", hint="use it in the formula, or remove it")
         need_pairs(self.code, self.word, output, target)
 
     def averages(self) -> bool:
-        """Whether what the formula gives has elements."""
+        """Whether the formula's result has elements."""
         return _has_elements(self.parsed.tree)
 
     def apply(self, output: Array, target: Any, mask: Array | None = None, real: Array | None = None) -> Score:
@@ -132,7 +132,7 @@ def _has_elements(tree: Tree) -> bool:
 def _bound(size: int, weights: Array | None) -> Mapping[str, Function]:
     """The functions, with reductions over the elements of (batch, size) that have a weight.
 
-    They give (batch, 1). A number, or what was reduced before, is its own mean, sum, greatest and least.
+    They return (batch, 1). A number, or a reduced value, is its own mean, sum, max and min.
     """
 
     def reduction(reduce: Callable[[Array, Any], Array]) -> Callable[[Any], Array]:

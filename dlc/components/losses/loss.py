@@ -1,4 +1,4 @@
-"""What a loss is: the values of a batch's examples, and how much each counts."""
+"""The interface of losses: the values of a batch's examples, and their weights."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class LossExample(NamedTuple):
-    """A worked use: the loss or metric as written, the types of output and target, and the code when they don't fit.
+    """An example: the loss or metric as written, the types of output and target, and the error code if they don't fit.
 
-    The target is None where there is none.
+    The target is None if there is none.
     """
 
     spec: str
@@ -27,11 +27,11 @@ class LossExample(NamedTuple):
 
 
 class Score(NamedTuple):
-    """What a loss gives for each example of a batch; the loss of any set of examples is sum(total) / sum(weight).
+    """The scores of the examples of a batch; the loss of any set of examples is sum(total) / sum(weight).
 
     Args:
         total: (batch,) float32, the sum over an example's elements, divided by their number.
-        weight: (batch,) float32, what the elements weigh, divided likewise: 1 when all count alike.
+        weight: (batch,) float32, the sum of the elements' weights, also divided by their number: 1 if all weigh 1.
         size: the number of elements.
     """
 
@@ -48,16 +48,16 @@ class Masks(NamedTuple):
 
 
 class Loss(Options):
-    """A loss. Its docstring's first line says what it compares: (batch, classes) with (batch,).
+    """A loss. Its docstring's first line specifies the shapes of output and target: (batch, classes) with (batch,).
 
-    A loss of elements defines `elements`; what an element weighs, `importance`. Another defines `apply`.
+    A loss of single elements defines `elements` and, for their weights, `importance`. Others define `apply`.
     """
 
     code: ClassVar[str] = "DLC301"
     higher_is_better: ClassVar[bool] = False
-    # whether it compares an output with a target, with nothing, or with either
+    # whether it needs a target, takes none, or allows both
     compares: ClassVar[Literal["always", "never", "either"]] = "always"
-    # whether output and target have one time axis, so that one mask holds for both; else `apply` gets `Masks`
+    # whether output and target share the time axis and its mask; else `apply` gets `Masks`
     aligned: ClassVar[bool] = True
 
     @property
@@ -66,15 +66,15 @@ class Loss(Options):
         return False
 
     def averages(self) -> bool:
-        """Whether it is a mean over the elements of an example, so that it could be their sum."""
+        """Whether it is a mean over the elements of an example, which could also be summed."""
         return type(self).elements is not Loss.elements
 
     def predicts(self, output: TensorType, target: TensorType) -> bool:
-        """Whether the output is a prediction of the target, so that it goes by its name and in its unit."""
+        """Whether the output is a prediction of the target, with the target's name and unit."""
         return True
 
     def ignores(self, number: int) -> bool:
-        """Whether places with this number in the target count for nothing."""
+        """Whether positions with this number in the target do not count."""
         return False
 
     def infer(self, output: TensorType, target: Any) -> None:
@@ -89,11 +89,11 @@ class Loss(Options):
         """The loss of each example.
 
         Args:
-            output: the network's, (batch, *axes).
-            target: what it is compared with, of a type that `infer` took.
-            mask: bool (batch, time), false where a place is padding and counts for nothing; of a loss that is not
-                `aligned` the `Masks` of both sides.
-            real: bool (batch,), false where an example only fills the batch; None when none does. It matters to losses
+            output: the network's output, (batch, *axes).
+            target: its target, of a type that `infer` accepted.
+            mask: bool (batch, time), false at padding, which does not count; for a loss that is not `aligned` the
+                `Masks` of both sides.
+            real: bool (batch,), false where an example only fills the batch; None if none does. Needed by losses
                 that compare the examples of a batch.
         """
         shown = output if mask is None else where_there(output, mask)
@@ -101,21 +101,21 @@ class Loss(Options):
 
     def elements(self, output: Array, target: Array) -> Array:
         """The loss of each element: (batch, *axes)."""
-        raise NotImplementedError(f"`{self.word}` has no loss of elements")
+        raise NotImplementedError(f"`{self.word}` defines no loss of elements")
 
     def importance(self, target: Array) -> Array | None:
-        """What each element weighs, in the shape of `elements`; None when all weigh 1."""
+        """The weight of each element, in the shape of `elements`; None if all weigh 1."""
         return None
 
     def check_values(self, target: NDArray[Any]) -> None:
         """Check the encoded targets of all records, on the host.
 
         Raises:
-            RuleViolation: DLC403 when the loss makes no sense of them.
+            RuleViolation: DLC403 when the loss is not defined for them.
         """
 
     def activate(self, output: Array) -> Array:
-        """The prediction that an output means: probabilities from logits; the output itself by default."""
+        """The prediction made from an output: probabilities from logits; the output itself by default."""
         return output
 
     def activations(self) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ class Loss(Options):
 
 
 def where_there(output: Array, mask: Array) -> Array:
-    """An output with zeros where it is padding: whatever stands there, no gradient comes of it."""
+    """An output with zeros at padding, so that padding has no gradient."""
     return jnp.where(mask.reshape(*mask.shape, *(1,) * (output.ndim - 2)), output, 0)
 
 
@@ -134,18 +134,18 @@ def score(values: Array, mask: Array | None = None, importance: Array | None = N
     Args:
         values: (batch, *axes).
         mask: bool (batch, time), time being axis 1 of the values.
-        importance: what the elements weigh, (batch, *axes).
+        importance: the weights of the elements, (batch, *axes).
     """
     flat = rows(values).astype("float32")
     weights = weights_of(values, mask, importance)
     if weights is None:
         return Score(flat.mean(-1), jnp.ones(flat.shape[0], "float32"), flat.shape[1])
-    total = jnp.where(weights > 0, flat * weights, 0.0)  # what does not count may be NaN
+    total = jnp.where(weights > 0, flat * weights, 0.0)  # elements of weight 0 may be NaN
     return Score(total.mean(-1), weights.mean(-1), flat.shape[1])
 
 
 def weights_of(values: Array, mask: Array | None, importance: Array | None) -> Array | None:
-    """What the elements of (batch, *axes) weigh, float32 (batch, n); None when all weigh 1."""
+    """The weights of the elements of (batch, *axes), float32 (batch, n); None if all weigh 1."""
     found = None if importance is None else rows(importance).astype("float32")
     if mask is None:
         return found

@@ -1,4 +1,4 @@
-"""Losses of classes by margins: how far a score lies on the wrong side."""
+"""Margin losses of classes: how far a score lies on the wrong side."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def signed(output: Array, target: Array) -> Array:
 class Hinge(Loss):
     """(batch, 1) scores with (batch,) classes: max(0, 1 - t * output), t being -1 and 1.
 
-    Classes 0 and 1 are taken as -1 and 1, as Keras does. Also (batch, *axes) with targets of the same shape; the mean
-    over the axes. The sign of a score says the class.
+    Classes 0 and 1 count as -1 and 1, as Keras does. Also (batch, *axes) with targets of the same shape; the mean
+    over the axes. The sign of a score is the class.
     """
 
     word = "hinge"
@@ -51,7 +51,7 @@ class Hinge(Loss):
 class SquaredHinge(Loss):
     """(batch, 1) scores with (batch,) classes: max(0, 1 - t * output)^2, t being -1 and 1.
 
-    Classes 0 and 1 are taken as -1 and 1, as Keras does. Also (batch, *axes) with targets of the same shape; the mean
+    Classes 0 and 1 count as -1 and 1, as Keras does. Also (batch, *axes) with targets of the same shape; the mean
     over the axes.
     """
 
@@ -79,7 +79,7 @@ class Perceptron(Loss):
     """(batch, 1) scores with (batch,) classes: max(0, -t * output), t being -1 and 1.
 
     Its gradient is the perceptron rule (Rosenblatt 1958): weights move where the score is on the wrong side or 0.
-    Classes 0 and 1 are taken as -1 and 1. Also (batch, *axes) with targets of the same shape; the mean over the axes.
+    Classes 0 and 1 count as -1 and 1. Also (batch, *axes) with targets of the same shape; the mean over the axes.
     """
 
     word = "perceptron"
@@ -123,7 +123,7 @@ class CategoricalHinge(Loss):
         need_classes(self.code, self.word, output, target)
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """One-hot rows."""
+        """Rows must be one-hot."""
         if target.dtype.kind == "f":
             need_distributions(self.word, target)
 

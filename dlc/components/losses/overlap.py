@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 
 class Overlap(Loss):
-    """What losses of overlap share: probabilities, and for each class the true and the wrong part of the region."""
+    """Shared by overlap losses: probabilities, and for each class the overlap, false and missed parts of its region."""
 
-    from_logits: bool = main(True, description="whether the network ends without softmax (one score: sigmoid)")
-    smooth: float = option(1.0, gt=0, description="added above and below, so that a class that is nowhere gives 0")
-    per_batch: bool = option(False, description="take the regions of a batch as one, not each example's by itself")
+    from_logits: bool = main(True, description="whether the output is logits, without softmax (one score: sigmoid)")
+    smooth: float = option(1.0, gt=0, description="added to numerator and denominator, so that an absent class gives 0")
+    per_batch: bool = option(False, description="treat the regions of a batch as one region")
 
     @property
     def in_batch(self) -> bool:
-        """Whether the batch is one region."""
+        """Whether the batch counts as one region."""
         return self.per_batch
 
     def infer(self, output: TensorType, target: TensorType) -> None:
-        """One score per class, or one score for a region and what is around it."""
+        """One score per class, or one score for region and background."""
         need_scores_behind_mask(self.word, output)
         if output.rank > 1 and output.shape[-1] == 1:
             need_pairs(self.code, self.word, output, target)
@@ -40,11 +40,11 @@ class Overlap(Loss):
             need_classes(self.code, self.word, output, target)
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """Shares of a place lie between 0 and 1."""
+        """Targets must lie between 0 and 1."""
         need_probabilities(self.word, target)
 
     def index(self, hit: Array, extra: Array, lost: Array) -> Array:
-        """The overlap, 0 to 1, of what a region has in common, has too much and lacks."""
+        """The overlap, 0 to 1, from the common, false and missed parts of a region."""
         raise NotImplementedError
 
     def apply(self, output: Array, target: Array, mask: Array | None = None, real: Array | None = None) -> Score:
@@ -55,7 +55,7 @@ class Overlap(Loss):
         if jnp.issubdtype(target.dtype, jnp.integer) and classes > 1:
             known = (target >= 0) & (target < classes)
             t = (target[..., None] == jnp.arange(classes, dtype=target.dtype)).astype(jnp.float32)
-            t = jnp.where(known[..., None], t, jnp.nan)  # a number that is no class must be seen
+            t = jnp.where(known[..., None], t, jnp.nan)  # an invalid class must not be hidden
         else:
             t = target.astype(jnp.float32)
         t = t.reshape(size, places, classes)
@@ -78,7 +78,7 @@ class Overlap(Loss):
         return jax.nn.sigmoid(output) if output.shape[-1] == 1 else jax.nn.softmax(output, axis=-1)
 
     def activations(self) -> tuple[str, ...]:
-        """Softmax, or of one score sigmoid, unless the network ends with its own."""
+        """Softmax, or sigmoid for one score, unless the network applies it."""
         return ("softmax", "sigmoid") if self.from_logits else ()
 
 
@@ -87,7 +87,7 @@ class Dice(Overlap):
 
     I, P and T are the sums over the axes of p * t, p and t, for each class; then the mean over classes (Milletari et
     al. 2016, arXiv:1606.04797, without their squares; MONAI's `DiceLoss`). p is softmax(output), or sigmoid(output) of
-    one score. The target may also be one-hot rows, or 0 and 1 beside one score. Each example by itself, unless
+    one score. The target may also be one-hot rows, or 0 and 1 for one score. Computed per example, unless
     `per_batch`.
     """
 
@@ -111,7 +111,7 @@ class Jaccard(Overlap):
 
     The soft intersection over union: I, P and T are the sums over the axes of p * t, p and t, for each class; then the
     mean over classes. p is softmax(output), or sigmoid(output) of one score. The target may also be one-hot rows, or 0
-    and 1 beside one score. Each example by itself, unless `per_batch`.
+    and 1 for one score. Computed per example, unless `per_batch`.
     """
 
     word = "jaccard"
@@ -131,13 +131,13 @@ class Tversky(Overlap):
 
     I, F and M are the sums over the axes of p * t, p * (1 - t) and (1 - p) * t, for each class, s is `smooth`; then the
     mean over classes (Salehi et al. 2017, arXiv:1706.05721). A beta above alpha finds more of a rare class; Keras'
-    `Tversky` has 0.5 for both, and its alpha is of what is missed. p is softmax(output), or sigmoid(output) of one
-    score. The target may also be one-hot rows, or 0 and 1 beside one score. Each example by itself, unless `per_batch`.
+    `Tversky` has 0.5 for both, and its alpha weighs what is missed. p is softmax(output), or sigmoid(output) of one
+    score. The target may also be one-hot rows, or 0 and 1 for one score. Computed per example, unless `per_batch`.
     """
 
     word = "tversky"
-    alpha: float = option(0.3, ge=0, description="factor of what is taken for the class and is not")
-    beta: float = option(0.7, ge=0, description="factor of what is of the class and is missed")
+    alpha: float = option(0.3, ge=0, description="weight of false positives")
+    beta: float = option(0.7, ge=0, description="weight of false negatives")
     examples = (
         LossExample("tversky", "f32[batch, 4, 4, 3]", "i32[batch, 4, 4]<3"),
         LossExample("tversky: {alpha: 0, beta: 1}", "f32[batch, 4, 1]", "f32[batch, 4]"),

@@ -1,4 +1,4 @@
-"""Losses that are likelihoods of distributions, and the divergence of two."""
+"""Likelihoods of distributions, and the divergence of two."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class KLDivergence(Loss):
     """(batch, *axes, classes) logits with (batch, *axes, classes) distributions: sum(t * log(t / softmax(output))).
 
-    The mean over the axes. It is the cross-entropy less the target's own entropy, as Keras' `KLDivergence` of
+    The mean over the axes. It is the cross-entropy minus the entropy of the target, as Keras' `KLDivergence` of
     probabilities; PyTorch's `KLDivLoss` takes log-probabilities.
     """
 
     word = "kl_divergence"
-    from_logits: bool = main(True, description="whether the network ends without softmax")
+    from_logits: bool = main(True, description="whether the output is logits, without softmax")
     examples = (
         LossExample("kl_divergence", "f32[batch, 3]", "f32[batch, 3]"),
         LossExample("kl_divergence: {from_logits: false}", "f32[batch, 4, 3]", "f32[batch, 4, 3]"),
@@ -37,14 +37,14 @@ class KLDivergence(Loss):
         """Two distributions over the same classes."""
         need_scores_behind_mask(self.word, output)
         if not target.is_float:
-            message = f"`{self.word}` compares with a distribution, and the target is a class"
+            message = f"`{self.word}` needs a distribution as target, not a class"
             found = f"output {output}, target {target}"
-            hint = "of a class it is the `cross_entropy`"
+            hint = "for classes use `cross_entropy`"
             raise RuleViolation(self.code, message, found=found, expected=f"a target {output}", hint=hint)
         need_classes(self.code, self.word, output, target)
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """Rows that sum to 1."""
+        """Rows must sum to 1."""
         need_distributions(self.word, target)
 
     def elements(self, output: Array, target: Array) -> Array:
@@ -59,16 +59,16 @@ class KLDivergence(Loss):
         return jax.nn.softmax(output, axis=-1) if self.from_logits else output
 
     def activations(self) -> tuple[str, ...]:
-        """Softmax, unless the network ends with its own."""
+        """Softmax, unless the network applies it."""
         return ("softmax",) if self.from_logits else ()
 
 
 class Poisson(Loss):
     """(batch, *axes) log rates with (batch, *axes) counts: the mean of exp(output) - target * output.
 
-    The negative log-likelihood without log(target!), which no weight changes (PyTorch's `PoissonNLLLoss`). With
+    The negative log-likelihood without log(target!), which is constant (PyTorch's `PoissonNLLLoss`). With
     `log_input: false` the output is the rate: output - target * log(output + 1e-7), as Keras' `Poisson`. Predictions
-    are rates. Above 60 exp goes on as a straight line, so that nothing overflows.
+    are rates. Above 60, exp continues as a straight line to avoid overflow.
     """
 
     word = "poisson"
@@ -84,11 +84,11 @@ class Poisson(Loss):
         need_pairs(self.code, self.word, output, target)
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """Counts are not negative."""
-        need_between(self.word, target, 0, hint="counts are not normalised; `mse` takes any values")
+        """Counts must not be negative."""
+        need_between(self.word, target, 0, hint="do not normalise counts; `mse` accepts any values")
 
     def elements(self, output: Array, target: Array) -> Array:
-        """The rate less target * log(rate)."""
+        """The rate minus target * log(rate)."""
         y, t = paired(output, target)
         if self.log_input:
             low = jnp.minimum(y, 60.0)
@@ -101,12 +101,12 @@ class Poisson(Loss):
         return jnp.exp(output) if self.log_input else output
 
     def activations(self) -> tuple[str, ...]:
-        """The exponential, unless the network gives rates."""
+        """The exponential, unless the network outputs rates."""
         return ("exponential",) if self.log_input else ()
 
 
 def _need_parts(word: str, known: bool, output: TensorType, target: TensorType, spread: str) -> None:
-    """An output in the target's shape, or with place for two numbers of each along its last axis."""
+    """Check an output: two numbers along its last axis for each number of the target, or one with `known`."""
     if known:
         need_pairs("DLC301", word, output, target)
         return
@@ -134,13 +134,13 @@ class GaussianNLL(Loss):
     The first d numbers of the output are the means m, the others the logarithms v of the variances; the mean over all d
     and axes (Nix and Weigend 1994; PyTorch's `GaussianNLLLoss`, whose output is the variance itself). With `variance`,
     which is then the same everywhere, the output has the target's shape and is the mean: the reconstruction term of a
-    variational autoencoder. Predictions with v are the output as it is, under its own name.
+    variational autoencoder. Predictions that include v are the unchanged output, under its own name.
     """
 
     word = "gaussian_nll"
-    variance: float | None = main(None, gt=0, description="the variance, when the network does not give it")
+    variance: float | None = main(None, gt=0, description="a fixed variance, if the network does not predict it")
     full: bool = option(False, description="add the constant 0.5 * log(2 * pi)")
-    eps: float = option(1e-6, gt=0, description="the least variance; below it v has no gradient")
+    eps: float = option(1e-6, gt=0, description="the smallest variance; below it v has no gradient")
     examples = (
         LossExample("gaussian_nll", "f32[batch, 2]", "f32[batch, 1]"),
         LossExample("gaussian_nll: {full: true}", "f32[batch, 4, 6]", "f32[batch, 4, 3]"),
@@ -151,11 +151,11 @@ class GaussianNLL(Loss):
     )
 
     def infer(self, output: TensorType, target: TensorType) -> None:
-        """A mean and a log-variance per number, or a mean alone."""
+        """A mean and a log-variance per number, or only a mean."""
         _need_parts(self.word, self.variance is not None, output, target, "variance")
 
     def predicts(self, output: TensorType, target: TensorType) -> bool:
-        """Whether the output is the mean alone."""
+        """Whether the output is only the mean."""
         return self.variance is not None
 
     def elements(self, output: Array, target: Array) -> Array:
@@ -173,12 +173,12 @@ class LaplaceNLL(Loss):
     """(batch, *axes, 2d) with (batch, *axes, d): s + |target - m| / exp(s), a Laplace distribution's -log p.
 
     The first d numbers of the output are the medians m, the others the logarithms s of the scales; the mean over all d
-    and axes. Predictions are the output as it is, under its own name.
+    and axes. Predictions are the unchanged output, under its own name.
     """
 
     word = "laplace_nll"
     full: bool = option(False, description="add the constant log(2)")
-    eps: float = option(1e-6, gt=0, description="the least scale; below it s has no gradient")
+    eps: float = option(1e-6, gt=0, description="the smallest scale; below it s has no gradient")
     examples = (
         LossExample("laplace_nll", "f32[batch, 2]", "f32[batch, 1]"),
         LossExample("laplace_nll: {full: true}", "f32[batch, 4, 6]", "f32[batch, 4, 3]"),
@@ -190,7 +190,7 @@ class LaplaceNLL(Loss):
         _need_parts(self.word, False, output, target, "scale")
 
     def predicts(self, output: TensorType, target: TensorType) -> bool:
-        """Never: half of the output is in no unit of the target."""
+        """Never: half of the output is not in the unit of the target."""
         return False
 
     def elements(self, output: Array, target: Array) -> Array:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Pairs(Loss):
-    """What losses of an output and a target of one shape share."""
+    """Shared by losses whose output and target have one shape."""
 
     def infer(self, output: TensorType, target: TensorType) -> None:
         """Numbers of one shape."""
@@ -59,7 +59,7 @@ class MeanAbsoluteError(_Pairs):
 class MeanAbsolutePercentageError(_Pairs):
     """(batch, *axes) with (batch, *axes): the mean of 100 * |output - target| / |target|.
 
-    A target nearer to 0 than 1e-7 counts as 1e-7, as in Keras: targets about 0 make it useless.
+    A target closer to 0 than 1e-7 counts as 1e-7, as in Keras: do not use it for targets around 0.
     """
 
     word = "mape"
@@ -77,8 +77,8 @@ class MeanAbsolutePercentageError(_Pairs):
 class MeanSquaredLogarithmicError(_Pairs):
     """(batch, *axes) with (batch, *axes): the mean of (log(1 + output) - log(1 + target))^2.
 
-    Targets lie above -1. An output of -1 or less counts as just above it, and has no gradient: end the network with
-    `softplus` or `relu`. Keras lets both begin at 0.
+    Targets must lie above -1. An output of -1 or less counts as just above -1 and has no gradient: end the network with
+    `softplus` or `relu`. In Keras both start at 0.
     """
 
     word = "msle"
@@ -88,8 +88,8 @@ class MeanSquaredLogarithmicError(_Pairs):
     )
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """Above -1, where the logarithm ends."""
-        hint = "a normalised target is centred: leave `normalize` away; `mse` takes any values"
+        """Targets must lie above -1, where the logarithm is defined."""
+        hint = "a normalised target is centred: remove `normalize`; `mse` accepts any values"
         need_between(self.word, target, -1, above=True, hint=hint)
 
     def elements(self, output: Array, target: Array) -> Array:

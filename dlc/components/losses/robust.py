@@ -1,4 +1,4 @@
-"""Losses of real values that grow more slowly than the square far out, and of quantiles."""
+"""Losses of real values that grow slower than the square for large errors, and of quantiles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Pairs(Loss):
-    """What losses of an output and a target of one shape share."""
+    """Shared by losses whose output and target have one shape."""
 
     def infer(self, output: TensorType, target: TensorType) -> None:
         """Numbers of one shape."""
@@ -52,7 +52,7 @@ class SmoothL1(_Pairs):
     """
 
     word = "smooth_l1"
-    beta: float = main(1.0, gt=0, description="where the square becomes a line of slope 1")
+    beta: float = main(1.0, gt=0, description="where the square becomes a line of gradient 1")
     examples = (
         LossExample("smooth_l1", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("smooth_l1: 0.1", "f32[batch, 4]", "f32[batch, 4]"),
@@ -66,7 +66,7 @@ class SmoothL1(_Pairs):
 
 
 def huber_curve(output: Array, target: Array, bend: float) -> Array:
-    """Huber's function of the differences; the square never grows beyond the bend."""
+    """Huber's function of the differences; the square is never evaluated beyond the bend."""
     y, t = paired(output, target)
     away = jnp.abs(y - t)
     near = jnp.minimum(away, bend)
@@ -93,24 +93,24 @@ def _quantiles(value: Any) -> Any:
     parts = value if isinstance(value, (list, tuple)) else [value]
     if not all(isinstance(part, (int, float)) and not isinstance(part, bool) for part in parts):
         expected = "a number, or a list of them"
-        raise reject(OptionError((), "DLC103", "these are no quantiles", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC103", "not a valid list of quantiles", found=spell(value), expected=expected))
     if not parts or not all(0 < part < 1 for part in parts) or len(set(parts)) < len(parts):
-        expected = "numbers between 0 and 1, none of them twice"
-        raise reject(OptionError((), "DLC104", "these are no quantiles", found=spell(value), expected=expected))
+        expected = "different numbers between 0 and 1"
+        raise reject(OptionError((), "DLC104", "not a valid list of quantiles", found=spell(value), expected=expected))
     return tuple(float(part) for part in parts)
 
 
 class Quantile(Loss):
     """(batch, *axes, quantiles) with (batch, *axes): the mean of max(q * (t - y), (q - 1) * (t - y)), q each quantile.
 
-    The pinball loss (Koenker and Bassett 1978), by which an output learns the q-quantile of its targets; the mean over
-    quantiles and axes. (batch, *axes, 1) is a target, too. Predictions are in the unit of a target of one number, of
-    several in the network's.
+    The pinball loss (Koenker and Bassett 1978), with which outputs learn the q-quantile of targets; the mean over
+    quantiles and axes. The target may also be (batch, *axes, 1). Predictions are in the target's unit if it is
+    one number, else in the network's.
     """
 
     word = "quantile"
     quantiles: Annotated[tuple[float, ...], BeforeValidator(_quantiles)] = main(
-        description="which quantiles, one for each entry of the output's last axis"
+        description="the quantiles, one for each entry of the output's last axis"
     )
     examples = (
         LossExample("quantile: 0.9", "f32[batch, 1]", "f32[batch, 1]"),
@@ -139,7 +139,7 @@ class Quantile(Loss):
             raise RuleViolation(self.code, message, found=found, expected=expected, hint=hint)
 
     def predicts(self, output: TensorType, target: TensorType) -> bool:
-        """Whether there is one number, whose unit all quantiles have; that of several is not undone."""
+        """Whether the target is one number: its unit then holds for all quantiles."""
         return target.rank == 1 or target.shape[1:] == (1,)
 
     def elements(self, output: Array, target: Array) -> Array:

@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 class CTC(Loss):
     """(batch, time, classes) logits with (batch, length) tokens: -log of the probability of all paths that spell them.
 
-    A path has one class for each place of time; it spells what remains without repetitions and blanks (Graves et al.
-    2006; optax' `ctc_loss`). Padding of both counts for nothing: `tokens: {vocabulary, padding}`. The blank is one of
-    the classes and stands in no target; it may be the padding's number. The loss of an example is not divided by its
-    length. A target that its output is too short to spell, a blank between equal neighbours counted, costs
-    about 1e5.
+    A path has one class for each time step; it spells what remains after removing repetitions and blanks (Graves et al.
+    2006; optax' `ctc_loss`). Padding of both does not count: `tokens: {vocabulary, padding}`. The blank is one of the
+    classes and must not occur in targets; it may be the padding's number. The loss of an example is not divided by its
+    length. A target that is too long for its output, counting a blank between equal neighbours, costs about 1e5.
     """
 
     word = "ctc"
@@ -39,24 +38,24 @@ class CTC(Loss):
     )
 
     def infer(self, output: TensorType, target: TensorType) -> None:
-        """Scores for each place, and tokens that are shorter."""
+        """Scores for each time step, and tokens that are not longer."""
         need_real_output(self.code, self.word, output)
         found = f"output {output}, target {target}"
         if output.rank != 3 or target.rank != 2 or target.is_float:
-            message = f"`{self.word}` takes scores at each place of a sequence, and tokens"
+            message = f"`{self.word}` takes scores at each time step, and tokens"
             raise RuleViolation(self.code, message, found=found, expected="f32[batch, time, classes] and `tokens`")
         classes, time, length = output.shape[2], output.shape[1], target.shape[1]
         if isinstance(classes, int) and self.blank >= classes:
-            message, expected = "the blank is none of the classes", f"below {classes}"
+            message, expected = "the blank is not one of the classes", f"below {classes}"
             raise RuleViolation(self.code, message, found=f"`blank` {self.blank}", expected=expected, option="blank")
         least = max(target.bound or 0, self.blank + 1)
         if isinstance(classes, int) and target.bound is not None and classes != least:
-            message = f"the network gives {classes} scores, the target has {target.bound} tokens"
-            hint = "the blank is one of the vocabulary, or the class after it: `blank: SIZE`"
+            message = f"the network returns {classes} scores, the target has {target.bound} tokens"
+            hint = "the blank is a token of the vocabulary, or one more class: `blank: SIZE`"
             raise RuleViolation(self.code, message, found=found, expected=f"{least} scores", hint=hint)
         if isinstance(time, int) and isinstance(length, int) and length > time:
-            message = "no path of the output is as long as the target"
-            raise RuleViolation(self.code, message, found=found, expected=f"at least {length} places of time")
+            message = "the output is shorter than the target"
+            raise RuleViolation(self.code, message, found=found, expected=f"at least {length} time steps")
 
     def apply(self, output: Array, target: Array, mask: Any = None, real: Array | None = None) -> Score:
         """-log p, in the log domain."""
@@ -68,7 +67,7 @@ class CTC(Loss):
         return Score(jnp.where(weight > 0, each, 0.0), weight)
 
     def activate(self, output: Array) -> Array:
-        """Probabilities of the classes at each place."""
+        """Probabilities of the classes at each time step."""
         return jax.nn.softmax(output, axis=-1)
 
     def activations(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Whether an output and a target fit each other: checks that losses and metrics share."""
+"""Whether an output and a target fit: checks shared by losses and metrics."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def need_classes(code: str, word: str, output: TensorType, target: TensorType) -
                 f"`{word}` compares scores with classes, or with rows of one probability per class",
                 found=f"output {output}, target {target}",
                 expected=f"a target {output}, or a `category`",
-                hint="a real-valued target wants `mse`" if output.shape[1:] == (1,) else None,
+                hint="for a real-valued target use `mse`" if output.shape[1:] == (1,) else None,
             )
         if output.shape[-1] == 1 or output.rank < 2:
             raise RuleViolation(
                 code,
-                f"`{word}` compares the scores of several classes, and there is one number",
+                f"`{word}` compares the scores of several classes, but there is only one score",
                 found=f"output {output}, target {target}",
                 expected="at least two scores",
-                hint="a real-valued target wants `mse`, a probability `binary_cross_entropy`",
+                hint="for a real-valued target use `mse`, for a probability `binary_cross_entropy`",
             )
         return
     if output.rank < 2 or output.shape[:-1] != target.shape:
         expected = f"an output f32[{', '.join(map(str, target.shape))}, classes]"
-        hint = "bring the output to one vector: `flatten` or `global_avg_pool2d` before the last `dense`"
+        hint = "reduce the output to one vector: `flatten` or `global_avg_pool2d` before the last `dense`"
         raise RuleViolation(
             code,
             f"`{word}` takes one score per class",
@@ -47,10 +47,10 @@ def need_classes(code: str, word: str, output: TensorType, target: TensorType) -
     if target.bound is not None and output.shape[-1] != target.bound:
         hint = f"end the network with `dense: {target.bound}`"
         if output.shape[-1] == 1 and target.bound == 2:
-            hint = "one score for two classes wants `binary_cross_entropy`"
+            hint = "for two classes with one score use `binary_cross_entropy`"
         raise RuleViolation(
             code,
-            f"the network gives {output.shape[-1]} scores, the target has {target.bound} classes",
+            f"the network returns {output.shape[-1]} scores, the target has {target.bound} classes",
             found=f"output {output}, target {target}",
             expected=f"{target.bound} scores",
             hint=hint,
@@ -63,7 +63,7 @@ def need_pairs(code: str, word: str, output: TensorType, target: TensorType) -> 
     if target.bound is not None and target.bound > 2:
         raise RuleViolation(
             code,
-            f"`{word}` compares numbers, and the target is a class",
+            f"`{word}` compares numbers, but the target is a class",
             found=f"output {output}, target {target}",
             expected="a real-valued target, or two classes",
             hint="use `cross_entropy`, or `one_hot: true` on the target" if code == "DLC301" else "use `accuracy`",
@@ -86,7 +86,7 @@ def need_probabilities(word: str, target: NDArray[Any]) -> None:
         return
     raise RuleViolation(
         "DLC403",
-        f"`{word}` compares probabilities, and the target's values do not lie between 0 and 1",
+        f"`{word}` compares probabilities, but the target has values outside of 0 to 1",
         found=f"values from {target.min():g} to {target.max():g}",
         expected="values from 0 to 1",
         hint="use `mse` for real values, or declare a `category`",
@@ -94,7 +94,7 @@ def need_probabilities(word: str, target: NDArray[Any]) -> None:
 
 
 def need_real_output(code: str, word: str, output: TensorType) -> None:
-    """Real numbers."""
+    """Raise `code` unless the output is real-valued."""
     if not output.is_float:
         raise RuleViolation(code, f"`{word}` takes a real-valued output", found=str(output), expected="f32[...]")
 
@@ -104,7 +104,7 @@ def _trim(x: TensorType) -> tuple[int | str, ...]:
 
 
 def rows(x: Array) -> Array:
-    """(batch, *axes) -> (batch, n), n the elements of one example. A product, for -1 fails without examples."""
+    """(batch, *axes) -> (batch, n), n the elements of one example; -1 would fail without examples."""
     return x.reshape(x.shape[0], prod(x.shape[1:]))
 
 

@@ -1,4 +1,4 @@
-"""Checks that losses share: lists of numbers among their options, sizes along an axis, values of the data."""
+"""Checks shared by losses: lists of numbers in options, sizes along an axis, values of the data."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def _is_number(value: Any) -> bool:
 
 
 def read_numbers(value: Any) -> Any:
-    """A list of numbers from 0 on, not all 0; None passes."""
+    """A list of numbers of at least 0, not all 0; None passes."""
     if value is None:
         return None
     parts = value if isinstance(value, (list, tuple)) else None
     if parts is None or not all(map(_is_number, parts)):
-        hint = "a factor of the whole loss is `weight` beside it" if _is_number(value) else None
-        error = OptionError((), "DLC103", "this is no list of numbers", found=spell(value), hint=hint)
+        hint = "for a factor of the whole loss use `weight` beside it" if _is_number(value) else None
+        error = OptionError((), "DLC103", "not a list of numbers", found=spell(value), hint=hint)
         raise reject(error._replace(expected="a list with one number for each class"))
     if not parts or not all(part >= 0 and isfinite(part) for part in parts) or not any(parts):
-        expected = "numbers from 0 on, not all of them 0"
-        raise reject(OptionError((), "DLC104", "these can't be factors", found=spell(value), expected=expected))
+        expected = "numbers of at least 0, not all 0"
+        raise reject(OptionError((), "DLC104", "not valid factors", found=spell(value), expected=expected))
     return tuple(float(part) for part in parts)
 
 
@@ -41,33 +41,33 @@ def read_factor(value: Any) -> Any:
         return None
     if not all(map(_is_number, parts)):
         expected = "a number, or a list of them"
-        raise reject(OptionError((), "DLC103", "this is no factor", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC103", "not a valid factor", found=spell(value), expected=expected))
     if not parts or not all(part > 0 and isfinite(part) for part in parts):
-        raise reject(OptionError((), "DLC104", "this can't be a factor", found=spell(value), expected="above 0"))
+        raise reject(OptionError((), "DLC104", "not a valid factor", found=spell(value), expected="above 0"))
     made = tuple(float(part) for part in parts)
     return made if isinstance(value, (list, tuple)) else made[0]
 
 
 def need_length(option: str, values: Sequence[float], size: Dim, unit: str) -> None:
-    """Raise DLC301 unless an option has one number for each of `size`; a size that is a symbol can't be compared."""
+    """Raise DLC301 unless an option has `size` numbers; symbolic sizes are not compared."""
     if isinstance(size, int) and len(values) != size:
         found, expected = plural(len(values), "number"), f"{size}, one for each {unit}"
-        message = f"`{option}` has one number for each {unit} of the output"
+        message = f"`{option}` needs one number for each {unit} of the output"
         raise RuleViolation("DLC301", message, found=found, expected=expected, option=option)
 
 
 def need_scores_behind_mask(word: str, output: TensorType) -> None:
     """Raise DLC301 when the axis that a loss reduces is the one that holds padding."""
     if output.mask and output.rank < 3:
-        message = f"`{word}` would count padding: it works along the last axis, and that is the time axis"
-        hint = "reduce the time axis first, or give each place an axis of its own"
+        message = f"`{word}` would count padding: its last axis is the time axis"
+        hint = "reduce the time axis first, or add a last axis"
         raise RuleViolation(
             "DLC301", message, found=f"output {output}", expected="f32[batch, time, n] masked", hint=hint
         )
 
 
 def need_unmasked(word: str, output: TensorType) -> None:
-    """Raise DLC301 when a loss of whole vectors gets padding."""
+    """Raise DLC301 when the output of a loss of whole vectors has padding."""
     if output.mask:
         hint = "reduce the time axis first: `global_avg_pool1d`"
         raise RuleViolation("DLC301", f"`{word}` would count padding", found=f"output {output}", hint=hint)
@@ -82,15 +82,15 @@ def need_between(
     above: bool = False,
     hint: str | None = None,
 ) -> None:
-    """Raise DLC403 unless targets lie between two numbers; `above` leaves `low` itself out."""
+    """Raise DLC403 unless targets lie between two numbers; `above` excludes `low`."""
     if not target.size:
         return
     least, most = target.min(), target.max()
     if (least > low if above else least >= low) and most <= high:
         return
-    expected = f"values above {low:g}" if above else f"values from {low:g} on"
+    expected = f"values above {low:g}" if above else f"values of at least {low:g}"
     expected = expected if high == inf else f"values from {low:g} to {high:g}"
-    message = f"`{word}` can't be computed of the target's values"
+    message = f"`{word}` is not defined for the target's values"
     raise RuleViolation("DLC403", message, found=f"values from {least:g} to {most:g}", expected=expected, hint=hint)
 
 
@@ -101,13 +101,13 @@ def need_signs(word: str, target: NDArray[Any]) -> None:
     if kinds <= {0.0, 1.0} or kinds <= {-1.0, 1.0}:
         return
     found = ", ".join(f"{value:g}" for value in values[:3].tolist()) + (", ..." if len(values) > 3 else "")
-    expected, hint = "0 and 1, or -1 and 1", "declare a `category` of two classes; `mse` compares real values"
-    message = f"`{word}` compares scores with two classes, and the target has other values"
+    expected, hint = "0 and 1, or -1 and 1", "declare a `category` of two classes; for real values use `mse`"
+    message = f"`{word}` needs a target of two classes, but it has other values"
     raise RuleViolation("DLC403", message, found=found, expected=expected, hint=hint)
 
 
 def need_distributions(word: str, target: NDArray[Any]) -> None:
-    """Raise DLC403 unless rows along the last axis are probabilities that sum to 1, to a part in a thousand."""
+    """Raise DLC403 unless rows along the last axis are probabilities that sum to 1, within 0.001."""
     if not target.size:
         return
     sums = target.sum(-1)
@@ -116,7 +116,7 @@ def need_distributions(word: str, target: NDArray[Any]) -> None:
         return
     found = f"a row that sums to {far:g}" if target.min() >= 0 else f"values from {target.min():g}"
     message, expected = (
-        f"`{word}` compares distributions, and the target's rows are none",
-        "rows from 0 on that sum to 1",
+        f"`{word}` compares distributions, but the target's rows are not",
+        "rows of non-negative values that sum to 1",
     )
-    raise RuleViolation("DLC403", message, found=found, expected=expected, hint="`mse` compares real values")
+    raise RuleViolation("DLC403", message, found=found, expected=expected, hint="for real values use `mse`")

@@ -1,4 +1,4 @@
-"""What metrics of classes share: which outputs and targets they take, and the classes that both mean."""
+"""Shared by metrics of classes: which outputs and targets they accept, and the classes of both."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 def need_answers(code: str, word: str, output: TensorType, target: TensorType, multi_label: bool = False) -> int:
-    """How many classes a metric tells apart, 2 for a single score; with `multi_label`, how many labels there are.
+    """The number of classes, 2 for a single score; with `multi_label`, the number of labels.
 
-    It takes scores (batch, *axes, classes) with classes (batch, *axes) or rows of one probability per class; a single
+    Accepts scores (batch, *axes, classes) with classes (batch, *axes) or rows of one probability per class; a single
     score (batch, *axes, 1) with two classes; maps (batch, *axes, 1) of 0 and 1; with `multi_label` scores and targets
     (batch, *axes, labels), each right or wrong by itself.
 
     Raises:
-        RuleViolation: DLC302 for others.
+        RuleViolation: DLC302 for other types.
     """
     if multi_label:
         need_real_output(code, word, output)
         if not target.is_float or target.rank < 2 or output.shape != target.shape or output.shape[-1] == 1:
-            message = f"`{word}` of several labels needs a target of 0 and 1 for each of them"
+            message = f"`{word}` with `multi_label` needs a target of 0 and 1 for each label"
             found, expected = f"output {output}, target {target}", "a `tensor` of the output's shape"
-            hint = "without `multi_label` it takes classes, one for each example"
+            hint = "for one class per example remove `multi_label`"
             raise RuleViolation(code, message, found=found, expected=expected, hint=hint, option="multi_label")
         return _count(code, word, output)
     if target.is_float and (target.rank < 2 or (target.rank == 2 and target.shape[-1] == 1)):
@@ -51,9 +51,9 @@ def _count(code: str, word: str, output: TensorType) -> int:
 
 
 def need_threshold(threshold: float, output: TensorType, multi_label: bool = False) -> None:
-    """Raise DLC303 when there is nothing that a threshold decides."""
+    """Raise DLC303 when a threshold has no effect."""
     if threshold != 0.5 and output.shape[-1] != 1 and not multi_label:
-        message = "`threshold` has no effect on several scores: the largest one is the answer"
+        message = "`threshold` has no effect on several scores: the largest score is the answer"
         raise RuleViolation("DLC303", message, found=f"output {output}", hint="remove `threshold`", option="threshold")
 
 

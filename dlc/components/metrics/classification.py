@@ -15,13 +15,13 @@ from dlc.support.lazy import jax, jnp
 if TYPE_CHECKING:
     from jax import Array
 
-_THRESHOLD = "a single probability above it means class 1"
+_THRESHOLD = "a single probability above this means class 1"
 
 
 class Accuracy(Metric):
     """(batch, *axes, classes) scores with (batch, *axes) classes: the share of right answers.
 
-    With a single score, (batch, *axes, 1), the answer is 1 where the probability is above one half.
+    With a single score, (batch, *axes, 1), the answer is 1 where the probability is above 0.5.
     """
 
     word = "accuracy"
@@ -41,7 +41,7 @@ class Accuracy(Metric):
 
     @property
     def picks(self) -> bool:
-        """The largest score is the answer."""
+        """True: the largest score is the answer."""
         return True
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -58,7 +58,7 @@ class Accuracy(Metric):
 class TopKAccuracy(Metric):
     """(batch, *axes, classes) scores with (batch, *axes) classes: the share of targets among the k largest scores.
 
-    Of equal scores the one of the lower class number comes first, as in `accuracy`.
+    Ties are resolved in favour of the lower class number, as in `accuracy`.
     """
 
     word = "top_k_accuracy"
@@ -75,7 +75,7 @@ class TopKAccuracy(Metric):
 
     @property
     def picks(self) -> bool:
-        """The largest scores are the answers."""
+        """True: the largest scores are the answers."""
         return True
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -83,7 +83,7 @@ class TopKAccuracy(Metric):
         need_classes(self.code, self.word, output, target)
         count = output.shape[-1]
         if isinstance(count, int) and self.k >= count:
-            message = f"among the {self.k} best of {count} classes is every class: each answer would be right"
+            message = f"with {count} classes every answer is among the {self.k} best"
             given = "k" in self.model_fields_set
             hint = None if given else f"write `top_k_accuracy: {max(1, count - 1)}`; without a number `k` is {self.k}"
             expected = f"`k` below {count}"
@@ -95,9 +95,9 @@ class TopKAccuracy(Metric):
 
 
 class MeanReciprocalRank(Metric):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: the mean of 1 / the target's place by score, from 1.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the mean of 1 / the target's rank by score, from 1.
 
-    Of equal scores the one of the lower class number comes first, as in `accuracy`.
+    Ties are resolved in favour of the lower class number, as in `accuracy`.
     """
 
     word = "mean_reciprocal_rank"
@@ -109,7 +109,7 @@ class MeanReciprocalRank(Metric):
 
     @property
     def picks(self) -> bool:
-        """The classes are alternatives."""
+        """True: the classes are alternatives."""
         return True
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -122,7 +122,7 @@ class MeanReciprocalRank(Metric):
 
 
 def rank(prediction: Array, target: Array) -> Array:
-    """How many classes come before the target by score, (batch, *axes); all of them where a score is not a number."""
+    """The number of classes ranked before the target, (batch, *axes); all of them where a score is NaN."""
     classes = true_class(target)[..., None]
     count = prediction.shape[-1]
     numbers = jnp.arange(count, dtype="int32")
@@ -134,15 +134,15 @@ def rank(prediction: Array, target: Array) -> Array:
 
 
 class ExactMatch(Metric):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of examples with no wrong answer at all.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of examples without any wrong answer.
 
     With `multi_label`, (batch, labels) scores with (batch, labels) of 0 and 1: the share of examples whose labels are
-    all right, scikit-learn's `accuracy_score` of label indicators. Places that a mask leaves out don't count.
+    all right, scikit-learn's `accuracy_score` of label indicators. Masked positions do not count.
     """
 
     word = "exact_match"
     ranks = True
-    multi_label: bool = main(False, description="whether each score is a label of its own, right or wrong by itself")
+    multi_label: bool = main(False, description="whether each score is an independent label")
     threshold: float = option(0.5, ge=0, le=1, description=_THRESHOLD)
     examples = (
         LossExample("exact_match", "f32[batch, 4, 3]", "i32[batch, 4]<3"),
@@ -154,7 +154,7 @@ class ExactMatch(Metric):
 
     @property
     def picks(self) -> bool:
-        """Unless each score is a label."""
+        """True, unless each score is a label."""
         return not self.multi_label
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -163,7 +163,7 @@ class ExactMatch(Metric):
         need_threshold(self.threshold, output, self.multi_label)
 
     def statistics(self, prediction: Array, target: Array, weights: Array, mask: Array | None = None) -> Statistics:
-        """The examples that are right, and all; one of which nothing counts does not count."""
+        """The number of right examples, and of all; fully masked examples do not count."""
         answer, truth = answered(prediction, target, self.threshold, self.multi_label)
         right = (answer == truth).astype("float32")
         counted = weights_of(right, mask, None)
@@ -180,7 +180,7 @@ class HammingLoss(Metric):
 
     word = "hamming_loss"
     upward = False
-    threshold: float = main(0.5, ge=0, le=1, description="a probability above it means that the label holds")
+    threshold: float = main(0.5, ge=0, le=1, description="a label counts as predicted if its probability is above this")
     examples = (
         LossExample("hamming_loss", "f32[batch, 5]", "f32[batch, 5]"),
         LossExample("hamming_loss: 0.2", "f32[batch, 4, 5]", "f32[batch, 4, 5]"),
@@ -193,7 +193,7 @@ class HammingLoss(Metric):
         if not target.is_float or target.rank < 2 or output.shape != target.shape or output.shape[-1] == 1:
             message = f"`{self.word}` needs a target of 0 and 1 for each of several labels"
             found, expected = f"output {output}, target {target}", "a `tensor` of the output's shape"
-            hint = "the share of wrong classes is 1 - `accuracy`"
+            hint = "for classes use `accuracy`: the share of wrong ones is 1 - `accuracy`"
             raise RuleViolation(self.code, message, found=found, expected=expected, hint=hint)
         need_pairs(self.code, self.word, output, target)
 
@@ -207,7 +207,7 @@ class LogLoss(Metric):
     """(batch, *axes, classes) scores with (batch, *axes) classes: the mean of -log p(target), the natural logarithm.
 
     The target may also be rows of probabilities. With a single score, (batch, *axes, 1), and two classes or targets
-    between 0 and 1: -(t log p + (1 - t) log(1 - p)). The loss's label smoothing and weights have no part in it.
+    between 0 and 1: -(t log p + (1 - t) log(1 - p)). Label smoothing and weights of the loss are not applied.
     """
 
     word = "log_loss"
@@ -223,7 +223,7 @@ class LogLoss(Metric):
 
     @property
     def picks(self) -> bool:
-        """One class holds."""
+        """True: one class holds."""
         return True
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -243,7 +243,7 @@ class LogLoss(Metric):
 
 
 def surprise(logs: Array, target: Array) -> Array:
-    """-log p(target) of log-probabilities (batch, *axes, classes): (batch, *axes); nan where there is no such class."""
+    """-log p(target) of log-probabilities (batch, *axes, classes): (batch, *axes); NaN where there is no such class."""
     logs = logs.astype("float32")
     if not jnp.issubdtype(target.dtype, jnp.integer):
         return -jnp.where(target > 0, logs * target, 0.0).sum(-1)  # 0 log 0 is 0
@@ -255,8 +255,8 @@ def surprise(logs: Array, target: Array) -> Array:
 class Brier(Metric):
     """(batch, *axes, classes) scores with (batch, *axes) classes: the mean of sum((p - target)^2), target one-hot.
 
-    With a single score, (batch, *axes, 1), or with two classes, it is (p - target)^2 of the second class, which is half
-    of that: from 0 to 1, as scikit-learn's `brier_score_loss` gives it (Brier 1950).
+    With a single score, (batch, *axes, 1), or with two classes, it is (p - target)^2 of the second class, half of the
+    above: from 0 to 1, as in scikit-learn's `brier_score_loss` (Brier 1950).
     """
 
     word = "brier"
@@ -271,7 +271,7 @@ class Brier(Metric):
 
     @property
     def picks(self) -> bool:
-        """One class holds."""
+        """True: one class holds."""
         return True
 
     def infer(self, output: TensorType, target: TensorType) -> None:

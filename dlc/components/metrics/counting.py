@@ -1,7 +1,7 @@
 """Metrics from how often each class is right, answered and true.
 
 These three counts are the diagonal and the margins of the confusion matrix. All metrics here follow from them, and they
-take far less room than the matrix, so that maps and vocabularies do as well as a few classes.
+take far less memory than the matrix, also for maps and large vocabularies.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Average = Literal["binary", "macro", "micro", "weighted"] | None
-_OVER = "over the classes: `binary` (class 1 alone), `macro`, `micro` or `weighted`"
-_AVERAGE = f"{_OVER}; when left out `binary` for two classes, else `macro`"
-_LABELS = "whether each score is a label of its own, right or wrong by itself"
-_THRESHOLD = "a single probability above it means class 1"
+_OVER = "over the classes: `binary` (only class 1), `macro`, `micro` or `weighted`"
+_AVERAGE = f"{_OVER}; default: `binary` for two classes, else `macro`"
+_LABELS = "whether each score is an independent label"
+_THRESHOLD = "a single probability above this means class 1"
 
 
 class Counting(Metric):
-    """What metrics of counts share: `statistics` are `right`, `answered` and `true`, (classes,) each, and `weight`.
+    """Shared by metrics of counts: `statistics` are `right`, `answered` and `true`, (classes,) each, and `weight`.
 
-    Every count is exact within an example; weights of examples come in afterwards.
+    Counts are exact within an example and are weighted afterwards.
     """
 
     ranks = True
@@ -38,12 +38,12 @@ class Counting(Metric):
 
     @property
     def labels(self) -> bool:
-        """Whether each score is a label of its own."""
+        """Whether each score is an independent label."""
         return False
 
     @property
     def picks(self) -> bool:
-        """Unless each score is a label."""
+        """True, unless each score is a label."""
         return not self.labels
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -79,39 +79,39 @@ class Counting(Metric):
         }
 
     def result(self, statistics: Statistics) -> float:
-        """The value of the counts; NaN when nothing counted."""
+        """The value from the counts; NaN without any."""
         counts = {name: np.asarray(value, np.float64) for name, value in statistics.items()}
         return float(self.of_counts(counts)) if counts["weight"] else float("nan")
 
     def of_counts(self, counts: dict[str, NDArray[Any]]) -> float:
-        """The value of `right`, `answered`, `true` and `weight`."""
-        raise NotImplementedError(f"`{self.word}` counts nothing")
+        """The value from `right`, `answered`, `true` and `weight`."""
+        raise NotImplementedError(f"`{self.word}` defines no value of counts")
 
 
 class Averaged(Counting):
-    """What metrics share that are a ratio of counts for each class, and an average of these."""
+    """Shared by metrics that average a ratio of counts over the classes."""
 
     average: Average = main(None, description=_AVERAGE)
     multi_label: bool = option(False, description=_LABELS)
 
     @property
     def labels(self) -> bool:
-        """As the option says."""
+        """The option's value."""
         return self.multi_label
 
     def check(self, classes: int, output: TensorType) -> None:
         """`binary` needs two classes."""
         if self.average == "binary" and (classes != 2 or self.multi_label):
             count = f"{classes} {'labels' if self.multi_label else 'classes'}"
-            message, hint = "the average `binary` is of two classes", "write `macro`, `micro` or `weighted`"
+            message, hint = "`average: binary` needs two classes", "write `macro`, `micro` or `weighted`"
             raise RuleViolation(self.code, message, found=f"{count}, output {output}", hint=hint, option="average")
 
     def ratio(self, counts: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Numerator and denominator of each class."""
-        raise NotImplementedError(f"`{self.word}` has no ratio")
+        raise NotImplementedError(f"`{self.word}` defines no ratio")
 
     def of_counts(self, counts: dict[str, NDArray[Any]]) -> float:
-        """The average; 0 where a ratio has nothing below the line, as in scikit-learn."""
+        """The average; a ratio with denominator 0 is 0, as in scikit-learn."""
         above, below = self.ratio(counts)
         average = self.average or ("binary" if len(above) == 2 and not self.multi_label else "macro")
         if average == "micro":
@@ -121,7 +121,7 @@ class Averaged(Counting):
             return float(values[1])
         if average == "weighted":
             return _share((values * counts["true"]).sum(), counts["true"].sum())
-        # a class that is neither true nor answered anywhere is left out, as in scikit-learn; a label is not
+        # classes that are never true nor answered are skipped, as in scikit-learn; labels are not
         present = np.full(len(above), True) if self.multi_label else counts["true"] + counts["answered"] > 0
         return float(values[present].mean())
 
@@ -131,9 +131,9 @@ def _share(above: Any, below: Any) -> float:
 
 
 class Precision(Averaged):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: right / answered, of a class or averaged over them.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: right / answered, of one class or averaged.
 
-    A single score, (batch, *axes, 1), goes with two classes. A class that is never answered has 0.
+    A single score, (batch, *axes, 1), is valid for two classes. A class that is never answered counts as 0.
     """
 
     word = "precision"
@@ -154,10 +154,10 @@ class Precision(Averaged):
 
 
 class Recall(Averaged):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: right / true, of a class or averaged over them.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: right / true, of one class or averaged.
 
-    A single score, (batch, *axes, 1), goes with two classes; of these it is the sensitivity. A class that is never true
-    has 0.
+    A single score, (batch, *axes, 1), is valid for two classes; it is then the sensitivity. A class that is never true
+    counts as 0.
     """
 
     word = "recall"
@@ -176,10 +176,10 @@ class Recall(Averaged):
 
 
 class Specificity(Averaged):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of the others not taken for a class.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of other examples not taken for a class.
 
-    That is true negatives / (true negatives + false positives), of a class or averaged over them. A single score,
-    (batch, *axes, 1), goes with two classes.
+    That is true negatives / (true negatives + false positives), of one class or averaged. A single score,
+    (batch, *axes, 1), is valid for two classes.
     """
 
     word = "specificity"
@@ -190,7 +190,7 @@ class Specificity(Averaged):
     )
 
     def ratio(self, counts: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """What is neither true nor answered, what is not true."""
+        """The true negatives, and all that are not true."""
         places = counts["weight"]
         return places - counts["true"] - counts["answered"] + counts["right"], places - counts["true"]
 
@@ -202,7 +202,7 @@ class FBeta(Averaged):
     """
 
     word = "f_beta"
-    beta: float = option(description="how many times as much recall counts as precision", gt=0)
+    beta: float = option(description="how many times more recall counts than precision", gt=0)
     examples = (
         LossExample("f_beta: {beta: 2}", "f32[batch, 10]", "i32[batch]<10"),
         LossExample("f_beta: {beta: 0.5, average: macro}", "f32[batch, 1]", "i32[batch]<2"),
@@ -220,8 +220,8 @@ class FBeta(Averaged):
 class F1(Averaged):
     """(batch, *axes, classes) scores with (batch, *axes) classes: 2 right / (true + answered).
 
-    That is the harmonic mean of precision and recall, of a class or averaged over them. A single score,
-    (batch, *axes, 1), goes with two classes.
+    That is the harmonic mean of precision and recall, of one class or averaged. A single score,
+    (batch, *axes, 1), is valid for two classes.
     """
 
     word = "f1"
@@ -242,8 +242,8 @@ class F1(Averaged):
 class Dice(Averaged):
     """(batch, height, width, classes) scores with (batch, height, width) classes: 2 |A and B| / (|A| + |B|).
 
-    A and B are the places that are answered and true, over the whole split: the Dice coefficient of hard answers, which
-    is `f1` of places. Maps of 0 and 1, (batch, height, width, 1), go with a single score.
+    A and B are the pixels that are answered and true, over the whole split: the Dice coefficient of hard answers, which
+    is `f1` over pixels. Maps of 0 and 1, (batch, height, width, 1), need a single score.
     """
 
     word = "dice"
@@ -261,8 +261,8 @@ class Dice(Averaged):
 class MeanIoU(Averaged):
     """(batch, height, width, classes) scores with (batch, height, width) classes: |A and B| / |A or B|, the mean.
 
-    A and B are the places that are answered and true, over the whole split: the Jaccard index of each class, averaged
-    over the classes that occur; `macro` unless `average` says otherwise. Maps of 0 and 1 go with a single score.
+    A and B are the pixels that are answered and true, over the whole split: the Jaccard index of each class, averaged
+    over the classes that occur; `macro` by default. Maps of 0 and 1 need a single score.
     """
 
     word = "mean_iou"
@@ -282,8 +282,8 @@ class MeanIoU(Averaged):
 class IoU(Counting):
     """(batch, height, width, classes) scores with (batch, height, width) classes: |A and B| / |A or B| of one class.
 
-    A and B are the places where the class is answered and true, over the whole split: its Jaccard index, 0 when it
-    occurs nowhere. Maps of 0 and 1, (batch, height, width, 1), go with a single score.
+    A and B are the pixels where the class is answered and true, over the whole split: its Jaccard index, 0 if it does
+    not occur. Maps of 0 and 1, (batch, height, width, 1), need a single score.
     """
 
     word = "iou"
@@ -310,7 +310,7 @@ class IoU(Counting):
 class BalancedAccuracy(Counting):
     """(batch, *axes, classes) scores with (batch, *axes) classes: the mean over the true classes of their recall.
 
-    A single score, (batch, *axes, 1), goes with two classes. Classes that the split lacks are left out.
+    A single score, (batch, *axes, 1), is valid for two classes. Classes that do not occur in the split are skipped.
     """
 
     word = "balanced_accuracy"
@@ -330,8 +330,8 @@ class BalancedAccuracy(Counting):
 class CohenKappa(Counting):
     """(batch, *axes, classes) scores with (batch, *axes) classes: 1 - observed / expected disagreement (Cohen 1960).
 
-    Expected of answers that are drawn at random with the same frequencies. With `weights` a wrong answer counts by its
-    distance |i - j| between classes in order, or its square. Undefined when all answers and classes are the same one.
+    Expected for random answers with the same frequencies. With `weights` a wrong answer counts by its distance |i - j|
+    between ordered classes, or its square. Undefined when all answers and all classes are the same.
     """
 
     word = "cohen_kappa"
@@ -346,7 +346,7 @@ class CohenKappa(Counting):
     )
 
     def check(self, classes: int, output: TensorType) -> None:
-        """Distances matter from three classes on."""
+        """Distances need at least three classes."""
         if self.weights != "none" and classes == 2:
             message, hint = "`weights` has no effect on two classes", "remove it"
             raise RuleViolation("DLC303", message, found=f"output {output}", hint=hint, option="weights")
@@ -359,7 +359,7 @@ class CohenKappa(Counting):
         return {**found, "distance": (self.distance(answer - truth).astype("float32") * places).sum()}
 
     def distance(self, difference: Any) -> Any:
-        """What an answer counts that is so many classes off."""
+        """The weight of an answer that is off by so many classes."""
         return {"none": difference != 0, "linear": abs(difference), "quadratic": difference * difference}[self.weights]
 
     def of_counts(self, counts: dict[str, NDArray[Any]]) -> float:
@@ -376,8 +376,8 @@ class CohenKappa(Counting):
 class Matthews(Counting):
     """(batch, *axes, classes) scores with (batch, *axes) classes: the correlation of answers and classes, -1 to 1.
 
-    The Matthews coefficient, for several classes as Gorodkin (2004) extends it; 0 when all answers or all classes are
-    the same one. A single score, (batch, *axes, 1), goes with two classes.
+    The Matthews coefficient, for several classes as in Gorodkin (2004); 0 when all answers or all classes are the
+    same. A single score, (batch, *axes, 1), is valid for two classes.
     """
 
     word = "matthews"

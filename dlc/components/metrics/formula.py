@@ -23,7 +23,7 @@ NAMES = ("prediction", "target")
 
 
 def _functions(counted: Any) -> Mapping[str, Function]:
-    """The functions of formulas, with those over the places of an example where `counted`, (batch, *axes), holds."""
+    """The functions of formulas, with reductions over the elements that `counted`, (batch, *axes), selects."""
 
     def over(reduce: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
         def of(x: Any) -> Any:
@@ -45,11 +45,11 @@ def _functions(counted: Any) -> Mapping[str, Function]:
     }
 
 
-KNOWN = _functions(None)  # for reading formulas
+KNOWN = _functions(None)  # for parsing formulas
 
 
 def _formula(value: Any) -> Any:
-    """A text that can be read as a formula of prediction and target."""
+    """Check that a string is a formula of prediction and target."""
     if not isinstance(value, str):
         return value
     try:
@@ -65,7 +65,7 @@ def _formula(value: Any) -> Any:
             )
         ) from None
     if missing := [name for name in NAMES if name not in names]:
-        message, hint = f"the formula does not mention `{missing[0]}`", "a metric compares `prediction` and `target`"
+        message, hint = f"the formula does not use `{missing[0]}`", "a metric compares `prediction` with `target`"
         raise reject(OptionError((), "DLC108", message, hint=hint))
     return value
 
@@ -73,9 +73,9 @@ def _formula(value: Any) -> Any:
 class FormulaMetric(Metric):
     """(batch, *axes) with (batch, *axes): the mean of a formula of `prediction` and `target` over the split's elements.
 
-    `mean(x)`, `sum(x)`, `max(x)` and `min(x)` go over the elements of an example, without padding. A formula of these
-    alone has one value for each example, and the metric is their mean. Other functions are those of the layer
-    `formula`: `sqrt(mean((prediction - target) ** 2))` is the mean of each example's root mean squared error.
+    `mean(x)`, `sum(x)`, `max(x)` and `min(x)` reduce the elements of an example, without padding. If a formula has one
+    value for each example, the metric is their mean. Other functions are those of the layer `formula`:
+    `sqrt(mean((prediction - target) ** 2))` is the mean of each example's root mean squared error.
     """
 
     word = "formula"
@@ -94,7 +94,7 @@ class FormulaMetric(Metric):
 
     @property
     def rises(self) -> bool:
-        """As the option says."""
+        """The option's value."""
         return self.higher_is_better
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -114,5 +114,5 @@ class FormulaMetric(Metric):
         if values.shape != shape:  # one value for each example
             counted = counted.any(tuple(range(1, len(shape))), keepdims=True)
         each = counted * spread(weights, None, counted.shape)
-        scaled = each / (counted.size // max(1, counted.shape[0]))  # as sums of examples, so that float32 holds them
+        scaled = each / (counted.size // max(1, counted.shape[0]))  # sums of examples, so that float32 is exact enough
         return {"total": jnp.where(each > 0, values * scaled, 0.0).sum(), "weight": scaled.sum()}

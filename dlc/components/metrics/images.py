@@ -14,11 +14,11 @@ from dlc.support.lazy import jnp, lax, np
 if TYPE_CHECKING:
     from jax import Array
 
-_RANGE = "the largest value that a pixel can have: 1, or 255"
+_RANGE = "the largest possible value of a pixel: 1 or 255"
 
 
 def _need_images(code: str, word: str, output: TensorType, target: TensorType, size: int) -> None:
-    """Images of one shape, (batch, height, width), channels or none behind it, at least `size` high and wide."""
+    """Check images of one shape, (batch, height, width) with or without channels, at least `size` high and wide."""
     need_pairs(code, word, output, target)
     shape = output.shape if output.rank >= target.rank else target.shape
     sides = shape[1:3]
@@ -26,7 +26,7 @@ def _need_images(code: str, word: str, output: TensorType, target: TensorType, s
         if all(not isinstance(side, int) or side >= size for side in sides):
             return
         message, expected = f"`{word}` needs images of at least {size} x {size}", None
-        hint = f"`{word}: {{window: {min(side for side in sides if isinstance(side, int))}}}` fits smaller ones"
+        hint = f"`{word}: {{window: {min(side for side in sides if isinstance(side, int))}}}` fits smaller images"
     else:
         message, expected, hint = f"`{word}` compares images", "f32[batch, height, width, channels]", None
     raise RuleViolation(code, message, found=f"output {output}, target {target}", expected=expected, hint=hint)
@@ -35,7 +35,7 @@ def _need_images(code: str, word: str, output: TensorType, target: TensorType, s
 class Psnr(Metric):
     """(batch, height, width, channels) images with images: the mean over images of 10 log10(max_value^2 / mse), in dB.
 
-    The peak signal-to-noise ratio. Where an image is met exactly it is infinite, and so is the mean: it has no value.
+    The peak signal-to-noise ratio. It is infinite for an exactly predicted image; the mean then has no value.
     """
 
     word = "psnr"
@@ -61,9 +61,9 @@ class Psnr(Metric):
 class Ssim(Metric):
     """(batch, height, width, channels) images with images: the structural similarity, the mean over images, at most 1.
 
-    Of local means m, variances v and covariance c under a Gaussian window of deviation 1.5:
+    With local means m, variances v and covariance c under a Gaussian window of standard deviation 1.5:
     (2 m1 m2 + (0.01 L)^2) (2 c + (0.03 L)^2) / ((m1^2 + m2^2 + (0.01 L)^2) (v1 + v2 + (0.03 L)^2)), L = `max_value`,
-    the mean over all places where the window fits, and channels (Wang et al. 2004, doi:10.1109/TIP.2003.819861).
+    the mean over all positions where the window fits, and channels (Wang et al. 2004, doi:10.1109/TIP.2003.819861).
     """
 
     word = "ssim"
@@ -78,7 +78,7 @@ class Ssim(Metric):
     )
 
     def infer(self, output: TensorType, target: TensorType) -> None:
-        """Images that hold a window."""
+        """Images at least as large as the window."""
         _need_images(self.code, self.word, output, target, self.window)
 
     def elements(self, prediction: Array, target: Array) -> Array:
@@ -95,7 +95,7 @@ class Ssim(Metric):
         return (light * structure).mean((1, 2, 3))[:, None]
 
     def _smooth(self, image: Array) -> Array:
-        """The Gaussian mean around each place where the window fits, of each channel."""
+        """The Gaussian mean around each position where the window fits, per channel."""
         batch, height, width, channels = image.shape
         far = np.arange(self.window) - (self.window - 1) / 2
         bell = np.exp(-(far**2) / (2 * 1.5**2))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Perplexity(Metric):
     """(batch, time, vocabulary) scores with (batch, time) tokens: exp of the mean of -log p(target) over all tokens.
 
-    Each token of the split counts the same, whatever its text's length; padding does not count.
+    Each token of the split counts the same, regardless of the sequence length; padding does not count.
     """
 
     word = "perplexity"
@@ -32,7 +32,7 @@ class Perplexity(Metric):
 
     @property
     def picks(self) -> bool:
-        """One token holds."""
+        """True: one token holds."""
         return True
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -64,7 +64,7 @@ class BitsPerCharacter(Metric):
 
     @property
     def picks(self) -> bool:
-        """One character holds."""
+        """True: one character holds."""
         return True
 
     def infer(self, output: TensorType, target: TensorType) -> None:

@@ -1,4 +1,4 @@
-"""What a metric is: a value of a whole split, from statistics that add up, or from all answers at once."""
+"""The interface of metrics: a value of a whole split, from additive statistics or from all answers at once."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Statistics = Mapping[str, Any]  # arrays by name
 
 
 class Metric(Options):
-    """A metric. Most are means over elements, and define `elements` and, to end with, `finish`.
+    """A metric. Most are means over elements: they define `elements` and optionally `finish`.
 
-    Others define `statistics`, which gives sums over a batch that add up over batches, and `result`, which makes the
-    value of their sums over the split; a metric whose statistics don't add defines `merge`, too. One that needs all
-    answers at once sets `collected` and defines `judge`; it has no value on the split that is being trained on.
+    Others define `statistics`, which returns sums over a batch, and `result`, which computes the value from their sums
+    over the split; a metric whose statistics are not additive also defines `merge`. A metric that needs all answers at
+    once sets `collected` and defines `judge`; it has no value on the split that is being trained on.
     """
 
     code: ClassVar[str] = "DLC302"
     upward: ClassVar[bool] = True  # whether a higher value is better
-    # whether only the order of alternatives (`picks`) counts, so that logits do as well
+    # whether only the order of alternatives (`picks`) counts, so that logits suffice
     ranks: ClassVar[bool] = False
     # whether its prediction is logarithms: log p of several scores, log(p / (1 - p)) of a single one
     logs: ClassVar[bool] = False
@@ -40,7 +40,7 @@ class Metric(Options):
 
     @property
     def picks(self) -> bool:
-        """Whether it takes several scores as alternatives, of which one holds."""
+        """Whether several scores are alternatives, one of which holds."""
         return False
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -52,32 +52,32 @@ class Metric(Options):
         raise NotImplementedError
 
     def statistics(self, prediction: Array, target: Array, weights: Array, mask: Array | None = None) -> Statistics:
-        """The sums of a batch, arrays by name; the default: of the elements' values and of what they weigh.
+        """The sums of a batch, arrays by name; by default of the elements' weighted values and of their weights.
 
         Args:
-            prediction: what the loss's `activate` made of the output, in the user's unit, (batch, *axes).
+            prediction: the output after the loss's `activate`, in the user's unit, (batch, *axes).
             target: in the user's unit.
-            weights: (batch,) float32, what each example counts: 0 for one that only fills the batch.
-            mask: bool (batch, time), false where a place is padding.
+            weights: (batch,) float32, the weight of each example: 0 for one that only fills the batch.
+            mask: bool (batch, time), false at padding.
         """
         found = score(self.elements(prediction, target), mask, self.importance(target))
-        total = jnp.where(weights != 0, found.total * weights, 0.0)  # what does not count may be infinite
+        total = jnp.where(weights != 0, found.total * weights, 0.0)  # elements of weight 0 may be infinite
         return {"total": total.sum(), "weight": (found.weight * weights).sum()}
 
     def elements(self, prediction: Array, target: Array) -> Array:
         """The value of each element: (batch, *axes)."""
-        raise NotImplementedError(f"`{self.word}` has no value of elements")
+        raise NotImplementedError(f"`{self.word}` defines no values of elements")
 
     def importance(self, target: Array) -> Array | None:
-        """What each element weighs, in the shape of `elements`; None when all weigh 1."""
+        """The weight of each element, in the shape of `elements`; None if all weigh 1."""
         return None
 
     def merge(self, first: Statistics, second: Statistics) -> Statistics:
-        """The statistics of two sets of examples together, of jax's or numpy's arrays; the sums by default."""
+        """The merged statistics of two sets of examples, as jax or numpy arrays; the sums by default."""
         return {name: first[name] + second[name] for name in first}
 
     def result(self, statistics: Statistics) -> float:
-        """The value from the statistics of the split, numpy's arrays in float64; NaN when nothing counted."""
+        """The value from the statistics of the split, numpy arrays in float64; NaN without any elements."""
         weight = float(statistics["weight"])
         return self.finish(float(statistics["total"]) / weight) if weight else float("nan")
 
@@ -89,20 +89,20 @@ class Metric(Options):
         """The value of a collected metric.
 
         Args:
-            prediction: of the whole split, (n, *axes).
-            target: likewise.
-            weights: what each example counts, (n,), or with a mask each place, (n, time); 0 for padding. float64.
+            prediction: the predictions of the whole split, (n, *axes).
+            target: the targets of the whole split.
+            weights: weights of examples, (n,), or with a mask of positions, (n, time), float64; 0 at padding.
         """
-        raise NotImplementedError(f"`{self.word}` judges nothing")
+        raise NotImplementedError(f"`{self.word}` defines no value of all answers")
 
 
 def spread(weights: Any, mask: Any, shape: tuple[int, ...]) -> Any:
-    """What the elements of (batch, *axes) weigh, in that shape; of jax's or numpy's arrays.
+    """The weights of the elements of (batch, *axes), in that shape, as jax or numpy arrays.
 
     Args:
-        weights: what each example counts, (batch,), or each place, (batch, time).
+        weights: the weight of each example, (batch,), or of each position, (batch, time).
         mask: bool (batch, time), time being axis 1, or None.
-        shape: of the elements.
+        shape: the shape of the elements.
     """
     arrays = np if isinstance(weights, np.ndarray) else jnp
     found = weights.reshape(*weights.shape, *(1,) * (len(shape) - weights.ndim))

@@ -1,8 +1,8 @@
 """Metrics from means and variances over a split: r2, explained variance, correlation.
 
-A variance is not the difference of two large sums. Each batch's mean and sum of squared deviations are found by two
-passes, and two sets of examples are joined as Chan, Golub and LeVeque (1983) do it. A mean is kept as its distance from
-a shift near it, so that a large offset of the values costs no digits.
+A variance is not computed as the difference of two large sums. Mean and sum of squared deviations of a batch take two
+passes; two sets of examples are merged as in Chan, Golub and LeVeque (1983). A mean is kept as its distance from a
+nearby shift, so that a large offset of the values costs no precision.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Moments(Metric):
-    """What metrics of variances share.
+    """Shared by metrics of variances.
 
-    `statistics`, for each of the outputs along the last axis: `weight` and `count` of places, `shift` and `mean` of
+    `statistics`, for each of the outputs along the last axis: `weight` and `count` of positions, `shift` and `mean` of
     target and prediction, (2, outputs); `products`, (5, outputs): the sums of squared deviations of target, prediction
     and difference from their means, of the product of the first two, and of squared differences; `rest`, the rounding
     errors of these.
@@ -65,7 +65,7 @@ class Moments(Metric):
         }
 
     def merge(self, first: Statistics, second: Statistics) -> Statistics:
-        """The moments of two sets of examples together; those of none, all zero, change nothing."""
+        """The merged moments of two sets of examples; those of an empty set are all zero."""
         weight = first["weight"] + second["weight"]
         share = second["weight"] / (weight + (weight == 0))
         none = first["weight"] == 0
@@ -97,8 +97,8 @@ class Moments(Metric):
         return float(np.mean(self.of_products(found["products"] + found["rest"], found["count"])))
 
     def of_products(self, products: NDArray[Any], count: NDArray[Any]) -> NDArray[Any]:
-        """The value of each output from `products` and the number of places."""
-        raise NotImplementedError(f"`{self.word}` has no value")
+        """The value of each output from `products` and the number of positions."""
+        raise NotImplementedError(f"`{self.word}` defines no value")
 
 
 def _two(a: Any, b: Any) -> tuple[Any, Any]:
@@ -109,7 +109,7 @@ def _two(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def _explained(missed: NDArray[Any], spread_: NDArray[Any]) -> NDArray[Any]:
-    """1 - missed / spread; of a target that never changes 1 when it is met, else 0, as in scikit-learn."""
+    """1 - missed / spread; for a constant target 1 if predicted exactly, else 0, as in scikit-learn."""
     varies = spread_ > 0
     shares = 1 - np.divide(missed, spread_, out=np.ones_like(missed), where=varies)
     return np.where(varies, shares, np.where(missed > 0, 0.0, 1.0))
@@ -118,8 +118,8 @@ def _explained(missed: NDArray[Any], spread_: NDArray[Any]) -> NDArray[Any]:
 class R2(Moments):
     """(batch, *axes) with (batch, *axes): 1 - sum((output - target)^2) / sum((target - mean)^2) over the split.
 
-    Of several outputs, along the last axis, the mean of theirs, as in scikit-learn. A target that never changes gives 1
-    when it is met exactly, else 0; a single example gives nothing.
+    The mean over several outputs along the last axis, as in scikit-learn. For a constant target it is 1 if predicted
+    exactly, else 0; a single example has no value.
     """
 
     word = "r2"
@@ -137,7 +137,7 @@ class R2(Moments):
 class ExplainedVariance(Moments):
     """(batch, *axes) with (batch, *axes): 1 - Var(output - target) / Var(target) over the split.
 
-    Like `r2`, but a constant offset of the output costs nothing. Of several outputs, along the last axis, the mean.
+    Like `r2`, but a constant offset of the output does not count. The mean over several outputs along the last axis.
     """
 
     word = "explained_variance"
@@ -154,7 +154,7 @@ class ExplainedVariance(Moments):
 class Pearson(Moments):
     """(batch, *axes) with (batch, *axes): the correlation of output and target over the split, -1 to 1.
 
-    Of several outputs, along the last axis, the mean of theirs. It has no value when one side never changes.
+    The mean over several outputs along the last axis. It has no value if the output or the target is constant.
     """
 
     word = "pearson"

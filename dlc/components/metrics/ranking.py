@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Ordering(Metric):
-    """What metrics of the order of scores share: a value for each class against all others, and their mean."""
+    """Shared by metrics of the order of scores: a value for each class against all others, and their mean."""
 
     logs = True  # probabilities near 1 become equal in float32, their logarithms don't
     collected = True
@@ -25,7 +25,7 @@ class Ordering(Metric):
         need_answers(self.code, self.word, output, target)
 
     def judge(self, prediction: NDArray[Any], target: NDArray[Any], weights: NDArray[Any]) -> float:
-        """The mean over the classes that have a value; NaN when none has."""
+        """The mean over the classes that have a value; NaN if none has."""
         single = prediction.shape[-1] == 1
         shape = prediction.shape[:-1]
         scores = np.asarray(prediction, np.float64).reshape(-1, prediction.shape[-1])
@@ -38,24 +38,24 @@ class Ordering(Metric):
         if np.isnan(scores).any():
             return float("nan")
         scores = np.nan_to_num(scores)  # infinite ones are the largest numbers
-        if scores.shape[1] == 2 and (truth[:, 0] != truth[:, 1]).all():  # two classes: one question
+        if scores.shape[1] == 2 and (truth[:, 0] != truth[:, 1]).all():  # two classes: one value
             scores, truth = scores[:, 1:], truth[:, 1:]
         values = [self.of_class(truth[:, i], scores[:, i], counted) for i in range(scores.shape[1])]
         known = [value for value in values if value is not None]
         return float(np.mean(known)) if known else float("nan")
 
     def of_class(self, truth: NDArray[Any], scores: NDArray[Any], weights: NDArray[Any]) -> float | None:
-        """The value of a class from bool, float64 and float64 (n,); None when there is none."""
-        raise NotImplementedError(f"`{self.word}` orders nothing")
+        """The value of a class from arrays (n,) of bool, float64 and float64; None if it has none."""
+        raise NotImplementedError(f"`{self.word}` defines no value of a class")
 
 
 class RocAuc(Ordering):
     """(batch, classes) scores with (batch,) classes: the area under the ROC curve, each class against all others.
 
-    That is the chance that an example of the class has a higher score for it than another one; the mean over the
-    classes. Classes that no example has, or every one, are left out; without any other it has no value. Of two classes
-    it is that of the second, and a single score, (batch, 1), does; rows of 0 and 1 go with as many scores, a class or a
-    label each.
+    That is the probability that an example of the class has a higher score for it than another one; the mean over the
+    classes. Classes that no example has, or every one, are skipped; it has no value if all are. For two classes it is
+    that of the second, and a single score, (batch, 1), suffices; rows of 0 and 1 need as many scores, one for each
+    class or label.
     """
 
     word = "roc_auc"
@@ -68,7 +68,7 @@ class RocAuc(Ordering):
     )
 
     def of_class(self, truth: NDArray[Any], scores: NDArray[Any], weights: NDArray[Any]) -> float | None:
-        """The area, of a class that some examples have and some have not."""
+        """The area of a class that some examples have and others do not."""
         from sklearn.metrics import roc_auc_score
 
         return float(roc_auc_score(truth, scores, sample_weight=weights)) if truth.any() and not truth.all() else None
@@ -77,10 +77,10 @@ class RocAuc(Ordering):
 class PrAuc(Ordering):
     """(batch, classes) scores with (batch,) classes: the average precision, each class against all others.
 
-    The sum over thresholds of precision * the recall gained there, which is the area under the precision-recall curve
-    without interpolation; the mean over the classes. Classes that no example has are left out; without any other it has
-    no value. Of two classes it is that of the second, and a single score, (batch, 1), does; rows of 0 and 1 go with as
-    many scores, a class or a label each.
+    The sum over thresholds of precision times the gain in recall, which is the area under the precision-recall curve
+    without interpolation; the mean over the classes. Classes that no example has are skipped; it has no value if all
+    are. For two classes it is that of the second, and a single score, (batch, 1), suffices; rows of 0 and 1 need as
+    many scores, one for each class or label.
     """
 
     word = "pr_auc"
@@ -92,7 +92,7 @@ class PrAuc(Ordering):
     )
 
     def of_class(self, truth: NDArray[Any], scores: NDArray[Any], weights: NDArray[Any]) -> float | None:
-        """The average precision, of a class that some examples have."""
+        """The average precision of a class that some examples have."""
         from sklearn.metrics import average_precision_score
 
         return float(average_precision_score(truth, scores, sample_weight=weights)) if truth.any() else None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Deviation(Metric):
-    """What metrics of numbers of one shape share; `word` is theirs."""
+    """Shared by metrics of numbers of one shape."""
 
     upward = False
 
@@ -99,7 +99,7 @@ class MeanAbsolutePercentageError(Deviation):
 class SymmetricMeanAbsolutePercentageError(Deviation):
     """(batch, *axes) with (batch, *axes): the mean of 2 |output - target| / (|output| + |target|), from 0 to 2.
 
-    Where both are 0 it is 0 (Makridakis 1993, as the M4 competition defines it, without the factor 100).
+    Where both are 0 it is 0 (Makridakis 1993, as defined by the M4 competition, without the factor 100).
     """
 
     word = "smape"
@@ -118,15 +118,16 @@ class SymmetricMeanAbsolutePercentageError(Deviation):
 class MeanAbsoluteScaledError(Deviation):
     """(batch, time, *axes) with (batch, time, *axes): the mean absolute error / that of the naive seasonal forecast.
 
-    The naive forecast of a place is the target `season` places before it. Its error is the mean over all places of the
-    split's own targets that have such a place before them; with `scale`, that number in the target's unit instead, such
-    as the naive forecast's error on the series that were trained on, as Hyndman and Koehler (2006) define it. Below 1
-    is better than naive.
+    The naive forecast at a time is the target `season` time steps earlier. Its error is the mean over the split's
+    targets, or `scale` in the target's unit: for example its error on the training series, as in Hyndman and Koehler
+    (2006). Below 1 is better than naive.
     """
 
     word = "mase"
-    season: int = main(1, ge=1, description="places from one season to the next: 12 for months, 1 without seasons")
-    scale: float | None = option(None, gt=0, description="the naive forecast's error; of the targets when left out")
+    season: int = main(1, ge=1, description="time steps per season: 12 for months, 1 without seasons")
+    scale: float | None = option(
+        None, gt=0, description="error of the naive forecast; default: computed from the targets"
+    )
     examples = (
         LossExample("mase", "f32[batch, 12]", "f32[batch, 12]"),
         LossExample("mase: 4", "f32[batch, 6, 2]", "f32[batch, 6, 2]"),
@@ -140,7 +141,7 @@ class MeanAbsoluteScaledError(Deviation):
     @model_validator(mode="after")
     def _check(self) -> MeanAbsoluteScaledError:
         if self.scale is not None and self.season != 1:
-            message, hint = "`season` has no effect beside `scale`", "remove one of them"
+            message, hint = "`season` has no effect with `scale`", "remove one of them"
             raise reject(OptionError(("season",), "DLC303", message, hint=hint, at_key=True))
         return self
 
@@ -150,12 +151,12 @@ class MeanAbsoluteScaledError(Deviation):
         time = target.shape[1] if target.rank > 1 else 1
         if self.scale is None and isinstance(time, int) and time <= self.season:
             message = f"`{self.word}` needs targets along time, axis 1, that are longer than a season"
-            expected = f"at least {self.season + 1} places"
-            hint = "or give the naive forecast's error: `mase: {scale: ...}`"
+            expected = f"at least {self.season + 1} time steps"
+            hint = "or set the naive forecast's error: `mase: {scale: ...}`"
             raise RuleViolation(self.code, message, found=f"target {target}", expected=expected, hint=hint)
 
     def statistics(self, prediction: Array, target: Array, weights: Array, mask: Array | None = None) -> Statistics:
-        """The absolute errors and the naive forecast's, and what they weigh."""
+        """The absolute errors, those of the naive forecast, and their weights."""
         y, t = prediction.reshape(target.shape).astype("float32"), target.astype("float32")
         counted = spread(weights, mask, t.shape)
         found = {"total": _kept(jnp.abs(y - t), counted), "weight": counted.sum()}
@@ -166,7 +167,7 @@ class MeanAbsoluteScaledError(Deviation):
         return {**found, "naive": _kept(naive, both), "pairs": both.sum()}
 
     def result(self, statistics: Statistics) -> float:
-        """The ratio of the means; undefined for targets that never change."""
+        """The ratio of the means; undefined for constant targets."""
         values = {name: float(value) for name, value in statistics.items()}
         scale = self.scale
         if scale is None:
@@ -175,7 +176,7 @@ class MeanAbsoluteScaledError(Deviation):
 
 
 def _kept(values: Array, weights: Array) -> Array:
-    """The weighted sum; what does not count may be NaN."""
+    """The weighted sum; elements of weight 0 may be NaN."""
     return jnp.where(weights > 0, values * weights, 0.0).sum()
 
 
@@ -189,14 +190,14 @@ class MaxError(Deviation):
     )
 
     def statistics(self, prediction: Array, target: Array, weights: Array, mask: Array | None = None) -> Statistics:
-        """The largest difference, and what all weigh."""
+        """The largest difference, and the total weight."""
         y, t = paired(prediction, target)
         shape = prediction.shape if prediction.ndim >= target.ndim else target.shape
         counted = rows(spread(weights, mask, shape))
         return {"largest": jnp.where(counted > 0, jnp.abs(y - t), 0.0).max(initial=0.0), "weight": counted.sum()}
 
     def merge(self, first: Statistics, second: Statistics) -> Statistics:
-        """The larger of the two."""
+        """The maximum of both."""
         larger = (np if isinstance(first["largest"], (np.ndarray, np.generic)) else jnp).maximum
         return {
             "largest": larger(first["largest"], second["largest"]),
@@ -211,8 +212,7 @@ class MaxError(Deviation):
 class MedianAbsoluteError(Deviation):
     """(batch, *axes) with (batch, *axes): the median of |output - target|, in the target's own unit.
 
-    Of several outputs, along the last axis, the mean of their medians, as in scikit-learn. It needs all answers at
-    once.
+    The mean of the medians of several outputs along the last axis, as in scikit-learn. It needs all answers at once.
     """
 
     word = "median_absolute_error"
@@ -238,6 +238,6 @@ class MedianAbsoluteError(Deviation):
 
 
 def with_columns(prediction: tuple[int, ...], target: tuple[int, ...], masked: bool) -> tuple[int, ...]:
-    """The shape of pairs of numbers whose last axis tells outputs apart: (batch, *axes, outputs)."""
+    """The shape of pairs of numbers whose last axis distinguishes outputs: (batch, *axes, outputs)."""
     shape = prediction if len(prediction) >= len(target) else target
     return shape if len(shape) > (2 if masked else 1) else (*shape, 1)

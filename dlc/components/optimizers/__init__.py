@@ -1,4 +1,4 @@
-"""Optimizers: one line for each, one class in its family's file."""
+"""The table of optimizers: a line for each, which names its class."""
 
 from __future__ import annotations
 

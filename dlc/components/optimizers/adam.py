@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Adam(Optimizer):
     """Adam: steps scaled by running moments of the gradient (Kingma and Ba 2014, arXiv:1412.6980).
 
-    m = b1 * m + (1 - b1) * g and v = b2 * v + (1 - b2) * g^2, each over 1 - b^t so that they are means from the first
-    step on; then w - rate * m / (sqrt(v + eps_root) + eps).
+    m = b1 * m + (1 - b1) * g and v = b2 * v + (1 - b2) * g^2, each divided by 1 - b^t to correct
+    their bias; then w - rate * m / (sqrt(v + eps_root) + eps).
     """
 
     word = "adam"
@@ -39,7 +39,7 @@ class Adam(Optimizer):
 class AdamW(Optimizer):
     """Adam with decoupled weight decay on every weight (Loshchilov and Hutter 2017, arXiv:1711.05101).
 
-    Adam's step, and rate * weight_decay * w besides.
+    Adam's step plus rate * weight_decay * w.
     """
 
     word = "adamw"
@@ -53,7 +53,7 @@ class AdamW(Optimizer):
     examples = ("adamw", "adamw: {learning_rate: {cosine: 3e-4}, weight_decay: 0.01}")
 
     def idle(self) -> Iterator[OptionError]:
-        """Without decay it is adam."""
+        """Without decay it is the same as adam."""
         return decays_nothing(self, self.weight_decay, "adam")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:

@@ -1,4 +1,4 @@
-"""Optimizers after adam: with another first moment, second moment or norm."""
+"""Variants of adam with another first moment, second moment or norm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class NAdam(Optimizer):
-    """Adam with Nesterov momentum: the step takes b1 * m + (1 - b1) * g, the moment after the next gradient.
+    """Adam with Nesterov momentum: the step uses b1 * m + (1 - b1) * g, the moment after the next gradient.
 
     (Dozat 2016, openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ.)
     """
@@ -34,7 +34,7 @@ class NAdam(Optimizer):
 
 
 class NAdamW(Optimizer):
-    """nadam with decoupled weight decay: rate * weight_decay * w besides (arXiv:1711.05101)."""
+    """nadam with decoupled weight decay: plus rate * weight_decay * w (arXiv:1711.05101)."""
 
     word = "nadamw"
     learning_rate: LearningRate = rate(1e-3)
@@ -46,7 +46,7 @@ class NAdamW(Optimizer):
     examples = ("nadamw", "nadamw: {learning_rate: 2e-3, weight_decay: 0.01}")
 
     def idle(self) -> Iterator[OptionError]:
-        """Without decay it is nadam."""
+        """Without decay it is the same as nadam."""
         return decays_nothing(self, self.weight_decay, "nadam")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
@@ -56,7 +56,7 @@ class NAdamW(Optimizer):
 
 
 class AmsGrad(Optimizer):
-    """Adam whose second moment never falls: v is the largest so far (Reddi et al. 2018, arXiv:1904.09237)."""
+    """Adam whose second moment never decreases: v is its maximum so far (Reddi et al. 2018, arXiv:1904.09237)."""
 
     word = "amsgrad"
     learning_rate: LearningRate = rate(1e-3)
@@ -72,9 +72,9 @@ class AmsGrad(Optimizer):
 
 
 class RAdam(Optimizer):
-    """Adam that follows the first moment alone until the second has seen enough gradients (Liu et al. 2019).
+    """Adam that uses only the first moment until the second has seen enough gradients (Liu et al. 2019).
 
-    Its variance is known from `threshold` on, and rectified after that (arXiv:1908.03265).
+    From `threshold` on, the variance of the second moment is rectified (arXiv:1908.03265).
     """
 
     word = "radam"
@@ -83,7 +83,7 @@ class RAdam(Optimizer):
     b2: B2 = option(0.999)
     eps: Eps = option(1e-8)
     eps_root: EpsRoot = option(0.0)
-    threshold: float = option(5.0, gt=4, description="length of the averaged past from which it is adaptive")
+    threshold: float = option(5.0, gt=4, description="length of the moving average from which steps are adaptive")
     nesterov: bool = option(False, description="use Nesterov momentum")
     examples = ("radam", "radam: {learning_rate: 3e-4, nesterov: true}")
 
@@ -94,7 +94,7 @@ class RAdam(Optimizer):
 
 
 class Adamax(Optimizer):
-    """Adam with the infinity norm: u = max(b2 * u, |g| + eps) in the place of the second moment's root.
+    """Adam with the infinity norm: u = max(b2 * u, |g| + eps) instead of the second moment's root.
 
     (Kingma and Ba 2014, section 7, arXiv:1412.6980.)
     """
@@ -103,7 +103,7 @@ class Adamax(Optimizer):
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: float = option(0.999, ge=0, lt=1, description="decay of the norm")
-    eps: float = option(1e-8, gt=0, description="added to the gradient's size")
+    eps: float = option(1e-8, gt=0, description="added to the gradient's magnitude")
     examples = ("adamax", "adamax: {learning_rate: 2e-3}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
@@ -112,18 +112,18 @@ class Adamax(Optimizer):
 
 
 class AdamaxW(Optimizer):
-    """adamax with decoupled weight decay: rate * weight_decay * w besides (arXiv:1412.6980, arXiv:1711.05101)."""
+    """adamax with decoupled weight decay: plus rate * weight_decay * w (arXiv:1412.6980, arXiv:1711.05101)."""
 
     word = "adamaxw"
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: float = option(0.999, ge=0, lt=1, description="decay of the norm")
-    eps: float = option(1e-8, gt=0, description="added to the gradient's size")
+    eps: float = option(1e-8, gt=0, description="added to the gradient's magnitude")
     weight_decay: WeightDecay = option(1e-4)
     examples = ("adamaxw", "adamaxw: {learning_rate: 2e-3, weight_decay: 0.01}")
 
     def idle(self) -> Iterator[OptionError]:
-        """Without decay it is adamax."""
+        """Without decay it is the same as adamax."""
         return decays_nothing(self, self.weight_decay, "adamax")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
@@ -133,7 +133,7 @@ class AdamaxW(Optimizer):
 
 
 class AdaBelief(Optimizer):
-    """Adam with v the mean of (g - m)^2: large steps where gradients come as expected (Zhuang et al. 2020).
+    """Adam with v the mean of (g - m)^2: large steps where gradients are as expected (Zhuang et al. 2020).
 
     arXiv:2010.07468. `eps` and `eps_root` matter more than in adam.
     """
@@ -175,7 +175,7 @@ class Adan(Optimizer):
     """Adaptive Nesterov momentum: means of g (b1), of its change g - g' (b2), and of (g + b2 * (g - g'))^2 (b3).
 
     The step follows m + b2 * v over the root of the third (Xie et al. 2022, arXiv:2208.06677). As in optax the decays
-    are shares that are kept, 1 minus the paper's.
+    are 1 minus those of the paper.
     """
 
     word = "adan"
@@ -197,7 +197,7 @@ class Adan(Optimizer):
 class AdEMAMix(Optimizer):
     """adamw that adds a slow mean of gradients to the fast one: (m1 + alpha * m2) / (sqrt(v) + eps).
 
-    m2 decays with b3 and remembers tens of thousands of steps (Pagliardini et al. 2024, arXiv:2409.03137).
+    m2 decays with b3 and averages tens of thousands of steps (Pagliardini et al. 2024, arXiv:2409.03137).
     """
 
     word = "ademamix"
@@ -226,17 +226,17 @@ class AdEMAMix(Optimizer):
 
 
 class Adopt(Optimizer):
-    """Adam that divides a gradient by the second moment of those before it, and takes the mean afterwards.
+    """Adam that divides a gradient by the second moment of earlier ones, and averages afterwards.
 
-    It converges for any b2 (Taniguchi et al. 2024, arXiv:2411.02853). The first step only measures. The quotient is
-    clipped to t^0.25 with `use_clipping`.
+    It converges for any b2 (Taniguchi et al. 2024, arXiv:2411.02853). The first step only initializes the moment. With
+    `use_clipping` the quotient is clipped to t^0.25.
     """
 
     word = "adopt"
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.9999)
-    eps: float = option(1e-6, gt=0, description="the least root of the second moment")
+    eps: float = option(1e-6, gt=0, description="the minimum of the second moment's root")
     nesterov: bool = option(False, description="use Nesterov momentum")
     use_clipping: bool = option(True, description="clip the scaled gradient to t^0.25 at step t")
     examples = ("adopt", "adopt: {learning_rate: 1e-3, b2: 0.99}")

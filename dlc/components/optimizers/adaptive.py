@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Adagrad(Optimizer):
     """w - rate * g / sqrt(s + eps), s being the sum of all squared gradients.
 
-    The steps shrink for good, which suits sparse gradients (Duchi et al. 2011, jmlr.org/papers/v12/duchi11a.html).
+    The steps only shrink, which suits sparse gradients (Duchi et al. 2011, jmlr.org/papers/v12/duchi11a.html).
     """
 
     word = "adagrad"
@@ -42,7 +42,7 @@ class Adadelta(Optimizer):
     learning_rate: LearningRate = rate(1.0)
     rho: float = option(0.9, ge=0, lt=1, description="decay of both means")
     eps: float = option(1e-6, gt=0, description="added to both means, under their roots")
-    weight_decay: float = option(0.0, ge=0, description="share of a weight that is added to its gradient")
+    weight_decay: float = option(0.0, ge=0, description="this share of the weight is added to its gradient")
     examples = ("adadelta", "adadelta: {rho: 0.95, eps: 1e-4}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
@@ -53,8 +53,8 @@ class Adadelta(Optimizer):
 class RmsProp(Optimizer):
     """w - rate * g / sqrt(v + eps), v being the running mean of squared gradients (Hinton 2012, lecture 6e).
 
-    `centered` takes their variance instead (Graves 2013, arXiv:1308.0850); `momentum` follows a velocity of these
-    steps.
+    `centered` uses their variance instead (Graves 2013, arXiv:1308.0850); `momentum` accumulates these steps in a
+    velocity.
     """
 
     word = "rmsprop"
@@ -62,7 +62,7 @@ class RmsProp(Optimizer):
     decay: float = option(0.9, ge=0, lt=1, description="decay of the mean of squares")
     eps: float = option(1e-8, gt=0, description="added to the mean, under its root")
     initial_scale: float = option(0.0, ge=0, description="the mean before the first step")
-    eps_in_sqrt: bool = option(True, description="`false` adds eps to the root itself, as PyTorch does")
+    eps_in_sqrt: bool = option(True, description="add eps under the root; `false` adds it to the root, as in PyTorch")
     centered: bool = option(False, description="scale by the variance of gradients")
     momentum: Momentum = option(0.0)
     nesterov: Nesterov = option(False)
@@ -70,7 +70,7 @@ class RmsProp(Optimizer):
     examples = ("rmsprop", "rmsprop: {learning_rate: 1e-3, decay: 0.95, centered: true, momentum: 0.9}")
 
     def without_effect(self) -> Iterator[OptionError]:
-        """Nesterov's step without momentum is the plain one."""
+        """Nesterov's step without momentum is the plain step."""
         return needs_momentum(self.nesterov, self.momentum)
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:

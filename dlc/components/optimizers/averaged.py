@@ -1,4 +1,4 @@
-"""Optimizers that average where they have been: schedule_free_adamw, schedule_free_sgd, madgrad."""
+"""Optimizers that average their iterates: schedule_free_adamw, schedule_free_sgd, madgrad."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dlc.support.lazy import optax
 if TYPE_CHECKING:
     import optax as optax_types
 
-_RATE = "step size, a number or a schedule that does not fall: `constant: {value: 2.5e-3, warmup: 5%}`"
-_B1 = "weight of the average in the place where gradients are taken"
-_POWER = "an iterate counts in the average with this power of the largest rate so far"
+_RATE = "step size, a number or a schedule that does not decrease: `constant: {value: 2.5e-3, warmup: 5%}`"
+_B1 = "weight of the average in the point where gradients are computed"
+_POWER = "weight of an iterate in the average: the largest rate so far to this power"
 
 
 class ScheduleFreeAdamW(Optimizer):
-    """adamw whose iterates z are averaged to x, with gradients taken between them, at y = (1 - b1) * z + b1 * x.
+    """adamw whose iterates z are averaged to x, with gradients computed in between, at y = (1 - b1) * z + b1 * x.
 
-    It needs no falling rate and no length of the run (Defazio et al. 2024, arXiv:2405.15682). The weights that train
-    are y; evaluation, predictions and exports take x.
+    It needs no decreasing rate and no run length (Defazio et al. 2024, arXiv:2405.15682). The trained weights are y;
+    evaluation, predictions and exports use x.
     """
 
     word = "schedule_free_adamw"
@@ -53,16 +53,16 @@ class ScheduleFreeAdamW(Optimizer):
 
 
 class ScheduleFreeSgd(Optimizer):
-    """sgd whose iterates z are averaged to x, with gradients taken between them, at y = (1 - b1) * z + b1 * x.
+    """sgd whose iterates z are averaged to x, with gradients computed in between, at y = (1 - b1) * z + b1 * x.
 
-    It needs no falling rate and no length of the run (Defazio et al. 2024, arXiv:2405.15682). The weights that train
-    are y; evaluation, predictions and exports take x. `weight_decay` adds weight_decay * y to the gradient.
+    It needs no decreasing rate and no run length (Defazio et al. 2024, arXiv:2405.15682). The trained weights are y;
+    evaluation, predictions and exports use x. `weight_decay` adds weight_decay * y to the gradient.
     """
 
     word = "schedule_free_sgd"
     learning_rate: LearningRate = rate(1.0, _RATE)
     b1: float = option(0.9, gt=0, lt=1, description=_B1)
-    weight_decay: float = option(0.0, ge=0, description="share of a weight that is added to its gradient")
+    weight_decay: float = option(0.0, ge=0, description="this share of the weight is added to its gradient")
     weight_lr_power: float = option(2.0, ge=0, description=_POWER)
     examples = ("schedule_free_sgd: 0.5", "schedule_free_sgd: {learning_rate: {constant: {value: 1.0, warmup: 5%}}}")
 
@@ -83,13 +83,13 @@ class ScheduleFreeSgd(Optimizer):
 class MadGrad(Optimizer):
     """Dual averaging: w0 - s / (cbrt(v) + eps), s and v being sums of gradients and their squares, weighted by sqrt(t).
 
-    A step goes the share 1 - momentum of the way there (Defazio and Jelassi 2021, arXiv:2101.11075).
+    A step moves the weights the share 1 - momentum of the way there (Defazio and Jelassi 2021, arXiv:2101.11075).
     """
 
     word = "madgrad"
     learning_rate: LearningRate = rate(0.01)
-    momentum: float = option(0.9, ge=0, lt=1, description="share of the way that a step leaves")
-    weight_decay: float = option(0.0, ge=0, description="share of a weight that is added to its gradient")
+    momentum: float = option(0.9, ge=0, lt=1, description="share of the way that a step does not move")
+    weight_decay: float = option(0.0, ge=0, description="this share of the weight is added to its gradient")
     eps: float = option(1e-6, gt=0, description="added to the cube root and to the rate")
     examples = ("madgrad", "madgrad: {learning_rate: 1e-3, momentum: 0.95}")
 

@@ -1,4 +1,4 @@
-"""Optimizers that keep sums over rows and columns, not a second moment for each weight: adafactor, sm3."""
+"""Optimizers with sums over rows and columns instead of a second moment for each element: adafactor, sm3."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 class Adafactor(Optimizer):
     """Steps scaled by a second moment of rank one, from means of rows and columns (Shazeer and Stern 2018).
 
-    Weights whose two largest axes have at least `min_dim_size_to_factor` are factored, others keep the whole moment.
-    Each weight's step is clipped to `clipping_threshold` times the rate, and multiplied with the weight's own root
-    mean square (arXiv:1804.04235): a rate of 0.01 moves it by about 1%. `weight_decay_rate` is not multiplied with the
-    rate.
+    Weights whose two largest axes have size `min_dim_size_to_factor` are factored, others keep the full moment.
+    Each weight's step is clipped to `clipping_threshold` times the rate, and multiplied by the weight's root mean
+    square (arXiv:1804.04235): a rate of 0.01 moves it by about 1%. `weight_decay_rate` is not multiplied by the rate.
     """
 
     word = "adafactor"
@@ -27,13 +26,13 @@ class Adafactor(Optimizer):
     learning_rate: LearningRate = rate(0.01)
     min_dim_size_to_factor: int = option(128, ge=2, description="size of two axes from which a weight is factored")
     decay_rate: float = option(0.8, gt=0, le=1, description="the second moment decays with 1 - t^-decay_rate")
-    decay_offset: int = option(0, ge=0, description="the step from which t counts, to fine-tune")
-    multiply_by_parameter_scale: bool = option(True, description="multiply steps with the weight's root mean square")
+    decay_offset: int = option(0, ge=0, description="the step from which t counts, for fine-tuning")
+    multiply_by_parameter_scale: bool = option(True, description="multiply steps by the weight's root mean square")
     clipping_threshold: float = option(1.0, ge=1, description="the largest root mean square of a scaled gradient")
     momentum: Momentum = option(0.0)
-    weight_decay_rate: float = option(0.0, ge=0, description="share of a weight that a step takes off")
+    weight_decay_rate: float = option(0.0, ge=0, description="share of a weight that a step subtracts")
     eps: float = option(1e-30, gt=0, description="added to squared gradients")
-    factored: bool = option(True, description="keep rows and columns only")
+    factored: bool = option(True, description="keep only sums over rows and columns")
     examples = ("adafactor", "adafactor: {learning_rate: 1e-3, multiply_by_parameter_scale: false, momentum: 0.9}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
@@ -53,7 +52,7 @@ class Adafactor(Optimizer):
 
 
 class Sm3(Optimizer):
-    """adagrad with one sum for each row, column, ...: an element's is the least of those that it is in.
+    """adagrad with one sum for each row, column, ...: an element uses the smallest of its sums.
 
     (Anil et al. 2019, arXiv:1901.11150.)
     """
@@ -65,7 +64,7 @@ class Sm3(Optimizer):
     examples = ("sm3: 0.1", "sm3: {learning_rate: {constant: {value: 0.1, warmup: 10}}, momentum: 0.95}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
-        """`optax.sm3`, which takes no schedule, from its parts."""
+        """`optax.sm3`, which accepts no schedule, built from its parts."""
         return optax.chain(
             optax.scale_by_sm3(self.momentum), optax.scale_by_learning_rate(rate_of(self.learning_rate, horizon))
         )

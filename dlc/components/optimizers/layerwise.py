@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Lamb(Optimizer):
-    """adamw whose step u is as long as its weight: w - rate * u * |w| / |u| (You et al. 2019, arXiv:1904.00962)."""
+    """adamw with steps u scaled to the weight's norm: w - rate * u * |w| / |u| (You et al. 2019, arXiv:1904.00962)."""
 
     word = "lamb"
     per_weight = True
@@ -54,7 +54,7 @@ class Lars(Optimizer):
     word = "lars"
     per_weight = True
     learning_rate: LearningRate = rate(1.0)
-    weight_decay: float = option(0.0, ge=0, description="share of a weight that is added to its gradient")
+    weight_decay: float = option(0.0, ge=0, description="this share of the weight is added to its gradient")
     trust_coefficient: float = option(0.001, gt=0, description="share of its norm that a weight moves at a rate of 1")
     eps: float = option(0.0, ge=0, description="added to the gradient's norm")
     momentum: Momentum = option(0.9)
@@ -62,7 +62,7 @@ class Lars(Optimizer):
     examples = ("lars: 1.0", "lars: {learning_rate: {cosine: {peak: 5.0, warmup: 5%}}, weight_decay: 1e-4}")
 
     def without_effect(self) -> Iterator[OptionError]:
-        """Nesterov's step without momentum is the plain one."""
+        """Nesterov's step without momentum is the plain step."""
         return needs_momentum(self.nesterov, self.momentum)
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
@@ -100,15 +100,15 @@ class NovoGrad(Optimizer):
 
 
 class Fromage(Optimizer):
-    """(w - rate * g * |w| / |g|) / sqrt(1 + rate^2): steps of one share of each weight (Bernstein et al. 2020).
+    """(w - rate * g * |w| / |g|) / sqrt(1 + rate^2): steps relative to each weight's norm (Bernstein et al. 2020).
 
-    A rate of 0.01 serves most networks (arXiv:2002.03432).
+    A rate of 0.01 suits most networks (arXiv:2002.03432).
     """
 
     word = "fromage"
     per_weight = True
     learning_rate: LearningRate = rate(0.01)
-    min_norm: float = option(1e-6, gt=0, description="the least norm of weights and gradients")
+    min_norm: float = option(1e-6, gt=0, description="the minimum norm of weights and gradients")
     examples = ("fromage", "fromage: {learning_rate: 0.005}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Sgd(Optimizer):
-    """Stochastic gradient descent: w - rate * g; with momentum m, the velocity v = m * v + g is followed instead.
+    """Stochastic gradient descent: w - rate * g; with momentum m, w - rate * v with the velocity v = m * v + g.
 
     `nesterov` looks ahead: w - rate * (g + m * v) (Sutskever et al. 2013, proceedings.mlr.press/v28/sutskever13).
     """
@@ -36,7 +36,7 @@ class Sgd(Optimizer):
     examples = ("sgd: 0.1", "sgd: {learning_rate: {cosine: 0.1}, momentum: 0.9, nesterov: true}")
 
     def without_effect(self) -> Iterator[OptionError]:
-        """Nesterov's step without momentum is the plain one."""
+        """Nesterov's step without momentum is the plain step."""
         return needs_momentum(self.nesterov, self.momentum)
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
@@ -45,7 +45,7 @@ class Sgd(Optimizer):
 
 
 class SignSgd(Optimizer):
-    """w - rate * sign(g): steps of one size (Bernstein et al. 2018, arXiv:1802.04434)."""
+    """w - rate * sign(g): steps of equal size (Bernstein et al. 2018, arXiv:1802.04434)."""
 
     word = "sign_sgd"
     learning_rate: LearningRate = rate(1e-3)
@@ -72,8 +72,8 @@ class Signum(Optimizer):
 class Lion(Optimizer):
     """w - rate * (sign(b1 * m + (1 - b1) * g) + weight_decay * w), then m = b2 * m + (1 - b2) * g.
 
-    Steps are of one size, so take a rate 3 to 10 times smaller than adamw's, and that much more decay (Chen et al.
-    2023, arXiv:2302.06675).
+    All elements move equally far, so use a rate 3 to 10 times smaller than for adamw, and a decay larger by that
+    factor (Chen et al. 2023, arXiv:2302.06675).
     """
 
     word = "lion"
@@ -91,22 +91,22 @@ class Lion(Optimizer):
 class Rprop(Optimizer):
     """Resilient propagation: a step size for each weight, which grows while its gradient keeps its sign.
 
-    For gradients of the whole split (`train: {batch_size: full}`): noise changes signs (Riedmiller and Braun 1993,
+    Use gradients of the whole split (`train: {batch_size: full}`): noise changes signs (Riedmiller and Braun 1993,
     doi:10.1109/ICNN.1993.298623; Igel and Hüsken 2003).
     """
 
     word = "rprop"
     static = frozenset({"learning_rate", "eta_minus", "eta_plus", "min_step_size", "max_step_size"})
-    learning_rate: LearningRate = rate(1e-3, "first step size, a number")
-    eta_minus: float = option(0.5, gt=0, lt=1, description="what a step size is multiplied with after a change of sign")
-    eta_plus: float = option(1.2, gt=1, description="what a step size is multiplied with while the sign stays")
+    learning_rate: LearningRate = rate(1e-3, "initial step size, a number")
+    eta_minus: float = option(0.5, gt=0, lt=1, description="factor of a step size after a change of sign")
+    eta_plus: float = option(1.2, gt=1, description="factor of a step size while the sign stays")
     min_step_size: float = option(1e-6, gt=0, description="the smallest step size")
     max_step_size: float = option(50.0, gt=0, description="the largest step size")
     examples = ("rprop", "rprop: {learning_rate: 0.01, max_step_size: 1.0}")
 
     def without_effect(self) -> Iterator[OptionError]:
         """A schedule, or sizes in the wrong order."""
-        yield from no_schedule(self, "the rate is only the first step size")
+        yield from no_schedule(self, "the rate is only the initial step size")
         if self.min_step_size > self.max_step_size:
             found, expected = f"`{self.min_step_size:g}`", f"at most `max_step_size`, {self.max_step_size:g}"
             yield OptionError(("min_step_size",), "DLC104", "`min_step_size` is above `max_step_size`", found, expected)
@@ -118,7 +118,7 @@ class Rprop(Optimizer):
 
 
 class OptimisticGradientDescent(Optimizer):
-    """w - rate * ((alpha + beta) * g - beta * g'), g' being the gradient before: for games such as GANs.
+    """w - rate * ((alpha + beta) * g - beta * g'), g' being the previous gradient: for games such as GANs.
 
     (Mokhtari et al. 2019, arXiv:1901.08511.)
     """
@@ -135,7 +135,7 @@ class OptimisticGradientDescent(Optimizer):
 
 
 class OptimisticAdam(Optimizer):
-    """Adam's direction r, followed as (alpha + beta) * r - beta * r' with the one before: for games such as GANs.
+    """Adam's direction r, as (alpha + beta) * r - beta * r', r' being the previous one: for games such as GANs.
 
     (Daskalakis et al. 2017, arXiv:1711.00141.)
     """

@@ -1,4 +1,4 @@
-"""muon: momentum with orthogonal steps for kernels, adam for the rest."""
+"""muon: momentum with orthogonal steps for kernels, adam for other weights."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ class Muon(Optimizer):
     A kernel is taken as a matrix (inputs, outputs): dense (in, out) as it is, convolutions (*window, in, out) with
     window and channels as inputs, attention's query, key and value (in, heads, size) with heads and size as outputs.
     Every other weight follows adamw with the `adam_` options: biases, scales, embeddings.
-    kellerjordan.github.io/posts/muon lets adam also train the last layer. The step is multiplied with sqrt(max(1,
+    kellerjordan.github.io/posts/muon trains the last layer with adam, too. The step is multiplied by sqrt(max(1,
     outputs / inputs)), or with `consistent_rms` with sqrt(max(inputs, outputs)) * consistent_rms (Liu et al. 2025,
-    arXiv:2502.16982), which suits a rate of adamw's.
+    arXiv:2502.16982), which suits rates as for adamw.
     """
 
     word = "muon"
     per_weight = True
     learning_rate: LearningRate = rate(0.02)
     ns_coeffs: Literal["standard", "dion"] = option(
-        "standard", description="factors of the iteration: of all steps alike, or of Dion's five steps"
+        "standard", description="coefficients of the iteration: the same for all steps, or those of Dion's five steps"
     )
     ns_steps: int = option(5, ge=1, description="steps of the iteration")
     beta: float = option(0.95, ge=0, lt=1, description="decay of the mean of gradients")
     eps: float = option(1e-8, gt=0, description="added to the norm, and in adam to the root of the second moment")
     weight_decay: WeightDecay = option(0.0)
     nesterov: Nesterov = option(True)
-    adaptive: bool = option(False, description="multiply with the dual norm of the momentum")
+    adaptive: bool = option(False, description="multiply by the dual norm of the momentum")
     preconditioning: Literal["frobenius", "spectral", "aol", "schatten"] = option(
         "frobenius", description="how a matrix is scaled before the iteration"
     )
     adam_b1: float = option(0.9, ge=0, lt=1, description="decay of adam's first moment")
     adam_b2: float = option(0.999, ge=0, lt=1, description="decay of adam's second moment")
     adam_eps_root: float = option(0.0, ge=0, description="added to adam's second moment, under its root")
-    adam_weight_decay: float = option(0.0, ge=0, description="weight decay where adam trains")
-    adam_learning_rate: LearningRate | None = option(None, description="adam's rate; the same when left out")
-    consistent_rms: float | None = option(None, gt=0, description="root mean square of a step; 0.2 is about adamw's")
+    adam_weight_decay: float = option(0.0, ge=0, description="weight decay of weights trained by adam")
+    adam_learning_rate: LearningRate | None = option(None, description="adam's rate; default: `learning_rate`")
+    consistent_rms: float | None = option(None, gt=0, description="root mean square of a step; 0.2 is similar to adamw")
     examples = (
         "muon",
         "muon: {learning_rate: {linear: {value: 0.02, warmup: 2%}}, weight_decay: 0.01, adam_learning_rate: 3e-4}",
     )
 
     def without_effect(self) -> Iterator[OptionError]:
-        """Dion's factors are five steps."""
+        """Dion's coefficients are for five steps."""
         if self.ns_coeffs == "dion" and self.ns_steps != 5:
             message = "`ns_steps` has no effect with `ns_coeffs: dion`, which has five steps"
             yield OptionError(("ns_steps",), "DLC303", message, hint="remove it")
@@ -81,7 +81,7 @@ class Muon(Optimizer):
 
 
 def matrices(params: Any) -> Any:
-    """Which axes of each weight are a matrix's rows and columns; None for a weight that is no matrix.
+    """Which axes of each weight are a matrix's rows and columns; None for a weight that is not a matrix.
 
     Args:
         params: a tree of mappings; the last two keys of a weight's path are its layer's part and its name.

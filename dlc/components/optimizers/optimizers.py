@@ -1,4 +1,4 @@
-"""Optimizers: optax's, by name. Options are called as in optax."""
+"""The optimizers of optax by name. Options have the names of optax."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimizers that find their own step size: prodigy, dadapt_adamw, dog, dowg, cocob. The rate is a factor of it."""
+"""Optimizers that estimate the step size: prodigy, dadapt_adamw, dog, dowg, cocob. The rate is a factor of it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dlc.support.lazy import optax
 if TYPE_CHECKING:
     import optax as optax_types
 
-_FACTOR = "factor of the step size that it finds, a number or a schedule"
+_FACTOR = "factor of the estimated step size, a number or a schedule"
 
 
 class Prodigy(Optimizer):
-    """adamw that estimates its rate, from how far the weights went along the gradients.
+    """adamw that estimates its rate from how far the weights moved along the gradients.
 
     Recent gradients count more than in dadapt_adamw (Mishchenko and Defazio 2023, arXiv:2306.06101). A schedule should
     have a peak of 1.
@@ -26,12 +26,12 @@ class Prodigy(Optimizer):
     learning_rate: LearningRate = rate(1.0, _FACTOR)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
-    b3: float | None = option(None, gt=0, lt=1, description="decay of the estimate; the root of b2 when left out")
+    b3: float | None = option(None, gt=0, lt=1, description="decay of the estimate; default: the root of b2")
     eps: Eps = option(1e-8)
-    estim_lr0: float = option(1e-6, gt=0, description="the first estimate, rather too small")
+    estim_lr0: float = option(1e-6, gt=0, description="the initial estimate; choose it too small rather than too large")
     estim_lr_coef: float = option(1.0, gt=0, description="factor of the estimate")
     weight_decay: WeightDecay = option(0.0)
-    safeguard_warmup: bool = option(False, description="leave the rate out of the estimate, for a warm-up")
+    safeguard_warmup: bool = option(False, description="ignore the rate in the estimate, for a warm-up")
     examples = ("prodigy", "prodigy: {learning_rate: {cosine: 1.0}, estim_lr_coef: 2.0, weight_decay: 0.01}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
@@ -59,7 +59,7 @@ class DAdaptAdamW(Optimizer):
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
     eps: Eps = option(1e-8)
-    estim_lr0: float = option(1e-6, gt=0, description="the first estimate, rather too small")
+    estim_lr0: float = option(1e-6, gt=0, description="the initial estimate; choose it too small rather than too large")
     weight_decay: WeightDecay = option(0.0)
     examples = ("dadapt_adamw", "dadapt_adamw: {learning_rate: {cosine: 1.0}, weight_decay: 0.01}")
 
@@ -72,18 +72,18 @@ class DAdaptAdamW(Optimizer):
 class DoG(Optimizer):
     """Distance over gradients: sgd with the rate max |w - w0| / sqrt(sum of |g|^2), over all weights together.
 
-    (Ivgi et al. 2023, arXiv:2302.12022.) Best evaluated with averaged weights. `init_step` says what `init_value` is:
-    the first rate, the first distance, or with `heuristic` that distance over 1 + |w0|.
+    (Ivgi et al. 2023, arXiv:2302.12022.) Evaluate averaged weights. `init_step` selects what `init_value` is:
+    the initial rate, the initial distance, or with `heuristic` the initial distance divided by 1 + |w0|.
     """
 
     word = "dog"
     learning_rate: LearningRate = rate(1.0, _FACTOR)
     init_step: Literal["heuristic", "distance", "learning_rate"] = option(
-        "heuristic", description="what the first step is set by"
+        "heuristic", description="how the first step is set"
     )
-    init_value: float = option(1e-6, gt=0, description="its value; 1e-4 with batch_norm")
+    init_value: float = option(1e-6, gt=0, description="the value for it; use 1e-4 with batch_norm")
     eps: float = option(1e-8, gt=0, description="added to the sum of squared gradients")
-    weight_decay: float = option(0.0, ge=0, description="share of a weight that is added to its gradient")
+    weight_decay: float = option(0.0, ge=0, description="this share of the weight is added to its gradient")
     examples = ("dog", "dog: {init_step: distance, init_value: 1e-3}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
@@ -100,9 +100,9 @@ class DoWG(Optimizer):
 
     word = "dowg"
     learning_rate: LearningRate = rate(1.0, _FACTOR)
-    init_estim_sq_dist: float | None = option(None, gt=0, description="the first squared distance; eps when left out")
+    init_estim_sq_dist: float | None = option(None, gt=0, description="the initial squared distance; default: eps")
     eps: float = option(1e-4, gt=0, description="added to the root of the sum of weighted squared gradients")
-    weight_decay: float = option(0.0, ge=0, description="share of a weight that is added to its gradient")
+    weight_decay: float = option(0.0, ge=0, description="this share of the weight is added to its gradient")
     examples = ("dowg", "dowg: {init_estim_sq_dist: 0.01}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
@@ -112,7 +112,7 @@ class DoWG(Optimizer):
 
 
 class Cocob(Optimizer):
-    """Coin betting: each weight bets a share of what it has won on the sign of its gradient.
+    """Coin betting: each weight bets a share of its winnings on the sign of its gradient.
 
     (Orabona and Tommasi 2017, arXiv:1705.07795.)
     """
@@ -120,8 +120,8 @@ class Cocob(Optimizer):
     word = "cocob"
     learning_rate: LearningRate = rate(1.0, _FACTOR)
     alpha: float = option(100.0, gt=0, description="keeps the first bets small")
-    eps: float = option(1e-8, gt=0, description="the least of the largest gradient")
-    weight_decay: float = option(0.0, ge=0, description="share of a weight that is added to a step")
+    eps: float = option(1e-8, gt=0, description="the minimum of the largest gradient")
+    weight_decay: float = option(0.0, ge=0, description="this share of the weight is added to a step")
     examples = ("cocob", "cocob: {alpha: 50.0}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:

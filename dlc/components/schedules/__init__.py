@@ -1,4 +1,4 @@
-"""Learning-rate schedules: one line for each, one class in its family's file."""
+"""The table of learning-rate schedules: a line for each, which names its class."""
 
 from __future__ import annotations
 

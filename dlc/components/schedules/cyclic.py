@@ -1,4 +1,4 @@
-"""Schedules of cycles: cosine_restarts, one_cycle."""
+"""Cyclic schedules: cosine_restarts, one_cycle."""
 
 from __future__ import annotations
 
@@ -26,23 +26,22 @@ _PCT_FINAL = 0.85
 class CosineRestarts(Schedule):
     """Half cosines from `peak` to `end`, one after another (SGDR: Loshchilov and Hutter 2016, arXiv:1608.03983).
 
-    The first takes `period`, each further one `growth` times as long as the one before, from a peak `factor` times as
-    high.
+    The first takes `period`; each further one is `growth` times as long, with `factor` times the peak.
     """
 
     word = "cosine_restarts"
     peak: float = main(gt=0, description="the highest rate of the first cycle")
     period: RunLength = option(description="length of the first cycle: steps, `10 epochs` or `10%`")
     growth: int = option(1, ge=1, description="how many times as long each further cycle is")
-    factor: float = option(1.0, gt=0, le=1, description="what each further peak is multiplied with")
-    end: float = option(0.0, ge=0, description="the last rate of a cycle")
+    factor: float = option(1.0, gt=0, le=1, description="factor of the peak from one cycle to the next")
+    end: float = option(0.0, ge=0, description="the final rate of a cycle")
     examples = (
         "cosine_restarts: {peak: 0.1, period: 10 epochs}",
         "cosine_restarts: {peak: 0.1, period: 5%, growth: 2, warmup: 100}",
     )
 
     def wrong(self) -> Iterator[OptionError]:
-        """Cycles that rise, or have no length."""
+        """Cycles that rise, or have length 0."""
         yield from must_fall(self.peak, self.end)
         yield from need_length("period", self.period)
 
@@ -82,28 +81,28 @@ class CosineRestarts(Schedule):
 
 
 class OneCycle(Schedule):
-    """Up to `peak` and down below where it began (Smith and Topin 2017, arXiv:1708.07120).
+    """A rise to `peak` and a fall below the initial rate (Smith and Topin 2017, arXiv:1708.07120).
 
     From peak / div_factor to the peak over a share `pct_start` of `length`. `cosine`: then down to peak / (div_factor
-    * final_div_factor), both along half cosines. `linear`: back down at `pct_final` of it, and to the last rate from
-    there.
+    * final_div_factor), both along half cosines. `linear`: back to the initial rate at `pct_final`, then down to
+    the final rate.
     """
 
     word = "one_cycle"
     static = frozenset({"peak", "pct_start", "pct_final", "div_factor", "final_div_factor"})
     peak: float = main(gt=0, description="the highest rate")
-    length: RunLength = option(WHOLE, description="length with the warm-up: steps, `20 epochs` or `100%`")
+    length: RunLength = option(WHOLE, description="length including the warm-up: steps, `20 epochs` or `100%`")
     anneal: Literal["cosine", "linear"] = option("cosine", description="half cosines, or straight lines")
-    pct_start: float = option(0.3, gt=0, lt=1, description="the share of it in which the rate rises")
+    pct_start: float = option(0.3, gt=0, lt=1, description="the share of the length in which the rate rises")
     pct_final: float = option(
-        _PCT_FINAL, gt=0, lt=1, description="the share until the first rate is back, with `linear`"
+        _PCT_FINAL, gt=0, lt=1, description="the share after which the initial rate is reached again, with `linear`"
     )
-    div_factor: float = option(25.0, gt=1, description="the peak over the first rate")
-    final_div_factor: float = option(1e4, ge=1, description="the first rate over the last one")
+    div_factor: float = option(25.0, gt=1, description="the peak divided by the initial rate")
+    final_div_factor: float = option(1e4, ge=1, description="the initial rate divided by the final rate")
     examples = ("one_cycle: 0.1", "one_cycle: {peak: 0.1, anneal: linear, pct_start: 0.45, pct_final: 0.9}")
 
     def wrong(self) -> Iterator[OptionError]:
-        """Phases in the wrong order, or one that the form does not have."""
+        """Phases in the wrong order, or an option of the other `anneal`."""
         yield from need_length("length", self.length)
         if self.anneal == "cosine" and self.pct_final != _PCT_FINAL:
             hint = "write `anneal: linear`, or remove it"
@@ -113,7 +112,7 @@ class OneCycle(Schedule):
             yield OptionError(("pct_final",), "DLC104", "the rate must rise before it falls", found, expected)
 
     def first(self) -> float:
-        """The first rate, from which it rises."""
+        """The initial rate, from which it rises."""
         return self.peak / self.div_factor
 
     def until(self) -> Length:
@@ -121,7 +120,7 @@ class OneCycle(Schedule):
         return self.length
 
     def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
-        """`optax.cosine_onecycle_schedule` or `optax.linear_onecycle_schedule`, whose phases take a step at least."""
+        """`optax.cosine_onecycle_schedule` or `optax.linear_onecycle_schedule`, whose phases take at least one step."""
         steps = self.length.in_steps(horizon) - warmup
         top = int(self.pct_start * steps)
         if self.anneal == "cosine":

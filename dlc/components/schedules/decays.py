@@ -1,4 +1,4 @@
-"""Schedules that go one way: constant, linear, polynomial, exponential, cosine, inverse square root."""
+"""Constant and decaying schedules: linear, polynomial, exponential, cosine, inverse square root."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class Constant(Schedule):
 class Linear(Schedule):
     """A straight line from `value` to `end` over `length`; then the rate stays at `end`.
 
-    `end` may lie above `value`: a rising rate shows which ones a network bears.
+    `end` may lie above `value`: a rising rate shows which rates a network tolerates.
     """
 
     word = "linear"
-    value: float = main(gt=0, description="the first rate, after the warm-up")
-    end: float = option(0.0, ge=0, description="the last rate")
-    length: RunLength = option(WHOLE, description="length with the warm-up: steps, `20 epochs` or `100%`")
+    value: float = main(gt=0, description="the initial rate, after the warm-up")
+    end: float = option(0.0, ge=0, description="the final rate")
+    length: RunLength = option(WHOLE, description="length including the warm-up: steps, `20 epochs` or `100%`")
     examples = ("linear: 0.1", "linear: {value: 1e-3, end: 1e-5, warmup: 10%}")
 
     def wrong(self) -> Iterator[OptionError]:
-        """A line that is level, or has no length."""
+        """A constant line, or a length of 0."""
         yield from level(self.value, self.end)
         yield from need_length("length", self.length)
 
@@ -72,14 +72,14 @@ class Polynomial(Schedule):
     """end + (value - end) * (1 - t / T)^power over `length`; then the rate stays at `end`."""
 
     word = "polynomial"
-    value: float = main(gt=0, description="the first rate, after the warm-up")
-    end: float = option(0.0, ge=0, description="the last rate")
-    power: float = option(2.0, gt=0, description="above 1 the rate falls fast at first")
-    length: RunLength = option(WHOLE, description="length with the warm-up: steps, `20 epochs` or `100%`")
+    value: float = main(gt=0, description="the initial rate, after the warm-up")
+    end: float = option(0.0, ge=0, description="the final rate")
+    power: float = option(2.0, gt=0, description="above 1 the rate falls fastest at the start")
+    length: RunLength = option(WHOLE, description="length including the warm-up: steps, `20 epochs` or `100%`")
     examples = ("polynomial: 0.1", "polynomial: {value: 0.01, power: 0.9, length: 50 epochs}")
 
     def wrong(self) -> Iterator[OptionError]:
-        """A curve that is level or a line, or has no length."""
+        """A constant curve or a line, or a length of 0."""
         yield from level(self.value, self.end)
         yield from need_length("length", self.length)
         if self.power == 1:
@@ -101,17 +101,17 @@ class Polynomial(Schedule):
 
 
 class Exponential(Schedule):
-    """value * factor^(t / every), t being steps after the warm-up; with `staircase` in jumps, t / every rounded down.
+    """value * factor^(t / every), t being steps after the warm-up; `staircase` rounds t / every down.
 
-    With `end` the rate stays there once it is reached.
+    With `end` the rate stays there after reaching it.
     """
 
     word = "exponential"
-    value: float = main(gt=0, description="the first rate, after the warm-up")
-    factor: float = option(gt=0, description="what the rate is multiplied with every `every`")
+    value: float = main(gt=0, description="the initial rate, after the warm-up")
+    factor: float = option(gt=0, description="factor of the rate after each `every`")
     every: RunLength = option(description="the time that one factor takes: steps, `1 epochs` or `10%`")
-    staircase: bool = option(False, description="change in jumps")
-    end: float = option(0.0, ge=0, description="the last rate; 0 for none")
+    staircase: bool = option(False, description="change only after each `every`")
+    end: float = option(0.0, ge=0, description="the lower bound of the rate; 0 for none")
     examples = (
         "exponential: {value: 0.1, factor: 0.5, every: 10 epochs}",
         "exponential: {value: 1e-3, factor: 0.97, every: 100, staircase: true, end: 1e-5}",
@@ -123,7 +123,7 @@ class Exponential(Schedule):
         yield from need_length("every", self.every)
 
     def late(self, run: Run) -> Iterator[OptionError]:
-        """Stairs that are longer than the run."""
+        """Stairs longer than the run."""
         yield from super().late(run)
         if self.staircase:
             yield from period_errors(self, "every", self.every, run)
@@ -147,12 +147,12 @@ class Cosine(Schedule):
 
     word = "cosine"
     peak: float = main(gt=0, description="the highest rate, reached after the warm-up")
-    end: float = option(0.0, ge=0, description="the last rate")
-    length: RunLength = option(WHOLE, description="length with the warm-up: steps, `20 epochs` or `100%`")
+    end: float = option(0.0, ge=0, description="the final rate")
+    length: RunLength = option(WHOLE, description="length including the warm-up: steps, `20 epochs` or `100%`")
     examples = ("cosine: 1e-3", "cosine: {peak: 1e-3, end: 1e-5, warmup: 10%}", "cosine: {peak: 0.1, warmup: 2 epochs}")
 
     def wrong(self) -> Iterator[OptionError]:
-        """A curve that rises, or has no length."""
+        """A rising curve, or a length of 0."""
         yield from must_fall(self.peak, self.end)
         yield from need_length("length", self.length)
 
@@ -165,7 +165,7 @@ class Cosine(Schedule):
         return self.length
 
     def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
-        """`optax.cosine_decay_schedule`; with a warm-up the whole is `optax.warmup_cosine_decay_schedule`."""
+        """`optax.cosine_decay_schedule`; with a warm-up, `optax.warmup_cosine_decay_schedule`."""
         decay: Rate = optax.cosine_decay_schedule(
             self.peak, self.length.in_steps(horizon) - warmup, self.end / self.peak
         )
@@ -173,15 +173,15 @@ class Cosine(Schedule):
 
 
 class InverseSqrt(Schedule):
-    """value * sqrt(k / (k + t)), t being steps after the warm-up and k the `timescale`, which is the warm-up's length.
+    """value * sqrt(k / (k + t)), t being steps after the warm-up and k the `timescale`: by default the warm-up.
 
     With a warm-up of k steps this is value * min(s / k, sqrt(k / s)) at step s of the run (Vaswani et al. 2017,
-    arXiv:1706.03762). It never ends, so a run can be made longer.
+    arXiv:1706.03762). It has no end, so a run can be extended.
     """
 
     word = "inverse_sqrt"
-    value: float = main(gt=0, description="the first rate, after the warm-up")
-    timescale: RunLength | None = option(None, description="k; the warm-up's length when left out")
+    value: float = main(gt=0, description="the initial rate, after the warm-up")
+    timescale: RunLength | None = option(None, description="k; default: the length of the warm-up")
     examples = ("inverse_sqrt: {value: 1e-3, warmup: 400}", "inverse_sqrt: {value: 1e-3, timescale: 2 epochs}")
 
     def wrong(self) -> Iterator[OptionError]:
@@ -203,35 +203,35 @@ class InverseSqrt(Schedule):
 
 
 def level(value: float, end: float) -> Iterator[OptionError]:
-    """The fault of a schedule that ends where it begins."""
+    """The error of a schedule that ends at its initial rate."""
     if value == end:
         hint = f"write `constant: {value:g}`"
         yield OptionError(
-            ("end",), "DLC303", "the rate never changes: `end` is the first rate", f"`{end:g}`", hint=hint
+            ("end",), "DLC303", "the rate never changes: `end` is the initial rate", f"`{end:g}`", hint=hint
         )
 
 
 def must_fall(peak: float, end: float) -> Iterator[OptionError]:
-    """The fault of a schedule that ends at its peak or above it."""
+    """The error of a schedule that ends at its peak or above it."""
     yield from level(peak, end)
     if end > peak:
         found, expected = f"`end` {end:g}, `peak` {peak:g}", "a number below `peak`"
-        yield OptionError(("end",), "DLC104", "the rate must fall, and `end` is above `peak`", found, expected)
+        yield OptionError(("end",), "DLC104", "the rate must fall, but `end` is not below `peak`", found, expected)
 
 
 def factor_errors(value: float, factor: float, end: float) -> Iterator[OptionError]:
-    """Faults of a repeated factor: one that changes nothing, or moves away from `end`."""
+    """Errors of a repeated factor: one that changes nothing, or moves away from `end`."""
     if factor == 1:
         hint = f"write `constant: {value:g}`"
         yield OptionError(("factor",), "DLC303", "a factor of 1 has no effect", hint=hint)
     elif end and (end - value) * (factor - 1) <= 0:
         side, moves = ("below", "falls") if factor < 1 else ("above", "rises")
-        message = f"the rate {moves}, so `end` must lie {side} the first rate"
+        message = f"the rate {moves}, so `end` must be {side} the initial rate"
         yield OptionError(("end",), "DLC104", message, f"`{end:g}`", f"a number {side} {value:g}")
 
 
 def period_errors(schedule: Schedule, name: str, period: Length, run: Run) -> Iterator[OptionError]:
-    """The fault of a period after which nothing of the run is left."""
+    """The error of a period that is as long as the run."""
     place, warmup = run.place(period), run.place(schedule.warmup)
     if place is not None and warmup is not None and place + warmup >= run.epochs > warmup:
         after = f", after a warm-up of {schedule.warmup}" if warmup else ""

@@ -15,13 +15,13 @@ from dlc.support.lazy import optax
 
 
 class Step(Schedule):
-    """value * factor^n after n periods of `every`; with `end` the rate stays there once it is reached."""
+    """value * factor^n after n periods of `every`; with `end` the rate stays there after reaching it."""
 
     word = "step"
-    value: float = main(gt=0, description="the first rate, after the warm-up")
-    every: RunLength = option(description="steps, `30 epochs` or `30%` between two changes")
-    factor: float = option(0.1, gt=0, description="what the rate is multiplied with at each change")
-    end: float = option(0.0, ge=0, description="the last rate; 0 for none")
+    value: float = main(gt=0, description="the initial rate, after the warm-up")
+    every: RunLength = option(description="time between two changes: steps, `30 epochs` or `30%`")
+    factor: float = option(0.1, gt=0, description="factor of the rate at each change")
+    end: float = option(0.0, ge=0, description="the lower bound of the rate; 0 for none")
     examples = ("step: {value: 0.1, every: 30 epochs}", "step: {value: 0.1, every: 25%, factor: 0.5}")
 
     def wrong(self) -> Iterator[OptionError]:
@@ -54,31 +54,31 @@ Rates = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_li
 
 
 class Piecewise(Schedule):
-    """A rate for each part of the run: `values` one by one, or `value` times the `factors` of the boundaries passed.
+    """A rate for each part of the run: one of `values`, or `value` times the `factors` of all passed boundaries.
 
-    Boundaries count from the beginning of the run, a warm-up included.
+    Boundaries count from the start of the run, including a warm-up.
     """
 
     word = "piecewise"
-    value: float | None = main(None, gt=0, description="the first rate, with `factors`")
+    value: float | None = main(None, gt=0, description="the initial rate, with `factors`")
     boundaries: Boundaries = option(description="where the rate changes: steps, `30 epochs` or `50%`")
-    factors: Rates | None = option(None, description="what the rate is multiplied with, for each boundary")
-    values: Rates | None = option(None, description="the rates, one more than boundaries")
+    factors: Rates | None = option(None, description="factors of the rate, one for each boundary")
+    values: Rates | None = option(None, description="the rates, one more than the boundaries")
     examples = (
         "piecewise: {value: 0.1, boundaries: [30 epochs, 60 epochs], factors: [0.1, 0.1]}",
         "piecewise: {values: [0.1, 0.02, 0.001], boundaries: [50%, 75%]}",
     )
 
     def wrong(self) -> Iterator[OptionError]:
-        """Lists that don't fit each other, boundaries that don't rise, a change that is none."""
+        """Lists of inconsistent lengths, boundaries that don't increase, boundaries without a change."""
         yield from self._form()
         for index, (one, two) in enumerate(pairwise(self.boundaries)):
             if one.unit == two.unit and one.amount >= two.amount:
-                yield OptionError(("boundaries", index + 1), "DLC104", "boundaries must rise", f"{two} after {one}")
+                yield OptionError(("boundaries", index + 1), "DLC104", "boundaries must increase", f"{two} after {one}")
         for index, length in enumerate(self.boundaries):
             if not length.amount or (length.unit == self.warmup.unit and length.amount <= self.warmup.amount):
-                message = "this boundary comes before the end of the warm-up"
-                message = message if self.warmup.amount else "this boundary is the beginning of the run"
+                message = "this boundary lies before the end of the warm-up"
+                message = message if self.warmup.amount else "this boundary is the start of the run"
                 found, expected = str(length), f"more than {self.warmup}"
                 yield OptionError(("boundaries", index), "DLC303", message, found, expected)
 
@@ -87,12 +87,12 @@ class Piecewise(Schedule):
         if self.values is not None:
             for name, given in (("value", self.value), ("factors", self.factors)):
                 if given is not None:
-                    hint = "write `value` and `factors`, or `values`"
+                    hint = "set either `value` and `factors`, or `values`"
                     yield OptionError(
-                        (name,), "DLC303", f"`{name}` has no effect beside `values`", hint=hint, at_key=True
+                        (name,), "DLC303", f"`{name}` has no effect with `values`", hint=hint, at_key=True
                     )
             if len(self.values) != count + 1:
-                expected = f"{count + 1}, one more than boundaries"
+                expected = f"{count + 1}, one more than the boundaries"
                 yield OptionError(("values",), "DLC104", "wrong number of values", f"{len(self.values)}", expected)
             for index, (one, two) in enumerate(pairwise(self.values)):
                 if one == two:
@@ -101,7 +101,7 @@ class Piecewise(Schedule):
             return
         missing = [name for name in ("value", "factors") if getattr(self, name) is None]
         if missing:
-            hint = "or `values`, one more than boundaries"
+            hint = "or set `values`, one more than the boundaries"
             yield OptionError((), "DLC102", f"`piecewise` needs `{missing[0]}`", hint=hint, at_key=True)
         for index, factor in enumerate(self.factors or ()):
             if factor == 1:
@@ -122,22 +122,22 @@ class Piecewise(Schedule):
                     ("boundaries", index), "DLC303", message, str(length), f"before the end: {run_length(run)}"
                 )
             if place is not None and warmup and place <= warmup < run.epochs and length.unit != self.warmup.unit:
-                message = "this boundary comes before the end of the warm-up"
+                message = "this boundary lies before the end of the warm-up"
                 yield OptionError(("boundaries", index), "DLC303", message, str(length), f"more than {self.warmup}")
             before = places[index - 1] if index else None
             mixed = index and length.unit != self.boundaries[index - 1].unit
             if mixed and place is not None and before is not None and before >= place:
                 found = f"{length} after {self.boundaries[index - 1]}"
-                yield OptionError(("boundaries", index), "DLC104", "boundaries must rise", found)
+                yield OptionError(("boundaries", index), "DLC104", "boundaries must increase", found)
 
     def first(self) -> float:
-        """The first rate."""
+        """The initial rate."""
         first = self.values[0] if self.values is not None else self.value
         assert first is not None
         return first
 
     def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
-        """`optax.piecewise_constant_schedule` with factors, constants joined with values."""
+        """`optax.piecewise_constant_schedule` with factors, joined constants with values."""
         bounds = [max(length.in_steps(horizon) - warmup, 0) for length in self.boundaries]
         if self.values is not None:
             parts = [optax.constant_schedule(value) for value in self.values]
@@ -146,6 +146,6 @@ class Piecewise(Schedule):
         assert self.factors is not None
         scales: dict[int, float] = {}
         for bound, factor in zip(bounds, self.factors, strict=True):
-            scales[bound] = scales.get(bound, 1.0) * factor  # in a run of a few steps they may fall together
+            scales[bound] = scales.get(bound, 1.0) * factor  # in a run of a few steps boundaries may coincide
         rate: Rate = optax.piecewise_constant_schedule(self.first(), scales)
         return rate

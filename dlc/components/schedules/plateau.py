@@ -1,4 +1,4 @@
-"""reduce_on_plateau: a rate that falls when what is validated stops improving."""
+"""reduce_on_plateau: a rate that falls when a validated metric stops improving."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dlc.support.lazy import optax
 
 
 class Plateau(NamedTuple):
-    """What is known of a monitored value so far: plain numbers, for a checkpoint.
+    """The state of a monitored value: plain numbers, for a checkpoint.
 
     Args:
-        scale: what the schedule's rate is multiplied with.
+        scale: factor of the schedule's rate.
         best: the best value; None before the first.
         waited: epochs without improvement.
-        cooling: epochs left in which none is counted.
+        cooling: remaining epochs that are not counted.
     """
 
     scale: float = 1.0
@@ -28,34 +28,34 @@ class Plateau(NamedTuple):
 
 
 class ReduceOnPlateau(Schedule):
-    """A constant rate, multiplied with `factor` whenever a monitored value has not improved for `patience` epochs.
+    """A constant rate, multiplied by `factor` whenever a monitored value has not improved for `patience` epochs.
 
-    The rules are those of Keras' ReduceLROnPlateau: an improvement is one by more than `min_delta`; after a change
+    The rules are those of Keras' ReduceLROnPlateau: an improvement must exceed `min_delta`; after a change
     `cooldown` epochs are not counted; the rate never falls below `min_value`.
     """
 
     word = "reduce_on_plateau"
     plateau = True
-    value: float = main(gt=0, description="the first rate, after the warm-up")
-    factor: float = option(0.1, gt=0, lt=1, description="what the rate is multiplied with")
+    value: float = main(gt=0, description="the initial rate, after the warm-up")
+    factor: float = option(0.1, gt=0, lt=1, description="factor of the rate at each reduction")
     patience: int = option(3, ge=1, description="epochs without improvement")
     cooldown: int = option(0, ge=0, description="epochs after a change that are not counted")
     min_value: float = option(0.0, ge=0, description="the lowest rate")
-    min_delta: float = option(1e-4, ge=0, description="what counts as an improvement")
-    monitor: str | None = option(None, description="SPLIT/METRIC; that of `train.monitor` when left out")
+    min_delta: float = option(1e-4, ge=0, description="smallest change that counts as an improvement")
+    monitor: str | None = option(None, description="SPLIT/METRIC; default: that of `train.monitor`")
     examples = (
         "reduce_on_plateau: 1e-3",
         "reduce_on_plateau: {value: 0.1, factor: 0.5, patience: 5, min_value: 1e-4, monitor: validation/loss}",
     )
 
     def wrong(self) -> Iterator[OptionError]:
-        """A lowest rate that the first one is not above."""
+        """A lowest rate that is not below the initial rate."""
         if self.min_value >= self.value:
             found, expected = f"`min_value` {self.min_value:g}, `value` {self.value:g}", "a number below `value`"
             yield OptionError(("min_value",), "DLC303", "the rate could never be lowered", found, expected)
 
     def late(self, run: Run) -> Iterator[OptionError]:
-        """Patience that reaches past the last epoch."""
+        """A patience that reaches beyond the last epoch."""
         yield from super().late(run)
         if self.patience >= run.epochs:
             message, hint = f"the rate can't be lowered within {run.epochs:g} epochs", "lower `patience`"
@@ -72,7 +72,7 @@ class ReduceOnPlateau(Schedule):
         return self.monitor
 
     def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
-        """The value: the training loop multiplies updates with the scale of `after`."""
+        """The value: the training loop multiplies updates by the scale of `after`."""
         rate: Rate = optax.constant_schedule(self.value)
         return rate
 

@@ -21,7 +21,7 @@ Rate = Callable[[Any], Any]  # step -> learning rate
 
 
 class Horizon(NamedTuple):
-    """How long a run is, in steps."""
+    """The length of a run in steps."""
 
     steps: int
     steps_per_epoch: float
@@ -59,7 +59,7 @@ def _length(value: Any) -> Any:
     unit = unit if unit == "%" else unit.rstrip("s") + "s"
     if match is None or (unit == "%" and float(match.group(1)) > 100):
         expected = "a number of steps, `2 epochs`, or a share of the run such as `10%`"
-        raise reject(OptionError((), "DLC104", "this is not a length", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC104", "not a valid length", found=spell(value), expected=expected))
     return Length(float(match.group(1)), unit)
 
 
@@ -67,13 +67,13 @@ RunLength = Annotated[Length, BeforeValidator(_length)]
 
 
 class Run(NamedTuple):
-    """How long a run is as far as its spec says: in epochs, and how many steps one has, when that is known."""
+    """The length of a run as known from its spec: in epochs, and the steps of an epoch, if known."""
 
     epochs: float
     steps_per_epoch: float | None = None
 
     def place(self, length: Length) -> float | None:
-        """Where a length ends, in epochs; None when it is in steps and an epoch's are not known."""
+        """Where a length ends, in epochs; None if it is in steps and the steps of an epoch are not known."""
         if length.unit == "steps" and length.amount:
             return length.amount / self.steps_per_epoch if self.steps_per_epoch else None
         return length.amount * self.epochs / 100 if length.unit == "%" else length.amount
@@ -85,15 +85,15 @@ WHOLE = Length(100, "%")
 class Schedule(Options):
     """A learning rate that changes with the step.
 
-    Each may begin with a warm-up, in which the rate rises linearly from `warmup_from` to the schedule's first rate.
-    A `length` and `boundaries` count from the beginning of the run, a period (`every`, `period`) from the end of the
+    It may start with a warm-up, in which the rate rises linearly from `warmup_from` to the schedule's initial rate.
+    A `length` and `boundaries` count from the start of the run, a period (`every`, `period`) from the end of the
     warm-up.
     """
 
-    plateau: ClassVar[bool] = False  # whether the training loop scales it, by what it validates
+    plateau: ClassVar[bool] = False  # whether the training loop scales it by a validated metric
 
     warmup: RunLength = option(Length(0, "steps"), description="linear warm-up: steps, `2 epochs` or `10%`")
-    warmup_from: float = option(0.0, ge=0, description="the rate that the warm-up begins with")
+    warmup_from: float = option(0.0, ge=0, description="the rate at the start of the warm-up")
 
     @model_validator(mode="after")
     def _check(self) -> Schedule:
@@ -113,15 +113,15 @@ class Schedule(Options):
             yield OptionError(("warmup",), "DLC303", _TOO_WARM, found, expected)
         if start >= first:
             code = "DLC303" if start == first else "DLC104"
-            found, expected = f"`warmup_from` {start:g}, a first rate of {first:g}", "less than the first rate"
-            yield OptionError(("warmup_from",), code, "a warm-up must rise", found, expected)
+            found, expected = f"`warmup_from` {start:g}, an initial rate of {first:g}", "less than the initial rate"
+            yield OptionError(("warmup_from",), code, "the rate must rise during the warm-up", found, expected)
 
     def wrong(self) -> Iterator[OptionError]:
-        """Settings that contradict each other or would do nothing."""
+        """Errors of settings that contradict each other or have no effect."""
         yield from ()
 
     def late(self, run: Run) -> Iterator[OptionError]:
-        """Settings that would do nothing in a run of this length. What is not known of it is not judged."""
+        """Errors of settings that have no effect in a run of this length, as far as it is known."""
         warmup, until = run.place(self.warmup), run.place(self.until())
         if warmup and warmup >= run.epochs:
             message, found = f"the warm-up of {self.warmup} is as long as the run", run_length(run)
@@ -135,34 +135,34 @@ class Schedule(Options):
         raise NotImplementedError
 
     def monitored(self) -> str | None:
-        """The SPLIT/METRIC that it watches, when one is named."""
+        """The SPLIT/METRIC that it monitors, if one is named."""
         return None
 
     def until(self) -> Length:
-        """How long it lasts, with the warm-up."""
+        """Its length, including the warm-up."""
         return WHOLE
 
     def follows_length(self) -> bool:
-        """Whether the rate of a step depends on the length of the whole run: a part of it is a share of the run."""
+        """Whether the rate of a step depends on the length of the run: one of its lengths is a share of the run."""
         values = [getattr(self, name) for name in type(self).model_fields]
         lengths = [item for value in values for item in (value if type(value) is tuple else (value,))]
         return any(isinstance(item, Length) and item.unit == "%" for item in lengths)
 
     def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
-        """The rate at a step that counts from the end of a warm-up of so many steps."""
+        """The rate at a step that counts from the end of a warm-up of `warmup` steps."""
         raise NotImplementedError
 
     def build(self, horizon: Horizon) -> Rate:
         """The rate at a step, for a run of this length.
 
         Raises:
-            SpecError: DLC303 when a setting does nothing in a run of this length: a warm-up that is as long, say.
+            SpecError: DLC303 when a setting has no effect in a run of this length, such as a warm-up as long.
         """
         run = Run(horizon.steps / horizon.steps_per_epoch, horizon.steps_per_epoch)
         for error in self.late(run):
             raise SpecError.of(error.code, error.message, found=error.found, expected=error.expected, hint=error.hint)
         warmup = self.warmup.in_steps(horizon)
-        if warmup:  # it is shorter, but in a run of a few steps both may round up to the same
+        if warmup:  # it is shorter than the run, but in a run of a few steps both may round up to the same length
             warmup = min(warmup, max(self.until().in_steps(horizon) - 1, 0))
         rate = self.after_warmup(horizon, warmup)
         if not warmup:
@@ -176,15 +176,15 @@ _TOO_WARM = "the warm-up leaves no time for the schedule"
 
 
 def run_length(run: Run) -> str:
-    """A run's length as messages say it."""
+    """A run's length in messages."""
     steps = f", {run.epochs * run.steps_per_epoch:.0f} steps" if run.steps_per_epoch else ""
     return f"{run.epochs:g} epochs in all{steps}"
 
 
 def need_length(name: str, length: Length) -> Iterator[OptionError]:
-    """The fault of a length of nothing."""
+    """The error of a length of 0."""
     if not length.amount:
-        message = "a schedule must have a length" if name == "length" else f"`{name}` must have a length"
+        message = f"`{name}` must be above 0"
         yield OptionError((name,), "DLC104", message, spell(str(length)))
 
 
@@ -192,7 +192,7 @@ def _rate(value: Any) -> Any:
     if isinstance(value, Schedule):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not 0 < value < 1e300:  # also what YAML reads as infinity, and integers that no float holds
+        if not 0 < value < 1e300:  # also excludes infinity, and integers beyond float
             raise reject(
                 OptionError(
                     (), "DLC104", "a learning rate must be positive", found=spell(value), expected="a number above 0"
@@ -205,7 +205,9 @@ def _rate(value: Any) -> Any:
             raise reject(*made)
         return made
     raise reject(
-        OptionError((), "DLC103", "a learning rate is a number or a schedule", found=spell(value), expected="a number")
+        OptionError(
+            (), "DLC103", "a learning rate must be a number or a schedule", found=spell(value), expected="a number"
+        )
     )
 
 
@@ -214,7 +216,7 @@ LearningRate = Annotated[float | Schedule, BeforeValidator(_rate)]
 
 
 def rate_of(value: float | Schedule, horizon: Horizon) -> Rate | float:
-    """What optax takes as a learning rate."""
+    """The learning rate for optax: a number, or a function of the step."""
     return value.build(horizon) if isinstance(value, Schedule) else value
 
 

@@ -1,4 +1,4 @@
-"""Where records come from: one line for each kind of source, one class in its file."""
+"""The table of sources: a line for each, which names its class."""
 
 from __future__ import annotations
 

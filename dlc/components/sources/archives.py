@@ -1,4 +1,4 @@
-"""Arrays of numpy archives: in memory, or where they lie in the file when they don't fit."""
+"""Arrays of numpy archives, in memory or, if they don't fit, left in the file."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
-)  # what reading a member of an archive raises
+)  # raised while reading a member of an archive
 
 
 class Head(NamedTuple):
-    """What stands before an array: its shape and dtype, and whether its elements lie in C order."""
+    """The header of an array: its shape and dtype, and whether its elements are in C order."""
 
     shape: tuple[int, ...]
     dtype: Any
@@ -45,12 +45,12 @@ class Head(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """What the elements take."""
+        """The size of the elements in bytes."""
         return int(self.dtype.itemsize) * prod(self.shape)
 
 
 def first_length(path: Path) -> int | None:
-    """How many records the first array of an archive has; None when it has no arrays, or a single value.
+    """The number of records of the first array of an archive; None without arrays, or for a single value.
 
     Raises:
         RuleViolation: DLC401 when the archive or the array is damaged.
@@ -65,12 +65,12 @@ def first_length(path: Path) -> int | None:
 def read_columns(path: Path, room: int | None) -> dict[str, Any]:
     """The arrays of an archive.
 
-    In memory when all of them take `room` bytes at most, or it is None; else where they lie, and what is compressed is
-    unpacked into a scratch file.
+    In memory if all of them take at most `room` bytes, or it is None; else they stay in the file, and compressed ones
+    are unpacked into a scratch file.
 
     Raises:
         RuleViolation: DLC401 when the archive is damaged, when it holds anything but arrays of numbers and strings, and
-            for an array in Fortran's order that is not read into memory: its records lie scattered over the file.
+            for an array in Fortran order that is not read into memory: its records are scattered over the file.
         SpecError: DLC507 when there is no room to unpack.
     """
     columns: dict[str, Any] = {}
@@ -85,9 +85,9 @@ def read_columns(path: Path, room: int | None) -> dict[str, Any]:
                     column = _loaded(stream, head)
                 elif not head.in_order:
                     message = f"the array `{_name(member)}` of `{path}` is not in C order"
-                    hint = "save `np.ascontiguousarray(array)`, or raise `data.memory`"
+                    hint = "save `np.ascontiguousarray(array)`, or increase `data.memory`"
                     raise RuleViolation(
-                        "DLC401", f"{message}, and too large to be turned round", hint=hint, option="path"
+                        "DLC401", f"{message}, and too large to reorder in memory", hint=hint, option="path"
                     )
                 elif member.compress_type == zipfile.ZIP_STORED:
                     column = _in_place(stream, head, path, member)
@@ -98,32 +98,32 @@ def read_columns(path: Path, room: int | None) -> dict[str, Any]:
 
 
 def _need_once(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
-    """Check that no two arrays have one name.
+    """Check that no two arrays have the same name.
 
     Raises:
-        RuleViolation: DLC401, naming those that do.
+        RuleViolation: DLC401, naming the duplicates.
     """
     twice = [name for name, count in Counter(map(_name, members)).items() if count > 1]
     if twice:
-        raise RuleViolation("DLC401", f"`{path}` names arrays twice", found=listing(twice, 8), option="path")
+        raise RuleViolation("DLC401", f"`{path}` has duplicate array names", found=listing(twice, 8), option="path")
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    with _told(f"`{path}` is not a numpy archive"), zipfile.ZipFile(path) as archive:
+    with _reported(f"`{path}` is not a numpy archive"), zipfile.ZipFile(path) as archive:
         yield archive
 
 
 @contextmanager
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Iterator[tuple[IO[bytes], Head]]:
-    """One array of an archive: its stream, read up to the first element, and its head."""
-    with _told(f"the array `{_name(member)}` of `{path}` can't be read"), archive.open(member) as stream:
+    """One array of an archive: its stream, positioned at the first element, and its header."""
+    with _reported(f"the array `{_name(member)}` of `{path}` can't be read"), archive.open(member) as stream:
         yield stream, _head(stream, member, path)
 
 
 @contextmanager
-def _told(message: str) -> Iterator[None]:
-    """What goes wrong within it as DLC401."""
+def _reported(message: str) -> Iterator[None]:
+    """Report errors inside the context as DLC401."""
     try:
         yield
     except _DAMAGE as error:
@@ -135,39 +135,39 @@ def _name(member: zipfile.ZipInfo) -> str:
 
 
 def _head(stream: IO[bytes], member: zipfile.ZipInfo, path: Path) -> Head:
-    """The head of an .npy file.
+    """The header of an .npy file.
 
     Raises:
-        RuleViolation: DLC401 when it is none, or the array holds Python objects.
-        ValueError: when it is damaged, or tells of more elements than there are.
+        RuleViolation: DLC401 when it is not an .npy file, or the array holds Python objects.
+        ValueError: when it is damaged, or declares more elements than there are.
     """
     magic = stream.read(np.lib.format.MAGIC_LEN)
     if not magic.startswith(np.lib.format.MAGIC_PREFIX):
         message = f"`{_name(member)}` in `{path}` is not an array"
-        raise RuleViolation("DLC401", message, expected="a file of np.savez", option="path")
+        raise RuleViolation("DLC401", message, expected="a file written by np.savez", option="path")
     read = np.lib.format.read_array_header_1_0 if magic[-2:] == b"\1\0" else np.lib.format.read_array_header_2_0
     try:
         shape, fortran, dtype = read(stream)
-        np.empty((0, *shape[1:]), dtype)  # whether there can be such records
-    except Exception:  # a header is a Python literal: numpy lets through whatever parsing raises
+        np.empty((0, *shape[1:]), dtype)  # raises if such records can't exist
+    except Exception:  # a header is a Python literal: numpy passes on any parsing error
         raise ValueError("its header is damaged") from None
     if dtype.hasobject:
         message = f"the array `{_name(member)}` of `{path}` holds Python objects"
-        hint = "texts are saved by `array.astype(str)`, numbers by `array.astype(float)`"
-        raise RuleViolation("DLC401", message, expected="numbers or texts", hint=hint, option="path")
+        hint = "save strings as `array.astype(str)`, numbers as `array.astype(float)`"
+        raise RuleViolation("DLC401", message, expected="numbers or strings", hint=hint, option="path")
     head = Head(shape, dtype, not fortran or len(shape) == 1)
     _whole(head, member.file_size - stream.tell())
     return head
 
 
 def _whole(head: Head, held: int) -> None:
-    """Whether the bytes that there are suffice for the array."""
+    """Check that the file has enough bytes for the array."""
     if not 0 <= head.nbytes <= held:
-        raise ValueError(f"its shape is {head.shape}, {head.nbytes} bytes, and it holds {max(0, held)}")
+        raise ValueError(f"its shape {head.shape} needs {head.nbytes} bytes, but it holds {max(0, held)}")
 
 
 def _pieces(stream: IO[bytes], head: Head) -> Iterator[bytes]:
-    """All that follows, to the end, where the sum that the archive holds is checked."""
+    """The rest of the stream; at its end the archive's checksum is verified."""
     held = 0
     while piece := stream.read(_PIECE):
         held += len(piece)

@@ -10,19 +10,19 @@ from dlc.support.lazy import np
 
 
 class Bundled(Source):
-    """What the bundled sets share."""
+    """Shared by the bundled data sets."""
 
     loader: ClassVar[str] = ""
-    names: ClassVar[tuple[str, ...]] = ()  # of the single features, in scikit-learn's order
+    names: ClassVar[tuple[str, ...]] = ()  # the names of the single features, in scikit-learn's order
     target: ClassVar[str] = ""
     records: ClassVar[int] = 0
 
     def count(self, base: Path) -> int | None:
-        """It is always the same."""
+        """The fixed number of records."""
         return self.records
 
     def columns(self) -> tuple[str, ...] | None:
-        """The features one by one, all of them as `features`, and the target."""
+        """Each feature, all of them as `features`, and the target."""
         return ("features", *self.names, self.target)
 
     def load(self, base: Path) -> Columns:
@@ -144,7 +144,7 @@ class Diabetes(Bundled):
     examples = ("diabetes",)
 
     def bunch(self) -> Any:
-        """Unscaled: dlc normalises by the training split, not by all records."""
+        """The unscaled data: dlc normalises by the training split, not by all records."""
         from sklearn.datasets import load_diabetes
 
         return load_diabetes(scaled=False)

@@ -18,12 +18,12 @@ from dlc.diagnostics import listing, reason
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import np
 
-_FIELD_BYTES = 100  # that a short field takes as a Python text, with its places in lists
-_BLOCK_BYTES = 64 << 20  # of fields that are in memory together, at most
+_FIELD_BYTES = 100  # memory of a short field as a Python string, including list entries
+_BLOCK_BYTES = 64 << 20  # the most bytes of fields in memory at a time
 
 
 class FileSource(Source):
-    """What sources in one file share."""
+    """Shared by sources that read one file."""
 
     path: str = main(min_length=1, description="the file; relative to the spec's folder")
 
@@ -31,7 +31,7 @@ class FileSource(Source):
         """The same source with an absolute path."""
         try:
             path = self._place(base).resolve()
-        except (OSError, RuntimeError, ValueError):  # a circle of links, or no path at all: reading it will say so
+        except (OSError, RuntimeError, ValueError):  # a cycle of links, or an invalid path: reported when it is read
             path = self._place(base)
         return self.model_copy(update={"path": str(path)})
 
@@ -54,12 +54,12 @@ class FileSource(Source):
     def _place(self, base: Path) -> Path:
         try:
             return base / Path(self.path).expanduser()
-        except RuntimeError:  # `~name` of somebody who is not here
+        except RuntimeError:  # `~name` of an unknown user
             return base / self.path
 
 
 class Npz(FileSource):
-    """Arrays of a numpy archive: one column for each, records along the first axis. Pickled objects are refused."""
+    """Arrays of a numpy archive: one column for each, records along the first axis. Pickled objects are rejected."""
 
     word = "npz"
     examples = ("npz: data/train.npz",)
@@ -69,11 +69,11 @@ class Npz(FileSource):
         return self._read(base, None)
 
     def count(self, base: Path) -> int | None:
-        """The length of the first array, by its head."""
+        """The length of the first array, from its header."""
         return first_length(self.file(base))
 
     def open(self, base: Path, room: int) -> Opened:
-        """The arrays in memory when there is room, else where they lie; compressed ones are unpacked first."""
+        """The arrays, in memory if there is room, else in the file; compressed ones are unpacked first."""
         return self._read(base, room)
 
     def _read(self, base: Path, room: int | None) -> Columns:
@@ -83,9 +83,9 @@ class Npz(FileSource):
                 with open(path, "rb") as file:
                     single = file.read(6) == b"\x93NUMPY"
                 what = "holds a single array, not an archive" if single else "is not a numpy archive"
-                hint = "`np.savez(path, image=..., label=...)` writes one"
+                hint = "write one with `np.savez(path, image=..., label=...)`"
                 raise RuleViolation(
-                    "DLC401", f"`{path}` {what}", expected="a file of np.savez", hint=hint, option="path"
+                    "DLC401", f"`{path}` {what}", expected="a file written by np.savez", hint=hint, option="path"
                 )
         except OSError as error:
             raise RuleViolation("DLC401", f"`{path}` is not a numpy archive: {reason(error)}", option="path") from None
@@ -96,34 +96,32 @@ def _delimiter(value: Any) -> Any:
     if isinstance(value, str) and len(value) == 1 and value not in '"\r\n\0':
         return value
     hint = 'write `"\\t"` for a tab' if value in ("tab", "\\t") else None
-    expected = "one character such as `;`, no quotation mark and no line break"
-    raise reject(
-        OptionError((), "DLC104", "this separates no fields", found=spell(value), expected=expected, hint=hint)
-    )
+    expected = "one character such as `;`, other than a quotation mark or line break"
+    raise reject(OptionError((), "DLC104", "not a valid delimiter", found=spell(value), expected=expected, hint=hint))
 
 
 class Csv(FileSource):
-    """A table of text in UTF-8. The first row names the columns.
+    """A text table in UTF-8. The first row names the columns.
 
-    Without `header` they are `column_0`, `column_1`, ... Empty lines are passed over.
+    Without `header` they are `column_0`, `column_1`, ... Empty lines are skipped.
     """
 
     word = "csv"
     header: bool = option(True, description="whether the first row names the columns")
-    delimiter: Annotated[str, BeforeValidator(_delimiter)] = option(",", description="what separates the fields")
+    delimiter: Annotated[str, BeforeValidator(_delimiter)] = option(",", description="the character between fields")
     examples = ("csv: data/train.csv", "csv: {path: data/iris.csv, header: false}")
 
     def load(self, base: Path) -> Columns:
-        """Read all rows as text; the features parse them."""
+        """Read all rows as strings; the features parse them."""
         parts = list(self._blocks(self.file(base), None))
         return parts[0]
 
     def open(self, base: Path, room: int) -> Opened:
-        """The rows as text, in blocks: a field takes many times its length."""
+        """The rows as strings, in blocks: a field takes many times its length in memory."""
         return self._blocks(self.file(base), min(room // 16, _BLOCK_BYTES))
 
     def _blocks(self, path: Path, room: int | None) -> Iterator[Columns]:
-        """The columns of consecutive rows that take about `room` bytes; of all rows when it is None."""
+        """The columns of consecutive rows that take about `room` bytes; of all rows if it is None."""
         try:
             with open(path, encoding="utf-8-sig", newline="") as file:
                 reader = csv.reader(file, delimiter=self.delimiter, strict=True)
@@ -140,25 +138,27 @@ class Csv(FileSource):
             raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
 
     def _tables(self, reader: Any, path: Path, room: int | None) -> Iterator[tuple[list[str], list[list[str]]]]:
-        """The column names and records, all of one length, block by block; one block at least."""
+        """The column names and records, all of one length, block by block; at least one block."""
         rows: Iterator[list[str]] = (row for row in reader if row)
         first = next(rows, None)
         if first is None:
             raise RuleViolation("DLC401", f"`{path}` is empty", expected="a table", option="path")
         names = [name.strip() for name in first] if self.header else [f"column_{i}" for i in range(len(first))]
         if self.header and all(map(_is_number, first)):
-            message = f"the first row of `{path}` holds numbers where column names belong"
-            fix = "is there a header? `header: false`"
+            message = f"the first row of `{path}` holds numbers instead of column names"
+            fix = "if the file has no header, set `header: false`"
             raise RuleViolation("DLC401", message, found=listing(first, 6), expected="names", hint=fix, option="path")
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            raise RuleViolation("DLC401", f"`{path}` names columns twice", found=listing(twice, 8), option="path")
+            raise RuleViolation(
+                "DLC401", f"`{path}` has duplicate column names", found=listing(twice, 8), option="path"
+            )
         records = [] if self.header else [first]
         most = sys.maxsize if room is None else max(1, room // (_FIELD_BYTES * len(names)))
         whole = True
         for row in rows:
             if len(row) != len(names):
-                hint = "`delimiter:` names what separates the fields" if 1 in (len(names), len(row)) else None
+                hint = "set `delimiter` to the character between fields" if 1 in (len(names), len(row)) else None
                 message = f"line {reader.line_num} of `{path}` has {_fields(len(row))}"
                 raise RuleViolation("DLC401", message, expected=_fields(len(names)), hint=hint, option="path")
             records.append(row)
@@ -182,7 +182,7 @@ def _is_number(text: str) -> bool:
 
 
 def _not_utf8(path: Path) -> RuleViolation:
-    """The error of a text in another encoding, with the line that shows it."""
+    """The error of a file in another encoding, with the line that shows it."""
     where = ""
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
@@ -196,7 +196,7 @@ def _not_utf8(path: Path) -> RuleViolation:
 
 
 def same_length(columns: dict[str, Any], path: Path) -> Columns:
-    """The columns, if all have one entry a record, and records hold anything.
+    """The columns, if all have one entry per record and records are not empty.
 
     Raises:
         RuleViolation: DLC401 when they don't.
@@ -205,8 +205,10 @@ def same_length(columns: dict[str, Any], path: Path) -> Columns:
     if not columns or len(set(lengths.values())) != 1 or None in lengths.values():
         spelt = [f"`{name}` {'a single value' if count is None else count}" for name, count in lengths.items()]
         found = ", ".join(spelt[:12]) + (f" and {len(spelt) - 12} more" if len(spelt) > 12 else "")
-        message = f"the arrays of `{path}` have no common length"
-        raise RuleViolation("DLC401", message, found=found or "no arrays", expected="one entry a record", option="path")
+        message = f"the arrays of `{path}` have different lengths"
+        raise RuleViolation(
+            "DLC401", message, found=found or "no arrays", expected="one entry per record", option="path"
+        )
     if any(lengths.values()) and not any(column.nbytes for column in columns.values()):
-        raise RuleViolation("DLC401", f"the records of `{path}` hold nothing", option="path")
+        raise RuleViolation("DLC401", f"the records of `{path}` are empty", option="path")
     return columns

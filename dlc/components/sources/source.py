@@ -1,4 +1,4 @@
-"""The contract of sources: a source is a table of columns, each with one entry a record."""
+"""The interface of sources: a source is a table of columns, each with one entry per record."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Opened = Columns | Iterator[Columns]
 
 
 class Source(Options):
-    """Where records come from."""
+    """A source of records."""
 
     def columns(self) -> tuple[str, ...] | None:
-        """The names of its columns when they are known without reading it, else None."""
+        """The names of its columns if they are known without reading it, else None."""
         return None
 
     def load(self, base: Path) -> Columns:
-        """All columns, of equal length. `base` is the folder that relative paths start from.
+        """All columns, of equal length. Relative paths start from the folder `base`.
 
         Raises:
             RuleViolation: DLC401 when it can't be read.
@@ -33,26 +33,26 @@ class Source(Options):
         raise NotImplementedError
 
     def count(self, base: Path) -> int | None:
-        """How many records there are, when that is known without reading them, else None.
+        """The number of records, if known without reading them, else None.
 
         Raises:
-            RuleViolation: DLC401 when there are none to count.
+            RuleViolation: DLC401 when there are no records.
         """
         return None
 
     def open(self, base: Path, room: int) -> Opened:
-        """The same table, when it may not fit memory.
+        """The same table, if it may not fit into memory.
 
         Args:
             base: the folder that relative paths start from.
-            room: bytes that may be in memory at a time.
+            room: the most bytes in memory at a time.
 
         Returns:
-            All columns, when their records can be read in any order: arrays, or what is indexed like them and stays in
-            a file. Else an iterator of consecutive blocks of records, the first of them the table's first.
+            All columns, if their records can be read in any order: arrays, or objects that are indexed like arrays and
+            stay in a file. Else an iterator over consecutive blocks of records, from the first record on.
 
         Raises:
-            RuleViolation: DLC401 when it can't be read; of an iterator while it goes on, too.
+            RuleViolation: DLC401 when it can't be read; an iterator may also raise it later.
         """
         return self.load(base)
 
@@ -75,7 +75,7 @@ def select(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
     for pattern in columns:
         found = [pattern] if pattern in exact else _matching(pattern, known)
         if not found:
-            hint = did_you_mean(pattern, known) or "`column:` names the column of a feature"
+            hint = did_you_mean(pattern, known) or "set `column` to the column of the feature"
             message = f"the data has no column `{pattern}`"
             raise RuleViolation("DLC402", message, found=f"columns {listing(known, 12)}", hint=hint)
         chosen += found
@@ -83,7 +83,7 @@ def select(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
 
 
 def _matching(pattern: str, known: tuple[str, ...]) -> list[str]:
-    """The names that a pattern with `*` matches. Other signs stand for themselves: `a[0]*` is no character class."""
+    """The names that a pattern with `*` matches. Other characters match themselves: `a[0]*` has no character class."""
     if "*" not in pattern:
         return []
     form = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)

@@ -1,4 +1,4 @@
-"""Arrays that stay in files: what does not fit memory is read from the disk, record by record or block by block."""
+"""Arrays that stay in files: data larger than memory are read from disk, record by record or block by block."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_FAST = 5e-6  # seconds that a run of records takes when the system has it in memory
+_FAST = 5e-6  # seconds for a run of records that is in the page cache
 
 
 class Stored:
     """An array in a file, in C order: it is sliced and indexed along its first axis like one in memory.
 
-    What it gives is read anew each time. Files are not mapped into memory: one that is cut off would end the process,
-    and its pages would count as memory of the process.
+    Records are read from the file each time. Files are not memory-mapped: a truncated file would end the process, and
+    its pages would count as memory of the process.
 
     Args:
         file: open for reading; it may be closed afterwards.
-        offset: where the array begins, bytes.
+        offset: where the array starts, in bytes.
         shape: (n, ...).
-        dtype: of its elements, no objects.
-        name: what messages call the file; None for a file of our own, which nobody else changes.
+        dtype: the type of its elements, not objects.
+        name: the file's name in messages; None for a scratch file, which nobody else changes.
     """
 
     def __init__(self, file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: Any, name: str | None) -> None:
@@ -42,7 +42,7 @@ class Stored:
         self._name, self._descriptor = name, os.dup(file.fileno())
         weakref.finalize(self, os.close, self._descriptor)
         self._stamp = self._now()
-        self._slow = False  # whether the last records came from the disk, not from the system's memory
+        self._slow = False  # whether the last records came from disk, not from the page cache
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -51,18 +51,18 @@ class Stored:
         """The records of a slice, or at an array of row numbers.
 
         Raises:
-            SpecError: DLC401 when they can't be read, or somebody changed the file.
+            SpecError: DLC401 when they can't be read, or the file has changed.
         """
         rows = np.arange(*where.indices(len(self))) if isinstance(where, slice) else np.asarray(where)
         flat = rows.reshape(-1)
         found = np.empty((len(flat), self._record), np.uint8)
         if self._name is not None and self._now() != self._stamp:
             raise self._changed()
-        starts = np.flatnonzero(np.diff(flat, prepend=-2) != 1)  # of runs of records that lie behind one another
+        starts = np.flatnonzero(np.diff(flat, prepend=-2) != 1)  # of runs of consecutive records
         ends = np.append(starts, len(flat))[1:]
         places = (self._offset + flat[starts].astype(np.int64) * self._record).tolist()
         runs = list(zip(places, (starts * self._record).tolist(), (ends * self._record).tolist(), strict=True))
-        if self._slow and hasattr(os, "posix_fadvise"):  # all of them are on their way when the first is waited for
+        if self._slow and hasattr(os, "posix_fadvise"):  # request all of them before waiting for the first
             for place, start, end in runs:
                 os.posix_fadvise(self._descriptor, place, end - start, os.POSIX_FADV_WILLNEED)
         into, began = memoryview(found.reshape(-1).data), time.perf_counter()
@@ -78,7 +78,7 @@ class Stored:
         return values
 
     def _rest(self, into: memoryview, place: int) -> None:
-        """Read on where one call did not give all."""
+        """Read the rest after a call that returned only a part."""
         done = 0
         while done < len(into):
             count = os.preadv(self._descriptor, [into[done:]], place + done)
@@ -91,12 +91,12 @@ class Stored:
         return status.st_size, status.st_mtime_ns
 
     def _changed(self) -> SpecError:
-        hint = "begin anew with data that nothing writes to"
+        hint = "start again with data that no other program writes to"
         return SpecError.of("DLC401", f"`{self._name or 'a scratch file'}` changed while it was read", hint=hint)
 
 
 def scratch_folder() -> Path:
-    """Where files go that only this process needs: `TMPDIR`, else /var/tmp, which lies on a disk where /tmp may not."""
+    """The folder for scratch files: `TMPDIR`, else /var/tmp, which is on disk where /tmp may not be."""
     usual = Path("/var/tmp")  # noqa: S108 - files there get no name
     if "TMPDIR" not in os.environ and os.access(usual, os.W_OK):
         return usual
@@ -104,7 +104,7 @@ def scratch_folder() -> Path:
 
 
 class Scratch:
-    """A file without a name that arrays are appended to. It is gone when the process is, however that ends.
+    """An unnamed file that arrays are appended to. It disappears with the process, however that ends.
 
     Raises:
         SpecError: DLC507 when it can't be made.
@@ -130,7 +130,7 @@ class Scratch:
             raise self._cannot(error) from None
 
     def array(self, shape: tuple[int, ...], dtype: Any) -> Stored:
-        """All that was appended as one array."""
+        """All appended data as one array."""
         try:
             self._file.flush()
         except OSError as error:
@@ -141,5 +141,5 @@ class Scratch:
         return SpecError.of(
             "DLC507",
             f"data that don't fit memory can't be unpacked into `{self._folder}`: {reason(error)}",
-            hint="let the environment variable TMPDIR name a folder with room, or raise `data.memory`",
+            hint="set the environment variable TMPDIR to a folder with enough space, or increase `data.memory`",
         )

@@ -1,4 +1,4 @@
-"""augment: augmentations meet the inputs and targets that they act on. Finds DLC104, DLC2xx and DLC303."""
+"""augment: pairs augmentations with the inputs and targets that they act on. Finds DLC104, DLC2xx and DLC303."""
 
 from __future__ import annotations
 
@@ -45,27 +45,27 @@ class _Matcher:
         self.targets = _types(document.targets)
 
     def acts(self, item: Item[Augmentation, AugmentationModifiers]) -> bool:
-        """Report an augmentation that changes nothing; whether it changes something."""
+        """Report an augmentation that changes nothing; returns whether it changes something."""
         name = item.thing.idle()
         if name is None:
             return True
         found = f"`{name}: {flow(getattr(item.thing, name))}`"
-        message, hint = f"`{item.thing.word}` would change nothing", f"delete the item, or change `{name}`"
+        message, hint = f"`{item.thing.word}` changes nothing", f"remove the item, or change `{name}`"
         self.problems.add("DLC303", message, self.place(item, name), found=found, hint=hint)
         return False
 
     def after(
         self, item: Item[Augmentation, AugmentationModifiers], mixing: Item[Augmentation, AugmentationModifiers]
     ) -> None:
-        """Report an item behind one that mixes."""
+        """Report an item after one that mixes."""
         word, other = item.thing.word, mixing.thing.word
         source = self.document.source
         notes = [Note(f"`{other}` is here", source.key_span(mixing.path))]
         if item.thing.mixes:
-            message, hint = "a batch can be mixed once", f"keep one of `{other}` and `{word}`"
-            hint = f"delete one `{word}`" if word == other else hint
+            message, hint = "a batch can only be mixed once", f"keep one of `{other}` and `{word}`"
+            hint = f"remove one `{word}`" if word == other else hint
         else:
-            message = f"`{word}` stands behind `{other}`, where an example has two targets"
+            message = f"`{word}` comes after `{other}`, where an example has two targets"
             hint = f"make `{other}` the last item"
         self.problems.add("DLC104", message, source.key_span(item.path), hint=hint, notes=notes)
 
@@ -79,7 +79,11 @@ class _Matcher:
             return None
         types = {name: kind for name, kind in self.inputs.items() if kind is not None}
         if item.thing.mixes:
-            return tuple(types) if self.fit(item, types, "all inputs are mixed alike; name some with `on:`") else None
+            return (
+                tuple(types)
+                if self.fit(item, types, "all inputs are mixed in the same way; select some with `on:`")
+                else None
+            )
         fitting = [name for name, kind in types.items() if _wrong(item.thing, kind) is None]
         if not fitting:
             self.unfit(item, types)
@@ -98,13 +102,16 @@ class _Matcher:
             path = (*item.path, "on", index)
             span = source.values.get(path) or source.span((*item.path, "on"))
             if name in names[:index]:
-                self.problems.add("DLC104", f"`{name}` is named twice", span, hint="delete one of them")
+                self.problems.add("DLC104", f"`{name}` is named twice", span, hint="remove one of them")
             elif name not in known:
                 hint = did_you_mean(name, known) or f"known: {listing(known)}"
-                message = f"no input or target is called `{name}`"
+                message = f"no input or target is named `{name}`"
                 self.problems.add("DLC201", message, span, hint=hint)
             elif item.thing.mixes and name in self.targets:
-                message, hint = f"`{name}` is a target, and `{item.thing.word}` mixes inputs", "the loss mixes targets"
+                message, hint = (
+                    f"`{name}` is a target, but `{item.thing.word}` mixes inputs",
+                    "remove it: the loss mixes targets",
+                )
                 self.problems.add("DLC104", message, span, hint=hint)
             else:
                 continue
@@ -117,7 +124,7 @@ class _Matcher:
     def fit(
         self, item: Item[Augmentation, AugmentationModifiers], types: Mapping[str, TensorType], hint: str | None = None
     ) -> bool:
-        """Whether values fit an item, each by itself and all together; what does not is reported."""
+        """Whether values fit an item, each and all together; errors are reported."""
         for name, kind in types.items():
             wrong = _wrong(item.thing, kind)
             if wrong is not None:
@@ -136,12 +143,12 @@ class _Matcher:
         found: str | None,
         hint: str | None = None,
     ) -> None:
-        """Add what an augmentation says of its values."""
+        """Report a violated rule of an augmentation."""
         span, hint = self.place(item, wrong.option), wrong.hint or hint
         self.problems.add(wrong.code, wrong.message, span, found=found, expected=wrong.expected, hint=hint)
 
     def place(self, item: Item[Augmentation, AugmentationModifiers], option: str | None) -> Span | None:
-        """Where an option stands, as the short form too; the word when it is left out, or none is meant."""
+        """The span of an option or of its short form; of the item's name if the option is not given."""
         source, word = self.document.source, (*item.path, item.thing.word)
         if option is not None and (*word, option) in source.values:
             return source.values[(*word, option)]
@@ -149,14 +156,14 @@ class _Matcher:
         return source.span(word) if short and not isinstance(self.body(item), dict) else source.key_span(word)
 
     def body(self, item: Item[Augmentation, AugmentationModifiers]) -> object:
-        """What stands behind an item's word."""
+        """The value of an item's key."""
         tree: Any = self.document.source.tree
         for step in item.path:
             tree = tree[step]
         return tree.get(item.thing.word) if isinstance(tree, dict) else None
 
     def aligned(self, thing: Augmentation, kind: TensorType) -> list[str]:
-        """The targets that lie on the places of an input which an augmentation moves."""
+        """The targets aligned with an input whose positions an augmentation moves."""
         if not thing.moves:
             return []
         return [
@@ -179,43 +186,45 @@ class _Matcher:
     def unclear(
         self, item: Item[Augmentation, AugmentationModifiers], fitting: Sequence[str], aligned: Sequence[str]
     ) -> None:
-        """Report that an item must say what it acts on."""
+        """Report that an item must select what it acts on."""
         word = item.thing.word
         span = self.document.source.key_span((*item.path, word))
         if aligned:
-            message = f"`{word}` moves places, and a target lies on them: it must say what it moves"
+            message = f"`{word}` needs `on`: it moves positions, and a target is aligned with them"
             both = flow([*fitting, *aligned])
-            hint = f"write `on: {both}` beside it to move them alike, or `on: {fitting[0]}`"
+            hint = f"write `on: {both}` beside it to move both in the same way, or `on: {fitting[0]}`"
             found = f"input {listing(fitting)}, target {listing(aligned)}"
         else:
-            message = f"`{word}` must say which input it changes"
+            message = f"`{word}` needs `on`: several inputs fit"
             found = f"inputs {listing(fitting)}"
-            hint = f"write `on: {fitting[0]}` beside it, or `on: {flow(list(fitting))}` for one draw of all"
+            hint = (
+                f"write `on: {fitting[0]}` beside it, or `on: {flow(list(fitting))}` to change all with the same draws"
+            )
         self.problems.add("DLC210", message, span, found=found, hint=hint)
 
     def in_range(self, item: Item[Augmentation, AugmentationModifiers], types: Mapping[str, TensorType]) -> bool:
-        """Whether values can lie in the range of colours that an augmentation supposes; what can't is reported."""
+        """Whether values can lie in the value range of an augmentation; if not, it is reported."""
         value_range = dict(item.thing).get("value_range")
         for name in types:
             feature = self.document.inputs.get(name) or self.document.targets.get(name)
             if value_range == (0.0, 1.0) and dict(feature or ()).get("normalize") == "standard":
                 self.problems.add(
                     "DLC104",
-                    f"`{item.thing.word}` takes values from 0 to 1, and those of `{name}` have mean 0",
+                    f"`{item.thing.word}` takes values from 0 to 1, but those of `{name}` have mean 0",
                     self.document.source.key_span((*item.path, item.thing.word)),
-                    hint="scale the input by `scale:` or `normalize: minmax`, or say `value_range: [black, white]`",
+                    hint="scale the input by `scale:` or `normalize: minmax`, or set `value_range: [black, white]`",
                 )
                 return False
         return True
 
 
 def _types(features: Mapping[str, Feature | None]) -> dict[str, TensorType | None]:
-    """The types of inputs or targets by name; None for what was declared wrongly."""
+    """The types of inputs or targets by name; None for invalid declarations."""
     return {name: feature.value_type() if feature is not None else None for name, feature in features.items()}
 
 
 def _wrong(thing: Augmentation, *types: TensorType) -> RuleViolation | None:
-    """What an augmentation says against values of some types."""
+    """The rule of an augmentation that values of some types violate, or None."""
     try:
         thing.infer(*types)
     except RuleViolation as wrong:

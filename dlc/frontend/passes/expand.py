@@ -1,8 +1,8 @@
-"""expand: the items of a network -> steps. Blocks are opened, containers read, options checked, paths given.
+"""expand: the items of a network -> steps. Blocks are expanded, containers read, options checked, paths assigned.
 
-A path is the names from the outside in, joined by slashes. An item without a `name` is called after its word, the
-second one `dense_2`, so that inserting a layer renames no layer of another kind. Inside a repeat the number of the
-iteration is part of the path; here it is `*`.
+A path is the names from the outside in, separated by slashes. An item without a `name` is named after its layer, the
+second one `dense_2`, so that inserting a layer does not rename layers of other kinds. Inside a repeat the iteration's
+number is part of the path; here it is `*`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import NamedTuple
 
-from dlc.components.layers import BLOCKS, LAYERS
+from dlc.components.modifiers import ItemModifiers, settings_of
+from dlc.components.registry import KINDS, kind_of, words_of
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing, one_of, plural
 from dlc.frontend.blocks import Block, is_kind
-from dlc.frontend.containers import CONTAINERS, ItemModifiers, Parallel, Repeat, Residual, Share, settings_of
+from dlc.frontend.containers import CONTAINERS, Parallel, Repeat, Residual, Share
 from dlc.frontend.document import Document
 from dlc.frontend.passes.steps import (
     BlockStep,
@@ -32,7 +33,6 @@ from dlc.language.item_syntax import NAME_RULE, read_options, valid_name
 from dlc.language.loader import SET_FILE
 from dlc.language.options import (
     OptionError,
-    load_class,
     report_option_errors,
     spell,
     split_item,
@@ -49,7 +49,7 @@ MAX_NESTING = 48
 
 
 class _Shared(NamedTuple):
-    """A named item that can be shared: its path, where its weights are, how it was written, and what holds inside."""
+    """A named item that can be shared: its path, the path of its weights, its tree and its settings."""
 
     path: str
     weights: str
@@ -60,14 +60,14 @@ class _Shared(NamedTuple):
 
 @fast_dataclass
 class _Scope:
-    """The names that are taken here, and the named items that can be shared from here.
+    """The names that are taken in a scope, and the named items that can be shared from it.
 
     Args:
-        parent: the scope around; none around a block.
-        taken: names of inputs, which no item may have, and where they are declared.
-        items: each item's weights and how it was written.
-        places: where each name is given.
-        settings: what the items around say of the weights inside.
+        parent: the enclosing scope; none for a block.
+        taken: names of inputs, which no item may have, with their spans.
+        items: the items that can be shared, by name.
+        places: the span of each name.
+        settings: the settings of the enclosing items.
     """
 
     parent: _Scope | None = None
@@ -94,7 +94,7 @@ class _Scope:
         return [*self.items, *(self.parent.names() if self.parent else ())]
 
     def given(self, name: str) -> tuple[str, Span | None] | None:
-        """What has this name already, and where."""
+        """What already has this name, and its span."""
         scope: _Scope | None = self
         while scope is not None:
             if name in scope.taken:
@@ -121,9 +121,9 @@ def expand(document: Document, problems: Problems) -> tuple[Step, ...]:
 
 
 def _root_settings(document: Document) -> tuple[Settings, ...]:
-    """What the sections `initializer`, `regularization` and `precision` say of all items."""
+    """The settings of all items from the sections `initializer`, `regularization` and `precision`."""
     rules, dtype = document.regularization, document.precision.dtype
-    half = dtype if dtype != "float32" else None  # which is what items compute in anyway
+    half = dtype if dtype != "float32" else None  # float32 is the default of items
     values = settings_of(l1=rules.l1 or None, l2=rules.l2 or None, initializer=document.initializer, dtype=half)
     places: dict[str, Path] = {"l1": ("regularization", "l1"), "l2": ("regularization", "l2")}
     long = isinstance(document.source.tree.get("precision"), dict)
@@ -143,10 +143,10 @@ class _Expander:
         self.bodies = Substitution(document.source, problems)
         self.open: list[str] = []
         self.used: set[str] = set()
-        self.mentioned: dict[str, set[str]] = {}  # the parameters that the bodies of blocks use
+        self.mentioned: dict[str, set[str]] = {}  # the parameters used in the bodies of blocks
         self.count = 0
         self.nesting = 0
-        self.words = {**dict.fromkeys(self.blocks, ""), **LAYERS, **BLOCKS, **dict.fromkeys(CONTAINERS, "")}
+        self.words = {**dict.fromkeys(self.blocks, ""), **words_of("network"), **dict.fromkeys(CONTAINERS, "")}
 
     def items(
         self,
@@ -158,7 +158,7 @@ class _Expander:
         uses: tuple[Note, ...],
         reserved: Iterable[str] = (),
     ) -> tuple[Step, ...]:
-        """The steps of one list. `path` leads to it in the source; `prefix` begins the paths of its items."""
+        """The steps of one list. `path` is its path in the source; `prefix` starts the paths of its items."""
         taken = {*reserved, *scope.taken}
         taken |= {tree["name"] for tree in trees if isinstance(tree, dict) and isinstance(tree.get("name"), str)}
         counts: dict[str, int] = {}
@@ -179,18 +179,18 @@ class _Expander:
         return tuple(steps)
 
     def within_bounds(self, path: Path, uses: tuple[Note, ...]) -> bool:
-        """Count one more item; whether there is room for it."""
+        """Count one more item; returns whether it is within the bounds."""
         self.count += 1
         span = self.source.span(path)
         if self.count == MAX_NODES + 1:
             message = f"the network expands to more than {MAX_NODES:,} layers"
             self.problems.add("DLC117", message, span, notes=uses[:1])
         elif self.nesting > MAX_NESTING:
-            self.problems.add("DLC117", f"layers nest more than {MAX_NESTING} deep", span, notes=uses[:1])
+            self.problems.add("DLC117", f"layers nest more than {MAX_NESTING} levels deep", span, notes=uses[:1])
         return self.count <= MAX_NODES and self.nesting <= MAX_NESTING
 
     def label(self, tree: Tree, counts: dict[str, int], taken: set[str]) -> str:
-        """The name of an item that has none."""
+        """The generated name of an item without one."""
         keys: list[Tree] = list(tree) if isinstance(tree, dict) else [tree]
         word = next((key for key in keys if isinstance(key, str) and key in self.words and valid_name(key)), "item")
         while True:
@@ -200,22 +200,22 @@ class _Expander:
                 return label
 
     def name(self, name: str, place: Path, scope: _Scope, reserved: set[str], uses: tuple[Note, ...]) -> bool:
-        """Whether an item may have the name that it was given."""
+        """Whether an item may have its name."""
         span = self.source.span((*place, "name"))
         given = scope.given(name)
         if name == "previous":
             hint = "choose another name"
-            self.problems.add("DLC202", "`previous` means the item before", span, hint=hint, notes=uses)
+            self.problems.add("DLC202", "`previous` is reserved for the item before", span, hint=hint, notes=uses)
         elif name in reserved:
-            message = f"`{name}` names a part of the residual already"
+            message = f"`{name}` is the name of a part of the residual"
             self.problems.add("DLC202", message, span, hint="choose another name", notes=uses)
         elif not valid_name(name):
-            message = f"`{name}` can't name an item" if name else "the name is empty"
+            message = f"`{name}` is not a valid item name" if name else "the name is empty"
             self.problems.add("DLC104", message, span, expected=NAME_RULE, notes=uses)
         elif given is not None:
             what, first = given
             notes = [Note("first given here", first), *uses]
-            message = f"`{name}` names {what} already"
+            message = f"`{name}` is already the name of {what}"
             self.problems.add("DLC202", message, span, hint="choose another name", notes=notes)
         else:
             scope.places[name] = span
@@ -254,9 +254,10 @@ class _Expander:
             spans.update({f"{what}.{key}": self.source.key_span((*place, what, key)) for key in named or ()})
         settings = (*scope.settings, *keys.settings(spans, uses, path))
         step = Step(path, keys.name, names, origin, weights, parts.word, settings)
-        if parts.word in LAYERS:
+        kind = kind_of(parts.word, "network")
+        if kind is KINDS["layer"]:
             made = self.layer(step, parts.body, at, scope, parts.misplaced, keys.share is not None)
-        elif parts.word in BLOCKS:
+        elif kind is not None:
             made = self.macro(step, parts.body, at, parts.misplaced)
         elif parts.word in CONTAINERS:
             made = self.container(step, parts.body, at, scope, parts.misplaced)
@@ -265,26 +266,27 @@ class _Expander:
         return _broken(made) if bad or (keys.inputs is not None and names is None) else made
 
     def beside(self, tree: Tree) -> list[str]:
-        """The keys that may stand beside this item's word; `share` may be the word itself."""
+        """The keys allowed beside this item's name; `share` may be the item itself."""
         keys = list(ItemModifiers.model_fields)
         if isinstance(tree, dict) and "share" in tree and all(key in keys for key in tree):
             keys.remove("share")
         return keys
 
     def options(self, word: str) -> list[str]:
-        """The options of a word."""
-        if word in LAYERS or word in BLOCKS:
-            return list(load_class(LAYERS if word in LAYERS else BLOCKS, word).model_fields)
+        """The options of a layer, container or block."""
+        kind = kind_of(word, "network")
+        if kind is not None:
+            return list(kind.load(word).model_fields)
         return list(CONTAINERS[word].model_fields if word in CONTAINERS else self.blocks[word].params)
 
     def places(self, body: Tree, at: Path) -> dict[str, Span]:
-        """Where each option stands."""
+        """The span of each option."""
         if not isinstance(body, dict):
             return {}
         return {key: span for key in body if (span := self.source.span((*at, key))) is not None}
 
     def names(self, value: Tree, word: str, at: Path, uses: tuple[Note, ...]) -> tuple[Name, ...] | None:
-        """The names in `inputs:` or a merge's short form, or None after the fault was added."""
+        """The names in `inputs:` or a merge's short form, or None after an error was added."""
         single = not isinstance(value, list)
         parts = [value] if single else value
         places = [at] if single else [(*at, index) for index in range(len(parts))]
@@ -293,7 +295,7 @@ class _Expander:
             if isinstance(part, Broken):
                 good = False
             elif not isinstance(part, str):
-                hint = "name the other item with `name:` and use that" if isinstance(part, int) else None
+                hint = "give the other item a `name:` and use that" if isinstance(part, int) else None
                 error = OptionError(
                     (), "DLC103", f"`{word}` takes names", spell(part), "the name of an item or input", hint
                 )
@@ -302,34 +304,34 @@ class _Expander:
         if not parts:
             span = self.source.span(at)
             self.problems.add(
-                "DLC206", f"`{word}` names no inputs", span, expected="a name, or a list of names", notes=uses
+                "DLC206", f"`{word}` has no inputs", span, expected="a name, or a list of names", notes=uses
             )
         if not parts or not good:
             return None
         return tuple(Name(part, self.source.span(place)) for part, place in zip(parts, places, strict=True))
 
     def shared(self, name: str, at: Path, scope: _Scope, uses: tuple[Note, ...]) -> _Shared | None:
-        """The earlier item whose weights are shared, or None after the fault was added."""
+        """The earlier item whose weights are shared, or None after an error was added."""
         found = scope.find(name)
         if found is None:
             known = scope.names()
             hint = did_you_mean(name, known) or (
-                f"named so far: {listing(known)}" if known else "give the item a `name:`"
+                f"names so far: {listing(known)}" if known else "give the item a `name:`"
             )
             self.problems.add(
-                "DLC211", f"no earlier item is called `{name}`", self.source.span(at), hint=hint, notes=uses
+                "DLC211", f"no earlier item is named `{name}`", self.source.span(at), hint=hint, notes=uses
             )
         return found
 
     # ---- layers ----
 
     def layer(self, step: Step, body: Tree, at: Path, scope: _Scope, given: tuple[str, ...], shares: bool) -> Step:
-        cls = load_class(LAYERS, step.word)
+        cls = KINDS["layer"].load(step.word)
         assert issubclass(cls, Layer)
         uses = step.origin.uses
         if cls.short_form_inputs and isinstance(body, (list, str)):
             if step.inputs is not None:
-                message, hint = f"`{step.word}` names its inputs twice", "keep the short form or `inputs:`"
+                message, hint = f"`{step.word}` has its inputs twice", "keep either the short form or `inputs:`"
                 self.problems.add("DLC106", message, step.origin.span, hint=hint, notes=uses)
                 return _broken(step)
             names = self.names(body, step.word, at, uses)
@@ -339,7 +341,7 @@ class _Expander:
         layer = read_options(cls, body, at, self.source, self.problems, given, ItemModifiers.model_fields, uses)
         if layer is not None and layer.ties_weights:
             if shares:
-                message, hint = f"`{step.word}` names the item whose weights it uses itself", "delete `share`"
+                message, hint = f"`share` has no effect: `{step.word}` already names the shared item", "remove `share`"
                 self.problems.add("DLC106", message, step.origin.span, hint=hint, notes=uses)
                 return _broken(step)
             name = cls.main_option() or ""
@@ -391,32 +393,32 @@ class _Expander:
             first = self.items(trees, place, *prefixes, scope.inside(step.settings), (note, *uses))
         if made.unroll and made.times == 1:
             message, span = "`unroll` has no effect on a single iteration", self.source.key_span((*at, "unroll"))
-            self.problems.add("DLC303", message, span, hint="delete it", notes=uses)
+            self.problems.add("DLC303", message, span, hint="remove it", notes=uses)
         return RepeatStep(**vars(step), times=made.times, body=inner, first=first, unroll=made.unroll)
 
     def first(
         self, trees: Sequence[Tree], options: dict[str, Tree], at: Path, uses: tuple[Note, ...]
     ) -> list[Tree] | None:
-        """The body of a first iteration: its only item with other options; None after the fault was added."""
+        """The body of the first iteration: its only item with other options; None after an error was added."""
         span = self.source.key_span(at)
         if len(trees) != 1:
-            message = "`first` gives options, but the body has several items"
-            hint = "make a block of them, or let `first` be a list of items"
+            message = "`first` has options, but the body has several items"
+            hint = "put them into a block, or make `first` a list of items"
             self.problems.add("DLC106", message, span, found=plural(len(trees), "item"), hint=hint, notes=uses)
             return None
         item = {trees[0]: None} if isinstance(trees[0], str) else trees[0]
         words = [key for key in item if key in self.words] if isinstance(item, dict) else []
         if not isinstance(item, dict) or len(words) != 1:
-            return None if isinstance(item, Broken) else list(trees)  # what is wrong with it is said of the body
+            return None if isinstance(item, Broken) else list(trees)  # its errors are reported in the body
         body = item[words[0]]
         if body is not None and not isinstance(body, dict):
-            message = f"`first` gives options, but those of `{words[0]}` are in the short form"
+            message = f"`first` has options, but `{words[0]}` is in the short form"
             self.problems.add("DLC106", message, span, hint=f"write them out: `{words[0]}: {{...}}`", notes=uses)
             return None
         same = [key for key, value in options.items() if body is not None and key in body and body[key] == value]
         if same:
-            message = f"`{same[0]}` of the first iteration is that of all"
-            self.problems.add("DLC303", message, self.source.key_span((*at, same[0])), hint="delete it", notes=uses)
+            message = f"`{same[0]}` of the first iteration is the same as in all"
+            self.problems.add("DLC303", message, self.source.key_span((*at, same[0])), hint="remove it", notes=uses)
         return [{**item, words[0]: {**(body or {}), **options}}]
 
     def parallel(self, step: Step, made: Parallel, at: Path, scope: _Scope) -> Step:
@@ -429,10 +431,10 @@ class _Expander:
                 place = (*at, int(key))
             if not valid_name(key) and not number:
                 span = self.source.key_span(place)
-                self.problems.add("DLC104", f"`{key}` can't name a branch", span, expected=NAME_RULE, notes=uses)
+                self.problems.add("DLC104", f"`{key}` is not a valid branch name", span, expected=NAME_RULE, notes=uses)
                 return _broken(step)
             if not trees:
-                span, hint = self.source.span(place), "a branch that passes its input on is `[linear]`"
+                span, hint = self.source.span(place), "for a branch that passes its input on, write `[linear]`"
                 self.problems.add("DLC104", f"the branch `{key}` has no items", span, hint=hint, notes=uses)
                 return _broken(step)
             prefixes = f"{step.path}/{key}/", f"{step.weights}/{key}/"
@@ -440,12 +442,12 @@ class _Expander:
         return ParallelStep(**vars(step), branches=tuple(branches), merge=made.merge)
 
     def again(self, step: Step, found: _Shared, scope: _Scope) -> Step:
-        """An earlier item once more, at a path of its own, with the earlier one's weights."""
+        """An earlier item again, at a path of its own, with the weights of the earlier one."""
         _, weights, tree, place, _ = found
         beside = self.beside(tree)
         tree = {key: value for key, value in tree.items() if key not in beside}
         note = Note(f"shared by `{step.path}`", step.origin.span)
-        own = step.settings[len(scope.settings) :]  # the item is what it was, but for what is said here
+        own = step.settings[len(scope.settings) :]  # the item as before, with the settings given here
         within = replace(scope, settings=(*_moved(found, scope.settings, step.path), *own))
         again = self.item(tree, place, step.path, weights, within, (note, *step.origin.uses))
         origin = Origin(step.origin.span, again.origin.options, step.origin.uses)
@@ -454,8 +456,8 @@ class _Expander:
     # ---- blocks ----
 
     def macro(self, step: Step, body: Tree, at: Path, given: tuple[str, ...]) -> Step:
-        """A ready block: its items are opened as those of a block of the file."""
-        cls = load_class(BLOCKS, step.word)
+        """A built-in block, expanded like a block of the file."""
+        cls = KINDS["block"].load(step.word)
         assert issubclass(cls, CompositeBlock)
         uses = step.origin.uses
         made = read_options(cls, body, at, self.source, self.problems, given, ItemModifiers.model_fields, uses)
@@ -474,7 +476,7 @@ class _Expander:
             circle = [*self.open[self.open.index(block.name) :], block.name]
             message = f"the block `{block.name}` uses itself"
             if len(circle) > 2:
-                message = "blocks use each other in a circle: " + " -> ".join(f"`{name}`" for name in circle)
+                message = "blocks use each other in a cycle: " + " -> ".join(f"`{name}`" for name in circle)
             self.problems.add("DLC113", message, step.origin.span)
             return _broken(step)
         form = self.source.tree["blocks"][block.name]
@@ -518,11 +520,11 @@ class _Expander:
             if name not in block.params:
                 expected, hint = one_of(block.params) or "no arguments", did_you_mean(name, block.params)
                 if name in ItemModifiers.model_fields:
-                    hint = f"`{name}` stands beside `{block.name}`, not inside"
+                    hint = f"`{name}` goes beside `{block.name}`, not inside it"
                 message, span = f"the block `{block.name}` has no parameter `{name}`", self.source.key_span(place)
                 self.problems.add("DLC112", message, span, expected=expected, hint=hint, notes=origin.uses)
                 likely = {param for param in block.params if hint == f"did you mean `{param}`?"} - set(given)
-                values.update(dict.fromkeys(likely, Broken()))  # its default would give findings that follow
+                values.update(dict.fromkeys(likely, Broken()))  # its default would cause further errors
                 meant |= likely
             elif is_kind(value, block.params[name]):
                 values[name] = value
@@ -539,27 +541,27 @@ class _Expander:
         return values
 
     def unused(self) -> None:
-        """Report blocks that nothing uses, and parameters that their body does not mention."""
+        """Report unused blocks, and parameters that their body does not use."""
         for name, block in self.blocks.items():
             span = self.source.key_span(block.path)
             if not block.sound or (span is not None and span.file not in (self.source.main, SET_FILE)):
                 continue  # a shared base file may define more than one spec needs
             if name not in self.used:
-                hint = f"use it as `- {name}`, or delete it"
+                hint = f"use it as `- {name}`, or remove it"
                 self.problems.add("DLC114", f"the block `{name}` is never used", span, hint=hint)
                 continue
             for param in block.params:
                 if name in self.mentioned and param not in self.mentioned[name]:
                     message, hint = (
                         f"the parameter `{param}` of `{name}` is never used",
-                        f"use it as `${param}`, or delete it",
+                        f"use it as `${param}`, or remove it",
                     )
                     place = self.source.key_span((*block.path, "params", param))
                     self.problems.add("DLC109", message, place, hint=hint)
 
 
 def _moved(found: _Shared, around: Sequence[Settings], path: str) -> tuple[Settings, ...]:
-    """What holds inside a shared item at another path. What is computed again is said by the items around it there."""
+    """The settings inside a shared item at another path. Rematerialization is that of the items around it there."""
     key = "rematerialize"
     outside = [replace(level, values={key: level.values[key]}) for level in around if key in level.values]
     inside = []
@@ -572,12 +574,12 @@ def _moved(found: _Shared, around: Sequence[Settings], path: str) -> tuple[Setti
 
 
 def _broken(step: Step) -> BrokenStep:
-    """The step of which nothing more is said, with the names that it takes."""
+    """A step that is not reported again, with the names of its inputs."""
     return BrokenStep(step.path, step.name, step.inputs, step.origin, step.weights, step.word, step.settings)
 
 
 def _mended(error: OptionError, tree: Tree) -> OptionError:
-    """A fault of an item's form with the hint that fits a network."""
+    """An error of an item's form, with a hint for networks."""
     if isinstance(tree, list):
-        return error._replace(hint="a list of items goes into `residual`, `parallel` or `repeat`")
+        return error._replace(hint="put a list of items into `residual`, `parallel` or `repeat`")
     return error

@@ -1,4 +1,4 @@
-"""freeze: weights chosen by their paths stay as they are, as under `trainable: false`."""
+"""freeze: weights selected by path are not trained, as with `trainable: false`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Choice = Callable[[str], bool]
 
 
 def weight_paths(typed: TypedGraph) -> list[str]:
-    """The full path of every trained weight, the iterations of repeats spelled out, in the order of the network."""
+    """The full path of every trained weight, including all iterations of repeats, in the order of the network."""
     found: dict[str, None] = {}
     for node, around in typed.walk():
         for name, spec in node.signature.params.items():
@@ -29,13 +29,13 @@ def weight_paths(typed: TypedGraph) -> list[str]:
 
 
 def freeze(typed: TypedGraph, frozen: Choice) -> TypedGraph:
-    """The graph with the weights not trained whose full paths `frozen` chooses.
+    """The graph in which the weights whose full paths `frozen` selects are not trained.
 
-    A layer none of whose weights is trained any more keeps its state, too; one that has state alone does so when all of
-    that is chosen.
+    A layer without trained weights does not update its state; a layer with only state does not if all of it is
+    selected.
 
     Raises:
-        InternalError: when iterations of one scan are told apart. `infer` with `marks` lets none be scanned that are.
+        InternalError: when iterations of one scan differ. `infer` with `group_of` does not scan such repeats.
     """
     return replace(typed, nodes=tuple(_frozen(typed.nodes, (), frozen)))
 
@@ -67,7 +67,7 @@ def _node(node: TypedNode, around: Iterations, choose: Choice) -> TypedNode:
 
 
 def _still(spec: ParamSpec) -> ParamSpec:
-    """A weight that is not trained: nothing pulls at it."""
+    """A weight that is not trained: without penalties and constraint."""
     return replace(spec, trainable=False, l1=0.0, l2=0.0, constraint=None)
 
 
@@ -79,5 +79,5 @@ def _paths(node: TypedNode, name: str, around: Iterations) -> list[str]:
 def _chosen(node: TypedNode, name: str, around: Iterations, choose: Choice) -> bool:
     found = {choose(path) for path in _paths(node, name, around)}
     if len(found) > 1:
-        raise InternalError(f"iterations of {node.weights}/{name} are told apart, and run as one scan")
+        raise InternalError(f"iterations of {node.weights}/{name} differ, but run as one scan")
     return found == {True}

@@ -1,4 +1,4 @@
-"""groups: which weights an optimizer treats apart, and which it leaves as they are. Finds DLC1xx and DLC303."""
+"""groups: weights with their own optimizer options, and frozen weights. Finds DLC1xx and DLC303."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from dlc.support.fast_dataclass import fast_dataclass
 
 @fast_dataclass(frozen=True)
 class Group:
-    """Options of the optimizer for the weights that a pattern fits."""
+    """Options of the optimizer for the weights that match a pattern."""
 
     patterns: tuple[str, ...]
     options: Mapping[str, Any]
     path: Path
 
     def has(self, weight: str) -> bool:
-        """Whether a weight is in it."""
+        """Whether a weight is in the group."""
         return any(matches(pattern, weight) for pattern in self.patterns)
 
 
 @fast_dataclass(frozen=True)
 class Grouping:
-    """What the optimizer of a spec does with which weights. A weight in several groups gets the options of all.
+    """The groups of weights of an optimizer. A weight in several groups gets the options of all.
 
     Args:
-        groups: where two say different things of one weight, the later counts.
-        frozen: patterns of weights that stay as they are.
+        groups: the groups; if several set an option of a weight, the last one counts.
+        frozen: patterns of weights that are not trained.
     """
 
     groups: tuple[Group, ...] = ()
@@ -47,24 +47,24 @@ class Grouping:
         return bool(self.groups or self.frozen)
 
     def label(self, weight: str) -> Label:
-        """The groups that a weight is in."""
+        """The groups of a weight."""
         return tuple(index for index, group in enumerate(self.groups) if group.has(weight))
 
     def freezes(self, weight: str) -> bool:
-        """Whether a weight stays as it is."""
+        """Whether a weight is frozen."""
         return any(matches(pattern, weight) for pattern in self.frozen)
 
     def group_of(self, weight: str) -> tuple[bool, Label]:
-        """What tells weights apart: iterations of a repeat that differ in it can't be one loop."""
+        """What the optimizer distinguishes: iterations of a repeat that differ in it can't be one scan."""
         return self.freezes(weight), self.label(weight)
 
     def options(self, label: Label) -> dict[str, Any]:
-        """What the groups of a weight say together."""
+        """The combined options of a weight's groups."""
         return {name: value for index in label for name, value in self.groups[index].options.items()}
 
 
 def read_groups(document: Document, problems: Problems) -> Grouping:
-    """The groups and frozen patterns of a document, each checked by itself."""
+    """The groups and frozen patterns of a document, each checked separately."""
     optimizer = document.optimizer
     if optimizer is None:
         return Grouping()
@@ -82,7 +82,7 @@ class _Reader:
         self.source, self.optimizer, self.problems = document.source, document.optimizer.thing, problems
 
     def patterns(self, tree: Any, path: Path) -> tuple[str, ...]:
-        """The patterns that are sound."""
+        """The valid patterns."""
         many = isinstance(tree, (list, tuple))
         found: list[str] = []
         for index, pattern in enumerate(tree if many else [tree]):
@@ -95,7 +95,7 @@ class _Reader:
         return tuple(found)
 
     def group(self, tree: Mapping[str, Any], path: Path) -> Group | None:
-        """One group, or None after its problems were added."""
+        """Read one group; None after its errors were added."""
         options = {name: value for name, value in tree.items() if name != "match"}
         if "match" not in tree:
             near = next((name for name in options if nearest(name, ("match",))), None)
@@ -109,8 +109,8 @@ class _Reader:
         patterns = self.patterns(tree["match"], (*path, "match"))
         if not options:
             hint = f"for example `learning_rate: 1e-4`; `freeze: {patterns[0] if patterns else 'PATTERN'}` beside the "
-            hint += "optimizer keeps weights as they are"
-            message = "the group says nothing of its weights"
+            hint += "optimizer freezes weights"
+            message = "the group sets no options"
             self.problems.add("DLC303", message, self.source.span(path), hint=hint)
             return None
         made = with_options(self.optimizer, options)
@@ -121,12 +121,12 @@ class _Reader:
 
 
 def _placed(errors: Sequence[OptionError], options: Mapping[str, Any]) -> list[OptionError]:
-    """Faults of an optimizer's options at those of a group; others at the whole group."""
+    """Errors in an optimizer's options, moved to those of a group; others point at the whole group."""
     return [error if error.loc and error.loc[0] in options else error._replace(loc=()) for error in errors]
 
 
 def check_groups(document: Document, grouping: Grouping, typed: TypedGraph, problems: Problems) -> None:
-    """Find patterns that no weight fits, groups that change nothing, and a network without a weight to train."""
+    """Report patterns that match no weight, groups without effect, and a network without trained weights."""
     optimizer = document.optimizer
     if optimizer is None or not grouping:
         return
@@ -165,12 +165,12 @@ def _fits_some(pattern: str, weights: Sequence[str], span: Span | None, problems
     elif "/" not in pattern and any(weight.endswith(f"/{pattern}") for weight in weights):
         hint = f"write `**/{pattern}`"
     shown = ", ".join(f"`{weight}`" for weight in weights[:4]) + (", ..." if len(weights) > 4 else "")
-    message = f"no trained weight fits the pattern `{pattern}`"
+    message = f"no trained weight matches the pattern `{pattern}`"
     problems.add("DLC303", message, span, found=f"weights {shown}" if shown else "no trained weights", hint=hint)
 
 
 def _changes(document: Document, grouping: Grouping, weights: Sequence[str], problems: Problems) -> None:
-    """Each group changes the options of some of its weights, and what several say of one goes together."""
+    """Check that each group changes options of its weights, and that combined options are valid."""
     made: dict[Label, Optimizer | list[OptionError]] = {}
     for label in sorted({grouping.label(weight) for weight in weights}):
         for size in range(len(label) + 1):
@@ -183,12 +183,12 @@ def _changes(document: Document, grouping: Grouping, weights: Sequence[str], pro
     for index, group in enumerate(grouping.groups):
         labels = [label for label in made if index in label]
         if all(made[label] == _built(document, grouping, _without(label, index)) for label in labels):
-            message, hint = "the group changes nothing", "its weights have these options without it"
+            message, hint = "the group has no effect", "remove it: its weights have these options anyway"
             problems.add("DLC303", message, document.source.span(group.path), hint=hint)
 
 
 def _schedules(document: Document, grouping: Grouping, problems: Problems) -> None:
-    """The schedules that groups name fit the run."""
+    """Check that the schedules of groups fit the run."""
     for group in grouping.groups:
         made = _built(document, Grouping((group,)), (0,))
         schedules = made.schedules() if isinstance(made, Optimizer) else {}
@@ -197,8 +197,8 @@ def _schedules(document: Document, grouping: Grouping, problems: Problems) -> No
                 continue
             place: Path = (*group.path, name, schedule.word)
             if schedule.plateau:
-                message = "a plateau can't be one group's: it lowers the rates of all weights"
-                hint = "name it for the optimizer itself; groups keep their share of its rate"
+                message = "`reduce_on_plateau` can't be set for one group: it lowers the rates of all weights"
+                hint = "set it on the optimizer itself; groups keep their share of its rate"
                 problems.add("DLC303", message, document.source.key_span((*group.path, name)), hint=hint)
                 continue
             for error in schedule.late(Run(float(document.train.epochs))):
@@ -208,7 +208,7 @@ def _schedules(document: Document, grouping: Grouping, problems: Problems) -> No
 
 
 def _frozen_settings(document: Document, grouping: Grouping, typed: TypedGraph, problems: Problems) -> None:
-    """Penalties of the whole network whose kernels `freeze` leaves as they are."""
+    """Report penalties of the whole network if `freeze` covers all kernels."""
     sized = {
         path
         for node, around in typed.walk()
@@ -219,7 +219,7 @@ def _frozen_settings(document: Document, grouping: Grouping, typed: TypedGraph, 
     decay = document.regularization
     if sized and all(grouping.freezes(path) for path in sized) and (decay.l1 or decay.l2):
         message = "`regularization` has no effect: `freeze` leaves no kernel to train"
-        problems.add("DLC303", message, document.source.key_span(("regularization",)), hint="delete it")
+        problems.add("DLC303", message, document.source.key_span(("regularization",)), hint="remove it")
 
 
 def _without(label: Label, index: int) -> Label:

@@ -1,4 +1,4 @@
-"""infer: a graph -> a typed graph. Every shape is proved; where an input's type is unknown, nothing more is said."""
+"""infer: a graph -> a typed graph. Infers every shape; nodes with an input of unknown type are skipped."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from dlc.support.fast_dataclass import fast_dataclass
 
 MAX_FORMULA = 200
 
-MAX_ELEMENTS = 1 << 31  # of one array: more is a slip of the pen
-Types = dict[Ref, TensorType | None]  # None: unknown, because of an error that was reported
+MAX_ELEMENTS = 1 << 31  # of one array: more is probably a typing error
+Types = dict[Ref, TensorType | None]  # None: unknown because of a reported error
 
 
 def infer(graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] | None = None) -> TypedGraph | None:
-    """The typed graph, or None when something does not fit.
+    """The typed graph, or None after an error.
 
     Args:
         graph: the network.
         problems: what findings are added to.
-        marks: tells trained weights apart by their full paths. A repeat some of whose iterations have weights of other
-            marks is not scanned: it runs as with `unroll: true`, with the same paths and numbers.
+        group_of: the group of a trained weight by its full path. A repeat whose iterations have weights of different
+            groups is not scanned: it runs as with `unroll: true`, with the same paths and numbers.
 
-    Finds DLC201 (results), DLC203-DLC207, DLC211, DLC212 and DLC303 (settings of weights that are not there).
+    Finds DLC201 (results), DLC203-DLC207, DLC211, DLC212 and DLC303 (settings of weights that do not exist).
     """
     engine = _Inference(graph, problems, group_of)
     types: Types = {Ref(name): kind for name, kind in graph.inputs.items()}
@@ -68,17 +68,17 @@ class _Inference:
     def __init__(self, graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] | None = None) -> None:
         self.problems = problems
         self.group_of = group_of
-        self.around: Iterations = ()  # of the repeats that are being tried as scans
+        self.around: Iterations = ()  # the iterations of repeats that are being tried as scans
         self.declared: dict[str, _Owner] = {}
-        self.settings: dict[tuple[str, Span | None], Settings] = {}  # all that were met
-        self.effective: set[tuple[str, Span | None]] = set()  # those that something obeys
-        self.peeled: dict[str, int] = {}  # by weights of a repeat: its iterations that run on their own, from the first
+        self.settings: dict[tuple[str, Span | None], Settings] = {}  # all settings seen
+        self.effective: set[tuple[str, Span | None]] = set()  # settings that had an effect
+        self.peeled: dict[str, int] = {}  # by weights of a repeat: the number of leading iterations outside of the scan
         self.origins: dict[str, Origin] = dict(graph.origins)
         self.unrolled_nodes = 0
-        self.ends: dict[str, Ref] = {}  # where an unrolled repeat's result is
+        self.ends: dict[str, Ref] = {}  # the results of unrolled repeats
 
     def follow(self, ref: Ref, renames: dict[str, Ref]) -> Ref:
-        """A reference as the typed graph has it."""
+        """A reference in the typed graph."""
         while ref.source in renames or ref.source in self.ends:
             target = renames.get(ref.source) or self.ends[ref.source]
             ref = Ref(target.source, ref.result or target.result)
@@ -87,7 +87,7 @@ class _Inference:
     def type_of(
         self, ref: Ref, types: Types, place: Span | None = None, uses: tuple[Note, ...] = ()
     ) -> TensorType | None:
-        """The type of a value; None when it is unknown, which was or is now reported."""
+        """The type of a value; None if it is unknown, which is reported unless it was before."""
         if ref in types:
             return types[ref]
         if ref.result is not None and types.get(Ref(ref.source)) is not None:
@@ -102,7 +102,7 @@ class _Inference:
     def nodes(
         self, nodes: Sequence[Node | RepeatNode], types: Types, renames: dict[str, Ref]
     ) -> list[TypedNode | TypedRepeat] | None:
-        """The typed nodes of a list, or None when one is wrong. Adds their types."""
+        """The typed nodes of a list, or None if one is wrong. Adds their types to `types`."""
         typed: list[TypedNode | TypedRepeat] = []
         good = True
         for node in nodes:
@@ -146,13 +146,13 @@ class _Inference:
         )
 
     def signature(self, node: Node, layer: Layer, inputs: tuple[TensorType, ...], dtype: str) -> Signature:
-        """What a layer makes of its inputs, with the mask of its output and the type of its elements."""
+        """A layer's signature for its inputs, with the mask and element type of its output."""
         masked = any(x.mask for x in inputs)
         if masked and layer.masks == "refused":
             first = next(x for x in inputs if x.mask)
             hint = "reduce the time axis first, with `global_avg_pool1d` or the last state of a recurrent layer"
             raise RuleViolation(
-                "DLC212", f"`{layer.word}` can't honour the mask of its input", found=str(first), hint=hint
+                "DLC212", f"`{layer.word}` does not support the mask of its input", found=str(first), hint=hint
             )
         if masked and layer.masks == "pointwise":
             for x in inputs:
@@ -171,7 +171,7 @@ class _Inference:
         return replace(found, output=output, results=results)
 
     def setting(self, node: Node, key: str, default: Any) -> Any:
-        """What the innermost item around a node says of it, or a default."""
+        """The setting of the innermost item around a node that has it, or a default."""
         for level in reversed(node.settings):
             self.settings.setdefault((key, level.spans.get(key)), level)
             if key in level.values:
@@ -179,8 +179,8 @@ class _Inference:
                 return level.values[key]
         return default
 
-    def settled(self, node: Node, signature: Signature) -> Signature:
-        """A signature with what the file says of its weights."""
+    def configured(self, node: Node, signature: Signature) -> Signature:
+        """A signature with the settings of its weights."""
         if not node.settings:
             return signature
         for level in node.settings:
@@ -190,7 +190,7 @@ class _Inference:
         params = {}
         for name, spec in signature.params.items():
             init, _ = self.by_name(node, "initializer", name, spec)
-            sized = spec.kernel and trainable  # what stays as it is needs no penalty
+            sized = spec.kernel and trainable  # frozen weights have no penalty
             l1, l2 = (self.setting(node, key, 0.0) if sized else 0.0 for key in ("l1", "l2"))
             made = init_of(init, spec) if init is not None else spec.init
             bound = self.constraint(node, name, spec) if trainable else None
@@ -198,7 +198,7 @@ class _Inference:
         return replace(signature, params=params)
 
     def by_name(self, node: Node, what: str, name: str, spec: ParamSpec) -> tuple[Any, Span | None]:
-        """The initializer or constraint that the file names for a weight, by its name or for all kernels; and where."""
+        """The initializer or constraint set for a weight, by its name or for all kernels, with its span."""
         named = (f"{what}.{name}", f"{what}.{name.rpartition('/')[2]}")
         keys = (*named, what) if spec.kernel else named
         for level in reversed(node.settings):
@@ -209,7 +209,7 @@ class _Inference:
         return None, None
 
     def constraint(self, node: Node, name: str, spec: ParamSpec) -> Any:
-        """The constraint of a weight, proved to fit it; None without one."""
+        """The constraint of a weight, checked to fit it; None without one."""
         found, span = self.by_name(node, "constraint", name, spec)
         if found is not None:
             try:
@@ -221,7 +221,7 @@ class _Inference:
         return found
 
     def segments(self, node: Node) -> tuple[Segment, ...]:
-        """The segments that a node is part of: one for each item around it that says so, since the last that denies."""
+        """The segments of a node: one for each enclosing item that sets it, inside of the last one that sets false."""
         found: list[tuple[Segment, tuple[str, Span | None]]] = []
         for level in node.settings:
             says = level.values.get("rematerialize")
@@ -238,28 +238,28 @@ class _Inference:
         return tuple(segment for segment, _ in found)
 
     def idle(self) -> None:
-        """Report settings that nothing obeys."""
+        """Report settings without effect."""
         for (key, span), level in self.settings.items():
             if key not in level.values or (key, span) in self.effective:
                 continue
             what, _, weight = key.partition(".")
             trained = "trained " if what == "constraint" else ""
-            message = f"`{what}` has no effect: no {trained}weight here is called `{weight}`"
+            message = f"`{what}` has no effect: no {trained}weight here is named `{weight}`"
             if what == "dtype":
                 said = "dtype" if level.path else "precision"
-                message = f"`{said}` has no effect: every item here has a `dtype` of its own"
+                message = f"`{said}` has no effect: every item here has its own `dtype`"
             elif what == "rematerialize":
-                message = "`rematerialize: false` has no effect: nothing around it is computed again"
+                message = "`rematerialize: false` has no effect: nothing around it is rematerialized"
                 if level.values[key]:
-                    message = "`rematerialize` has no effect: every item here says `rematerialize: false`"
+                    message = "`rematerialize` has no effect: every item here sets `rematerialize: false`"
             elif not weight:
                 kinds = dict.fromkeys(("l1", "l2", "constraint"), "trained kernel")
                 kind = {**kinds, "initializer": "kernel"}.get(what, "weight")
                 message = f"`{what}` has no effect: there is no {kind} here"
-            self.problems.add("DLC303", message, span, hint="delete it", notes=level.uses)
+            self.problems.add("DLC303", message, span, hint="remove it", notes=level.uses)
 
     def wrong(self, wrong: RuleViolation, node: Node, inputs: tuple[TensorType, ...]) -> None:
-        """Report what a shape rule raised, with the inputs by name and origin when there are several."""
+        """Report a violated shape rule; several inputs are listed with name and origin."""
         notes: list[Note] = []
         labels = node.labels or tuple(_called(ref) for ref in node.inputs)
         message, found, expected, hint = wrong.message, wrong.found, wrong.expected, wrong.hint
@@ -270,9 +270,9 @@ class _Inference:
                 notes += [Note(f"`{label}` comes from here", origin.span)] if origin is not None else []
         if wrong.code == "DLC205" and node.labels == ("layers", "input"):
             message, expected = "the body of a residual must keep the shape of its input", f"`layers` {inputs[1]}"
-            hint = "let `shortcut:` bring the input to the same shape, or keep the shape in `layers`"
+            hint = "use `shortcut:` to give the input the same shape, or keep the shape in `layers`"
         elif wrong.code == "DLC205" and node.labels == ("layers", "shortcut"):
-            message, expected = "the body and the shortcut of a residual must end in one shape", None
+            message, expected = "the body and the shortcut of a residual must have the same output shape", None
         span = node.origin.options.get(wrong.option or "", node.origin.span)
         self.problems.add(
             wrong.code,
@@ -285,7 +285,7 @@ class _Inference:
         )
 
     def bounded(self, node: Node, signature: Signature) -> bool:
-        """Whether the sizes are ones to go on with: formulas of symbols may not grow without end."""
+        """Whether the sizes are within the bounds: formulas of symbols may not grow without limit."""
         sizes = [spec.size for spec in signature.params.values()] + [signature.output.size]
         if max(sizes) > MAX_ELEMENTS and node.layer is not None:
             message = f"`{node.layer.word}` is too large: one array of {max(sizes):,} numbers"
@@ -294,19 +294,19 @@ class _Inference:
             return False
         long = [size for size in signature.output.shape if isinstance(size, str) and len(size) > MAX_FORMULA]
         if long:
-            message = "the size of an axis has become too long a formula"
+            message = "the formula of an axis size is too long"
             found, hint = f"`{long[0][:60]}...`", "declare the size as a number in the input's shape"
             uses = node.origin.uses
             self.problems.add("DLC117", message, node.origin.span, found=found, hint=hint, notes=uses)
         return not long
 
     def shares(self, node: Node, signature: Signature) -> Signature | None:
-        """A node's signature with the settings of its weights; None when it shares weights that it does not fit."""
+        """A node's signature with the settings of its weights; None if it does not fit the weights it shares."""
         if node.weights == node.path:
-            settled = self.settled(node, signature)
+            configured = self.configured(node, signature)
             frozen = bool(signature.state) and not self.setting(node, "trainable", True)
-            self.declared[node.path] = _Owner(signature, settled, node.origin, frozen)
-            return settled
+            self.declared[node.path] = _Owner(signature, configured, node.origin, frozen)
+            return configured
         for level in node.settings:
             for key in level.values:
                 self.settings.setdefault((key, level.spans.get(key)), level)
@@ -314,7 +314,7 @@ class _Inference:
         if owner is not None:
             declared = owner.signature
             if declared.params == signature.params and declared.state == signature.state:
-                return replace(signature, params=owner.settled.params)
+                return replace(signature, params=owner.configured.params)
         expected = _weights(owner.signature) if owner else "the same layers"
         notes = [Note("the weights are declared here", owner.origin.span)] if owner else []
         message = f"the weights of `{node.weights}` don't fit here"
@@ -329,12 +329,12 @@ class _Inference:
         return None
 
     def repeat(self, node: RepeatNode, types: Types, renames: dict[str, Ref]) -> list[TypedNode | TypedRepeat] | None:
-        """One scan when the iterations agree, or all but the first do; else one after another. Paths stay the same."""
+        """One scan if all iterations, or all after the first, agree; else one after another. Paths stay the same."""
         self.origins[node.path] = node.origin
         types[Ref(node.path)] = None
         value = self.follow(node.input, renames)
         kind = self.type_of(node.input, types, node.origin.span, node.origin.uses)
-        alone = self.peeled.get(node.weights) if node.weights != node.path else None  # as in what it shares
+        alone = self.peeled.get(node.weights) if node.weights != node.path else None  # as in the repeat it shares with
         typed: list[TypedNode | TypedRepeat] = []
         for index in range(node.times):
             self.origins[f"{node.path}/*"] = self.origins.get(value.source, node.origin)
@@ -360,9 +360,9 @@ class _Inference:
     def scan(
         self, node: RepeatNode, index: int, kind: TensorType | None, value: Ref, types: Types, renames: dict[str, Ref]
     ) -> tuple[bool, TypedRepeat | None]:
-        """The iterations from one on as a scan: whether all is well, and the scan if what they give is what they take.
+        """The iterations from `start` as a scan: whether there was no error, and the scan if its types agree.
 
-        Nothing is declared when it is not.
+        Nothing is declared otherwise.
         """
         inner: Types = {**types, Ref(f"{node.path}/*"): kind}
         saved = (dict(self.declared), dict(self.ends), dict(self.peeled))
@@ -384,7 +384,7 @@ class _Inference:
         return True, found
 
     def same_group(self, weights: str, numbers: range, body: Sequence[TypedNode | TypedRepeat]) -> bool:
-        """Whether no mark tells the iterations of a repeat apart."""
+        """Whether all iterations of a repeat are in the same groups of weights."""
         if self.group_of is None:
             return True
         outer = self.around[: weights.split("/").count("*")]
@@ -405,7 +405,7 @@ class _Inference:
     def iteration(
         self, node: RepeatNode, index: int, kind: TensorType | None, value: Ref, types: Types, renames: dict[str, Ref]
     ) -> tuple[list[TypedNode | TypedRepeat], Ref, TensorType | None] | None:
-        """One iteration on its own: its nodes, its result and the type of that."""
+        """One separate iteration: its nodes, its result and the result's type."""
         self.unrolled_nodes += len(node.body)
         if self.unrolled_nodes > MAX_NODES:
             message = f"the network expands to more than {MAX_NODES:,} layers"
@@ -424,7 +424,7 @@ class _Inference:
         return made, self.follow(output, renamed), self.type_of(output, types)
 
     def noted(self, node: RepeatNode, body: Sequence[Node | RepeatNode], index: int) -> list[Node | RepeatNode]:
-        """A body whose messages tell the iteration."""
+        """A body whose messages name the iteration."""
         number, count = node.start + index + 1, node.start + node.times
         note = Note(f"in iteration {number} of {count} of the repeat", node.origin.span)
         return [_noted(item, note) for item in body]
@@ -432,10 +432,10 @@ class _Inference:
 
 @fast_dataclass(frozen=True)
 class _Owner:
-    """Who declared weights: its signature as the layer gave it, with the file's settings, and if it is frozen."""
+    """The declaration of weights: the layer's signature, the signature with settings, and whether it is frozen."""
 
     signature: Signature
-    settled: Signature
+    configured: Signature
     origin: Origin
     frozen: bool
 
@@ -447,7 +447,7 @@ def _weights(signature: Signature) -> str:
 
 
 def _called(ref: Ref) -> str:
-    """What a message calls a value: a repeat's own input is not a name that the user gave."""
+    """The name of a value in messages: a repeat's own input has no name in the spec."""
     return f"the input of {str(ref)[:-2]}" if str(ref).endswith("/*") else str(ref)
 
 
@@ -484,7 +484,7 @@ def _iteration(node: RepeatNode, index: int) -> tuple[list[Node | RepeatNode], R
 
 
 def _within(item: TypedNode | TypedRepeat, iteration: str) -> TypedNode | TypedRepeat:
-    """A node with its segments kept apart from those of other iterations; a scan keeps its own apart anyway."""
+    """A node whose segments are separate from those of other iterations; a scan separates its own."""
     if isinstance(item, TypedRepeat) or not item.segments:
         return item
     named = tuple(part if part.iteration else part._replace(iteration=iteration) for part in item.segments)

@@ -1,4 +1,4 @@
-"""match: losses and metrics meet their outputs and targets, features their columns. Finds DLC3xx, DLC210 and DLC402."""
+"""match: pairs losses and metrics with outputs and targets, features with columns. Finds DLC3xx, DLC210 and DLC402."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from dlc.support.fast_dataclass import fast_dataclass
 
 @fast_dataclass(frozen=True)
 class Objectives:
-    """What a network is trained for and judged by."""
+    """The losses and metrics of a network."""
 
     losses: tuple[LossTerm, ...] = ()
     metrics: tuple[MetricTerm, ...] = ()
 
 
 def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | None, problems: Problems) -> Objectives:
-    """Pair losses and metrics with outputs and targets. `types` are the outputs' types, None when they are unknown."""
+    """Pair losses and metrics with outputs and targets. `types` are the outputs' types, None if unknown."""
     declared = document.source.tree.get("outputs")
     outputs = list(declared) if isinstance(declared, dict) else list(graph.outputs)
     matcher = _Matcher(document, outputs, types, problems)
     losses: list[LossTerm] = []
-    unfit: set[_Pair] = set()  # what does not fit a loss will not fit its metrics: one finding is enough
+    unfit: set[_Pair] = set()  # pairs that don't fit a loss: their metrics are not reported again
     for item in document.losses:
         pair = matcher.pair(item.modifiers, item.path, item.thing.word, item.thing.compares, item.thing)
         if pair is None:
@@ -68,8 +68,8 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         _activated_twice(document, item.path, term, graph, problems)
     for term in losses:
         if term.target is not None and term.target in outputs and term.target != term.output:
-            message = f"the output `{term.target}` is called like the target of the output `{term.output}`"
-            hint = "predictions carry the target's name: rename the output"
+            message = f"the output `{term.target}` has the name of the target of the output `{term.output}`"
+            hint = "predictions have the target's name: rename the output"
             problems.add("DLC202", message, document.source.key_span(("outputs", term.target)), hint=hint)
     _ignored(document, problems)
     _columns(document, problems)
@@ -91,13 +91,13 @@ class _Matcher:
     def pair(
         self, keys: LossModifiers | MetricModifiers, path: Path, word: str, compares: str, thing: Loss | None = None
     ) -> _Pair | None:
-        """The output and the target that an item means; `thing` is a loss that may do without a target."""
+        """The output and target of an item; `thing` is a loss that may not need a target."""
         source = self.document.source
         output = self.one("output", keys.output, self.outputs, path, word)
         if compares == "never":
             if keys.target is not None:
-                message = f"`{word}` compares with no target: `target` has no effect"
-                self.problems.add("DLC303", message, source.key_span((*path, "target")), hint="delete it")
+                message = f"`target` has no effect: `{word}` takes no target"
+                self.problems.add("DLC303", message, source.key_span((*path, "target")), hint="remove it")
             return _Pair(output, None) if output is not None else None
         if keys.target is None:
             targets = free_targets(self.document)
@@ -106,8 +106,8 @@ class _Matcher:
             if not targets and self.document.targets:
                 name = next(iter(self.document.targets))
                 message, hint = (
-                    f"`{word}` has no target to compare with",
-                    f"`{name}` says what examples count; name another",
+                    f"`{word}` has no target",
+                    f"`{name}` is used as `sample_weight`; use another target",
                 )
                 self.problems.add("DLC210", message, source.key_span(path), hint=hint)
                 return None
@@ -118,12 +118,12 @@ class _Matcher:
             known = [*self.document.targets, *self.document.inputs, *self.outputs]
             if all(self.sound(kind) for kind in ("target", "input", "output")):
                 hint = did_you_mean(keys.target, known) or f"known: {listing(known)}"
-                message = f"no target, input or output is called `{keys.target}`"
+                message = f"no target, input or output is named `{keys.target}`"
                 self.problems.add("DLC210", message, source.span((*path, "target")), hint=hint)
             return None
         if against == ("outputs", output):
             message = f"`{word}` compares the output `{output}` with itself"
-            self.problems.add("DLC303", message, source.span((*path, "target")), hint="name another `target`")
+            self.problems.add("DLC303", message, source.span((*path, "target")), hint="set another `target`")
             return None
         return _Pair(output, against) if output is not None else None
 
@@ -135,11 +135,11 @@ class _Matcher:
         try:
             thing.infer(kind, None)
         except RuleViolation as wrong:
-            return wrong.code == "DLC303"  # an idle setting, which `fits` reports
+            return wrong.code == "DLC303"  # a setting without effect, which `fits` reports
         return True
 
     def against(self, name: str) -> Against | None:
-        """The value that a name means: a target, else an input, else an output."""
+        """The value with a name: a target, else an input, else an output."""
         if name in self.document.targets:
             return Against("targets", name)
         if name in self.document.inputs:
@@ -152,7 +152,7 @@ class _Matcher:
             if given in known or not self.sound(kind):
                 return given
             hint = did_you_mean(given, known) or (f"known: {listing(known)}" if known else f"declare `{kind}s:`")
-            self.problems.add("DLC210", f"no {kind} is called `{given}`", source.span((*path, kind)), hint=hint)
+            self.problems.add("DLC210", f"no {kind} is named `{given}`", source.span((*path, kind)), hint=hint)
             return None
         if len(known) == 1:
             return known[0]
@@ -160,7 +160,7 @@ class _Matcher:
             hint = f"write `{kind}: {known[0]}` beside `{word}`"
             self.problems.add(
                 "DLC210",
-                f"`{word}` must say which {kind} it reads",
+                f"`{word}` needs `{kind}`: there are several",
                 source.key_span(path),
                 found=f"{kind}s {listing(known)}",
                 hint=hint,
@@ -169,30 +169,30 @@ class _Matcher:
             hint = "for example `targets: {digit: {category: 10}}`"
             if len(self.document.inputs) == 1:
                 name = next(iter(self.document.inputs))
-                hint += f"; an autoencoder says `target: {name}` beside its loss"
-            self.problems.add("DLC210", f"`{word}` has no target to compare with", source.key_span(path), hint=hint)
+                hint += f"; for an autoencoder set `target: {name}` beside the loss"
+            self.problems.add("DLC210", f"`{word}` has no target", source.key_span(path), hint=hint)
         return None
 
     def sound(self, kind: str) -> bool:
-        """Whether a section could be read: else its names are unknown."""
+        """Whether a section was read without errors: else its names are unknown."""
         return isinstance(self.document.source.tree.get(f"{kind}s", {}), dict)
 
     def name(self, item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers], taken: Sequence[str]) -> str:
-        """What an item is called in reports."""
+        """The name of an item in reports."""
         source, given, word = self.document.source, item.modifiers.name, item.thing.word
         name = word if given is None else given
         at = (*item.path, "name") if given else item.path
         if name == "loss" or name in taken:
-            message = "`loss` is the name of the whole loss" if name == "loss" else f"two values are called `{name}`"
-            hint = "choose another name" if given else "give this one a `name:` beside it"
+            message = "`loss` is the name of the total loss" if name == "loss" else f"two values are named `{name}`"
+            hint = "choose another name" if given else "set `name:` beside this one"
             self.problems.add("DLC202", message, source.span(at), hint=hint)
         elif not valid_name(name):
-            message = f"`{name}` can't name a loss or a metric"
+            message = f"`{name}` is not a valid name of a loss or metric"
             self.problems.add("DLC104", message, source.span(at), expected=NAME_RULE)
         return name
 
     def weighs(self, item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers]) -> None:
-        """Check what an item's `sample_weight` names."""
+        """Check the target that an item's `sample_weight` names."""
         name, targets = item.modifiers.sample_weight, self.document.targets
         if name is None or not self.sound("target"):
             return
@@ -202,33 +202,33 @@ class _Matcher:
         span = self.document.source.span((*item.path, "sample_weight"))
         if name not in targets:
             hint = did_you_mean(name, targets) or f"declare it: `targets: {{{name}: number}}`"
-            self.problems.add("DLC210", f"no target is called `{name}`", span, hint=hint)
+            self.problems.add("DLC210", f"no target is named `{name}`", span, hint=hint)
         else:
-            message, hint = f"`{name}` can't weigh examples", f"declare it as `{name}: number`"
+            message, hint = f"`{name}` can't be used as `sample_weight`", f"declare it as `{name}: number`"
             self.problems.add("DLC301", message, span, found=_described(feature), expected="a `number`", hint=hint)
 
     def predicts(self, thing: Loss, pair: _Pair) -> bool:
-        """Whether an output is a prediction of what a loss compares it with."""
+        """Whether an output is a prediction of the target of a loss."""
         output = self.types.get(pair.output) if self.types is not None else None
         target = self.type_of(pair.against)
         return output is not None and target is not None and thing.predicts(output, target)
 
     def counts(self, thing: Loss, pair: _Pair, path: Path) -> None:
-        """Report a loss that would take the number of no class for a class. Metrics leave such places out."""
+        """Report a loss that would count the number for no class as a class. Metrics skip such positions."""
         name = pair.against.name if pair.against is not None else ""
         number = getattr(self.document.targets.get(name), "ignored", None)
         if number is None or thing.ignores(number):
             return
-        message = f"`{name}` holds {number} where there is no class, and `{thing.word}` would count it"
+        message = f"`{name}` is {number} where there is no class, but `{thing.word}` would count it"
         able = "ignore_index" in type(thing).model_fields
-        hint = f"write `{thing.word}: {{ignore_index: {number}}}`" if able else f"`{thing.word}` can't leave places out"
+        hint = f"write `{thing.word}: {{ignore_index: {number}}}`" if able else f"`{thing.word}` can't ignore positions"
         self.problems.add(thing.code, message, self.document.source.key_span((*path, thing.word)), hint=hint)
 
     def sums(self, item: Item[Loss, LossModifiers]) -> None:
-        """Report a `reduction` of a loss that has nothing to reduce."""
+        """Report a `reduction` without effect."""
         if item.modifiers.reduction == "sum" and not item.thing.averages():
-            message = f"`{item.thing.word}` is no mean over elements: `reduction` has no effect"
-            hint = "delete it; `weight` multiplies the whole loss"
+            message = f"`reduction` has no effect: `{item.thing.word}` is not a mean over elements"
+            hint = "remove it; `weight` multiplies the whole loss"
             self.problems.add("DLC303", message, self.document.source.key_span((*item.path, "reduction")), hint=hint)
 
     def type_of(self, against: Against | None) -> TensorType | None:
@@ -241,7 +241,7 @@ class _Matcher:
         return feature.value_type() if feature is not None else None
 
     def fits(self, thing: Loss | Metric, pair: _Pair, path: Path) -> bool:
-        """Whether a loss or metric takes the types of its output and target; True while they are unknown."""
+        """Whether a loss or metric accepts the types of its output and target; True while they are unknown."""
         output = self.types.get(pair.output) if self.types is not None else None
         target: Any = self.type_of(pair.against)
         if output is None or (target is None and pair.against is not None):
@@ -260,7 +260,7 @@ class _Matcher:
         return True
 
     def agrees(self, metric: Metric, pair: _Pair, loss: Loss | None, path: Path) -> bool:
-        """Whether a metric takes scores as the loss does: as alternatives, or each as a label of its own."""
+        """Whether a metric treats scores as the loss does: as alternatives, or as independent labels."""
         output, target = self.types.get(pair.output) if self.types is not None else None, self.type_of(pair.against)
         if output is None or target is None or loss is None or not metric.picks:
             return True
@@ -271,7 +271,9 @@ class _Matcher:
             return True
         labels = "multi_label" in type(metric).model_fields
         hint = f"write `{metric.word}: {{multi_label: true}}`" if labels else "use `hamming_loss`, `f1` or `roc_auc`"
-        message = f"`{metric.word}` takes one of the scores as the answer, and `{loss.word}` each as a label of its own"
+        message = (
+            f"`{metric.word}` takes one score as the answer, but `{loss.word}` treats each as an independent label"
+        )
         span = self.document.source.key_span((*path, metric.word))
         self.problems.add(metric.code, message, span, found=f"output {output}, target {target}", hint=hint)
         return False
@@ -287,13 +289,13 @@ def _described(feature: Feature | None) -> str:
 
 
 def free_targets(document: Document) -> list[str]:
-    """The targets that do not weigh examples."""
+    """The targets that are not used as `sample_weight`."""
     weights = {item.modifiers.sample_weight for item in document.objectives}
     return [name for name in document.targets if name not in weights]
 
 
 def _activated_twice(document: Document, path: Path, term: LossTerm, graph: Graph, problems: Problems) -> None:
-    """A network that ends with the activation that its loss applies: the second one would flatten the gradient."""
+    """Report a network that ends with the activation its loss applies: applied twice, it would flatten the gradient."""
     words, ref = term.loss.activations(), graph.outputs.get(term.output)
     ends = [node for node in graph.nodes if isinstance(node, Node) and ref is not None and node.path == ref.source]
     node = ends[0] if ends else None
@@ -312,16 +314,16 @@ def _activated_twice(document: Document, path: Path, term: LossTerm, graph: Grap
 
 
 def _ignored(document: Document, problems: Problems) -> None:
-    """Numbers of no class are of use to losses only."""
+    """Report `ignored` outside of targets: only losses use it."""
     for name, feature in document.inputs.items():
         if getattr(feature, "ignored", None) is not None and feature is not None:
-            message, hint = "`ignored` is of use in a target only", "give gaps a class of their own"
+            message, hint = "`ignored` has no effect in an input", "make missing values a class"
             span = document.source.key_span(("inputs", name, feature.word, "ignored"))
             problems.add("DLC303", message, span, hint=hint)
 
 
 def _columns(document: Document, problems: Problems) -> None:
-    """Features read columns that a source of known columns has."""
+    """Check that features read existing columns, if the source's columns are known."""
     source, data = document.source, document.data
     known = data.source.columns() if data is not None else None
     if known is None:
@@ -340,21 +342,21 @@ def _columns(document: Document, problems: Problems) -> None:
 
 
 def _splits(document: Document, problems: Problems) -> None:
-    """Divisions that leave nothing to train on, or divide nothing."""
+    """Report splits that leave nothing to train on, or have no effect."""
     data, source = document.data, document.source
     path: Path = ("data", "split")
     if data is None or path not in source.values:
         return
     for name, own in (("validation", data.validation), ("test", data.test)):
         if own is not None and getattr(data.split, name):
-            message, hint = f"`{name}` has a source of its own, so its share has no effect", "remove one of them"
+            message, hint = f"`{name}` has its own source, so its share has no effect", "remove one of them"
             problems.add("DLC303", message, source.key_span((*path, name)), hint=hint)
     parts = [part for part in (data.split.validation, data.split.test) if isinstance(part, float)]
     if sum(parts) >= 1:
         message, found = "the splits leave nothing to train on", f"shares that sum to {sum(parts):g}"
         problems.add("DLC104", message, source.span(path), found=found, expected="a sum below 1")
     if not data.split.validation and not data.split.test:
-        message, hint = "this `split` divides nothing", "give `validation:` or `test:` a share"
+        message, hint = "`split` has no effect", "give `validation:` or `test:` a share"
         problems.add("DLC303", message, source.key_span(path), hint=hint)
     elif not data.split.shuffle and (*path, "seed") in source.values:
         message, hint = "`seed` has no effect without `shuffle`", "remove one of them"
@@ -362,7 +364,7 @@ def _splits(document: Document, problems: Problems) -> None:
 
 
 def used_targets(document: Document) -> set[str]:
-    """The names of values that losses and metrics read; "" when one of them does not say which target."""
+    """The names of values that losses and metrics read; "" if one of them names no target."""
     items = document.objectives
     free = free_targets(document)
     only = free[0] if len(free) == 1 else ""

@@ -1,4 +1,4 @@
-"""resolve: steps -> a graph. Every name becomes a reference; containers become the nodes that they stand for."""
+"""resolve: steps -> a graph. Every name becomes a reference; containers become nodes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Nodes = list[Node | RepeatNode]
 
 @fast_dataclass
 class _Scope:
-    """The names that items may use here.
+    """The names that items may use in a scope.
 
     Args:
-        parent: the scope around.
+        parent: the enclosing scope.
         names: what each name refers to.
-        outside: around a block's body, the scope of its use: not to be seen, but good for hints.
-        later: the names that the list of this scope gives, sooner or later.
+        outside: for a block's body, the scope of its use: not visible, but used for hints.
+        later: all names that the list of this scope defines.
         used: names of this scope that were used.
     """
 
@@ -69,7 +69,7 @@ def resolve(document: Document, steps: tuple[Step, ...], problems: Problems) -> 
     first = Ref(next(iter(inputs))) if len(inputs) == 1 else None
     resolver = _Resolver(problems, _all_names(steps))
     nodes: Nodes = []
-    # without inputs nothing is said of items that have none: that was reported
+    # missing inputs were reported: items without an input are not reported again
     last = resolver.sequence(steps, nodes, root, first, "the network has several inputs" if inputs else None)
     outputs: dict[str, Ref] = {}
     places = {key: document.source.span(("outputs", key)) for key in document.outputs or ()}
@@ -83,7 +83,7 @@ def resolve(document: Document, steps: tuple[Step, ...], problems: Problems) -> 
 
 
 def _all_names(steps: Iterable[Step]) -> set[str]:
-    """Every name of an item, wherever it stands: for hints."""
+    """All names of items, for hints."""
     found: set[str] = set()
     for step in steps:
         found |= {step.name} if step.name else set()
@@ -108,9 +108,9 @@ class _Resolver:
     def sequence(
         self, steps: Sequence[Step], nodes: Nodes, scope: _Scope, previous: Ref | None, unclear: str | None = None
     ) -> Ref | None:
-        """Append the nodes of a list of steps; the reference to its result.
+        """Append the nodes of a list of steps; returns the reference to its result.
 
-        `unclear` says why there is no `previous`; None when that was reported.
+        `unclear` is the reason why there is no `previous`; None if that was reported.
         """
         scope.later = {step.name for step in steps if step.name is not None}
         for step in steps:
@@ -121,7 +121,7 @@ class _Resolver:
         return previous
 
     def inputs(self, step: Step, scope: _Scope, previous: Ref | None, unclear: str | None) -> tuple[Ref, ...] | None:
-        """The references that a step takes, or None when a name is wrong."""
+        """The inputs of a step, or None if a name is wrong."""
         uses = step.origin.uses
         if step.inputs is None:
             if isinstance(step, BrokenStep):
@@ -129,7 +129,7 @@ class _Resolver:
             if previous is not None:
                 return (previous,)
             if unclear is not None:
-                message, hint = f"`{step.word}` has no item before it: {unclear}", "say which it takes: `inputs: NAME`"
+                message, hint = f"`{step.word}` has no item before it: {unclear}", "set its input: `inputs: NAME`"
                 self.problems.add("DLC206", message, step.origin.span, hint=hint, notes=uses)
             return None
         refs = []
@@ -148,7 +148,7 @@ class _Resolver:
         ref = scope.find(text)
         if ref is not None:
             return Ref(ref.source, result or None)
-        message = f"no item or input is called `{text}`"
+        message = f"no item or input is named `{text}`"
         self.problems.add("DLC201", message, name.span, hint=self.hint(text, scope), notes=uses)
         return None
 
@@ -158,15 +158,15 @@ class _Resolver:
         outside = outermost.outside
         known = scope.visible()
         if text.lstrip("-").isdigit():
-            return "name the other item with `name:` and use that"
+            return "give the other item a `name:` and use that"
         if any(text in around.later for around in scope.chain()):
-            return f"`{text}` stands later, so it can't be used here"
+            return f"`{text}` comes later, so it can't be used here"
         if outside is not None and text in outside.visible():
             return f"a block sees only its own inputs: declare `{text}` in the block's `inputs:`"
         if text in self.everywhere:
             return f"`{text}` is inside another item, so it can't be used here"
         return did_you_mean(text, known) or (
-            f"known here: {listing(known)}" if known else "give the other item a `name:`"
+            f"names here: {listing(known)}" if known else "give the other item a `name:`"
         )
 
     def step(self, step: Step, refs: tuple[Ref, ...] | None, nodes: Nodes, scope: _Scope) -> Ref:
@@ -190,8 +190,8 @@ class _Resolver:
         return self.branches(step, refs[0], nodes, scope)
 
     def inside(self, step: Step, scope: _Scope) -> None:
-        """Look for wrong names in the lists of a step whose own inputs are wrong."""
-        none: Nodes = []  # thrown away: only the findings count
+        """Report wrong names in the lists of a step whose own inputs are wrong."""
+        none: Nodes = []  # discarded: only the findings count
         if isinstance(step, ResidualStep):
             self.sequence(step.body, none, _Scope(scope), None)
             self.sequence(step.shortcut or (), none, _Scope(scope), None)
@@ -209,7 +209,7 @@ class _Resolver:
         result = self.sequence(step.body, nodes, inner, first, "the block has several inputs")
         for name, place in zip(step.names, step.places, strict=True):
             if name not in inner.used and len(step.names) > 1:
-                message, hint = f"the input `{name}` of the block `{step.block}` is never used", "use it, or delete it"
+                message, hint = f"the input `{name}` of the block `{step.block}` is never used", "use it, or remove it"
                 self.problems.add("DLC209", message, place, hint=hint)
         return result if result is not None else self.unknown(step, refs, nodes)
 
@@ -217,7 +217,7 @@ class _Resolver:
         """A residual or parallel step: lists on the same input, then a merge."""
         if isinstance(step, ResidualStep):
             lists = {"layers": step.body, **({"shortcut": step.shortcut} if step.shortcut else {})}
-            from dlc.components.layers.merge import ResidualSum  # a spec without residuals does without the merges
+            from dlc.components.layers.merge import ResidualSum  # imported only for specs with residuals
 
             merge: Layer | None = ResidualSum()
         else:
@@ -253,14 +253,14 @@ class _Resolver:
         return Ref(step.path)
 
     def fits(self, step: Step, refs: tuple[Ref, ...], least: int, most: int | None) -> bool:
-        """Whether a step gets as many inputs as it takes."""
+        """Whether a step has a valid number of inputs."""
         if len(refs) >= least and (most is None or len(refs) <= most):
             return True
         hint = None
         if len(refs) < least:
             names = "[previous, other]" if least < 3 else "[previous, other, ...]"
             short = isinstance(step, LayerStep) and step.layer is not None and step.layer.short_form_inputs
-            hint = f"name them: `{step.word if short else 'inputs'}: {names}`"
+            hint = f"set them: `{step.word if short else 'inputs'}: {names}`"
         elif most == 1:
             hint = "merge them first, with `concat` or `add`"
         message = f"wrong number of inputs for `{step.word}`"
@@ -285,6 +285,6 @@ class _Resolver:
         return Ref(path)
 
     def unknown(self, step: Step, refs: tuple[Ref, ...] | None, nodes: Nodes) -> Ref:
-        """Append a node of unknown type: what was wrong with it is reported, nothing follows from it."""
+        """Append a node of unknown type: its error was reported and must cause no others."""
         nodes.append(Node(step.path, None, refs or (), step.origin, step.weights))
         return Ref(step.path)

@@ -1,4 +1,4 @@
-"""Symbolic sizes against numbers: whether the network takes these, and the least that it takes."""
+"""Numbers for symbolic sizes: whether the network accepts them, and the smallest that it accepts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _LARGEST = 1 << 20
 
 
 def prove_sizes(plan: Plan, sizes: Mapping[str, int]) -> Report:
-    """What the layers say of the network's inputs with numbers in the place of symbols.
+    """Check the network with numbers in place of the symbols in its inputs.
 
     Args:
         plan: the spec.
-        sizes: numbers by symbol; a symbol that is not named stays one.
+        sizes: numbers by symbol; other symbols stay symbols.
     """
     types = {
         name: replace(kind, shape=tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in kind.shape))
@@ -29,9 +29,9 @@ def prove_sizes(plan: Plan, sizes: Mapping[str, int]) -> Report:
 
 
 def least_sizes(plan: Plan) -> dict[str, int]:
-    """The least number that each symbol of the inputs, but the batch, can stand for, all at once.
+    """The smallest valid number for each symbol of the inputs, except the batch, all at once.
 
-    A network that takes a size is held to take every larger one, as windows, slices and places do.
+    A network that accepts a size is assumed to accept every larger one, as windows and slices do.
     """
     symbols = sorted({dim for kind in plan.graph.inputs.values() for dim in kind.shape[1:] if isinstance(dim, str)})
     if not symbols:
@@ -44,13 +44,13 @@ def least_sizes(plan: Plan) -> dict[str, int]:
 
 
 def _least(fits: Callable[[int], bool]) -> int:
-    """The least number from 1 on that fits; 1 when none does that is not absurd."""
+    """The smallest number from 1 on that fits; 1 if there is none within reason."""
     size = 1
     while not fits(size):
         size *= 2
         if size > _LARGEST:
             return 1
-    low, high = size // 2, size  # the first fits not, the second does
+    low, high = size // 2, size  # the first does not fit, the second does
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if fits(middle) else (middle, high)

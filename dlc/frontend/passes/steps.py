@@ -1,4 +1,4 @@
-"""What `expand` makes of a network's items: steps with paths, blocks opened, names not yet resolved."""
+"""The result of `expand`: steps with paths and expanded blocks, names not yet resolved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlc.support.fast_dataclass import fast_dataclass
 
 
 class Name(NamedTuple):
-    """A name as the user wrote it, and where."""
+    """A name as the user wrote it, and its span."""
 
     text: str
     span: Span | None
@@ -18,7 +18,7 @@ class Name(NamedTuple):
 
 @fast_dataclass(frozen=True)
 class Step:
-    """What all steps have: a path, the user's name for it, the inputs it names (None: the item before)."""
+    """Shared by all steps: a path, the user's name for it, the inputs it names (None: the item before)."""
 
     path: str
     name: str | None
@@ -55,7 +55,7 @@ class ParallelStep(Step):
 
 @fast_dataclass(frozen=True)
 class RepeatStep(Step):
-    """A body that runs `times` times; the first time another one, if there is one."""
+    """A body that runs `times` times, optionally with another first iteration."""
 
     times: int
     body: tuple[Step, ...]
@@ -69,10 +69,10 @@ class BlockStep(Step):
 
     block: str
     names: tuple[str, ...]
-    places: tuple[Span | None, ...]  # where the inputs are declared
+    places: tuple[Span | None, ...]  # the spans of the inputs' declarations
     body: tuple[Step, ...]
 
 
 @fast_dataclass(frozen=True)
 class BrokenStep(Step):
-    """An item that could not be read: it was reported, and its result's type is unknown."""
+    """An item with a reported error; the type of its result is unknown."""

@@ -45,7 +45,7 @@ class BestWeights(LoopCallback):
             run.best = run.setup.program.to_flat(jax.tree.map(np.array, epoch.variables))
 
     def metadata(self, run: ActiveRun) -> dict[str, Any]:
-        """What the file of the weights says about them."""
+        """The metadata of the weights file."""
         progress = run.progress
         return {
             "spec": self.name,

@@ -11,10 +11,10 @@ from dlc.training.evaluation import better, monitored
 
 
 class Stopping:
-    """What `train.early_stopping` says of the epochs so far.
+    """The state of `train.early_stopping` after the epochs so far.
 
-    It follows from the epochs' records alone. So a run that goes on with other settings of it stands as if it had had
-    them from its first epoch.
+    It follows only from the epochs' records. So settings that change when a run resumes apply as if they had been set
+    from the first epoch.
 
     Args:
         plan: the spec; without `early_stopping` a run is never due to stop.
@@ -45,7 +45,7 @@ class Stopping:
 
 
 class EarlyStopping(LoopCallback):
-    """Ends the run when `train.early_stopping` says so.
+    """Ends the run when the value of `train.early_stopping` has not improved for `patience` epochs.
 
     Args:
         plan: the spec's plan.

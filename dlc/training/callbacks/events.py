@@ -18,8 +18,8 @@ from dlc.training.callbacks.loop_callback import Epoch, LoopCallback
 class Events(LoopCallback):
     """A folder of event files. It begins when a run does.
 
-    A resumed run writes it anew from the records that it kept: what a killed run had written past its last checkpoint
-    would stand there twice.
+    A resumed run replaces it, using the records that it kept. Otherwise the epochs that a killed run wrote after its
+    last checkpoint would appear twice.
 
     Args:
         folder: the folder; what is in it is replaced.

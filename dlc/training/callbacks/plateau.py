@@ -18,7 +18,7 @@ class PlateauRate(LoopCallback):
 
     Args:
         schedule: the schedule.
-        recovery: is told of each change, since it may do steps again.
+        recovery: needs each change, since it may repeat steps.
     """
 
     def __init__(self, schedule: ReduceOnPlateau, recovery: Recovery) -> None:

@@ -1,4 +1,4 @@
-"""What a run reports while it goes on, and to whom."""
+"""The progress of a run, and the interface of what displays it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Moment:
 
 
 class Reporter(Protocol):
-    """Whoever wants to know. Calls come from the training thread and should be short."""
+    """Displays the progress of a run. It is called on the training thread, so calls should be short."""
 
     def begin(self, info: RunInfo) -> None:
         """The run is about to compile."""
@@ -80,36 +80,36 @@ class Reporter(Protocol):
         """An epoch is done: the line of `metrics.jsonl`, the time it took, whether it is the best so far."""
 
     def note(self, text: str) -> None:
-        """Something worth saying, such as a damaged checkpoint."""
+        """A note to the user, such as a damaged checkpoint."""
 
     def end(self) -> None:
-        """Nothing more will come; also called when the run fails."""
+        """The run is over; also called when it fails."""
 
 
 class Silent:
-    """Says nothing."""
+    """Displays nothing."""
 
     def begin(self, info: RunInfo) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def moment(self, moment: Moment) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def end(self) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 class Reporting(LoopCallback):
     """Passes the progress of a run to a reporter.
 
     Args:
-        reporter: who is told.
+        reporter: displays the progress.
         best: knows whether an epoch is the best so far.
     """
 
@@ -131,7 +131,7 @@ class Reporting(LoopCallback):
         self.reporter.epoch(epoch.record, time.perf_counter() - epoch.began, self.best.improved)
 
     def close(self) -> None:
-        """Tell the reporter that nothing more will come."""
+        """Tell the reporter that the run is over."""
         self.reporter.end()
 
 

@@ -29,7 +29,7 @@ from dlc.training.run_folder import RunFolder
 from dlc.training.setup import Setup
 
 RETURNS = 5  # to the same state, before a run gives up
-WINDOW = 64  # steps that are done again between two looks at the weights
+WINDOW = 64  # steps that are repeated between two checks of the weights
 
 
 class Finding(NamedTuple):
@@ -135,7 +135,7 @@ class Recovery(LoopCallback):
     def beside(self, arrays: Mapping[str, Any], step: int, due: bool) -> Mapping[str, Any] | None:
         """What a checkpoint keeps beside its state.
 
-        A run goes back to those that were due alone: when it was stopped must not change where it goes back to.
+        A run goes back only to checkpoints that were due: when it was stopped must not change where it goes back to.
         """
         if due or self.mode != "rollback":
             self.keep(arrays, step)
@@ -341,6 +341,6 @@ def _restored(like: TrainState, arrays: Mapping[str, Any]) -> TrainState:
 
 
 def _copy(state: TrainState) -> TrainState:
-    """A state on the host, apart from buffers that are donated."""
+    """A copy of a state on the host, which no donated buffer can overwrite."""
     copied: TrainState = jax.tree.map(np.array, state)
     return copied

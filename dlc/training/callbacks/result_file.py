@@ -1,4 +1,4 @@
-"""`result.json`: what a finished run came to."""
+"""`result.json`: the result of a finished run."""
 
 from __future__ import annotations
 

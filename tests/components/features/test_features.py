@@ -114,7 +114,7 @@ def test_large_data_are_not_copied() -> None:
 @pytest.mark.parametrize(
     ("values", "found", "row"),
     [
-        (["1", "2", "n/a"], "the text `n/a`", 3),
+        (["1", "2", "n/a"], "the string `n/a`", 3),
         (["1", "", "2"], "an empty field", 2),
         ([1.0, None, 2.0], "an empty field", 2),
         ([1.0, 2.0, float("nan"), float("inf")], "`nan`", 3),
@@ -342,7 +342,7 @@ def test_spellings_that_writers_of_tables_add() -> None:
 def test_unknown_classes_are_named() -> None:
     found = wrong("category: [setosa, virginica]", ["setosa", "Setosa", "rose"], first_row=11)
     assert found.message == "row 12 of column `x` holds an unknown class"
-    assert found.found == "the text `Setosa`, the first of 2 unknown ones"
+    assert found.found == "the string `Setosa`, the first of 2 unknown ones"
     assert found.expected == "one of `setosa`, `virginica`" and found.option == "classes"
     assert wrong("category: [setosa, virginica]", ["setosaa"]).hint == "did you mean `setosa`?"
     assert wrong("category: 2", ["no", "yes"]).hint == "list the names: `classes: [no, yes]`"

@@ -415,7 +415,7 @@ def test_a_single_example() -> None:
 
 def example_of(word: str, rows: int = 6) -> tuple[str, np.ndarray, np.ndarray]:
     """A metric with answers that it takes."""
-    from tests.components.test_objectives import pair
+    from tests.components.building import pair
 
     example = load_class(METRICS, word).examples[0]
     output, target = pair(example, seed=2)

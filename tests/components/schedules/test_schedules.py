@@ -316,7 +316,7 @@ def test_mistakes(text: str, loc: str | None, code: str | None) -> None:
         ("piecewise: {value: 0.1, boundaries: [5 epochs, 10 epochs], factors: [0.1, 0.1]}", "beyond the end"),
         ("piecewise: {value: 0.1, boundaries: [100%], factors: [0.1]}", "beyond the end"),
         ("piecewise: {value: 0.1, boundaries: [1 epochs], factors: [0.1], warmup: 20%}", "end of the warm-up"),
-        ("piecewise: {value: 0.1, boundaries: [50%, 4 epochs], factors: [0.1, 0.1]}", "must rise"),
+        ("piecewise: {value: 0.1, boundaries: [50%, 4 epochs], factors: [0.1, 0.1]}", "must increase"),
         ("cosine_restarts: {peak: 0.1, period: 100%}", "before the first restart"),
         ("reduce_on_plateau: {value: 0.1, patience: 10}", "can't be lowered"),
     ],
