@@ -626,9 +626,9 @@ def test_an_undefined_value_is_no_improvement_to_a_plateau() -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ("lookahead: {period: 101}", "would never move"),
-        ("swa: {start: 100, every: 1}", "averages no two steps"),
-        ("swa: {start: 1, every: 100}", "averages no two steps"),
+        ("lookahead: {period: 101}", "would never change"),
+        ("swa: {start: 100, every: 1}", "averages fewer than two steps"),
+        ("swa: {start: 1, every: 100}", "averages fewer than two steps"),
     ],
 )
 def test_what_a_run_is_too_short_for_is_an_error(keys: str, message: str) -> None:
@@ -665,7 +665,7 @@ def test_new_records_are_checked_like_those_of_training(tmp_path: Path) -> None:
     np.savez(tmp_path / "bad.npz", x=x, y=np.arange(24) % 2, w=-np.ones(24))
     found = dlc.evaluate(tmp_path / "run", data=tmp_path / "new.npz")
     assert found.confusion["y"].sum() == 16  # eight have no class
-    with pytest.raises(dlc.SpecError, match=r"DLC403.*what each example counts"):
+    with pytest.raises(dlc.SpecError, match=r"DLC403.*not a valid `sample_weight`"):
         dlc.evaluate(tmp_path / "run", data=tmp_path / "bad.npz")
 
 
