@@ -317,7 +317,7 @@ MUTATIONS = (
     Mutation(
         "findings are not in the order of the file",
         "dlc/diagnostics/report.py",
-        "return Report(tuple(sorted(self._items.values(), key=place)), dict(texts))",
+        "return Report(tuple(sorted(self._items.values(), key=position)), dict(texts))",
         "return Report(tuple(self._items.values()), dict(texts))",
         ("tests/diagnostics", "tests/broken"),
     ),
