@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -169,7 +170,8 @@ def check_types(example: Example) -> None:
     masks = tuple(mask(kind) for kind in types) if layer.masks == "used" else ()
     inputs = [value(kind, seed) for seed, kind in enumerate(types)]
     for mode, key in (("evaluate", None), ("train", jax.random.key(0) if layer.random else None)):
-        found = jax.eval_shape(lambda c=Context(mode, key, masks): layer.apply(weights, *inputs, ctx=c))  # type: ignore[arg-type]
+        ctx = Context("train" if mode == "train" else "evaluate", key, masks)
+        found = jax.eval_shape(partial(layer.apply, weights, *inputs, ctx=ctx))
         outcome = found if isinstance(found, Outcome) else Outcome(found)
         assert (outcome.output.shape, outcome.output.dtype.name) == (
             sizes(signature.output),
