@@ -55,7 +55,7 @@ def _times(site: Site, flags: Mapping[str, str]) -> dict[str, float]:
     """Seconds per step of each fitting variant: the median of interleaved rounds."""
     rng = np.random.default_rng(0)
     arrays = tuple(jnp.asarray(rng.normal(size=array.shape), array.dtype) for array in site.arrays)
-    floats = tuple(place for place, array in enumerate(arrays) if jnp.issubdtype(array.dtype, jnp.floating))
+    floats = tuple(index for index, array in enumerate(arrays) if jnp.issubdtype(array.dtype, jnp.floating))
 
     def loop(variant: str) -> Any:
         def step(_: int, given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -64,8 +64,8 @@ def _times(site: Site, flags: Mapping[str, str]) -> dict[str, float]:
                 return sum(jnp.square(leaf).astype(jnp.float32).mean() for leaf in made)
 
             moved = list(given)
-            for place, gradient in zip(floats, jax.grad(total, floats)(*given), strict=True):
-                moved[place] = given[place] - (1e-6 * gradient).astype(gradient.dtype)
+            for index, gradient in zip(floats, jax.grad(total, floats)(*given), strict=True):
+                moved[index] = given[index] - (1e-6 * gradient).astype(gradient.dtype)
             return tuple(moved)
 
         return jax.jit(

@@ -121,9 +121,9 @@ def with_numbers(options: T, name: str, numbers: Mapping[str, Hyperparameter]) -
     """The same options with the numbers that `numbers_of` found replaced by arguments of a program."""
     changed: dict[str, Any] = {}
     for key in type(options).model_fields:
-        value, place = getattr(options, key), f"{name}/{key}"
-        if place in numbers:
-            changed[key] = numbers[place]
+        value, path = getattr(options, key), f"{name}/{key}"
+        if path in numbers:
+            changed[key] = numbers[path]
         elif isinstance(value, Options):
-            changed[key] = with_numbers(value, place, numbers)
+            changed[key] = with_numbers(value, path, numbers)
     return options.model_copy(update=changed) if changed else options

@@ -31,7 +31,7 @@ class Lowering:
     @classmethod
     def read(cls, value: Any) -> Lowering:
         """Parse the value in a run folder; raises TypeError, KeyError or ValueError for invalid ones."""
-        variants, flags = dict(value["forms"]), dict(value["flags"])
+        variants, flags = dict(value["variants"]), dict(value["flags"])
         if not all(isinstance(text, str) for pair in (*variants.items(), *flags.items()) for text in pair):
             raise ValueError("not all names")
         if not set(flags) <= {YNN}:  # no other XLA flags may come from a file
@@ -40,7 +40,7 @@ class Lowering:
 
     def plain(self) -> dict[str, Any]:
         """The value for a run folder."""
-        return {"platform": self.platform, "forms": dict(self.variants), "flags": dict(self.flags)}
+        return {"platform": self.platform, "variants": dict(self.variants), "flags": dict(self.flags)}
 
 
 def platform() -> str:

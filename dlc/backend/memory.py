@@ -172,21 +172,21 @@ def _peak(program: Any) -> int:
     sources: dict[_Value, frozenset[_Value]] = {}
     born: dict[_Value, int] = {}
     last: dict[_Value, int] = {}
-    for place, line in enumerate(lines):
+    for index, line in enumerate(lines):
         read = frozenset[_Value]().union(*(sources.get(value, frozenset()) for value in line.read))
         if line.word in _WHOLE or any(value in kept for value in line.written):
-            last.update(dict.fromkeys(read, place))
+            last.update(dict.fromkeys(read, index))
         for value in line.written:
             sources[value] = frozenset([value]) if value in kept else read
             if value in kept:
-                born[value] = last[value] = place
+                born[value] = last[value] = index
     for value in wanted:
         last.update(dict.fromkeys(sources.get(value, ()), len(lines)))
     alive = [_peak(line.body) if line.body is not None else 0 for line in lines]
     for value, begin in born.items():
         size = -(-value.size // _ALIGNED) * _ALIGNED if value.size > _ALIGNED else 0
-        for place in range(begin, min(last[value] + 1, len(lines))):
-            alive[place] += size
+        for index in range(begin, min(last[value] + 1, len(lines))):
+            alive[index] += size
     return max(alive, default=0)
 
 

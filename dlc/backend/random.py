@@ -33,19 +33,19 @@ def _hash(key: Array, first: Array, second: Array) -> tuple[Array, Array]:
     keys = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(_PARITY))
     first, second = first + keys[0], second + keys[1]
     for iteration in range(1, 6):
-        for places in _ROTATIONS[1 - iteration % 2]:
+        for shift in _ROTATIONS[1 - iteration % 2]:
             first = first + second
-            second = first ^ (second << places | second >> 32 - places)
+            second = first ^ (second << shift | second >> 32 - shift)
         first, second = first + keys[iteration % 3], second + keys[(iteration + 1) % 3] + jnp.uint32(iteration)
     return first, second
 
 
 def _positions(shape: tuple[int, ...]) -> tuple[Array, Array]:
     """The row-major position of each element of an array, as two halves of 64 bits; fewer than 2^32."""
-    place = jnp.zeros(shape, jnp.uint32)
+    position = jnp.zeros(shape, jnp.uint32)
     for axis in range(len(shape)):
-        place += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(prod(shape[axis + 1 :]))
-    return jnp.zeros(shape, jnp.uint32), place
+        position += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(prod(shape[axis + 1 :]))
+    return jnp.zeros(shape, jnp.uint32), position
 
 
 def _random_bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:

@@ -30,14 +30,14 @@ DECAY = "#decay"  # the loss of the weights themselves
 class Layout(NamedTuple):
     """The positions of a tree's leaves in a vector."""
 
-    form: jax.tree_util.PyTreeDef
+    structure: jax.tree_util.PyTreeDef
     shapes: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(cls, like: Any) -> Layout:
         """The layout of trees whose leaves have these shapes."""
-        leaves, form = jax.tree.flatten(like)
-        return cls(form, tuple(leaf.shape for leaf in leaves))
+        leaves, structure = jax.tree.flatten(like)
+        return cls(structure, tuple(leaf.shape for leaf in leaves))
 
     @property
     def size(self) -> int:
@@ -49,7 +49,7 @@ class Layout(NamedTuple):
         sizes = [math.prod(shape) for shape in self.shapes]
         pieces = np.split(vector, np.cumsum(sizes)[:-1])
         found = [piece.reshape(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
-        return jax.tree.unflatten(self.form, found)
+        return jax.tree.unflatten(self.structure, found)
 
 
 @jax.tree_util.register_dataclass
@@ -75,7 +75,7 @@ class Sum:
 
     def plus(self, more: Any) -> Sum:
         """The sum with another tree added."""
-        leaves = [jnp.ravel(leaf).astype(jnp.float32) for leaf in self.layout.form.flatten_up_to(more)]
+        leaves = [jnp.ravel(leaf).astype(jnp.float32) for leaf in self.layout.structure.flatten_up_to(more)]
         rest = jnp.concatenate(leaves) - self.error
         value = self.value + rest
         return Sum(value, (value - self.value) - rest, self.layout)

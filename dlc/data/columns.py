@@ -98,12 +98,12 @@ class Joined:
         """The raw values of a slice, or at an array of row numbers."""
         rows = np.arange(*where.indices(len(self))) if isinstance(where, slice) else np.asarray(where).reshape(-1)
         owner = np.searchsorted(self.ends, rows, side="right")
-        places = [np.flatnonzero(owner == index) for index in range(len(self.parts))]
+        positions = [np.flatnonzero(owner == index) for index in range(len(self.parts))]
         starts = [0, *self.ends[:-1].tolist()]
-        parts = [part[rows[place] - start] for part, place, start in zip(self.parts, places, starts, strict=True)]
+        parts = [part[rows[chosen] - start] for part, chosen, start in zip(self.parts, positions, starts, strict=True)]
         found = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        for place, part in zip(places, self.aligned(parts), strict=True):
-            found[place] = part
+        for chosen, part in zip(positions, self.aligned(parts), strict=True):
+            found[chosen] = part
         shape = (len(rows),) if isinstance(where, slice) else np.shape(where)
         return found.reshape(*shape, *self.shape[1:])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.features.feature import Feature, encoded
 from dlc.data.columns import Chosen, Encoded, Joined, blocks_of
-from dlc.data.tables import COPIES, Place, Room, allowed_memory, read_table, wrong_data
+from dlc.data.tables import COPIES, FeatureKey, Room, allowed_memory, read_table, wrong_data
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.passes.sizes import prove_sizes
 from dlc.frontend.plan import Plan
@@ -176,7 +176,7 @@ def load_dataset(plan: Plan, fitted: Stats | None = None) -> Dataset:
     return Dataset(values["inputs"], values["targets"], splits, stats)
 
 
-def _count(table: Mapping[Place, Any]) -> int:
+def _count(table: Mapping[FeatureKey, Any]) -> int:
     return len(next(iter(table.values())))
 
 

@@ -26,7 +26,7 @@ COPIES = 3  # of records in memory while they are read: columns, raw values, enc
 _LEAST = 256 << 20  # bytes, if the machine's memory is unknown
 _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
-Place = tuple[str, str]  # section and name of a feature
+FeatureKey = tuple[str, str]  # section and name of a feature
 
 
 def allowed_memory(plan: Plan) -> int:
@@ -107,7 +107,7 @@ class _Gathered:
         return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
 
-def read_table(plan: Plan, source: Source, key: str, room: Room) -> dict[Place, Any]:
+def read_table(plan: Plan, source: Source, key: str, room: Room) -> dict[FeatureKey, Any]:
     """The raw values of every feature from one source, all of them checked.
 
     If they don't fit into memory, the largest are moved out first: small values, such as classes, may stay.
@@ -127,13 +127,13 @@ def read_table(plan: Plan, source: Source, key: str, room: Room) -> dict[Place, 
     try:
         opened = source.open(Path(plan.folder), room.limit)
         again = opened if isinstance(opened, Mapping) else None
-        gathered = {place: _Gathered(again) for place in features}
+        gathered = {feature_key: _Gathered(again) for feature_key in features}
         for size, block in _blocks(opened):
-            for place, feature in features.items() if size else ():
-                values = read_feature(plan, *place, feature, block, first_row=count + 1)
+            for feature_key, feature in features.items() if size else ():
+                values = read_feature(plan, *feature_key, feature, block, first_row=count + 1)
                 if block is again and any(np.may_share_memory(values, column) for column in block.values()):
                     values = values.copy()  # so that it does not keep the columns alive
-                _add(plan, place, gathered[place], values)
+                _add(plan, feature_key, gathered[feature_key], values)
                 _make_room(gathered, room)
             count += size
     except RuleViolation as wrong:
@@ -142,11 +142,12 @@ def read_table(plan: Plan, source: Source, key: str, room: Room) -> dict[Place, 
         raise wrong_data(plan, RuleViolation("DLC405", "the data have no records"), ("data", key))
     room.taken += sum(each.nbytes for each in gathered.values())
     return {
-        place: gathered[place].collected(partial(parse, plan, place, feature)) for place, feature in features.items()
+        feature_key: gathered[feature_key].collected(partial(parse, plan, feature_key, feature))
+        for feature_key, feature in features.items()
     }
 
 
-def _make_room(gathered: Mapping[Place, _Gathered], room: Room) -> None:
+def _make_room(gathered: Mapping[FeatureKey, _Gathered], room: Room) -> None:
     for each in gathered.values():
         if each.left:
             each.leave()
@@ -172,20 +173,20 @@ def _blocks(opened: Opened) -> Iterator[tuple[int, Columns]]:
         yield len(range(count)[rows]), Picked(opened, rows)
 
 
-def _add(plan: Plan, place: Place, gathered: _Gathered, values: NDArray[Any]) -> None:
+def _add(plan: Plan, feature_key: FeatureKey, gathered: _Gathered, values: NDArray[Any]) -> None:
     if gathered.like is None:
         gathered.like = values[:1].copy()
     elif gathered.like.shape[1:] != values.shape[1:]:
-        message = f"records of `{place[1]}` have different sizes"
+        message = f"records of `{feature_key[1]}` have different sizes"
         found = f"{list(gathered.like.shape[1:])}, from row {gathered.count + 1} on {list(values.shape[1:])}"
-        raise wrong_data(plan, RuleViolation("DLC406", message, found=found), place)
+        raise wrong_data(plan, RuleViolation("DLC406", message, found=found), feature_key)
     gathered.parts.append(values)
     gathered.count += len(values)
 
 
-def parse(plan: Plan, place: Place, feature: Feature, columns: Columns, first_row: int) -> NDArray[Any]:
+def parse(plan: Plan, feature_key: FeatureKey, feature: Feature, columns: Columns, first_row: int) -> NDArray[Any]:
     """`read_feature` by section and name of the feature."""
-    return read_feature(plan, *place, feature, columns, first_row=first_row)
+    return read_feature(plan, *feature_key, feature, columns, first_row=first_row)
 
 
 def read_feature(
@@ -233,7 +234,7 @@ def _selected(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
 
 def wrong_data(plan: Plan, wrong: RuleViolation, path: tuple[str, ...]) -> SpecError:
     """An error in data, with the span of the feature that declares the data."""
-    place = (*path, wrong.option) if wrong.option else path
-    span = plan.places.values.get(place) or plan.places.key_span(path)
+    location = (*path, wrong.option) if wrong.option else path
+    span = plan.places.values.get(location) or plan.places.key_span(path)
     item = Diagnostic(wrong.code, wrong.message, span, wrong.found, wrong.expected, wrong.hint)
     return SpecError(Report((item,)))

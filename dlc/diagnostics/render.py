@@ -27,8 +27,8 @@ def text(report: Report, *, color: bool = False) -> str:
         facts = {"found": item.found, "expected": item.expected, "hint": item.hint}
         lines += [f"  = {paint(_BOLD, name)}: {clean(value)}" for name, value in facts.items() if value is not None]
         for note in item.notes:
-            place = f" ({clean(str(note.span))})" if note.span is not None else ""
-            lines.append(f"  = {paint(_BOLD, 'note')}: {clean(note.message)}{place}")
+            location = f" ({clean(str(note.span))})" if note.span is not None else ""
+            lines.append(f"  = {paint(_BOLD, 'note')}: {clean(note.message)}{location}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -44,10 +44,10 @@ def summary(report: Report, files: int) -> str:
 
 def _excerpt(span: Span, report: Report, paint: Callable[[str, str], str], style: str) -> list[str]:
     gutter = len(str(span.line))
-    place = f"{' ' * gutter}{paint(_BLUE, '-->')} {clean(str(span))}"
+    location = f"{' ' * gutter}{paint(_BLUE, '-->')} {clean(str(span))}"
     lines = lines_of(report.texts.get(span.file, ""))
     if not 0 < span.line <= len(lines) or not lines[span.line - 1]:
-        return [place]
+        return [location]
     line = lines[span.line - 1]
     whole = span.end_line == span.line
     end = span.end_column if whole else len(line.split(" #")[0].rstrip()) + 1
@@ -58,11 +58,11 @@ def _excerpt(span: Span, report: Report, paint: Callable[[str, str], str], style
         before = before if len(before) <= MAX_EXCERPT // 3 else f"...{before[-MAX_EXCERPT // 3 :]}"
         after = after if len(after) <= MAX_EXCERPT // 3 else f"{after[: MAX_EXCERPT // 3]}..."
     shown = clean(before + culprit + after)
-    pad = "".join("\t" if mark == "\t" else " " * _width(clean(mark)) for mark in before)
+    pad = "".join("\t" if character == "\t" else " " * _width(clean(character)) for character in before)
     carets = "^" * max(1, _width(clean(culprit)))
     bar = paint(_BLUE, "|")
     return [
-        place,
+        location,
         f"{' ' * gutter} {bar}",
         f"{paint(_BLUE, str(span.line))} {bar} {shown}",
         f"{' ' * gutter} {bar} {pad}{paint(style, carets)}",
@@ -74,8 +74,12 @@ def _width(words: str) -> int:
     if words.isascii():
         return len(words)
     return sum(
-        0 if unicodedata.category(mark) in ("Mn", "Me") else 2 if unicodedata.east_asian_width(mark) in "WF" else 1
-        for mark in words
+        0
+        if unicodedata.category(character) in ("Mn", "Me")
+        else 2
+        if unicodedata.east_asian_width(character) in "WF"
+        else 1
+        for character in words
     )
 
 
@@ -87,7 +91,9 @@ def clean(words: str) -> str:
     """
     if words.isprintable():
         return words
-    return "".join(mark if mark.isprintable() or mark == "\t" else repr(mark)[1:-1] for mark in words)
+    return "".join(
+        character if character.isprintable() or character == "\t" else repr(character)[1:-1] for character in words
+    )
 
 
 def as_dicts(report: Report) -> list[dict[str, object]]:
@@ -204,13 +210,13 @@ def github(report: Report) -> str:
 
     lines = []
     for item in report.diagnostics:
-        place = ""
+        location = ""
         if item.span is not None:
             span = item.span
-            place = f"file={value(span.file)},line={span.line},endLine={span.end_line},col={span.column},"
+            location = f"file={value(span.file)},line={span.line},endLine={span.end_line},col={span.column},"
             if span.line == span.end_line:
-                place += f"endColumn={span.end_column},"
-        lines.append(f"::{item.severity} {place}title={value(item.code)}::{data(_sentence(item))}")
+                location += f"endColumn={span.end_column},"
+        lines.append(f"::{item.severity} {location}title={value(item.code)}::{data(_sentence(item))}")
     return "\n".join(lines)
 
 

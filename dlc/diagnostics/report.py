@@ -119,12 +119,12 @@ class Problems:
         """The findings in reading order: by file as opened, then by position; those without a span come first."""
         order = {name: index for index, name in enumerate(texts)}
 
-        def place(item: Diagnostic) -> tuple[int, int, int, str]:
+        def position(item: Diagnostic) -> tuple[int, int, int, str]:
             if item.span is None:
                 return (-1, 0, 0, item.code)
             return (order.get(item.span.file, len(order)), item.span.line, item.span.column, item.code)
 
-        return Report(tuple(sorted(self._items.values(), key=place)), dict(texts))
+        return Report(tuple(sorted(self._items.values(), key=position)), dict(texts))
 
 
 class SpecError(Exception):

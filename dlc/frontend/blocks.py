@@ -44,7 +44,7 @@ class Block:
     }
 
 
-class _Form(Options):
+class _Declaration(Options):
     """A block: parameters, inputs, layers."""
 
     params: dict[str, Any] = option({}, description="parameters: a kind, or a default value")
@@ -72,14 +72,14 @@ def _block(name: str, source: Source, problems: Problems) -> Block:
         problems.add("DLC202", f"`{name}` is already the name of a component", source.key_span(path), hint=hint)
     elif not valid_name(name):
         problems.add("DLC104", f"`{name}` is not a valid block name", source.key_span(path), expected=NAME_RULE)
-    form = section(source, path, _Form, problems)
-    if form is None:
+    declaration = section(source, path, _Declaration, problems)
+    if declaration is None:
         return Block(name, {}, {}, (), path, sound=False)
-    for param in form.params:
+    for param in declaration.params:
         if not valid_variable(param):
             span = source.key_span((*path, "params", param))
             problems.add("DLC104", f"`{param}` is not a valid parameter name", span, expected=VARIABLE_RULE)
-    inputs = tuple(form.inputs)
+    inputs = tuple(declaration.inputs)
     for index, given in enumerate(inputs):
         span = source.span((*path, "inputs", index))
         if given == "previous":
@@ -88,8 +88,8 @@ def _block(name: str, source: Source, problems: Problems) -> Block:
             problems.add("DLC104", f"`{given}` is not a valid input name", span, expected=NAME_RULE)
         elif inputs.index(given) != index:
             problems.add("DLC202", f"the input `{given}` is given twice", span, hint="choose another name")
-    kinds = {param: _kind(default) for param, default in form.params.items()}
-    defaults = {param: default for param, default in form.params.items() if not _is_kind_word(default)}
+    kinds = {param: _kind(default) for param, default in declaration.params.items()}
+    defaults = {param: default for param, default in declaration.params.items() if not _is_kind_word(default)}
     return Block(name, kinds, defaults, inputs, path, sound=problems.count == before)
 
 

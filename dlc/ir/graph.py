@@ -85,7 +85,7 @@ class Node:
     origin: Origin
     weights: str
     labels: tuple[str, ...] = ()  # the inputs' names in messages; the signature's if empty
-    places: tuple[Span | None, ...] = ()  # the spans of the inputs' names; empty if not named
+    spans: tuple[Span | None, ...] = ()  # the spans of the inputs' names; empty if not named
     settings: tuple[Settings, ...] = ()  # those of the items around it and its own, outermost first
 
 
@@ -116,7 +116,7 @@ class Graph:
         nodes: the nodes.
         outputs: what each output refers to.
         origins: where the inputs are declared.
-        places: the spans of the outputs' names.
+        spans: the spans of the outputs' names.
         matmul: how float32 matrices are multiplied, as `jax.default_matmul_precision` calls it.
     """
 
@@ -124,7 +124,7 @@ class Graph:
     nodes: tuple[Node | RepeatNode, ...]
     outputs: Mapping[str, Ref]
     origins: Mapping[str, Origin] = field(default_factory=dict)
-    places: Mapping[str, Span | None] = field(default_factory=dict)
+    spans: Mapping[str, Span | None] = field(default_factory=dict)
     matmul: str = "default"
 
 

@@ -17,5 +17,5 @@ def instances(path: str, around: Iterations) -> list[tuple[tuple[int, ...], str]
     for pairs in product(*(enumerate(numbers) for numbers in around)):
         numbers = iter(number for _, number in pairs)
         name = "/".join(str(next(numbers)) if part == "*" else part for part in path.split("/"))
-        found.append((tuple(place for place, _ in pairs), name))
+        found.append((tuple(number for number, _ in pairs), name))
     return found

@@ -63,17 +63,17 @@ def _fits(pattern: list[str], given: list[str], any_number: str, fits: Any) -> b
 
     When an item does not match, only the last gap has to grow: earlier gaps can stay as short as they are.
     """
-    place = at = 0
+    index = at = 0
     gap, grown = -1, 0
     while at < len(given):
-        if place < len(pattern) and pattern[place] == any_number:
-            gap, grown = place, at
-            place += 1
-        elif place < len(pattern) and fits(pattern[place], given[at]):
-            place, at = place + 1, at + 1
+        if index < len(pattern) and pattern[index] == any_number:
+            gap, grown = index, at
+            index += 1
+        elif index < len(pattern) and fits(pattern[index], given[at]):
+            index, at = index + 1, at + 1
         elif gap >= 0:
             grown += 1
-            place, at = gap + 1, grown
+            index, at = gap + 1, grown
         else:
             return False
-    return all(item == any_number for item in pattern[place:])
+    return all(part == any_number for part in pattern[index:])

@@ -131,17 +131,17 @@ def _merge(base: Source, child: Source) -> Source:
             keys[path] = child.keys[path]
         result: dict[str, Tree] = {}
         for key in [*under, *(key for key in over if key not in under)]:
-            place = (*path, key)
+            location = (*path, key)
             if key == "extends" and not path:
                 continue
             if key not in over:
-                result[key] = take(base, place, under[key])
+                result[key] = take(base, location, under[key])
             elif over[key] is None and key in under:
                 continue
-            elif _mergeable(place, under.get(key), over[key]):
-                result[key] = lay(place, under[key], over[key])
+            elif _mergeable(location, under.get(key), over[key]):
+                result[key] = lay(location, under[key], over[key])
             else:
-                result[key] = take(child, place, over[key])
+                result[key] = take(child, location, over[key])
         return result
 
     tree = lay((), base.tree, child.tree)
@@ -153,8 +153,8 @@ def _mergeable(path: Path, under: Tree, over: Tree) -> bool:
     if not isinstance(under, dict) or not isinstance(over, dict):
         return False
     is_item = any(
-        len(place) == len(path) and all(want in ("*", have) for want, have in zip(place, path, strict=True))
-        for place in _ITEMS
+        len(location) == len(path) and all(want in ("*", have) for want, have in zip(location, path, strict=True))
+        for location in _ITEMS
     )
     return not is_item or bool(set(under) & set(over))
 
@@ -242,16 +242,16 @@ def _descend(
 
 def _put(new: Source, path: Path, holder: Any, values: dict[Path, Span], keys: dict[Path, Span]) -> None:
     """Put the value of a setting into its container, with its spans in place of those of the former value."""
-    for place in [place for place in values if place[: len(path)] == path]:
-        del values[place]
+    for location in [location for location in values if location[: len(path)] == path]:
+        del values[location]
     if new.tree["value"] is None and len(path) == 1:  # null removes a section, as in a file that extends another
         del holder[path[-1]]
         return
     holder[path[-1]] = new.tree["value"]
     for table, found in ((values, new.values), (keys, new.keys)):
-        for place, span in found.items():
-            if place[:1] == ("value",) and (table is values or len(place) > 1):
-                table[(*path, *place[1:])] = span
+        for location, span in found.items():
+            if location[:1] == ("value",) and (table is values or len(location) > 1):
+                table[(*path, *location[1:])] = span
 
 
 def _step(node: Any, part: str, path: Path, parts: Sequence[str], span: Span, problems: Problems) -> str | int | None:

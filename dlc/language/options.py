@@ -588,14 +588,14 @@ def report_option_errors(
 ) -> None:
     """Add errors as diagnostics; `path` leads to the value that the locations start from."""
     for option_error in option_errors:
-        place = (*path, *option_error.loc)
-        span = source.key_span(place) if option_error.at_key else source.span(place)
+        location = (*path, *option_error.loc)
+        span = source.key_span(location) if option_error.at_key else source.span(location)
         problems.add(
             option_error.code,
             option_error.message,
-            source.within(place, *option_error.inside) if option_error.inside is not None else span,
+            source.within(location, *option_error.inside) if option_error.inside is not None else span,
             found=option_error.found,
             expected=option_error.expected,
             hint=option_error.hint,
-            notes=[*source.notes(place), *notes],
+            notes=[*source.notes(location), *notes],
         )

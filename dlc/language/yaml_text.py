@@ -251,8 +251,8 @@ class _Composer:
         if event.tag is None or event.tag == "!":
             return False
         tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-        place = span if event.anchor else span.inside(0, len(tag))
-        self.problems.add("DLC011", f"the tag `{tag}` is not supported", place, hint="remove the tag")
+        tag_span = span if event.anchor else span.inside(0, len(tag))
+        self.problems.add("DLC011", f"the tag `{tag}` is not supported", tag_span, hint="remove the tag")
         return True
 
     def anchor(self, event: Any, node: _Node) -> None:

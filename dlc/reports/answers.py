@@ -85,8 +85,8 @@ def matrix(answer: Answer, counts: NDArray[np.int64]) -> Markup:
     for index, (name, row) in enumerate(zip(names, counts.tolist(), strict=True)):
         total = sum(row) or 1
         shades = [min(5, -(-5 * many // total)) for many in row]
-        marks = [f"h{shade}{' right' if at == index else ''}" for at, shade in enumerate(shades)]
-        cells = [element("td", many or "\u00b7", class_=mark) for many, mark in zip(row, marks, strict=True)]
+        styles = [f"h{shade}{' right' if at == index else ''}" for at, shade in enumerate(shades)]
+        cells = [element("td", many or "\u00b7", class_=mark) for many, mark in zip(row, styles, strict=True)]
         rows.append((name, *cells))
     return element("figure", element("figcaption", title), table(head, rows, class_="confusion"))
 

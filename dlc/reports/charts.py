@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
 
-from dlc.reports.markup import Markup, element, number, place
+from dlc.reports.markup import Markup, coordinate, element, number
 
 WIDTH, HEIGHT = 370, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 26, 38
@@ -102,7 +102,7 @@ def line_chart(
     title: str,
     series: Sequence[Series],
     x_name: str,
-    mark: tuple[float, str] | None = None,
+    marker: tuple[float, str] | None = None,
     log: bool = False,
 ) -> Markup:
     """Lines over a common axis, as a figure.
@@ -121,18 +121,18 @@ def line_chart(
     up = spread(ys, HEIGHT - BOTTOM, TOP, log)
     whole = all(float(x).is_integer() for x in xs)
     body: list[Markup] = axes(across, up, x_name, whole=whole)
-    if mark is not None:
-        x = across(mark[0])
+    if marker is not None:
+        x = across(marker[0])
         side = "end" if x > WIDTH / 2 else "start"
-        near = [up(y) for _, points in lines for at, y in points if abs(at - mark[0]) < 1 and _drawable(y, up)]
+        near = [up(y) for _, points in lines for at, y in points if abs(at - marker[0]) < 1 and _drawable(y, up)]
         free = TOP + 12.0 if near and min(near) > TOP + 40 else HEIGHT - BOTTOM - 6.0
-        body.append(element("path", d=f"M{place(x)} {TOP}V{HEIGHT - BOTTOM}", class_="mark"))
+        body.append(element("path", d=f"M{coordinate(x)} {TOP}V{HEIGHT - BOTTOM}", class_="mark"))
         at = x - 4 if side == "end" else x + 4
-        body.append(element("text", mark[1], x=at, y=free, text_anchor=side, class_="small halo"))
+        body.append(element("text", marker[1], x=at, y=free, text_anchor=side, class_="small halo"))
     legend, at = [], float(LEFT)
     for index, (name, points) in enumerate(lines):
         body += _line(points, across, up, index)
-        legend.append(element("path", d=f"M{place(at)} 12h22", class_=f"line s{index}"))
+        legend.append(element("path", d=f"M{coordinate(at)} 12h22", class_=f"line s{index}"))
         legend.append(element("text", name, x=at + 27, y=16.0, class_="small"))
         at += 40 + 6.6 * len(name)
     hover = _hover(lines, across, x_name)
@@ -144,7 +144,7 @@ def _line(points: Sequence[tuple[float, float]], across: Scale, up: Scale, index
     runs: list[list[str]] = [[]]
     for x, y in points:
         if _drawable(y, up):
-            runs[-1].append(f"{place(across(x))} {place(up(y))}")
+            runs[-1].append(f"{coordinate(across(x))} {coordinate(up(y))}")
         elif runs[-1]:
             runs.append([])
     drawn = "".join(f"M{'L'.join(run)}" for run in runs if len(run) > 1)
@@ -159,11 +159,11 @@ def _drawable(y: float, up: Scale) -> bool:
 
 def _hover(lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], across: Scale, x_name: str) -> str:
     """For the pointer: positions along the axis, with their labels."""
-    said: dict[float, list[str]] = {}
+    labels: dict[float, list[str]] = {}
     for name, points in lines:
         for x, y in points:
-            said.setdefault(x, []).append(f"{name} {number(y)}")
-    found = [[round(across(x), 1), f"{x_name} {number(x)}: {', '.join(said[x])}"] for x in sorted(said)]
+            labels.setdefault(x, []).append(f"{name} {number(y)}")
+    found = [[round(across(x), 1), f"{x_name} {number(x)}: {', '.join(labels[x])}"] for x in sorted(labels)]
     return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -189,19 +189,21 @@ def axes(across: Scale, up: Scale, x_name: str, y_name: str | None = None, whole
     ]
     for tick in up.ticks(5):
         y = up(tick)
-        found.append(element("path", d=f"M{place(across.start)} {place(y)}H{place(across.end)}", class_="grid"))
+        found.append(
+            element("path", d=f"M{coordinate(across.start)} {coordinate(y)}H{coordinate(across.end)}", class_="grid")
+        )
         found.append(element("text", tick_label(tick), x=across.start - 6, y=y + 4, text_anchor="end", class_="small"))
     for tick in across.ticks(6):
         if whole and not float(tick).is_integer():
             continue
         x = across(tick)
-        found.append(element("path", d=f"M{place(x)} {place(up.start)}v4", class_="tick"))
+        found.append(element("path", d=f"M{coordinate(x)} {coordinate(up.start)}v4", class_="tick"))
         found.append(element("text", tick_label(tick), x=x, y=up.start + 16, text_anchor="middle", class_="small"))
     middle = (across.start + across.end) / 2
     found.append(element("text", x_name, x=middle, y=up.start + 32, text_anchor="middle", class_="small name"))
     if y_name is not None:
         y = (up.start + up.end) / 2
-        rotation = f"rotate(-90 12 {place(y)})"
+        rotation = f"rotate(-90 12 {coordinate(y)})"
         found.append(
             element("text", y_name, x=12.0, y=y, transform=rotation, text_anchor="middle", class_="small name")
         )
@@ -229,10 +231,12 @@ def scatter(title: str, truths: Sequence[float], guesses: Sequence[float], unit:
     body = axes(across, up, f"true {unit}", f"predicted {unit}")
     body.append(
         element(
-            "path", d=f"M{place(across.start)} {place(up.start)}L{place(across.end)} {place(up.end)}", class_="mark"
+            "path",
+            d=f"M{coordinate(across.start)} {coordinate(up.start)}L{coordinate(across.end)} {coordinate(up.end)}",
+            class_="mark",
         )
     )
-    dots = "".join(f"M{place(across(x))} {place(up(y))}h0" for x, y in zip(truths, guesses, strict=True))
+    dots = "".join(f"M{coordinate(across(x))} {coordinate(up(y))}h0" for x, y in zip(truths, guesses, strict=True))
     body.append(element("path", d=dots, class_="dots s0 many"))
     description = f"{title}: {len(truths)} points; on the diagonal predictions are right."
     return figure(title, description, body, width=side, height=side)
@@ -258,7 +262,9 @@ def histogram(title: str, values: Sequence[float], x_name: str, bins: int = 24) 
             shape = {"x": x + 0.5, "y": y, "width": width - 1, "height": up.start - y}
             body.append(element("rect", tooltip, **shape, class_="bar"))
     if low < 0 < high:
-        body.append(element("path", d=f"M{place(across(0))} {place(up.end)}V{place(up.start)}", class_="mark"))
+        body.append(
+            element("path", d=f"M{coordinate(across(0))} {coordinate(up.end)}V{coordinate(up.start)}", class_="mark")
+        )
     return figure(title, f"{title}: {len(values)} values from {number(low)} to {number(high)}.", body)
 
 
@@ -304,7 +310,7 @@ def figure(
         element("title", title, id=f"t{key}"),
         element("desc", description, id=f"d{key}"),
         body,
-        viewBox=f"0 0 {place(width)} {place(height)}",
+        viewBox=f"0 0 {coordinate(width)} {coordinate(height)}",
         role="img",
         aria_labelledby=f"t{key} d{key}",
         class_="chart",

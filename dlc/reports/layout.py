@@ -188,9 +188,9 @@ def _mean(values: Sequence[float], default: float) -> float:
 def _crossings(layers: Sequence[Sequence[_Spot]]) -> int:
     total = 0
     for upper, lower in pairwise(layers):
-        places = {id(spot): at for at, spot in enumerate(lower)}
+        positions = {id(spot): at for at, spot in enumerate(lower)}
         ends = [
-            (at + leave / 1e4, places[id(other)] + arrive / 1e4)
+            (at + leave / 1e4, positions[id(other)] + arrive / 1e4)
             for at, spot in enumerate(upper)
             for other, leave, arrive in spot.below
         ]
@@ -232,9 +232,9 @@ def _settle(layer: Sequence[_Spot], wishes: Sequence[float]) -> None:
         while len(pools) > 1 and pools[-2][0] / pools[-2][1] > pools[-1][0] / pools[-1][1]:
             last = pools.pop()
             pools[-1] = [one + other for one, other in zip(pools[-1], last, strict=True)]
-    places = [total / weight for total, weight, count in pools for _ in range(int(count))]
-    for spot, place, offset in zip(layer, places, offsets, strict=True):
-        spot.x = place + offset
+    positions = [total / weight for total, weight, count in pools for _ in range(int(count))]
+    for spot, position, offset in zip(layer, positions, offsets, strict=True):
+        spot.x = position + offset
 
 
 def _draw(drawing: Drawing, layers: Sequence[Sequence[_Spot]], spots: Mapping[str, _Spot]) -> None:

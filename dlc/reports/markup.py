@@ -31,30 +31,30 @@ def element(name: str, *children: object, **attributes: object) -> Markup:
         label = key.rstrip("_").replace("_", "-")
         written.append(f" {label}" if value is True else f' {label}="{escape(_text(value))}"')
     start = f"<{name}{''.join(written)}>"
-    return Markup(start if name in VOID else f"{start}{joined(children)}</{name}>")
+    return Markup(start if name in VOID else f"{start}{concatenated(children)}</{name}>")
 
 
-def joined(children: Iterable[object]) -> Markup:
+def concatenated(children: Iterable[object]) -> Markup:
     """Concatenated children: markup as it is, lists item by item, everything else escaped."""
     parts = []
     for child in children:
         if isinstance(child, Markup):
             parts.append(str(child))
         elif isinstance(child, (list, tuple)):
-            parts.append(joined(child))
+            parts.append(concatenated(child))
         elif child is not None:
             parts.append(escape(_text(child), quote=False))
     return Markup("".join(parts))
 
 
 def _text(value: object) -> str:
-    return place(value) if isinstance(value, float) else str(value)
+    return coordinate(value) if isinstance(value, float) else str(value)
 
 
-def place(value: float) -> str:
+def coordinate(value: float) -> str:
     """A coordinate, rounded to a tenth of a unit.
 
-    >>> place(3.0), place(2.25), place(-0.04)
+    >>> coordinate(3.0), coordinate(2.25), coordinate(-0.04)
     ('3', '2.2', '0')
     """
     text = f"{value:.1f}".removesuffix(".0")

@@ -11,7 +11,7 @@ from dlc.diagnostics import plural
 from dlc.frontend.plan import Plan
 from dlc.ir import Ref, TensorType, TypedGraph, TypedNode, TypedRepeat
 from dlc.reports.layout import BAR, PADDING, Box, Drawing, Frame, Line, framed, lay_out
-from dlc.reports.markup import Markup, element, place
+from dlc.reports.markup import Markup, coordinate, element
 from dlc.support.fast_dataclass import fast_dataclass
 
 MOST_BOXES = 26  # of one picture; other items get their own picture below
@@ -373,7 +373,7 @@ def _face(
         "g",
         element("title", "\n".join(details)),
         element("rect", width=width, height=HEIGHT, rx=4.0 if style != "end" else HEIGHT / 2, class_="box"),
-        element("path", d=f"M1.5 4V{place(HEIGHT - 4)}", class_="stripe") if style.startswith("layer") else None,
+        element("path", d=f"M1.5 4V{coordinate(HEIGHT - 4)}", class_="stripe") if style.startswith("layer") else None,
         element("text", name, x=12.0, y=17.0, class_="bold"),
         element("text", beside, x=width - 10, y=17.0, text_anchor="end", class_="small") if beside else None,
         element("text", left, x=12.0, y=33.0, class_="small"),
@@ -394,7 +394,7 @@ def _svg(group: Group, drawing: Drawing, faces: Mapping[str, Markup]) -> Markup:
         "svg",
         element("title", title),
         _drawn(drawing, faces),
-        viewBox=f"-2 -2 {place(drawing.width + 4)} {place(drawing.height + 4)}",
+        viewBox=f"-2 -2 {coordinate(drawing.width + 4)} {coordinate(drawing.height + 4)}",
         width=drawing.width + 4,
         height=drawing.height + 4,
         role="img",
@@ -410,11 +410,11 @@ def _drawn(drawing: Drawing, faces: Mapping[str, Markup]) -> list[Markup]:
         if isinstance(box, Frame):
             shift = (box.width - box.inner.width) / 2
             inside = element(
-                "g", _drawn(box.inner, faces), transform=f"translate({place(shift)} {place(BAR + PADDING)})"
+                "g", _drawn(box.inner, faces), transform=f"translate({coordinate(shift)} {coordinate(BAR + PADDING)})"
             )
-            bar = element("path", d=f"M0 {place(BAR)}H{place(box.width)}", class_="edge")
+            bar = element("path", d=f"M0 {coordinate(BAR)}H{coordinate(box.width)}", class_="edge")
             parts = [element("rect", width=box.width, height=box.height, rx=4.0, class_="frame"), bar, *parts, inside]
-        found.append(element("g", parts, transform=f"translate({place(box.x)} {place(box.y)})"))
+        found.append(element("g", parts, transform=f"translate({coordinate(box.x)} {coordinate(box.y)})"))
     keys = {box.key for box in drawing.boxes}
     return [*[_line(line, line.target in keys) for line in drawing.lines], *found]
 
@@ -422,11 +422,11 @@ def _drawn(drawing: Drawing, faces: Mapping[str, Markup]) -> list[Markup]:
 def _line(line: Line, head: bool) -> Markup:
     """A line through its points: straight through layers, bent in between; with an arrowhead at a box."""
     (x, y), *others = line.points
-    path = f"M{place(x)} {place(y)}"
+    path = f"M{coordinate(x)} {coordinate(y)}"
     for across, down in others:
-        middle = place((y + down) / 2)
-        bend = f"C{place(x)} {middle} {place(across)} {middle} {place(across)} {place(down)}"
-        path += f"V{place(down)}" if place(across) == place(x) else bend
+        middle = coordinate((y + down) / 2)
+        bend = f"C{coordinate(x)} {middle} {coordinate(across)} {middle} {coordinate(across)} {coordinate(down)}"
+        path += f"V{coordinate(down)}" if coordinate(across) == coordinate(x) else bend
         x, y = across, down
-    arrow = element("path", d=f"M{place(x - 4)} {place(y - 6)}h8l-4 6z", class_="head") if head else None
+    arrow = element("path", d=f"M{coordinate(x - 4)} {coordinate(y - 6)}h8l-4 6z", class_="head") if head else None
     return element("g", element("path", d=path, class_="edge"), arrow)

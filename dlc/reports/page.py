@@ -15,7 +15,7 @@ from dlc.frontend.plugins import active
 from dlc.frontend.summary import human
 from dlc.frontend.summary import table as summary_table
 from dlc.reports import charts
-from dlc.reports.markup import Markup, element, joined, number, table
+from dlc.reports.markup import Markup, concatenated, element, number, table
 from dlc.reports.network import MOST_DRAWN, anchor, pictures, shape_text
 from dlc.reports.record import Record, read_record
 from dlc.support.files import write_atomic
@@ -173,8 +173,8 @@ def _curves(record: Record, horizon: Horizon | None) -> list[Markup]:
         if series:
             log = charts.wide(values) and name == "loss"
             title = f"{name}, logarithmic" if log else name
-            mark = (float(record.best_epoch), f"best: {record.best_epoch}") if len(history) > 1 else None
-            drawn.append(charts.line_chart(title, series, "epoch", mark, log))
+            marker = (float(record.best_epoch), f"best: {record.best_epoch}") if len(history) > 1 else None
+            drawn.append(charts.line_chart(title, series, "epoch", marker, log))
     drawn.append(charts.line_chart("learning rate", [_rates(record, horizon)], "step"))
     names = [name for name in history[0] if name != "epoch"]
     step = -(-len(history) // MOST_ROWS)
@@ -318,7 +318,7 @@ def _spec(text: str) -> Markup:
         if len(text) > LONGEST_SPEC
         else None
     )
-    return joined([element("pre", element("code", parts, shown[at:])), more])
+    return concatenated([element("pre", element("code", parts, shown[at:])), more])
 
 
 # ---- times and environment ----

@@ -87,9 +87,9 @@ def write_verified(export: Export, network: TrainedNetwork, target: Path) -> Pat
     Raises:
         SpecError: DLC507 when it can't be written, DLC509 and others when the format refuses it; nothing is left then.
     """
-    place = Path(os.path.realpath(target)) if target.is_symlink() else target  # a link to itself is replaced
-    _check_place(export, place, target)
     try:
+        place = Path(os.path.realpath(target)) if target.is_symlink() else target  # a link to itself is replaced
+        _check_place(export, place, target)
         place.parent.mkdir(parents=True, exist_ok=True)
         with _workplace(place) as folder:
             part = folder / (place.name or export.default_name)

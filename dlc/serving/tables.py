@@ -32,8 +32,8 @@ def source_for(path: Path, like: Source | None = None) -> Source:
         SpecError: DLC510 for an unknown extension.
     """
     if path.suffix == ".csv":
-        form = {"header": like.header, "delimiter": like.delimiter} if isinstance(like, Csv) else {}
-        return Csv.model_validate({"path": str(path), **form})
+        options = {"header": like.header, "delimiter": like.delimiter} if isinstance(like, Csv) else {}
+        return Csv.model_validate({"path": str(path), **options})
     if path.suffix == ".npz":
         return Npz(path=str(path))
     raise SpecError.of(

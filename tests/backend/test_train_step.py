@@ -93,6 +93,31 @@ def squared(outputs: Any, batch: Any) -> Any:
     return jnp.square(outputs["output"] - batch["targets"]["y"]).mean()
 
 
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+def test_a_penalty_counts_once_however_many_batches_make_a_step(penalty: str) -> None:
+    data, head = batched(3, 8), f"{HEAD}regularization: {{{penalty}: 0.1}}\n"
+    whole, _ = trained(spec_of("{sgd: 0.5}", head=head), data, 3)
+    parts, _ = trained(spec_of("{sgd: 0.5, accumulate: 4}", head=head), data, 3)
+    close(whole.variables, parts.variables)
+    plain, _ = trained(spec_of("{sgd: 0.5}"), data, 3)
+    kernels = [state.variables["params"]["dense"]["kernel"] for state in (whole, plain)]
+    assert np.abs(np.asarray(kernels[0]) - np.asarray(kernels[1])).max() > 1e-3
+
+
+def test_a_frozen_batch_norm_normalizes_by_its_statistics_in_training() -> None:
+    network = "network: [{batch_norm: , trainable: false, name: norm}, dense: 2]\n"
+    program = lower(spec_of("{sgd: 0.5}", network=network).graph)
+    variables = program.init(0)
+    x = jnp.float32(np.random.default_rng(0).normal(3.0, 2.0, size=(16, 3)))
+    trained_, evaluated = (program.run(variables, {"x": x}, train=train) for train in (True, False))
+    np.testing.assert_array_equal(trained_.outputs["output"], evaluated.outputs["output"])
+    jax.tree.map(np.testing.assert_array_equal, trained_.state, variables["state"])
+    free = lower(spec_of("{sgd: 0.5}", network=network.replace(", trainable: false", "")).graph)
+    assert np.any(
+        np.asarray(free.run(free.init(0), {"x": x}, train=True).outputs["output"]) != evaluated.outputs["output"]
+    )
+
+
 @pytest.mark.parametrize("count", [2, 4])
 def test_small_batches_accumulated_equal_a_large_one(count: int) -> None:
     """Also where examples count differently, so that the mean of the batches' means would be wrong."""
@@ -601,9 +626,9 @@ def test_an_undefined_value_is_no_improvement_to_a_plateau() -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ("lookahead: {period: 101}", "would never move"),
-        ("swa: {start: 100, every: 1}", "averages no two steps"),
-        ("swa: {start: 1, every: 100}", "averages no two steps"),
+        ("lookahead: {period: 101}", "would never change"),
+        ("swa: {start: 100, every: 1}", "averages fewer than two steps"),
+        ("swa: {start: 1, every: 100}", "averages fewer than two steps"),
     ],
 )
 def test_what_a_run_is_too_short_for_is_an_error(keys: str, message: str) -> None:
@@ -640,7 +665,7 @@ def test_new_records_are_checked_like_those_of_training(tmp_path: Path) -> None:
     np.savez(tmp_path / "bad.npz", x=x, y=np.arange(24) % 2, w=-np.ones(24))
     found = dlc.evaluate(tmp_path / "run", data=tmp_path / "new.npz")
     assert found.confusion["y"].sum() == 16  # eight have no class
-    with pytest.raises(dlc.SpecError, match=r"DLC403.*what each example counts"):
+    with pytest.raises(dlc.SpecError, match=r"DLC403.*not a valid `sample_weight`"):
         dlc.evaluate(tmp_path / "run", data=tmp_path / "bad.npz")
 
 

@@ -141,7 +141,7 @@ def test_the_network_does_not_know_of_it() -> None:
     ]
     assert nodes[0] == nodes[1]
     assert with_.graph.inputs == without.graph.inputs and with_.graph.types == without.graph.types
-    assert with_.losses == without.losses
+    assert with_.plan.losses == without.plan.losses
 
 
 def test_the_resolved_section_reads_back() -> None:
@@ -165,10 +165,10 @@ def test_set_and_extends(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(HEAD + "augment: {random_brightness: 0.1}\n")
     (tmp_path / "child.yaml").write_text("extends: base.yaml\naugment: {random_contrast: 0.3}\n")
     (tmp_path / "list.yaml").write_text("extends: base.yaml\naugment: [random_invert, random_brightness]\n")
-    (child,) = dlc.load(tmp_path / "child.yaml").augment
+    (child,) = dlc.load(tmp_path / "child.yaml").plan.augment
     assert dict(child.augmentation)["factor"] == (0.7, 1.3)
     sets = ["augment.1.random_brightness.factor=0.5", "augment.0.random_invert.p=0.25"]
-    first, second = dlc.load(tmp_path / "list.yaml", sets).augment
+    first, second = dlc.load(tmp_path / "list.yaml", sets).plan.augment
     assert first.augmentation.p == 0.25 and dict(second.augmentation)["factor"] == (0.5, 1.5)
     spec = dlc.load(tmp_path / "list.yaml", ["augment=null"])
     assert spec.plan.augment == ()

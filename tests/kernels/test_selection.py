@@ -198,22 +198,22 @@ def test_a_run_keeps_its_forms(tmp_path: Path) -> None:
     dlc.train(spec, tmp_path / "run")
     path = tmp_path / "run" / "lowering.json"
     kept = json.loads(path.read_text())
-    assert kept["forms"] == {name: site.variant("cpu") for name, site in sites_of(spec.plan).items()}
-    other = {**kept, "forms": {**kept["forms"], "repeat/*/conv2d convolution": "product"}}
+    assert kept["variants"] == {name: site.variant("cpu") for name, site in sites_of(spec.plan).items()}
+    other = {**kept, "variants": {**kept["variants"], "repeat/*/conv2d convolution": "product"}}
     path.write_text(json.dumps(other))
     program = lower(spec.graph, RunFolder(tmp_path / "run").load_lowering())
     jax.eval_shape(program.apply, program.declared(), {"image": jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)})
-    assert program.choices.variants("cpu") == other["forms"]
+    assert program.choices.variants("cpu") == other["variants"]
     assert program.choices.variants("gpu")["repeat/*/conv2d convolution"] == "xla"
 
     longer = dlc.loads(NET, ["train.epochs=3"])
-    path.write_text(json.dumps({**kept, "forms": {**kept["forms"], "conv2d convolution": "fft"}}))
+    path.write_text(json.dumps({**kept, "variants": {**kept["variants"], "conv2d convolution": "fft"}}))
     with pytest.raises(SpecError, match=r"DLC503: the run uses the variant `fft` of `conv2d convolution`"):
         dlc.train(longer, tmp_path / "run", resume=True)
-    path.write_text(json.dumps({**kept, "forms": {}}))
+    path.write_text(json.dumps({**kept, "variants": {}}))
     with pytest.raises(SpecError, match=r"DLC503: the run records no variant of `conv2d convolution`"):
         dlc.train(longer, tmp_path / "run", resume=True)
-    for text in ("[]", "{", '{"platform": "cpu", "forms": {}, "flags": {"xla_dump_to": "/"}}'):
+    for text in ("[]", "{", '{"platform": "cpu", "variants": {}, "flags": {"xla_dump_to": "/"}}'):
         path.write_text(text)
         with pytest.raises(SpecError, match=r"DLC503: `.*lowering.json` is damaged"):
             dlc.train(longer, tmp_path / "run", resume=True)
@@ -239,7 +239,7 @@ def test_autotune_takes_the_fastest_and_remembers(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(autotune, "_keep", stored.update)
     spec = dlc.loads(NET)
     first = dlc.train(spec, tmp_path / "first", autotune=True)
-    variants = json.loads((tmp_path / "first" / "lowering.json").read_text())["forms"]
+    variants = json.loads((tmp_path / "first" / "lowering.json").read_text())["variants"]
     assert variants == {
         "repeat iterations": "unrolled",
         "conv2d convolution": "product",  # the table's: what is faster is so by 2 %
@@ -258,7 +258,7 @@ def test_autotune_times_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     dlc.train(spec, tmp_path / "run", autotune=True)
     sites = sites_of(spec.plan)
     kept = json.loads((tmp_path / "run" / "lowering.json").read_text())
-    assert {name: variant in sites[name].fitting for name, variant in kept["forms"].items()} == dict.fromkeys(
+    assert {name: variant in sites[name].fitting for name, variant in kept["variants"].items()} == dict.fromkeys(
         sites, True
     )
     assert any("convolution Window" in key for key in autotune._known())

@@ -228,9 +228,7 @@ def test_group_norm_counts_real_places_only() -> None:
     got = made.apply(
         {"scale": jnp.asarray(scale, jnp.float32)},
         jnp.asarray(x, jnp.float32),
-        key=None,
-        train=True,
-        masks=(jnp.asarray(MASK),),
+        ctx=Context("train", masks=(jnp.asarray(MASK),)),
     )
     for row, real in enumerate(MASK):
         for group in (slice(0, 3), slice(3, 6)):

@@ -77,7 +77,7 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: 
         dlc.train(dlc.loads(SMALL, SETS), tmp_path / "run")
     item = caught.value.report.diagnostics[0]
     assert item.code == "DLC506"
-    assert item.hint == "pip install 'dlc[tensorboard]'"
+    assert item.hint == "run `pip install 'dlc[tensorboard]'`"
     assert not (tmp_path / "run").exists()
 
 

@@ -388,4 +388,4 @@ def test_numbers_have_no_confusion_matrix(tmp_path: Path, dlc_command) -> None: 
     record = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
     assert record["validation/r2"] == pytest.approx(found.metrics["r2"]) and "train/r2" in record
     code, _, err = dlc_command("eval", str(tmp_path / "run"), "--confusion")
-    assert code != 0 and "no output answers with a class" in err
+    assert code != 0 and "no output predicts a class" in err

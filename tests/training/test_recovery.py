@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -220,6 +222,26 @@ def test_many_steps_left_out_in_a_row_stop_the_run(
     item = divergence(spec_of(LOG, bad=range(9, 28), value=-1.0, train=SKIP), iterations=iterations)
     assert "at step 3: the output of `logs`" in item.message
     assert "from it on were left out" in item.message
+
+
+@pytest.mark.parametrize("iterations", [1, None])
+def test_skipped_steps_that_are_not_in_a_row_do_not_stop_the_run(
+    spec_of, iterations: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that is good starts the count of the skipped ones again: 3 of 9 steps are skipped, none after another."""
+    monkeypatch.setattr(skipped_steps, "LIMIT", 2)
+    spec = spec_of(LOG, bad=[5, 13, 21], value=-1.0, train=SKIP)
+    result = train_spec(spec, chunk_iterations=iterations)
+    assert len(result.history) == spec.plan.train.epochs
+    assert all(math.isfinite(line["train/loss"]) for line in result.history)
+
+
+def test_the_count_of_skipped_steps_starts_again_after_a_good_one() -> None:
+    state, rows = skipped_steps.start(), []
+    for good in (False, False, True, False):
+        state = skipped_steps.next_state(state, jnp.bool_(good))
+        rows.append((int(state.epoch), int(state.row)))
+    assert rows == [(1, 1), (2, 2), (2, 0), (3, 1)]
 
 
 def test_an_epoch_of_steps_left_out_stops_the_run(spec_of) -> None:

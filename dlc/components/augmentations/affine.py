@@ -138,9 +138,9 @@ class RandomShear(Affine):
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Map:
         """Shears."""
-        slope = jnp.tan(uniform(key, x.shape[0], self.degrees) * (math.pi / 180))
-        one, zero = jnp.ones_like(slope), jnp.zeros_like(slope)
-        parts = [one, zero, slope, one] if self.direction == "horizontal" else [one, slope, zero, one]
+        tangent = jnp.tan(uniform(key, x.shape[0], self.degrees) * (math.pi / 180))
+        one, zero = jnp.ones_like(tangent), jnp.zeros_like(tangent)
+        parts = [one, zero, tangent, one] if self.direction == "horizontal" else [one, tangent, zero, one]
         return Map(jnp.stack(parts, -1).reshape(-1, 2, 2), jnp.zeros((x.shape[0], 2)))
 
 

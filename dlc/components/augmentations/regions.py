@@ -164,7 +164,7 @@ class GaussianBlur(Augmentation):
         weights = jnp.exp(-0.5 * jnp.square(away / drawn[:, None]))  # (B, kernel)
         weights = weights / weights.sum(-1, keepdims=True)
         for axis in (1, 2):
-            pads = [(half, half) if place == axis else (0, 0) for place in range(4)]
+            pads = [(half, half) if index == axis else (0, 0) for index in range(4)]
             wide, size = jnp.pad(x, pads, mode="reflect"), x.shape[axis]
             parts = [jax.lax.slice_in_dim(wide, at, at + size, axis=axis) for at in range(self.kernel)]
             x = sum((over(weights[:, at], x) * part for at, part in enumerate(parts)), jnp.zeros_like(x))

@@ -40,8 +40,8 @@ def input_axes(spec: ParamSpec) -> tuple[int, ...]:
     are all but the last; for a vector, its only axis.
     """
     rank = len(spec.shape)
-    inner = [place for place, name in enumerate(spec.axes) if name in ("in", "kernel")]
+    inner = [index for index, name in enumerate(spec.axes) if name in ("in", "kernel")]
     if inner and len(spec.axes) == rank:
         outputs = ("out", "channels")
-        return tuple(place - rank for place in range(inner[-1] + 1) if spec.axes[place] not in outputs)
+        return tuple(index - rank for index in range(inner[-1] + 1) if spec.axes[index] not in outputs)
     return tuple(range(-rank, -1)) if rank > 1 else tuple(range(-rank, 0))

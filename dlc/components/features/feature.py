@@ -93,8 +93,8 @@ class Feature(Options):
         flat = prediction.reshape(prediction.shape[0], prod(sizes))
         if flat.shape[1] == 1:
             return {name: flat[:, 0]}
-        places = np.ndindex(*sizes)
-        return {"_".join(map(str, (name, *place))): flat[:, index] for index, place in enumerate(places)}
+        positions = np.ndindex(*sizes)
+        return {"_".join(map(str, (name, *position))): flat[:, index] for index, position in enumerate(positions)}
 
 
 def encoded(feature: Feature, name: str, raw: Any, stats: Stats) -> dict[str, Any]:
@@ -152,12 +152,12 @@ def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float |
         bad = ~np.isfinite(values)
     if not bad.any():
         return values
-    place = np.unravel_index(int(bad.argmax()), bad.shape)
-    gap = bool(np.isnan(values[place]))
+    position = np.unravel_index(int(bad.argmax()), bad.shape)
+    gap = bool(np.isnan(values[position]))
     raise RuleViolation(
         "DLC403",
-        f"row {first_row + int(place[0])} of column `{name}` is not a finite number",
-        found=f"`{text}`" if (text := as_text(column[place])) else "an empty field",
+        f"row {first_row + int(position[0])} of column `{name}` is not a finite number",
+        found=f"`{text}`" if (text := as_text(column[position])) else "an empty field",
         expected="a number" if gap else "a number within float32, up to 3.4e38",
         hint=_GAPS if gap else None,
     )

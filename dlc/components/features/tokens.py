@@ -113,11 +113,11 @@ class Tokens(Feature):
         if self.ignored is not None:
             bad &= values != self.ignored
         if bad.any():
-            row, place = np.unravel_index(int(bad.argmax()), bad.shape)
+            row, position = np.unravel_index(int(bad.argmax()), bad.shape)
             raise RuleViolation(
                 "DLC404",
                 f"row {first_row + int(row)} of `{name}` has a token that is not in the vocabulary",
-                found=f"`{values[row, place]:g}`",
+                found=f"`{values[row, position]:g}`",
                 expected=f"an integer from 0 to {self.vocabulary - 1}",
                 option="vocabulary",
             )

@@ -50,18 +50,18 @@ class Overlap(Loss):
     def apply(self, output: Array, target: Array, mask: Array | None = None, real: Array | None = None) -> Score:
         """1 - the overlap, the mean over classes."""
         size, classes = output.shape[0], output.shape[-1]
-        places = prod(output.shape[1:-1])
-        p = self.activate(output.astype(jnp.float32)).reshape(size, places, classes)
+        positions = prod(output.shape[1:-1])
+        p = self.activate(output.astype(jnp.float32)).reshape(size, positions, classes)
         if jnp.issubdtype(target.dtype, jnp.integer) and classes > 1:
             known = (target >= 0) & (target < classes)
             t = (target[..., None] == jnp.arange(classes, dtype=target.dtype)).astype(jnp.float32)
             t = jnp.where(known[..., None], t, jnp.nan)  # an invalid class must not be hidden
         else:
             t = target.astype(jnp.float32)
-        t = t.reshape(size, places, classes)
+        t = t.reshape(size, positions, classes)
         weight = jnp.ones(size, jnp.float32)
         if mask is not None:
-            there = jnp.repeat(mask, places // mask.shape[1], axis=1)[:, :, None]
+            there = jnp.repeat(mask, positions // mask.shape[1], axis=1)[:, :, None]
             p, t = jnp.where(there, p, 0.0), jnp.where(there, t, 0.0)
             weight = mask.any(1).astype(jnp.float32)
         parts = [(p * t).sum(1), (p * (1 - t)).sum(1), ((1 - p) * t).sum(1)]  # (batch, classes) each

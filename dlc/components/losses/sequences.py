@@ -61,8 +61,8 @@ class CTC(Loss):
         """-log p, in the log domain."""
         there, spelt = mask if mask is not None else (None, None)
         outside = jnp.zeros(output.shape[:2]) if there is None else 1.0 - there
-        behind = jnp.zeros(target.shape) if spelt is None else 1.0 - spelt
-        each = optax.ctc_loss(output.astype(jnp.float32), outside, target, behind, blank_id=self.blank)
+        padding = jnp.zeros(target.shape) if spelt is None else 1.0 - spelt
+        each = optax.ctc_loss(output.astype(jnp.float32), outside, target, padding, blank_id=self.blank)
         weight = jnp.ones_like(each) if there is None else there.any(1).astype(jnp.float32)
         return Score(jnp.where(weight > 0, each, 0.0), weight)
 

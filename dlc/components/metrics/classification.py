@@ -128,9 +128,9 @@ def rank(prediction: Array, target: Array) -> Array:
     numbers = jnp.arange(count, dtype="int32")
     own = jnp.where(classes == numbers, prediction, -jnp.inf).max(-1, keepdims=True)
     before = (prediction > own) | ((prediction == own) & (numbers < classes))
-    place: Array = before.sum(-1)
+    position: Array = before.sum(-1)
     known = ((classes >= 0) & (classes < count))[..., 0] & ~jnp.isnan(prediction).any(-1)
-    return jnp.where(known, place, count)
+    return jnp.where(known, position, count)
 
 
 class ExactMatch(Metric):

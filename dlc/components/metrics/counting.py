@@ -62,8 +62,8 @@ class Counting(Metric):
         else:
             classes = jnp.arange(max(2, prediction.shape[-1]), dtype="int32")
             chosen, true = answer[..., None] == classes, truth[..., None] == classes  # (batch, *axes, classes)
-        places = spread(jnp.ones(weights.shape, "float32"), mask, chosen.shape[:-1])
-        counted = rows(places)[..., None] > 0  # (batch, n, 1)
+        positions = spread(jnp.ones(weights.shape, "float32"), mask, chosen.shape[:-1])
+        counted = rows(positions)[..., None] > 0  # (batch, n, 1)
         shape = (*counted.shape[:-1], chosen.shape[-1])
 
         def total(here: Array) -> Array:
@@ -75,7 +75,7 @@ class Counting(Metric):
             "right": total(chosen & true),
             "answered": total(chosen),
             "true": total(true),
-            "weight": (rows(places).sum(-1) * weights).sum(),
+            "weight": (rows(positions).sum(-1) * weights).sum(),
         }
 
     def result(self, statistics: Statistics) -> float:
@@ -191,8 +191,8 @@ class Specificity(Averaged):
 
     def ratio(self, counts: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
         """The true negatives, and all that are not true."""
-        places = counts["weight"]
-        return places - counts["true"] - counts["answered"] + counts["right"], places - counts["true"]
+        positions = counts["weight"]
+        return positions - counts["true"] - counts["answered"] + counts["right"], positions - counts["true"]
 
 
 class FBeta(Averaged):
@@ -355,8 +355,8 @@ class CohenKappa(Counting):
         """The counts, and the sum of the distances."""
         found = super().statistics(prediction, target, weights, mask)
         answer, truth = answered(prediction, target, self.threshold)
-        places = spread(weights, mask, answer.shape)
-        return {**found, "distance": (self.distance(answer - truth).astype("float32") * places).sum()}
+        positions = spread(weights, mask, answer.shape)
+        return {**found, "distance": (self.distance(answer - truth).astype("float32") * positions).sum()}
 
     def distance(self, difference: Any) -> Any:
         """The weight of an answer that is off by so many classes."""

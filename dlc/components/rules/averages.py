@@ -61,7 +61,7 @@ class LateSwa(Rule):
         if item is None or item.modifiers.swa is None:
             return
         begin = item.modifiers.swa.start
-        start = Run(float(epochs)).place(begin)
+        start = Run(float(epochs)).position(begin)
         if start is not None and start >= epochs:
             path = (*item.path, "swa")
             given = (*path, "start") in spec.source.values

@@ -48,8 +48,8 @@ class CosineRestarts(Schedule):
     def late(self, run: Run) -> Iterator[OptionError]:
         """A run that ends before the first restart."""
         yield from super().late(run)
-        place, warmup = run.place(self.period), run.place(self.warmup)
-        if place is not None and warmup is not None and place + warmup >= run.epochs > warmup:
+        position, warmup = run.position(self.period), run.position(self.warmup)
+        if position is not None and warmup is not None and position + warmup >= run.epochs > warmup:
             message, hint = "the run ends before the first restart", "shorten `period`, or write `cosine`"
             yield OptionError(("period",), "DLC303", message, str(self.period), f"less than {run_length(run)}", hint)
 

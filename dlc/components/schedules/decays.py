@@ -232,8 +232,8 @@ def factor_errors(value: float, factor: float, end: float) -> Iterator[OptionErr
 
 def period_errors(schedule: Schedule, name: str, period: Length, run: Run) -> Iterator[OptionError]:
     """The error of a period that is as long as the run."""
-    place, warmup = run.place(period), run.place(schedule.warmup)
-    if place is not None and warmup is not None and place + warmup >= run.epochs > warmup:
+    position, warmup = run.position(period), run.position(schedule.warmup)
+    if position is not None and warmup is not None and position + warmup >= run.epochs > warmup:
         after = f", after a warm-up of {schedule.warmup}" if warmup else ""
         message = f"`{name}` is as long as the run: the rate never changes"
         hint = f"shorten it, or write `constant: {schedule.first():g}`"

@@ -71,7 +71,7 @@ class Piecewise(Schedule):
 
     def wrong(self) -> Iterator[OptionError]:
         """Lists of inconsistent lengths, boundaries that don't increase, boundaries without a change."""
-        yield from self._form()
+        yield from self._consistent()
         for index, (one, two) in enumerate(pairwise(self.boundaries)):
             if one.unit == two.unit and one.amount >= two.amount:
                 yield OptionError(("boundaries", index + 1), "DLC104", "boundaries must increase", f"{two} after {one}")
@@ -82,7 +82,7 @@ class Piecewise(Schedule):
                 found, expected = str(length), f"more than {self.warmup}"
                 yield OptionError(("boundaries", index), "DLC303", message, found, expected)
 
-    def _form(self) -> Iterator[OptionError]:
+    def _consistent(self) -> Iterator[OptionError]:
         count = len(self.boundaries)
         if self.values is not None:
             for name, given in (("value", self.value), ("factors", self.factors)):
@@ -113,20 +113,20 @@ class Piecewise(Schedule):
     def late(self, run: Run) -> Iterator[OptionError]:
         """Boundaries within the warm-up or beyond the end."""
         yield from super().late(run)
-        warmup = run.place(self.warmup)
-        places = [run.place(length) for length in self.boundaries]
-        for index, (length, place) in enumerate(zip(self.boundaries, places, strict=True)):
-            if place is not None and place >= run.epochs:
+        warmup = run.position(self.warmup)
+        positions = [run.position(length) for length in self.boundaries]
+        for index, (length, position) in enumerate(zip(self.boundaries, positions, strict=True)):
+            if position is not None and position >= run.epochs:
                 message = "this boundary lies beyond the end of the run"
                 yield OptionError(
                     ("boundaries", index), "DLC303", message, str(length), f"before the end: {run_length(run)}"
                 )
-            if place is not None and warmup and place <= warmup < run.epochs and length.unit != self.warmup.unit:
+            if position is not None and warmup and position <= warmup < run.epochs and length.unit != self.warmup.unit:
                 message = "this boundary lies before the end of the warm-up"
                 yield OptionError(("boundaries", index), "DLC303", message, str(length), f"more than {self.warmup}")
-            before = places[index - 1] if index else None
+            before = positions[index - 1] if index else None
             mixed = index and length.unit != self.boundaries[index - 1].unit
-            if mixed and place is not None and before is not None and before >= place:
+            if mixed and position is not None and before is not None and before >= position:
                 found = f"{length} after {self.boundaries[index - 1]}"
                 yield OptionError(("boundaries", index), "DLC104", "boundaries must increase", found)
 
@@ -141,8 +141,8 @@ class Piecewise(Schedule):
         bounds = [max(length.in_steps(horizon) - warmup, 0) for length in self.boundaries]
         if self.values is not None:
             parts = [optax.constant_schedule(value) for value in self.values]
-            joined: Rate = optax.join_schedules(parts, bounds)
-            return joined
+            whole: Rate = optax.join_schedules(parts, bounds)
+            return whole
         assert self.factors is not None
         scales: dict[int, float] = {}
         for bound, factor in zip(bounds, self.factors, strict=True):

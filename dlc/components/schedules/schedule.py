@@ -72,7 +72,7 @@ class Run(NamedTuple):
     epochs: float
     steps_per_epoch: float | None = None
 
-    def place(self, length: Length) -> float | None:
+    def position(self, length: Length) -> float | None:
         """Where a length ends, in epochs; None if it is in steps and the steps of an epoch are not known."""
         if length.unit == "steps" and length.amount:
             return length.amount / self.steps_per_epoch if self.steps_per_epoch else None
@@ -122,7 +122,7 @@ class Schedule(Options):
 
     def late(self, run: Run) -> Iterator[OptionError]:
         """Errors of settings that have no effect in a run of this length, as far as it is known."""
-        warmup, until = run.place(self.warmup), run.place(self.until())
+        warmup, until = run.position(self.warmup), run.position(self.until())
         if warmup and warmup >= run.epochs:
             message, found = f"the warm-up of {self.warmup} is as long as the run", run_length(run)
             yield OptionError(("warmup",), "DLC303", message, found=found, hint="shorten it, as in `warmup: 10%`")
@@ -168,8 +168,8 @@ class Schedule(Options):
         if not warmup:
             return rate
         rise = optax.linear_schedule(self.warmup_from, self.first(), warmup)
-        joined: Rate = optax.join_schedules([rise, rate], [warmup])
-        return joined
+        whole: Rate = optax.join_schedules([rise, rate], [warmup])
+        return whole
 
 
 _TOO_WARM = "the warm-up leaves no time for the schedule"

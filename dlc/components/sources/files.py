@@ -30,9 +30,9 @@ class FileSource(Source):
     def rooted(self, base: Path) -> Self:
         """The same source with an absolute path."""
         try:
-            path = self._place(base).resolve()
+            path = self._full_path(base).resolve()
         except (OSError, RuntimeError, ValueError):  # a cycle of links, or an invalid path: reported when it is read
-            path = self._place(base)
+            path = self._full_path(base)
         return self.model_copy(update={"path": str(path)})
 
     def file(self, base: Path) -> Path:
@@ -41,7 +41,7 @@ class FileSource(Source):
         Raises:
             RuleViolation: DLC401 when there is no such file.
         """
-        path = self._place(base)
+        path = self._full_path(base)
         try:
             is_file, is_folder = path.is_file(), path.is_dir()
         except (OSError, ValueError) as error:
@@ -51,7 +51,7 @@ class FileSource(Source):
             raise RuleViolation("DLC401", f"the data file `{path}` {kind}", option="path")
         return path
 
-    def _place(self, base: Path) -> Path:
+    def _full_path(self, base: Path) -> Path:
         try:
             return base / Path(self.path).expanduser()
         except RuntimeError:  # `~name` of an unknown user

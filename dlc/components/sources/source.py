@@ -86,5 +86,5 @@ def _matching(pattern: str, known: tuple[str, ...]) -> list[str]:
     """The names that a pattern with `*` matches. Other characters match themselves: `a[0]*` has no character class."""
     if "*" not in pattern:
         return []
-    form = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
-    return [name for name in known if form.fullmatch(name)]
+    regex = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    return [name for name in known if regex.fullmatch(name)]

@@ -60,16 +60,16 @@ class Stored:
             raise self._changed()
         starts = np.flatnonzero(np.diff(flat, prepend=-2) != 1)  # of runs of consecutive records
         ends = np.append(starts, len(flat))[1:]
-        places = (self._offset + flat[starts].astype(np.int64) * self._record).tolist()
-        runs = list(zip(places, (starts * self._record).tolist(), (ends * self._record).tolist(), strict=True))
+        offsets = (self._offset + flat[starts].astype(np.int64) * self._record).tolist()
+        runs = list(zip(offsets, (starts * self._record).tolist(), (ends * self._record).tolist(), strict=True))
         if self._slow and hasattr(os, "posix_fadvise"):  # request all of them before waiting for the first
-            for place, start, end in runs:
-                os.posix_fadvise(self._descriptor, place, end - start, os.POSIX_FADV_WILLNEED)
+            for offset, start, end in runs:
+                os.posix_fadvise(self._descriptor, offset, end - start, os.POSIX_FADV_WILLNEED)
         into, began = memoryview(found.reshape(-1).data), time.perf_counter()
         try:
-            for place, start, end in runs:
-                if os.preadv(self._descriptor, [into[start:end]], place) != end - start:
-                    self._rest(into[start:end], place)
+            for offset, start, end in runs:
+                if os.preadv(self._descriptor, [into[start:end]], offset) != end - start:
+                    self._rest(into[start:end], offset)
         except OSError as error:
             message = f"`{self._name or scratch_folder()}` can't be read: {reason(error)}"
             raise SpecError.of("DLC401", message) from None
@@ -77,11 +77,11 @@ class Stored:
         values: NDArray[Any] = found.view(self.dtype).reshape(*rows.shape, *self.shape[1:])
         return values
 
-    def _rest(self, into: memoryview, place: int) -> None:
+    def _rest(self, into: memoryview, offset: int) -> None:
         """Read the rest after a call that returned only a part."""
         done = 0
         while done < len(into):
-            count = os.preadv(self._descriptor, [into[done:]], place + done)
+            count = os.preadv(self._descriptor, [into[done:]], offset + done)
             if not count:
                 raise self._changed()
             done += count

@@ -51,7 +51,7 @@ class _Matcher:
             return True
         found = f"`{name}: {flow(getattr(item.thing, name))}`"
         message, hint = f"`{item.thing.word}` changes nothing", f"remove the item, or change `{name}`"
-        self.problems.add("DLC303", message, self.place(item, name), found=found, hint=hint)
+        self.problems.add("DLC303", message, self.span_of(item, name), found=found, hint=hint)
         return False
 
     def after(
@@ -144,10 +144,10 @@ class _Matcher:
         hint: str | None = None,
     ) -> None:
         """Report a violated rule of an augmentation."""
-        span, hint = self.place(item, wrong.option), wrong.hint or hint
+        span, hint = self.span_of(item, wrong.option), wrong.hint or hint
         self.problems.add(wrong.code, wrong.message, span, found=found, expected=wrong.expected, hint=hint)
 
-    def place(self, item: Item[Augmentation, AugmentationModifiers], option: str | None) -> Span | None:
+    def span_of(self, item: Item[Augmentation, AugmentationModifiers], option: str | None) -> Span | None:
         """The span of an option or of its short form; of the item's name if the option is not given."""
         source, word = self.document.source, (*item.path, item.thing.word)
         if option is not None and (*word, option) in source.values:

@@ -54,7 +54,7 @@ class _Shared(NamedTuple):
     path: str
     weights: str
     tree: Tree
-    place: Path
+    location: Path
     settings: tuple[Settings, ...]
 
 
@@ -66,14 +66,14 @@ class _Scope:
         parent: the enclosing scope; none for a block.
         taken: names of inputs, which no item may have, with their spans.
         items: the items that can be shared, by name.
-        places: the span of each name.
+        spans: the span of each name.
         settings: the settings of the enclosing items.
     """
 
     parent: _Scope | None = None
     taken: Mapping[str, Span | None] = field(default_factory=dict)
     items: dict[str, _Shared] = field(default_factory=dict)
-    places: dict[str, Span | None] = field(default_factory=dict)
+    spans: dict[str, Span | None] = field(default_factory=dict)
     settings: tuple[Settings, ...] = ()
 
     def inside(self, settings: tuple[Settings, ...]) -> _Scope:
@@ -99,8 +99,8 @@ class _Scope:
         while scope is not None:
             if name in scope.taken:
                 return "an input", scope.taken[name]
-            if name in scope.places:
-                return "an item", scope.places[name]
+            if name in scope.spans:
+                return "an item", scope.spans[name]
             scope = scope.parent
         return None
 
@@ -125,12 +125,12 @@ def _root_settings(document: Document) -> tuple[Settings, ...]:
     rules, dtype = document.regularization, document.precision.dtype
     half = dtype if dtype != "float32" else None  # float32 is the default of items
     values = settings_of(l1=rules.l1 or None, l2=rules.l2 or None, initializer=document.initializer, dtype=half)
-    places: dict[str, Path] = {"l1": ("regularization", "l1"), "l2": ("regularization", "l2")}
+    paths: dict[str, Path] = {"l1": ("regularization", "l1"), "l2": ("regularization", "l2")}
     long = isinstance(document.source.tree.get("precision"), dict)
-    places["dtype"] = ("precision", "dtype") if long else ("precision",)
+    paths["dtype"] = ("precision", "dtype") if long else ("precision",)
     for key in values:
-        places.setdefault(key, tuple(key.split(".", 1)))
-    return (Settings(values, {key: document.source.key_span(places[key]) for key in values}),) if values else ()
+        paths.setdefault(key, tuple(key.split(".", 1)))
+    return (Settings(values, {key: document.source.key_span(paths[key]) for key in values}),) if values else ()
 
 
 class _Expander:
@@ -167,14 +167,14 @@ class _Expander:
         for index, tree in enumerate(trees):
             if not self.within_bounds(path, uses):
                 break
-            place = (*path, index)
+            location = (*path, index)
             name = tree.get("name") if isinstance(tree, dict) else None
-            good = isinstance(name, str) and self.name(name, place, scope, set(reserved), uses)
+            good = isinstance(name, str) and self.name(name, location, scope, set(reserved), uses)
             label = str(name) if good else self.label(tree, counts, taken)
-            step = self.item(tree, place, f"{prefix}{label}", f"{weights}{label}", scope, uses)
+            step = self.item(tree, location, f"{prefix}{label}", f"{weights}{label}", scope, uses)
             steps.append(step)
             if good and isinstance(tree, dict):
-                scope.items[label] = _Shared(step.path, step.weights, tree, place, step.settings)
+                scope.items[label] = _Shared(step.path, step.weights, tree, location, step.settings)
         self.nesting -= 1
         return tuple(steps)
 
@@ -199,9 +199,9 @@ class _Expander:
             if label not in taken:
                 return label
 
-    def name(self, name: str, place: Path, scope: _Scope, reserved: set[str], uses: tuple[Note, ...]) -> bool:
+    def name(self, name: str, location: Path, scope: _Scope, reserved: set[str], uses: tuple[Note, ...]) -> bool:
         """Whether an item may have its name."""
-        span = self.source.span((*place, "name"))
+        span = self.source.span((*location, "name"))
         given = scope.given(name)
         if name == "previous":
             hint = "choose another name"
@@ -218,40 +218,40 @@ class _Expander:
             message = f"`{name}` is already the name of {what}"
             self.problems.add("DLC202", message, span, hint="choose another name", notes=notes)
         else:
-            scope.places[name] = span
+            scope.spans[name] = span
             return True
         return False
 
-    def item(self, tree: Tree, place: Path, path: str, weights: str, scope: _Scope, uses: tuple[Note, ...]) -> Step:
+    def item(self, tree: Tree, location: Path, path: str, weights: str, scope: _Scope, uses: tuple[Note, ...]) -> Step:
         """One item."""
         name = tree.get("name") if isinstance(tree, dict) else None
-        origin = Origin(self.source.key_span(place), {}, uses)
+        origin = Origin(self.source.key_span(location), {}, uses)
         broken = BrokenStep(path, name if isinstance(name, str) else None, None, origin, weights, "", ())
         if isinstance(tree, Broken):
             return broken
         parts = split_item(tree, self.words, "layer", self.beside(tree), self.options)
         if isinstance(parts, list):
-            report_option_errors([_mended(error, tree) for error in parts], self.source, place, self.problems, uses)
+            report_option_errors([_mended(error, tree) for error in parts], self.source, location, self.problems, uses)
             return broken
-        report_option_errors(parts.errors, self.source, place, self.problems, uses)
+        report_option_errors(parts.errors, self.source, location, self.problems, uses)
         keys = validate(ItemModifiers, {key: value for key, value in parts.common.items() if not holds_broken(value)})
         if isinstance(keys, list):
-            report_option_errors(keys, self.source, place, self.problems, uses)
+            report_option_errors(keys, self.source, location, self.problems, uses)
             keys = ItemModifiers()
             bad = True
         else:
             bad = bool(parts.errors) or holds_broken(parts.common)
         assert isinstance(keys, ItemModifiers)
-        at = (*place, *parts.loc)
-        names = self.names(keys.inputs, parts.word, (*place, "inputs"), uses) if keys.inputs is not None else None
-        origin = Origin(self.source.key_span(at), self.places(parts.body, at), uses)
+        at = (*location, *parts.loc)
+        names = self.names(keys.inputs, parts.word, (*location, "inputs"), uses) if keys.inputs is not None else None
+        origin = Origin(self.source.key_span(at), self.option_spans(parts.body, at), uses)
         if keys.share is not None:
-            shared = self.shared(keys.share, (*place, "share"), scope, uses)
+            shared = self.shared(keys.share, (*location, "share"), scope, uses)
             bad = bad or shared is None
             weights = shared.weights if shared else weights
-        spans = {key: self.source.key_span((*place, key)) for key in parts.common}
+        spans = {key: self.source.key_span((*location, key)) for key in parts.common}
         for what, named in (("initializer", keys.initializer), ("constraint", keys.constraint)):
-            spans.update({f"{what}.{key}": self.source.key_span((*place, what, key)) for key in named or ()})
+            spans.update({f"{what}.{key}": self.source.key_span((*location, what, key)) for key in named or ()})
         settings = (*scope.settings, *keys.settings(spans, uses, path))
         step = Step(path, keys.name, names, origin, weights, parts.word, settings)
         kind = kind_of(parts.word, "network")
@@ -279,7 +279,7 @@ class _Expander:
             return list(kind.load(word).model_fields)
         return list(CONTAINERS[word].model_fields if word in CONTAINERS else self.blocks[word].params)
 
-    def places(self, body: Tree, at: Path) -> dict[str, Span]:
+    def option_spans(self, body: Tree, at: Path) -> dict[str, Span]:
         """The span of each option."""
         if not isinstance(body, dict):
             return {}
@@ -289,9 +289,9 @@ class _Expander:
         """The names in `inputs:` or a merge's short form, or None after an error was added."""
         single = not isinstance(value, list)
         parts = [value] if single else value
-        places = [at] if single else [(*at, index) for index in range(len(parts))]
+        locations = [at] if single else [(*at, index) for index in range(len(parts))]
         good = True
-        for part, place in zip(parts, places, strict=True):
+        for part, location in zip(parts, locations, strict=True):
             if isinstance(part, Broken):
                 good = False
             elif not isinstance(part, str):
@@ -299,7 +299,7 @@ class _Expander:
                 error = OptionError(
                     (), "DLC103", f"`{word}` takes names", spell(part), "the name of an item or input", hint
                 )
-                report_option_errors([error], self.source, place, self.problems, uses)
+                report_option_errors([error], self.source, location, self.problems, uses)
                 good = False
         if not parts:
             span = self.source.span(at)
@@ -308,7 +308,7 @@ class _Expander:
             )
         if not parts or not good:
             return None
-        return tuple(Name(part, self.source.span(place)) for part, place in zip(parts, places, strict=True))
+        return tuple(Name(part, self.source.span(location)) for part, location in zip(parts, locations, strict=True))
 
     def shared(self, name: str, at: Path, scope: _Scope, uses: tuple[Note, ...]) -> _Shared | None:
         """The earlier item whose weights are shared, or None after an error was added."""
@@ -382,15 +382,15 @@ class _Expander:
         inner = self.items(made.layers, main_at, *prefixes, scope.inside(step.settings), uses)
         first: tuple[Step, ...] | None = None
         if made.first is not None:
-            trees, place = made.first, (*at, "first")
+            trees, location = made.first, (*at, "first")
             if isinstance(trees, dict):
-                merged = self.first(made.layers, trees, place, uses)
+                merged = self.first(made.layers, trees, location, uses)
                 if merged is None:
                     return _broken(step)
-                trees, place = merged, main_at
+                trees, location = merged, main_at
             note = Note("in the first iteration", self.source.key_span((*at, "first")))
             prefixes = f"{step.path}/0/", f"{step.weights}/0/"
-            first = self.items(trees, place, *prefixes, scope.inside(step.settings), (note, *uses))
+            first = self.items(trees, location, *prefixes, scope.inside(step.settings), (note, *uses))
         if made.unroll and made.times == 1:
             message, span = "`unroll` has no effect on a single iteration", self.source.key_span((*at, "unroll"))
             self.problems.add("DLC303", message, span, hint="remove it", notes=uses)
@@ -425,31 +425,31 @@ class _Expander:
         uses = step.origin.uses
         branches = []
         for key, trees in made.branches.items():
-            place: Path = (*at, key)
+            location: Path = (*at, key)
             number = re.fullmatch("[0-9]{1,6}", key) is not None  # branches in a list are numbered
-            if number and place not in self.source.keys:
-                place = (*at, int(key))
+            if number and location not in self.source.keys:
+                location = (*at, int(key))
             if not valid_name(key) and not number:
-                span = self.source.key_span(place)
+                span = self.source.key_span(location)
                 self.problems.add("DLC104", f"`{key}` is not a valid branch name", span, expected=NAME_RULE, notes=uses)
                 return _broken(step)
             if not trees:
-                span, hint = self.source.span(place), "for a branch that passes its input on, write `[linear]`"
+                span, hint = self.source.span(location), "for a branch that passes its input on, write `[linear]`"
                 self.problems.add("DLC104", f"the branch `{key}` has no items", span, hint=hint, notes=uses)
                 return _broken(step)
             prefixes = f"{step.path}/{key}/", f"{step.weights}/{key}/"
-            branches.append((key, self.items(trees, place, *prefixes, scope.inside(step.settings), uses)))
+            branches.append((key, self.items(trees, location, *prefixes, scope.inside(step.settings), uses)))
         return ParallelStep(**vars(step), branches=tuple(branches), merge=made.merge)
 
     def again(self, step: Step, found: _Shared, scope: _Scope) -> Step:
         """An earlier item again, at a path of its own, with the weights of the earlier one."""
-        _, weights, tree, place, _ = found
+        _, weights, tree, location, _ = found
         beside = self.beside(tree)
         tree = {key: value for key, value in tree.items() if key not in beside}
         note = Note(f"shared by `{step.path}`", step.origin.span)
         own = step.settings[len(scope.settings) :]  # the item as before, with the settings given here
         within = replace(scope, settings=(*_moved(found, scope.settings, step.path), *own))
-        again = self.item(tree, place, step.path, weights, within, (note, *step.origin.uses))
+        again = self.item(tree, location, step.path, weights, within, (note, *step.origin.uses))
         origin = Origin(step.origin.span, again.origin.options, step.origin.uses)
         return replace(again, name=step.name, inputs=step.inputs, origin=origin)
 
@@ -466,8 +466,8 @@ class _Expander:
         within = _Scope(taken=dict.fromkeys(cls.names), settings=step.settings)
         note = Note(f"in `{step.word}`, used here", step.origin.span)
         inner = self.items(made.items(), at, f"{step.path}/", f"{step.weights}/", within, (note, *uses))
-        places = (None,) * len(cls.names)
-        return BlockStep(**vars(step), block=step.word, names=cls.names, places=places, body=inner)
+        spans = (None,) * len(cls.names)
+        return BlockStep(**vars(step), block=step.word, names=cls.names, spans=spans, body=inner)
 
     def block(self, step: Step, body: Tree, at: Path, misplaced: tuple[str, ...]) -> Step:
         block = self.blocks[step.word]
@@ -484,18 +484,18 @@ class _Expander:
         arguments = self.arguments(block, body, at, step.origin, misplaced)
         if not block.sound or not isinstance(trees, list):
             return _broken(step)
-        place: Path = (*block.path, "layers")
+        location: Path = (*block.path, "layers")
         uses = (Note(f"in the block `{block.name}`, used here", step.origin.span), *step.origin.uses)
         self.bodies.used = set()
-        bound = self.bodies.replace(trees, place, arguments, uses[:1])
+        bound = self.bodies.replace(trees, location, arguments, uses[:1])
         self.mentioned.setdefault(block.name, set()).update(self.bodies.used)
         inputs = {name: self.source.span((*block.path, "inputs", at)) for at, name in enumerate(block.inputs)}
         self.open.append(block.name)
         inner = self.items(
-            bound, place, f"{step.path}/", f"{step.weights}/", _Scope(taken=inputs, settings=step.settings), uses
+            bound, location, f"{step.path}/", f"{step.weights}/", _Scope(taken=inputs, settings=step.settings), uses
         )
         self.open.pop()
-        return BlockStep(**vars(step), block=block.name, names=block.inputs, places=tuple(inputs.values()), body=inner)
+        return BlockStep(**vars(step), block=block.name, names=block.inputs, spans=tuple(inputs.values()), body=inner)
 
     def arguments(
         self, block: Block, body: Tree, at: Path, origin: Origin, misplaced: tuple[str, ...]
@@ -516,12 +516,12 @@ class _Expander:
             given = {short[0]: body}
         meant = set(misplaced)
         for name, value in given.items():
-            place = (*at, name) if isinstance(body, dict) else at
+            location = (*at, name) if isinstance(body, dict) else at
             if name not in block.params:
                 expected, hint = one_of(block.params) or "no arguments", did_you_mean(name, block.params)
                 if name in ItemModifiers.model_fields:
                     hint = f"`{name}` goes beside `{block.name}`, not inside it"
-                message, span = f"the block `{block.name}` has no parameter `{name}`", self.source.key_span(place)
+                message, span = f"the block `{block.name}` has no parameter `{name}`", self.source.key_span(location)
                 self.problems.add("DLC112", message, span, expected=expected, hint=hint, notes=origin.uses)
                 likely = {param for param in block.params if hint == f"did you mean `{param}`?"} - set(given)
                 values.update(dict.fromkeys(likely, Broken()))  # its default would cause further errors
@@ -532,7 +532,7 @@ class _Expander:
                 notes = (Note("declared here", self.source.key_span((*block.path, "params", name))), *origin.uses)
                 what = f"{name}` of the block `{block.name}"
                 error = wrong_type(what, value, Block.KINDS[block.params[name]])._replace(code="DLC112")
-                report_option_errors([error], self.source, place, self.problems, notes)
+                report_option_errors([error], self.source, location, self.problems, notes)
         for name in required:
             if name not in given and name not in meant:
                 notes = (Note("declared here", self.source.key_span((*block.path, "params", name))), *origin.uses)
@@ -556,8 +556,8 @@ class _Expander:
                         f"the parameter `{param}` of `{name}` is never used",
                         f"use it as `${param}`, or remove it",
                     )
-                    place = self.source.key_span((*block.path, "params", param))
-                    self.problems.add("DLC109", message, place, hint=hint)
+                    span = self.source.key_span((*block.path, "params", param))
+                    self.problems.add("DLC109", message, span, hint=hint)
 
 
 def _moved(found: _Shared, around: Sequence[Settings], path: str) -> tuple[Settings, ...]:

@@ -88,8 +88,8 @@ class _Reader:
         for index, pattern in enumerate(tree if many else [tree]):
             error = pattern_error(pattern)
             if error is not None:
-                place = (*path, index) if (*path, index) in self.source.values else path
-                report_option_errors([error], self.source, place, self.problems)
+                location = (*path, index) if (*path, index) in self.source.values else path
+                report_option_errors([error], self.source, location, self.problems)
             else:
                 found.append(pattern)
         return tuple(found)
@@ -132,8 +132,10 @@ def check_groups(document: Document, grouping: Grouping, typed: TypedGraph, prob
         return
     source, weights = document.source, weight_paths(typed)
     tree = optimizer.modifiers.freeze
-    places = [(*optimizer.path, "freeze", index) for index in range(len(tree))]
-    spans = [source.span(place) if place in source.values else source.span(place[:-1]) for place in places]
+    locations = [(*optimizer.path, "freeze", index) for index in range(len(tree))]
+    spans = [
+        source.span(location) if location in source.values else source.span(location[:-1]) for location in locations
+    ]
     for pattern, span in zip(tree, spans, strict=True):
         if pattern_error(pattern) is None:
             _fits_some(pattern, weights, span, problems)
@@ -143,10 +145,10 @@ def check_groups(document: Document, grouping: Grouping, typed: TypedGraph, prob
         problems.add("DLC303", "`freeze` leaves no weight to train", span, hint=hint)
         return
     for group in grouping.groups:
-        place = (*group.path, "match")
+        location = (*group.path, "match")
         for index, pattern in enumerate(group.patterns):
-            inner = (*place, index)
-            _fits_some(pattern, left, source.span(inner if inner in source.values else place), problems)
+            inner = (*location, index)
+            _fits_some(pattern, left, source.span(inner if inner in source.values else location), problems)
     if problems.ok:
         _changes(document, grouping, left, problems)
         _schedules(document, grouping, problems)
@@ -195,16 +197,16 @@ def _schedules(document: Document, grouping: Grouping, problems: Problems) -> No
         for name, schedule in schedules.items():
             if name not in group.options:
                 continue
-            place: Path = (*group.path, name, schedule.word)
+            location: Path = (*group.path, name, schedule.word)
             if schedule.plateau:
                 message = "`reduce_on_plateau` can't be set for one group: it lowers the rates of all weights"
                 hint = "set it on the optimizer itself; groups keep their share of its rate"
                 problems.add("DLC303", message, document.source.key_span((*group.path, name)), hint=hint)
                 continue
             for error in schedule.late(Run(float(document.train.epochs))):
-                given = (*place, *error.loc) in document.source.values
+                given = (*location, *error.loc) in document.source.values
                 placed = error if given else error._replace(loc=(), at_key=True)
-                report_option_errors([placed], document.source, place, problems)
+                report_option_errors([placed], document.source, location, problems)
 
 
 def _frozen_settings(document: Document, grouping: Grouping, typed: TypedGraph, problems: Problems) -> None:

@@ -53,7 +53,7 @@ def infer(graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] 
     types: Types = {Ref(name): kind for name, kind in graph.inputs.items()}
     nodes = engine.nodes(graph.nodes, types, {})
     outputs = {name: engine.follow(ref, {}) for name, ref in graph.outputs.items()}
-    kinds = {name: engine.type_of(ref, types, graph.places.get(name)) for name, ref in graph.outputs.items()}
+    kinds = {name: engine.type_of(ref, types, graph.spans.get(name)) for name, ref in graph.outputs.items()}
     inputs = {name: kind for name, kind in graph.inputs.items() if kind is not None}
     known = {name: kind.of("f32") if kind.is_float else kind for name, kind in kinds.items() if kind is not None}
     if nodes is None or len(known) != len(kinds) or len(inputs) != len(graph.inputs):
@@ -85,7 +85,7 @@ class _Inference:
         return ref
 
     def type_of(
-        self, ref: Ref, types: Types, place: Span | None = None, uses: tuple[Note, ...] = ()
+        self, ref: Ref, types: Types, span: Span | None = None, uses: tuple[Note, ...] = ()
     ) -> TensorType | None:
         """The type of a value; None if it is unknown, which is reported unless it was before."""
         if ref in types:
@@ -96,7 +96,7 @@ class _Inference:
             if results:
                 hint = did_you_mean(ref.result, results) or f"its results: {listing(results)}"
             message = f"`{_called(Ref(ref.source))}` has no result `{ref.result}`"
-            self.problems.add("DLC201", message, place, hint=hint, notes=uses)
+            self.problems.add("DLC201", message, span, hint=hint, notes=uses)
         return None
 
     def nodes(
@@ -118,10 +118,8 @@ class _Inference:
     def node(self, node: Node, types: Types, renames: dict[str, Ref]) -> TypedNode | None:
         self.origins[node.path] = node.origin
         types[Ref(node.path)] = None
-        places = node.places or (node.origin.span,) * len(node.inputs)
-        given = [
-            self.type_of(ref, types, place, node.origin.uses) for ref, place in zip(node.inputs, places, strict=True)
-        ]
+        spans = node.spans or (node.origin.span,) * len(node.inputs)
+        given = [self.type_of(ref, types, span, node.origin.uses) for ref, span in zip(node.inputs, spans, strict=True)]
         known = tuple(kind for kind in given if kind is not None)
         if node.layer is None or len(known) != len(given):
             return None
@@ -224,13 +222,13 @@ class _Inference:
         """The segments of a node: one for each enclosing item that sets it, inside of the last one that sets false."""
         found: list[tuple[Segment, tuple[str, Span | None]]] = []
         for level in node.settings:
-            says = level.values.get("rematerialize")
-            if says is None:
+            setting = level.values.get("rematerialize")
+            if setting is None:
                 continue
             key = ("rematerialize", level.spans.get("rematerialize"))
             self.settings.setdefault(key, level)
-            if says:
-                found.append((Segment(level.path, "dots" if says == "dots" else "nothing"), key))
+            if setting:
+                found.append((Segment(level.path, "dots" if setting == "dots" else "nothing"), key))
             elif found:
                 self.effective.add(key)
                 found.clear()
@@ -246,8 +244,8 @@ class _Inference:
             trained = "trained " if what == "constraint" else ""
             message = f"`{what}` has no effect: no {trained}weight here is named `{weight}`"
             if what == "dtype":
-                said = "dtype" if level.path else "precision"
-                message = f"`{said}` has no effect: every item here has its own `dtype`"
+                name_ = "dtype" if level.path else "precision"
+                message = f"`{name_}` has no effect: every item here has its own `dtype`"
             elif what == "rematerialize":
                 message = "`rematerialize: false` has no effect: nothing around it is rematerialized"
                 if level.values[key]:
@@ -395,8 +393,8 @@ class _Inference:
                 if not spec.trainable or not path.startswith(f"{weights}/*/"):
                     continue
                 around = (*outer, numbers, *inside)[: path.split("/").count("*")]
-                for places, full in instances(path, around):
-                    others = (path, *places[: len(outer)], *places[len(outer) + 1 :])
+                for indices, full in instances(path, around):
+                    others = (path, *indices[: len(outer)], *indices[len(outer) + 1 :])
                     group_of = self.group_of(full)
                     if seen.setdefault(others, group_of) != group_of:
                         return False
@@ -474,11 +472,13 @@ def _iteration(node: RepeatNode, index: int) -> tuple[list[Node | RepeatNode], R
         return Ref(path(item.source, node.path), item.result)
 
     def move(item: Node | RepeatNode) -> Node | RepeatNode:
-        place, weights = path(item.path, node.path), path(item.weights, node.weights)
+        new_path, weights = path(item.path, node.path), path(item.weights, node.weights)
         if isinstance(item, RepeatNode):
             body = tuple(move(inner) for inner in item.body)
-            return replace(item, path=place, weights=weights, input=ref(item.input), body=body, output=ref(item.output))
-        return replace(item, path=place, weights=weights, inputs=tuple(ref(value) for value in item.inputs))
+            return replace(
+                item, path=new_path, weights=weights, input=ref(item.input), body=body, output=ref(item.output)
+            )
+        return replace(item, path=new_path, weights=weights, inputs=tuple(ref(value) for value in item.inputs))
 
     return [move(item) for item in node.body], ref(node.output)
 

@@ -250,8 +250,8 @@ class _Matcher:
             thing.infer(output, target)
         except RuleViolation as wrong:
             source = self.document.source
-            places: list[Path] = [(*path, thing.word, wrong.option), (*path, thing.word)] if wrong.option else []
-            span = next((source.values[place] for place in places if place in source.values), None)
+            locations: list[Path] = [(*path, thing.word, wrong.option), (*path, thing.word)] if wrong.option else []
+            span = next((source.values[location] for location in locations if location in source.values), None)
             span = span or source.key_span((*path, thing.word))
             self.problems.add(
                 wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint
@@ -335,8 +335,8 @@ def _columns(document: Document, problems: Problems) -> None:
                     select((column,), known)
                 except RuleViolation as wrong:
                     options: Path = (section, name, feature.word if feature is not None else "")
-                    places = [(*options, "columns", index), (*options, "columns"), (*options, "column")]
-                    span = next((source.values[place] for place in places if place in source.values), None)
+                    locations = [(*options, "columns", index), (*options, "columns"), (*options, "column")]
+                    span = next((source.values[location] for location in locations if location in source.values), None)
                     span = span or source.key_span((section, name))
                     problems.add(wrong.code, wrong.message, span, found=wrong.found, hint=wrong.hint)
 

@@ -72,14 +72,14 @@ def resolve(document: Document, steps: tuple[Step, ...], problems: Problems) -> 
     # missing inputs were reported: items without an input are not reported again
     last = resolver.sequence(steps, nodes, root, first, "the network has several inputs" if inputs else None)
     outputs: dict[str, Ref] = {}
-    places = {key: document.source.span(("outputs", key)) for key in document.outputs or ()}
+    spans = {key: document.source.span(("outputs", key)) for key in document.outputs or ()}
     if document.outputs is None:
         outputs = {"output": last} if last is not None else {}
     for key, text in (document.outputs or {}).items():
-        ref = last if text == "previous" else resolver.find(Name(text, places[key]), root, ())
+        ref = last if text == "previous" else resolver.find(Name(text, spans[key]), root, ())
         if ref is not None:
             outputs[key] = ref
-    return Graph(inputs, tuple(nodes), outputs, origins, places, document.precision.matmul)
+    return Graph(inputs, tuple(nodes), outputs, origins, spans, document.precision.matmul)
 
 
 def _all_names(steps: Iterable[Step]) -> set[str]:
@@ -207,10 +207,10 @@ class _Resolver:
         inner = _Scope(names=dict(zip(step.names, refs, strict=False)), outside=scope)
         first = refs[0] if len(refs) == 1 else None
         result = self.sequence(step.body, nodes, inner, first, "the block has several inputs")
-        for name, place in zip(step.names, step.places, strict=True):
+        for name, span in zip(step.names, step.spans, strict=True):
             if name not in inner.used and len(step.names) > 1:
                 message, hint = f"the input `{name}` of the block `{step.block}` is never used", "use it, or remove it"
-                self.problems.add("DLC209", message, place, hint=hint)
+                self.problems.add("DLC209", message, span, hint=hint)
         return result if result is not None else self.unknown(step, refs, nodes)
 
     def branches(self, step: Step, source: Ref, nodes: Nodes, scope: _Scope) -> Ref:
@@ -247,9 +247,9 @@ class _Resolver:
             source, start = first, 1
             if step.times == 1:
                 return source
-        place, weights = step.path, step.weights
+        path, weights = step.path, step.weights
         left = step.times - start
-        nodes.append(RepeatNode(place, left, source, tuple(body), output, step.origin, weights, start, step.unroll))
+        nodes.append(RepeatNode(path, left, source, tuple(body), output, step.origin, weights, start, step.unroll))
         return Ref(step.path)
 
     def fits(self, step: Step, refs: tuple[Ref, ...], least: int, most: int | None) -> bool:
@@ -280,8 +280,8 @@ class _Resolver:
         labels: tuple[str, ...] = (),
     ) -> Ref:
         """Append one node."""
-        places = tuple(name.span for name in step.inputs or ()) if isinstance(step, LayerStep) else ()
-        nodes.append(Node(path, layer, refs, step.origin, weights, labels, places, step.settings))
+        spans = tuple(name.span for name in step.inputs or ()) if isinstance(step, LayerStep) else ()
+        nodes.append(Node(path, layer, refs, step.origin, weights, labels, spans, step.settings))
         return Ref(path)
 
     def unknown(self, step: Step, refs: tuple[Ref, ...] | None, nodes: Nodes) -> Ref:

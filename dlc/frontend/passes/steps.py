@@ -69,7 +69,7 @@ class BlockStep(Step):
 
     block: str
     names: tuple[str, ...]
-    places: tuple[Span | None, ...]  # the spans of the inputs' declarations
+    spans: tuple[Span | None, ...]  # the spans of the inputs' declarations
     body: tuple[Step, ...]
 
 

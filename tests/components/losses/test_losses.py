@@ -705,7 +705,7 @@ def test_a_number_of_no_class_needs_a_loss_that_ignores_it() -> None:
     (item,) = report("{cross_entropy: {ignore_index: 254}}", target, network).diagnostics
     assert item.code == "DLC301" and item.span is not None and item.span.line == 5
     (item,) = report("focal", target, network).diagnostics
-    assert item.code == "DLC301" and "can't leave places out" in (item.hint or "")
+    assert item.code == "DLC301" and "can't ignore positions" in (item.hint or "")
     found = report("{cross_entropy: {ignore_index: 255}}", target, network, "metrics: [accuracy]\n")
     assert codes(found) == []
     text = "inputs: {x: {tokens: {vocabulary: 5, ignored: 9}}}\nnetwork: [{embedding: {vocabulary: 5, size: 2}}]\n"
