@@ -32,7 +32,7 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "dlc/cli/templates/": ("tests/specs/test_specs.py",),
     "docs/": ("tests/test_docs.py",),
     "README.md": ("tests/test_docs.py",),
-    "CONTRIBUTING.md": ("tests/test_docs.py", "tests/frontend/test_plugins.py"),
+    "CONTRIBUTING.md": ("tests/test_docs.py", "tests/test_contributing.py", "tests/frontend/test_plugins.py"),
     "pyproject.toml": ("tests/test_docs.py",),
 }
 """Files, or folders with a slash at their end, that tests read, and these tests."""
