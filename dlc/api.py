@@ -202,7 +202,7 @@ def export(run: Path | str, to: str, out: Path | str | None = None) -> Path:
 
     Args:
         run: the run folder.
-        to: `stablehlo` or `safetensors`.
+        to: the format, alone or with its options: `safetensors`, `stablehlo: [cpu]`.
         out: where to; inside the run folder when None.
 
     Raises:

@@ -229,7 +229,7 @@ def predict(
 @app.command()
 def export(
     run: RunPath,
-    to: Annotated[str, typer.Option("--to", help="The format: stablehlo or safetensors.", show_default=False)],
+    to: Annotated[str, typer.Option("--to", help="The format, such as stablehlo or safetensors.", show_default=False)],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where to write it. [default: RUN/exports]", show_default=False)
     ] = None,
