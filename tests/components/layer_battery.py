@@ -138,6 +138,7 @@ def check_states(example: Example) -> None:
 def check_layer(examples: list[Example]) -> None:
     """All examples of a layer that are right, in each element type and mode, as one compiled program.
 
+    The first one in float32 is also computed eagerly, which costs a compilation for each operation.
     A layer whose weights are another item's needs that item: only its shapes are checked here.
     """
     for example in examples:
@@ -156,6 +157,11 @@ def check_layer(examples: list[Example]) -> None:
         exact = output if case.dtype == "f32" else exact
         check_values(case, output, exact)
         check_training(case, output, result, gradients)
+    for mode, results in (
+        ("evaluate", (evaluated[0], None)),
+        ("train", (trained[0][0].outputs["output"], trained[0][0].state)),
+    ):
+        compare(_leaves(cases[0], mode), results, cases[0], mode)
     whole = dict(zip(map(id, cases), evaluated, strict=True))
     for case, output in zip(decoded, steps, strict=True):
         real = _real(case, output)
@@ -235,15 +241,21 @@ def check_eager(case: Case) -> None:
     """What is computed operation by operation is what is compiled, in each mode."""
     modes = [mode for mode in MODES if mode != "decode" or can_decode(case)]
 
-    def leaves(mode: str) -> Any:
-        found = apply_layer(case, mode)
-        return (found, None) if mode == "decode" else (found.outputs["output"], found.state)
-
-    compiled = jax.jit(lambda: [leaves(mode) for mode in modes])()
+    compiled = jax.jit(lambda: [_leaves(case, mode) for mode in modes])()
     for mode, want in zip(modes, compiled, strict=True):
-        got = leaves(mode)
-        for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-            close(one, other, case.dtype, f"{case}, {mode}, eager")
+        compare(_leaves(case, mode), want, case, mode)
+
+
+def _leaves(case: Case, mode: str) -> Any:
+    """The output and the new state; evaluation and decoding have none."""
+    found = apply_layer(case, mode)
+    return (found, None) if mode == "decode" else (found.outputs["output"], found.state if mode == "train" else None)
+
+
+def compare(eager: Any, compiled: Any, case: Case, mode: str) -> None:
+    """Check that eager results are the compiled ones."""
+    for one, other in zip(jax.tree.leaves(eager), jax.tree.leaves(compiled), strict=True):
+        close(one, other, case.dtype, f"{case}, {mode}, eager")
 
 
 def _real(case: Case, output: Any) -> Any:

@@ -33,19 +33,11 @@ def test_a_component_passes_its_battery(kind: Kind, word: str) -> None:
     check_component(kind, word)
 
 
-@pytest.mark.parametrize("word", ALONE)
-def test_a_layer_computes_eagerly_what_it_computes_compiled(word: str) -> None:
-    """The first example in float32; the others are slow: each operation is compiled by itself."""
-    case = case_of(right(word)[0], "f32")
-    assert case is not None
-    check_eager(case)
-
-
-@pytest.mark.slow  # `test_a_layer_computes_eagerly_what_it_computes_compiled` runs the first examples
+@pytest.mark.slow  # `test_a_component_passes_its_battery` computes the first example eagerly, too
 @pytest.mark.parametrize("dtype", ROUNDING)
 @pytest.mark.parametrize("word", ALONE)
 def test_all_examples_of_a_layer_compute_eagerly(word: str, dtype: str) -> None:
-    for example in right(word)[1 if dtype == "f32" else 0 :]:
+    for example in right(word):
         case = case_of(example, dtype)
         if case is not None:
             check_eager(case)
@@ -97,14 +89,8 @@ def test_the_battery_notices(monkeypatch: pytest.MonkeyPatch, mistake: str) -> N
     example = Example(f"broken: '{mistake}'", "f32[batch, 3, 2]", "f32[batch, 3, 2]", params=params)
     check_states(example)
 
-    def check() -> None:
-        check_layer([example])
-        case = case_of(example, "f32")
-        assert case is not None
-        check_eager(case)
-
     if mistake:
         with pytest.raises(AssertionError):
-            check()
+            check_layer([example])
     else:
-        check()
+        check_layer([example])
