@@ -25,6 +25,12 @@ def settings(path: Path) -> list[str]:
     return re.findall(r"--set (\S+)", first) if first.startswith("# --set") else []
 
 
+@pytest.fixture(autouse=True)
+def _no_plugin_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever tests before these allowed in this process."""
+    monkeypatch.setattr("dlc.frontend.plugins._allowed", False)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_report(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(FOLDER)
