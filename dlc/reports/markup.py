@@ -54,7 +54,7 @@ def _text(value: object) -> str:
 def coordinate(value: float) -> str:
     """A coordinate, rounded to a tenth of a unit.
 
-    >>> place(3.0), place(2.25), place(-0.04)
+    >>> coordinate(3.0), coordinate(2.25), coordinate(-0.04)
     ('3', '2.2', '0')
     """
     text = f"{value:.1f}".removesuffix(".0")
