@@ -135,7 +135,7 @@ def _sections(source: Source, problems: Problems) -> Source:
         problems.add("DLC101", f"unknown section `{key}`", span, expected=one_of(SECTIONS), hint=hint)
     empty = [key for key, tree in source.tree.items() if key in SECTIONS and (tree is None or tree in ([], {}))]
     for key in empty:
-        hint = _EXAMPLES.get(key, "fill it, or delete it")
+        hint = _EXAMPLES.get(key, "fill it, or remove it")
         problems.add("DLC102", f"the section `{key}` is empty", source.key_span((key,)), hint=hint)
     meant = {nearest(key, SECTIONS) for key in unknown}
     for key in _EXAMPLES:

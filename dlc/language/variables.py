@@ -175,7 +175,7 @@ def with_variables(source: Source, problems: Problems) -> Source:
         inherited = span is not None and span.file not in (source.main, SET_FILE)
         used = name in substitution.used or name in in_vars
         if not used and not inherited and valid_variable(name):
-            hint = f"use it as `${name}`, or delete it"
+            hint = f"use it as `${name}`, or remove it"
             problems.add("DLC109", f"the variable `{name}` is never used", span, hint=hint)
     origins = {path: names for path, names in substitution.origins.items() if path[0] != "vars"}
     return Source(tree, source.values, source.keys, source.texts, source.main, source.findings, origins)

@@ -204,7 +204,7 @@ class _Composer:
         if isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
-                self.stop("DLC011", "a file holds one spec", span, found="a second document (`---`)")
+                self.stop("DLC011", "a file must contain one spec", span, found="a second document (`---`)")
         elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
             node = self.stack.pop()
             node.done = True

@@ -135,14 +135,14 @@ class Attention(Layer):
             message, expected = "rotary positions rotate pairs: a head must have an even size", "an even `head_size`"
             raise RuleViolation("DLC205", message, found=f"`{size}`", expected=expected, option="rotary")
         if self.rotary_base is not None and not self.rotary:
-            hint = "set `rotary: true`, or delete it"
+            hint = "set `rotary: true`, or remove it"
             raise RuleViolation(
                 "DLC303", "`rotary_base` has no effect without `rotary`", hint=hint, option="rotary_base"
             )
         for name, used in (("causal", self.causal), ("window", self.window), ("rotary", self.rotary)):
             if used and cross:
                 message = f"`{name}` compares positions of one sequence, and this attention reads another"
-                raise RuleViolation("DLC104", message, hint="delete it, or give one input", option=name)
+                raise RuleViolation("DLC104", message, hint="remove it, or give one input", option=name)
 
     def apply(self, weights: Mapping[str, Any], x: Array, *memory: Array, ctx: Context) -> Any:
         """Heads side by side, then the output's affine map."""

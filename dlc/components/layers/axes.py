@@ -253,7 +253,7 @@ class Squeeze(Layer):
                 message = f"axis {axis} can't go: its size is not 1"
                 raise RuleViolation("DLC205", message, found=str(x), expected="a size of 1", option="axis")
         if not places:
-            raise RuleViolation("DLC303", "`squeeze` has no effect: no axis has size 1", found=str(x), hint="delete it")
+            raise RuleViolation("DLC303", "`squeeze` has no effect: no axis has size 1", found=str(x), hint="remove it")
         output = x.resized(*(size for axis, size in enumerate(x.shape) if axis not in places))
         return Signature(with_mask(x, output, 1 not in places, self.word, "the masked axis goes"))
 

@@ -98,10 +98,10 @@ class Recurrent(Layer):
         need_float(x, self.word)
         if self.merge is not None and not self.bidirectional:
             message = "`merge` has no effect in one direction"
-            raise RuleViolation("DLC303", message, hint="set `bidirectional: true`, or delete it", option="merge")
+            raise RuleViolation("DLC303", message, hint="set `bidirectional: true`, or remove it", option="merge")
         if self.go_backwards and self.bidirectional:
             message = "`go_backwards` has no effect beside `bidirectional`, which reads both ways"
-            raise RuleViolation("DLC303", message, hint="delete it", option="go_backwards")
+            raise RuleViolation("DLC303", message, hint="remove it", option="go_backwards")
         directions = 2 if self.bidirectional else 1
         self._need_states(x, initial, directions)
         d = known_size(x, -1, self.word)
@@ -129,7 +129,7 @@ class Recurrent(Layer):
         """The sequence must be read forwards."""
         for name, used in (("bidirectional", self.bidirectional), ("go_backwards", self.go_backwards)):
             if used:
-                raise refused_decoding(self.word, f"`{name}` reads the sequence from its end", hint="delete it")
+                raise refused_decoding(self.word, f"`{name}` reads the sequence from its end", hint="remove it")
 
     @property
     def _prefixes(self) -> tuple[str, ...]:
@@ -320,7 +320,7 @@ class Lstm(Recurrent):
         """As every recurrent layer."""
         if self.unit_forget_bias is not None and not self.use_bias:
             message = "`unit_forget_bias` has no effect without biases"
-            raise RuleViolation("DLC303", message, hint="delete it", option="unit_forget_bias")
+            raise RuleViolation("DLC303", message, hint="remove it", option="unit_forget_bias")
         return super().infer(x, *initial)
 
     def bias(self) -> ParamSpec:

@@ -33,10 +33,10 @@ class TwoAverages(Rule):
         averages = [name for name in ("ema", "swa") if getattr(keys, name) is not None]
         if len(averages) == 2 or (own and averages):
             other = "`ema`" if len(averages) == 2 else f"`{optimizer.word}`"
-            message = f"`{averages[-1]}` and {other} both say which weights are evaluated"
+            message = f"`{averages[-1]}` and {other} both choose the weights to evaluate"
             yield Finding(message, spec.source.key_span((*item.path, averages[-1])), hint="remove one of them")
         if own and keys.lookahead is not None:
-            message = f"`lookahead` and `{optimizer.word}` both say which weights are evaluated"
+            message = f"`lookahead` and `{optimizer.word}` both choose the weights to evaluate"
             yield Finding(message, spec.source.key_span((*item.path, "lookahead")), hint="remove it")
 
 

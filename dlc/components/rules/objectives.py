@@ -70,6 +70,6 @@ class UnusedTarget(Rule):
             if name not in spec.compared and "" not in spec.compared:
                 span, hint = (
                     spec.source.key_span(("targets", name)),
-                    "compare an output with it in `loss:`, or delete it",
+                    "compare an output with it in `loss:`, or remove it",
                 )
                 yield Finding(f"the target `{name}` is never used", span, hint=hint)

@@ -44,7 +44,7 @@ class IdleMatmul(Rule):
         computed = element_types(spec)
         if computed and "f32" not in computed and spec.document.precision.matmul != "default":
             message = "`matmul` has no effect: no layer computes in float32"
-            span, hint = spec.source.key_span(("precision", "matmul")), "delete it: it is for float32 alone"
+            span, hint = spec.source.key_span(("precision", "matmul")), "remove it: it is only for float32"
             yield Finding(message, span, hint=hint)
 
 
@@ -71,7 +71,7 @@ class IdleLossScale(Rule):
             return
         span = spec.source.key_span(("precision", "loss_scale"))
         if "f16" not in computed:
-            hint = "delete it: only gradients in float16 become too small without one"
+            hint = "remove it: only gradients in float16 become too small without one"
             yield Finding("`loss_scale` has no effect: no layer computes in float16", span, hint=hint)
         elif "loss" not in spec.source.tree:
-            yield Finding("`loss_scale` has no effect without a `loss`", span, hint="delete it")
+            yield Finding("`loss_scale` has no effect without a `loss`", span, hint="remove it")

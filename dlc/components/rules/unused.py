@@ -30,7 +30,7 @@ class UnusedLayer(Rule):
             return
         for node in spec.nodes:
             if node.path not in spec.used:
-                hint = "name it and use it elsewhere, list it in `outputs:`, or delete it"
+                hint = "name it and use it elsewhere, list it in `outputs:`, or remove it"
                 message = f"the result of `{node.path}` is never used"
                 yield Finding(message, node.origin.span, hint=hint, notes=node.origin.uses)
 
@@ -82,5 +82,5 @@ class UnusedInput(Rule):
             return
         for name in spec.document.inputs:
             if name not in spec.used and name not in spec.compared:
-                span, hint = spec.source.key_span(("inputs", name)), f"use it with `inputs: {name}`, or delete it"
+                span, hint = spec.source.key_span(("inputs", name)), f"use it with `inputs: {name}`, or remove it"
                 yield Finding(f"the input `{name}` is never used", span, hint=hint)
