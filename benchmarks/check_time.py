@@ -1,4 +1,4 @@
-"""Time of `dlc check specs/*.yaml` beside the imports that it can't do without."""
+"""Time of `dlc check specs/*.yaml`, as text and as JSON, beside the imports that it can't do without."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ def main() -> None:
     """Measure and print."""
     command = shutil.which("dlc", path=str(Path(sys.executable).parent)) or "dlc"
     specs = sorted(str(path) for path in Path("specs").glob("*.yaml"))
-    check = [command, "check", *specs]
-    seconds(check), seconds(IMPORTS)  # files into the page cache
-    pairs = [(seconds(check), seconds(IMPORTS)) for _ in range(ROUNDS)]
-    ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    checks = {"text": [command, "check", *specs], "json": [command, "check", "--format", "json", *specs]}
+    commands = [*checks.values(), IMPORTS]
+    for each in commands:
+        seconds(each)  # files into the page cache
+    *ours, theirs = zip(*([seconds(each) for each in commands] for _ in range(ROUNDS)), strict=True)
     print(f"{machine()}; {ROUNDS} interleaved rounds; median (smallest to largest)")
-    print(f"dlc check, {len(specs)} specs   {summary(ours)}")
-    print(f"imports alone            {summary(theirs)}")
-    print(ratio(ours, theirs))
+    print(f"imports alone                 {summary(theirs)}")
+    for form, times in zip(checks, ours, strict=True):
+        print(f"dlc check, {len(specs)} specs, {form}      {summary(times)}")
+        print(f"    {ratio(times, theirs)}")
 
 
 if __name__ == "__main__":

@@ -65,22 +65,39 @@ def _refused(error: Exception) -> SpecError | None:
 
 
 def _run(arguments: list[str]) -> None:
-    """Run a command through Typer; a plain `dlc check FILE...` without it.
+    """Run a command through Typer; `dlc check [--format FORMAT] FILE...` without it.
 
-    Editors and hooks run it all the time, and importing Typer takes longer than checking a file. For the same reason
-    the garbage collector is off until a longer command starts.
+    Editors, hooks and CI run it all the time, and importing Typer takes longer than checking a file. For the same
+    reason the garbage collector is off until a longer command starts.
     """
     gc.disable()
-    command, files = arguments[:1], arguments[1:]
-    if command == ["check"] and files and not any(name.startswith("-") for name in files):
+    plain = _plain_check(arguments)
+    if plain is not None:
         from dlc.cli.commands import check_files
 
-        code = check_files(files, "text", [])
+        code = check_files(*plain, [])
         gc.freeze()  # a collection at the end is not worth its time
         sys.exit(code)
     from dlc.cli.app import app
 
     app()
+
+
+def _plain_check(arguments: list[str]) -> tuple[list[str], str] | None:
+    """The files and the format of a `dlc check` that has no other option; None for everything else."""
+    if arguments[:1] != ["check"]:
+        return None
+    files, how = [], "text"
+    rest = iter(arguments[1:])
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if name == "--format":
+            how = value if equals else next(rest, "")
+        elif argument.startswith("-"):
+            return None
+        else:
+            files.append(argument)
+    return (files, how) if files and how else None
 
 
 def _internal(error: Exception) -> None:
