@@ -97,7 +97,7 @@ MUTATIONS = (
         "dlc/backend/gradients.py",
         "gradients = loss_scale.unscaled(scale, gradients) if scale is not None else gradients",
         "gradients = gradients",
-        PRECISION,
+        (*STEP, *PRECISION),
     ),
     Mutation(
         "the average of weights has a bias towards the initial ones",

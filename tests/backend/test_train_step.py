@@ -156,6 +156,16 @@ def test_accumulation_of_masked_sequences_counts_tokens() -> None:
     close(states[0].variables["params"], by_hand(spec, data, 2, optax.sgd(0.5), per_token)[-1])
 
 
+def test_each_accumulated_batch_has_its_own_random_numbers() -> None:
+    """The gradient of a feature counts in how many of two equal examples, one per part, dropout kept it: 0, 1 or 2."""
+    head = "inputs: {x: {tensor: [64]}}\ntargets: {y: {tensor: [1]}}\n"
+    network = "network: [dropout: 0.5, {dense: 1, initializer: zeros}]\n"
+    data = {"inputs": {"x": jnp.ones((1, 2, 64))}, "targets": {"y": jnp.ones((1, 2, 1))}}
+    state, _ = trained(spec_of("{sgd: 0.25, accumulate: 2}", network=network, head=head), data, 1)
+    kept = np.asarray(state.variables["params"]["dense"]["kernel"]) * 2
+    assert set(kept.ravel().tolist()) == {0.0, 1.0, 2.0}
+
+
 def test_sample_weights_are_those_of_a_weighted_mean() -> None:
     data, spec = batched(4, 6), spec_of("{sgd: 0.5}", "loss: {mse: , target: y, sample_weight: w}")
 
@@ -458,6 +468,13 @@ def test_a_step_that_overflows_is_left_out_and_training_goes_on() -> None:
     )
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(on.variables))
     assert scale >= 2.0**14
+
+
+def test_the_scale_of_the_loss_does_not_change_the_step() -> None:
+    data = batched(3, 6)
+    single, _ = trained(spec_of("{sgd: 0.1}"), data, 3)
+    half, _ = trained(spec_of("{sgd: 0.1}", network="precision: float16\n" + NET), data, 3)
+    close(half.variables["params"], single.variables["params"], rtol=1e-2)
 
 
 def test_a_run_in_float16_survives_an_overflow(tmp_path: Path) -> None:

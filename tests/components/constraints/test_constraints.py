@@ -17,6 +17,7 @@ from dlc.frontend.resolved import dump, resolve_document
 from dlc.ir import ParamSpec
 from dlc.language.options import build_word, load_class
 from dlc.language.yaml_text import parse_yaml
+from tests.common import SMALL
 from tests.reference.keras_conformance import keras
 
 HEAD = "inputs: {x: {tensor: [6]}}\n"
@@ -187,3 +188,10 @@ def test_a_constraint_is_documented(name: str) -> None:
         text = f"{{{example}}}" if ":" in example else example
         assert codes(f"[{{dense: 3, constraint: {text}}}]") == []
     assert all(field.description for field in cls.model_fields.values())
+
+
+def test_trained_weights_obey_their_constraint() -> None:
+    text = SMALL.replace("dense: 3", "{dense: 3, constraint: {kernel: non_negative}}").replace("epochs: 4", "epochs: 1")
+    params = dlc.train(dlc.loads(text)).variables["params"]
+    assert np.min(params["dense_2"]["kernel"]) >= 0
+    assert np.min(params["dense"]["kernel"]) < 0
