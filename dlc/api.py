@@ -175,7 +175,7 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
         columns, where = as_columns(inputs), None
     else:
         columns, where = dict(read_table(Path(inputs), model.plan)), str(inputs)
-    return present(model.plan, model.predict(read_inputs(model.plan, columns, where)))
+    return present(model.plan, model.predict(read_inputs(model.plan, model.fitted, columns, where)))
 
 
 def report(run: Path | str, out: Path | str | None = None) -> Path:

@@ -58,7 +58,6 @@ def train_file(file: Path, options: TrainOptions, sets: Sequence[str]) -> int:
     check_options(options)
     if file.is_dir():
         options = of_run_folder(file, options)
-        file = file / "resolved.yaml"
     with gc_paused():
         spec = _loaded(file, sets)
         from dlc.training.loop import Stopped
@@ -117,8 +116,13 @@ def of_run_folder(folder: Path, options: TrainOptions) -> TrainOptions:
 
 
 def _loaded(file: Path, sets: Sequence[str]) -> Spec:
-    """A spec that can be trained."""
-    spec = dlc.load(file, sets)
+    """The spec of a file or of a run folder. It can be trained."""
+    if file.is_dir():
+        from dlc.training.run_folder import RunFolder
+
+        spec = RunFolder(file).load_spec(sets)
+    else:
+        spec = dlc.load(file, sets)
     from dlc.backend.jax_config import configure
 
     configure()

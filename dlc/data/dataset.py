@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.features.feature import Feature, encoded
 from dlc.data.columns import Chosen, Encoded, Joined, blocks_of
+from dlc.data.fitted import FittedData, Stats, record_digests
 from dlc.data.tables import COPIES, FeatureKey, Room, allowed_memory, read_table, wrong_data
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.passes.sizes import prove_sizes
@@ -20,7 +21,6 @@ from dlc.support.lazy import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Stats = dict[str, dict[str, Any]]  # arrays by key, by feature
 _SPLIT, _ORDER = 0x5E11, 0x0BDE  # separate the random streams of splitting and shuffling
 
 
@@ -32,23 +32,25 @@ class Dataset:
         inputs: encoded inputs by name, (n, ...): arrays, or `Encoded` if the records stay on disk.
         targets: encoded targets by name, like the inputs.
         splits: row numbers of each split, int32.
-        stats: the features' statistics of the training split.
+        fitted: what was learned about the data; its splits hold the digests of the records of `splits`.
     """
 
     inputs: Mapping[str, Any]
     targets: Mapping[str, Any]
     splits: Mapping[str, NDArray[np.int32]]
-    stats: Stats
+    fitted: FittedData
+
+    @property
+    def stats(self) -> Stats:
+        """The features' statistics of the training split."""
+        return self.fitted.stats
 
     @property
     def fingerprint(self) -> int:
-        """A checksum of all records and splits: it must be the same in a resumed run."""
+        """A checksum of the records of all splits, in their order: it must be the same in a resumed run."""
         found = 0
-        for section, arrays in (("inputs", self.inputs), ("targets", self.targets), ("splits", self.splits)):
-            for name, array in sorted(arrays.items()):
-                found = zlib.crc32(f"{section}/{name}".encode(), found)
-                for block in blocks_of(array):
-                    found = zlib.crc32(np.ascontiguousarray(block).view(np.uint8).data, found)
+        for name, digests in sorted(self.fitted.splits.items()):
+            found = zlib.crc32(digests.tobytes(), zlib.crc32(name.encode(), found))
         return found
 
     @property
@@ -138,31 +140,48 @@ def padded_batches(rows: NDArray[np.int32], batch_size: int) -> tuple[NDArray[np
     return indices.reshape(count, batch_size), real.reshape(count, batch_size)
 
 
-def load_dataset(plan: Plan, fitted: Stats | None = None) -> Dataset:
-    """Read, split, fit and encode the data of a spec. Statistics in `fitted` are used instead of new ones.
+def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
+    """Read, split, fit and encode the data of a spec.
+
+    Args:
+        plan: the plan of the spec.
+        fitted: what a run learned about its data. Its columns, statistics and splits are used instead of new ones: the
+            records of each split are found by their content, in whatever order the data have them.
 
     Raises:
-        SpecError: DLC115 without `data`, DLC401-DLC406 when the data don't fit, DLC507 without space to unpack them.
+        SpecError: DLC115 without `data`, DLC401-DLC406 when the data don't fit, DLC504 when they are not those of
+            `fitted`, DLC507 without space to unpack them.
     """
     data = plan.data
     if data is None:
         raise SpecError.of("DLC115", "the spec has no `data` section", hint="for example `data: {source: digits}`")
     limit = allowed_memory(plan) // COPIES
     room = Room(limit)
-    tables = [read_table(plan, data.source, "source", room)]
-    splits = _divide(plan, _count(tables[0]))
+    columns = dict(fitted.columns) if fitted is not None else {}
+    tables = [read_table(plan, data.source, "source", room, columns)]
+    splits = _divide(plan, _count(tables[0])) if fitted is None else {}
     for name, source in (("validation", data.validation), ("test", data.test)):
         if source is not None:
             start = sum(map(_count, tables))
-            tables.append(read_table(plan, source, name, room))
+            tables.append(read_table(plan, source, name, room, columns))
             splits[name] = np.arange(start, start + _count(tables[-1]), dtype=np.int32)
     _not_empty(plan, splits)
+    raws = {
+        (section, name): _joined(plan, section, name, feature, [table.pop((section, name)) for table in tables])
+        for section, features in (("inputs", plan.inputs), ("targets", plan.targets))
+        for name, feature in features.items()
+    }
+    digests = record_digests(raws.values())
+    if fitted is None:
+        members = {name: digests[rows] for name, rows in splits.items()}
+    else:
+        members, splits = dict(fitted.splits), fitted.find(digests)
     stats: Stats = {}
     values: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
     for section, features in (("inputs", plan.inputs), ("targets", plan.targets)):
         for name, feature in features.items():
-            raw = _joined(plan, section, name, feature, [table.pop((section, name)) for table in tables])
-            stats[name] = feature.fit(_chosen(raw, splits["train"])) if fitted is None else fitted[name]
+            raw = raws.pop((section, name))
+            stats[name] = feature.fit(_chosen(raw, splits["train"])) if fitted is None else fitted.stats[name]
             keys = encoded(feature, name, raw[:1], stats[name])
             values[section].update({key: Encoded(feature, name, key, raw, stats[name]) for key in keys})
     lazy = [value for part in values.values() for value in part.values()]
@@ -173,7 +192,7 @@ def load_dataset(plan: Plan, fitted: Stats | None = None) -> Dataset:
         }
     _sizes_agree(plan, values)
     check_values(plan, values)
-    return Dataset(values["inputs"], values["targets"], splits, stats)
+    return Dataset(values["inputs"], values["targets"], splits, FittedData(columns, stats, members))
 
 
 def _count(table: Mapping[FeatureKey, Any]) -> int:

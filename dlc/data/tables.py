@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from dlc.components.features.feature import Feature
 from dlc.components.sources.source import Columns, Opened, Source, select
 from dlc.components.sources.stored import Scratch, Stored
 from dlc.data.columns import Parsed, Picked, Read, block_slices
-from dlc.diagnostics import Diagnostic, Report, SpecError
+from dlc.diagnostics import Diagnostic, Report, SpecError, did_you_mean, listing
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
@@ -107,10 +107,20 @@ class _Gathered:
         return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
 
-def read_table(plan: Plan, source: Source, key: str, room: Room) -> dict[FeatureKey, Any]:
+def read_table(
+    plan: Plan, source: Source, key: str, room: Room, columns: dict[str, tuple[str, ...]]
+) -> dict[FeatureKey, Any]:
     """The raw values of every feature from one source, all of them checked.
 
     If they don't fit into memory, the largest are moved out first: small values, such as classes, may stay.
+
+    Args:
+        plan: the plan of the spec.
+        source: the source.
+        key: its key in the section `data`.
+        room: the memory for all tables.
+        columns: the columns that features read, by name of the feature. Those of features that are missing are selected
+            from this table, and added: later tables are read by the same names.
 
     Returns:
         (n, ...) for each feature: an array, or an object on disk that is sliced and indexed like one.
@@ -130,7 +140,9 @@ def read_table(plan: Plan, source: Source, key: str, room: Room) -> dict[Feature
         gathered = {feature_key: _Gathered(again) for feature_key in features}
         for size, block in _blocks(opened):
             for feature_key, feature in features.items() if size else ():
-                values = read_feature(plan, *feature_key, feature, block, first_row=count + 1)
+                chosen = columns.get(feature_key[1])
+                columns[feature_key[1]] = chosen = selected(plan, *feature_key, feature, block, chosen)
+                values = read_feature(plan, *feature_key, feature, block, chosen, first_row=count + 1)
                 if block is again and any(np.may_share_memory(values, column) for column in block.values()):
                     values = values.copy()  # so that it does not keep the columns alive
                 _add(plan, feature_key, gathered[feature_key], values)
@@ -142,7 +154,9 @@ def read_table(plan: Plan, source: Source, key: str, room: Room) -> dict[Feature
         raise wrong_data(plan, RuleViolation("DLC405", "the data have no records"), ("data", key))
     room.taken += sum(each.nbytes for each in gathered.values())
     return {
-        feature_key: gathered[feature_key].collected(partial(parse, plan, feature_key, feature))
+        feature_key: gathered[feature_key].collected(
+            partial(parse, plan, feature_key, feature, columns.get(feature_key[1], ()))
+        )
         for feature_key, feature in features.items()
     }
 
@@ -184,9 +198,11 @@ def _add(plan: Plan, feature_key: FeatureKey, gathered: _Gathered, values: NDArr
     gathered.count += len(values)
 
 
-def parse(plan: Plan, feature_key: FeatureKey, feature: Feature, columns: Columns, first_row: int) -> NDArray[Any]:
+def parse(
+    plan: Plan, feature_key: FeatureKey, feature: Feature, chosen: Sequence[str], columns: Columns, first_row: int
+) -> NDArray[Any]:
     """`read_feature` by section and name of the feature."""
-    return read_feature(plan, *feature_key, feature, columns, first_row=first_row)
+    return read_feature(plan, *feature_key, feature, columns, chosen, first_row=first_row)
 
 
 def read_feature(
@@ -195,18 +211,59 @@ def read_feature(
     name: str,
     feature: Feature,
     columns: Columns,
+    chosen: Sequence[str],
     *,
-    whole: bool = False,
     first_row: int = 1,
 ) -> NDArray[Any]:
-    """The raw values of one feature: from the columns that it reads, or with `whole` from the column of its name.
+    """The raw values of one feature, from the chosen columns.
 
     Raises:
         SpecError: DLC402-DLC406.
     """
     try:
-        chosen = select((name,) if whole else feature.reads(name), _visible(plan, section, columns))
         return feature.read([columns[column] for column in chosen], ", ".join(chosen[:3]), first_row)
+    except RuleViolation as wrong:
+        raise wrong_data(plan, wrong, (section, name, feature.word)) from None
+
+
+def selected(
+    plan: Plan, section: str, name: str, feature: Feature, columns: Columns, known: tuple[str, ...] | None = None
+) -> tuple[str, ...]:
+    """The columns that a feature reads from a table, in order.
+
+    Args:
+        plan: the plan of the spec.
+        section: the section of the feature.
+        name: its name.
+        feature: the feature.
+        columns: the table.
+        known: the columns that it read from an earlier table: it reads the same ones, by name.
+
+    Raises:
+        SpecError: DLC402 when a column is missing, or a pattern matches others than in the earlier table.
+    """
+    try:
+        if known is None:
+            return tuple(select(feature.reads(name), _visible(plan, section, columns)))
+        missing = [column for column in known if column not in columns]
+        if missing:
+            raise RuleViolation(
+                "DLC402",
+                f"the data has no column {listing(missing, 8)}, which training read",
+                found=f"columns {listing(list(columns), 12)}",
+                hint=did_you_mean(missing[0], [column for column in columns if column not in known]),
+            )
+        patterns = tuple(pattern for pattern in feature.reads(name) if "*" in pattern and pattern not in columns)
+        more = set(_selected(patterns, _visible(plan, section, columns))) - set(known)
+        if more:
+            raise RuleViolation(
+                "DLC402",
+                f"{listing(patterns)} of `{name}` matches columns that training did not read",
+                found=listing([column for column in columns if column in more], 8),
+                expected=f"only {listing(known, 8)}",
+                hint="rename or remove the other columns",
+            )
+        return known
     except RuleViolation as wrong:
         raise wrong_data(plan, wrong, (section, name, feature.word)) from None
 

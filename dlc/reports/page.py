@@ -231,7 +231,7 @@ def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[l
         return [element("p", note, class_="note")], None, []
     model = load_model(record.run, platform())
     try:
-        data = data or load_dataset(record.plan, record.run.load_stats(record.plan))
+        data = data or load_dataset(record.plan, record.run.load_fitted(record.plan))
         batching = batching_of(record.plan, len(data.splits["train"]))
     except SpecError as error:
         message = error.report.diagnostics[0].message

@@ -72,17 +72,18 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
 def _evaluated(model: Model, run: RunFolder, split: str | None, data: Path | None) -> Evaluation:
     plan = model.plan
     assert plan.data is not None
-    stats = run.load_stats(plan)
+    fitted = run.load_fitted(plan)
+    stats = fitted.stats
     if data is not None:
         if split is not None:
             raise SpecError.of("DLC510", "`--split` has no effect beside `--data`", hint="remove one of them")
         columns = read_table(data, plan)
-        table = read_encoded(plan, columns, stats, str(data))
+        table = read_encoded(plan, fitted, columns, str(data))
         check_values(plan, table)
         rows = np.arange(len(next(iter(columns.values()))), dtype=np.int32)
         label = str(data)
     else:
-        dataset = load_dataset(plan, stats)
+        dataset = load_dataset(plan, fitted)
         splits = list(dataset.splits)
         label = split or next(name for name in ("test", "validation", "train") if name in splits)
         if label not in splits:

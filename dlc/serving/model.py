@@ -10,6 +10,7 @@ import numpy as np
 
 from dlc.backend.network import Program, lower
 from dlc.backend.predict import serving, with_stats
+from dlc.data.fitted import FittedData
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
@@ -26,12 +27,14 @@ class Model:
         plan: its checked spec.
         program: its program.
         weights: flat weights with what the features fitted, as `serving` takes them.
+        fitted: what the run learned about its data.
         texts: the texts that places of the plan point into, by file, for messages.
     """
 
     plan: Plan
     program: Program
     weights: Mapping[str, Any]
+    fitted: FittedData
     texts: Mapping[str, str]
 
     def predict(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
@@ -69,4 +72,5 @@ def load_model(run: RunFolder, only: str | None = None) -> Model:
     for name, (shape, dtype) in program.shapes().items():
         if name not in weights or weights[name].shape != shape or weights[name].dtype != dtype:
             raise SpecError.of("DLC503", f"`{run.weights}` does not fit the spec: `{name}` differs or is missing")
-    return Model(plan, program, with_stats(weights, run.load_stats(plan)), spec.texts)
+    fitted = run.load_fitted(plan)
+    return Model(plan, program, with_stats(weights, fitted.stats), fitted, spec.texts)

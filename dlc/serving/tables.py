@@ -14,11 +14,12 @@ import numpy as np
 
 from dlc.backend.loss import feature_of, input_feature, target_feature
 from dlc.backend.predict import answers, raw_inputs
-from dlc.components.features.feature import Feature, encoded
+from dlc.components.features.feature import encoded
 from dlc.components.sources.files import Csv, Npz
 from dlc.components.sources.source import Columns, Source
-from dlc.data.dataset import Stats, fit_sizes
-from dlc.data.tables import read_feature
+from dlc.data.dataset import fit_sizes
+from dlc.data.fitted import FittedData
+from dlc.data.tables import read_feature, selected
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
@@ -78,15 +79,23 @@ def as_columns(inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     return columns
 
 
-def read_inputs(plan: Plan, columns: Columns, where: str | None = None) -> dict[str, np.ndarray[Any, Any]]:
-    """The raw inputs of a network from columns; `where` is their origin in messages.
+def read_inputs(
+    plan: Plan, fitted: FittedData, columns: Columns, where: str | None = None
+) -> dict[str, np.ndarray[Any, Any]]:
+    """The raw inputs of a network from columns, found by the names that training read.
+
+    Args:
+        plan: the plan of the run.
+        fitted: what the run learned about its data.
+        columns: the columns.
+        where: their origin, for messages.
 
     Raises:
         SpecError: DLC402-DLC406.
     """
     found = {}
     for name in raw_inputs(plan):
-        found[name] = _read(plan, "inputs", name, input_feature(plan, name), columns, where)
+        found[name] = _read(plan, fitted, "inputs", name, columns, where)
     sizes: dict[str, int] = {}
     for name, kind in raw_inputs(plan).items():
         if len(kind.shape) == found[name].ndim:
@@ -100,33 +109,36 @@ def read_inputs(plan: Plan, columns: Columns, where: str | None = None) -> dict[
 
 
 def _read(
-    plan: Plan, section: str, name: str, feature: Feature, columns: Columns, where: str | None
+    plan: Plan, fitted: FittedData, section: str, name: str, columns: Columns, where: str | None
 ) -> np.ndarray[Any, Any]:
     """`read_feature` for columns from outside the spec: errors refer to the file, not to a span in the spec.
 
     A feature of several columns may be given as one array under its own name.
     """
-    whole = name in columns and columns[name].ndim > 1 and not set(feature.reads(name)) & set(columns)
+    feature = input_feature(plan, name) if section == "inputs" else target_feature(plan, name)
+    known = fitted.columns[name]
+    whole = name in columns and columns[name].ndim > 1 and not set(known) & set(columns)
     try:
-        return read_feature(plan, section, name, feature, {name: columns[name]} if whole else columns, whole=whole)
+        chosen = (name,) if whole else selected(plan, section, name, feature, columns, known)
+        return read_feature(plan, section, name, feature, columns, chosen)
     except SpecError as error:
         prefix = f"{where}: " if where else ""
         items = [replace(item, span=None, message=f"{prefix}{item.message}") for item in error.report.diagnostics]
         raise SpecError(Report(tuple(items))) from None
 
 
-def read_encoded(plan: Plan, columns: Columns, stats: Stats, where: str) -> dict[str, dict[str, Any]]:
-    """The encoded inputs and targets, `{"inputs": ..., "targets": ...}`, using fitted statistics.
+def read_encoded(plan: Plan, fitted: FittedData, columns: Columns, where: str) -> dict[str, dict[str, Any]]:
+    """The encoded inputs and targets, `{"inputs": ..., "targets": ...}`, with the columns and statistics of a run.
 
     Raises:
         SpecError: DLC402-DLC406.
     """
-    inputs = read_inputs(plan, columns, where)
-    targets = {name: _read(plan, "targets", name, target_feature(plan, name), columns, where) for name in plan.targets}
+    inputs = read_inputs(plan, fitted, columns, where)
+    targets = {name: _read(plan, fitted, "targets", name, columns, where) for name in plan.targets}
     found: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
     for section, raws, feature in (("inputs", inputs, input_feature), ("targets", targets, target_feature)):
         for name, raw in raws.items():
-            values = encoded(feature(plan, name), name, raw, stats[name])
+            values = encoded(feature(plan, name), name, raw, fitted.stats[name])
             found[section].update({key: np.asarray(value) for key, value in values.items()})
     return found
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import jax
 
 from dlc.backend.train_step import TrainState
+from dlc.data.fitted import FittedData
 from dlc.diagnostics import SpecError
+from dlc.frontend.plan import Plan
 from dlc.support.files import Log
 from dlc.training.active_run import ActiveRun, Progress, Stop
 from dlc.training.callbacks.loop_callback import LoopCallback
@@ -15,9 +17,17 @@ from dlc.training.checkpoint import Checkpoint, newest, restore_state
 from dlc.training.run_folder import RunFolder, SpecTexts, environment
 
 
+def fitted_before(folder: RunFolder, plan: Plan) -> FittedData | None:
+    """What a run learned about its data; None if that is damaged: it is then learned again, and must be the same."""
+    try:
+        return folder.load_fitted(plan)
+    except SpecError:
+        return None
+
+
 def begin(run: ActiveRun, folder: RunFolder, texts: SpecTexts, log: Log) -> None:
     """Write the files that describe a new run."""
-    folder.begin(texts, run.setup.stats, environment(), run.setup.program.lowering.plain())
+    folder.begin(run.setup.plan, texts, run.setup.data.fitted, environment(), run.setup.program.lowering.plain())
     log.begin()
 
 
@@ -54,9 +64,9 @@ def resume(
         state = jax.device_put(restore_state(state, checkpoint.state))
         log.check(checkpoint.metrics)
     found.set_aside(run.note)
-    folder.keep_spec(texts)
-    if folder.restore(run.setup.stats):
-        run.note(f"`{folder.features}` did not hold what the features fitted: it was rewritten")
+    folder.keep_spec(run.setup.plan, texts)
+    for path in folder.restore(run.setup.data.fitted):
+        run.note(f"`{path}` did not hold what the run learned about its data: it was rewritten")
     folder.result.unlink(missing_ok=True)
     if checkpoint is None:
         run.note("there is no checkpoint: the run begins again")

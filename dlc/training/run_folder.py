@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.data.fitted import FittedData
 from dlc.diagnostics import SpecError, reason
 from dlc.frontend.pipeline import Spec, check_file
 from dlc.frontend.plan import Plan
@@ -31,6 +32,7 @@ from dlc.support.files import (
     unpack,
     write_atomic,
 )
+from dlc.training.locations import Key, location_keys, moved, recorded
 
 if TYPE_CHECKING:
     from dlc.backend.lowering import Lowering
@@ -81,8 +83,13 @@ class RunFolder:
 
     @property
     def features(self) -> Path:
-        """What the features fitted on the training split."""
+        """The columns that the features read, and their statistics of the training split."""
         return self.path / "features.json"
+
+    @property
+    def splits(self) -> Path:
+        """The digests of the records of each split, by which they are found again."""
+        return self.path / "splits.safetensors"
 
     @property
     def weights(self) -> Path:
@@ -161,8 +168,9 @@ class RunFolder:
 
     def begin(
         self,
+        plan: Plan,
         texts: SpecTexts,
-        stats: Mapping[str, Mapping[str, Any]],
+        fitted: FittedData,
         environment: Mapping[str, Any],
         lowering: Mapping[str, Any],
     ) -> None:
@@ -170,19 +178,21 @@ class RunFolder:
         write_atomic(self.path / "spec.yaml", texts.given.encode())
         write_atomic(self.path / "environment.json", to_json(environment))
         write_atomic(self.path / "lowering.json", to_json(lowering))
-        write_atomic(self.features, _features(stats))
+        write_atomic(self.path / "locations.json", to_json(recorded(plan, self.path)))
+        write_atomic(self.features, _features(fitted))
+        write_atomic(self.splits, pack(fitted.splits))
         write_atomic(self.path / "resolved.yaml", texts.resolved.encode())
 
-    def restore(self, stats: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Rewrite the file of what the features fitted if it holds something else; whether it did."""
-        data = _features(stats)
-        try:
-            if read_whole(self.features) == data:
-                return False
-        except OSError:
-            pass
-        write_atomic(self.features, data)
-        return True
+    def restore(self, fitted: FittedData) -> list[Path]:
+        """Rewrite the files of what was learned about the data if they hold something else; those that did."""
+        changed = []
+        for path, data in ((self.features, _features(fitted)), (self.splits, pack(fitted.splits))):
+            with suppress(OSError):
+                if read_whole(path) == data:
+                    continue
+            write_atomic(path, data)
+            changed.append(path)
+        return changed
 
     def need_spec(self, plan: Plan, texts: SpecTexts) -> None:
         """Check that a spec is the one that began this run, but for what may change.
@@ -199,15 +209,16 @@ class RunFolder:
         rule = plan.update
         labels = [(), *((index,) for index in range(len(rule.groups)))] if rule is not None else []
         rates = [rate for label in labels for rate in rule.for_label(label).schedules().values()] if rule else []
-        free_keys: tuple[tuple[str, str], ...] = MAY_CHANGE
+        free_keys: tuple[Key, ...] = MAY_CHANGE
         averaging = rule.modifiers.swa if rule is not None else None
         shares = averaging is not None and "%" in (averaging.start.unit, averaging.every.unit)
         if shares or any(rate.follows_length() for rate in rates):  # another length would be another schedule
             free_keys = tuple(key for key in MAY_CHANGE if key != ("train", "epochs"))
+        free_keys = (*free_keys, *location_keys(plan))
         changed = [
             key
             for key in [*before, *(key for key in after if key not in before)]
-            if before.get(key) != after.get(key) and not any(key[: len(free)] == free for free in free_keys)
+            if before.get(key) != after.get(key) and not _is_free(key, free_keys)
         ]
         if not changed:
             return
@@ -224,10 +235,11 @@ class RunFolder:
             hint="train in a new folder with `--run`",
         )
 
-    def keep_spec(self, texts: SpecTexts) -> None:
+    def keep_spec(self, plan: Plan, texts: SpecTexts) -> None:
         """Write a spec as that of the run, if a setting changed."""
         path, text = self.path / "resolved.yaml", texts.resolved.encode()
         if read_whole(path) != text:
+            write_atomic(self.path / "locations.json", to_json(recorded(plan, self.path)))
             write_atomic(path, text)
 
     def need_epochs(self, plan: Plan, done: int) -> None:
@@ -246,16 +258,19 @@ class RunFolder:
                 hint=f"give at least `--set train.epochs={done}`, or train in a new folder with `--run`",
             )
 
-    def load_spec(self) -> Spec:
-        """The checked spec of the run.
+    def load_spec(self, sets: Sequence[str] = ()) -> Spec:
+        """The checked spec of the run. Its files are found where they are now, relative to the run folder.
+
+        Args:
+            sets: settings that override those of the run, as passed to `--set`.
 
         Raises:
-            SpecError: DLC502 when this is no run folder.
+            SpecError: DLC502 when this is no run folder, DLC503 when a file is damaged.
         """
         if not self.exists:
             kind = "is not a run folder" if self.path.exists() else "does not exist"
             raise SpecError.of("DLC502", f"`{self.path}` {kind}", expected="a folder that `dlc train` made")
-        spec, report = check_file(self.path / "resolved.yaml")
+        spec, report = check_file(self.path / "resolved.yaml", [*moved(self.path, sets), *sets])
         if spec is None:
             raise SpecError(report)
         return spec
@@ -274,8 +289,8 @@ class RunFolder:
         except (KeyError, TypeError, ValueError):
             raise SpecError.of("DLC503", f"`{path}` is damaged: it names no variants and flags") from None
 
-    def load_stats(self, plan: Plan) -> dict[str, dict[str, Any]]:
-        """What the features fitted on the training split.
+    def load_fitted(self, plan: Plan) -> FittedData:
+        """What the run learned about its data.
 
         Raises:
             SpecError: DLC502 or DLC503 when it is missing or does not fit the spec.
@@ -283,11 +298,16 @@ class RunFolder:
         path = self.features
         found = read_json(path)
         stats: dict[str, dict[str, Any]] = {}
+        columns: dict[str, tuple[str, ...]] = {}
         try:
-            found, stated = found["fitted"], found["sha256"]
+            stated = found.pop("sha256")
             if digest(to_json(found)) != stated:
                 raise ValueError("its digest differs")
+            read, found = found["columns"], found["fitted"]
             for name, feature in {**plan.inputs, **plan.targets}.items():
+                columns[name] = tuple(read[name])
+                if not columns[name] or not all(isinstance(column, str) for column in columns[name]):
+                    raise ValueError(name)
                 wanted = feature.stats_types()
                 stats[name] = {key: np.asarray(found[name][key], np.float32) for key in wanted}
                 if any(array.ndim != 1 or not np.isfinite(array).all() for array in stats[name].values()):
@@ -297,7 +317,24 @@ class RunFolder:
                     raise ValueError(name)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             raise SpecError.of("DLC503", f"`{path}` is damaged: it does not fit the spec") from None
-        return stats
+        return FittedData(columns, stats, self._splits())
+
+    def _splits(self) -> dict[str, Any]:
+        """The digests of the records of each split.
+
+        Raises:
+            SpecError: DLC502 or DLC503 when they are missing or damaged.
+        """
+        try:
+            splits = unpack(read_whole(self.splits), self.splits)
+        except FileNotFoundError:
+            raise SpecError.of("DLC502", f"`{self.splits}` is missing") from None
+        except OSError as error:
+            raise SpecError.of("DLC503", f"`{self.splits}` can't be read: {reason(error)}") from None
+        whole = all(array.ndim == 1 and array.dtype == np.uint64 for array in splits.values())
+        if "train" not in splits or not splits.keys() <= {"train", "validation", "test"} or not whole:
+            raise SpecError.of("DLC503", f"`{self.splits}` is damaged: it holds no splits of records")
+        return {name: splits[name] for name in ("train", "validation", "test") if name in splits}
 
     def save_weights(self, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
         """Replace the best weights."""
@@ -365,21 +402,34 @@ def environment() -> dict[str, Any]:
     }
 
 
-def identity(texts: SpecTexts, lowering: Mapping[str, Any]) -> str:
+def identity(plan: Plan, texts: SpecTexts, lowering: Mapping[str, Any]) -> str:
     """The digest of what decides a run's bits: a run's checkpoints carry it.
 
     Args:
+        plan: the plan of the spec.
         texts: of the spec; settings that a resumed run may change are left out.
         lowering: as `lowering.json` has it.
     """
     leaves = _leaves(parse_yaml(texts.resolved, "resolved").tree)
-    fixed = [(key, value) for key, value in leaves.items() if not any(key[: len(free)] == free for free in MAY_CHANGE)]
+    free = (*MAY_CHANGE, *location_keys(plan))
+    fixed = [(key, value) for key, value in leaves.items() if not _is_free(key, free)]
     return digest(repr(fixed).encode() + json.dumps(lowering, sort_keys=True).encode())
 
 
-def _features(stats: Mapping[str, Mapping[str, Any]]) -> bytes:
-    plain = {name: {key: np.asarray(value).tolist() for key, value in fitted.items()} for name, fitted in stats.items()}
-    return to_json({"fitted": plain, "sha256": digest(to_json(plain))})
+def _features(fitted: FittedData) -> bytes:
+    plain = {
+        "columns": {name: list(columns) for name, columns in fitted.columns.items()},
+        "fitted": {
+            name: {key: np.asarray(value).tolist() for key, value in stats.items()}
+            for name, stats in fitted.stats.items()
+        },
+    }
+    return to_json({**plain, "sha256": digest(to_json(plain))})
+
+
+def _is_free(key: tuple[str | int, ...], free_keys: Sequence[Key]) -> bool:
+    """Whether a setting may change in a resumed run."""
+    return any(key[: len(free)] == free for free in free_keys)
 
 
 def _reason(error: Exception) -> str:

@@ -18,6 +18,7 @@ from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.dataset import Dataset, Sampler, load_dataset
 from dlc.data.feeder import Feeder, evaluated_together, horizon_of, make_sampler
+from dlc.data.fitted import FittedData
 from dlc.data.tables import allowed_memory
 from dlc.frontend.plan import Plan
 from dlc.frontend.trainable import need_trainable
@@ -80,6 +81,7 @@ def set_up(
     autotune: bool = False,
     note: Callable[[str], None] = _ignore,
     timed: Timed = untimed,
+    fitted: FittedData | None = None,
 ) -> Setup:
     """Read the records of a plan and make its compiled steps. They compile on a thread while the records are read.
 
@@ -89,6 +91,7 @@ def set_up(
         autotune: whether to time the variants of operations first. It has no effect with a `lowering`.
         note: prints a note to the user.
         timed: counts the time of reading the records.
+        fitted: what a resumed run learned about its data; None for a new run.
 
     Raises:
         SpecError: DLC115, DLC303, DLC401-DLC406, DLC504.
@@ -99,7 +102,7 @@ def set_up(
     tuning = autotune and lowering is None
     compile_ahead = None if tuning else CompileAhead(plan, program)
     with timed("data"):
-        data = load_dataset(plan)
+        data = load_dataset(plan, fitted)
     sampler = make_sampler(plan, data.splits["train"])
     longest = max((len(rows) for name, rows in data.splits.items() if name != "train"), default=1)
     feeder = Feeder(data.rows, sampler, longest, evaluated_together(plan), memory=allowed_memory(plan))

@@ -38,7 +38,7 @@ from dlc.training.checkpoint import found as checkpoints_of
 from dlc.training.chunks import Chunks
 from dlc.training.loop import Loop
 from dlc.training.result import Result, extended, finished
-from dlc.training.resume import begin
+from dlc.training.resume import begin, fitted_before
 from dlc.training.resume import resume as resume_from
 from dlc.training.run_folder import RunFolder, SpecTexts, identity
 from dlc.training.setup import initial_state, set_up
@@ -134,15 +134,17 @@ class Request:
         trace = folder.path / "profile" if folder is not None and self.profile else None
         timing = Timing(folder) if folder is not None else None
         profile = Profile(self.began, trace, note)
-        lowering = folder.load_lowering() if folder is not None and folder.exists else None
-        setup = set_up(plan, lowering, self.autotune, note, profile.part)
+        lowering, fitted = None, None
+        if folder is not None and folder.exists:
+            lowering, fitted = folder.load_lowering(), fitted_before(folder, plan)
+        setup = set_up(plan, lowering, self.autotune, note, profile.part, fitted)
         state = initial_state(setup, lowering, profile.part)
         chunks = Chunks(setup, self.began, self.chunk_iterations, self.started)
         run = ActiveRun(setup, folder, note, chunks, profile.part)
         if folder is None or texts is None:
             callbacks = callbacks_of(run, profile, self.reporter)
         else:
-            log, digest = Log(folder.metrics), identity(texts, setup.program.lowering.plain())
+            log, digest = Log(folder.metrics), identity(plan, texts, setup.program.lowering.plain())
             callbacks = callbacks_of(run, profile, self.reporter, timing, log, digest)
             if folder.exists:
                 state = resume_from(run, folder, texts, log, digest, state, callbacks)
@@ -235,5 +237,5 @@ def _opened(run: RunFolder, plan: Plan, texts: SpecTexts, resume: bool, reporter
         return None
     if result is not None:
         run.need_epochs(plan, len(result.history))
-        run.keep_spec(texts)
+        run.keep_spec(plan, texts)
     return result

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import dlc
 from dlc.data.dataset import Dataset, Sampler, load_dataset, padded_batches
+from dlc.data.fitted import FittedData, record_digests
 
 IRIS = """
 data: {source: iris, split: %s}
@@ -94,11 +95,13 @@ def test_splits_may_have_sources_of_their_own(tmp_path) -> None:
 
 
 def test_the_fingerprint_is_of_all_columns_whatever_their_names() -> None:
-    columns = [np.full(3, place, np.int32) for place in range(4)]
+    columns = [np.full((6, 1), place, np.int32) for place in range(3)] + [np.arange(3)]
 
     def fingerprint(x: Any, train: Any, target: Any, rows: Any) -> int:
-        return Dataset({"x": x, "train": train}, {"x": target}, {"train": rows}, {}).fingerprint
+        digests = record_digests([x, train, target])
+        return Dataset({}, {}, {}, FittedData({}, {}, {"train": digests[rows]})).fingerprint
 
+    columns[0] = np.square(np.arange(6)).reshape(6, 1)
     found = {fingerprint(*columns)}
     for place, column in enumerate(columns):
         found.add(fingerprint(*columns[:place], column + 1, *columns[place + 1 :]))

@@ -193,7 +193,7 @@ def test_a_plugin_may_bring_a_format(plugins: Path) -> None:  # noqa: F811
 def test_predictions_are_those_of_the_network(small_run: RunFolder, tmp_path: Path) -> None:
     data = iris_table(tmp_path / "iris.npz")
     model = load_model(small_run)
-    weights, stats = model.weights, small_run.load_stats(small_run.load_spec().plan)["features"]
+    weights, stats = model.weights, small_run.load_fitted(small_run.load_spec().plan).stats["features"]
     x = (data - stats["shift"]) / stats["scale"]
     hidden = np.maximum(x @ weights["dense/kernel"] + weights["dense/bias"], 0)
     scale = weights["batch_norm/scale"] / np.sqrt(weights["batch_norm/variance"] + 1e-3)

@@ -51,6 +51,8 @@ def test_a_run_folder_holds_what_the_design_says(small_run: RunFolder) -> None:
         "resolved.yaml",
         "environment.json",
         "features.json",
+        "splits.safetensors",
+        "locations.json",
         "lowering.json",
         "metrics.jsonl",
         "checkpoints",
@@ -70,7 +72,7 @@ def test_a_run_folder_holds_what_the_design_says(small_run: RunFolder) -> None:
         "validation/accuracy",
     }
     assert {"test/loss", "test/accuracy"} < set(lines[-1])
-    assert small_run.load_stats(small_run.load_spec().plan)["features"]["shift"].shape == (4,)
+    assert small_run.load_fitted(small_run.load_spec().plan).stats["features"]["shift"].shape == (4,)
 
 
 def test_training_is_the_textbook_loop(small: Spec) -> None:

@@ -8,7 +8,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator
 
@@ -24,6 +24,8 @@ _BLOCK_BYTES = 64 << 20  # the most bytes of fields in memory at a time
 
 class FileSource(Source):
     """Shared by sources that read one file."""
+
+    locations: ClassVar[tuple[str, ...]] = ("path",)
 
     path: str = main(min_length=1, description="the file; relative to the spec's folder")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.diagnostics import did_you_mean, listing
 from dlc.language.options import Options, RuleViolation
@@ -18,7 +18,12 @@ Opened = Columns | Iterator[Columns]
 
 
 class Source(Options):
-    """A source of records."""
+    """A source of records.
+
+    The options in `locations` say where the records are, and not what they are: they may differ in a resumed run.
+    """
+
+    locations: ClassVar[tuple[str, ...]] = ()
 
     def columns(self) -> tuple[str, ...] | None:
         """The names of its columns if they are known without reading it, else None."""

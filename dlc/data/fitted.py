@@ -1,0 +1,124 @@
+"""What a run learned about its data: the columns of each feature, their statistics, and the records of each split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from dlc.diagnostics import SpecError
+from dlc.support.fast_dataclass import fast_dataclass
+from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Stats = dict[str, dict[str, Any]]  # arrays by key, by feature
+
+_BLOCK_BYTES = 1 << 19  # of the values that are mixed at a time: they stay in the processor's cache
+
+
+@fast_dataclass(frozen=True)
+class FittedData:
+    """What a run learned about its data. It is kept in the run folder, and all later data are read by it.
+
+    Args:
+        columns: the columns that each feature reads, in the order in which training read them.
+        stats: the features' statistics of the training split.
+        splits: the digests of the records of each split, in its order: uint64.
+    """
+
+    columns: Mapping[str, tuple[str, ...]]
+    stats: Stats
+    splits: Mapping[str, NDArray[np.uint64]]
+
+    def find(self, digests: NDArray[np.uint64]) -> dict[str, NDArray[np.int32]]:
+        """The rows of a data set that hold the records of each split. Each row is used once.
+
+        Args:
+            digests: of the records of the data set.
+
+        Raises:
+            SpecError: DLC504 when some of the records are missing.
+        """
+        wanted = np.concatenate(list(self.splits.values()))
+        rows = _positions(wanted, digests)
+        lost = int((rows < 0).sum())
+        if lost:
+            raise SpecError.of(
+                "DLC504",
+                "the data changed since the run began",
+                found=f"{lost:,} of its {len(wanted):,} records are missing",
+                hint="restore the data, or evaluate other data with `dlc eval --data FILE`",
+            )
+        ends = np.cumsum([len(split) for split in self.splits.values()])[:-1]
+        return dict(zip(self.splits, np.split(rows, ends), strict=True))
+
+
+def _positions(wanted: NDArray[np.uint64], given: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """For each wanted digest the index of an equal one, -1 for none. The k-th equal one gets the k-th index."""
+    order = np.argsort(given, kind="stable")
+    first = np.searchsorted(given[order], wanted)
+    last = np.searchsorted(given[order], wanted, side="right")
+    at = first + _occurrence(wanted)
+    found = at < last
+    rows = np.full(len(wanted), -1, np.int32)
+    rows[found] = order[at[found]]
+    return rows
+
+
+def _occurrence(values: NDArray[Any]) -> NDArray[Any]:
+    """How many equal values precede each value."""
+    order = np.argsort(values, kind="stable")
+    _, first, counts = np.unique(values[order], return_index=True, return_counts=True)
+    before = np.empty(len(values), np.int64)
+    before[order] = np.arange(len(values)) - np.repeat(first, counts)
+    return before
+
+
+def record_digests(values: Iterable[Any]) -> NDArray[np.uint64]:
+    """A digest of each record, which depends on nothing but its decoded values.
+
+    The 8-byte words of a record are mixed with a key for their position, and added. Records that differ have the same
+    digest with a probability of about 2^-64.
+
+    Args:
+        values: for each feature, the decoded values of n records: arrays, or objects that are sliced like arrays.
+
+    Returns:
+        (n,).
+    """
+    digests: NDArray[np.uint64] | None = None
+    position = 0
+    for value in values:
+        count = value.shape[0]
+        digests = np.zeros(count, np.uint64) if digests is None else digests
+        record = value[:1].nbytes if count else 1
+        words = -(-record // 8)
+        keys = _mixed(np.arange(position, position + words, dtype=np.uint64) + np.uint64(1))
+        position += words
+        step = max(1, _BLOCK_BYTES // max(1, record))
+        for start in range(0, count, step):
+            digests[start : start + step] += _mixed(_words(value[start : start + step]) ^ keys).sum(1, dtype=np.uint64)
+    assert digests is not None, "a data set has at least one feature"
+    return _mixed(digests)
+
+
+def _words(block: NDArray[Any]) -> NDArray[np.uint64]:
+    """The bytes of each record as numbers of 8 bytes; zeros have no sign: (n, words)."""
+    if block.dtype.kind == "f":
+        block = block + 0.0  # -0.0 and 0.0 are the same value
+    flat = np.ascontiguousarray(block).reshape(len(block), -1).view(np.uint8)
+    missing = -flat.shape[1] % 8
+    if missing:
+        flat = np.concatenate([flat, np.zeros((len(flat), missing), np.uint8)], axis=1)
+    return flat.view(np.uint64)
+
+
+def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finalizer of splitmix64 (Steele, Lea and Flood 2014), a bijection whose bits all depend on all bits."""
+    numbers = numbers ^ (numbers >> np.uint64(30))
+    numbers *= np.uint64(0xBF58476D1CE4E5B9)
+    numbers ^= numbers >> np.uint64(27)
+    numbers *= np.uint64(0x94D049BB133111EB)
+    numbers ^= numbers >> np.uint64(31)
+    return numbers
