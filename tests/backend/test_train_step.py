@@ -176,6 +176,17 @@ def test_sample_weights_are_those_of_a_weighted_mean() -> None:
     close(trained(spec, data, 4)[0].variables["params"], by_hand(spec, data, 4, optax.sgd(0.5), weighted)[-1])
 
 
+def test_losses_count_by_their_weights() -> None:
+    losses = "loss: [{mse: , target: y, weight: 0.25}, {mae: , target: y, weight: 3}]"
+    data, spec = batched(3, 6), spec_of("{sgd: 0.1}", losses)
+
+    def weighted(outputs: Any, batch: Any) -> Any:
+        difference = outputs["output"] - batch["targets"]["y"]
+        return 0.25 * jnp.square(difference).mean() + 3 * jnp.abs(difference).mean()
+
+    close(trained(spec, data, 3)[0].variables["params"], by_hand(spec, data, 3, optax.sgd(0.1), weighted)[-1])
+
+
 def test_a_sum_over_the_elements_of_an_example() -> None:
     data, spec = batched(3, 6), spec_of("{sgd: 0.1}", "loss: {mse: , target: y, reduction: sum}")
 
