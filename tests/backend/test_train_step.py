@@ -53,7 +53,8 @@ def trained(spec: Spec, batches: Any, steps: int) -> tuple[TrainState, CompiledS
     compiled_steps = make_compiled_steps(
         spec.plan, program, make_updater(spec.plan, program, Horizon(100, 10.0)), stats
     )
-    kept = {"inputs": batches["inputs"], "targets": {n: batches["targets"][n] for n in spec.plan.targets}}
+    wanted = {name for target in spec.plan.targets for name in (target, f"{target}.mask")}
+    kept = {"inputs": batches["inputs"], "targets": {n: v for n, v in batches["targets"].items() if n in wanted}}
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), kept)
     state = compiled_steps.start(program.init(0), compiled_steps.batch_statistics(program.declared(), shapes))
     return compiled_steps.chunk(state, feed_of(kept), np.int32(steps), np.bool_(True), stats), compiled_steps
@@ -154,6 +155,29 @@ def test_accumulation_of_masked_sequences_counts_tokens() -> None:
         return (losses * batch["inputs"]["x.mask"]).sum() / batch["inputs"]["x.mask"].sum()
 
     close(states[0].variables["params"], by_hand(spec, data, 2, optax.sgd(0.5), per_token)[-1])
+
+
+def test_only_positions_that_input_and_target_both_have_count() -> None:
+    head = "inputs: {x: {tokens: {vocabulary: 5, padding: 0}}}\ntargets: {y: {tokens: {vocabulary: 4, padding: 0}}}\n"
+    network = "network: [embedding: {vocabulary: 5, size: 3}, dense: 4]\n"
+    generator = np.random.default_rng(0)
+
+    def tokens(most: int) -> Any:
+        lengths = generator.integers(1, 7, (2, 8, 1))
+        return np.where(np.arange(6) < lengths, generator.integers(1, most, (2, 8, 6)), 0).astype(np.int32)
+
+    x, y = tokens(5), tokens(4)
+    data = {"inputs": {"x": x, "x.mask": x != 0}, "targets": {"y": y, "y.mask": y != 0}}
+    assert ((x == 0) & (y != 0)).any() and ((x != 0) & (y == 0)).any()
+    spec = spec_of("{sgd: 0.5}", "loss: cross_entropy", network, head)
+
+    def per_token(outputs: Any, batch: Any) -> Any:
+        losses = optax.softmax_cross_entropy_with_integer_labels(outputs["output"], batch["targets"]["y"])
+        both = batch["inputs"]["x.mask"] & batch["targets"]["y.mask"]
+        return (losses * both).sum() / both.sum()
+
+    state = trained(spec, data, 2)[0]
+    close(state.variables["params"], by_hand(spec, data, 2, optax.sgd(0.5), per_token)[-1])
 
 
 def test_each_accumulated_batch_has_its_own_random_numbers() -> None:
