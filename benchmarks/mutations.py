@@ -118,7 +118,7 @@ MUTATIONS = (
         "dlc/backend/train_step.py",
         "params = program.constrained(optax.apply_updates(params, updates))",
         "params = optax.apply_updates(params, updates)",
-        ("tests/components/constraints",),
+        ("tests/components/constraints", *STEP),
     ),
     Mutation(
         "an l2 penalty is halved",
@@ -232,14 +232,14 @@ MUTATIONS = (
         "dlc/backend/loss.py",
         "return there[0] & there[1] if len(there) == 2 else there[0] if there else None",
         "return there[0] if there else None",
-        ("tests/promises/test_padding.py", *STEP, *LOSSES),
+        (*STEP, "tests/promises/test_padding.py", *LOSSES),
     ),
     Mutation(
         "the joint mask of several inputs is that of the first",
         "dlc/backend/array_backend.py",
         "            total = total & mask\n",
         "            pass\n",
-        ("tests/promises/test_padding.py", *LAYERS, "tests/ir"),
+        ("tests/backend/test_network.py", "tests/promises/test_padding.py", *LAYERS, "tests/ir"),
     ),
     Mutation(
         "sums over a split lose their rounding errors",

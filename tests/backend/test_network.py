@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.backend.network import Program
+from dlc.backend.network import Program, lower
 from dlc.backend.tree import flatten
 
 HEAD = "inputs: {x: {tensor: [6]}}\n"
@@ -251,3 +251,19 @@ def test_a_sample_in_a_repeat_adds_each_divergence(unroll: str) -> None:
     np.testing.assert_allclose(found.penalty, want, rtol=1e-4)
     drawn = program.run(variables, {"x": value}, key=jax.random.key(0), train=True).outputs["output"]
     assert np.any(drawn != found.outputs["output"])
+
+
+def test_the_mask_of_a_merge_is_where_all_inputs_are_real() -> None:
+    spec = dlc.loads(
+        "inputs: {a: {tokens: {vocabulary: 3, padding: 0}}, b: {tokens: {vocabulary: 3, padding: 0}}}\n"
+        "network:\n"
+        "  - {embedding: {vocabulary: 3, size: 2}, inputs: a, name: first}\n"
+        "  - {embedding: {vocabulary: 3, size: 2}, inputs: b, name: second}\n"
+        "  - {add: , inputs: [first, second]}\n"
+    )
+    a, b = np.int32([[1, 2, 1, 0]]), np.int32([[1, 2, 0, 0]])
+    program = lower(spec.graph)
+    for first, second in ((a, b), (b, a)):
+        given = {"a": first, "a.mask": first != 0, "b": second, "b.mask": second != 0}
+        found = program.run(program.init(0), given, train=False).masks["output"]
+        np.testing.assert_array_equal(found, [[True, True, False, False]])

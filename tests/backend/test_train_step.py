@@ -53,7 +53,8 @@ def trained(spec: Spec, batches: Any, steps: int) -> tuple[TrainState, CompiledS
     compiled_steps = make_compiled_steps(
         spec.plan, program, make_updater(spec.plan, program, Horizon(100, 10.0)), stats
     )
-    kept = {"inputs": batches["inputs"], "targets": {n: batches["targets"][n] for n in spec.plan.targets}}
+    wanted = {name for target in spec.plan.targets for name in (target, f"{target}.mask")}
+    kept = {"inputs": batches["inputs"], "targets": {n: v for n, v in batches["targets"].items() if n in wanted}}
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), kept)
     state = compiled_steps.start(program.init(0), compiled_steps.batch_statistics(program.declared(), shapes))
     return compiled_steps.chunk(state, feed_of(kept), np.int32(steps), np.bool_(True), stats), compiled_steps
@@ -156,6 +157,29 @@ def test_accumulation_of_masked_sequences_counts_tokens() -> None:
     close(states[0].variables["params"], by_hand(spec, data, 2, optax.sgd(0.5), per_token)[-1])
 
 
+def test_only_positions_that_input_and_target_both_have_count() -> None:
+    head = "inputs: {x: {tokens: {vocabulary: 5, padding: 0}}}\ntargets: {y: {tokens: {vocabulary: 4, padding: 0}}}\n"
+    network = "network: [embedding: {vocabulary: 5, size: 3}, dense: 4]\n"
+    generator = np.random.default_rng(0)
+
+    def tokens(most: int) -> Any:
+        lengths = generator.integers(1, 7, (2, 8, 1))
+        return np.where(np.arange(6) < lengths, generator.integers(1, most, (2, 8, 6)), 0).astype(np.int32)
+
+    x, y = tokens(5), tokens(4)
+    data = {"inputs": {"x": x, "x.mask": x != 0}, "targets": {"y": y, "y.mask": y != 0}}
+    assert ((x == 0) & (y != 0)).any() and ((x != 0) & (y == 0)).any()
+    spec = spec_of("{sgd: 0.5}", "loss: cross_entropy", network, head)
+
+    def per_token(outputs: Any, batch: Any) -> Any:
+        losses = optax.softmax_cross_entropy_with_integer_labels(outputs["output"], batch["targets"]["y"])
+        both = batch["inputs"]["x.mask"] & batch["targets"]["y.mask"]
+        return (losses * both).sum() / both.sum()
+
+    state = trained(spec, data, 2)[0]
+    close(state.variables["params"], by_hand(spec, data, 2, optax.sgd(0.5), per_token)[-1])
+
+
 def test_each_accumulated_batch_has_its_own_random_numbers() -> None:
     """The gradient of a feature counts in how many of two equal examples, one per part, dropout kept it: 0, 1 or 2."""
     head = "inputs: {x: {tensor: [64]}}\ntargets: {y: {tensor: [1]}}\n"
@@ -174,6 +198,17 @@ def test_sample_weights_are_those_of_a_weighted_mean() -> None:
         return jnp.average(each, weights=batch["targets"]["w"][:, 0])
 
     close(trained(spec, data, 4)[0].variables["params"], by_hand(spec, data, 4, optax.sgd(0.5), weighted)[-1])
+
+
+def test_losses_count_by_their_weights() -> None:
+    losses = "loss: [{mse: , target: y, weight: 0.25}, {mae: , target: y, weight: 3}]"
+    data, spec = batched(3, 6), spec_of("{sgd: 0.1}", losses)
+
+    def weighted(outputs: Any, batch: Any) -> Any:
+        difference = outputs["output"] - batch["targets"]["y"]
+        return 0.25 * jnp.square(difference).mean() + 3 * jnp.abs(difference).mean()
+
+    close(trained(spec, data, 3)[0].variables["params"], by_hand(spec, data, 3, optax.sgd(0.1), weighted)[-1])
 
 
 def test_a_sum_over_the_elements_of_an_example() -> None:
