@@ -61,7 +61,7 @@ def moved(run: Path, sets: Sequence[str] = ()) -> list[str]:
         return [
             f"{key}={json.dumps(target)}"
             for key, target in changed.items()
-            if target != found[key]["absolute"] and os.path.isfile(target)
+            if target != found[key]["absolute"] and Path(target).is_file()
         ]
     except (AttributeError, KeyError, TypeError, ValueError, OSError, SpecError):
         raise SpecError.of("DLC503", f"`{path}` is damaged: it does not fit the spec") from None
