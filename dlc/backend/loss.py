@@ -130,9 +130,14 @@ class Answers(NamedTuple):
 
 
 def answers_of(
-    plan: Plan, term: MetricTerm, results: Results, batch: Batch, stats: Stats, real: jax.Array | None = None
+    plan: Plan,
+    term: MetricTerm,
+    results: Results,
+    batch: Batch,
+    stats: Stats | None,
+    real: jax.Array | None = None,
 ) -> Answers:
-    """The predictions and targets of a metric."""
+    """The predictions and targets of a metric; without `stats` they are not decoded."""
     output, target = results.outputs[term.output], _value(term.against, results, batch)
     if term.metric.logs:
         output = _logarithms(term.activate, output)
@@ -151,8 +156,9 @@ def answers_of(
             weights, known = weights * there, there
         else:
             mask = there if mask is None else mask & there
-    if feature is not None:
+    if feature is not None and stats is not None:
         fitted = stats[term.against.name]
+        fitted = feature.centered(fitted) if term.metric.shift_invariant else fitted
         output, target = feature.decode(output, fitted), feature.decode(target, fitted)
     return Answers(output, target, weights, mask, known)
 

@@ -37,32 +37,46 @@ def answers(plan: Plan) -> dict[str, Answer]:
     return found
 
 
-def serving(plan: Plan, program: Program) -> Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, jax.Array]]:
-    """The function (weights, raw inputs) -> predictions.
+Predict = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, jax.Array]]
 
-    Weights are flat, as in files, with the features' statistics under `features/NAME/KEY`. Inputs have the features'
-    raw types, batch first. Predictions are probabilities for classes and numbers in the target's unit.
+
+def predicting(plan: Plan, program: Program) -> Predict:
+    """The function (weights, the network's values of the inputs) -> predictions that are not decoded.
+
+    Weights are flat, as in files. Predictions are probabilities for classes, and numbers as the network sees them.
     """
     named = answers(plan)
 
-    def predict(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, jax.Array]:
-        variables = program.from_flat(weights, jnp.stack)
+    def predict(weights: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, jax.Array]:
+        outputs, _ = program.apply(program.from_flat(weights, jnp.stack), values, train=False)
+        return {
+            name: answer.loss.activate(outputs[answer.output]) if answer.loss is not None else outputs[answer.output]
+            for name, answer in named.items()
+        }
+
+    return predict
+
+
+def serving(plan: Plan, program: Program) -> Predict:
+    """The function (weights, raw inputs) -> predictions.
+
+    Weights are flat, with the features' statistics under `features/NAME/KEY`. Inputs have the features' raw types, batch
+    first. Predictions are probabilities for classes and numbers in the target's unit.
+    """
+    named, predict = answers(plan), predicting(plan, program)
+
+    def serve(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, jax.Array]:
         values: dict[str, Any] = {}
         for name in plan.graph.inputs:
             values |= encoded(input_feature(plan, name), name, jnp.asarray(inputs[name]), stats_of(weights, name))
-        outputs, _ = program.apply(variables, values, train=False)
-        predictions = {}
+        found = predict(weights, values)
         for name, answer in named.items():
-            value = outputs[answer.output]
-            if answer.loss is not None:
-                value = answer.loss.activate(value)
             feature = feature_of(plan, answer.against)
             if answer.against is not None and feature is not None:
-                value = feature.decode(value, stats_of(weights, answer.against.name))
-            predictions[name] = value
-        return predictions
+                found[name] = feature.decode(found[name], stats_of(weights, answer.against.name))
+        return found
 
-    return predict
+    return serve
 
 
 def stats_of(weights: Mapping[str, Any], name: str) -> dict[str, Any]:

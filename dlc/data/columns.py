@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dlc.components.features.feature import Feature, Stats, encoded
+from dlc.components.features.feature import Feature, Stats, encoded_on_host
 from dlc.diagnostics import SpecError
 from dlc.support.lazy import np
 
@@ -163,7 +163,7 @@ class Encoded:
         return self._of(self.raw[rows.reshape(-1)]).reshape(*rows.shape, *self.shape[1:])
 
     def _of(self, raw: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(encoded(self.feature, self.name, raw, self.stats)[self.key])
+        return encoded_on_host(self.feature, self.name, raw, self.stats)[self.key]
 
 
 def blocks_of(values: Any) -> Iterator[NDArray[Any]]:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dlc.components.features.feature import Feature, encoded
+from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.data.columns import Chosen, Encoded, Joined, blocks_of
-from dlc.data.fitted import FittedData, Stats, record_digests
+from dlc.data.findings import all_of, lost_values
+from dlc.data.fitted import FittedData, Stats, device_stats, record_digests
 from dlc.data.tables import COPIES, FeatureKey, Room, allowed_memory, read_table, wrong_data
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.passes.sizes import prove_sizes
@@ -33,17 +34,16 @@ class Dataset:
         targets: encoded targets by name, like the inputs.
         splits: row numbers of each split, int32.
         fitted: what was learned about the data; its splits hold the digests of the records of `splits`.
+        stats: its statistics as compiled programs take them.
+        notes: what is noteworthy about the data.
     """
 
     inputs: Mapping[str, Any]
     targets: Mapping[str, Any]
     splits: Mapping[str, NDArray[np.int32]]
     fitted: FittedData
-
-    @property
-    def stats(self) -> Stats:
-        """The features' statistics of the training split."""
-        return self.fitted.stats
+    stats: Stats
+    notes: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> int:
@@ -177,12 +177,14 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
     else:
         members, splits = dict(fitted.splits), fitted.find(digests)
     stats: Stats = {}
+    kept: dict[str, Any] = {}
     values: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
     for section, features in (("inputs", plan.inputs), ("targets", plan.targets)):
         for name, feature in features.items():
             raw = raws.pop((section, name))
             stats[name] = feature.fit(_chosen(raw, splits["train"])) if fitted is None else fitted.stats[name]
-            keys = encoded(feature, name, raw[:1], stats[name])
+            kept[name] = raw
+            keys = encoded_on_host(feature, name, raw[:1], stats[name])
             values[section].update({key: Encoded(feature, name, key, raw, stats[name]) for key in keys})
     lazy = [value for part in values.values() for value in part.values()]
     if sum(value.nbytes for value in lazy) <= limit and all(isinstance(value.raw, np.ndarray) for value in lazy):
@@ -192,7 +194,14 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         }
     _sizes_agree(plan, values)
     check_values(plan, values)
-    return Dataset(values["inputs"], values["targets"], splits, FittedData(columns, stats, members))
+    notes = [
+        note
+        for section, features in (("inputs", plan.inputs), ("targets", plan.targets))
+        for name, feature in features.items()
+        for note in lost_values(feature, columns[name], kept[name], values[section][name])
+    ]
+    learned = FittedData(columns, stats, members)
+    return Dataset(values["inputs"], values["targets"], splits, learned, device_stats(stats), tuple(all_of(notes)))
 
 
 def _count(table: Mapping[FeatureKey, Any]) -> int:

@@ -23,7 +23,7 @@ class FittedData:
 
     Args:
         columns: the columns that each feature reads, in the order in which training read them.
-        stats: the features' statistics of the training split.
+        stats: the features' statistics of the training split, in float64.
         splits: the digests of the records of each split, in its order: uint64.
     """
 
@@ -52,6 +52,19 @@ class FittedData:
             )
         ends = np.cumsum([len(split) for split in self.splits.values()])[:-1]
         return dict(zip(self.splits, np.split(rows, ends), strict=True))
+
+
+def device_stats(stats: Mapping[str, Mapping[str, Any]]) -> Stats:
+    """The features' statistics in float32, as compiled programs take them.
+
+    The rounding error of a statistic `x` is in `x_rest`, if there is one.
+    """
+    found: Stats = {}
+    for name, fitted in stats.items():
+        found[name] = {key: np.asarray(value, np.float32) for key, value in fitted.items()}
+        for key in [key for key in fitted if f"{key}_rest" in fitted]:
+            found[name][f"{key}_rest"] = np.asarray(fitted[key] - found[name][key].astype(np.float64), np.float32)
+    return found
 
 
 def _positions(wanted: NDArray[np.uint64], given: NDArray[np.uint64]) -> NDArray[np.int32]:

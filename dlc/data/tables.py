@@ -237,7 +237,8 @@ def selected(
         name: its name.
         feature: the feature.
         columns: the table.
-        known: the columns that it read from an earlier table: it reads the same ones, by name.
+        known: the columns that it read from an earlier table: it reads the same ones, by name. If a pattern selects a
+            series whose length varies, there may be more or fewer at its end.
 
     Raises:
         SpecError: DLC402 when a column is missing, or a pattern matches others than in the earlier table.
@@ -245,7 +246,13 @@ def selected(
     try:
         if known is None:
             return tuple(select(feature.reads(name), _visible(plan, section, columns)))
+        there = tuple(column for column in known if column in columns)
         missing = [column for column in known if column not in columns]
+        patterns = tuple(pattern for pattern in feature.reads(name) if "*" in pattern and pattern not in columns)
+        more = set(_selected(patterns, _visible(plan, section, columns))) - set(known)
+        varies = bool(patterns) and any(isinstance(dim, str) for dim in feature.value_type().shape[1:])
+        if varies and there and there == known[: len(there)]:  # a longer or shorter series
+            return (*there, *(column for column in columns if column in more))
         if missing:
             raise RuleViolation(
                 "DLC402",
@@ -253,8 +260,6 @@ def selected(
                 found=f"columns {listing(list(columns), 12)}",
                 hint=did_you_mean(missing[0], [column for column in columns if column not in known]),
             )
-        patterns = tuple(pattern for pattern in feature.reads(name) if "*" in pattern and pattern not in columns)
-        more = set(_selected(patterns, _visible(plan, section, columns))) - set(known)
         if more:
             raise RuleViolation(
                 "DLC402",

@@ -83,7 +83,7 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
         data: the records that it was trained on.
         most_flops: bound on the work; a few examples are used in any case.
     """
-    plan, stats = model.plan, data.stats
+    plan, stats = model.plan, data.fitted.stats
     split = next(name for name in ("test", "validation", "train") if name in data.splits)
     terms = _terms(plan)
     size = sum(prod(array.shape[1:]) for arrays in data.rows.values() for array in arrays.values())
@@ -97,6 +97,8 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
         feature = feature_of(plan, term.against)
         assert feature is not None
         classes = _classes(plan, term, feature)
+        if classes is None:
+            guess, truth = (feature.decode(value, stats[term.against.name]) for value in (guess, truth))
         sure = surety if surety.ndim == 1 and classes is not None else None
         answers.append(
             Answer(
@@ -160,12 +162,12 @@ def _run(
     model: Model, data: Dataset, terms: list[LossTerm], records: Mapping[str, Mapping[str, Any]], count: int
 ) -> list[tuple[NDArray[Any], ...]]:
     """For each term guess, truth, surety and which positions count, all (count, ...)."""
-    plan, stats = model.plan, data.stats
+    plan = model.plan
     variables = model.program.from_flat(model.weights)
 
     def answer(variables: Any, batch: Mapping[str, Any]) -> list[Any]:
         results = model.program.run(variables, batch["inputs"], train=False)
-        return [_answer(plan, term, results, batch, stats) for term in terms]
+        return [_answer(plan, term, results, batch) for term in terms]
 
     apply = jax.jit(answer, compiler_options=QUICK)
     fitting = plan.train.batch_size  # fits into memory, as in training
@@ -181,12 +183,13 @@ def _run(
     ]
 
 
-def _answer(plan: Plan, term: LossTerm, results: Any, batch: Mapping[str, Any], stats: Any) -> tuple[jax.Array, ...]:
+def _answer(plan: Plan, term: LossTerm, results: Any, batch: Mapping[str, Any]) -> tuple[jax.Array, ...]:
+    """Guess, truth, surety and which positions count. Numbers are as the network sees them."""
     assert term.against is not None
     feature = feature_of(plan, term.against)
     assert feature is not None
     asked = MetricTerm(term.name, Accuracy(), term.output, term.against, term.loss)
-    guess, truth, _, mask, known = answers_of(plan, asked, results, batch, stats)
+    guess, truth, _, mask, known = answers_of(plan, asked, results, batch, None)
     surety = jnp.zeros(len(guess), jnp.float32)
     if _classes(plan, term, feature) is not None:
         guess, truth = answered(guess, truth, 0.5)

@@ -18,6 +18,7 @@ from dlc.components.features.feature import Feature
 from dlc.components.metrics.class_checks import answered, need_answers
 from dlc.components.metrics.classification import Accuracy
 from dlc.data.dataset import check_values, load_dataset
+from dlc.data.fitted import device_stats
 from dlc.data.feeder import Feeder, evaluated_together
 from dlc.data.tables import allowed_memory
 from dlc.diagnostics import SpecError, did_you_mean, listing, quoting
@@ -73,7 +74,7 @@ def _evaluated(model: Model, run: RunFolder, split: str | None, data: Path | Non
     plan = model.plan
     assert plan.data is not None
     fitted = run.load_fitted(plan)
-    stats = fitted.stats
+    stats = device_stats(fitted.stats)
     if data is not None:
         if split is not None:
             raise SpecError.of("DLC510", "`--split` has no effect beside `--data`", hint="remove one of them")

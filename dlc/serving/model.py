@@ -8,9 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.network import Program, lower
-from dlc.backend.predict import serving, with_stats
-from dlc.data.fitted import FittedData
+from dlc.backend.predict import answers, predicting, with_stats
+from dlc.components.features.feature import Feature, encoded_on_host
+from dlc.data.fitted import FittedData, device_stats
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
@@ -38,13 +40,30 @@ class Model:
     texts: Mapping[str, str]
 
     def predict(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-        """Predictions for raw inputs of n records, by name: probabilities for classes, numbers in the target's unit."""
-        count = len(next(iter(inputs.values())))
-        function = jax.jit(serving(self.plan, self.program))
+        """Predictions for raw inputs of n records, by name: probabilities for classes, numbers in the target's unit.
+
+        The host encodes the inputs and decodes the predictions in float64. Numbers whose differences float32 would lose
+        stay in float64.
+        """
+        plan, stats = self.plan, self.fitted.stats
+        values: dict[str, Any] = {}
+        for name in plan.graph.inputs:
+            values |= encoded_on_host(input_feature(plan, name), name, np.asarray(inputs[name]), stats[name])
+        found = self._predictions(values)
+        for name, answer in answers(plan).items():
+            feature = feature_of(plan, answer.against)
+            if answer.against is not None and feature is not None:
+                found[name] = _decoded(feature, found[name], stats[answer.against.name])
+        return found
+
+    def _predictions(self, values: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Predictions for encoded inputs, not decoded."""
+        count = len(next(iter(values.values())))
+        function = jax.jit(predicting(self.plan, self.program))
         parts: list[dict[str, Any]] = []
         size = min(BATCH, max(count, 1))
         for start in range(0, count, size):
-            batch = {name: value[start : start + size] for name, value in inputs.items()}
+            batch = {name: value[start : start + size] for name, value in values.items()}
             rows = len(next(iter(batch.values())))
             if rows < size:  # one shape, one compilation
                 batch = {
@@ -53,6 +72,16 @@ class Model:
                 }
             parts.append({name: np.asarray(value)[:rows] for name, value in function(self.weights, batch).items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _decoded(feature: Feature, value: np.ndarray[Any, Any], stats: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+    """Predictions in the user's unit; in float32 if that keeps their differences."""
+    found: np.ndarray[Any, Any] = np.asarray(feature.decode(value, stats))
+    if found.dtype != np.float64 or not found.size:
+        return found
+    narrow = found.astype(np.float32)
+    spread = np.abs(feature.decode(value, feature.centered(stats))).max()
+    return found if np.abs(found - narrow).max() > 2.0**-20 * spread else narrow
 
 
 def load_model(run: RunFolder, only: str | None = None) -> Model:
@@ -73,4 +102,4 @@ def load_model(run: RunFolder, only: str | None = None) -> Model:
         if name not in weights or weights[name].shape != shape or weights[name].dtype != dtype:
             raise SpecError.of("DLC503", f"`{run.weights}` does not fit the spec: `{name}` differs or is missing")
     fitted = run.load_fitted(plan)
-    return Model(plan, program, with_stats(weights, fitted.stats), fitted, spec.texts)
+    return Model(plan, program, with_stats(weights, device_stats(fitted.stats)), fitted, spec.texts)

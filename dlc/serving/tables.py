@@ -14,7 +14,7 @@ import numpy as np
 
 from dlc.backend.loss import feature_of, input_feature, target_feature
 from dlc.backend.predict import answers, raw_inputs
-from dlc.components.features.feature import encoded
+from dlc.components.features.feature import encoded_on_host
 from dlc.components.sources.files import Csv, Npz
 from dlc.components.sources.source import Columns, Source
 from dlc.data.dataset import fit_sizes
@@ -138,8 +138,7 @@ def read_encoded(plan: Plan, fitted: FittedData, columns: Columns, where: str) -
     found: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
     for section, raws, feature in (("inputs", inputs, input_feature), ("targets", targets, target_feature)):
         for name, raw in raws.items():
-            values = encoded(feature(plan, name), name, raw, fitted.stats[name])
-            found[section].update({key: np.asarray(value) for key, value in values.items()})
+            found[section].update(encoded_on_host(feature(plan, name), name, raw, fitted.stats[name]))
     return found
 
 

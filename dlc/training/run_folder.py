@@ -309,7 +309,7 @@ class RunFolder:
                 if not columns[name] or not all(isinstance(column, str) for column in columns[name]):
                     raise ValueError(name)
                 wanted = feature.stats_types()
-                stats[name] = {key: np.asarray(found[name][key], np.float32) for key in wanted}
+                stats[name] = {key: np.asarray(found[name][key], np.float64) for key in wanted}
                 if any(array.ndim != 1 or not np.isfinite(array).all() for array in stats[name].values()):
                     raise ValueError(name)
                 sizes = {key: kind.shape for key, kind in wanted.items()}

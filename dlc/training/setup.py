@@ -103,6 +103,8 @@ def set_up(
     compile_ahead = None if tuning else CompileAhead(plan, program)
     with timed("data"):
         data = load_dataset(plan, fitted)
+    for text in data.notes if fitted is None else ():
+        note(text)
     sampler = make_sampler(plan, data.splits["train"])
     longest = max((len(rows) for name, rows in data.splits.items() if name != "train"), default=1)
     feeder = Feeder(data.rows, sampler, longest, evaluated_together(plan), memory=allowed_memory(plan))

@@ -20,12 +20,13 @@ from dlc.backend.network import lower
 from dlc.components.augmentations.augmentation import Augmentation, AugmentExample
 from dlc.components.augmentations.mixing import Mixing
 from dlc.components.callbacks.callback import RunView
-from dlc.components.features.feature import FeatureExample
+from dlc.components.features.feature import FeatureExample, encoded_on_host
 from dlc.components.initializers.initializer import draw, init_of
 from dlc.components.losses.loss import LossExample
 from dlc.components.registry import Kind
 from dlc.components.rules.rule import LintContext, RuleExample
 from dlc.components.schedules.schedule import Horizon
+from dlc.data.fitted import device_stats
 from dlc.diagnostics import Problems
 from dlc.frontend.document import parse
 from dlc.frontend.passes.expand import expand
@@ -363,18 +364,22 @@ def _check_feature(kind: Kind, example: FeatureExample) -> None:
         assert caught.value.code == example.error and caught.value.found, example
         return
     raw = made.read([column(example.column)], "x")
-    assert raw.dtype == DTYPES[made.raw_type().dtype] and raw.flags.c_contiguous
+    assert raw.flags.c_contiguous
     np.testing.assert_array_equal(raw, np.asarray(example.read, raw.dtype))
-    has_type(raw, made.raw_type())
+    exported = raw.astype(DTYPES[made.raw_type().dtype])  # what an exported program takes
+    np.testing.assert_array_equal(exported, raw)
+    has_type(exported, made.raw_type())
     stats = made.fit(raw)
     assert {name: TensorType(part.shape) for name, part in stats.items()} == made.stats_types()
-    assert all(part.dtype == np.float32 for part in stats.values())
-    encoded = made.encode(raw, stats)
+    assert all(part.dtype == np.float64 for part in stats.values())
+    encoded = encoded_on_host(made, "x", raw, stats)["x"]
     assert encoded.dtype == DTYPES[made.value_type().dtype]
     has_type(encoded, made.value_type())
-    compiled = jax.jit(made.encode)(jnp.asarray(raw), stats)  # the same inside an exported program
+    compiled = jax.jit(made.encode)(jnp.asarray(exported), device_stats({"x": stats})["x"])
     assert compiled.dtype == encoded.dtype
     np.testing.assert_allclose(compiled, encoded, rtol=1e-6)
+    if made.value_type() == made.raw_type():
+        np.testing.assert_allclose(made.decode(encoded, stats), raw, rtol=1e-6)
     assert made.read([column(example.column)[:0]], "x").shape == (0, *raw.shape[1:])
 
 

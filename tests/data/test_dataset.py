@@ -99,7 +99,7 @@ def test_the_fingerprint_is_of_all_columns_whatever_their_names() -> None:
 
     def fingerprint(x: Any, train: Any, target: Any, rows: Any) -> int:
         digests = record_digests([x, train, target])
-        return Dataset({}, {}, {}, FittedData({}, {}, {"train": digests[rows]})).fingerprint
+        return Dataset({}, {}, {}, FittedData({}, {}, {"train": digests[rows]}), {}).fingerprint
 
     columns[0] = np.square(np.arange(6)).reshape(6, 1)
     found = {fingerprint(*columns)}

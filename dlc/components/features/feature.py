@@ -32,7 +32,8 @@ class Feature(Options):
 
     A value passes three stages: `read` parses columns on the host (strings, class names) into an array of numbers;
     `encode` converts that to the network's values; `decode` converts predictions back. The last two use only operators,
-    so that they work on numpy arrays, inside a compiled program and in an exported one.
+    so that they work on numpy arrays, inside a compiled program and in an exported one. On the host they compute in
+    float64: differences of large numbers keep their digits.
     """
 
     column: str | None = option(None, description="column to read; default: the name of the feature")
@@ -50,7 +51,7 @@ class Feature(Options):
         return self.value_type()
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
-        """Columns of n records -> an array of n rows of the raw type.
+        """Columns of n records -> an array of n rows with the shape of the raw type, without loss of precision.
 
         Raises:
             RuleViolation: DLC403, DLC404 or DLC406, with the row, when a value doesn't fit.
@@ -58,7 +59,10 @@ class Feature(Options):
         raise NotImplementedError
 
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Statistics learned from the training split: means, ranges. Empty by default.
+        """Statistics learned from the training split: means, ranges, in float64. Empty by default.
+
+        A compiled program gets them in float32. The rounding error of a statistic `x` is passed as `x_rest`, if there is
+        one; on the host it is 0.
 
         If the data don't fit into memory, `raw` is not an array but can be sliced like one: read it block by block.
         """
@@ -84,6 +88,10 @@ class Feature(Options):
         """The network's values -> values in the user's unit."""
         return value
 
+    def centered(self, stats: Stats) -> Stats:
+        """Statistics with which `decode` omits a constant offset, for measures that do not depend on it."""
+        return stats
+
     def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Columns of a table of predictions, from decoded predictions of n records.
 
@@ -101,6 +109,24 @@ def encoded(feature: Feature, name: str, raw: Any, stats: Stats) -> dict[str, An
     """The network's values of a feature under its name, and its mask, if it has one."""
     values = {name: feature.encode(raw, stats)}
     return {**values, name + MASK: feature.mask(raw)} if feature.value_type().mask else values
+
+
+def encoded_on_host(feature: Feature, name: str, raw: NDArray[Any], stats: Stats) -> dict[str, NDArray[Any]]:
+    """`encoded` of records on the host, block by block: values that are computed in float64 are stored in float32."""
+    step = max(1, _BLOCK // max(1, prod(raw.shape[1:])))
+    found: dict[str, NDArray[Any]] = {}
+    for start in range(0, max(1, len(raw)), step):
+        for key, value in encoded(feature, name, raw[start : start + step], stats).items():
+            block = np.asarray(value)
+            if key not in found:
+                number = key == name and feature.value_type().is_float
+                kind = np.float32 if number else block.dtype
+                if len(block) == len(raw):
+                    found[key] = np.asarray(block, kind)
+                    continue
+                found[key] = np.empty((len(raw), *block.shape[1:]), kind)
+            found[key][start : start + step] = block
+    return found
 
 
 def only(columns: Sequence[NDArray[Any]], name: str, word: str) -> NDArray[Any]:
@@ -130,7 +156,9 @@ def only(columns: Sequence[NDArray[Any]], name: str, word: str) -> NDArray[Any]:
 
 
 def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float | None = None) -> NDArray[Any]:
-    """A column as float32 numbers; `missing` replaces empty fields.
+    """A column as numbers, exactly: in its own type if float32 holds all of its values, else in float64.
+
+    `missing` replaces empty fields.
 
     Raises:
         RuleViolation: DLC403, naming the first row that is not a number.
@@ -139,17 +167,19 @@ def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float |
         raise RuleViolation("DLC403", f"the column `{name}` holds no numbers", found=f"values of type {column.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):  # overflow is reported below, with its row
         try:
-            values = column.astype(np.float32, copy=False)
+            values = column.astype(_EXACT.get(column.dtype.name, np.float64), copy=False)
         except (ValueError, TypeError, OverflowError):
             record = max(1, prod(column.shape[1:]))
             numbers = [
                 _number(value, name, first_row + index // record, missing) for index, value in enumerate(column.flat)
             ]
-            values = np.array(numbers, np.float64).astype(np.float32).reshape(column.shape)
-    bad = ~np.isfinite(values)
-    if missing is not None and bad.any():
-        values = np.where(np.isnan(values), np.float32(missing), values)
-        bad = ~np.isfinite(values)
+            values = np.array(numbers, np.float64).reshape(column.shape)
+        if values.dtype.kind != "f":
+            return values
+        bad = ~(np.abs(values) <= _LARGEST)
+        if missing is not None and bad.any():
+            values = np.where(np.isnan(values), missing, values)
+            bad = ~(np.abs(values) <= _LARGEST)
     if not bad.any():
         return values
     position = np.unravel_index(int(bad.argmax()), bad.shape)
@@ -163,6 +193,8 @@ def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float |
     )
 
 
+_EXACT = {"float16": "float32", **{name: name for name in ("float32", "int8", "uint8", "int16", "uint16")}}
+_LARGEST = 3.4028234663852886e38  # of float32
 _GAPS = "to fill empty fields, set `missing` of a `number`"
 
 
@@ -208,15 +240,35 @@ def fit_normalizer(raw: NDArray[Any], how: str) -> dict[str, NDArray[Any]]:
     def blocks() -> Iterator[NDArray[Any]]:
         return (raw[start : start + step].reshape(-1, width) for start in range(0, len(raw), step))
 
+    least = reduce(np.minimum, (block.min(0) for block in blocks())).astype(np.float64)
+    most = reduce(np.maximum, (block.max(0) for block in blocks())).astype(np.float64)
     if how == "minmax":
-        least = reduce(np.minimum, (block.min(0) for block in blocks()))
-        shift = least.astype(np.float64)
-        scale = reduce(np.maximum, (block.max(0) for block in blocks())) - shift
+        shift, scale = least, most - least
     else:
         count = prod(raw.shape) / width
         shift = sum(block.sum(0, dtype=np.float64) for block in blocks()) / count
         scale = np.sqrt(sum(np.square(block - shift).sum(0) for block in blocks()) / count)
-    # sums of equal float32 numbers are exact in float64, so the scale of a constant is exactly 0
+    constant = least == most
+    shift = np.where(constant, least, shift)  # a sum of equal numbers may be rounded
     limits = np.finfo(np.float32)
-    scale = np.where(scale == 0, 1.0, np.clip(scale, limits.tiny, limits.max))
-    return {"shift": shift.astype(np.float32), "scale": scale.astype(np.float32)}
+    scale = np.where(constant, 1.0, np.clip(scale, limits.tiny, limits.max))
+    return {"shift": shift, "shift_rest": np.zeros_like(shift), "scale": scale}
+
+
+NORMALIZER = ("shift", "shift_rest", "scale")  # the results of `fit_normalizer`
+
+
+def normalized(raw: Any, stats: Stats) -> Any:
+    """(raw - shift) / scale. The rounding error of the shift is subtracted separately."""
+    return ((raw - stats["shift"]) - stats["shift_rest"]) / stats["scale"]
+
+
+def denormalized(value: Any, stats: Stats) -> Any:
+    """The inverse of `normalized`."""
+    return (value * stats["scale"] + stats["shift_rest"]) + stats["shift"]
+
+
+def without_shift(stats: Stats) -> Stats:
+    """Statistics with which `denormalized` returns the distance from the shift."""
+    zero = 0 * stats["shift"]
+    return {**stats, "shift": zero, "shift_rest": zero}

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from dlc.components.features.feature import Feature, FeatureExample, Stats, as_numbers, fit_normalizer, only
+from dlc.components.features.feature import (
+    NORMALIZER,
+    Feature,
+    FeatureExample,
+    Stats,
+    as_numbers,
+    denormalized,
+    fit_normalizer,
+    normalized,
+    only,
+    without_shift,
+)
 from dlc.ir import TensorType
 from dlc.language.options import main, option
 
@@ -54,12 +65,16 @@ class Number(Feature):
 
     def stats_types(self) -> dict[str, TensorType]:
         """The normaliser's numbers."""
-        return {} if self.normalize == "none" else {"shift": TensorType((1,)), "scale": TensorType((1,))}
+        return {} if self.normalize == "none" else dict.fromkeys(NORMALIZER, TensorType((1,)))
 
     def encode(self, raw: Any, stats: Stats) -> Any:
         """(raw - shift) / scale."""
-        return (raw - stats["shift"]) / stats["scale"] if self.normalize != "none" else raw
+        return normalized(raw, stats) if self.normalize != "none" else raw
 
     def decode(self, value: Any, stats: Stats) -> Any:
         """Value * scale + shift."""
-        return value * stats["scale"] + stats["shift"] if self.normalize != "none" else value
+        return denormalized(value, stats) if self.normalize != "none" else value
+
+    def centered(self, stats: Stats) -> Stats:
+        """Those of a shift of 0."""
+        return without_shift(stats) if self.normalize != "none" else stats

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
-from dlc.components.features.feature import Feature, FeatureExample, Stats, as_numbers, fit_normalizer
+from dlc.components.features.feature import (
+    NORMALIZER,
+    Feature,
+    FeatureExample,
+    Stats,
+    as_numbers,
+    denormalized,
+    fit_normalizer,
+    normalized,
+    without_shift,
+)
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import np
@@ -127,24 +137,25 @@ class Tensor(Feature):
 
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Shift and scale of each entry of the last axis."""
-        if self.normalize == "none":
-            return {}
-        stats = fit_normalizer(raw, self.normalize)
-        return {name: (value / self.scale).astype(np.float32) for name, value in stats.items()} if self.scale else stats
+        return {} if self.normalize == "none" else fit_normalizer(raw, self.normalize)
 
     def stats_types(self) -> dict[str, TensorType]:
         """The normaliser's vectors."""
         kind = TensorType(self.shape[-1:] or (1,))
-        return {} if self.normalize == "none" else {"shift": kind, "scale": kind}
+        return {} if self.normalize == "none" else dict.fromkeys(NORMALIZER, kind)
 
     def encode(self, raw: Any, stats: Stats) -> Any:
-        """(raw / scale - shift) / deviation."""
-        if self.scale:
-            raw = raw / self.scale
-        return (raw - stats["shift"]) / stats["scale"] if self.normalize != "none" else raw
+        """(raw - shift) / deviation, or raw / scale."""
+        if self.normalize != "none":
+            return normalized(raw, stats)
+        return raw / self.scale if self.scale else raw
 
     def decode(self, value: Any, stats: Stats) -> Any:
         """The inverse of `encode`."""
         if self.normalize != "none":
-            value = value * stats["scale"] + stats["shift"]
+            return denormalized(value, stats)
         return value * self.scale if self.scale else value
+
+    def centered(self, stats: Stats) -> Stats:
+        """Those of a shift of 0."""
+        return without_shift(stats) if self.normalize != "none" else stats

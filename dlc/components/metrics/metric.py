@@ -32,6 +32,8 @@ class Metric(Options):
     # whether its prediction is logarithms: log p of several scores, log(p / (1 - p)) of a single one
     logs: ClassVar[bool] = False
     collected: ClassVar[bool] = False
+    # whether a constant added to prediction and target changes nothing: it gets values without the offset of their unit
+    shift_invariant: ClassVar[bool] = False
 
     @property
     def rises(self) -> bool:

@@ -123,6 +123,7 @@ class R2(Moments):
     """
 
     word = "r2"
+    shift_invariant = True
     examples = (
         LossExample("r2", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("r2", "f32[batch, 12, 2]", "f32[batch, 12, 2]"),
@@ -141,6 +142,7 @@ class ExplainedVariance(Moments):
     """
 
     word = "explained_variance"
+    shift_invariant = True
     examples = (
         LossExample("explained_variance", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("explained_variance", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
@@ -158,6 +160,7 @@ class Pearson(Moments):
     """
 
     word = "pearson"
+    shift_invariant = True
     examples = (
         LossExample("pearson", "f32[batch, 3]", "f32[batch, 3]"),
         LossExample("pearson", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),

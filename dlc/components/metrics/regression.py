@@ -33,6 +33,7 @@ class MeanAbsoluteError(Deviation):
     """(batch, *axes) with (batch, *axes): the mean of |output - target|, in the target's own unit."""
 
     word = "mae"
+    shift_invariant = True
     examples = (
         LossExample("mae", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("mae", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
@@ -48,6 +49,7 @@ class MeanSquaredError(Deviation):
     """(batch, *axes) with (batch, *axes): the mean of (output - target)^2, in the square of the target's own unit."""
 
     word = "mse"
+    shift_invariant = True
     examples = (
         LossExample("mse", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("mse", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
@@ -63,6 +65,7 @@ class RootMeanSquaredError(Deviation):
     """(batch, *axes) with (batch, *axes): sqrt(mean((output - target)^2)) over the split, in the target's own unit."""
 
     word = "rmse"
+    shift_invariant = True
     examples = (
         LossExample("rmse", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("rmse", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
@@ -124,6 +127,7 @@ class MeanAbsoluteScaledError(Deviation):
     """
 
     word = "mase"
+    shift_invariant = True
     season: int = main(1, ge=1, description="time steps per season: 12 for months, 1 without seasons")
     scale: float | None = option(
         None, gt=0, description="error of the naive forecast; default: computed from the targets"
@@ -184,6 +188,7 @@ class MaxError(Deviation):
     """(batch, *axes) with (batch, *axes): the largest |output - target| of the split, in the target's own unit."""
 
     word = "max_error"
+    shift_invariant = True
     examples = (
         LossExample("max_error", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("max_error", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
@@ -216,6 +221,7 @@ class MedianAbsoluteError(Deviation):
     """
 
     word = "median_absolute_error"
+    shift_invariant = True
     collected = True
     examples = (
         LossExample("median_absolute_error", "f32[batch, 1]", "f32[batch, 1]"),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dlc.components.features import FEATURES
-from dlc.components.features.feature import Feature, as_numbers, fit_normalizer
+from dlc.components.features.feature import Feature, as_numbers, encoded_on_host, fit_normalizer
+from dlc.data.fitted import device_stats
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
@@ -49,16 +50,20 @@ def test_a_feature_is_documented(word: str) -> None:
 # ---- numbers ----
 
 
-def test_numbers_of_every_kind_become_float32() -> None:
-    for kind in (np.int8, np.uint8, np.int64, np.uint64, np.float16, np.float32, np.float64, np.bool_):
+def test_numbers_of_every_kind_are_read_exactly() -> None:
+    kinds = {np.int8: np.int8, np.uint8: np.uint8, np.uint16: np.uint16, np.float16: np.float32, np.float32: np.float32}
+    wide = dict.fromkeys((np.int32, np.int64, np.uint64, np.float64, np.bool_), np.float64)
+    for kind, wanted in {**kinds, **wide}.items():
         made = as_numbers(np.array([0, 1, 1], kind), "x", 1)
-        assert made.dtype == np.float32
+        assert made.dtype == wanted
         np.testing.assert_array_equal(made, [0, 1, 1])
+    np.testing.assert_array_equal(as_numbers(np.array([2**53 - 1]), "x", 1), [2**53 - 1])
+    assert as_numbers(np.array(["5412345.07"]), "x", 1)[0] == 5412345.07
     objects = np.array([1, 2.5, True, None, " 3 ", np.float64(4), b"5", np.bool_(False)], dtype=object)
     np.testing.assert_array_equal(as_numbers(objects, "x", 1, missing=-1.0), [1, 2.5, 1, -1, 3, 4, 5, 0])
     np.testing.assert_array_equal(as_numbers(np.array(["1", "2e3"]), "x", 1), [1, 2000])
     np.testing.assert_array_equal(as_numbers(np.array([b"1", b"2"]), "x", 1), [1, 2])
-    assert feature("tensor: [3]").read([np.arange(6, dtype=np.uint8).reshape(2, 3)], "x").dtype == np.float32
+    assert feature("tensor: [3]").read([np.arange(6, dtype=np.uint8).reshape(2, 3)], "x").dtype == np.uint8
 
 
 def test_large_data_are_not_copied() -> None:
@@ -178,6 +183,22 @@ def test_a_constant_column_becomes_zero(how: str, constant: float) -> None:
     np.testing.assert_array_equal(made.decode(made.encode(raw, stats), stats), raw)
 
 
+@pytest.mark.parametrize(("middle", "spread"), [(5_412_345.0, 0.058), (1.7e9, 4e3), (-3e7, 0.5), (0.25, 1e-9)])
+def test_large_numbers_that_differ_little_stay_apart(middle: float, spread: float) -> None:
+    """float64 arithmetic on the host; an exported program is as exact as its float32 inputs."""
+    wide = middle + spread * np.random.default_rng(0).normal(size=80)
+    made = feature("number: standard")
+    raw = made.read([wide], "x")
+    stats = made.fit(raw)
+    value = encoded_on_host(made, "x", raw, stats)["x"][:, 0]
+    np.testing.assert_allclose(value, (wide - wide.mean()) / wide.std(), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(made.decode(value[:, None], stats)[:, 0], wide, rtol=0, atol=1e-6 * spread)
+    narrow = raw.astype(np.float32)
+    program = jax.jit(made.encode)(jnp.asarray(narrow), device_stats({"x": stats})["x"])
+    exact = (narrow.astype(np.float64) - wide.mean()) / wide.std()
+    np.testing.assert_allclose(program, exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
+
+
 def test_normalising_images_keeps_their_channels_apart() -> None:
     raw = np.random.default_rng(0).normal([0, 5], [1, 3], (40, 4, 4, 2)).astype(np.float32)
     made = feature("tensor: {shape: [4, 4, 2], normalize: standard}")
@@ -192,7 +213,7 @@ def test_scalars_normalise_as_one_entry() -> None:
     made = feature("tensor: {shape: [], normalize: standard}")
     raw = made.read([np.array([1.0, 3.0])], "x")
     np.testing.assert_allclose(made.encode(raw, made.fit(raw)), [-1, 1])
-    assert made.stats_types() == {"shift": TensorType((1,)), "scale": TensorType((1,))}
+    assert made.stats_types() == dict.fromkeys(("shift", "shift_rest", "scale"), TensorType((1,)))
 
 
 # ---- tensors ----
