@@ -276,14 +276,14 @@ MUTATIONS = (
         "dlc/training/callbacks/early_stopping.py",
         "self._best, self._higher, self.options.min_delta)",
         "self._best, self._higher, 0.0)",
-        ("tests/training",),
+        ("tests/training/test_early_stopping.py", "tests/training"),
     ),
     Mutation(
         "early stopping waits one epoch longer",
         "dlc/training/callbacks/early_stopping.py",
         "self.stale >= self.options.patience",
         "self.stale > self.options.patience",
-        ("tests/training",),
+        ("tests/training/test_early_stopping.py", "tests/training"),
     ),
     Mutation(
         "the digest of a checkpoint's index is not written",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dlc.backend.averaging import Averaging
 from dlc.backend.network import lower
 from dlc.backend.train_step import CompiledSteps, TrainState, make_compiled_steps
 from dlc.backend.update import make_updater
+from dlc.components.layers.norm import BatchNorm
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.feed import Feed
 from dlc.frontend.pipeline import Spec
@@ -117,6 +119,17 @@ def test_a_frozen_batch_norm_normalizes_by_its_statistics_in_training() -> None:
     assert np.any(
         np.asarray(free.run(free.init(0), {"x": x}, train=True).outputs["output"]) != evaluated.outputs["output"]
     )
+
+
+def test_a_frozen_layer_keeps_its_state_whatever_its_code_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = "network: [{batch_norm: , trainable: false, name: norm}, dense: 2]\n"
+    program = lower(spec_of("{sgd: 0.5}", network=network).graph)
+    variables = program.init(0)
+    apply = BatchNorm.apply
+    moved = lambda self, weights, x, *, ctx: apply(self, weights, x, ctx=replace(ctx, mode="train"))  # noqa: E731
+    monkeypatch.setattr(BatchNorm, "apply", moved)
+    found = program.run(variables, {"x": jnp.ones((16, 3))}, train=True)
+    jax.tree.map(np.testing.assert_array_equal, found.state, variables["state"])
 
 
 @pytest.mark.parametrize("count", [2, 4])

@@ -66,6 +66,12 @@ def test_splits_are_disjoint_and_do_not_follow_the_run_seed() -> None:
     np.testing.assert_array_equal(ordered.splits["test"], np.arange(120, 150))
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.001, 1), (0.01, 2), (0.016, 2), (0.017, 3)])
+def test_a_share_of_records_is_rounded_to_at_least_one(share: float, count: int) -> None:
+    data = load_dataset(dlc.loads(IRIS % f"{{test: {share}}}").plan)
+    assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 150 - count, "test": count}
+
+
 def test_statistics_come_from_the_training_split() -> None:
     data = load_dataset(dlc.loads(IRIS % "{test: 0.5}").plan)
     train = data.inputs["features"][data.splits["train"]]
