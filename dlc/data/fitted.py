@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from dlc.diagnostics import SpecError
@@ -89,10 +90,11 @@ def _occurrence(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def record_digests(values: Iterable[Any]) -> NDArray[np.uint64]:
-    """A digest of each record, which depends on nothing but its decoded values.
+    """A digest of each record, which depends on nothing but its values: not on the types that hold them.
 
-    The 8-byte words of a record are mixed with a key for their position, and added. Records that differ have the same
-    digest with a probability of about 2^-64.
+    The values of a record in float32 are read as words of 8 bytes. These are mixed with a key for their position, and
+    added. So is what the values in float64 differ from those in float32 by, where they do. Records that differ have the
+    same digest with a probability of about 2^-64.
 
     Args:
         values: for each feature, the decoded values of n records: arrays, or objects that are sliced like arrays.
@@ -105,21 +107,36 @@ def record_digests(values: Iterable[Any]) -> NDArray[np.uint64]:
     for value in values:
         count = value.shape[0]
         digests = np.zeros(count, np.uint64) if digests is None else digests
-        record = value[:1].nbytes if count else 1
-        words = -(-record // 8)
-        keys = _mixed(np.arange(position, position + words, dtype=np.uint64) + np.uint64(1))
-        position += words
-        step = max(1, _BLOCK_BYTES // max(1, record))
+        if not count:
+            continue
+        numbers = max(1, prod(value.shape[1:]))
+        positions = np.arange(position, position + numbers, dtype=np.uint64) + np.uint64(1)
+        keys, rest_keys = _mixed(positions), _mixed(positions + np.uint64(1 << 63))
+        position += numbers
+        step = max(1, _BLOCK_BYTES // (8 * numbers))
         for start in range(0, count, step):
-            digests[start : start + step] += _mixed(_words(value[start : start + step]) ^ keys).sum(1, dtype=np.uint64)
+            block, rest = _narrowed(value[start : start + step])
+            words = _words(block)
+            part = _mixed(words ^ keys[: words.shape[1]]).sum(1, dtype=np.uint64)
+            if rest is not None and rest.any():
+                part += (_mixed(_words(rest) ^ rest_keys) * (rest != 0)).sum(1, dtype=np.uint64)
+            digests[start : start + step] += part
     assert digests is not None, "a data set has at least one feature"
     return _mixed(digests)
 
 
+def _narrowed(block: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """Numbers that float32 holds in that type, and the rounding errors of float64: (n, numbers). Zeros have no sign."""
+    flat = block.reshape(len(block), -1)
+    if flat.dtype.kind != "f" and flat.dtype.itemsize > 2:
+        return flat, None
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite values have no rounding error
+        narrow = flat.astype(np.float32) + np.float32(0)  # -0.0 and 0.0 are the same value
+        return narrow, flat - narrow if flat.dtype == np.float64 else None
+
+
 def _words(block: NDArray[Any]) -> NDArray[np.uint64]:
-    """The bytes of each record as numbers of 8 bytes; zeros have no sign: (n, words)."""
-    if block.dtype.kind == "f":
-        block = block + 0.0  # -0.0 and 0.0 are the same value
+    """The bytes of each record as numbers of 8 bytes: (n, words)."""
     flat = np.ascontiguousarray(block).reshape(len(block), -1).view(np.uint8)
     missing = -flat.shape[1] % 8
     if missing:

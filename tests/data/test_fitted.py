@@ -85,6 +85,15 @@ def test_a_digest_depends_on_every_value_and_its_position() -> None:
     assert record_digests([-plain]) == record_digests([plain])
 
 
+def test_a_digest_does_not_depend_on_types() -> None:
+    numbers = np.random.default_rng(0).integers(0, 256, (9, 3))
+    kinds = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
+    digests = [record_digests([numbers.astype(kind), numbers[:, 0].astype(np.int32)]) for kind in kinds]
+    assert len({digest.tobytes() for digest in digests}) == 1
+    close = np.float64([[1.0, 1.0], [1.0 + 2.0**-40, 1.0], [1.0, 1.0 + 2.0**-40]])
+    assert len(set(record_digests([close]).tolist())) == 3
+
+
 def test_a_digest_does_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     values = [np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32), np.arange(50, dtype=np.int32)]
     whole = record_digests(values)

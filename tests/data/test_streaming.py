@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -105,8 +106,10 @@ def spec_of(folder: Path, form: str, memory: str) -> dlc.Spec:
 
 
 def same_files(one: RunFolder, other: RunFolder) -> None:
-    for path in ("weights.safetensors", "metrics.jsonl", "features.json", "result.json"):
+    for path in ("weights.safetensors", "metrics.jsonl", "splits.safetensors", "result.json"):
         assert (one.path / path).read_bytes() == (other.path / path).read_bytes(), path
+    fitted = [json.loads(run.features.read_text())["fitted"] for run in (one, other)]
+    assert fitted[0] == fitted[1]
 
 
 @pytest.fixture(scope="module")
