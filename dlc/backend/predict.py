@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,30 +11,14 @@ import jax.numpy as jnp
 from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.network import Program
 from dlc.components.features.feature import encoded
-from dlc.components.losses.loss import Loss
-from dlc.frontend.plan import Against, Plan
+from dlc.frontend.plan import Plan
+from dlc.frontend.predictions import Answer, answers
 from dlc.ir import DTYPES, TensorType
 
 
-class Answer(NamedTuple):
-    """An output for predictions: its name, the loss that interprets it, and its target."""
-
-    output: str
-    loss: Loss | None
-    against: Against | None
-
-
-def answers(plan: Plan) -> dict[str, Answer]:
-    """The predictions of a spec by name: the target's if a loss pairs the output with one, else the output's."""
-    found: dict[str, Answer] = {}
-    paired = {term.output: term for term in reversed(plan.losses)}
-    for output in plan.graph.outputs:
-        term = paired.get(output)
-        if term is not None and term.target is not None and term.target not in found:
-            found[term.target] = Answer(output, term.loss, term.against)
-        else:
-            found[output] = Answer(output, term.loss if term else None, None)
-    return found
+def predictions_of(plan: Plan) -> dict[str, Answer]:
+    """The predictions of a plan by name."""
+    return answers(plan.losses, plan.graph.outputs)
 
 
 Predict = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, jax.Array]]
@@ -45,7 +29,7 @@ def predicting(plan: Plan, program: Program) -> Predict:
 
     Weights are flat, as in files. Predictions are probabilities for classes, and numbers as the network sees them.
     """
-    named = answers(plan)
+    named = predictions_of(plan)
 
     def predict(weights: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, jax.Array]:
         outputs, _ = program.apply(program.from_flat(weights, jnp.stack), values, train=False)
@@ -63,7 +47,7 @@ def serving(plan: Plan, program: Program) -> Predict:
     Weights are flat, with the features' statistics under `features/NAME/KEY`. Inputs have the features' raw types, batch
     first. Predictions are probabilities for classes and numbers in the target's unit.
     """
-    named, predict = answers(plan), predicting(plan, program)
+    named, predict = predictions_of(plan), predicting(plan, program)
 
     def serve(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, jax.Array]:
         values: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dlc.backend.predict import answers, raw_inputs, serving, weight_shapes
+from dlc.backend.predict import predictions_of, raw_inputs, serving, weight_shapes
 from dlc.components.exports.export import Export, TrainedNetwork
 from dlc.components.modifiers import NoModifiers
 from dlc.components.registry import KINDS
@@ -73,7 +73,7 @@ def describe(model: Model) -> TrainedNetwork:
         weights=model.weights,
         weight_shapes=weight_shapes(plan, program),
         inputs=raw_inputs(plan),
-        outputs=tuple(answers(plan)),
+        outputs=tuple(predictions_of(plan)),
         least=least_sizes(plan),
         function=serving(plan, program),
         predict=model.predict,

@@ -12,7 +12,7 @@ import numpy as np
 from dlc.backend.evaluate import make_evaluate
 from dlc.backend.loss import Stats, answers_of, feature_of
 from dlc.backend.lowering import platform
-from dlc.backend.predict import answers
+from dlc.backend.predict import predictions_of
 from dlc.components.features.category import Category
 from dlc.components.features.feature import Feature
 from dlc.components.metrics.class_checks import answered, need_answers
@@ -113,7 +113,7 @@ def _confusion(
     plan = model.plan
     names: dict[str, list[str]] = {}
     terms: dict[str, MetricTerm] = {}
-    for name, paired in answers(plan).items():
+    for name, paired in predictions_of(plan).items():
         feature = feature_of(plan, paired.against)
         classes = classes_of(feature, plan.graph.types[paired.output]) if feature is not None else None
         if classes is not None and paired.against is not None:

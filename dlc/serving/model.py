@@ -10,7 +10,7 @@ import numpy as np
 
 from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.network import Program, lower
-from dlc.backend.predict import answers, predicting, with_stats
+from dlc.backend.predict import predictions_of, predicting, with_stats
 from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.data.fitted import FittedData, device_stats
 from dlc.diagnostics import SpecError
@@ -50,7 +50,7 @@ class Model:
         for name in plan.graph.inputs:
             values |= encoded_on_host(input_feature(plan, name), name, np.asarray(inputs[name]), stats[name])
         found = self._predictions(values)
-        for name, answer in answers(plan).items():
+        for name, answer in predictions_of(plan).items():
             feature = feature_of(plan, answer.against)
             if answer.against is not None and feature is not None:
                 found[name] = _decoded(feature, found[name], stats[answer.against.name])

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from dlc.backend.loss import feature_of, input_feature, target_feature
-from dlc.backend.predict import answers, raw_inputs
-from dlc.components.features.feature import encoded_on_host
+from dlc.backend.predict import predictions_of, raw_inputs
+from dlc.components.features.feature import encoded_on_host, present_array
 from dlc.components.sources.files import Csv, Npz
 from dlc.components.sources.source import Columns, Source
 from dlc.data.dataset import fit_sizes
@@ -23,7 +23,7 @@ from dlc.data.tables import read_feature, selected
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
-from dlc.support.files import write_atomic
+from dlc.support.files import plain, write_atomic
 
 
 def source_for(path: Path, like: Source | None = None) -> Source:
@@ -143,16 +143,21 @@ def read_encoded(plan: Plan, fitted: FittedData, columns: Columns, where: str) -
 
 
 def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """Predictions as the columns of a table: classes by name, probabilities, numbers."""
+    """Predictions as the columns of a table: classes by name, probabilities, numbers.
+
+    Raises:
+        SpecError: DLC202 when two predictions have a column of the same name.
+    """
     columns: dict[str, Any] = {}
-    for name, answer in answers(plan).items():
+    for name, answer in predictions_of(plan).items():
         value = np.asarray(predictions[name])
         feature = feature_of(plan, answer.against)
-        if feature is not None:
-            columns.update(feature.present(name, value))
-        else:
-            flat = value.reshape(len(value), -1)
-            columns.update({name if flat.shape[1] == 1 else f"{name}_{i}": flat[:, i] for i in range(flat.shape[1])})
+        found = feature.present(name, value) if feature is not None else present_array(name, value)
+        twice = sorted(columns.keys() & found.keys())
+        if twice:
+            message = f"two predictions have a column `{twice[0]}`"
+            raise SpecError.of("DLC202", message, hint=f"rename `{name}`")
+        columns.update(found)
     return columns
 
 
@@ -178,7 +183,7 @@ def write_table(columns: Mapping[str, Any], path: Path | None) -> str:
         writer.writerow(columns)
         writer.writerows(rows)
     else:
-        text.writelines(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows)
+        text.writelines(json.dumps(plain(dict(zip(columns, row, strict=True)))) + "\n" for row in rows)
     if path is not None:
         write_atomic(path, text.getvalue().encode())
     return text.getvalue()

@@ -201,15 +201,21 @@ class Category(Feature):
             return raw
         return (raw[:, None] == np.arange(self.count, dtype=np.int32)).astype("float32")
 
+    def prediction_columns(self, name: str, sizes: Sequence[int]) -> list[str]:
+        """The class, and the probability of each class, or that of the second class if there is a single one."""
+        probable = self.names[1:2] if prod(sizes) == 1 else self.names
+        return [name, *(f"{name}_{key}" for key in probable)]
+
     def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """A column of the class, and a column of probabilities for each class."""
-        names = self.names
+        """A column of the class, and columns of probabilities. A record whose probabilities are NaN has no class."""
         rows = prediction.reshape(prediction.shape[0], prod(prediction.shape[1:]))
-        if rows.shape[1] == 1:  # a single probability: that of the second class
-            best = (rows[:, 0] > 0.5).astype(int)
-            return {name: np.array(names)[best], f"{name}_{names[1]}": rows[:, 0]}
-        best = rows.argmax(axis=1)
-        return {name: np.array(names)[best], **{f"{name}_{key}": rows[:, index] for index, key in enumerate(names)}}
+        best = (rows[:, 0] > 0.5).astype(int) if rows.shape[1] == 1 else rows.argmax(axis=1)
+        classes = np.array(self.names)[best]
+        undefined = np.isnan(rows).any(axis=1)
+        if undefined.any():
+            classes = np.where(undefined, None, classes.astype(object))
+        columns = self.prediction_columns(name, prediction.shape[1:])
+        return dict(zip(columns, [classes, *rows.T], strict=True))
 
 
 def _index(text: str, count: int) -> int:

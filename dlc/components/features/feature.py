@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -92,17 +93,27 @@ class Feature(Options):
         """Statistics with which `decode` omits a constant offset, for measures that do not depend on it."""
         return stats
 
-    def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Columns of a table of predictions, from decoded predictions of n records.
+    def prediction_columns(self, name: str, sizes: Sequence[int]) -> list[str]:
+        """The names of the columns in a table of predictions, whose records have these sizes."""
+        return array_columns(name, sizes)
 
-        The columns of an array have the indices in their names: `name_0`, or `name_0_0` with two axes.
-        """
-        sizes = prediction.shape[1:]
-        flat = prediction.reshape(prediction.shape[0], prod(sizes))
-        if flat.shape[1] == 1:
-            return {name: flat[:, 0]}
-        positions = np.ndindex(*sizes)
-        return {"_".join(map(str, (name, *position))): flat[:, index] for index, position in enumerate(positions)}
+    def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The columns `prediction_columns` of a table, from decoded predictions of n records."""
+        return present_array(name, prediction)
+
+
+def array_columns(name: str, sizes: Sequence[int]) -> list[str]:
+    """The names of the elements of an array: `name` of a single one, else `name_0`, or `name_0_0` with two axes."""
+    if prod(sizes) == 1:
+        return [name]
+    return ["_".join(map(str, (name, *position))) for position in product(*map(range, sizes))]
+
+
+def present_array(name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """The elements of n arrays as columns."""
+    flat = prediction.reshape(prediction.shape[0], prod(prediction.shape[1:]))
+    columns = array_columns(name, prediction.shape[1:])
+    return {column: flat[:, index] for index, column in enumerate(columns)}
 
 
 def encoded(feature: Feature, name: str, raw: Any, stats: Stats) -> dict[str, Any]:

@@ -147,6 +147,10 @@ class Tokens(Feature):
         """True where a value is not padding."""
         return raw != self.padding
 
+    def prediction_columns(self, name: str, sizes: Sequence[int]) -> list[str]:
+        """A column for each position."""
+        return super().prediction_columns(name, sizes[:-1] if len(sizes) == 2 else sizes)
+
     def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The most probable token at each position, a column each."""
         best = prediction.argmax(-1) if prediction.ndim == 3 else prediction

@@ -14,6 +14,7 @@ from dlc.components.sources.source import select
 from dlc.diagnostics import Note, Problems, did_you_mean, listing
 from dlc.frontend.document import Document, Item
 from dlc.frontend.plan import Against, LossTerm, MetricTerm
+from dlc.frontend.predictions import ambiguous, answers
 from dlc.ir import Graph, Layer, Node, TensorType
 from dlc.language.item_syntax import NAME_RULE, valid_name
 from dlc.language.options import RuleViolation
@@ -71,10 +72,26 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
             message = f"the output `{term.target}` has the name of the target of the output `{term.output}`"
             hint = "predictions have the target's name: rename the output"
             problems.add("DLC202", message, document.source.key_span(("outputs", term.target)), hint=hint)
+    if types is not None and len(losses) == len(document.losses) and set(types) == set(outputs):
+        _prediction_columns(document, losses, types, problems)
     _ignored(document, problems)
     _columns(document, problems)
     _splits(document, problems)
     return Objectives(tuple(losses), tuple(metrics))
+
+
+def _prediction_columns(
+    document: Document, losses: Sequence[LossTerm], types: Mapping[str, TensorType], problems: Problems
+) -> None:
+    """Check that a table of predictions has one column of each name."""
+    features = {name: feature for name, feature in {**document.inputs, **document.targets}.items() if feature is not None}
+    found = ambiguous(answers(losses, types), features, types)
+    if found is not None:
+        column, first, second = found
+        message = f"the predictions `{first}` and `{second}` both have a column `{column}`"
+        key = ("targets", second) if second in document.targets else ("outputs", second)
+        hint = f"rename `{second}`, and name its column with `column: {second}`"
+        problems.add("DLC202", message, document.source.key_span(key), hint=hint)
 
 
 class _Pair(NamedTuple):

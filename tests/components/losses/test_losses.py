@@ -20,7 +20,7 @@ import sklearn.metrics
 
 import dlc
 from dlc.backend.loss import combined, loss_scores, metric_statistics
-from dlc.backend.predict import answers
+from dlc.backend.predict import predictions_of
 from dlc.components.losses import LOSSES
 from dlc.components.losses.loss import Loss, Masks, Score
 from dlc.diagnostics import Report
@@ -786,7 +786,7 @@ def test_an_output_that_is_no_prediction_keeps_its_name(text: str, target: str, 
     network = f"[dense: {size}]" if size != 6 else "[dense: 6, reshape: [3, 2]]"
     spec, found = checked(text, f"{{y: {target}}}", network)
     assert codes(found) == []
-    assert list(answers(spec.plan)) == [name]
+    assert list(predictions_of(spec.plan)) == [name]
 
 
 # ---- formulas ----
