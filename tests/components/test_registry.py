@@ -27,7 +27,7 @@ def test_a_kind_is_complete(kind: Kind) -> None:
 def test_a_component_is_documented(kind: Kind, word: str) -> None:
     cls = kind.load(word)
     assert issubclass(cls, kind.base_class()) and cls.word == word
-    summary = (cls.__doc__ or "").split("\n")[0]
+    summary = (cls.__dict__.get("__doc__") or "").split("\n")[0]
     assert len(summary) > 10, "the first line of the docstring is the summary"
     assert cls.examples or kind.name in ("initializer",)
     assert all(isinstance(example, kind.example_class()) for example in cls.examples)
