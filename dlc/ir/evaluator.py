@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from dlc.diagnostics import Note, SpecError
 from dlc.diagnostics.report import Diagnostic, Report
 from dlc.ir.graph import Ref, TypedNode, TypedRepeat
+from dlc.ir.guard import ComponentError, described, raised
 from dlc.ir.layer import Outcome
 from dlc.ir.rematerialization import Part, cut, reads
 from dlc.ir.verify import InternalError
@@ -118,6 +119,8 @@ class Evaluator(Generic[V]):
         masks = tuple(self.masks.get(ref) for ref in node.inputs)
         try:
             outcome = self.backend.apply(node, inputs, masks)
+        except ComponentError as error:
+            raise failed(node, error) from error
         except self._passes:
             raise
         except Exception as error:
@@ -176,19 +179,13 @@ def failed(node: TypedNode, error: Exception | str) -> SpecError:
         node: the layer.
         error: what `apply` raised, or what is wrong with the result, as in "returned f32[3]".
     """
-    own = type(node.layer).__module__
-    plugin = own.partition(".")[0] != "dlc"
-    owner = f"the plugin `{own}`" if plugin else "dlc"
-    found = ", ".join(str(kind) for kind in node.types)
-    hint = f"the error is in `{type(node.layer).__name__}.apply` of `{own}`" if plugin else None
     if isinstance(error, str):
-        reason = error
+        message, found, hint = f"{described(node.layer, 'layer')} {error}", None, None
     else:
-        text = " ".join(str(error).split())
-        reason = f"failed to compute its result: {type(error).__name__}{f': {text}' if text else ''}"
-        hint = _key_hint(node, text) or hint
-    message = f"`{node.layer.word}` of {owner} {reason}"
-    notes = (Note(f"the layer is `{node.path}`", node.origin.span), *node.origin.uses)
+        fault = error if isinstance(error, ComponentError) else raised(node.layer, "layer", "apply", error)
+        message, found, hint = fault.message, fault.found, _key_hint(node, fault.reason or "") or fault.hint
+    types = ", ".join(str(kind) for kind in node.types)
+    notes = (Note(f"the layer is `{node.path}`, its input {types}", node.origin.span), *node.origin.uses)
     return SpecError(Report((Diagnostic("DLC214", message, node.origin.span, found, None, hint, notes),)))
 
 

@@ -134,11 +134,10 @@ def test_an_error_of_a_plugins_layer_names_it(tmp_path: Path, error: str, said: 
         program.apply(program.init(0), {"x": jnp.ones((2, 4))})
     (item,) = caught.value.report.diagnostics
     assert item.code == "DLC214"
-    assert item.message == f"`broken` of the plugin `{module}` failed to compute its result: {said}"
-    assert item.found == "f32[batch, 3]"
+    assert item.message == f"the layer `broken` of the plugin `{module}` failed in `apply`: {said}"
+    assert item.found == f"{module}.py, line 13"
     assert item.span is not None and item.span.line == 3
-    assert item.notes[0].message.endswith("broken`")
-    assert item.hint == f"the error is in `Broken.apply` of `{module}`"
+    assert item.notes[0].message.endswith("broken`, its input f32[batch, 3]")
     assert caught.value.__cause__ is not None
 
 
@@ -153,7 +152,7 @@ def test_an_error_in_training_names_the_layer(tmp_path: Path) -> None:
         outputs, _ = program.apply({**variables, "params": params}, inputs, key=jax.random.key(0), train=True)
         return outputs["output"].sum()
 
-    with pytest.raises(SpecError, match="DLC214: `broken` of the plugin `broken_in_training`"):
+    with pytest.raises(SpecError, match="DLC214: the layer `broken` of the plugin `broken_in_training`"):
         jax.jit(jax.grad(total))(variables["params"])
 
 
@@ -166,7 +165,7 @@ def test_lack_of_memory_is_not_the_layers_fault(tmp_path: Path) -> None:
 
 def test_an_error_of_a_layer_of_dlc_names_it() -> None:
     program = dlc.compile(dlc.loads("inputs: {x: {tensor: [4]}}\nnetwork: [dense: 3]"))
-    with pytest.raises(SpecError, match="DLC214: `dense` of dlc failed to compute its result: TypeError"):
+    with pytest.raises(SpecError, match="DLC214: the layer `dense` of dlc failed in `apply`: TypeError"):
         program.apply(program.init(0), {"x": jnp.ones((2, 5))})
 
 
@@ -228,8 +227,8 @@ def test_a_result_of_another_type_than_declared_names_the_layer(
     with pytest.raises(SpecError) as caught:
         program.apply(program.init(0), {"x": jnp.ones((5, 4))})
     (item,) = caught.value.report.diagnostics
-    assert item.code == "DLC214" and item.message == f"`broken` of the plugin `{module}` {message}"
-    assert item.span is not None and item.span.line == 3 and item.notes[0].message.endswith("broken`")
+    assert item.code == "DLC214" and item.message == f"the layer `broken` of the plugin `{module}` {message}"
+    assert item.span is not None and item.span.line == 3 and "broken`, its input" in item.notes[0].message
 
 
 def test_half_precision_may_be_computed_in_float32(tmp_path: Path) -> None:
@@ -246,7 +245,7 @@ def test_a_missing_state_names_the_layer(tmp_path: Path) -> None:
     declared = "x, state={'mean': ParamSpec((3,), ONES, trainable=False)}"
     (tmp_path / f"{module}.py").write_text(RETURNING.format(declared=declared, returned="x", module=module))
     program = dlc.compile(loaded(tmp_path, module, "[dense: 3, broken]"))
-    with pytest.raises(SpecError, match=r"returned the state \[\], but `infer` declared \['mean'\]"):
+    with pytest.raises(SpecError, match=r"`apply` returned the state \[\], but `infer` declared \['mean'\]"):
         program.apply(program.init(0), {"x": jnp.ones((5, 4))}, key=jax.random.key(0), train=True)
 
 
