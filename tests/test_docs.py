@@ -7,7 +7,7 @@ A fence's first line says what is done with it:
 - `yaml name.yaml`: also written to that file, for the commands below it; codes may follow.
 - `python`: runs; the blocks of a page share their names. `python fragment` is compiled only.
 - `console`: lines with `$ ` are commands; `dlc ...` must parse, and what stands below check, explain, show, layers and
-  init is compared with what they print. DLC_UPDATE_GOLDENS=1 writes it anew.
+  init is compared with what they print. DLC_UPDATE_GOLDENS=1 regenerates it.
 """
 
 from __future__ import annotations

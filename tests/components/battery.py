@@ -26,6 +26,7 @@ from dlc.components.losses.loss import LossExample
 from dlc.components.registry import Kind
 from dlc.components.rules.rule import LintContext, RuleExample
 from dlc.components.schedules.schedule import Horizon
+from dlc.components.sources.source import wrong_columns
 from dlc.diagnostics import Problems
 from dlc.frontend.document import parse
 from dlc.frontend.passes.expand import expand
@@ -417,17 +418,32 @@ def _check_feature(kind: Kind, example: FeatureExample) -> None:
 
 
 def check_sources(kind: Kind, cls: type[Any]) -> None:
-    """Each example is right; a source that needs no file gives the columns that it declares, of one length."""
+    """Each example gives the columns that it declares, of one length; one with a path reads the class's `sample`."""
     for text in cls.examples:
         made = right(kind, text)
-        if "path" in type(made).model_fields:
+        if "path" not in type(made).model_fields:
+            _check_columns(made, Path(), text)
             continue
-        columns = made.load(Path())
-        declared, lengths = made.columns(), {name: len(part) for name, part in columns.items()}
-        assert declared is None or set(declared) == set(columns), (
-            f"`{text}`: `load` returned the columns {sorted(columns)}, `columns` declared {sorted(declared)}"
-        )
-        assert len(set(lengths.values())) == 1, f"`{text}`: the columns have different lengths: {lengths}"
+        with TemporaryDirectory() as folder:
+            base = Path(folder)
+            with pytest.raises(RuleViolation) as caught:
+                made.load(base)
+            assert caught.value.code == "DLC401", f"`{text}`: a missing file is DLC401, not {_refusal(caught.value)}"
+            file = base / made.path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(made.sample())
+            _check_columns(made, base, text)
+            rooted = made.rooted(base)
+            assert Path(rooted.path).is_absolute(), f"`{text}`: `rooted` returned the relative path {rooted.path}"
+            _check_columns(rooted, Path(), text)
+
+
+def _check_columns(made: Any, base: Path, text: str) -> None:
+    columns, declared = made.load(base), made.columns()
+    wrong = wrong_columns(columns, declared)
+    assert wrong is None, f"`{text}`: {wrong}"
+    count = made.count(base)
+    assert count in (None, len(next(iter(columns.values())))), f"`{text}`: `count` returned {count}"
 
 
 # ---- what acts on a run or a spec ----
