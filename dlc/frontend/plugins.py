@@ -1,4 +1,4 @@
-"""Plugins: words from a user's own modules. Loading one runs its code, so none is loaded unless the user allows it.
+"""Plugins: components from a user's own modules. Loading one runs its code, so none is loaded unless the user allows it.
 
 A plugin is a module with one or more of the tables that dlc has itself, by the same names: `LAYERS = {"word":
 "module:Class"}`. A spec names it, `plugins: [my_layers]`: a module beside the spec or an installed one, or a path to a
@@ -92,7 +92,7 @@ def load_plugin(name: str, folder: Path, span: Span | None, problems: Problems, 
     """
     if not name.endswith(".py") and not all(part.isidentifier() for part in name.split(".")):
         hint = "for example `plugins: [my_layers]`, or `plugins: [parts/my_layers.py]`"
-        problems.add("DLC119", f"`{name[:60]}` names no module", span, hint=hint)
+        problems.add("DLC119", f"`{name[:60]}` is not the name of a module", span, hint=hint)
         return None
     try:
         file = _file(name, folder)
