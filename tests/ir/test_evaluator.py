@@ -274,3 +274,13 @@ def test_sizes_are_compared_through_formulas() -> None:
     assert not _fits((2, 4), TensorType(("batch", "time - 2")), sizes, False)
     assert not _fits((3, 7), TensorType(("batch", "time")), sizes, False)
     assert _fits((2, 1), TensorType(("batch", "time")), sizes, True)
+
+
+def test_a_network_of_symbolic_sizes_is_traced() -> None:
+    """An export has symbols of its own for sizes that are not known."""
+    spec = dlc.loads("inputs: {x: {tensor: [time, 4]}}\nnetwork: [conv1d: {filters: 2, kernel: 3}, relu]\n")
+    program = dlc.compile(spec)
+    batch, time = jax.export.symbolic_shape("batch, time")
+    x = jax.ShapeDtypeStruct((batch, time, 4), jnp.float32)
+    found = jax.export.export(jax.jit(lambda x: program.apply(program.init(0), {"x": x})[0]["output"]))(x)
+    assert found.out_avals[0].shape[-1] == 2
