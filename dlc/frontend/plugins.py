@@ -1,4 +1,4 @@
-"""Plugins: components from a user's own modules. Loading one runs its code, so none is loaded unless the user allows it.
+"""Plugins: components from modules of a user. Loading one runs its code, so none is loaded unless the user allows it.
 
 A plugin is a module with one or more of the tables that dlc has itself, by the same names: `LAYERS = {"word":
 "module:Class"}`. A spec names it, `plugins: [my_layers]`: a module beside the spec or an installed one, or a path to a

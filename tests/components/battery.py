@@ -56,6 +56,7 @@ def check_component(kind: Kind, word: str) -> None:
     """
     cls = kind.load(word)
     assert cls.__dict__.get("__doc__"), f"`{cls.__name__}` has no docstring, whose first line `dlc layers` prints"
+    assert cls.examples or kind.name == "initializer", f"`{cls.__name__}` has no `examples`, which the battery runs"
     if kind.name in LAYER_CHECKS:
         LAYER_CHECKS[kind.name](cls)
     else:

@@ -55,6 +55,12 @@ def test_a_missing_docstring_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
         check_component(KINDS["layer"], "broken")
 
 
+def test_missing_examples_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS["layer"].table, "broken", f"{__name__}:Broken")
+    with pytest.raises(AssertionError, match="`Broken` has no `examples`"):
+        check_component(KINDS["layer"], "broken")
+
+
 class Broken(Layer):
     """(*shape) -> (*shape): twice its input, but for one mistake."""
 
