@@ -23,6 +23,8 @@ from dlc.frontend.pipeline import Spec
 from dlc.training.run_folder import RunFolder
 from tests.common import SMALL
 
+pytest.register_assert_rewrite("tests.components.battery", "tests.components.layer_battery")  # as those of test files
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How many of the slow tests run beside the others; see `slow` in pyproject.toml."""

@@ -186,7 +186,7 @@ network:
     assert list(program.state) == ["norm/mean", "norm/variance"]
     variables = program.init(0)
     _, state = run(program, variables, x() + 4, train=True)
-    mean = (x() + 4).mean(0) * 0.5  # after the first use; later uses see normalised values of mean 0
+    mean = (x() + 4).mean(0) * 0.5  # after the first use; later uses see normalized values of mean 0
     np.testing.assert_allclose(state["norm"]["mean"], mean / 4, atol=1e-5)
 
 
