@@ -115,8 +115,7 @@ def test_slow_tests_run_when_asked_for() -> None:
         return int(line.rpartition(": ")[2])
 
     usual, slow = count(), count("-m", "slow")
-    assert usual >= 3 and slow >= 3
-    assert count("-m", "") == usual + slow
+    assert usual >= 1 and slow >= 3
     assert count("--slow-sample", "1") == usual + 1
     assert count("--slow-sample", "100", "--slow-seed", "3") == usual + slow
 

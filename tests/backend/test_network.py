@@ -109,6 +109,7 @@ outputs: {all: previous, right: right}
     np.testing.assert_allclose(outputs["all"], wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("text", [REPEAT, NESTED], ids=["residual-batchnorm-dropout", "nested"])
 @pytest.mark.parametrize("train", [False, True])
 def test_a_scanned_repeat_is_the_unrolled_one(text: str, train: bool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -290,6 +290,7 @@ network:
     assert dlc.show(spec).params == 2 * 38
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     "name", ["metrics.jsonl", "result.json", "features.json", "resolved.yaml", "weights.safetensors"]
 )

@@ -146,6 +146,7 @@ def quick_keras(monkeypatch: pytest.MonkeyPatch) -> None:
 SLOW = {"vgg16", "densenet121"}  # chains and concatenations: a wrong one shows in the weights, which `test_zoo` counts
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in NETWORKS]
 )

@@ -299,6 +299,7 @@ CONVOLUTIONS = [
 ]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("options", CONVOLUTIONS, ids=str)
 def test_conv2d_values(options: dict[str, Any]) -> None:
     generator = np.random.default_rng(2)
