@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from dlc.frontend.pipeline import Spec
 from dlc.training.run_folder import RunFolder
 from tests.common import SMALL
 
+pytest.register_assert_rewrite("tests.components.battery", "tests.components.layer_battery")  # as those of test files
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How many of the slow tests run beside the others; see `slow` in pyproject.toml."""
@@ -31,8 +34,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--slow-seed", type=int, default=0, metavar="SEED", help="which N; 0 by default")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep a sample of the slow tests."""
+    """Mark the further cases of tests that are `few` as slow; keep a sample of the slow tests."""
+    cases: dict[str, list[pytest.Function]] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("few"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for found in cases.values():
+        kept = few_of([item.callspec.id for item in found], *found[0].get_closest_marker("few").args)  # type: ignore[union-attr]
+        for index, item in enumerate(found):
+            if index not in kept:
+                item.add_marker(pytest.mark.slow)
     if config.getoption("--slow-sample") is None:
         return
     slow = {item.nodeid: item for item in items if item.get_closest_marker("slow")}
@@ -40,6 +53,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for name, item in slow.items() if name not in kept]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+def few_of(names: Sequence[str], count: int | None = None) -> set[int]:
+    """The indices of so many cases, spread evenly; if it is None, of the first case of each component.
+
+    >>> sorted(few_of(["adam", "adam: 0.1", "{sgd: 1}", "sgd"]))
+    [0, 2]
+    >>> sorted(few_of(["a", "b", "c", "d", "e"], 2))
+    [0, 4]
+    """
+    if count is not None:
+        return {round(index * (len(names) - 1) / max(1, count - 1)) for index in range(count)}
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        found = re.search(r"[^\W\d]\w*", name)
+        first.setdefault(found[0] if found else name, index)
+    return set(first.values())
 
 
 def sampled(names: Sequence[str], count: int, seed: int) -> set[str]:

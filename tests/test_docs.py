@@ -7,7 +7,7 @@ A fence's first line says what is done with it:
 - `yaml name.yaml`: also written to that file, for the commands below it; codes may follow.
 - `python`: runs; the blocks of a page share their names. `python fragment` is compiled only.
 - `console`: lines with `$ ` are commands; `dlc ...` must parse, and what stands below check, explain, show, layers and
-  init is compared with what they print. DLC_UPDATE_GOLDENS=1 writes it anew.
+  init is compared with what they print. DLC_UPDATE_GOLDENS=1 regenerates it.
 """
 
 from __future__ import annotations
@@ -224,14 +224,22 @@ def test_nothing_of_other_machines() -> None:
         assert not re.search(r"/(home|work|tmp|root)/\w", page.read_text(encoding="utf-8")), page.name
 
 
-def test_counts_of_words_are_those_of_the_tables() -> None:
+def test_pages_name_the_components() -> None:
+    """Counts in README and the roadmap, and the lists of losses, callbacks and sources; all that is missing at once."""
     from dlc.components.registry import KINDS
 
     plurals = {kind.plural: kind for kind in KINDS.values()}
     pattern = re.compile(rf"(\d+)\s+({'|'.join(plurals)})\b")
-    seen = 0
-    for page in (ROOT / "README.md", ROOT / "docs" / "roadmap.md"):
-        for count, plural in pattern.findall(page.read_text(encoding="utf-8")):
-            assert int(count) == len(plurals[plural].table), (page.name, plural)
+    wrong, seen = [], 0
+    for name in ("README.md", "docs/roadmap.md"):
+        for count, plural in pattern.findall((ROOT / name).read_text(encoding="utf-8")):
+            right = len(plurals[plural].table)
+            wrong += [f"{name}: {count} {plural} must be {right}"] if int(count) != right else []
             seen += 1
     assert seen >= 8
+    for name, kind in (("losses.md", "loss"), ("training.md", "callback"), ("language.md", "source")):
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        wrong += [
+            f"docs/{name}: the {kind} `{word}` is missing" for word in KINDS[kind].table if f"`{word}`" not in text
+        ]
+    assert not wrong, "\n".join(wrong)

@@ -6,6 +6,8 @@ A change is what `git diff` finds between a revision and the working tree, untra
 - the tests named after a changed module (`dlc/training/checkpoint.py`: `tests/training/test_checkpoint.py`), or where
   none are, those of its folder (`dlc/components/losses/focal.py`: `tests/components/losses/`),
 - the tests that import the module directly, or within `--distance` imports,
+- for a module of `dlc/components/`, the tests of the registry and the documentation, and the battery of the components
+  that it defines or supports: tables name components as strings, so that no test imports them,
 - the doctests of the module, the layout, and the reports of broken specs where the front end changed,
 - the tests that read a changed spec, example or page (`READ_BY`).
 
@@ -22,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LAYOUT = "tests/test_layout.py"
+BATTERY = "tests/components/test_battery.py"
 
 READ_BY: dict[str, tuple[str, ...]] = {
     "tests/broken/": ("tests/broken",),
@@ -70,8 +73,19 @@ def touched(files: Iterable[str], importers: Mapping[str, set[str]], distance: i
                 found |= set(tests)
         if file.endswith(".py"):
             found |= set(_of_module(file, importers, distance))
-    existing = {name for name in found if (ROOT / name).exists()}
-    return sorted(name for name in existing if not existing.intersection(map(str, Path(name).parents)))
+    existing = {name for name in found if (ROOT / _file_named(name)).exists()}
+    return sorted(name for name in existing if not existing.intersection(_around(name)))
+
+
+def _file_named(test: str) -> str:
+    """The file of a test, which may be named within it: `FILE::TEST[CASE]`."""
+    return test.partition("::")[0]
+
+
+def _around(test: str) -> set[str]:
+    """The folders that a test is in, and its file if the test is named within it."""
+    file = _file_named(test)
+    return {*map(str, Path(file).parents), *([file] if file != test else [])}
 
 
 def _of_module(file: str, importers: Mapping[str, set[str]], distance: int) -> Iterator[str]:
@@ -82,11 +96,27 @@ def _of_module(file: str, importers: Mapping[str, set[str]], distance: int) -> I
         yield from (LAYOUT, file, *_mirror(Path(file)))
         if file.startswith(WITH_MESSAGES):
             yield "tests/broken"
+    if file.startswith("dlc/components/"):
+        yield from ("tests/components/test_registry.py", "tests/test_docs.py", *_battery(file, importers))
     reached, edge = {file}, {file}
     for _ in range(distance if file.startswith("dlc/") else len(importers)):
         edge = _through_packages(edge, importers) - reached
         reached |= edge
         yield from (name for name in edge if _is_test(name))
+
+
+def _battery(file: str, importers: Mapping[str, set[str]]) -> Iterator[str]:
+    """The battery of the components that a module defines, or that are defined with its help."""
+    from dlc.components.registry import KINDS
+
+    reached, edge = set[str](), {file} if not file.endswith("/__init__.py") else set()
+    while edge:
+        reached |= edge
+        edge = {name for name in _through_packages(edge, importers) if name.startswith("dlc/components/")} - reached
+    for kind in KINDS.values():
+        for word, place in kind.words().items():
+            if _file_of(place.partition(":")[0]) in reached:
+                yield f"{BATTERY}::test_a_component_passes_its_battery[{kind.name}-{word}]"
 
 
 def _through_packages(files: set[str], importers: Mapping[str, set[str]]) -> set[str]:

@@ -13,6 +13,7 @@ from dlc.backend.hyperparameters import Hyperparameter, with_numbers
 from dlc.backend.iterations import REPEAT, RepeatBody
 from dlc.backend.tree import Tree, get_in, set_in
 from dlc.ir import DTYPES, Context, Mode, Outcome, TypedNode, TypedRepeat, walk
+from dlc.ir.declared import mismatch
 from dlc.ir.evaluator import Carry, Inside, Iteration
 from dlc.ir.rematerialization import Part
 from dlc.kernels.selection import Choices, at
@@ -62,6 +63,7 @@ class Pass:
         stepped: in `decode` mode, the paths of the layers that get the sequence step by step.
         record: (node, outcome, values) -> what is recorded of each layer, or None to record nothing.
         numbers: the hyperparameters that are arguments, by the path of the layer and the name of the option.
+        sizes: the sizes of symbols, such as `batch`, that the pass has shown so far.
     """
 
     choices: Choices
@@ -71,6 +73,7 @@ class Pass:
     stepped: frozenset[str] = frozenset()
     record: Record | None = None
     numbers: Mapping[str, Hyperparameter] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 @fast_dataclass
@@ -118,6 +121,9 @@ class ArrayBackend:
             result = layer.apply(weights, *inputs, ctx=ctx)
         outcome = result if isinstance(result, Outcome) else Outcome(result)
         if signature.state and not node.frozen:
+            if ctx.train and set(outcome.state or {}) != set(signature.state):
+                found = sorted(outcome.state or {})
+                raise ValueError(f"`apply` returned the state {found}, but `infer` declared {sorted(signature.state)}")
             self.weights = self.weights._replace(
                 state=set_in(self.weights.state, node.weights, dict(outcome.state or {}))
             )
@@ -136,6 +142,10 @@ class ArrayBackend:
         if about.mode == "decode" and node.path in about.stepped:
             return Context("decode", None, used, about.offset, self.caches.get(node.path))
         return Context("evaluate", None, used)
+
+    def mismatch(self, node: TypedNode, inputs: Sequence[jax.Array], outcome: Outcome) -> str | None:
+        """What the layer returned instead of what it declared, or None. Costs nothing when the program runs."""
+        return mismatch(node, inputs, outcome, self.about.sizes, stepped=self.about.mode == "decode")
 
     def computed(self, node: TypedNode, outcome: Outcome, values: Sequence[jax.Array]) -> None:
         """Record what the pass asks for."""

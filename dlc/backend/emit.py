@@ -25,7 +25,7 @@ def sites_of(plan: Plan) -> dict[str, Site]:
 
 
 def program_text(plan: Plan, how: str, step: bool, platform: str | None = None) -> str:
-    """The jaxpr, StableHLO or optimised HLO of the forward pass, or of a chunk of training steps.
+    """The jaxpr, StableHLO or optimized HLO of the forward pass, or of a chunk of training steps.
 
     Args:
         plan: a checked spec; with loss and optimizer when `step` is set.

@@ -46,7 +46,12 @@ class Component(NamedTuple):
     @property
     def summary(self) -> str:
         """What it does, in one line."""
-        return (inspect.getdoc(self.cls) or "").split("\n")[0]
+        return self.text.split("\n")[0]
+
+    @property
+    def text(self) -> str:
+        """Its own docstring: that of its base class would describe another component."""
+        return inspect.cleandoc(self.cls.__dict__.get("__doc__") or "no description: the class has no docstring")
 
     @property
     def family(self) -> str:
@@ -159,7 +164,7 @@ def _plain(name: str) -> str:
 def page(component: Component) -> str:
     """The reference page of a component: what it does, its options with their allowed values, examples, its source."""
     cls = component.cls
-    lines = [_bold(f"{component.word} ({component.kind})"), "", inspect.getdoc(cls) or ""]
+    lines = [_bold(f"{component.word} ({component.kind})"), "", component.text]
     if issubclass(cls, Rule):
         lines += ["", f"code: {cls.code}"]
         lines += [f"fix: {cls.fix}"] if cls.fix else []

@@ -12,7 +12,7 @@ EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERNAL, EXIT_RESUME = 0, 1, 2, 70,
 
 
 def print_report(report: Report, stream: TextIO | None = None) -> None:
-    """Print findings, coloured on a terminal."""
+    """Print findings, colored on a terminal."""
     from dlc.diagnostics.render import text
 
     stream = stream or sys.stderr
@@ -20,7 +20,7 @@ def print_report(report: Report, stream: TextIO | None = None) -> None:
 
 
 def colorful(stream: TextIO) -> bool:
-    """Whether to colour what goes to a stream (no-color.org)."""
+    """Whether to color what goes to a stream (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

@@ -151,6 +151,11 @@ CODES: dict[str, Code] = {
         "Its module can't be imported, or its tables (`LAYERS`, `LOSSES`, ...) don't refer to subclasses of dlc's "
         "base classes.",
     ),
+    "DLC120": Code(
+        "a component of a plugin failed",
+        "One of its methods raised an exception, or returned something else than its base class asks for. The message "
+        "names the component, the method and the line of the plugin.",
+    ),
     "DLC201": Code(
         "unknown name",
         "`inputs`, `outputs`, `share` and merge layers refer to the `name:` of an earlier item in scope, to a key of"
@@ -209,8 +214,9 @@ CODES: dict[str, Code] = {
     ),
     "DLC214": Code(
         "a layer failed to compute its result",
-        "The `apply` function of the layer raised an exception. If the layer comes from a plugin, fix it there. The "
-        "first note names the layer of the network.",
+        "The `apply` function of the layer raised an exception, or returned another shape or element type than its "
+        "`infer` declared. If the layer comes from a plugin, fix it there. The first note names the layer of the "
+        "network.",
     ),
     "DLC301": Code(
         "a loss doesn't fit its output and target",

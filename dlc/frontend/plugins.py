@@ -1,4 +1,4 @@
-"""Plugins: words from a user's own modules. Loading one runs its code, so none is loaded unless the user allows it.
+"""Plugins: components from modules of a user. Loading one runs its code, so none is loaded unless the user allows it.
 
 A plugin is a module with one or more of the tables that dlc has itself, by the same names: `LAYERS = {"word":
 "module:Class"}`. A spec names it, `plugins: [my_layers]`: a module beside the spec or an installed one, or a path to a
@@ -8,6 +8,7 @@ A plugin is a module with one or more of the tables that dlc has itself, by the 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import PydanticUserError
+
 from dlc.components.registry import KINDS, PLUGIN_TABLES
 from dlc.diagnostics import Problems, Span, SpecError, nearest
 from dlc.frontend.containers import CONTAINERS
-from dlc.language.options import load_class, report_option_errors, spell, wrong_type
+from dlc.ir.guard import guard, line_of
+from dlc.language.options import Options, RuleViolation, load_class, report_option_errors, spell, wrong_type
 from dlc.language.source import Broken, Source
 from dlc.support.fast_dataclass import fast_dataclass
 
@@ -88,7 +92,7 @@ def load_plugin(name: str, folder: Path, span: Span | None, problems: Problems, 
     """
     if not name.endswith(".py") and not all(part.isidentifier() for part in name.split(".")):
         hint = "for example `plugins: [my_layers]`, or `plugins: [parts/my_layers.py]`"
-        problems.add("DLC119", f"`{name[:60]}` names no module", span, hint=hint)
+        problems.add("DLC119", f"`{name[:60]}` is not the name of a module", span, hint=hint)
         return None
     try:
         file = _file(name, folder)
@@ -103,13 +107,15 @@ def load_plugin(name: str, folder: Path, span: Span | None, problems: Problems, 
     where = str(file) if file is not None else name
     if not (typed or _allowed or where in listed):
         message = f"the plugin `{name}` is not allowed to run its code"
-        hint = f"read {file or 'its code'}, then say `--allow-plugins`, or list `{where}` in {_short(config_file())}"
+        hint = f"read {file or 'its code'}, then pass `--allow-plugins`, or list `{where}` in {_short(config_file())}"
         problems.add("DLC118", message, span, hint=hint)
         return None
     try:
         module = _load(file) if file is not None else import_module(name)
     except (Exception, SystemExit) as error:  # whatever the plugin does, it is the plugin's
-        problems.add("DLC119", f"the plugin `{name}` can't be loaded: {type(error).__name__}: {error}", span)
+        message, fix = _not_loaded(error)
+        found = line_of(error, file)
+        problems.add("DLC119", f"the plugin `{name}` {message}", span, found=found, hint=fix)
         return None
     tables = {key: value for key in PLUGIN_TABLES if isinstance(value := getattr(module, key, None), dict)}
     tables = {
@@ -120,7 +126,7 @@ def load_plugin(name: str, folder: Path, span: Span | None, problems: Problems, 
         hint = f'for example `LAYERS = {{"my_layer": "{module.__name__}:MyLayer"}}`'
         known = [key for key in vars(module) if key.isupper()]
         close = next((f"did you mean `{near}`?" for key in known if (near := nearest(key, PLUGIN_TABLES))), hint)
-        problems.add("DLC119", f"the plugin `{name}` defines no words", span, hint=close)
+        problems.add("DLC119", f"the plugin `{name}` defines no components", span, hint=close)
         return None
     good = [
         _sound(name, key, word, place, span, problems) for key, table in tables.items() for word, place in table.items()
@@ -184,20 +190,45 @@ def _sound(plugin: str, key: str, word: object, place: object, span: Span | None
         problems.add("DLC119", f"the plugin `{plugin}`: {message}", span, hint=hint)
         return False
 
+    if isinstance(word, str) and isinstance(place, type):
+        example = f'`"{word}": "{place.__module__}:{place.__name__}"`'
+        return wrong(f"the entry `{word}` of {key} is a class, not its name", f"write {example}")
     if not isinstance(word, str) or not isinstance(place, str) or ":" not in place:
-        return wrong(f"{key} holds {spell(word)}: {spell(place)}", 'an entry is `"word": "module:Class"`')
+        return wrong(f"{key} holds {spell(word)}: {spell(place)}", 'an entry is `"name": "module:Class"`')
     kind = PLUGIN_TABLES[key]
     taken = CONTAINERS if "network" in kind.sections else ()
     if word in taken or any(other.table.get(word, place) != place for other in kind.shares_words()):
-        return wrong(f"`{word}` is a word of the language already", "choose another word")
+        return wrong(f"dlc has a component `{word}` already", "choose another name")
     try:
         cls: Any = load_class({word: place}, word)
     except (Exception, SystemExit) as error:
-        return wrong(f"`{place}` can't be loaded: {type(error).__name__}: {error}")
+        message, fix = _not_loaded(error)
+        return wrong(f"`{place}` {message}", fix)
     base: type[Any] = kind.base_class()
-    if not isinstance(cls, type) or not issubclass(cls, base) or getattr(cls, "word", None) != word:
-        return wrong(f'`{place}` is not a subclass of `{base.__name__}` with `word = "{word}"`')
+    if not isinstance(cls, type) or not issubclass(cls, base):
+        return wrong(
+            f"`{place}` is not a subclass of `{base.__name__}`", f"{key} holds subclasses of `{base.__name__}`"
+        )
+    own = getattr(cls, "word", "")
+    if own != word:
+        hint = "write the same name in both"
+        return wrong(f'`{place}` has `word = "{own}"`, but its name in {key} is "{word}"', hint)
+    try:
+        if issubclass(cls, Options):
+            cls.check_class()
+    except RuleViolation as error:
+        return wrong(f"the {kind.name} `{word}` can't be used: {error.message}", error.hint)
+    guard(cls, kind.name, Path(plugin).stem if plugin.endswith(".py") else plugin)
     return True
+
+
+def _not_loaded(error: BaseException) -> tuple[str, str | None]:
+    """What a message says of a module that can't be loaded, and a hint."""
+    if isinstance(error, PydanticUserError) and error.code == "model-field-missing-annotation":
+        match = re.search(r"(?:Field '|`)(\w+)", error.message)
+        name = match[1] if match is not None else "name"
+        return f"can't be loaded: the option `{name}` has no type", f"annotate it, as in `{name}: int = option(...)`"
+    return f"can't be loaded: {type(error).__name__}: {error}", None
 
 
 def _short(path: Path) -> str:
@@ -218,7 +249,7 @@ def _listed() -> list[str]:
         return []
     names = parse_yaml(text, str(config_file())).tree.get("allow_plugins", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise OSError(f"`allow_plugins` in {_short(config_file())} is no list of names")
+        raise OSError(f"`allow_plugins` in {_short(config_file())} is not a list of names")
     return names
 
 

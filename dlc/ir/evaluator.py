@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from dlc.diagnostics import Note, SpecError
 from dlc.diagnostics.report import Diagnostic, Report
 from dlc.ir.graph import Ref, TypedNode, TypedRepeat
+from dlc.ir.guard import ComponentError, described, raised
 from dlc.ir.layer import Outcome
 from dlc.ir.rematerialization import Part, cut, reads
 from dlc.ir.verify import InternalError
@@ -34,6 +35,9 @@ class Backend(Protocol[V]):
     @property
     def passes(self) -> tuple[type[BaseException], ...]:
         """The exceptions of `apply` that aren't the layer's fault, such as lack of memory."""
+
+    def mismatch(self, node: TypedNode, inputs: Sequence[V], outcome: Outcome) -> str | None:
+        """What a layer returned instead of what it declared, or None; see `dlc.ir.declared`."""
 
     def apply(self, node: TypedNode, inputs: Sequence[V], masks: Sequence[Any]) -> Outcome:
         """The result of a layer.
@@ -98,7 +102,7 @@ class Evaluator(Generic[V]):
             depth: how many segments are open around them.
 
         Raises:
-            SpecError: DLC214 when a layer's `apply` raises.
+            SpecError: DLC214 when a layer's `apply` raises, or returns another type than its `infer` declared.
         """
         for part in cut(nodes, wanted, depth) if self.backend.segments else [Part(nodes)]:
             if part.segment is not None:
@@ -115,10 +119,15 @@ class Evaluator(Generic[V]):
         masks = tuple(self.masks.get(ref) for ref in node.inputs)
         try:
             outcome = self.backend.apply(node, inputs, masks)
+        except ComponentError as error:
+            raise failed(node, error) from error
         except self._passes:
             raise
         except Exception as error:
             raise failed(node, error) from error
+        wrong = self.backend.mismatch(node, inputs, outcome)
+        if wrong is not None:
+            raise failed(node, wrong)
         results = outcome.results or {}
         refs = [Ref(node.path), *(Ref(node.path, name) for name in results)]
         values = [self.backend.cast(value, node.dtype) for value in (outcome.output, *results.values())]
@@ -163,15 +172,27 @@ class Evaluator(Generic[V]):
         self.masks.update({ref: mask for ref, mask in zip(part.given, masks, strict=True) if mask is not None})
 
 
-def failed(node: TypedNode, error: Exception) -> SpecError:
-    """The error of a layer whose `apply` raised: which layer, where it is written, and whose code it is."""
-    own = type(node.layer).__module__
-    text = " ".join(str(error).split())
-    reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    plugin = own.partition(".")[0] != "dlc"
-    owner = f"the plugin `{own}`" if plugin else "dlc"
-    found = ", ".join(str(kind) for kind in node.types)
-    hint = f"the error is in `{type(node.layer).__name__}.apply` of `{own}`" if plugin else None
-    message = f"`{node.layer.word}` of {owner} failed to compute its result: {reason}"
-    notes = (Note(f"the layer is `{node.path}`", node.origin.span), *node.origin.uses)
+def failed(node: TypedNode, error: Exception | str) -> SpecError:
+    """The error of a layer: which one, where it is written, and whose code it is.
+
+    Args:
+        node: the layer.
+        error: what `apply` raised, or what is wrong with the result, as in "returned f32[3]".
+    """
+    if isinstance(error, str):
+        message, found, hint = f"{described(node.layer, 'layer')} {error}", None, None
+    else:
+        fault = error if isinstance(error, ComponentError) else raised(node.layer, "layer", "apply", error)
+        message, found, hint = fault.message, fault.found, _key_hint(node, fault.reason or "") or fault.hint
+    types = ", ".join(str(kind) for kind in node.types)
+    notes = (Note(f"the layer is `{node.path}`, its input {types}", node.origin.span), *node.origin.uses)
     return SpecError(Report((Diagnostic("DLC214", message, node.origin.span, found, None, hint, notes),)))
+
+
+def _key_hint(node: TypedNode, text: str) -> str | None:
+    """The hint when a layer used a random key and there was none."""
+    if "NoneType" not in text or "key" not in text:
+        return None
+    if not node.layer.random:
+        return f"set `random = True` in `{type(node.layer).__name__}`, so that `ctx.key` is a random key in training"
+    return "`ctx.key` is a random key in training only: use it where `ctx.train` is true"

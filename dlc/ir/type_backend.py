@@ -40,6 +40,9 @@ class TypeBackend:
         """The declared types."""
         return Outcome(node.signature.output, results=node.signature.results)
 
+    def mismatch(self, node: TypedNode, inputs: Sequence[TensorType], outcome: Outcome) -> str | None:
+        """None: the results are the declared types."""
+
     def computed(self, node: TypedNode, outcome: Outcome, values: Sequence[TensorType]) -> None:
         """Visit the layer."""
         self.visit(node, self, values[0])

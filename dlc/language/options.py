@@ -104,6 +104,24 @@ class Options(BaseModel):
         return None
 
     @classmethod
+    def check_class(cls) -> None:
+        """Check the class of a plugin when it is loaded, such as the names of its hooks.
+
+        Raises:
+            RuleViolation: DLC119 when it can't do what it is meant to.
+        """
+
+    def wrong_result(self, method: str, inputs: tuple[Any, ...], result: Any) -> str | None:
+        """What is wrong with the result of a method of a plugin, None if nothing is.
+
+        Args:
+            method: the name of the method.
+            inputs: its positional arguments.
+            result: what it returned.
+        """
+        return None
+
+    @classmethod
     def required_options(cls) -> list[str]:
         """The options that have no default."""
         return [name for name, field in cls.model_fields.items() if field.is_required()]

@@ -1,4 +1,4 @@
-"""Charts as SVG: lines, points and bars. Series differ by dashes and shapes as well as colours."""
+"""Charts as SVG: lines, points and bars. Series differ by dashes and shapes as well as colors."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ MOST_DRAWN = 400  # of all pictures; beyond that, repeated pictures are omitted
 HEIGHT = 42.0
 KINDS = {
     "conv": "convolution", "depthwise": "convolution", "transposed": "convolution", "dense": "dense",
-    "pooling": "pooling", "global_pooling": "pooling", "norm": "normalisation", "group_norm": "normalisation",
+    "pooling": "pooling", "global_pooling": "pooling", "norm": "normalization", "group_norm": "normalization",
     "activations": "activation", "gates": "activation", "merge": "merge", "recurrent": "sequence",
     "attention": "sequence", "embedding": "sequence", "places": "sequence",
 }  # fmt: skip

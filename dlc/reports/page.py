@@ -102,13 +102,20 @@ def _digest(text: str) -> str:
 # ---- results ----
 
 
+def _stop_reason(result: Mapping[str, Any]) -> str:
+    """What ended a run early: a callback with its reason, or early stopping."""
+    stop = result.get("stop")
+    return f" by {stop['callback']}: {stop['reason']}" if stop else " by early stopping"
+
+
 def _head(record: Record, links: Markup) -> Markup:
     plan, result = record.plan, record.result
     total = f"of {plan.train.epochs}"
     if result is None:
         status = element("span", f"unfinished: {len(record.history)} {total} epochs", class_="badge open")
     elif result.get("stopped_early"):
-        status = element("span", f"stopped early after {len(record.history)} {total} epochs", class_="badge good")
+        text = f"stopped early after {len(record.history)} {total} epochs{_stop_reason(result)}"
+        status = element("span", text, class_="badge good")
     else:
         status = element("span", f"finished: {len(record.history)} epochs", class_="badge good")
     counts = summary_table(plan)

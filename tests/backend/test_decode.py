@@ -79,6 +79,7 @@ def part(inputs: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
     return {name: value[:, start:stop] for name, value in inputs.items()}
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("steps", [[1] * TIME, [4, 1, 2]], ids=["one by one", "several at once"])
 def test_step_by_step_is_all_at_once(name: str, steps: list[int]) -> None:
@@ -97,6 +98,7 @@ def test_step_by_step_is_all_at_once(name: str, steps: list[int]) -> None:
     np.testing.assert_allclose(np.concatenate(found, 1), want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["transformer", "few iterations", "window"])
 def test_each_sequence_may_be_at_its_own_position(name: str) -> None:
     program, variables, inputs = program_of(NETWORKS[name])

@@ -46,6 +46,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_number_is_the_same_program_with_another_result(change: str) -> None:
     specs = [dlc.loads(SPEC), dlc.loads(SPEC, [CHANGES[change]])]

@@ -109,6 +109,7 @@ outputs: {all: previous, right: right}
     np.testing.assert_allclose(outputs["all"], wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("text", [REPEAT, NESTED], ids=["residual-batchnorm-dropout", "nested"])
 @pytest.mark.parametrize("train", [False, True])
 def test_a_scanned_repeat_is_the_unrolled_one(text: str, train: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +187,7 @@ network:
     assert list(program.state) == ["norm/mean", "norm/variance"]
     variables = program.init(0)
     _, state = run(program, variables, x() + 4, train=True)
-    mean = (x() + 4).mean(0) * 0.5  # after the first use; later uses see normalised values of mean 0
+    mean = (x() + 4).mean(0) * 0.5  # after the first use; later uses see normalized values of mean 0
     np.testing.assert_allclose(state["norm"]["mean"], mean / 4, atol=1e-5)
 
 

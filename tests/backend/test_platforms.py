@@ -20,6 +20,7 @@ TEXT = (
 )
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 @pytest.mark.parametrize(
     ("name", "target", "sets"),

@@ -405,6 +405,7 @@ def test_frozen_patterns_stay_and_the_rest_moves() -> None:
     assert moved(before, after) == {"stem/kernel", "body/0/dense/kernel", "body/2/dense/kernel", "dense/kernel"}
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("rule", ["lamb", "lars", "adafactor", "muon", "novograd"])
 def test_stacked_weights_train_as_unstacked_ones(rule: str) -> None:
     """Also in groups, and with clipping and constraints of each weight."""

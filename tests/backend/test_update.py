@@ -190,6 +190,7 @@ def stacks() -> tuple[Any, Any]:
     return params, gradients
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "text",
     [

@@ -91,6 +91,12 @@ def test_a_page_names_its_source(capsys: pytest.CaptureFixture[str]) -> None:
         assert (ROOT / file).read_text().splitlines()[int(line) - 1].startswith("class ")
 
 
+def test_a_class_without_a_docstring_does_not_borrow_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    (dense,) = [component for component in components() if component.word == "dense"]
+    monkeypatch.setattr(dense.cls, "__doc__", None)
+    assert dense.summary == "no description: the class has no docstring"
+
+
 def test_a_name_from_elsewhere_is_a_hint() -> None:
     with pytest.raises(dlc.SpecError) as caught:
         print_components("MaxPool2D")

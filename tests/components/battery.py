@@ -26,6 +26,7 @@ from dlc.components.losses.loss import LossExample
 from dlc.components.registry import Kind
 from dlc.components.rules.rule import LintContext, RuleExample
 from dlc.components.schedules.schedule import Horizon
+from dlc.components.sources.source import wrong_columns
 from dlc.data.fitted import device_stats
 from dlc.diagnostics import Problems
 from dlc.frontend.document import parse
@@ -55,6 +56,8 @@ def check_component(kind: Kind, word: str) -> None:
         AssertionError: what an example does not do.
     """
     cls = kind.load(word)
+    assert cls.__dict__.get("__doc__"), f"`{cls.__name__}` has no docstring, whose first line `dlc layers` prints"
+    assert cls.examples or kind.name == "initializer", f"`{cls.__name__}` has no `examples`, which the battery runs"
     if kind.name in LAYER_CHECKS:
         LAYER_CHECKS[kind.name](cls)
     else:
@@ -69,8 +72,29 @@ def built(kind: Kind, spec: str) -> Any:
 def right(kind: Kind, spec: str) -> Any:
     """The component that an item describes, which must be right."""
     made = built(kind, spec)
-    assert isinstance(made, kind.base_class()), made
+    assert isinstance(made, kind.base_class()), f"the example `{spec}` is refused: {_refusal(made)}"
     return made
+
+
+def _refusal(error: Any) -> str:
+    """Why a component refused something: the code and the message."""
+    if isinstance(error, list):
+        return "; ".join(map(_refusal, error))
+    return f"{error.code}: {error.message}" if error is not None else "no error"
+
+
+def agrees(example: Any, error: Any) -> None:
+    """Check that a component refused an example, or did not, as the example states.
+
+    Args:
+        example: the example.
+        error: what refused it, errors of its options or a `RuleViolation`, or None.
+    """
+    first = error[0] if isinstance(error, list) else error
+    code = first.code if first is not None else None
+    assert code == example.error, (
+        f"the example {example} has error={example.error}, the component gave {_refusal(error)}"
+    )
 
 
 def same(got: Any, want: Any, what: str) -> None:
@@ -96,14 +120,15 @@ def check_blocks(cls: type[Any]) -> None:
     for example in cls.examples:
         typed, codes = network_of(cls, example, "f32")
         if example.error is not None:
-            assert codes == [example.error]
+            assert codes == [example.error], f"{example} gives {codes}"
             continue
-        assert typed is not None and codes == []
-        assert str(typed.types["output"]) == example.output
+        assert typed is not None and codes == [], f"{example} gives {codes}"
+        assert str(typed.types["output"]) == example.output, f"{example} gives {typed.types['output']}"
         cases = [(dtype, lower(network_of(cls, example, dtype)[0])) for dtype in ROUNDING]
         inputs = {name: array_of(kind, seed) for seed, (name, kind) in enumerate(typed.inputs.items())}
         variables, key = cases[0][1].init(0), jax.random.key(0)
-        assert sum(slot.size for slot in cases[0][1].params.values()) == example.params
+        params = sum(slot.size for slot in cases[0][1].params.values())
+        assert params == example.params, f"{example} has {params} parameters"
 
         def everything(cases: Any = cases, variables: Any = variables, inputs: Any = inputs, key: Any = key) -> Any:
             return [
@@ -152,8 +177,11 @@ def check_losses(kind: Kind, cls: type[Any]) -> None:
     for example, loss, (output, target), found in zip(good, made, pairs, jax.jit(everything)(), strict=True):
         total, score, first, gradient = found
         for part in (score.total, score.weight):
-            assert part.shape == (6,) and part.dtype == jnp.float32 and np.isfinite(part).all(), example
-        assert np.isfinite(gradient).all() and np.any(gradient), example
+            assert part.shape == (6,) and part.dtype == jnp.float32, (
+                f"{example}: the score is {part.dtype} {part.shape}"
+            )
+            assert np.isfinite(part).all(), f"{example}: the score is {part}"
+        assert np.isfinite(gradient).all() and np.any(gradient), f"{example}: a gradient is not finite, or all are 0"
         same(total, score.total.sum(), str(example))
         if first is not None:
             same(score.total[:1], first.total, f"{example}: the loss of an example is its own")
@@ -180,10 +208,14 @@ def _loss(loss: Any, output: Any, target: Any) -> Any:
 
 def check_pairs(kind: Kind, cls: type[Any]) -> list[LossExample]:
     """The right examples of a loss or metric. There is a wrong one, too, and the docstring says what is compared."""
-    assert cls.__doc__.startswith("(batch")
-    assert any(example.error == cls.code for example in cls.examples)
+    summary = cls.__dict__.get("__doc__") or ""
+    assert summary.startswith("(batch"), (
+        f"the docstring of `{cls.word}` begins with shapes: (batch, ...) with (batch, ...)"
+    )
+    wrong = [example.error for example in cls.examples if example.error is not None]
+    assert cls.code in wrong, f"`{cls.word}` has no example with error={cls.code!r}: types that it refuses"
     good = [example for example in cls.examples if fits(kind, example)]
-    assert good
+    assert good, f"`{cls.word}` has no example without an error"
     return good
 
 
@@ -191,16 +223,17 @@ def fits(kind: Kind, example: LossExample) -> bool:
     """Whether an example of a loss or metric is right; what is wrong must give its code."""
     made = built(kind, example.spec)
     if isinstance(made, list):
-        assert made[0].code == example.error, example
+        agrees(example, made)
         return False
     types = TensorType.parse(example.output), TensorType.parse(example.target) if example.target else None
-    if example.error is None:
+    try:
         made.infer(*types)
-        return True
-    with pytest.raises(RuleViolation) as caught:
-        made.infer(*types)
-    assert caught.value.code == example.error and caught.value.found, example
-    return False
+    except RuleViolation as error:
+        agrees(example, error)
+        assert error.found, f"{example}: the `RuleViolation` has no `found`"
+        return False
+    agrees(example, None)
+    return True
 
 
 def check_metrics(kind: Kind, cls: type[Any]) -> None:
@@ -208,13 +241,17 @@ def check_metrics(kind: Kind, cls: type[Any]) -> None:
     for example in check_pairs(kind, cls):
         made, (output, target) = right(kind, example.spec), pair(example, seed=2)
         value = over_split(made, np.asarray(output), np.asarray(target), 4)
-        assert math.isfinite(value), example
+        assert math.isfinite(value), f"{example}: the value is {value}"
         if made.collected:
             continue
         empty = jax.eval_shape(made.statistics, output[:0], target[:0], jnp.zeros(0))
         full = jax.eval_shape(made.statistics, output, target, jnp.zeros(6))
-        assert jax.tree.map(lambda leaf: leaf.shape, empty) == jax.tree.map(lambda leaf: leaf.shape, full)
-        assert {leaf.dtype for leaf in jax.tree.leaves(full)} == {jnp.dtype("float32")}
+        shapes = [jax.tree.map(lambda leaf: leaf.shape, part) for part in (empty, full)]
+        assert shapes[0] == shapes[1], (
+            f"{example}: the shapes of the statistics depend on the size of the batch: {shapes}"
+        )
+        dtypes = {leaf.dtype for leaf in jax.tree.leaves(full)}
+        assert dtypes == {jnp.dtype("float32")}, f"{example}: the statistics are {dtypes}"
         if example is cls.examples[0]:
             eager = jax.tree.map(np.float64, made.statistics(output, target, jnp.ones(6)))
             assert made.result(eager) == pytest.approx(value, rel=1e-5, abs=1e-6), f"{example}, eager"
@@ -329,17 +366,18 @@ def _acts(kind: Kind, example: AugmentExample) -> bool:
     """Whether an example is right; what is wrong must give its code."""
     made = built(kind, example.spec)
     if isinstance(made, list):
-        assert [error.code for error in made] == [example.error], example
+        assert len(made) == 1, made
+        agrees(example, made)
         return False
     if made.idle() is not None:
-        assert example.error == "DLC303", example
+        assert example.error == "DLC303", f"{example}: it changes nothing, which is DLC303"
         return False
     try:
         made.infer(*types_of(example))
     except RuleViolation as wrong:
-        assert wrong.code == example.error, example
+        agrees(example, wrong)
         return False
-    assert example.error is None, example
+    agrees(example, None)
     return True
 
 
@@ -355,16 +393,17 @@ def check_features(kind: Kind, cls: type[Any]) -> None:
 def _check_feature(kind: Kind, example: FeatureExample) -> None:
     made = built(kind, example.spec)
     if isinstance(made, list):
-        assert made[0].code == example.error, example
+        agrees(example, made)
         return
-    assert str(made.value_type()) == example.type
-    if example.error is not None:
-        with pytest.raises(RuleViolation) as caught:
-            made.read([column(example.column)], "x")
-        assert caught.value.code == example.error and caught.value.found, example
+    assert str(made.value_type()) == example.type, f"{example} says {example.type}, `value_type` {made.value_type()}"
+    try:
+        raw = made.read([column(example.column)], "x")
+    except RuleViolation as error:
+        agrees(example, error)
+        assert error.found, f"{example}: the `RuleViolation` has no `found`"
         return
-    raw = made.read([column(example.column)], "x")
-    assert raw.flags.c_contiguous
+    agrees(example, None)
+    assert raw.flags.c_contiguous, f"{example}: `read` returned an array that is not contiguous"
     np.testing.assert_array_equal(raw, np.asarray(example.read, raw.dtype))
     exported = raw.astype(DTYPES[made.raw_type().dtype])  # what an exported program takes
     np.testing.assert_array_equal(exported, raw)
@@ -384,14 +423,32 @@ def _check_feature(kind: Kind, example: FeatureExample) -> None:
 
 
 def check_sources(kind: Kind, cls: type[Any]) -> None:
-    """Each example is right; a source that needs no file gives the columns that it declares, of one length."""
+    """Each example gives the columns that it declares, of one length; one with a path reads the class's `sample`."""
     for text in cls.examples:
         made = right(kind, text)
-        if "path" in type(made).model_fields:
+        if "path" not in type(made).model_fields:
+            _check_columns(made, Path(), text)
             continue
-        columns = made.load(Path())
-        assert made.columns() is None or set(made.columns()) == set(columns), text
-        assert len({len(part) for part in columns.values()}) == 1, text
+        with TemporaryDirectory() as folder:
+            base = Path(folder)
+            with pytest.raises(RuleViolation) as caught:
+                made.load(base)
+            assert caught.value.code == "DLC401", f"`{text}`: a missing file is DLC401, not {_refusal(caught.value)}"
+            file = base / made.path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(made.sample())
+            _check_columns(made, base, text)
+            rooted = made.rooted(base)
+            assert Path(rooted.path).is_absolute(), f"`{text}`: `rooted` returned the relative path {rooted.path}"
+            _check_columns(rooted, Path(), text)
+
+
+def _check_columns(made: Any, base: Path, text: str) -> None:
+    columns, declared = made.load(base), made.columns()
+    wrong = wrong_columns(columns, declared)
+    assert wrong is None, f"`{text}`: {wrong}"
+    count = made.count(base)
+    assert count in (None, len(next(iter(columns.values())))), f"`{text}`: `count` returned {count}"
 
 
 # ---- what acts on a run or a spec ----

@@ -87,14 +87,14 @@ def can_decode(case: Case) -> bool:
     try:
         Decoder(case.program, _sequences(case))
     except SpecError as error:
-        assert error.report.codes == ("DLC213",)
+        assert error.report.codes == ("DLC213",), f"{case}: what can't be decoded is refused with DLC213: {error}"
         return False
     return True
 
 
 def case_of(example: Example, dtype: str) -> Case | None:
     """An example in an element type, or None when the checker refuses it there and says why."""
-    layer, types, signature, _ = build(example)
+    layer, types, signature, *_ = build(example)
     assert layer is not None and signature is not None
     names = [f"x{index}" for index in range(len(types))]
     settings = (Settings({"dtype": dtype}, {"dtype": None}),)
@@ -125,14 +125,22 @@ def _rounded(x: Any) -> Any:
 
 def check_states(example: Example) -> None:
     """The example gives the type and the counts that it states, or the code."""
-    built = build(example)
-    assert built.error == example.error
+    built, what = build(example), f"the example `{example.spec}` for {example.inputs}"
+    given = f"{built.error}: {built.message}" if built.error is not None else "no error"
+    assert built.error == example.error, f"{what} has error={example.error}, the layer gave {given}"
     if built.signature is not None:
-        assert str(built.signature.output) == example.output
-        assert sum(spec.size for spec in built.signature.params.values()) == example.params
-        assert sum(spec.size for spec in built.signature.state.values()) == example.state
-        assert built.signature.flops >= 0
-        assert not any(spec.trainable for spec in built.signature.state.values())
+        signature = built.signature
+        output, params, state = (
+            str(signature.output),
+            sum(spec.size for spec in signature.params.values()),
+            sum(spec.size for spec in signature.state.values()),
+        )
+        assert output == example.output, f"{what} says {example.output}, `infer` gave {output}"
+        assert params == example.params, f"{what} says params={example.params}, `infer` gave {params}"
+        assert state == example.state, f"{what} says state={example.state}, `infer` gave {state}"
+        assert signature.flops >= 0, f"{what}: flops is {signature.flops}"
+        trained = [name for name, spec in signature.state.items() if spec.trainable]
+        assert not trained, f"{what}: the state {trained} is declared with trainable=True"
 
 
 def check_layer(examples: list[Example]) -> None:
@@ -170,23 +178,34 @@ def check_layer(examples: list[Example]) -> None:
 
 def check_types(example: Example) -> None:
     """Without the casts around it: shapes and, in float32, the element type are those that are inferred."""
-    layer, types, signature, _ = build(example)
+    layer, types, signature, *_ = build(example)
     assert layer is not None and signature is not None
     weights = weights_of({**signature.params, **signature.state})
     masks = tuple(mask(kind) for kind in types) if layer.masks == "used" else ()
     inputs = [value(kind, seed) for seed, kind in enumerate(types)]
     contexts = Context(masks=masks), Context("train", jax.random.key(0) if layer.random else None, masks)
     for ctx in contexts:
-        found = jax.eval_shape(partial(layer.apply, ctx=ctx), weights, *inputs)
-        outcome = found if isinstance(found, Outcome) else Outcome(found)
-        assert (outcome.output.shape, outcome.output.dtype.name) == (
-            sizes(signature.output),
-            dtype_of(signature.output),
-        )
-        assert set(outcome.state or {}) == set(signature.state)
-        assert set(outcome.results or {}) == set(signature.results)
+        result = jax.eval_shape(partial(layer.apply, ctx=ctx), weights, *inputs)
+        outcome = result if isinstance(result, Outcome) else Outcome(result)
+        what = f"{example.spec} | {example.inputs}, {ctx.mode}"
+        _declared(what, "", outcome.output, signature.output)
+        for role, found, declared in (
+            ("state", outcome.state or {}, signature.state),
+            ("results", outcome.results or {}, signature.results),
+        ):
+            assert set(found) == set(declared), (
+                f"{what}: `apply` returned the {role} {sorted(found)}, `infer` declared {sorted(declared)}"
+            )
         for name, kind in signature.results.items():
-            assert outcome.results is not None and outcome.results[name].shape == sizes(kind)
+            assert outcome.results is not None
+            _declared(what, f"`{name}` as ", outcome.results[name], kind, dtype=False)
+
+
+def _declared(what: str, role: str, found: Any, kind: TensorType, dtype: bool = True) -> None:
+    """Check a result of `apply` against the type that `infer` declared, with the sizes that the tests choose."""
+    returned, declared = (f"{found.dtype.name} {found.shape}", f"{dtype_of(kind)} {sizes(kind)}")
+    same = found.shape == sizes(kind) and (not dtype or found.dtype.name == dtype_of(kind))
+    assert same, f"{what}: `apply` returned {role}{returned}, `infer` declared {declared}, which is {kind}"
 
 
 def dtype_of(kind: TensorType) -> str:
@@ -213,8 +232,8 @@ def _trained(case: Case) -> Any:
 def check_values(case: Case, output: Any, exact: Any) -> None:
     """The inferred shape and type, finite values, and those of float32 within the rounding of the element type."""
     kind = case.node.signature.output
-    assert output.shape == sizes(kind), case
-    assert not kind.is_float or kind.dtype == case.dtype, case
+    assert output.shape == sizes(kind), f"{case}: `apply` returned {output.shape}, `infer` declared {kind}"
+    assert not kind.is_float or kind.dtype == case.dtype, f"{case}: the result has the element type {kind.dtype}"
     assert np.isfinite(output).all(), f"{case} gives a value that is not finite"
     if case.dtype != "f32":
         close(output, exact, case.dtype, str(case))
@@ -226,13 +245,13 @@ def check_training(case: Case, evaluated: Any, results: Any, gradients: Any) -> 
     assert output.shape == evaluated.shape and np.isfinite(output).all(), f"{case}, training"
     types = [jax.tree.map(lambda leaf: np.dtype(leaf.dtype), tree) for tree in (results.state, case.variables["state"])]
     assert types[0] == types[1], f"the state of {case} changes its type"
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(results.state)), case
-    assert isinstance(results.penalty, float) or results.penalty.dtype == jnp.float32, case
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(results.state)), f"{case}: the state is not finite"
+    assert isinstance(results.penalty, float) or results.penalty.dtype == jnp.float32, f"{case}: the penalty"
     if not layer.random and not case.node.signature.state:
         close(output, evaluated, case.dtype, f"{case}: nothing else depends on the mode")
     if gradients is None:
         return
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients)), case
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients)), f"{case}: a gradient is not finite"
     for name, gradient in flatten(gradients[0]).items():
         assert np.any(gradient), f"the weight `{name}` of {case} gets no gradient"
 

@@ -25,12 +25,13 @@ def item(spec: str) -> Any:
 
 
 class Built(NamedTuple):
-    """An example taken through the shape rule: the layer with its signature, or the code of what is wrong."""
+    """An example taken through the shape rule: the layer with its signature, or the code and message of an error."""
 
     layer: Layer | None
     types: tuple[TensorType, ...]
     signature: Signature | None
     error: str | None
+    message: str = ""
 
 
 def build(example: Example) -> Built:
@@ -46,16 +47,16 @@ def build(example: Example) -> Built:
         value = word  # the names are the graph's business
     made = build_word(value, LAYERS, "layer")
     if isinstance(made, list):
-        return Built(None, types, None, made[0].code)
+        return Built(None, types, None, made[0].code, made[0].message)
     assert isinstance(made, Layer)
     least, most = made.arity
     if len(types) < least or (most is not None and len(types) > most):
-        return Built(made, types, None, "DLC206")
+        return Built(made, types, None, "DLC206", f"it gets {len(types)} inputs")
     tied = {"tied": {"embedding": ParamSpec((5, 4))}} if made.ties_weights else {}
     try:
         return Built(made, types, made.infer(*types, **tied), None)
     except RuleViolation as wrong:
-        return Built(made, types, None, wrong.code)
+        return Built(made, types, None, wrong.code, wrong.message)
 
 
 def sizes(kind: TensorType) -> tuple[int, ...]:

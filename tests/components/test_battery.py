@@ -11,6 +11,7 @@ import pytest
 from dlc.components.registry import KINDS, Kind
 from dlc.ir import ONES, Context, Example, Layer, ParamSpec, Signature, TensorType
 from dlc.language.options import main
+from tests.components import battery
 from tests.components.battery import CHECKS, LAYER_CHECKS, check_component
 from tests.components.layer_battery import ROUNDING, case_of, check_eager, check_layer, check_states
 
@@ -46,6 +47,20 @@ def test_all_examples_of_a_layer_compute_eagerly(word: str, dtype: str) -> None:
 # ---- the battery notices ----
 
 
+def test_a_missing_docstring_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the base class does not count: it describes another component."""
+    monkeypatch.setitem(KINDS["layer"].table, "broken", f"{__name__}:Broken")
+    monkeypatch.setattr(Broken, "__doc__", None)
+    with pytest.raises(AssertionError, match="`Broken` has no docstring"):
+        check_component(KINDS["layer"], "broken")
+
+
+def test_missing_examples_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS["layer"].table, "broken", f"{__name__}:Broken")
+    with pytest.raises(AssertionError, match="`Broken` has no `examples`"):
+        check_component(KINDS["layer"], "broken")
+
+
 class Broken(Layer):
     """(*shape) -> (*shape): twice its input, but for one mistake."""
 
@@ -72,14 +87,42 @@ class Broken(Layer):
         return 2 * x
 
 
-BROKEN = (
-    "an overflow in float16",
-    "another element type",
-    "another shape",
-    "other values in training",
-    "other values when traced",
-    "a weight without gradient",
+BROKEN = {
+    "an overflow in float16": "f16 gives a value that is not finite",
+    "another element type": r"`apply` returned bfloat16 \(2, 3, 2\), `infer` declared float32 \(2, 3, 2\)",
+    "another shape": r"`apply` returned float32 \(1, 3, 2\), `infer` declared float32 \(2, 3, 2\)",
+    "other values in training": "nothing else depends on the mode",
+    "other values when traced": "eager",
+    "a weight without gradient": "the weight `layer/unused` of .* gets no gradient",
+}
+"""Mistakes, and what the battery says of each."""
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        (
+            Example("dense: 2", "f32[batch, 3]", "f32[batch, 3]", params=8),
+            r"says f32\[batch, 3\], `infer` gave f32\[batch, 2\]",
+        ),
+        (Example("dense: 2", "f32[batch, 3]", "f32[batch, 2]", params=6), "says params=6, `infer` gave 8"),
+        (
+            Example("dense: 2", "i32[batch, 3]", "f32[batch, 2]", params=8),
+            "has error=None, the layer gave DLC207: .* number",
+        ),
+        (Example("dense: 2", "f32[batch, 3]", error="DLC207"), "has error=DLC207, the layer gave no error"),
+    ],
 )
+def test_a_wrong_example_is_explained(example: Example, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_states(example)
+
+
+def test_the_battery_shows_what_it_compares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest rewrites its asserts, as those of test files: a failure without a message has the values compared."""
+    monkeypatch.setattr("tests.components.battery.built", lambda kind, spec: [])
+    with pytest.raises(AssertionError, match="assert 0 == 1"):
+        battery._acts(KINDS["augmentation"], battery.AugmentExample("offset", "f32[batch, 3]"))
 
 
 @pytest.mark.parametrize("mistake", ["", *BROKEN])
@@ -90,7 +133,7 @@ def test_the_battery_notices(monkeypatch: pytest.MonkeyPatch, mistake: str) -> N
     check_states(example)
 
     if mistake:
-        with pytest.raises(AssertionError):
+        with pytest.raises(AssertionError, match=BROKEN[mistake]):
             check_layer([example])
     else:
         check_layer([example])

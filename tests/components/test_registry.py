@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
+import dlc.components
 from dlc.components.registry import KINDS, PLUGIN_TABLES, Kind, kind_of, words_of
 from dlc.frontend.containers import CONTAINERS
 from dlc.language.loader import SECTIONS
@@ -27,12 +33,47 @@ def test_a_kind_is_complete(kind: Kind) -> None:
 def test_a_component_is_documented(kind: Kind, word: str) -> None:
     cls = kind.load(word)
     assert issubclass(cls, kind.base_class()) and cls.word == word
-    summary = (cls.__doc__ or "").split("\n")[0]
+    summary = (cls.__dict__.get("__doc__") or "").split("\n")[0]
     assert len(summary) > 10, "the first line of the docstring is the summary"
     assert cls.examples or kind.name in ("initializer",)
     assert all(isinstance(example, kind.example_class()) for example in cls.examples)
     for name, field in getattr(cls, "model_fields", {}).items():
         assert field.description, f"`{name}` of `{word}` has no description"
+
+
+UNLISTED = {"FormulaActivation", "ResidualSum"}  # made by other components, never named in a spec
+
+
+def test_every_component_is_in_its_table() -> None:
+    """Every class under `dlc/components` with a name of its own: nothing else notices that a line was forgotten."""
+    for module in pkgutil.walk_packages(dlc.components.__path__, "dlc.components."):
+        importlib.import_module(module.name)
+    listed = {place for kind in KINDS.values() for place in kind.table.values()}
+    forgotten = {
+        f"{cls.__module__}:{cls.__name__} ({kind.table_name})"
+        for kind in KINDS.values()
+        for cls in subclasses(kind.base_class())
+        if cls.__dict__.get("word")
+        and cls.__module__.startswith("dlc.components.")
+        and f"{cls.__module__}:{cls.__name__}" not in listed
+        and cls.__name__ not in UNLISTED
+    }
+    assert not forgotten, "these classes are in no table: add a line to the one in parentheses"
+
+
+def subclasses(cls: type[Any]) -> Iterator[type[Any]]:
+    """All subclasses of a class, and theirs."""
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from subclasses(sub)
+
+
+def test_no_component_of_dlc_has_an_unknown_hook() -> None:
+    """What is checked of a plugin's class holds for dlc's own."""
+    for kind, word in ALL:
+        cls = kind.load(word)
+        if issubclass(cls, Options):
+            cls.check_class()
 
 
 def test_words_of_a_section_are_unique() -> None:

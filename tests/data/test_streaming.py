@@ -452,6 +452,7 @@ train: {epochs: 1, batch_size: 64}
 """
 
 
+@pytest.mark.slow  # .ci/run runs it; that records stay on the disk is tested, too
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel tells no peak of memory")
 def test_a_data_set_four_times_the_memory_trains_within_it(tmp_path: Path) -> None:
     """The peak of a whole process over that of one with a small data set; XLA's compiler alone varies by 10 MB."""

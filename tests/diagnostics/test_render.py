@@ -1,4 +1,4 @@
-"""Reports and their renderers: text, colour, wide characters, json, sarif, github; and what checking may import."""
+"""Reports and their renderers: text, color, wide characters, json, sarif, github; and what checking may import."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_text() -> None:
     )
 
 
-def test_colour_adds_nothing_but_colour() -> None:
+def test_color_adds_nothing_but_color() -> None:
     painted = render.text(REPORT, color=True)
     assert "\x1b[31;1merror[DLC101]\x1b[0m" in painted
     assert "\x1b[33;1mwarning[DLC109]\x1b[0m" in painted

@@ -18,6 +18,7 @@ from dlc.frontend.pipeline import check_file
 from dlc.frontend.plugins import config_file
 from tests.common import ROOT
 
+HEAD = "from dlc.ir import Layer\nfrom dlc.language.options import option\n"
 SPEC = "plugins: [{name}]\ninputs: {{x: {{tensor: [4]}}}}\nnetwork: [gain, dense: 2]\n"
 
 
@@ -118,18 +119,27 @@ def test_another_spec_does_not_see_the_words(plugins: Path) -> None:
         ("raise RuntimeError('no')", "can't be loaded: RuntimeError: no"),
         ("import sys; sys.exit(3)", "can't be loaded: SystemExit: 3"),
         ("LAYERS = ", "can't be loaded: SyntaxError"),
-        ("layers = {}", "defines no words"),
+        ("layers = {}", "defines no components"),
         ("LAYERS = {'gain': 'broken_plugin:Nothing'}", "`broken_plugin:Nothing` can't be loaded: AttributeError"),
         ("LAYERS = {'gain': 'broken_plugin'}", "LAYERS holds"),
-        ("LAYERS = {'dense': 'broken_plugin:Dense'}", "`dense` is a word of the language already"),
+        ("LAYERS = {'dense': 'broken_plugin:Dense'}", "dlc has a component `dense` already"),
         (
             "class Gain: word = 'gain'\nLAYERS = {'gain': 'broken_plugin:Gain'}",
-            'is not a subclass of `Layer` with `word = "gain"`',
+            "`broken_plugin:Gain` is not a subclass of `Layer`",
         ),
         (
             "from dlc.components.layers.dense import Dense\nclass Gain(Dense): word = 'gain'\n"
             "LOSSES = {'gain': 'broken_plugin:Gain'}",
-            'is not a subclass of `Loss` with `word = "gain"`',
+            "`broken_plugin:Gain` is not a subclass of `Loss`",
+        ),
+        (
+            f"{HEAD}class Gain(Layer): word = 'gian'\nLAYERS = {{'gain': 'broken_plugin:Gain'}}",
+            '`broken_plugin:Gain` has `word = "gian"`, but its name in LAYERS is "gain"',
+        ),
+        (f"{HEAD}class Gain(Layer): word = 'gain'\nLAYERS = {{'gain': Gain}}", "the entry `gain` of LAYERS is a class"),
+        (
+            f"{HEAD}class Gain(Layer):\n    word = 'gain'\n    size = option(3)\nLAYERS = {{}}",
+            "the plugin `broken_plugin` can't be loaded: the option `size` has no type",
         ),
     ],
 )

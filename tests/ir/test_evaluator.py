@@ -105,6 +105,10 @@ def test_both_backends_see_the_same_values() -> None:
 
 def spec_of_plugin(folder: Path, module: str, error: str, network: str = "[dense: 3, broken]") -> Any:
     (folder / f"{module}.py").write_text(PLUGIN.format(error=error, module=module))
+    return loaded(folder, module, network)
+
+
+def loaded(folder: Path, module: str, network: str) -> Any:
     path = folder / "spec.yaml"
     path.write_text(f"plugins: [{module}]\ninputs: {{x: {{tensor: [4]}}}}\nnetwork: {network}\n")
     allow_plugins()
@@ -130,11 +134,10 @@ def test_an_error_of_a_plugins_layer_names_it(tmp_path: Path, error: str, said: 
         program.apply(program.init(0), {"x": jnp.ones((2, 4))})
     (item,) = caught.value.report.diagnostics
     assert item.code == "DLC214"
-    assert item.message == f"`broken` of the plugin `{module}` failed to compute its result: {said}"
-    assert item.found == "f32[batch, 3]"
+    assert item.message == f"the layer `broken` of the plugin `{module}` failed in `apply`: {said}"
+    assert item.found == f"{module}.py, line 13"
     assert item.span is not None and item.span.line == 3
-    assert item.notes[0].message.endswith("broken`")
-    assert item.hint == f"the error is in `Broken.apply` of `{module}`"
+    assert item.notes[0].message.endswith("broken`, its input f32[batch, 3]")
     assert caught.value.__cause__ is not None
 
 
@@ -149,7 +152,7 @@ def test_an_error_in_training_names_the_layer(tmp_path: Path) -> None:
         outputs, _ = program.apply({**variables, "params": params}, inputs, key=jax.random.key(0), train=True)
         return outputs["output"].sum()
 
-    with pytest.raises(SpecError, match="DLC214: `broken` of the plugin `broken_in_training`"):
+    with pytest.raises(SpecError, match="DLC214: the layer `broken` of the plugin `broken_in_training`"):
         jax.jit(jax.grad(total))(variables["params"])
 
 
@@ -162,5 +165,122 @@ def test_lack_of_memory_is_not_the_layers_fault(tmp_path: Path) -> None:
 
 def test_an_error_of_a_layer_of_dlc_names_it() -> None:
     program = dlc.compile(dlc.loads("inputs: {x: {tensor: [4]}}\nnetwork: [dense: 3]"))
-    with pytest.raises(SpecError, match="DLC214: `dense` of dlc failed to compute its result: TypeError"):
+    with pytest.raises(SpecError, match="DLC214: the layer `dense` of dlc failed in `apply`: TypeError"):
         program.apply(program.init(0), {"x": jnp.ones((2, 5))})
+
+
+# ---- what apply returns ----
+
+RETURNING = """
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+
+from dlc.ir import ONES, Layer, Outcome, ParamSpec, Signature, TensorType
+
+
+class Returning(Layer):
+    '''(*shape) -> (*shape): returns something else.'''
+
+    word = "broken"
+
+    def infer(self, x):
+        return Signature({declared})
+
+    def apply(self, weights, x, *, ctx):
+        return {returned}
+
+LAYERS = {{"broken": "{module}:Returning"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "returned", "message"),
+    [
+        ("x", "x[:, :2]", "returned f32[5, 2], but `infer` declared f32[batch, 3]"),
+        ("x", "x[:1]", "returned f32[1, 3], but `infer` declared f32[batch, 3]"),
+        ("x", "x[..., None]", "returned f32[5, 3, 1], but `infer` declared f32[batch, 3]"),
+        ("x", "x.sum()", "returned f32[], but `infer` declared f32[batch, 3]"),
+        ("x", "None", "returned None, but `infer` declared f32[batch, 3]"),
+        ("x", "[x]", "returned a value of type list, but `infer` declared f32[batch, 3]"),
+        ("x", "x.astype(jnp.bfloat16)", "returned bf16[5, 3], but `infer` declared f32[batch, 3]"),
+        ("x", "x > 0", "returned bool[5, 3], but `infer` declared f32[batch, 3]"),
+        ("x.of('i32')", "x", "returned f32[5, 3], but `infer` declared i32[batch, 3]"),
+        (
+            "x, results={'last': x}",
+            "Outcome(x, results={'last': x[:, 0]})",
+            "returned `last` as f32[5], but `infer` declared f32[batch, 3]",
+        ),
+        ("x, results={'last': x}", "x", "returned the results [], but `infer` declared ['last']"),
+    ],
+)
+@pytest.mark.parametrize("network", ["[dense: 3, broken]", "[dense: 3, repeat: {times: 8, layers: [broken]}]"])
+def test_a_result_of_another_type_than_declared_names_the_layer(
+    tmp_path: Path, declared: str, returned: str, message: str, network: str
+) -> None:
+    if "repeat" in network and declared != "x":
+        return  # the checker refuses the repeat
+    module = f"returning_{abs(hash((declared, returned, network)))}"
+    (tmp_path / f"{module}.py").write_text(RETURNING.format(declared=declared, returned=returned, module=module))
+    program = dlc.compile(loaded(tmp_path, module, network))
+    with pytest.raises(SpecError) as caught:
+        program.apply(program.init(0), {"x": jnp.ones((5, 4))})
+    (item,) = caught.value.report.diagnostics
+    assert item.code == "DLC214" and item.message == f"the layer `broken` of the plugin `{module}` {message}"
+    assert item.span is not None and item.span.line == 3 and "broken`, its input" in item.notes[0].message
+
+
+def test_half_precision_may_be_computed_in_float32(tmp_path: Path) -> None:
+    module = "returning_wide"
+    (tmp_path / f"{module}.py").write_text(
+        RETURNING.format(declared="x", returned="x.astype(jnp.float32)", module=module)
+    )
+    program = dlc.compile(loaded(tmp_path, module, "[dense: 3, broken]\nprecision: bfloat16"))
+    program.apply(program.init(0), {"x": jnp.ones((5, 4))})
+
+
+def test_a_missing_state_names_the_layer(tmp_path: Path) -> None:
+    module = "returning_no_state"
+    declared = "x, state={'mean': ParamSpec((3,), ONES, trainable=False)}"
+    (tmp_path / f"{module}.py").write_text(RETURNING.format(declared=declared, returned="x", module=module))
+    program = dlc.compile(loaded(tmp_path, module, "[dense: 3, broken]"))
+    with pytest.raises(SpecError, match=r"`apply` returned the state \[\], but `infer` declared \['mean'\]"):
+        program.apply(program.init(0), {"x": jnp.ones((5, 4))}, key=jax.random.key(0), train=True)
+
+
+@pytest.mark.parametrize("random", [False, True])
+def test_a_missing_random_key_is_explained(tmp_path: Path, random: bool) -> None:
+    module = f"returning_random_{random}"
+    code = RETURNING.format(declared="x", returned="x + jax.random.normal(ctx.key, x.shape)", module=module)
+    code = code.replace('word = "broken"', f'word = "broken"\n    random = {random}')
+    (tmp_path / f"{module}.py").write_text(code)
+    program = dlc.compile(loaded(tmp_path, module, "[dense: 3, broken]"))
+    with pytest.raises(SpecError) as caught:
+        program.apply(program.init(0), {"x": jnp.ones((5, 4))}, key=jax.random.key(0), train=not random)
+    hint = caught.value.report.diagnostics[0].hint
+    assert (
+        hint is not None and ("where `ctx.train` is true" if random else "set `random = True` in `Returning`") in hint
+    )
+
+
+def test_sizes_are_compared_through_formulas() -> None:
+    """A symbol has one size in a network, and a formula of symbols has the size that it comes to."""
+    from dlc.ir.declared import _fits
+
+    sizes: dict[str, int] = {}
+    assert _fits((2, 7), TensorType(("batch", "time")), sizes, False)
+    assert _fits((2, 5), TensorType(("batch", "time - 2")), sizes, False)
+    assert not _fits((2, 4), TensorType(("batch", "time - 2")), sizes, False)
+    assert not _fits((3, 7), TensorType(("batch", "time")), sizes, False)
+    assert _fits((2, 1), TensorType(("batch", "time")), sizes, True)
+
+
+def test_a_network_of_symbolic_sizes_is_traced() -> None:
+    """An export has symbols of its own for sizes that are not known."""
+    spec = dlc.loads("inputs: {x: {tensor: [time, 4]}}\nnetwork: [conv1d: {filters: 2, kernel: 3}, relu]\n")
+    program = dlc.compile(spec)
+    batch, time = jax.export.symbolic_shape("batch, time")
+    x = jax.ShapeDtypeStruct((batch, time, 4), jnp.float32)
+    found = jax.export.export(jax.jit(lambda x: program.apply(program.init(0), {"x": x})[0]["output"]))(x)
+    assert found.out_avals[0].shape[-1] == 2

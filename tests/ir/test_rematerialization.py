@@ -96,6 +96,7 @@ def residuals(loss: Any, params: Any) -> int:
 CASES = [("true", "", False), ("dots", "true", False), ("true", "", True)]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("around", "inner", "unroll"), CASES)
 def test_numbers_stay_and_less_is_kept(around: str, inner: str, unroll: bool) -> None:
     """Loss, outputs, statistics and gradients, with dropout, masks, a penalty and a scan inside."""

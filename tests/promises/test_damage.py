@@ -33,6 +33,7 @@ def test_there_are_many_ways() -> None:
     assert len(CHOSEN) > 50
 
 
+@pytest.mark.few(16)
 @pytest.mark.parametrize("name", CHOSEN)
 def test_a_damaged_run_folder(stand: Stand, name: str, tmp_path: Path) -> None:
     outcome = stand.bench.tried(stand.cases[name], tmp_path / "run")

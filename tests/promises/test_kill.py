@@ -120,7 +120,8 @@ def test_killed_ten_times_and_resumed_gives_the_same_bits(straight: Straight, tm
 STORMS = [spec for spec in kill_storm.SPECS if Path(spec).stem != SPEC.stem]
 
 
-@pytest.mark.parametrize("spec", [STORMS[0], *(pytest.param(spec, marks=pytest.mark.slow) for spec in STORMS[1:])])
+@pytest.mark.slow  # .ci/run runs it; `test_sigterm_writes_a_checkpoint_and_says_resume_me` stops and resumes, too
+@pytest.mark.parametrize("spec", STORMS)
 def test_a_short_storm(spec: str, tmp_path: Path) -> None:
     """The storm's other specs: a kill between epochs, and one while the resumed process starts or soon after."""
     told = kill_storm.storm(str(ROOT / spec), 2, tmp_path, random.Random(9), ["train.epochs=12"])
@@ -144,6 +145,7 @@ def test_sigterm_writes_a_checkpoint_and_says_resume_me(straight: Straight, tmp_
     assert_same(run, straight.run)
 
 
+@pytest.mark.slow  # the first signal and kills at random moments are tested, too
 def test_a_second_signal_ends_the_process_at_once(straight: Straight, tmp_path: Path) -> None:
     """Even while it compiles: no handler of Python's could run then."""
     for number in (signal.SIGINT, signal.SIGTERM):

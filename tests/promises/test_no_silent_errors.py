@@ -136,7 +136,7 @@ optimizer: {adam: 0.01}
 
 
 def test_early_stopping_by_another_value_stands_as_if_it_had_been_so_from_the_start(tmp_path: Path) -> None:
-    """The loss is of normalised numbers, the error in the target's unit: the one says nothing of the other."""
+    """The loss is of normalized numbers, the error in the target's unit: the one says nothing of the other."""
     run, straight = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "straight")
     stopping = "train: {epochs: %d, early_stopping: {monitor: validation/%s, patience: 2}}\n"
     train_spec(dlc.loads(ERRORS + stopping % (3, "loss")), run=run)
@@ -290,6 +290,7 @@ network:
     assert dlc.show(spec).params == 2 * 38
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     "name", ["metrics.jsonl", "result.json", "features.json", "resolved.yaml", "weights.safetensors"]
 )

@@ -292,6 +292,7 @@ def test_splits_of_other_lengths_are_padded(tmp_path: Path) -> None:
         dlc.train(dlc.loads(text.replace(", padding: 0", "")))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("layers", "least"),
     [

@@ -1,6 +1,6 @@
 """Whole networks of the zoo beside keras.applications and keras-io: the same weights and inputs give the same results.
 
-The weights are random, the running statistics of the normalisations too, so that nothing is hidden by zeros and ones.
+The weights are random, the running statistics of the normalizations too, so that nothing is hidden by zeros and ones.
 Weights are matched by order: Keras lists its layers as they are applied, dlc its weights in the order of the file.
 """
 
@@ -68,7 +68,7 @@ NETWORKS = {
 def carried(layers: Sequence[Any]) -> list[Array]:
     """The arrays of Keras' layers as dlc has them, in Keras' order.
 
-    A bias before a normalisation moves the mean that the normalisation takes away: dlc has no such bias.
+    A bias before a normalization moves the mean that the normalization takes away: dlc has no such bias.
     """
     arrays: list[Array] = []
     bias: Array | None = None
@@ -146,6 +146,7 @@ def quick_keras(monkeypatch: pytest.MonkeyPatch) -> None:
 SLOW = {"vgg16", "densenet121"}  # chains and concatenations: a wrong one shows in the weights, which `test_zoo` counts
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in NETWORKS]
 )

@@ -70,6 +70,7 @@ CONVOLUTIONS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.few()
 @pytest.mark.parametrize(
     ("word", "cls", "options", "time"),
     [(*case, time) for case in CONVOLUTIONS for time in ((7, 8) if "1d" in case[0] else (7,))],

@@ -119,6 +119,7 @@ EINSUMS: list[tuple[str, Any, str | None, tuple[int, ...]]] = [
 ]
 
 
+@pytest.mark.few()
 @pytest.mark.parametrize(
     ("spec", "reference", "shapes", "names"), CASES, ids=[f"{case[0]} {case[2]}" for case in CASES]
 )

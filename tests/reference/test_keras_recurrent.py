@@ -33,6 +33,7 @@ def both_names(word: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("word", "options"),
     [
@@ -69,6 +70,7 @@ def test_masks(word: str, options: Mapping[str, Any]) -> None:
     conform(f"{word}: {{units: 5, {text}}}", reference, SHAPE, names=names(word), masks=[MASK], call={"mask": MASK})
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("word", "merge", "mode"),
     [("lstm", "concat", "concat"), ("gru", "add", "sum"), ("rnn", "multiply", "mul"), ("gru", "average", "ave")],
@@ -116,6 +118,7 @@ ATTENTION = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("spec", "options", "call"),
     [

@@ -399,6 +399,26 @@ def stopped_run(spec: Any, folder: Path, epochs: int) -> RunFolder:
     return run
 
 
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        (
+            "callbacks: {stop_at: {monitor: train/loss, below: 100}}",
+            r"stopped early after 1 of 4 epochs by stop_at: train/loss is [0-9.]+, at most 100",
+        ),
+        (
+            "early_stopping: {monitor: train/loss, patience: 1, min_delta: 100}",
+            "stopped early after 2 of 4 epochs by early stopping",
+        ),
+    ],
+)
+def test_what_ended_a_run_early(tmp_path: Path, setting: str, text: str) -> None:
+    run = RunFolder(tmp_path / "run")
+    train_spec(dlc.loads(SMALL.replace("epochs: 4,", f"epochs: 4, {setting},")), run=run)
+    outline, _ = report(run, tmp_path)
+    assert any(re.fullmatch(text, shown) for _, shown in outline.all("span", "badge")), outline.all("span")
+
+
 def test_an_unfinished_run(small: Any, tmp_path: Path) -> None:
     run = stopped_run(small, tmp_path, 2)
     outline, text = report(run, tmp_path)

@@ -60,6 +60,7 @@ def graph_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return dlc.report(run)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page(page: Page, graph_report: Path, tmp_path: Path, size: tuple[int, int], scheme: str) -> None:

@@ -23,6 +23,7 @@ def test_all_are_run() -> None:
     assert all(f"({folder})" in page for folder in folders)
 
 
+@pytest.mark.slow  # .ci/run runs all of them
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_example(script: str, tmp_path: Path) -> None:
     folder, _, name = script.partition("/")

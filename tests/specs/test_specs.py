@@ -26,6 +26,7 @@ def test_checks_clean(path: Path) -> None:
     assert not dlc.check(path).diagnostics
 
 
+@pytest.mark.few(4)
 @ALL
 def test_compiles(path: Path) -> None:
     spec = dlc.load(path)

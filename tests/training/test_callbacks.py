@@ -74,11 +74,11 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[tuple
     sys.modules.pop("tell_plugin", None)
 
 
-def write(folder: Path, callbacks: str, plugin: bool = True) -> Path:
+def write(folder: Path, callbacks: str, plugin: bool = True, name: str = "tell_plugin") -> Path:
     """A spec with callbacks, beside the plugin."""
     text = SMALL.replace("batch_size: 16}", f"batch_size: 16, callbacks: {flow(callbacks)}}}")
     path = folder / "spec.yaml"
-    path.write_text(("plugins: [tell_plugin]\n" if plugin else "") + text)
+    path.write_text((f"plugins: [{name}]\n" if plugin else "") + text)
     return path
 
 
@@ -226,7 +226,8 @@ def test_an_exception_of_a_callback_is_a_diagnostic_and_loses_nothing(
         train_spec(dlc.load(path, ["train.checkpoint_every=3"]), run=run, reporter=told)
     item = caught.value.report.diagnostics[0]
     assert item.code == "DLC511"
-    assert item.message == f"the callback `tell` of the plugin `tell_plugin` failed {when}: ValueError: no"
+    method = f"`on_{hook.partition(' ')[0]}`"
+    assert item.message == f"the callback `tell` of the plugin `tell_plugin` failed in {method} {when}: ValueError: no"
     assert item.found is not None and item.found.startswith("tell_plugin.py, line ")
     assert item.span is not None and "--resume" in str(item.hint)
     assert isinstance(caught.value.__cause__, ValueError)
@@ -243,7 +244,7 @@ def test_an_exception_at_the_end_leaves_a_finished_run(seen: list[tuple[str, Any
     spec = dlc.load(write(tmp_path, "tell: {fail_at: end}"))
     with pytest.raises(dlc.SpecError) as caught:
         train_spec(spec, run=run)
-    assert "failed at the end: ValueError: no" in caught.value.report.diagnostics[0].message
+    assert "failed in `on_end` at the end: ValueError: no" in caught.value.report.diagnostics[0].message
     assert run.finished and len(train_spec(spec, run=run, resume=True).history) == 4
 
 
@@ -252,8 +253,8 @@ def test_the_first_error_is_the_one_that_is_reported(seen: list[tuple[str, Any]]
     spec = dlc.load(write(tmp_path, "[tell: {fail_at: epoch 1}, tell: {fail_at: end}]"))
     with pytest.raises(dlc.SpecError) as caught:
         train_spec(spec, reporter=told)
-    assert "failed after epoch 1" in caught.value.report.diagnostics[0].message
-    assert any("failed at the end" in note for note in told.notes)
+    assert "failed in `on_epoch` after epoch 1" in caught.value.report.diagnostics[0].message
+    assert any("failed in `on_end` at the end" in note for note in told.notes)
 
 
 def test_a_dry_run_calls_no_callback(seen: list[tuple[str, Any]], tmp_path: Path) -> None:
@@ -338,19 +339,58 @@ def test_examples_of_callbacks(word: str) -> None:
         assert spec is not None, dlc.SpecError(report)
 
 
-def test_the_callback_of_contributing(
-    seen: list[tuple[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_callback_of_contributing(seen: list[tuple[str, Any]], tmp_path: Path) -> None:
     """The steps of CONTRIBUTING, followed literally."""
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Add a callback")[2]
     code, lines = (re.search(rf"```{kind}\n(.*?)```", page, re.DOTALL)[1] for kind in ("python", "text"))  # type: ignore[index]
     (tmp_path / "announce.py").write_text(code)
     (tmp_path / "spec.yaml").write_text(lines)
+    told = Notes()
     try:
-        result = train_spec(dlc.load(tmp_path / "spec.yaml"), run=RunFolder(tmp_path / "run"))
+        result = train_spec(dlc.load(tmp_path / "spec.yaml"), run=RunFolder(tmp_path / "run"), reporter=told)
     finally:
         sys.modules.pop("announce", None)
     losses = [record["train/loss"] for record in result.history]
     assert len(losses) < 20 and losses[-1] <= 0.3 < min(losses[:-1])
     printed = [f"epoch {epoch}: loss {losses[epoch - 1]:.3f}" for epoch in range(2, len(losses) + 1, 2)]
-    assert printed and [line.partition(", lowest")[0] for line in capsys.readouterr().out.splitlines()] == printed
+    assert printed and [line.partition(", lowest")[0] for line in told.notes[:-1]] == printed
+
+
+def test_what_a_callback_prints_goes_to_standard_error(
+    seen: list[tuple[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard output is the command's, which may print JSON; notes of the callback are part of that."""
+
+    class Json(Silent):
+        def note(self, text: str) -> None:
+            print(json.dumps({"note": text}))
+
+    code = PLUGIN.replace("SEEN.append((hook, run))", 'print("seen", hook); run.note(hook)')
+    (tmp_path / "loud_plugin.py").write_text(code.replace("tell_plugin", "loud_plugin"))
+    spec = dlc.load(write(tmp_path, "tell", name="loud_plugin"))
+    capsys.readouterr()
+    try:
+        train_spec(spec, reporter=Json())
+    finally:
+        sys.modules.pop("loud_plugin", None)
+    output = capsys.readouterr()
+    assert {json.loads(line)["note"] for line in output.out.splitlines()} == {"begin", "chunk", "epoch", "end"}
+    assert "seen begin" in output.err and "seen end" in output.err
+
+
+def test_setting_an_attribute_of_a_callback_is_explained(seen: list[tuple[str, Any]], tmp_path: Path) -> None:
+    code = PLUGIN.replace('        self.keep("epoch", run)', "        self.stop_after = 1").replace(
+        "tell_plugin", "set_plugin"
+    )
+    (tmp_path / "set_plugin.py").write_text(code)
+    spec = dlc.load(write(tmp_path, "tell", name="set_plugin"))
+    with pytest.raises(dlc.SpecError) as caught:
+        train_spec(spec)
+    sys.modules.pop("set_plugin", None)
+    item = caught.value.report.diagnostics[0]
+    assert item.message.endswith(
+        "failed in `on_epoch` after epoch 1: `self.stop_after` can't be set: components are frozen"
+    )
+    line = 1 + code.splitlines().index("        self.stop_after = 1")
+    assert item.found == f"set_plugin.py, line {line}"
+    assert item.hint is not None and item.hint.startswith("store values that change in `run.store`")

@@ -36,6 +36,7 @@ def test_a_profile_tells_where_the_time_went(tmp_path: Path) -> None:
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
 
 
+@pytest.mark.slow  # the same profile is tested as text
 def test_a_profile_as_json(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(SMALL)
     done = run_dlc(["train", "small.yaml", "--run", "run", "--profile", "--json"], cwd=tmp_path)

@@ -194,6 +194,7 @@ def test_a_step_is_left_out_as_if_its_batch_were_not_there(spec_of, network: str
         np.testing.assert_allclose(mine, wanted, rtol=1e-6)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("train", [SKIP, BACK])
 def test_chunks_and_interruptions_change_no_bit(spec_of, train: str, tmp_path: Path) -> None:
     """Rows fail in the first, a middle and the last step of epochs; the run is stopped and resumed five times."""

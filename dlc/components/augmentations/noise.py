@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Jitter(Augmentation):
     """(batch, *axes): x + stddev * N(0, 1), element by element.
 
-    For images, series and rows of a table. Values are those that the network sees: normalised values have deviation 1.
+    For images, series and rows of a table. Values are those that the network sees: normalized values have deviation 1.
     """
 
     word = "jitter"

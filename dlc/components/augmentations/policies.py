@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dlc.components.augmentations.augmentation import AugmentExample, over
-from dlc.components.augmentations.colour import Colour, blend, gray, posterized
+from dlc.components.augmentations.color import Color, blend, gray, posterized
 from dlc.kernels.resampling import Interpolation, affine
 from dlc.language.options import main, option
 from dlc.support.lazy import jax, jnp
@@ -56,7 +56,7 @@ def stretched(x: Array) -> Array:
     return jnp.where(high > low, (x - low) / jnp.where(high > low, high - low, 1.0), x)
 
 
-class RandAugment(Colour):
+class RandAugment(Color):
     """(batch, height, width, channels): `num_ops` random operations of one strength for each image (Cubuk et al. 2019).
 
     They are identity, shear and translation along either axis, rotation, brightness, saturation, contrast, sharpness,
@@ -85,7 +85,7 @@ class RandAugment(Colour):
         sign = jnp.where(jax.random.bernoulli(second, 0.5, shape), 1.0, -1.0)
         return Choice(jax.random.randint(first, shape, 0, len(OPERATIONS)), sign)
 
-    def colour(self, x: Array, drawn: Choice) -> Array:
+    def color(self, x: Array, drawn: Choice) -> Array:
         """The operations one after the other."""
         for iteration in range(self.num_ops):
             x = self.operate(x, drawn.operation[:, iteration], drawn.sign[:, iteration])

@@ -107,7 +107,7 @@ class Cutout(Augmentation):
         need_image(x, self.word)
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> Box:
-        """The squares, centred on any pixel."""
+        """The squares, centered on any pixel."""
         middle = jax.random.randint(key, (x.shape[0], 2), 0, jnp.array(x.shape[1:3]))
         start = middle - self.size // 2
         return Box(start[:, 0], start[:, 0] + self.size, start[:, 1], start[:, 1] + self.size)

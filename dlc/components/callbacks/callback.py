@@ -7,7 +7,8 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
-from dlc.language.options import Options
+from dlc.diagnostics import did_you_mean, listing
+from dlc.language.options import Options, RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
 
 Status = Literal["training", "finished", "interrupted", "failed"]
@@ -58,8 +59,20 @@ class Callback(Options):
     training waits for them. An exception ends the run with DLC511 after a checkpoint was written.
 
     For example a class with `word = "announce"` and
-    `def on_epoch(self, run): print(run.epoch, run.metrics["train/loss"])`.
+    `def on_epoch(self, run): run.note(f"the loss is {run.metrics['train/loss']}")`. Standard output belongs to the
+    command, so that what a method prints goes to standard error.
     """
+
+    @classmethod
+    def check_class(cls) -> None:
+        """A hook by another name would never be called."""
+        hooks = [name for name in vars(Callback) if name.startswith("on_")]
+        for name in (name for base in cls.__mro__ for name in vars(base) if name.startswith("on_")):
+            if name not in hooks:
+                hint = did_you_mean(name, hooks) or f"the hooks are {listing(hooks)}"
+                raise RuleViolation("DLC119", f"its method `{name}` is not a hook of callbacks", hint=hint)
+        if all(getattr(cls, name) is getattr(Callback, name) for name in hooks):
+            raise RuleViolation("DLC119", "it defines no hook", hint=f"define one of {listing(hooks)}")
 
     def monitored(self) -> str | None:
         """The value that it reads of an epoch's metrics, from its option `monitor`; checked to exist with the spec."""

@@ -160,7 +160,7 @@ class Elu(Elementwise):
 
 
 class Selu(Elementwise):
-    """(*shape) -> (*shape): the self-normalising elu, scaled (Klambauer et al. 2017, arXiv:1706.02515)."""
+    """(*shape) -> (*shape): the self-normalizing elu, scaled (Klambauer et al. 2017, arXiv:1706.02515)."""
 
     word = "selu"
     cost = 4

@@ -1,4 +1,4 @@
-"""Normalisation by groups, by root mean square, and to unit length."""
+"""Normalization by groups, by root mean square, and to unit length."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ class Grouped(Layer):
         wide = x.astype(jnp.float32).reshape(*x.shape[:-1], groups, x.shape[-1] // groups)  # (B, *, G, C / G)
         axes = (*range(1, x.ndim - 1), x.ndim)
         average = averaging(ctx.mask, x.ndim + 1)
-        centred = wide - average(wide, axes)
-        y = (centred * lax.rsqrt(average(jnp.square(centred), axes) + self.epsilon)).reshape(x.shape)
+        centered = wide - average(wide, axes)
+        y = (centered * lax.rsqrt(average(jnp.square(centered), axes) + self.epsilon)).reshape(x.shape)
         y = y * weights["scale"] if self.scale else y
         y = y + weights["bias"] if self.center else y
         return y.astype(x.dtype)

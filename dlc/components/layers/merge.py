@@ -46,7 +46,7 @@ class ElementwiseMerge(Merge):
     broadcasts: ClassVar[bool] = False  # whether a size of 1 goes with another size
 
     def infer(self, *inputs: TensorType) -> Signature:
-        """All shapes must be the same, but for a size of 1 where the word allows it."""
+        """All shapes must be the same, but for a size of 1 where the layer allows it."""
         for x in inputs:
             need_float(x, self.word)
         need_one_dtype(inputs, self.word)
@@ -119,7 +119,7 @@ class Add(ElementwiseMerge):
 class ResidualSum(ElementwiseMerge):
     """(*shape), (*shape), ... -> (*shape): the sum at the end of a residual, where the shapes must be the same.
 
-    It is no word of its own: a body of size 1 would be a slip of the pen there.
+    It has no name of its own: a body of size 1 would be a mistake there.
     """
 
     word = "add"
@@ -225,7 +225,7 @@ def _pair(value: Any) -> Any:
 class Dot(Merge):
     """(batch, *a, n), (batch, *b, n) -> (batch, *a, *b): the products summed along an axis of each input.
 
-    With nothing left of the axes besides the batch the result is (batch, 1). Normalised, the vectors along the axes
+    With nothing left of the axes besides the batch the result is (batch, 1). Normalized, the vectors along the axes
     have length 1, and a result is the cosine of their angle.
     """
 

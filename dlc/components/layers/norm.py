@@ -1,4 +1,4 @@
-"""Normalisation."""
+"""Normalization."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def affine(size: int, center: bool, scale: bool) -> dict[str, ParamSpec]:
-    """The learned scale and bias of a normalisation, as far as they are wanted."""
+    """The learned scale and bias of a normalization, as far as they are wanted."""
     params = {"scale": ParamSpec((size,), ONES, ("channels",))} if scale else {}
     return {**params, "bias": ParamSpec((size,), ZEROS, ("channels",))} if center else params
 
@@ -164,8 +164,8 @@ class LayerNorm(Layer):
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """(x - mean) / sqrt(variance + epsilon) * scale + bias, along the last axis."""
         wide = x.astype(jnp.float32)
-        centred = wide - wide.mean(-1, keepdims=True)
-        y = centred * lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + self.epsilon)
+        centered = wide - wide.mean(-1, keepdims=True)
+        y = centered * lax.rsqrt(jnp.square(centered).mean(-1, keepdims=True) + self.epsilon)
         if self.scale:
             y = y * weights["scale"]
         if self.center:

@@ -12,13 +12,13 @@ from dlc.language.options import OptionError, main, option, reject
 
 
 class Transformer(CompositeBlock):
-    """What both blocks share: sublayers, each with dropout, an addition and a normalisation."""
+    """What both blocks share: sublayers, each with dropout, an addition and a normalization."""
 
     size: int = main(ge=1, description="size of the vectors, in and out")
     heads: int = option(8, ge=1, description="heads of attention")
     hidden: int | None = option(None, ge=1, description="size between the two dense layers; 4 * size when left out")
     norm: Literal["post", "pre"] = option(
-        "post", description="normalise after each addition, as in the paper, or before each sublayer"
+        "post", description="normalize after each addition, as in the paper, or before each sublayer"
     )
     activation: Activation = option(Relu(), description="what lies between the two dense layers")
     dropout: float = option(0.0, ge=0, lt=1, description="share dropped of each sublayer's result, and of attention")
@@ -46,7 +46,7 @@ class Transformer(CompositeBlock):
         return self.attention(causal=causal, rotary=self.rotary, window=self.window)
 
     def sublayer(self, name: str, body: list[dict[str, Any]], start: str) -> list[dict[str, Any]]:
-        """`start` + body(start), normalised: items that begin with the item `start` and end with one called `name`."""
+        """`start` + body(start), normalized: items that begin with the item `start` and end with one called `name`."""
         norm = {"layer_norm": {"epsilon": self.epsilon}, "name": f"{name}_norm"}
         dropout = [{"dropout": self.dropout, "name": f"{name}_dropout"}] if self.dropout else []
         if self.norm == "pre":

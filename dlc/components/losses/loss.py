@@ -107,6 +107,12 @@ class Loss(Options):
         """The weight of each element, in the shape of `elements`; None if all weigh 1."""
         return None
 
+    def wrong_result(self, method: str, inputs: tuple[Any, ...], result: Any) -> str | None:
+        """A mean over the batch, for example, would be trained on without a sign of it."""
+        if method == "apply" and inputs:
+            return wrong_score(result, inputs[0])
+        return wrong_elements(result, inputs[0]) if method == "elements" and inputs else None
+
     def check_values(self, target: NDArray[Any]) -> None:
         """Check the encoded targets of all records, on the host.
 
@@ -121,6 +127,32 @@ class Loss(Options):
     def activations(self) -> tuple[str, ...]:
         """The names of what `activate` may apply."""
         return ()
+
+
+def wrong_elements(values: Any, output: Any) -> str | None:
+    """What is wrong with the values of elements, as in "f32[], ..."; None if they are (batch, *axes)."""
+    shape = getattr(values, "shape", None)
+    if shape is not None and len(shape) > 0 and shape[0] == output.shape[0]:
+        return None
+    return (
+        f"{_shape_of(values)}, but it must be a number for each element: (batch, *axes), here ({output.shape[0]}, ...)"
+    )
+
+
+def wrong_score(found: Any, output: Any) -> str | None:
+    """What is wrong with a score; None if it is a `Score` with a total and a weight for each example."""
+    if not isinstance(found, Score):
+        return f"{_shape_of(found)}, but it must be a `Score`"
+    size = output.shape[0]
+    for name, value in (("total", found.total), ("weight", found.weight)):
+        if getattr(value, "shape", None) != (size,):
+            return f"a {name} of {_shape_of(value)}, but it must be a number for each example: (batch,), here ({size},)"
+    return None
+
+
+def _shape_of(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"a value of type {type(value).__name__}" if shape is None else f"an array of shape {tuple(shape)}"
 
 
 def where_there(output: Array, mask: Array) -> Array:

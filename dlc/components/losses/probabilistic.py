@@ -85,7 +85,7 @@ class Poisson(Loss):
 
     def check_values(self, target: NDArray[Any]) -> None:
         """Counts must not be negative."""
-        need_between(self.word, target, 0, hint="do not normalise counts; `mse` accepts any values")
+        need_between(self.word, target, 0, hint="do not normalize counts; `mse` accepts any values")
 
     def elements(self, output: Array, target: Array) -> Array:
         """The rate minus target * log(rate)."""

@@ -89,7 +89,7 @@ class MeanSquaredLogarithmicError(_Pairs):
 
     def check_values(self, target: NDArray[Any]) -> None:
         """Targets must lie above -1, where the logarithm is defined."""
-        hint = "a normalised target is centred: remove `normalize`; `mse` accepts any values"
+        hint = "a normalized target is centered: remove `normalize`; `mse` accepts any values"
         need_between(self.word, target, -1, above=True, hint=hint)
 
     def elements(self, output: Array, target: Array) -> Array:

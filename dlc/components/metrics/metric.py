@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dlc.components.losses.loss import score
+from dlc.components.losses.loss import score, wrong_elements
 from dlc.ir import TensorType
 from dlc.language.options import Options
 from dlc.support.lazy import jnp, np
@@ -73,6 +73,10 @@ class Metric(Options):
     def importance(self, target: Array) -> Array | None:
         """The weight of each element, in the shape of `elements`; None if all weigh 1."""
         return None
+
+    def wrong_result(self, method: str, inputs: tuple[Any, ...], result: Any) -> str | None:
+        """A mean over the batch, for example, would count as the value of one example."""
+        return wrong_elements(result, inputs[0]) if method == "elements" and inputs else None
 
     def merge(self, first: Statistics, second: Statistics) -> Statistics:
         """The merged statistics of two sets of examples, as jax or numpy arrays; the sums by default."""

@@ -155,7 +155,7 @@ class Rule:
 
     word: ClassVar[str] = ""
     code: ClassVar[str] = ""  # of its findings
-    fix: ClassVar[str | None] = None  # the edit that mends it, where there is only one
+    fix: ClassVar[str | None] = None  # the edit that fixes it, if there is only one
     examples: ClassVar[tuple[RuleExample, ...]] = ()
 
     def check(self, spec: LintContext) -> Iterator[Finding]:

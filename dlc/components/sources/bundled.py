@@ -144,7 +144,7 @@ class Diabetes(Bundled):
     examples = ("diabetes",)
 
     def bunch(self) -> Any:
-        """The unscaled data: dlc normalises by the training split, not by all records."""
+        """The unscaled data: dlc normalizes by the training split, not by all records."""
         from sklearn.datasets import load_diabetes
 
         return load_diabetes(scaled=False)

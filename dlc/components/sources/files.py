@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 import zipfile
 from collections import Counter
@@ -28,6 +29,11 @@ class FileSource(Source):
     locations: ClassVar[tuple[str, ...]] = ("path",)
 
     path: str = main(min_length=1, description="the file; relative to the spec's folder")
+
+    @classmethod
+    def sample(cls) -> bytes:
+        """The content of a small file, which the tests read with each of its examples."""
+        raise NotImplementedError(f"`{cls.__name__}` defines no `sample`, the content of a small file for the tests")
 
     def rooted(self, base: Path) -> Self:
         """The same source with an absolute path."""
@@ -65,6 +71,13 @@ class Npz(FileSource):
 
     word = "npz"
     examples = ("npz: data/train.npz",)
+
+    @classmethod
+    def sample(cls) -> bytes:
+        """Two columns of three records."""
+        file = io.BytesIO()
+        np.savez(file, x=np.arange(6.0).reshape(3, 2), y=np.arange(3))
+        return file.getvalue()
 
     def load(self, base: Path) -> Columns:
         """Read all arrays."""
@@ -112,6 +125,11 @@ class Csv(FileSource):
     header: bool = option(True, description="whether the first row names the columns")
     delimiter: Annotated[str, BeforeValidator(_delimiter)] = option(",", description="the character between fields")
     examples = ("csv: data/train.csv", "csv: {path: data/iris.csv, header: false}")
+
+    @classmethod
+    def sample(cls) -> bytes:
+        """Two columns of three records."""
+        return b"x,y\n1,one\n2,two\n3,three\n"
 
     def load(self, base: Path) -> Columns:
         """Read all rows as strings; the features parse them."""

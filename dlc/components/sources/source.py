@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.diagnostics import did_you_mean, listing
 from dlc.language.options import Options, RuleViolation
+from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +65,39 @@ class Source(Options):
     def rooted(self, base: Path) -> Source:
         """The same source with absolute paths."""
         return self
+
+    @classmethod
+    def check_class(cls) -> None:
+        """A path that is not made absolute would be looked for in another folder by whoever reads the run."""
+        if "path" in cls.model_fields and cls.rooted is Source.rooted and not getattr(cls, "locations", ()):
+            hint = "extend `FileSource` of `dlc.components.sources.files`, which has `path`, `rooted` and `file`"
+            raise RuleViolation("DLC119", "it has an option `path`, but no method `rooted`", hint=hint)
+
+    def wrong_result(self, method: str, inputs: tuple[Any, ...], result: Any) -> str | None:
+        """Columns are numpy arrays of one length, those that `columns` declares."""
+        return wrong_columns(result, self.columns()) if method == "load" else None
+
+
+def wrong_columns(found: Any, declared: tuple[str, ...] | None) -> str | None:
+    """What is wrong with the columns that a source loaded, None if nothing is.
+
+    >>> wrong_columns({"x": [1, 2]}, None)
+    'the column `x` is of type list, but it must be a numpy array'
+    """
+    if not isinstance(found, Mapping):
+        return f"a value of type {type(found).__name__}, but it must be a mapping of columns"
+    for name, column in found.items():
+        if not isinstance(column, np.ndarray) or not column.ndim:
+            shown = "a number" if isinstance(column, np.ndarray) else f"of type {type(column).__name__}"
+            return f"the column `{name}` is {shown}, but it must be a numpy array"
+    lengths = {name: len(column) for name, column in found.items()}
+    if len(set(lengths.values())) > 1:
+        return "the columns have different lengths: " + ", ".join(f"`{name}` {size}" for name, size in lengths.items())
+    if not found:
+        return "no columns"
+    if declared is not None and set(declared) != set(found):
+        return f"the columns {listing(found)}, but `columns` declares {listing(declared)}"
+    return None
 
 
 def select(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:

@@ -302,7 +302,7 @@ def _is_weight(feature: Feature) -> bool:
 
 def _described(feature: Feature | None) -> str:
     normalized = isinstance(feature, Number) and feature.normalize != "none"
-    return f"a `{feature.word}`{' that is normalised' if normalized else ''}" if feature is not None else "nothing"
+    return f"a `{feature.word}`{' that is normalized' if normalized else ''}" if feature is not None else "nothing"
 
 
 def free_targets(document: Document) -> list[str]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import asdict
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TextIO
 
 from dlc.components.callbacks.callback import Callback, RunView
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
+from dlc.ir.guard import ComponentError, raised
 from dlc.training.active_run import ActiveRun, Stop
 from dlc.training.callbacks.loop_callback import Chunk, Epoch, LoopCallback
-
-Hook = Callable[[Callback, RunView], None]
 
 
 class UserCallbacks(LoopCallback):
@@ -35,17 +34,17 @@ class UserCallbacks(LoopCallback):
     def on_begin(self, run: ActiveRun) -> None:
         """Call `on_begin`."""
         self.begun = run
-        self._call(run, "before the first step", {}, lambda callback, view: callback.on_begin(view))
+        self._call(run, "before the first step", {}, "on_begin")
 
     def on_chunk(self, run: ActiveRun, chunk: Chunk) -> None:
         """Call `on_chunk`."""
         figures = {f"train/{name}": value for name, value in run.figures.items()}
-        self._call(run, f"in epoch {run.epoch}", figures, lambda c, view: c.on_chunk(view))
+        self._call(run, f"in epoch {run.epoch}", figures, "on_chunk")
 
     def on_epoch(self, run: ActiveRun, epoch: Epoch) -> None:
         """Call `on_epoch`; end the run if one of the callbacks asked for it since the epoch began."""
         when = f"after epoch {run.epoch}"
-        self._call(run, when, epoch.record, lambda callback, view: callback.on_epoch(view))
+        self._call(run, when, epoch.record, "on_epoch")
         if self.requests and run.progress.stop is None:
             callback, why = self.requests[0]
             stop = Stop(callback.word, repr(callback), why, self.plan.train.epochs)
@@ -69,22 +68,30 @@ class UserCallbacks(LoopCallback):
             run.status = "failed"
         ended, before = run.status != "failed", run.failure
         run.failure = None
-        self._call(run, "at the end", self.test, lambda callback, view: callback.on_end(view))
+        self._call(run, "at the end", self.test, "on_end")
         failure, run.failure = run.failure, before
         if failure is not None and ended:
             raise failure
         if failure is not None:
             run.note(failure.report.diagnostics[0].message)
 
-    def _call(self, run: ActiveRun, when: str, metrics: Mapping[str, float], call: Hook) -> None:
-        """Call a hook of all callbacks. The first failure ends the run as soon as its state is saved."""
+    def _call(self, run: ActiveRun, when: str, metrics: Mapping[str, float], hook: str) -> None:
+        """Call a hook of all callbacks. The first failure ends the run as soon as its state is saved.
+
+        Standard output belongs to the command, which may print JSON: what a callback prints goes to standard error.
+        """
         for index, callback in enumerate(self.plan.train.callbacks):
+            view = self._view(run, index, metrics)
             try:
-                call(callback, self._view(run, index, metrics))
+                with redirect_stdout(sys.stderr):
+                    getattr(callback, hook)(view)
+            except ComponentError as error:
+                run.failure = run.failure or self._failure(run, index, when, error)
             except SpecError as error:
                 run.failure = run.failure or error
-            except (Exception, SystemExit) as error:  # whatever a callback does, it is the callback's
-                run.failure = run.failure or self._failure(run, index, when, error)
+            except (Exception, SystemExit) as error:
+                failure = raised(callback, "callback", hook, error)
+                run.failure = run.failure or self._failure(run, index, when, failure)
 
     def _view(self, run: ActiveRun, index: int, metrics: Mapping[str, float]) -> RunView:
         callback, steps = self.plan.train.callbacks[index], run.setup.horizon.steps
@@ -101,41 +108,26 @@ class UserCallbacks(LoopCallback):
             status=run.status,
             store=self.stores[index],
             stop=lambda reason: self.requests.append((callback, str(reason))),
-            note=run.note,
+            note=_printing(run.note, sys.stdout),
         )
 
-    def _failure(self, run: ActiveRun, index: int, when: str, error: BaseException) -> SpecError:
-        """The diagnostic of an exception."""
-        callback = self.plan.train.callbacks[index]
-        plugin = plugin_of(type(callback), self.plan.plugins)
-        owner = f" of the plugin `{plugin}`" if plugin is not None else ""
-        places, path = self.plan.places, ("train", "callbacks")
-        span = places.key_span((*path, index, callback.word)) or places.key_span(path)
-        saved = "nothing was lost: correct the callback, then continue with `--resume`"
-        failure = SpecError.of(
-            "DLC511",
-            f"the callback `{callback.word}`{owner} failed {when}: {type(error).__name__}: {error}",
-            span,
-            found=_raised_at(error),
-            hint=saved if run.folder is not None else "correct the callback; a run without a folder is not kept",
-        )
-        failure.__cause__ = error
+    def _failure(self, run: ActiveRun, index: int, when: str, error: ComponentError) -> SpecError:
+        """The diagnostic of a callback that failed at a time, as in "after epoch 3"."""
+        word, places, path = self.plan.train.callbacks[index].word, self.plan.places, ("train", "callbacks")
+        span = places.key_span((*path, index, word)) or places.key_span(path)
+        fix = error.hint or "correct the callback"
+        saved = f"nothing was lost: {fix}, then continue with `--resume`"
+        hint = saved if run.folder is not None else f"{fix}; a run without a folder is not kept"
+        failure = SpecError.of("DLC511", error.when(when), span, found=error.found, hint=hint)
+        failure.__cause__ = error.__cause__
         return failure
 
 
-def plugin_of(cls: type[Any], plugins: tuple[str, ...]) -> str | None:
-    """The plugin that a class comes from: as the plan names it, or its module; None for a class of dlc."""
-    module = cls.__module__
-    if module.partition(".")[0] == "dlc":
-        return None
-    file = str(getattr(sys.modules.get(module), "__file__", None))
-    known = next((name for name in plugins if name in (module, file) or module.startswith(f"{name}.")), None)
-    return Path(known).stem if known is not None and known.endswith(".py") else known or module
+def _printing(note: Callable[[str], None], output: TextIO) -> Callable[[str], None]:
+    """A function that prints notes where they would be printed outside of a callback."""
 
+    def to_user(text: str) -> None:
+        with redirect_stdout(output):
+            note(text)
 
-def _raised_at(error: BaseException) -> str | None:
-    """The file and line that raised an exception."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}" if trace is not None else None
+    return to_user

@@ -257,7 +257,7 @@ def test_hues_agree_with_colorsys() -> None:
         np.testing.assert_allclose(got[place], want, atol=2e-6)
 
 
-def test_colours_agree_with_pillow() -> None:
+def test_colors_agree_with_pillow() -> None:
     x = jnp.asarray(images())
     gray = build("random_grayscale").change(x, None, None)
     solar = build("random_solarize").change(x, jnp.full(3, 0.5), None)

@@ -135,6 +135,7 @@ def compiled(spec: str, inputs: tuple[str, ...]) -> Any:
     return jax.jit(jax.value_and_grad(run, argnums=(0, 1), has_aux=True))
 
 
+@pytest.mark.few(20)
 @pytest.mark.parametrize(("spec", "inputs"), CASES, ids=[f"{spec} | {', '.join(kinds)}" for spec, kinds in CASES])
 @settings(max_examples=4, derandomize=True, deadline=None, database=None)
 @given(lengths=st.lists(st.integers(1, TIME), min_size=BATCH, max_size=BATCH), seed=st.integers(0, 1000))
@@ -209,6 +210,7 @@ def test_empty_batches(spec: str) -> None:
         assert all(np.isfinite(leaf).all() for leaf in found.state.values())
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "spec",
     [

@@ -134,6 +134,7 @@ def test_convolution_values(window: Window, groups: int) -> None:
     assert signature.flops == np.prod(y.shape[1:]) * (2 * np.prod(window.size) * 4 // groups + 1)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(("fast", "plain", "out"), [(by_patches, by_window, 4), (by_elements, by_channels, 2)])
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
 def test_what_a_cpu_runs_is_the_convolution(window: Window, fast: Any, plain: Any, out: int) -> None:
@@ -247,6 +248,7 @@ def test_symbols_keep_their_formula() -> None:
             assert run.shape[1] == known
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "spec",
     [
@@ -394,6 +396,7 @@ def weights_for(spec: str) -> Any:
     return nest({name: jnp.asarray(random(*param.shape), jnp.float32) for name, param in signature.params.items()})
 
 
+@pytest.mark.few()
 @pytest.mark.parametrize("spec", MASKED)
 @given(lengths=st.lists(st.integers(0, SHORT), min_size=3, max_size=3), seed=st.integers(0, 9))
 @settings(max_examples=6, derandomize=True, deadline=None)
@@ -419,6 +422,7 @@ def test_padding_changes_nothing(spec: str, lengths: list[int], seed: int) -> No
     assert np.isfinite(long[0]).all(), "a later layer would carry this into its gradients"
 
 
+@pytest.mark.few()
 @pytest.mark.parametrize("spec", MASKED)
 def test_a_masked_sequence_gives_what_it_gives_alone(spec: str) -> None:
     weights, x = weights_for(spec), random(3, LONG, 2).astype(np.float32)  # as large as above: compiled already

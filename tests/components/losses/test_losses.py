@@ -124,6 +124,7 @@ KERAS: list[tuple[str, Any, Any, Any]] = [
 ]
 
 
+@pytest.mark.few()
 @pytest.mark.parametrize(
     ("spec", "reference", "output", "target"), KERAS, ids=[f"{index} {spec}" for index, (spec, *_) in enumerate(KERAS)]
 )
@@ -502,9 +503,11 @@ GIVEN: list[tuple[str, tuple[int, ...], Any, str]] = [
 
 
 def test_every_loss_is_tried_at_its_limits() -> None:
-    assert {spec.partition(":")[0] for spec, *_ in GIVEN} == set(LOSSES)
+    missing = set(LOSSES) - {spec.partition(":")[0] for spec, *_ in GIVEN}
+    assert not missing, f"add outputs and targets for {sorted(missing)} to `GIVEN`, above"
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize(
     ("spec", "shape", "target", "kind"), GIVEN, ids=[f"{spec} {shape}" for spec, shape, *_ in GIVEN]
 )

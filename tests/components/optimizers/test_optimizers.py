@@ -280,6 +280,7 @@ RULES |= {
 }
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("text", RULES)
 def test_an_optimizer_is_optaxs_to_the_bit(text: str) -> None:
     made = optimizer_of(text.replace("FALLING", FALLING))
@@ -337,6 +338,7 @@ def test_an_optimizer_is_resolved_and_read_back(word: str) -> None:
 # ---- what an update depends on ----
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("word", OPTIMIZERS)
 def test_per_weight_says_whether_elements_are_updated_apart(word: str) -> None:
     """A rule that is not `per_weight` gives stacked weights the updates that it gives them one by one."""

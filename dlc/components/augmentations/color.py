@@ -1,4 +1,4 @@
-"""Changes of colours of images."""
+"""Changes of colors of images."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def blend(x: Array, other: Array, factor: Array) -> Array:
     return other + over(factor, x) * (x - other)
 
 
-class Colour(Augmentation):
-    """An augmentation of colours of images (batch, height, width, channels).
+class Color(Augmentation):
+    """An augmentation of colors of images (batch, height, width, channels).
 
     The first number of `value_range` is black, the second full brightness; results are clipped to that range. Use
     `value_range: [0, 255]` for bytes, `[0, 1]` for images scaled to 0..1.
@@ -52,22 +52,22 @@ class Colour(Augmentation):
         if self.rgb and x.shape[-1] != 3:
             code = "DLC205" if isinstance(x.shape[-1], int) else "DLC203"
             raise RuleViolation(
-                code, f"`{self.word}` changes colours", found=str(x), expected="3 channels: red, green, blue"
+                code, f"`{self.word}` changes colors", found=str(x), expected="3 channels: red, green, blue"
             )
 
     def change(self, x: Array, drawn: Any, mask: Array | None) -> Array:
-        """The images with changed colours."""
+        """The images with changed colors."""
         low, high = self.value_range
         light = (x.astype(jnp.float32) - low) / (high - low)
-        return jnp.clip(self.colour(light, drawn), 0.0, 1.0) * (high - low) + low
+        return jnp.clip(self.color(light, drawn), 0.0, 1.0) * (high - low) + low
 
-    def colour(self, x: Array, drawn: Any) -> Array:
-        """Changed colours of images of 0..1."""
+    def color(self, x: Array, drawn: Any) -> Array:
+        """Changed colors of images of 0..1."""
         raise NotImplementedError
 
 
-class ByFactor(Colour):
-    """A change of colours by a factor; 1 changes nothing."""
+class ByFactor(Color):
+    """A change of colors by a factor; 1 changes nothing."""
 
     still: ClassVar[dict[str, Any]] = {"factor": (1.0, 1.0)}
     factor: Factors = main((0.8, 1.2), description="factors: a number a for [1 - a, 1 + a], or [lowest, highest]")
@@ -92,7 +92,7 @@ class RandomBrightness(ByFactor):
         AugmentExample("random_brightness", "f32[batch, 42]", error="DLC204"),
     )
 
-    def colour(self, x: Array, drawn: Array) -> Array:
+    def color(self, x: Array, drawn: Array) -> Array:
         """Factor * x."""
         return over(drawn, x) * x
 
@@ -111,14 +111,14 @@ class RandomContrast(ByFactor):
         AugmentExample("random_contrast", "f32[batch, 7, 3]", error="DLC204"),
     )
 
-    def colour(self, x: Array, drawn: Array) -> Array:
+    def color(self, x: Array, drawn: Array) -> Array:
         """Mean + factor * (x - mean)."""
         light = gray(x) if x.shape[-1] == 3 else x
         return blend(x, light.mean((1, 2, 3), keepdims=True), drawn)
 
 
 class RandomSaturation(ByFactor):
-    """(batch, height, width, 3): distances of colours from gray times a factor, as in `ColorJitter` of torchvision."""
+    """(batch, height, width, 3): distances of colors from gray times a factor, as in `ColorJitter` of torchvision."""
 
     word = "random_saturation"
     rgb: ClassVar[bool] = True
@@ -129,13 +129,13 @@ class RandomSaturation(ByFactor):
         AugmentExample("random_saturation: [1, 1]", "f32[batch, 6, 7, 3]", error="DLC303"),
     )
 
-    def colour(self, x: Array, drawn: Array) -> Array:
+    def color(self, x: Array, drawn: Array) -> Array:
         """Gray + factor * (x - gray)."""
         return blend(x, gray(x), drawn)
 
 
 def turned(x: Array, turn: Array) -> Array:
-    """(batch, height, width, 3) of 0..1: hues rotated by `turn` (batch,), 1 being the whole colour circle."""
+    """(batch, height, width, 3) of 0..1: hues rotated by `turn` (batch,), 1 being the whole color circle."""
     high, low = x.max(-1), x.min(-1)
     spread = high - low
     safe = jnp.where(spread == 0, 1.0, spread)
@@ -153,8 +153,8 @@ def turned(x: Array, turn: Array) -> Array:
     return jnp.stack(parts, -1)
 
 
-class RandomHue(Colour):
-    """(batch, height, width, 3): hues rotate on the colour circle by a share of a full turn; brightness (HSV) stays."""
+class RandomHue(Color):
+    """(batch, height, width, 3): hues rotate on the color circle by a share of a full turn; brightness (HSV) stays."""
 
     word = "random_hue"
     rgb: ClassVar[bool] = True
@@ -171,20 +171,20 @@ class RandomHue(Colour):
         """(batch,): the turns, drawn uniformly."""
         return uniform(key, x.shape[0], self.turn)
 
-    def colour(self, x: Array, drawn: Array) -> Array:
+    def color(self, x: Array, drawn: Array) -> Array:
         """The rotated hues."""
         return turned(x, drawn)
 
 
-class Always(Colour):
-    """A change of colours without random numbers, except whether it happens."""
+class Always(Color):
+    """A change of colors without random numbers, except whether it happens."""
 
     def draw(self, key: Array, x: Array, mask: Array | None) -> None:
         """Nothing."""
 
 
 class RandomGrayscale(Always):
-    """(batch, height, width, 3): an image loses its colours with probability `p` (luma of ITU-R BT.601)."""
+    """(batch, height, width, 3): an image loses its colors with probability `p` (luma of ITU-R BT.601)."""
 
     word = "random_grayscale"
     rgb: ClassVar[bool] = True
@@ -195,7 +195,7 @@ class RandomGrayscale(Always):
         AugmentExample("random_grayscale", "f32[batch, 6, 7, 1]", error="DLC205"),
     )
 
-    def colour(self, x: Array, drawn: Any) -> Array:
+    def color(self, x: Array, drawn: Any) -> Array:
         """The brightness in each channel."""
         return jnp.broadcast_to(gray(x), x.shape)
 
@@ -211,12 +211,12 @@ class RandomInvert(Always):
         AugmentExample("random_invert: 1.5", "f32[batch, 6, 7, 1]", error="DLC104"),
     )
 
-    def colour(self, x: Array, drawn: Any) -> Array:
+    def color(self, x: Array, drawn: Any) -> Array:
         """1 - x."""
         return 1 - x
 
 
-class RandomSolarize(Colour):
+class RandomSolarize(Color):
     """(batch, height, width, channels): pixels at least as bright as a threshold are inverted.
 
     The threshold is drawn for each image, from 0 (black) to 1 (full brightness).
@@ -242,7 +242,7 @@ class RandomSolarize(Colour):
         """(batch,): the thresholds, drawn uniformly."""
         return uniform(key, x.shape[0], self.threshold)
 
-    def colour(self, x: Array, drawn: Array) -> Array:
+    def color(self, x: Array, drawn: Array) -> Array:
         """1 - x at or above the threshold."""
         return jnp.where(x >= over(drawn, x), 1 - x, x)
 
@@ -253,7 +253,7 @@ def posterized(x: Array, bits: Array) -> Array:
     return jnp.floor(jnp.round(x * 255) / step) * step / 255
 
 
-class RandomPosterize(Colour):
+class RandomPosterize(Color):
     """(batch, height, width, channels): only the highest bits of each byte are kept.
 
     Their number is drawn for each image from `bits`.
@@ -281,6 +281,6 @@ class RandomPosterize(Colour):
         """(batch,) int32: the numbers of bits."""
         return jax.random.randint(key, (x.shape[0],), int(self.bits[0]), int(self.bits[1]) + 1)
 
-    def colour(self, x: Array, drawn: Array) -> Array:
+    def color(self, x: Array, drawn: Array) -> Array:
         """The highest bits."""
         return posterized(x, drawn)
