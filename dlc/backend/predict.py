@@ -44,8 +44,8 @@ def predicting(plan: Plan, program: Program) -> Predict:
 def serving(plan: Plan, program: Program) -> Predict:
     """The function (weights, raw inputs) -> predictions.
 
-    Weights are flat, with the features' statistics under `features/NAME/KEY`. Inputs have the features' raw types, batch
-    first. Predictions are probabilities for classes and numbers in the target's unit.
+    Weights are flat, with the features' statistics under `features/NAME/KEY`. Inputs have the features' raw types,
+    batch first. Predictions are probabilities for classes and numbers in the target's unit.
     """
     named, predict = predictions_of(plan), predicting(plan, program)
 

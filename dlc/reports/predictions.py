@@ -90,15 +90,15 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
     affordable = min(MOST_NUMBERS // max(1, size), most_flops / max(1, _flops(plan, data)), MOST_EXAMPLES)
     rows = data.splits[split][: max(LEAST_EXAMPLES, int(affordable))]
     records = {section: {name: array[rows] for name, array in arrays.items()} for section, arrays in data.rows.items()}
-    found = _run(model, data, terms, records, len(rows)) if terms else []
+    found = _run(model, terms, records, len(rows)) if terms else []
     answers = []
-    for term, (guess, truth, surety, there) in zip(terms, found, strict=True):
+    for term, (*pair, surety, there) in zip(terms, found, strict=True):
         assert term.against is not None
         feature = feature_of(plan, term.against)
         assert feature is not None
         classes = _classes(plan, term, feature)
-        if classes is None:
-            guess, truth = (feature.decode(value, stats[term.against.name]) for value in (guess, truth))
+        fitted = stats[term.against.name]
+        guess, truth = pair if classes is not None else [feature.decode(value, fitted) for value in pair]
         sure = surety if surety.ndim == 1 and classes is not None else None
         answers.append(
             Answer(
@@ -159,7 +159,7 @@ def _classes(plan: Plan, term: LossTerm, feature: Feature) -> list[str] | None:
 
 
 def _run(
-    model: Model, data: Dataset, terms: list[LossTerm], records: Mapping[str, Mapping[str, Any]], count: int
+    model: Model, terms: list[LossTerm], records: Mapping[str, Mapping[str, Any]], count: int
 ) -> list[tuple[NDArray[Any], ...]]:
     """For each term guess, truth, surety and which positions count, all (count, ...)."""
     plan = model.plan

@@ -18,8 +18,8 @@ from dlc.components.features.feature import Feature
 from dlc.components.metrics.class_checks import answered, need_answers
 from dlc.components.metrics.classification import Accuracy
 from dlc.data.dataset import check_values, load_dataset
-from dlc.data.fitted import device_stats
 from dlc.data.feeder import Feeder, evaluated_together
+from dlc.data.fitted import device_stats
 from dlc.data.tables import allowed_memory
 from dlc.diagnostics import SpecError, did_you_mean, listing, quoting
 from dlc.frontend.plan import MetricTerm

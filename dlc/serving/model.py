@@ -10,7 +10,7 @@ import numpy as np
 
 from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.network import Program, lower
-from dlc.backend.predict import predictions_of, predicting, with_stats
+from dlc.backend.predict import predicting, predictions_of, with_stats
 from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.data.fitted import FittedData, device_stats
 from dlc.diagnostics import SpecError

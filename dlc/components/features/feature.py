@@ -62,8 +62,8 @@ class Feature(Options):
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Statistics learned from the training split: means, ranges, in float64. Empty by default.
 
-        A compiled program gets them in float32. The rounding error of a statistic `x` is passed as `x_rest`, if there is
-        one; on the host it is 0.
+        A compiled program gets them in float32. The rounding error of a statistic `x` is passed as `x_rest`, if there
+        is one; on the host it is 0.
 
         If the data don't fit into memory, `raw` is not an array but can be sliced like one: read it block by block.
         """

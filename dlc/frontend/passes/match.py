@@ -84,7 +84,9 @@ def _prediction_columns(
     document: Document, losses: Sequence[LossTerm], types: Mapping[str, TensorType], problems: Problems
 ) -> None:
     """Check that a table of predictions has one column of each name."""
-    features = {name: feature for name, feature in {**document.inputs, **document.targets}.items() if feature is not None}
+    features = {
+        name: feature for name, feature in {**document.inputs, **document.targets}.items() if feature is not None
+    }
     found = ambiguous(answers(losses, types), features, types)
     if found is not None:
         column, first, second = found
