@@ -153,7 +153,9 @@ def evaluate(run: Path | str, split: str | None = None, data: Path | str | None 
 
 
 def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """Predictions of a run's best weights, as the columns of a table.
+    """Predictions of a run's best weights by name: of n records (n,), or (n, *sizes) of arrays.
+
+    A category gives its class, and the probability of each class under `NAME_CLASS`.
 
     Args:
         run: the run folder.
@@ -167,7 +169,7 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     configure()
     from dlc.backend.lowering import platform
     from dlc.serving.model import load_model
-    from dlc.serving.tables import as_columns, present, read_inputs, read_table
+    from dlc.serving.tables import as_arrays, as_columns, read_inputs, read_table
     from dlc.training.run_folder import RunFolder
 
     model = load_model(RunFolder(run), platform())
@@ -175,7 +177,7 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
         columns, where = as_columns(inputs), None
     else:
         columns, where = dict(read_table(Path(inputs), model.plan)), str(inputs)
-    return present(model.plan, model.predict(read_inputs(model.plan, model.fitted, columns, where)))
+    return as_arrays(model.plan, model.predict(read_inputs(model.plan, model.fitted, columns, where)))
 
 
 def report(run: Path | str, out: Path | str | None = None) -> Path:

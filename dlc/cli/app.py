@@ -211,19 +211,16 @@ def predict(
             "--out", "-o", help="The .csv or .jsonl file to write. [default: standard output]", show_default=False
         ),
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option("--keep", metavar="COLUMN", help="Copy a column of the input; repeatable.", show_default=False),
+    ] = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Predict for the records of a file: classes with probabilities, numbers in their original units."""
-    import dlc
-    from dlc.serving.tables import write_table
+    from dlc.cli.commands import predict_file
 
-    if out is not None and out.suffix not in (".csv", ".jsonl"):
-        write_table({}, out)  # raises the error before the work is done
-    text = write_table(dlc.predict(run, input), out)
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        print(f"wrote {out}")
+    predict_file(run, input, out, keep or [])
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The commands `check`, `eval`, `report`, `init` and `explain`."""
+"""The commands `check`, `eval`, `predict`, `report`, `init` and `explain`."""
 
 from __future__ import annotations
 
@@ -38,6 +38,23 @@ def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str]) -> i
         print(render.text(report, color=color) + "\n")
     print(render.summary(report, len(files)))
     return code
+
+
+def predict_file(run: Path, input_file: Path, out: Path | None, keep: Sequence[str]) -> None:
+    """Predict for the records of a file, and write a table: the kept columns of the file, then the predictions.
+
+    Raises:
+        SpecError: DLC402 when a kept column is missing, DLC510 when it has the name of a prediction.
+    """
+    from dlc.serving.tables import checked_format, predict_table, write_table
+
+    checked_format(out)  # before the work is done
+    table = predict_table(run, input_file, keep)
+    text = write_table(table, out)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        print(f"wrote {out}")
 
 
 def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: bool, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,20 @@ from typing import Any
 import numpy as np
 
 from dlc.backend.loss import feature_of, input_feature, target_feature
+from dlc.backend.lowering import platform
 from dlc.backend.predict import predictions_of, raw_inputs
-from dlc.components.features.feature import encoded_on_host, present_array
+from dlc.components.features.feature import encoded_on_host, present_array, single_values
 from dlc.components.sources.files import Csv, Npz
 from dlc.components.sources.source import Columns, Source
 from dlc.data.dataset import fit_sizes
 from dlc.data.fitted import FittedData
 from dlc.data.tables import read_feature, selected
-from dlc.diagnostics import Report, SpecError
+from dlc.diagnostics import Report, SpecError, did_you_mean, listing
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
+from dlc.serving.model import load_model
 from dlc.support.files import plain, write_atomic
+from dlc.training.run_folder import RunFolder
 
 
 def source_for(path: Path, like: Source | None = None) -> Source:
@@ -161,6 +164,51 @@ def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[
     return columns
 
 
+def as_arrays(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Predictions by name, each in its own shape; of a category the class, and the probability of each class."""
+    found: dict[str, Any] = {}
+    for name, answer in predictions_of(plan).items():
+        value, feature = np.asarray(predictions[name]), feature_of(plan, answer.against)
+        found |= feature.arrays(name, value) if feature is not None else {name: single_values(value)}
+    return found
+
+
+def predict_table(run: Path, path: Path, keep: Sequence[str]) -> dict[str, Any]:
+    """The predictions of a run for a table file as columns, after the kept columns of the file.
+
+    Raises:
+        SpecError: DLC402 when a kept column is missing, DLC406 when it holds arrays, DLC510 when it has the name of a
+            prediction, and those of `load_model` and `read_inputs`.
+    """
+    model = load_model(RunFolder(run), platform())
+    columns = read_table(path, model.plan)
+    kept: dict[str, Any] = {}
+    for name in keep:
+        if name not in columns:
+            hint, found = did_you_mean(name, list(columns)), f"columns {listing(list(columns), 12)}"
+            raise SpecError.of("DLC402", f"`{path}` has no column `{name}`", found=found, hint=hint)
+        kept[name] = columns[name]
+        if np.ndim(kept[name]) > 1:
+            raise SpecError.of("DLC406", f"the column `{name}` of `{path}` holds arrays, which a table can't")
+    found = present(model.plan, model.predict(read_inputs(model.plan, model.fitted, columns, str(path))))
+    for name in sorted(kept.keys() & found.keys()):
+        raise SpecError.of("DLC510", f"`--keep {name}`: a prediction has the same name", hint="rename the column")
+    return {**kept, **found}
+
+
+def checked_format(path: Path | None) -> str:
+    """The extension of a table to write; that of CSV for the standard output.
+
+    Raises:
+        SpecError: DLC510 for an unknown extension.
+    """
+    suffix = path.suffix if path is not None else ".csv"
+    if suffix in (".csv", ".jsonl"):
+        return suffix
+    found = f"the extension `{suffix}`"
+    raise SpecError.of("DLC510", f"can't write `{path}`", found=found, expected="a .csv or .jsonl file")
+
+
 def write_table(columns: Mapping[str, Any], path: Path | None) -> str:
     """Columns as CSV or, by the file's extension, one JSON object per line. Numbers keep all their digits.
 
@@ -171,11 +219,7 @@ def write_table(columns: Mapping[str, Any], path: Path | None) -> str:
     Raises:
         SpecError: DLC507 when it can't be written, DLC510 for an unknown extension.
     """
-    suffix = path.suffix if path is not None else ".csv"
-    if suffix not in (".csv", ".jsonl"):
-        raise SpecError.of(
-            "DLC510", f"can't write `{path}`", found=f"the extension `{suffix}`", expected="a .csv or .jsonl file"
-        )
+    suffix = checked_format(path)
     rows = zip(*(np.asarray(values).tolist() for values in _exact(columns).values()), strict=True)
     text = io.StringIO()
     if suffix == ".csv":

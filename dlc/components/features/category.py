@@ -217,6 +217,10 @@ class Category(Feature):
         columns = self.prediction_columns(name, prediction.shape[1:])
         return dict(zip(columns, [classes, *rows.T], strict=True))
 
+    def arrays(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The same as the columns of a table."""
+        return self.present(name, prediction)
+
 
 def _index(text: str, count: int) -> int:
     """The class number in a string, -1 for none; with two classes also `false` and `true`."""

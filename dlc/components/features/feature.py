@@ -101,12 +101,21 @@ class Feature(Options):
         """The columns `prediction_columns` of a table, from decoded predictions of n records."""
         return present_array(name, prediction)
 
+    def arrays(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Decoded predictions of n records as arrays, each in its own shape: (n, *sizes), or (n,) for single values."""
+        return {name: single_values(prediction)}
+
 
 def array_columns(name: str, sizes: Sequence[int]) -> list[str]:
     """The names of the elements of an array: `name` of a single one, else `name_0`, or `name_0_0` with two axes."""
     if prod(sizes) == 1:
         return [name]
     return ["_".join(map(str, (name, *position))) for position in product(*map(range, sizes))]
+
+
+def single_values(prediction: NDArray[Any]) -> NDArray[Any]:
+    """(n, *sizes), or (n,) if each record is a single value."""
+    return prediction.reshape(len(prediction)) if prod(prediction.shape[1:]) == 1 else prediction
 
 
 def present_array(name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -153,5 +153,13 @@ class Tokens(Feature):
 
     def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The most probable token at each position, a column each."""
-        best = prediction.argmax(-1) if prediction.ndim == 3 else prediction
-        return super().present(name, best)
+        return super().present(name, _best(prediction))
+
+    def arrays(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The most probable tokens: (n, time)."""
+        return {name: _best(prediction)}
+
+
+def _best(prediction: NDArray[Any]) -> NDArray[Any]:
+    """Tokens of (n, time, vocabulary) scores; tokens as they are."""
+    return np.asarray(prediction.argmax(-1)) if prediction.ndim == 3 else prediction

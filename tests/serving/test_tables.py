@@ -1,0 +1,118 @@
+"""Tables of predictions: one column of each name, and nothing invented where a network gives no number."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc.components.features import FEATURES
+from dlc.components.features.feature import Feature
+from dlc.frontend.pipeline import check_text
+from dlc.language.options import build_word
+from dlc.language.yaml_text import parse_yaml
+from dlc.serving.tables import write_table
+from tests.common import run_dlc
+
+TWO = (
+    "inputs: {x: number}\n"
+    "targets: {smokes: {category: ['no', 'yes']}, SECOND}\n"
+    "network:\n  - {dense: 2, inputs: x, name: a}\n  - {dense: SIZE, inputs: x, name: b}\n"
+    "outputs: {a: a, b: b}\n"
+    "loss:\n  - {cross_entropy: , output: a, target: smokes}\n  - {mse: , output: b, target: NAME}\n"
+)
+
+
+def two(name: str, feature: str, size: int = 1) -> str:
+    return TWO.replace("SECOND", f"{name}: {feature}").replace("NAME", name).replace("SIZE", str(size))
+
+
+def feature_of(text: str) -> Feature:
+    made = build_word(parse_yaml(f"item: {text}\n", "example").tree["item"], FEATURES, "feature")
+    assert isinstance(made, Feature), made
+    return made
+
+
+@pytest.mark.parametrize("name", ["smokes_yes", "smokes_no"])
+def test_two_predictions_with_a_column_of_one_name_are_an_error(name: str) -> None:
+    spec, report = check_text(two(name, "{number: standard}"))
+    assert spec is None
+    (item,) = report.diagnostics
+    assert (item.code, item.span and item.span.line) == ("DLC202", 2)
+    assert f"both have a column `{name}`" in item.message
+
+
+def test_elements_of_arrays_are_columns_as_well() -> None:
+    text = two("smokes_yes", "{tensor: [2]}", 2)
+    assert check_text(text)[1].ok
+    text = "inputs: {x: number}\ntargets: {y: {tensor: [2]}, y_1: number}\n" + "\n".join(text.splitlines()[2:])
+    text = text.replace("target: smokes}", "target: y}").replace("target: smokes_yes}", "target: y_1}")
+    text = text.replace("cross_entropy", "mse").replace(
+        "{dense: 2, inputs: x, name: b}", "{dense: 1, inputs: x, name: b}"
+    )
+    assert check_text(text)[1].codes == ("DLC202",)
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        ("{category: [a, b, c]}", (3,)),
+        ("{category: [a, b]}", (1,)),
+        ("{category: [a, b]}", (2,)),
+        ("number", (1,)),
+        ("{tensor: [2, 3]}", (2, 3)),
+        ("{tensor: []}", ()),
+        ("{tokens: 5}", (4, 5)),
+        ("{tokens: 5}", (4,)),
+    ],
+)
+def test_the_columns_are_those_that_the_checker_knows(text: str, sizes: tuple[int, ...]) -> None:
+    made = feature_of(text)
+    table = made.present("y", np.zeros((3, *sizes), np.float32))
+    assert list(table) == made.prediction_columns("y", sizes)
+    assert {len(column) for column in table.values()} == {3}
+
+
+def test_a_record_without_probabilities_has_no_class(tmp_path: Path) -> None:
+    table = feature_of("{category: [a, b]}").present("y", np.float32([[0.2, 0.8], [np.nan, np.nan], [1.0, 0.0]]))
+    assert table["y"].tolist() == ["b", None, "a"]
+    write_table(table, tmp_path / "out.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert lines[1] == {"y": None, "y_a": None, "y_b": None}
+    assert write_table(table, None).splitlines()[2] == ",nan,nan"
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that predicts pairs, and a table with ids."""
+    folder = tmp_path_factory.mktemp("series")
+    x = np.arange(12.0)
+    np.savez(folder / "data.npz", x=x, y=np.stack([x, -x], 1))
+    rows = [f"{100 + index},{value},{value},{-value}" for index, value in enumerate(x)]
+    (folder / "new.csv").write_text("id,x,y_0,y_2\n" + "\n".join(rows) + "\n")
+    (folder / "pairs.yaml").write_text(
+        "dlc: 1\nname: pairs\ndata: {source: {npz: data.npz}}\ninputs: {x: number}\ntargets: {y: {tensor: [2]}}\n"
+        "network: [dense: 2]\nloss: mse\noptimizer: {sgd: 0.001}\ntrain: {epochs: 1, batch_size: 4}\n"
+    )
+    dlc.train(dlc.load(folder / "pairs.yaml"), folder / "run")
+    return folder
+
+
+def test_arrays_have_their_own_shape_in_python(series: Path) -> None:
+    assert dlc.predict(series / "run", {"x": np.ones(5)})["y"].shape == (5, 2)
+
+
+def test_columns_of_the_input_can_be_kept(series: Path) -> None:
+    done = run_dlc(["predict", "run", "new.csv", "--keep", "id", "--keep", "x"], cwd=series)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "id,x,y_0,y_1" and lines[3].startswith("102,2.0,")
+    assert len(lines) == 13
+
+
+@pytest.mark.parametrize(("column", "code"), [("idd", "DLC402"), ("y_0", "DLC510")])
+def test_a_column_that_cannot_be_kept(series: Path, column: str, code: str) -> None:
+    done = run_dlc(["predict", "run", "new.csv", "--keep", column], cwd=series)
+    assert done.returncode == 1 and f"error[{code}]" in done.stderr and not done.stdout
