@@ -23,6 +23,7 @@ def trained(folder: Path, name: str) -> bytes:
     return (folder / name / "weights.safetensors").read_bytes()
 
 
+@pytest.mark.slow  # .ci/run runs it; the tests share a cache of compiled programs themselves
 def test_a_program_is_compiled_once_and_gives_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLC_CACHE", "off")
     without = trained(tmp_path, "without")

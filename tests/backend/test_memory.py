@@ -48,6 +48,7 @@ def test_predictions_for_the_specs_are_near_what_xla_plans(path: Path) -> None:
     assert taken_over == sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_predictions_for_small_networks_of_the_usual_kinds(name: str) -> None:
     spec = step_of(name)

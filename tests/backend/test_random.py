@@ -29,6 +29,7 @@ DRAWS: dict[str, Callable[[jax.Array], Any]] = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_draws_have_the_bits_of_jax(draw: Callable[[jax.Array], Any]) -> None:
     for seed in (0, 7, 2**31 - 1):

@@ -206,6 +206,7 @@ def precisions(jaxpr: Any) -> list[Any]:
 # ---- training, predicting, exporting ----
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_run_in_half_precision_predicts_and_exports(dtype: str, tmp_path: Path) -> None:
     spec = dlc.loads(SMALL.replace("epochs: 4", "epochs: 2") + f"precision: {dtype}\n")

@@ -83,6 +83,7 @@ CASES: list[tuple[Any, Any, tuple[int, ...], tuple[int, ...]]] = [
 ]
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize(
     ("operation", "setting", "size", "last"), CASES, ids=lambda part: getattr(part, "name", str(part))
 )

@@ -354,6 +354,7 @@ def test_weights_that_are_not_finite_are_never_the_best(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "weights.safetensors").exists()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "options",
     [

@@ -53,6 +53,7 @@ def test_cells(word: str, options: Mapping[str, Any]) -> None:
     conform(f"{word}: {{units: 5, {text}}}", CELLS[word](5, **options), SHAPE, names=names(word))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("word", "options"),
     [

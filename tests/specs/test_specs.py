@@ -39,6 +39,7 @@ def test_compiles(path: Path) -> None:
         assert dlc.train(spec, dry_run=True).steps == 1
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_template(path: Path) -> None:
     """A template begins with its title, says what to change, and trains as it is."""

@@ -208,6 +208,7 @@ def test_a_resumed_run_calls_for_new_epochs_only(
     assert (run.path / "metrics.csv").read_bytes() == (other.path / "metrics.csv").read_bytes()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("hook", "when", "step"),
     [

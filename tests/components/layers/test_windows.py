@@ -302,6 +302,7 @@ def test_means_of_half_precision_are_summed_in_full() -> None:
         np.testing.assert_array_equal(found.astype(jnp.float32), 1.0)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "window",
     [

@@ -29,6 +29,7 @@ def compiled(made: Loss) -> Any:
     return jax.jit(each)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_cross_entropy_against_scikit_learn(classes: int) -> None:
     generator = np.random.default_rng(classes)

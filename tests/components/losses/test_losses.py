@@ -396,6 +396,7 @@ def test_triplets_that_are_given() -> None:
     np.testing.assert_allclose(run("triplet: {distance: cosine}", y)[0].total, want, rtol=1e-5)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("size", [1, 5])
 def test_nt_xent_against_optax(size: int) -> None:
     a, b = normal(size, 4), normal(size, 4)

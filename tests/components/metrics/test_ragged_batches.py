@@ -15,6 +15,7 @@ from dlc.language.options import load_class
 from tests.components.building import loss, metric, over_split
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("size", [1, 7, 32, 100])
 def test_metrics_add_up_over_ragged_batches(size: int) -> None:
     generator = np.random.default_rng(0)
