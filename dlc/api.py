@@ -101,7 +101,7 @@ def compile(spec: Spec) -> Program:
 
 
 def train(
-    spec: Spec,
+    spec: Spec | Path | str,
     run: Path | str | None = None,
     *,
     resume: bool = False,
@@ -113,7 +113,7 @@ def train(
     """Train a spec.
 
     Args:
-        spec: a checked spec with data, targets, loss and optimizer.
+        spec: a checked spec with data, targets, loss and optimizer, or the path of its file.
         run: the run folder; nothing is written without one.
         resume: continue the run in that folder.
         reporter: receives the progress of the run.
@@ -122,8 +122,10 @@ def train(
         profile: measure where the time goes (`Result.spent`), and write a trace to the run folder.
 
     Raises:
-        SpecError: when data don't fit, the folder is in use, or training diverges.
+        SpecError: when the spec is wrong, data don't fit, the folder is in use, or training diverges.
     """
+    if isinstance(spec, (Path, str)):
+        spec = load(spec)
     with gc_paused():
         from dlc.backend.jax_config import configure
 

@@ -323,6 +323,8 @@ def _divide(plan: Plan, count: int) -> dict[str, NDArray[np.int32]]:
     for name, size in split_sizes(plan, count).items():
         splits[name] = order[start : start + size]
         start += size
+    if not plan.train.shuffle:
+        splits["train"] = np.sort(splits["train"])  # the order of the file
     return splits
 
 

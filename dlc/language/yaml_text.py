@@ -7,6 +7,7 @@ recurses, and size, depth and the expansion of aliases are bounded.
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path as FilePath
@@ -91,6 +92,9 @@ def read(path: FilePath | str) -> str:
     """
     name = str(path)
     try:
+        mode = FilePath(path).stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe would block, a device may never end
+            raise SpecError.of("DLC001", f"`{name}` is not a regular file", expected="a YAML file")
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:

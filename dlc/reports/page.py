@@ -19,7 +19,7 @@ from dlc.reports.markup import Markup, concatenated, element, number, table
 from dlc.reports.network import MOST_DRAWN, anchor, pictures, shape_text
 from dlc.reports.record import Record, read_record
 from dlc.support.files import write_atomic
-from dlc.training.run_folder import RunFolder
+from dlc.training.run_folder import RunFolder, check_output
 
 if TYPE_CHECKING:
     from dlc.components.schedules.schedule import Horizon
@@ -49,6 +49,8 @@ def write_report(
         SpecError: DLC502 and DLC503 for a folder without a run or with a damaged one, DLC507 for a file that can't be
             written.
     """
+    if out is not None:
+        check_output(out)
     record = read_record(run)
     with active(record.spec.plugins):
         text, notes = page(record, data, most_flops)

@@ -25,7 +25,7 @@ from dlc.language.options import RuleViolation
 from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import Model, load_model
 from dlc.support.files import cannot_write, sync_folder
-from dlc.training.run_folder import RunFolder
+from dlc.training.run_folder import RunFolder, check_output
 
 
 def export_run(run: RunFolder, to: str, out: Path | None = None) -> Path:
@@ -39,6 +39,8 @@ def export_run(run: RunFolder, to: str, out: Path | None = None) -> Path:
     Raises:
         SpecError: DLC502, DLC503, DLC507, DLC509 when the artifact gives other numbers, DLC510 for an unknown format.
     """
+    if out is not None:
+        check_output(out)
     with active(run.load_spec().plugins):
         export = read_export(to)
         network = describe(load_model(run))

@@ -26,7 +26,7 @@ from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.serving.model import load_model
 from dlc.support.files import plain, write_atomic
-from dlc.training.run_folder import RunFolder
+from dlc.training.run_folder import RunFolder, check_output
 
 
 def source_for(path: Path, like: Source | None = None) -> Source:
@@ -200,10 +200,12 @@ def checked_format(path: Path | None) -> str:
     """The extension of a table to write; that of CSV for the standard output.
 
     Raises:
-        SpecError: DLC510 for an unknown extension.
+        SpecError: DLC507 for a file of a run folder, DLC510 for an unknown extension.
     """
     suffix = path.suffix if path is not None else ".csv"
     if suffix in (".csv", ".jsonl"):
+        if path is not None:
+            check_output(path)
         return suffix
     found = f"the extension `{suffix}`"
     raise SpecError.of("DLC510", f"can't write `{path}`", found=found, expected="a .csv or .jsonl file")

@@ -356,6 +356,23 @@ class RunFolder:
             raise SpecError.of("DLC503", f"`{self.weights}` can't be read: {reason(error)}") from None
 
 
+def check_output(path: Path) -> None:
+    """Check that a file to write is none of a run's own.
+
+    Raises:
+        SpecError: DLC507 when it lies in a run folder, and is neither its report nor in its folder `exports`.
+    """
+    try:
+        place = Path(os.path.realpath(path))
+        runs = [folder for folder in place.parents if RunFolder(folder).exists]
+    except (OSError, ValueError):  # reported when it is written
+        return
+    for folder in runs:
+        if place != folder / "report.html" and (folder / "exports") not in place.parents:
+            hint = f"write it elsewhere, or into `{folder / 'exports'}`"
+            raise SpecError.of("DLC507", f"can't write `{path}`: `{folder}` is a run folder", hint=hint)
+
+
 def new_run_folder(name: str, base: Path | None = None) -> RunFolder:
     """The first free folder `runs/NAME`, `runs/NAME-2`, ..."""
     base = base or Path("runs")

@@ -112,3 +112,13 @@ def test_the_fingerprint_is_of_all_columns_whatever_their_names() -> None:
     for place, column in enumerate(columns):
         found.add(fingerprint(*columns[:place], column + 1, *columns[place + 1 :]))
     assert len(found) == 5
+
+
+def test_without_shuffling_training_keeps_the_order_of_the_file() -> None:
+    for split in ("{test: 30}", "{validation: 0.2, test: 30, seed: 3}"):
+        text = IRIS % split + "optimizer: adam\ntrain: {epochs: 1, batch_size: 8, shuffle: false}\n"
+        data = load_dataset(dlc.loads(text).plan)
+        rows = data.splits["train"]
+        np.testing.assert_array_equal(rows, np.sort(rows))
+        mixed = load_dataset(dlc.loads(text.replace("shuffle: false", "shuffle: true")).plan)
+        assert set(mixed.splits["train"].tolist()) == set(rows.tolist())

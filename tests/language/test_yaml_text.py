@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -344,3 +345,13 @@ def test_hostile_bytes_only_raise_spec_errors(tmp_path_factory: pytest.TempPathF
     except SpecError as error:
         assert error.report.codes == ("DLC002",)
     check_file(path)
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "link.yaml").symlink_to("/dev/zero")
+    (tmp_path / "base.yaml").write_text("extends: pipe.yaml\n")
+    for name in ("pipe.yaml", "link.yaml", "base.yaml"):
+        report = check_file(tmp_path / name)[1]
+        assert report.codes == ("DLC001",) or report.codes == ("DLC111",), report
+        assert "not a regular file" in report.diagnostics[0].message

@@ -116,3 +116,28 @@ def test_columns_of_the_input_can_be_kept(series: Path) -> None:
 def test_a_column_that_cannot_be_kept(series: Path, column: str, code: str) -> None:
     done = run_dlc(["predict", "run", "new.csv", "--keep", column], cwd=series)
     assert done.returncode == 1 and f"error[{code}]" in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "run", "--out", "run/weights.safetensors"],
+        ["report", "run", "--out", "run/resolved.yaml"],
+        ["report", "link", "--out", "link/features.json"],
+        ["predict", "run", "new.csv", "--out", "run/answers.csv"],
+        ["export", "run", "--to", "safetensors", "--out", "run/weights.safetensors"],
+        ["export", "run", "--to", "stablehlo", "--out", "run/checkpoints"],
+    ],
+)
+def test_no_output_takes_the_place_of_a_file_of_a_run(series: Path, command: list[str]) -> None:
+    if not (series / "link").exists():
+        (series / "link").symlink_to("run")
+    before = {path: path.read_bytes() for path in (series / "run").rglob("*") if path.is_file()}
+    done = run_dlc(command, cwd=series)
+    assert done.returncode == 1 and "error[DLC507]" in done.stderr, done.stderr
+    assert {path: path.read_bytes() for path in (series / "run").rglob("*") if path.is_file()} == before
+
+
+def test_a_path_can_be_trained(series: Path) -> None:
+    assert len(dlc.train(series / "pairs.yaml").history) == 1
+    assert len(dlc.train(str(series / "pairs.yaml")).history) == 1

@@ -2,7 +2,8 @@
 
 A variance is not computed as the difference of two large sums. Mean and sum of squared deviations of a batch take two
 passes; two sets of examples are merged as in Chan, Golub and LeVeque (1983). A mean is kept as its distance from a
-nearby shift, so that a large offset of the values costs no precision.
+nearby shift, so that a large offset of the values costs no precision. Squares are those of values divided by a power of
+two, so that they neither overflow nor underflow in float32, whatever the unit of the values.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ class Moments(Metric):
     """Shared by metrics of variances.
 
     `statistics`, for each of the outputs along the last axis: `weight` and `count` of positions, `shift` and `mean` of
-    target and prediction, (2, outputs); `products`, (5, outputs): the sums of squared deviations of target, prediction
-    and difference from their means, of the product of the first two, and of squared differences; `rest`, the rounding
-    errors of these.
+    target and prediction, (2, outputs); `unit`, the power of two by which values are divided before they are multiplied;
+    `products`, (5, outputs): the sums of squared deviations of target, prediction and difference from their means, of the
+    product of the first two, and of squared differences; `rest`, the rounding errors of these.
     """
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -49,9 +50,11 @@ class Moments(Metric):
         shift = jnp.where(weight > 0, least / 2 + most / 2, 0.0)  # (2, outputs); of a constant it is the constant
         away = jnp.where(here, both - shift[:, None], 0.0)
         over = jnp.where(weight > 0, weight, 1.0)
+        miss = jnp.where(here, both[1] - both[0], 0.0)
+        unit = _unit(jnp.maximum(jnp.abs(away).max((0, 1), initial=0.0), jnp.abs(miss).max(0, initial=0.0)))
+        away, miss = away / unit, miss / unit
         mean = (away * counted).sum(1) / over
         t, y = (away - mean[:, None]) * here
-        miss = both[1] - both[0]
         pairs = [(t, t), (y, y), (y - t, y - t), (t, y), (miss, miss)]
         products = jnp.stack([(a * b * counted).sum(0) for a, b in pairs])
         ones = jnp.ones(shape[-1], "float32")
@@ -59,7 +62,8 @@ class Moments(Metric):
             "weight": weight * ones,
             "count": here.sum().astype("float32") * ones,
             "shift": shift,
-            "mean": mean,
+            "mean": mean * unit,
+            "unit": unit,
             "products": products,
             "rest": jnp.zeros_like(products),
         }
@@ -72,12 +76,14 @@ class Moments(Metric):
         shift = first["shift"] * (1 - none) + second["shift"] * none
         mean = first["mean"] * (1 - none) + second["mean"] * none
         difference = ((second["shift"] - shift) + (second["mean"] - mean)) * (second["weight"] > 0)
-        t, y = difference
-        between = first["weight"] * share
         arrays = np if isinstance(weight, np.ndarray) else jnp
+        unit = arrays.maximum(arrays.maximum(first["unit"], second["unit"]), _unit(abs(difference).max(0)))
+        t, y = difference / unit
+        between = first["weight"] * share
         moved: Any = arrays.stack([t * t, y * y, (y - t) * (y - t), t * y, 0 * t]) * between
-        products, rest = first["products"], first["rest"] + second["rest"]
-        for part in (second["products"], moved):
+        before, after = ((part["unit"] / unit) ** 2 for part in (first, second))
+        products, rest = first["products"] * before, first["rest"] * before + second["rest"] * after
+        for part in (second["products"] * after, moved):
             products, error = _two(products, part)
             rest = rest + error
         return {
@@ -85,6 +91,7 @@ class Moments(Metric):
             "count": first["count"] + second["count"],
             "shift": shift,
             "mean": mean + difference * share,
+            "unit": unit,
             "products": products,
             "rest": rest,
         }
@@ -97,8 +104,15 @@ class Moments(Metric):
         return float(np.mean(self.of_products(found["products"] + found["rest"], found["count"])))
 
     def of_products(self, products: NDArray[Any], count: NDArray[Any]) -> NDArray[Any]:
-        """The value of each output from `products` and the number of positions."""
+        """The value of each output from `products` and the number of positions; it does not depend on the unit."""
         raise NotImplementedError(f"`{self.word}` defines no value")
+
+
+def _unit(size: Any) -> Any:
+    """The powers of two next to sizes; the smallest normal one for 0."""
+    arrays = np if isinstance(size, np.ndarray) else jnp
+    _, exponent = arrays.frexp(size)
+    return arrays.ldexp(arrays.ones_like(size), arrays.clip(exponent, -125, 127))
 
 
 def _two(a: Any, b: Any) -> tuple[Any, Any]:
