@@ -27,9 +27,9 @@ class Moments(Metric):
     """Shared by metrics of variances.
 
     `statistics`, for each of the outputs along the last axis: `weight` and `count` of positions, `shift` and `mean` of
-    target and prediction, (2, outputs); `unit`, the power of two by which values are divided before they are multiplied;
-    `products`, (5, outputs): the sums of squared deviations of target, prediction and difference from their means, of the
-    product of the first two, and of squared differences; `rest`, the rounding errors of these.
+    target and prediction, (2, outputs); `unit`, the power of two by which values are divided before they are
+    multiplied; `products`, (5, outputs): the sums of squared deviations of target, prediction and difference from their
+    means, of the product of the first two, and of squared differences; `rest`, the rounding errors of these.
     """
 
     def infer(self, output: TensorType, target: TensorType) -> None:
