@@ -159,8 +159,8 @@ MUTATIONS = (
     Mutation(
         "held-out records are also trained on",
         "dlc/data/dataset.py",
-        "        start += size\n    return splits",
-        "        start += 0\n    return splits",
+        "        start += size\n    if not",
+        "        start += 0\n    if not",
         DATA,
     ),
     Mutation(

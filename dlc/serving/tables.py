@@ -185,8 +185,8 @@ def predict_table(run: Path, path: Path, keep: Sequence[str]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name in keep:
         if name not in columns:
-            hint, found = did_you_mean(name, list(columns)), f"columns {listing(list(columns), 12)}"
-            raise SpecError.of("DLC402", f"`{path}` has no column `{name}`", found=found, hint=hint)
+            hint, there = did_you_mean(name, list(columns)), f"columns {listing(list(columns), 12)}"
+            raise SpecError.of("DLC402", f"`{path}` has no column `{name}`", found=there, hint=hint)
         kept[name] = columns[name]
         if np.ndim(kept[name]) > 1:
             raise SpecError.of("DLC406", f"the column `{name}` of `{path}` holds arrays, which a table can't")
