@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 
 ROOT = Path(__file__).parent.parent
+FUSION_EMITTERS = "xla_cpu_use_fusion_emitters" if version("jaxlib") < "0.12" else None
+"""The flag of XLA that decides how a CPU joins operations; newer versions have no choice."""
 
 SMALL = """
 dlc: 1
@@ -46,4 +49,4 @@ def run_dlc(
 
 def as_users_do(function: Callable[..., Any]) -> Any:
     """`jax.jit` with XLA's own choice of how operations are joined, which decides the last bit of some sums."""
-    return jax.jit(function, compiler_options={"xla_cpu_use_fusion_emitters": True})
+    return jax.jit(function, compiler_options={FUSION_EMITTERS: True} if FUSION_EMITTERS else None)

@@ -13,16 +13,16 @@ import pytest
 
 # What tests cost is compilation. XLA's and LLVM's cheapest ways, here and in processes that tests start; numbers are as
 # exact. `XLA_FLAGS= pytest` runs the tests on what a user's run is compiled to.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
-)
+from tests.common import FUSION_EMITTERS, SMALL
+
+CHEAP = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1}
+CHEAP |= {FUSION_EMITTERS: "false"} if FUSION_EMITTERS else {}
+os.environ.setdefault("XLA_FLAGS", " ".join(f"--{name}={value}" for name, value in CHEAP.items()))
 
 import dlc
 from dlc.backend.jax_config import configure
 from dlc.frontend.pipeline import Spec
 from dlc.training.run_folder import RunFolder
-from tests.common import SMALL
 
 pytest.register_assert_rewrite("tests.components.battery", "tests.components.layer_battery")  # as those of test files
 
