@@ -15,6 +15,9 @@ import jax
 ROOT = Path(__file__).parent.parent
 FUSION_EMITTERS = "xla_cpu_use_fusion_emitters" if version("jaxlib") < "0.12" else None
 """The flag of XLA that decides how a CPU joins operations; newer versions have no choice."""
+CHEAP_FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1" + (
+    f" --{FUSION_EMITTERS}=false" if FUSION_EMITTERS else ""
+)
 
 SMALL = """
 dlc: 1

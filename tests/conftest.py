@@ -11,13 +11,11 @@ from random import Random
 
 import pytest
 
+from tests.common import CHEAP_FLAGS, SMALL
+
 # What tests cost is compilation. XLA's and LLVM's cheapest ways, here and in processes that tests start; numbers are as
 # exact. `XLA_FLAGS= pytest` runs the tests on what a user's run is compiled to.
-from tests.common import FUSION_EMITTERS, SMALL
-
-CHEAP = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1}
-CHEAP |= {FUSION_EMITTERS: "false"} if FUSION_EMITTERS else {}
-os.environ.setdefault("XLA_FLAGS", " ".join(f"--{name}={value}" for name, value in CHEAP.items()))
+os.environ.setdefault("XLA_FLAGS", CHEAP_FLAGS)
 
 import dlc
 from dlc.backend.jax_config import configure
