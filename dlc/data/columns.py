@@ -33,6 +33,9 @@ class Picked(Mapping[str, Any]):
         found: NDArray[Any] = self.columns[name][self.where]
         return found
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns  # without reading it
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)
 

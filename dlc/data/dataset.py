@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.data.columns import Chosen, Encoded, Joined, blocks_of
 from dlc.data.findings import all_of, lost_values
-from dlc.data.fitted import FittedData, Stats, device_stats, record_digests
+from dlc.data.fitted import FittedData, Stats, Unpadded, device_stats, record_digests
 from dlc.data.tables import COPIES, FeatureKey, Room, allowed_memory, read_table, wrong_data
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.passes.sizes import prove_sizes
@@ -171,7 +171,7 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         for section, features in (("inputs", plan.inputs), ("targets", plan.targets))
         for name, feature in features.items()
     }
-    digests = record_digests(raws.values())
+    digests = record_digests(_unpadded(plan, raws))
     if fitted is None:
         members = {name: digests[rows] for name, rows in splits.items()}
     else:
@@ -198,10 +198,19 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         note
         for section, features in (("inputs", plan.inputs), ("targets", plan.targets))
         for name, feature in features.items()
-        for note in lost_values(feature, columns[name], kept[name], values[section][name])
+        for note in lost_values(feature, name, columns[name], kept[name], values[section][name])
     ]
     learned = FittedData(columns, stats, members)
     return Dataset(values["inputs"], values["targets"], splits, learned, device_stats(stats), tuple(all_of(notes)))
+
+
+def _unpadded(plan: Plan, raws: Mapping[FeatureKey, Any]) -> list[Any]:
+    """The values of all features, in which padding is marked: it is no part of a record's content."""
+    features = {"inputs": plan.inputs, "targets": plan.targets}
+    return [
+        Unpadded(raw, features[section][name]) if features[section][name].value_type().mask else raw
+        for (section, name), raw in raws.items()
+    ]
 
 
 def _count(table: Mapping[FeatureKey, Any]) -> int:

@@ -11,11 +11,12 @@ from dlc.support.lazy import np
 _COARSE = 2**12  # a column whose spread is fewer float32 steps than this is looked at
 
 
-def lost_values(feature: Feature, columns: Sequence[str], raw: Any, value: Any) -> list[str]:
+def lost_values(feature: Feature, name_of: str, columns: Sequence[str], raw: Any, value: Any) -> list[str]:
     """A note for each column whose distinct values are fewer in float32, because they are close for their size.
 
     Args:
         feature: the feature.
+        name_of: its name.
         columns: the columns that it reads.
         raw: its values as read, (n, ...).
         value: the same values encoded in float32, (n, ...).
@@ -25,13 +26,14 @@ def lost_values(feature: Feature, columns: Sequence[str], raw: Any, value: Any) 
         return []
     width = raw.shape[-1] if raw.ndim > 1 else 1
     wide, narrow = raw.reshape(-1, width), value.reshape(-1, width)
-    spread = np.ptp(narrow, 0)
-    coarse = (np.spacing(np.abs(narrow).max(0)) * _COARSE > spread) & (np.ptp(wide, 0) > 0)
+    with np.errstate(over="ignore"):
+        spread = np.ptp(narrow, 0)
+        coarse = (np.spacing(np.abs(narrow).max(0)) * _COARSE > spread) & (np.ptp(wide, 0) > 0)
     notes = []
     for index in np.flatnonzero(coarse).tolist():
         before, after = (len(np.unique(part[:, index])) for part in (wide, narrow))
         if after < before:
-            name = columns[index] if len(columns) == width else f"{columns[0]}[{index}]"
+            name = columns[index] if len(columns) == width else f"{name_of}[..., {index}]"
             plain = getattr(feature, "normalize", None) == "none"
             advice = "; `normalize: standard` keeps them apart" if plain else ""
             notes.append(f"float32 holds {after:,} of the {before:,} distinct values of `{name}`{advice}")

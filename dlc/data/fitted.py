@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from dlc.components.features.feature import Feature
 from dlc.diagnostics import SpecError
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.lazy import np
@@ -103,26 +104,45 @@ def record_digests(values: Iterable[Any]) -> NDArray[np.uint64]:
         (n,).
     """
     digests: NDArray[np.uint64] | None = None
-    position = 0
-    for value in values:
+    for feature, value in enumerate(values):
         count = value.shape[0]
         digests = np.zeros(count, np.uint64) if digests is None else digests
         if not count:
             continue
         numbers = max(1, prod(value.shape[1:]))
-        positions = np.arange(position, position + numbers, dtype=np.uint64) + np.uint64(1)
+        positions = np.arange(1, 1 + numbers, dtype=np.uint64) + np.uint64(feature << 48)
         keys, rest_keys = _mixed(positions), _mixed(positions + np.uint64(1 << 63))
-        position += numbers
         step = max(1, _BLOCK_BYTES // (8 * numbers))
         for start in range(0, count, step):
             block, rest = _narrowed(value[start : start + step])
             words = _words(block)
-            part = _mixed(words ^ keys[: words.shape[1]]).sum(1, dtype=np.uint64)
+            part = _mixed(words ^ keys[: words.shape[1]])
+            if isinstance(value, Unpadded):
+                part *= words != 0
+            part = part.sum(1, dtype=np.uint64)
             if rest is not None and rest.any():
                 part += (_mixed(_words(rest) ^ rest_keys) * (rest != 0)).sum(1, dtype=np.uint64)
             digests[start : start + step] += part
     assert digests is not None, "a data set has at least one feature"
     return _mixed(digests)
+
+
+class Unpadded:
+    """Sequences of integers whose padding does not count: further padding changes no digest.
+
+    Args:
+        raw: the decoded values of a feature with a mask, (n, time): an array, or an object that is sliced like one.
+        feature: the feature.
+    """
+
+    def __init__(self, raw: Any, feature: Feature) -> None:
+        self.raw, self.feature = raw, feature
+        self.shape: tuple[int, ...] = raw.shape
+
+    def __getitem__(self, rows: slice) -> NDArray[np.int32]:
+        """The values plus 1, and 0 at padding."""
+        values = self.raw[rows]
+        return np.where(self.feature.mask(values), values + 1, 0).astype(np.int32)
 
 
 def _narrowed(block: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64] | None]:

@@ -134,15 +134,19 @@ def read_table(
         for name, feature in part.items()
     }
     count = 0
+    read_from: dict[FeatureKey, tuple[str, ...]] = {}
     try:
         opened = source.open(Path(plan.folder), room.limit)
         again = opened if isinstance(opened, Mapping) else None
         gathered = {feature_key: _Gathered(again) for feature_key in features}
         for size, block in _blocks(opened):
             for feature_key, feature in features.items() if size else ():
-                chosen = columns.get(feature_key[1])
-                columns[feature_key[1]] = chosen = selected(plan, *feature_key, feature, block, chosen)
+                chosen = selected(plan, *feature_key, feature, block, columns.get(feature_key[1]))
+                columns.setdefault(feature_key[1], chosen)
+                read_from[feature_key] = chosen
                 values = read_feature(plan, *feature_key, feature, block, chosen, first_row=count + 1)
+                if again is None and feature.value_type().is_float and values.dtype.kind in "fiu":
+                    values = values.astype(np.float64, copy=False)  # one type for all blocks
                 if block is again and any(np.may_share_memory(values, column) for column in block.values()):
                     values = values.copy()  # so that it does not keep the columns alive
                 _add(plan, feature_key, gathered[feature_key], values)
@@ -154,9 +158,7 @@ def read_table(
         raise wrong_data(plan, RuleViolation("DLC405", "the data have no records"), ("data", key))
     room.taken += sum(each.nbytes for each in gathered.values())
     return {
-        feature_key: gathered[feature_key].collected(
-            partial(parse, plan, feature_key, feature, columns.get(feature_key[1], ()))
-        )
+        feature_key: gathered[feature_key].collected(partial(parse, plan, feature_key, feature, read_from[feature_key]))
         for feature_key, feature in features.items()
     }
 

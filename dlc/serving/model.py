@@ -46,24 +46,27 @@ class Model:
         stay in float64.
         """
         plan, stats = self.plan, self.fitted.stats
-        values: dict[str, Any] = {}
-        for name in plan.graph.inputs:
-            values |= encoded_on_host(input_feature(plan, name), name, np.asarray(inputs[name]), stats[name])
-        found = self._predictions(values)
+        found = self._predictions({name: np.asarray(inputs[name]) for name in plan.graph.inputs})
         for name, answer in predictions_of(plan).items():
             feature = feature_of(plan, answer.against)
             if answer.against is not None and feature is not None:
                 found[name] = _decoded(feature, found[name], stats[answer.against.name])
         return found
 
-    def _predictions(self, values: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-        """Predictions for encoded inputs, not decoded."""
-        count = len(next(iter(values.values())))
+    def _predictions(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Predictions for raw inputs, not decoded."""
+        count = len(next(iter(inputs.values())))
         function = jax.jit(predicting(self.plan, self.program))
         parts: list[dict[str, Any]] = []
         size = min(BATCH, max(count, 1))
         for start in range(0, count, size):
-            batch = {name: value[start : start + size] for name, value in values.items()}
+            batch = {
+                key: value
+                for name, raw in inputs.items()
+                for key, value in encoded_on_host(
+                    input_feature(self.plan, name), name, raw[start : start + size], self.fitted.stats[name]
+                ).items()
+            }
             rows = len(next(iter(batch.values())))
             if rows < size:  # one shape, one compilation
                 batch = {
@@ -79,9 +82,12 @@ def _decoded(feature: Feature, value: np.ndarray[Any, Any], stats: Mapping[str, 
     found: np.ndarray[Any, Any] = np.asarray(feature.decode(value, stats))
     if found.dtype != np.float64 or not found.size:
         return found
-    narrow = found.astype(np.float32)
-    spread = np.abs(feature.decode(value, feature.centered(stats))).max()
-    return found if np.abs(found - narrow).max() > 2.0**-20 * spread else narrow
+    axes = tuple(range(max(1, found.ndim - 1)))  # all but the last: its entries have units of their own
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = found.astype(np.float32)
+        spread = np.abs(feature.decode(value, feature.centered(stats)))
+        lost = np.abs(found - narrow) > 2.0**-20 * np.where(np.isfinite(spread), spread, 0).max(axes)
+    return found if lost[np.isfinite(found)].any() else narrow
 
 
 def load_model(run: RunFolder, only: str | None = None) -> Model:

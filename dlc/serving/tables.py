@@ -15,7 +15,7 @@ import numpy as np
 from dlc.backend.loss import feature_of, input_feature, target_feature
 from dlc.backend.lowering import platform
 from dlc.backend.predict import predictions_of, raw_inputs
-from dlc.components.features.feature import encoded_on_host, present_array, single_values
+from dlc.components.features.feature import as_text, encoded_on_host, present_array, single_values
 from dlc.components.sources.files import Csv, Npz
 from dlc.components.sources.source import Columns, Source
 from dlc.data.dataset import fit_sizes
@@ -155,12 +155,7 @@ def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[
     for name, answer in predictions_of(plan).items():
         value = np.asarray(predictions[name])
         feature = feature_of(plan, answer.against)
-        found = feature.present(name, value) if feature is not None else present_array(name, value)
-        twice = sorted(columns.keys() & found.keys())
-        if twice:
-            message = f"two predictions have a column `{twice[0]}`"
-            raise SpecError.of("DLC202", message, hint=f"rename `{name}`")
-        columns.update(found)
+        _add(columns, name, feature.present(name, value) if feature is not None else present_array(name, value))
     return columns
 
 
@@ -169,8 +164,21 @@ def as_arrays(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarra
     found: dict[str, Any] = {}
     for name, answer in predictions_of(plan).items():
         value, feature = np.asarray(predictions[name]), feature_of(plan, answer.against)
-        found |= feature.arrays(name, value) if feature is not None else {name: single_values(value)}
+        _add(found, name, feature.arrays(name, value) if feature is not None else {name: single_values(value)})
     return found
+
+
+def _add(columns: dict[str, Any], name: str, more: Mapping[str, Any]) -> None:
+    """Add the columns of a prediction.
+
+    Raises:
+        SpecError: DLC202 when there is a column of the same name.
+    """
+    twice = sorted(columns.keys() & more.keys())
+    if twice:
+        message = f"two predictions have a column `{twice[0]}`"
+        raise SpecError.of("DLC202", message, hint=f"rename `{name}`")
+    columns.update(more)
 
 
 def predict_table(run: Path, path: Path, keep: Sequence[str]) -> dict[str, Any]:
@@ -187,10 +195,15 @@ def predict_table(run: Path, path: Path, keep: Sequence[str]) -> dict[str, Any]:
         if name not in columns:
             hint, there = did_you_mean(name, list(columns)), f"columns {listing(list(columns), 12)}"
             raise SpecError.of("DLC402", f"`{path}` has no column `{name}`", found=there, hint=hint)
-        kept[name] = columns[name]
-        if np.ndim(kept[name]) > 1:
-            raise SpecError.of("DLC406", f"the column `{name}` of `{path}` holds arrays, which a table can't")
-    found = present(model.plan, model.predict(read_inputs(model.plan, model.fitted, columns, str(path))))
+        kept[name] = np.asarray(columns[name])
+        if kept[name].ndim > 1 or kept[name].dtype.kind not in "fiubOUS":
+            message = f"the column `{name}` of `{path}` can't be kept: it holds no numbers or strings"
+            raise SpecError.of("DLC406", message, found=f"{kept[name].dtype} of shape {list(kept[name].shape[1:])}")
+        if kept[name].dtype.kind == "S":
+            kept[name] = np.array([as_text(value) for value in kept[name]])
+    read = {column for part in model.fitted.columns.values() for column in part}
+    inputs = {name: column for name, column in columns.items() if name in read or name not in kept}
+    found = present(model.plan, model.predict(read_inputs(model.plan, model.fitted, inputs, str(path))))
     for name in sorted(kept.keys() & found.keys()):
         raise SpecError.of("DLC510", f"`--keep {name}`: a prediction has the same name", hint="rename the column")
     return {**kept, **found}

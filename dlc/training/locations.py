@@ -25,6 +25,7 @@ def location_keys(plan: Plan) -> dict[Key, str]:
         for key, source in sources.items()
         if source is not None
         for option in source.locations
+        if isinstance(getattr(source, option), str)
     }
 
 
@@ -38,7 +39,7 @@ def recorded(plan: Plan, run: Path) -> dict[str, dict[str, str]]:
 
 
 def moved(run: Path, sets: Sequence[str] = ()) -> list[str]:
-    """Settings, as of `--set`, for the files that are no longer where they were, relative to the run folder.
+    """Settings, as of `--set`, for files that are no longer where they were, but where they were relative to the run.
 
     Args:
         run: the run folder.
@@ -56,13 +57,9 @@ def moved(run: Path, sets: Sequence[str] = ()) -> list[str]:
         changed = {
             key: os.path.realpath(run / place["relative"])
             for key, place in found.items()
-            if _value(tree, key) == place["absolute"] and key not in given
+            if _value(tree, key) == place["absolute"] and key not in given and not Path(place["absolute"]).exists()
         }
-        return [
-            f"{key}={json.dumps(target)}"
-            for key, target in changed.items()
-            if target != found[key]["absolute"] and Path(target).is_file()
-        ]
+        return [f"{key}={json.dumps(target)}" for key, target in changed.items() if Path(target).is_file()]
     except (AttributeError, KeyError, TypeError, ValueError, OSError, SpecError):
         raise SpecError.of("DLC503", f"`{path}` is damaged: it does not fit the spec") from None
 

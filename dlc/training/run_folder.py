@@ -237,10 +237,12 @@ class RunFolder:
 
     def keep_spec(self, plan: Plan, texts: SpecTexts) -> None:
         """Write a spec as that of the run, if a setting changed."""
-        path, text = self.path / "resolved.yaml", texts.resolved.encode()
-        if read_whole(path) != text:
-            write_atomic(self.path / "locations.json", to_json(recorded(plan, self.path)))
-            write_atomic(path, text)
+        files = {"locations.json": to_json(recorded(plan, self.path)), "resolved.yaml": texts.resolved.encode()}
+        for name, data in files.items():
+            with suppress(OSError):
+                if read_whole(self.path / name) == data:
+                    continue
+            write_atomic(self.path / name, data)
 
     def need_epochs(self, plan: Plan, done: int) -> None:
         """Check that a spec asks for the epochs that the run has begun.
@@ -306,7 +308,8 @@ class RunFolder:
             read, found = found["columns"], found["fitted"]
             for name, feature in {**plan.inputs, **plan.targets}.items():
                 columns[name] = tuple(read[name])
-                if not columns[name] or not all(isinstance(column, str) for column in columns[name]):
+                named = isinstance(read[name], list) and all(isinstance(column, str) for column in read[name])
+                if not named or not read[name]:
                     raise ValueError(name)
                 wanted = feature.stats_types()
                 stats[name] = {key: np.asarray(found[name][key], np.float64) for key in wanted}
@@ -315,7 +318,7 @@ class RunFolder:
                 sizes = {key: kind.shape for key, kind in wanted.items()}
                 if any(array.shape != sizes[key] for key, array in stats[name].items()):
                     raise ValueError(name)
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError):
             raise SpecError.of("DLC503", f"`{path}` is damaged: it does not fit the spec") from None
         return FittedData(columns, stats, self._splits())
 
@@ -331,7 +334,7 @@ class RunFolder:
             raise SpecError.of("DLC502", f"`{self.splits}` is missing") from None
         except OSError as error:
             raise SpecError.of("DLC503", f"`{self.splits}` can't be read: {reason(error)}") from None
-        whole = all(array.ndim == 1 and array.dtype == np.uint64 for array in splits.values())
+        whole = all(array.ndim == 1 and array.dtype == np.uint64 and len(array) for array in splits.values())
         if "train" not in splits or not splits.keys() <= {"train", "validation", "test"} or not whole:
             raise SpecError.of("DLC503", f"`{self.splits}` is damaged: it holds no splits of records")
         return {name: splits[name] for name in ("train", "validation", "test") if name in splits}
@@ -364,11 +367,11 @@ def check_output(path: Path) -> None:
     """
     try:
         place = Path(os.path.realpath(path))
-        runs = [folder for folder in place.parents if RunFolder(folder).exists]
+        runs = [folder for folder in (place, *place.parents) if RunFolder(folder).exists]
     except (OSError, ValueError):  # reported when it is written
         return
     for folder in runs:
-        if place != folder / "report.html" and (folder / "exports") not in place.parents:
+        if place != folder / "report.html" and folder / "exports" not in place.parents:
             hint = f"write it elsewhere, or into `{folder / 'exports'}`"
             raise SpecError.of("DLC507", f"can't write `{path}`: `{folder}` is a run folder", hint=hint)
 

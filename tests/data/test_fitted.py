@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 
 import dlc
 from dlc.data import fitted
+from dlc.data.columns import Picked
 from dlc.data.dataset import load_dataset
-from dlc.data.fitted import FittedData, record_digests
+from dlc.data.fitted import FittedData, Unpadded, record_digests
 from dlc.diagnostics import SpecError
+from dlc.support.files import digest, pack, to_json
 from dlc.training.run_folder import RunFolder
 from tests.common import run_dlc
 
@@ -116,6 +119,20 @@ def test_records_are_found_in_any_order_each_once(values: list[int], random: Any
     assert error.value.report.diagnostics[0].found == f"1 of its {len(values)} records are missing"
 
 
+def test_further_padding_and_longer_records_change_no_digest() -> None:
+    made = dlc.loads(
+        "inputs: {x: {tokens: {vocabulary: 9, padding: 3}}}\nnetwork: [embedding: {vocabulary: 9, size: 2}]\n"
+    )
+    feature = made.plan.inputs["x"]
+    raw = np.int32([[1, 0, 3, 3], [0, 3, 3, 3], [3, 3, 3, 3], [0, 0, 0, 1]])
+    other = np.arange(4, dtype=np.float32)
+    digests = record_digests([Unpadded(raw, feature), other])
+    for more in (1, 2, 3):
+        wider = np.pad(raw, ((0, 0), (0, more)), constant_values=3)
+        np.testing.assert_array_equal(record_digests([Unpadded(wider, feature), other]), digests)
+    assert len(set(digests.tolist())) == 4
+
+
 # ---- columns ----
 
 
@@ -159,6 +176,30 @@ def test_other_columns_than_those_of_training_are_an_error(project: Path, names:
     item = error.value.report.diagnostics[0]
     assert item.code == "DLC402"
     assert all(text in f"{item.message} {item.found} {item.hint}" for text in texts)
+
+
+def test_a_shorter_validation_table_does_not_change_what_training_read(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for name, width in (("train", 6), ("other", 4)):
+        tokens = generator.integers(1, 9, (12, width))
+        write(tmp_path / f"{name}.csv", {**{f"t_{i}": tokens[:, i] for i in range(width)}, "y": tokens[:, 0] % 2})
+    (tmp_path / "spec.yaml").write_text(
+        "data: {source: {csv: train.csv}, validation: {csv: other.csv}}\n"
+        'inputs: {t: {tokens: {vocabulary: 9, padding: 0, columns: "t_*"}}}\ntargets: {y: {category: 2}}\n'
+        "network: [embedding: {vocabulary: 9, size: 2}, global_avg_pool1d, dense: 2]\nloss: cross_entropy\n"
+    )
+    data = load_dataset(dlc.load(tmp_path / "spec.yaml").plan)
+    assert data.fitted.columns["t"] == ("t_0", "t_1", "t_2", "t_3", "t_4", "t_5")
+    assert data.inputs["t"].shape == (24, 6)
+
+
+def test_a_table_is_not_read_to_find_its_columns() -> None:
+    class Refuses(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            raise AssertionError(name)
+
+    picked = Picked(Refuses(a=1), slice(0, 1))
+    assert "a" in picked and "b" not in picked
 
 
 # ---- splits ----
@@ -259,3 +300,26 @@ def test_damaged_locations_are_reported(copy: Path, text: str) -> None:
     with pytest.raises(SpecError) as error:
         dlc.evaluate(copy / "runs" / "table")
     assert error.value.report.codes == ("DLC503",)
+
+
+def test_files_that_are_where_they_were_are_used(project: Path, tmp_path: Path) -> None:
+    """Another file of that name beside the copy of a run is not taken for its data."""
+    shutil.copytree(project / "runs" / "table", tmp_path / "runs" / "table")
+    write(tmp_path / "train.csv", table_of(36, seed=5))
+    assert dlc.evaluate(tmp_path / "runs" / "table", split="test").examples == 9
+
+
+def test_damaged_splits_and_statistics_are_reported(copy: Path) -> None:
+    run = RunFolder(copy / "runs" / "table")
+    kept = run.splits.read_bytes()
+    run.splits.write_bytes(pack({"train": np.zeros(0, np.uint64)}))
+    with pytest.raises(SpecError, match="DLC503"):
+        dlc.evaluate(run.path)
+    run.splits.write_bytes(kept)
+    for change in ({"columns": {"m": "m_0", "y": ["y"]}}, {"fitted": {"m": {"shift": 10**400}, "y": {}}}):
+        found = json.loads(run.features.read_text())
+        del found["sha256"]
+        found |= change
+        run.features.write_bytes(to_json({**found, "sha256": digest(to_json(found))}))
+        with pytest.raises(SpecError, match="DLC503"):
+            dlc.evaluate(run.path)

@@ -10,10 +10,11 @@ import pytest
 
 import dlc
 from dlc.components.features import FEATURES
-from dlc.components.features.feature import Feature
+from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.frontend.pipeline import check_text
 from dlc.language.options import build_word
 from dlc.language.yaml_text import parse_yaml
+from dlc.serving.model import _decoded
 from dlc.serving.tables import write_table
 from tests.common import run_dlc
 
@@ -128,6 +129,7 @@ def test_a_column_that_cannot_be_kept(series: Path, column: str, code: str) -> N
         ["predict", "run", "new.csv", "--out", "run/answers.csv"],
         ["export", "run", "--to", "safetensors", "--out", "run/weights.safetensors"],
         ["export", "run", "--to", "stablehlo", "--out", "run/checkpoints"],
+        ["export", "run", "--to", "stablehlo", "--out", "run"],
     ],
 )
 def test_no_output_takes_the_place_of_a_file_of_a_run(series: Path, command: list[str]) -> None:
@@ -142,3 +144,32 @@ def test_no_output_takes_the_place_of_a_file_of_a_run(series: Path, command: lis
 def test_a_path_can_be_trained(series: Path) -> None:
     assert len(dlc.train(series / "pairs.yaml").history) == 1
     assert len(dlc.train(str(series / "pairs.yaml")).history) == 1
+
+
+def test_columns_of_other_kinds(series: Path) -> None:
+    x = np.arange(3.0)
+    np.savez(
+        series / "kinds.npz",
+        x=x,
+        text=np.array([b"a", b"b", b"c"]),
+        day=np.zeros(3, "datetime64[D]"),
+        pair=x[:, None] * [1, 2],
+    )
+    done = run_dlc(["predict", "run", "kinds.npz", "--keep", "text", "--out", "kinds.jsonl"], cwd=series)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((series / "kinds.jsonl").read_text().splitlines()[1])["text"] == "b"
+    for name in ("day", "pair"):
+        done = run_dlc(["predict", "run", "kinds.npz", "--keep", name], cwd=series)
+        assert done.returncode == 1 and "error[DLC406]" in done.stderr
+
+
+def test_each_number_of_an_array_keeps_its_digits() -> None:
+    made = feature_of("{tensor: {shape: [2], normalize: standard}}")
+    raw = np.random.default_rng(0).normal([0, 1e9], [1e9, 1], (100, 2))
+    stats = made.fit(raw)
+    value = encoded_on_host(made, "y", raw, stats)["y"]
+    value[3] = np.nan
+    found = _decoded(made, value, stats)
+    assert len(np.unique(found[:, 1])) == 100
+    narrow = made.fit(raw[:, :1] * [[1, 1]])
+    assert _decoded(made, encoded_on_host(made, "y", raw[:, :1] * [[1, 1]], narrow)["y"], narrow).dtype == np.float32

@@ -116,6 +116,8 @@ class Tensor(Feature):
         rows = parts[0].shape[0]
         flat = [part.reshape(rows, prod(part.shape[1:])) for part in parts]
         values = parts[0] if len(parts) == 1 else np.concatenate(flat, axis=1)
+        if values.dtype.kind in "iu" and values.dtype.itemsize > 2:  # of columns of several types
+            values = values.astype(np.float64)
         record = values.shape[1:]
         sizes = tuple(dim for dim in self.shape if isinstance(dim, int))
         if len(sizes) == len(self.shape) and _lays_out(record, sizes):

@@ -92,7 +92,8 @@ def _prediction_columns(
         column, first, second = found
         message = f"the predictions `{first}` and `{second}` both have a column `{column}`"
         key = ("targets", second) if second in document.targets else ("outputs", second)
-        hint = f"rename `{second}`, and name its column with `column: {second}`"
+        target = second in document.targets
+        hint = f"rename `{second}`" + (f", and name its column with `column: {second}`" if target else "")
         problems.add("DLC202", message, document.source.key_span(key), hint=hint)
 
 
