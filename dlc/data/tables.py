@@ -145,7 +145,7 @@ def read_table(
                 columns.setdefault(feature_key[1], chosen)
                 read_from[feature_key] = chosen
                 values = read_feature(plan, *feature_key, feature, block, chosen, first_row=count + 1)
-                if again is None and feature.value_type().is_float and values.dtype.kind in "fiu":
+                if again is None and feature.raw_type().is_float and values.dtype.kind in "fiu":
                     values = values.astype(np.float64, copy=False)  # one type for all blocks
                 if block is again and any(np.may_share_memory(values, column) for column in block.values()):
                     values = values.copy()  # so that it does not keep the columns alive
