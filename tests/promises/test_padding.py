@@ -230,7 +230,7 @@ def test_a_run_on_longer_padding_is_the_same_run(tmp_path: Path) -> None:
     words = np.array([[3, 4, 5, 0, 0]])
     short = dlc.predict(tmp_path / "5", {"words": words})
     long = dlc.predict(tmp_path / "9", {"words": np.pad(words, ((0, 0), (0, 4)))})
-    assert [short[f"tags_{place}"][0] for place in range(3)] == [long[f"tags_{place}"][0] for place in range(3)]
+    np.testing.assert_array_equal(short["tags"][0, :3], long["tags"][0, :3])
 
 
 def test_the_mask_reaches_the_program_and_may_be_left_out(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from dlc.diagnostics import SpecError
 from dlc.frontend.resolved import resolved_text
 from dlc.language.options import OptionError, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
-from tests.common import as_users_do
+from tests.common import FUSION_EMITTERS, as_users_do
 
 HORIZON = Horizon(200, 20.0)
 SPEC = """
@@ -82,7 +82,9 @@ def fifty(*rules: optax.GradientTransformation, params: Any) -> Any:
 
 
 def same(ours: Any, theirs: Any) -> None:
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    # an XLA that joins operations as it likes may round the sums of two programs differently
+    room = 0.0 if FUSION_EMITTERS else 1e-6
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=room, atol=0), ours, theirs)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(ours))
 
 
