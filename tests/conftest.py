@@ -34,9 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the further cases of tests that are `few` as slow; keep a sample of the slow tests."""
+    """Mark the further cases of tests that are `few` as slow, unless `-k` selects; keep a sample of the slow tests."""
     cases: dict[str, list[pytest.Function]] = {}
-    for item in items:
+    for item in items if not config.option.keyword else ():
         if isinstance(item, pytest.Function) and item.get_closest_marker("few"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for found in cases.values():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from dlc.components.registry import KINDS
 from tests import touched
 from tests.common import ROOT
 from tests.conftest import sampled
@@ -118,6 +120,17 @@ def test_slow_tests_run_when_asked_for() -> None:
     assert usual >= 1 and slow >= 3
     assert count("--slow-sample", "1") == usual + 1
     assert count("--slow-sample", "100", "--slow-seed", "3") == usual + slow
+
+
+def test_a_component_that_is_asked_for_passes_its_whole_battery() -> None:
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", touched.BATTERY]
+    named = [[], ["-k", "passes_its_battery"]]
+    found = [
+        subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+        for more in named
+    ]
+    counts = [int(re.findall(r"test_battery.py: (\d+)", text)[0]) for text in found]
+    assert counts[0] < counts[1] and counts[1] == sum(len(kind.words()) for kind in KINDS.values())
 
 
 def test_a_sample_follows_from_its_seed() -> None:

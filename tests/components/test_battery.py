@@ -29,6 +29,7 @@ def test_every_kind_has_a_check() -> None:
     assert {*CHECKS, *LAYER_CHECKS} == set(KINDS)
 
 
+@pytest.mark.few(30)  # .ci/run runs all of them
 @pytest.mark.parametrize(("kind", "word"), ALL, ids=[f"{kind.name}-{word}" for kind, word in ALL])
 def test_a_component_passes_its_battery(kind: Kind, word: str) -> None:
     check_component(kind, word)
