@@ -22,6 +22,8 @@ from dlc.support.lazy import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dlc.frontend.sections import Data
+
 _SPLIT, _ORDER = 0x5E11, 0x0BDE  # separate the random streams of splitting and shuffling
 
 
@@ -156,61 +158,66 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
     if data is None:
         raise SpecError.of("DLC115", "the spec has no `data` section", hint="for example `data: {source: digits}`")
     limit = allowed_memory(plan) // COPIES
-    room = Room(limit)
     columns = dict(fitted.columns) if fitted is not None else {}
-    tables = [read_table(plan, data.source, "source", room, columns)]
-    splits = _divide(plan, _count(tables[0])) if fitted is None else {}
-    for name, source in (("validation", data.validation), ("test", data.test)):
-        if source is not None:
-            start = sum(map(_count, tables))
-            tables.append(read_table(plan, source, name, room, columns))
-            splits[name] = np.arange(start, start + _count(tables[-1]), dtype=np.int32)
-    _not_empty(plan, splits)
-    raws = {
-        (section, name): _joined(plan, section, name, feature, [table.pop((section, name)) for table in tables])
-        for section, features in (("inputs", plan.inputs), ("targets", plan.targets))
-        for name, feature in features.items()
-    }
+    raws, splits = _read(plan, data, Room(limit), columns, divide=fitted is None)
     digests = record_digests(_unpadded(plan, raws))
     if fitted is None:
         members = {name: digests[rows] for name, rows in splits.items()}
     else:
         members, splits = dict(fitted.splits), fitted.find(digests)
     stats: Stats = {}
-    kept: dict[str, Any] = {}
     values: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
-    for section, features in (("inputs", plan.inputs), ("targets", plan.targets)):
-        for name, feature in features.items():
-            raw = raws.pop((section, name))
-            stats[name] = feature.fit(_chosen(raw, splits["train"])) if fitted is None else fitted.stats[name]
-            kept[name] = raw
-            keys = encoded_on_host(feature, name, raw[:1], stats[name])
-            values[section].update({key: Encoded(feature, name, key, raw, stats[name]) for key in keys})
-    lazy = [value for part in values.values() for value in part.values()]
-    if sum(value.nbytes for value in lazy) <= limit and all(isinstance(value.raw, np.ndarray) for value in lazy):
-        values = {
-            section: {key: np.ascontiguousarray(value[:]) for key, value in part.items()}
-            for section, part in values.items()
-        }
+    for (section, name), raw in raws.items():
+        feature = _feature(plan, section, name)
+        stats[name] = feature.fit(_chosen(raw, splits["train"])) if fitted is None else fitted.stats[name]
+        keys = encoded_on_host(feature, name, raw[:1], stats[name])
+        values[section].update({key: Encoded(feature, name, key, raw, stats[name]) for key in keys})
+    values = _in_memory(values, limit)
     _sizes_agree(plan, values)
     check_values(plan, values)
     notes = [
         note
-        for section, features in (("inputs", plan.inputs), ("targets", plan.targets))
-        for name, feature in features.items()
-        for note in lost_values(feature, name, columns[name], kept[name], values[section][name])
+        for (section, name), raw in raws.items()
+        for note in lost_values(_feature(plan, section, name), name, columns[name], raw, values[section][name])
     ]
     learned = FittedData(columns, stats, members)
     return Dataset(values["inputs"], values["targets"], splits, learned, device_stats(stats), tuple(all_of(notes)))
 
 
+def _read(
+    plan: Plan, data: Data, room: Room, columns: dict[str, tuple[str, ...]], *, divide: bool
+) -> tuple[dict[FeatureKey, Any], dict[str, NDArray[np.int32]]]:
+    """The raw values of each feature from all sources in turn, and with `divide` the rows of a new split."""
+    tables = [read_table(plan, data.source, "source", room, columns)]
+    splits = _divide(plan, _count(tables[0])) if divide else {}
+    for name, source in (("validation", data.validation), ("test", data.test)):
+        if source is not None:
+            start = sum(map(_count, tables))
+            tables.append(read_table(plan, source, name, room, columns))
+            splits[name] = np.arange(start, start + _count(tables[-1]), dtype=np.int32)
+    _not_empty(plan, splits)
+    return {key: _joined(plan, key, [table.pop(key) for table in tables]) for key in list(tables[0])}, splits
+
+
+def _feature(plan: Plan, section: str, name: str) -> Feature:
+    return (plan.inputs if section == "inputs" else plan.targets)[name]
+
+
+def _in_memory(values: dict[str, dict[str, Any]], limit: int) -> dict[str, dict[str, Any]]:
+    """The encoded values as arrays if all of them fit into `limit` bytes; else they are encoded on access."""
+    lazy = [value for part in values.values() for value in part.values()]
+    if sum(value.nbytes for value in lazy) > limit or not all(isinstance(value.raw, np.ndarray) for value in lazy):
+        return values
+    return {
+        section: {key: np.ascontiguousarray(value[:]) for key, value in part.items()}
+        for section, part in values.items()
+    }
+
+
 def _unpadded(plan: Plan, raws: Mapping[FeatureKey, Any]) -> list[Any]:
     """The values of all features, in which padding is marked: it is no part of a record's content."""
-    features = {"inputs": plan.inputs, "targets": plan.targets}
-    return [
-        Unpadded(raw, features[section][name]) if features[section][name].value_type().mask else raw
-        for (section, name), raw in raws.items()
-    ]
+    features = {key: _feature(plan, *key) for key in raws}
+    return [Unpadded(raw, features[key]) if features[key].value_type().mask else raw for key, raw in raws.items()]
 
 
 def _count(table: Mapping[FeatureKey, Any]) -> int:
@@ -250,16 +257,17 @@ def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> None:
             raise wrong_data(plan, error, ("targets", name))
 
 
-def _joined(plan: Plan, section: str, name: str, feature: Feature, parts: list[Any]) -> Any:
+def _joined(plan: Plan, key: FeatureKey, parts: list[Any]) -> Any:
     """The concatenated raw values of a feature from all sources."""
+    feature = _feature(plan, *key)
     sizes = sorted({part.shape[1:] for part in parts})
     if len(sizes) > 1:
         after = feature.aligned([part[:0] for part in parts])
         if len({part.shape[1:] for part in after}) > 1:
             found = " and ".join(str(list(size)) for size in sizes)
-            message = f"the sources have records of different sizes for `{name}`"
+            message = f"the sources have records of different sizes for `{key[1]}`"
             hint = "use records of one size; `tokens` with `padding` are padded automatically"
-            raise wrong_data(plan, RuleViolation("DLC406", message, found=found, hint=hint), (section, name))
+            raise wrong_data(plan, RuleViolation("DLC406", message, found=found, hint=hint), key)
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, np.ndarray) for part in parts):

@@ -72,8 +72,8 @@ def device_stats(stats: Mapping[str, Mapping[str, Any]]) -> Stats:
 def _positions(wanted: NDArray[np.uint64], given: NDArray[np.uint64]) -> NDArray[np.int32]:
     """For each wanted digest the index of an equal one, -1 for none. The k-th equal one gets the k-th index."""
     order = np.argsort(given, kind="stable")
-    first = np.searchsorted(given[order], wanted)
-    last = np.searchsorted(given[order], wanted, side="right")
+    ordered = given[order]
+    first, last = np.searchsorted(ordered, wanted), np.searchsorted(ordered, wanted, side="right")
     at = first + _occurrence(wanted)
     found = at < last
     rows = np.full(len(wanted), -1, np.int32)
