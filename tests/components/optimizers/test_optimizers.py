@@ -81,10 +81,12 @@ def fifty(*rules: optax.GradientTransformation, params: Any) -> Any:
     return as_users_do(run)(params)
 
 
-def same(ours: Any, theirs: Any) -> None:
-    # an XLA that joins operations as it likes may round the sums of two programs differently
-    room = 0.0 if FUSION_EMITTERS else 1e-6
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=room, atol=0), ours, theirs)
+# Without a choice of how operations are joined, XLA rounds these in two equal programs differently.
+ROUNDED = () if FUSION_EMITTERS else ("dog", "schedule_free_adamw")
+
+
+def same(ours: Any, theirs: Any, rtol: float = 0) -> None:
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=0), ours, theirs)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(ours))
 
 
@@ -288,7 +290,7 @@ def test_an_optimizer_is_optaxs_to_the_bit(text: str) -> None:
     made = optimizer_of(text.replace("FALLING", FALLING))
     params = weights() if made.per_weight else {"dense": weights()["dense"]}  # elements are elements
     (ours, _), (theirs, _) = fifty(made.build(HORIZON), RULES[text](), params=params)
-    same(ours, theirs)
+    same(ours, theirs, 1e-6 if text.split(":")[0] in ROUNDED else 0)
 
 
 def test_every_optimizer_and_option_is_compared() -> None:
