@@ -81,8 +81,8 @@ def fifty(*rules: optax.GradientTransformation, params: Any) -> Any:
     return as_users_do(run)(params)
 
 
-# Without a choice of how operations are joined, XLA rounds these in two equal programs differently, by half a unit in
-# the last place of a number below 1.
+# Without a choice of how operations are joined, XLA rounds these in two equal programs differently, by one unit in the
+# last place of the weights, which are below 2.
 ROUNDED = () if FUSION_EMITTERS else ("dog", "schedule_free_adamw")
 
 
@@ -291,7 +291,7 @@ def test_an_optimizer_is_optaxs_to_the_bit(text: str) -> None:
     made = optimizer_of(text.replace("FALLING", FALLING))
     params = weights() if made.per_weight else {"dense": weights()["dense"]}  # elements are elements
     (ours, _), (theirs, _) = fifty(made.build(HORIZON), RULES[text](), params=params)
-    same(ours, theirs, 2.0**-24 if text.split(":")[0] in ROUNDED else 0)
+    same(ours, theirs, 2.0**-23 if text.split(":")[0] in ROUNDED else 0)
 
 
 def test_every_optimizer_and_option_is_compared() -> None:
