@@ -19,4 +19,6 @@ INITIALIZERS: dict[str, str] = {
     "orthogonal": "dlc.components.initializers.distributions:Orthogonal",
     "forget_bias": "dlc.components.initializers.distributions:ForgetBias",
     "identity": "dlc.components.initializers.distributions:Identity",
+    "pytorch": "dlc.components.initializers.frameworks:Pytorch",
+    "keras": "dlc.components.initializers.frameworks:Keras",
 }
