@@ -8,29 +8,19 @@ from typing import TYPE_CHECKING
 
 from dlc.components.initializers.initializer import Initializer, Weight, fans
 from dlc.ir import ONES, ZEROS, Init, ParamSpec
-from dlc.language.options import main
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from dlc.components.initializers.initializer import Generator, Values
-
-_TWO = "dlc.components.initializers.frameworks:TwoUniforms"
 
 
 def _uniform(fan_in: int) -> Init:
     return Init("uniform", options=(("limit", 1 / math.sqrt(max(fan_in, 1))),))
 
 
-class TwoUniforms(Initializer):
-    """The sum of two numbers that are uniform between -limit and limit; not a name in specs."""
-
-    word = "two_uniforms"
-    limit: float = main(1.0, gt=0, description="largest distance of each from 0")
-
-    def draw(self, generator: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Values:
-        """The sum."""
-        both = generator.random((2, *shape), np.float32) * 2 - 1
-        return both.sum(0) * np.float32(self.limit)
+def _two_uniform(fan_in: int) -> Init:
+    """The distribution of the sum of two biases."""
+    return Init("triangular", options=(("limit", 2 / math.sqrt(max(fan_in, 1))),))
 
 
 class Pytorch(Initializer):
@@ -54,8 +44,8 @@ class Pytorch(Initializer):
         """What `torch.nn` draws this weight from."""
         spec, own, beside = weight.spec, weight.own, weight.beside
         if "recurrent_kernel" in beside:
-            drawn = _uniform(beside["recurrent_kernel"].shape[0])
-            return Init(_TWO, options=drawn.options) if own == "bias" and len(spec.shape) == 1 else drawn
+            units = beside["recurrent_kernel"].shape[0]
+            return _two_uniform(units) if own == "bias" and len(spec.shape) == 1 else _uniform(units)
         if own == "embedding" and weight.layer == "embedding":
             return Init("normal", options=(("stddev", 1.0), ("mean", 0.0)))
         if own == "slope":

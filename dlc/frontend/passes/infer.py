@@ -192,6 +192,7 @@ class _Inference:
             l1, l2 = (self.setting(node, key, 0.0) if sized else 0.0 for key in ("l1", "l2"))
             made = spec.init
             if init is not None:
+                assert node.layer is not None  # a node with weights is a layer
                 made = init.for_weight(Weight(node.layer.word, name, spec, signature.params))
             bound = self.constraint(node, name, spec) if trainable else None
             params[name] = replace(spec, init=made, l1=l1, l2=l2, trainable=trainable, constraint=bound)
