@@ -94,7 +94,8 @@ class Triangular(Initializer):
     def draw(self, generator: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Values:
         """The sum of two uniform numbers."""
         one, other = _uniform(generator, (2, *shape), self.limit / 2)
-        return one + other
+        total: Values = one + other
+        return total
 
 
 class VarianceScaling(Initializer):
