@@ -76,6 +76,7 @@ def test_every_loss_is_compared() -> None:
     assert {spec.split(":")[0] for spec in GIVEN} == set(LOSSES)
 
 
+@pytest.mark.few()
 @pytest.mark.parametrize("spec", TORCH)
 def test_a_loss_descends_as_in_pytorch(spec: str) -> None:
     made, (output, target) = loss(spec), GIVEN[spec]

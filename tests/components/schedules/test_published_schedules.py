@@ -84,6 +84,7 @@ def test_every_schedule_is_compared() -> None:
     assert {spec.split(":")[0] for spec in FORMULAS} == set(SCHEDULES)
 
 
+@pytest.mark.few()
 @pytest.mark.parametrize("spec", FORMULAS)
 def test_a_schedule_follows_its_formula(spec: str) -> None:
     """Within 2e-6, and 1e-7 of the highest rate where it is a difference of larger numbers."""
