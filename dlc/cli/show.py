@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dlc
 from dlc.cli.usage import excludes, needs, unknown
-from dlc.diagnostics import SpecError, plural
+from dlc.diagnostics import SpecError, plural, quoting
 from dlc.support.fast_dataclass import fast_dataclass
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def show_file(file: Path, options: ShowOptions, sets: Sequence[str]) -> None:
     from dlc.frontend.summary import table
 
     spec = dlc.load(file, sets)
-    sizes = sizes_of(spec.plan, read_sizes(options.sizes))
+    with quoting(spec.texts):
+        sizes = sizes_of(spec.plan, read_sizes(options.sizes))
     if options.lowering:
         print_variants(spec, sizes)
     elif options.memory:

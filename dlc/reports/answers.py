@@ -51,12 +51,12 @@ def _drawn(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
 
 def _classes(plan: Plan, found: Answers, answer: Classes) -> list[Markup]:
     counted = answer.there if answer.there is not None else np.ones(answer.guess.shape, bool)
-    parts: list[Markup | None] = []
+    parts: list[Markup] = []
     if len(answer.classes) > MOST_SHADES:
-        parts.append(confusions(answer, counted))
+        parts += confusions(answer, counted)
     elif answer.classes:
         counts = confusion(answer, counted)
-        pairs = confusions(answer, counted) if len(counts) > MOST_CELLS else None
+        pairs = confusions(answer, counted) if len(counts) > MOST_CELLS else []
         chart = element("div", matrix(answer, counts), pairs)
         parts.append(element("div", chart, by_class(answer.classes, counts), class_="side"))
     if answer.guess.ndim == 1:
@@ -97,16 +97,15 @@ def matrix(answer: Classes, counts: NDArray[np.int64]) -> Markup:
     return element("figure", element("figcaption", title), table(head, rows, class_="confusion"))
 
 
-def confusions(answer: Classes, counted: NDArray[np.bool_]) -> Markup | None:
-    """The pairs of classes that are confused most often; None if there is no mistake."""
+def confusions(answer: Classes, counted: NDArray[np.bool_]) -> list[Markup]:
+    """The pairs of classes that are confused most often; nothing if there is no mistake."""
     wrong = counted & (answer.guess != answer.truth)
     pairs, many = np.unique(np.stack([answer.truth[wrong], answer.guess[wrong]]), axis=1, return_counts=True)
     if not many.size:
-        return None
+        return []
     worst = np.argsort(-many, kind="stable")[:10]
     rows = [(_name(answer, pairs[0, at]), _name(answer, pairs[1, at]), int(many[at])) for at in worst]
-    heading = element("h3", "Most frequent confusions")
-    return element("div", heading, table(("true", "predicted", "examples"), rows))
+    return [element("h3", "Most frequent confusions"), table(("true", "predicted", "examples"), rows)]
 
 
 def by_class(names: Sequence[str], counts: NDArray[np.int64]) -> Markup:

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.frontend.plan import Plan
-from dlc.ir import TensorType
 from dlc.reports import charts
 from dlc.reports.examples import SAMPLES, image_input, rows_of
-from dlc.reports.images import picture, pictured, value_range
+from dlc.reports.images import gray, picture, pictured, value_range
 from dlc.reports.markup import Markup, element, number
 from dlc.reports.predictions import THRESHOLD, Answers, Numbers
 
@@ -28,7 +27,8 @@ def numbers(plan: Plan, found: Answers, answer: Numbers) -> list[Markup]:
     if guess.shape != truth.shape:
         caption = f"The output has the shape {list(guess.shape[1:])}, its target {list(truth.shape[1:])}: "
         return [element("p", caption + "they can't be compared element by element.", class_="note")]
-    if _pictured(answer.kind) and guess.shape[1:3] == answer.kind.shape[1:3]:
+    colors = pictured(answer.kind) and answer.kind.shape[-1] in (1, 3)  # four channels would be drawn as transparency
+    if guess.shape[1:] == answer.kind.shape[1:] and (gray(answer.kind) or (colors and guess.ndim == 4)):
         return [_restored(plan, found, answer)]
     if prod(guess.shape[1:]) > MOST_CURVES:
         errors = element("div", _all_residuals(answer.name, guess - truth), class_="charts")
@@ -153,15 +153,6 @@ def _agreement(guess: NDArray[Any], truth: NDArray[Any], probable: bool) -> str:
 def _rms(errors: NDArray[Any]) -> str:
     known = errors[np.isfinite(errors)].astype(np.float64)
     return number(float(np.sqrt(np.mean(np.square(known)))), 3) if known.size else "unknown"
-
-
-def _pictured(kind: TensorType) -> bool:
-    """Whether a target is drawn as one picture: gray of two equal sides, or red, green and blue.
-
-    (time, series) has two axes as well, but they are rarely equal. Four channels would be drawn as transparency.
-    """
-    sizes = kind.shape[1:]
-    return pictured(kind) and (sizes[0] == sizes[1] if len(sizes) == 2 else sizes[2] in (1, 3))
 
 
 def _restored(plan: Plan, found: Answers, answer: Numbers) -> Markup:

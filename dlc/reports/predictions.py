@@ -24,6 +24,7 @@ from dlc.frontend.plan import LossTerm, MetricTerm, Plan
 from dlc.frontend.summary import table
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
+from dlc.reports.images import gray
 from dlc.serving.evaluation import MOST_CLASSES, classes_of
 from dlc.serving.model import Model
 from dlc.support.fast_dataclass import fast_dataclass
@@ -300,30 +301,25 @@ def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], stats
     if classes is not None:
         return Classes(name, classes, guess, truth, found.get("surety"), there)
     kind = feature.value_type()
-    truth = _like(truth, guess.shape)
-    if truth.shape != guess.shape:
+    if guess.size == truth.size:  # an axis of size 1 may differ
+        guess, there = guess.reshape(truth.shape), None if there is None else there.reshape(truth.shape)
+    elif prod(truth.shape[1:]) == 1:  # several numbers for one, such as quantiles
+        truth = np.broadcast_to(truth.reshape(len(truth), *(1,) * (guess.ndim - 1)), guess.shape)
+    else:
         return Numbers(name, section, kind, guess, truth)
-    if _are_labels(term, guess, truth):
+    if _are_labels(term, kind, guess, truth):
         lost = truth if there is None else np.where(there, truth, np.nan)
         return Labels(name, _label_names(feature, name, guess.shape[-1]), np.where(np.isnan(lost), np.nan, guess), lost)
-    guess, truth = (feature.decode(value, stats[name]) for value in (guess, truth))
+    guess, truth = (feature.decode(value.astype(np.float64), stats[name]) for value in (guess, truth))
     if there is not None:
         guess, truth = (np.where(there, value, np.nan) for value in (guess, truth))
     return Numbers(name, section, kind, guess, truth)
 
 
-def _like(truth: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """True values in the shape of the predictions: one number may have several, such as quantiles."""
-    if truth.size == prod(shape):
-        return truth.reshape(shape)
-    if prod(truth.shape[1:]) == 1:
-        return np.broadcast_to(truth.reshape(len(truth), *(1,) * (len(shape) - 1)), shape)
-    return truth
-
-
-def _are_labels(term: LossTerm, guess: NDArray[Any], truth: NDArray[Any]) -> bool:
+def _are_labels(term: LossTerm, kind: TensorType, guess: NDArray[Any], truth: NDArray[Any]) -> bool:
     """Whether values are probabilities of several labels: the true ones are 0 and 1, predicted ones between them."""
-    if guess.ndim < 2 or guess.shape[-1] == 1 or term.against is None or term.against.section != "targets":
+    alone = guess.ndim < 2 or guess.shape[-1] == 1 or gray(kind)
+    if alone or term.against is None or term.against.section != "targets":
         return False
     known = guess[np.isfinite(guess)]
     return bool(np.isin(truth, (0, 1)).all() and ((known >= 0) & (known <= 1)).all())

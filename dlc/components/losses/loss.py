@@ -142,7 +142,7 @@ class Loss(Options):
         """The sequences that predictions spell, for a loss that is not `aligned`.
 
         Args:
-            prediction: what `predict` returned, (batch, time, *axes), as a jax or numpy array.
+            prediction: what `predict` returned, (batch, ...), as a jax or numpy array.
 
         Returns:
             Integers (batch, time) from left to right, -1 at steps that add nothing.

@@ -12,7 +12,7 @@ from dlc.frontend.passes.infer import infer
 from dlc.frontend.plan import Plan
 from dlc.ir import TensorType, TypedGraph
 
-ASSUMED = (128, 64, 32, 16, 8, 4, 2, 1)  # for symbols of which nothing is known: the first that the network accepts
+ASSUMED = (*range(128, 0, -8), 4, 2, 1)  # for symbols of which nothing is known: the first that the network accepts
 _LARGEST = 1 << 20
 
 
