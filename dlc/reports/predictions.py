@@ -308,6 +308,12 @@ def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], stats
     else:
         return Numbers(name, section, kind, guess, truth)
     if _are_labels(term, kind, guess, truth):
+        if _exclude(guess, truth):
+            names = [str(index) for index in range(guess.shape[-1])] if guess.shape[-1] <= MOST_CLASSES else []
+            surety = guess.max(-1) if guess.ndim == 2 else None
+            return Classes(
+                name, names, guess.argmax(-1), truth.argmax(-1), surety, None if there is None else there[..., 0]
+            )
         lost = truth if there is None else np.where(there, truth, np.nan)
         return Labels(name, _label_names(feature, name, guess.shape[-1]), np.where(np.isnan(lost), np.nan, guess), lost)
     guess, truth = (feature.decode(value.astype(np.float64), stats[name]) for value in (guess, truth))
@@ -323,6 +329,12 @@ def _are_labels(term: LossTerm, kind: TensorType, guess: NDArray[Any], truth: ND
         return False
     known = guess[np.isfinite(guess)]
     return bool(np.isin(truth, (0, 1)).all() and ((known >= 0) & (known <= 1)).all())
+
+
+def _exclude(guess: NDArray[Any], truth: NDArray[Any]) -> bool:
+    """Whether labels exclude each other: exactly one is true, and the probabilities sum to 1."""
+    sums = guess.sum(-1)
+    return bool((truth.sum(-1) == 1).all() and (np.abs(sums[np.isfinite(sums)] - 1) < 1e-3).all())
 
 
 def _label_names(feature: Feature, name: str, count: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import dlc
-from dlc.cli.show import ShowOptions, check_options, print_layers, read_sizes
+from dlc.cli.show import ShowOptions, check_options, print_layers, print_memory, read_sizes
 from dlc.frontend.passes.sizes import Sizes, least_sizes, sizes_of
 
 EVERYTHING = ShowOptions(
@@ -160,3 +160,16 @@ def test_least_sizes_beside_given_ones() -> None:
     )
     assert least_sizes(spec.plan) == {"height": 3, "width": 5}
     assert least_sizes(spec.plan, {"height": 9}) == {"height": 9, "width": 5}
+
+
+def test_memory_is_that_of_the_size(capsys: pytest.CaptureFixture[str]) -> None:
+    from dlc.backend.memory import predicted
+
+    text = SERIES.replace("NETWORK", "dense: 8") + "targets: {y: {tensor: [time, 8]}}\nloss: mse\noptimizer: sgd\n"
+    plan = dlc.loads(text).plan
+    small, large = (predicted(plan, {"time": size}) for size in (10, 1000))
+    assert large.weights == small.weights
+    assert large.records - small.records == 990 * 2 * 8 * 4 * plan.train.batch_size
+    print_memory(dlc.loads(text), False, sizes_of(plan))
+    printed = capsys.readouterr().out
+    assert "a training step of 32 examples with time = 128" in printed and "128 is assumed" in printed

@@ -27,7 +27,7 @@ from dlc.language.options import RuleViolation, build_word
 from dlc.language.yaml_text import parse_yaml
 from dlc.reports.answers import sections
 from dlc.reports.page import page, write_report
-from dlc.reports.predictions import Answers, Labels, Numbers, Sequences, predicted
+from dlc.reports.predictions import Answers, Classes, Labels, Numbers, Sequences, predicted
 from dlc.reports.record import Record
 from dlc.serving.model import Model
 from dlc.training.run_folder import RunFolder
@@ -230,6 +230,47 @@ def test_series_are_curves_over_time(tmp_path: Path) -> None:
     assert len(lines) == 24
     across = [[float(point.split()[0]) for point in line[1:].split("L")] for line in lines]
     assert all(len(xs) == 9 and xs == sorted(xs) for xs in across)
+
+
+def test_padding_is_neither_drawn_nor_counted(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    x = np.where(np.arange(9) < random.integers(1, 10, (EXAMPLES, 1)), random.integers(1, 6, (EXAMPLES, 9)), 0)
+    y = random.integers(0, 2, (EXAMPLES, 9, 2))
+    network = "[{embedding: {vocabulary: 6, size: 5}}, dense: 2]"
+    words = "x: {tokens: {vocabulary: 6, padding: 0}}"
+    text = one("{tensor: [time, 2]}", network, "binary_cross_entropy", words)
+    model, found, outline = answers_of(text, tmp_path, x=x, y=y)
+    (answer,) = found.answers
+    assert isinstance(answer, Labels)
+    rows = load_dataset(model.plan).splits["validation"]
+    assert (np.isnan(answer.guess) == (x[rows] == 0)[:, :, None]).all()
+    counts = [int(cells[-1]) for cells in rows_in(outline)[:2]]
+    assert counts == [int(y[rows][..., at][x[rows] > 0].sum()) for at in range(2)]
+
+
+def rows_in(outline: Outline) -> list[list[str]]:
+    """The cells of each row of the page's tables."""
+    rows: list[list[str]] = []
+    for tag, _, texts in outline.found:
+        if tag == "tr":
+            rows.append([])
+        elif tag == "td":
+            rows[-1].append("".join(texts))
+    return [row for row in rows if row]
+
+
+def test_labels_that_exclude_each_other_are_classes(tmp_path: Path) -> None:
+    """Whether the loss or the network applies softmax."""
+    x, y = np.random.default_rng(1).normal(size=(EXAMPLES, 2)), np.eye(3)[np.arange(EXAMPLES) % 3]
+    found = []
+    for network, loss in (
+        ("[dense: 3]", "cross_entropy"),
+        ("[dense: {units: 3, activation: softmax}]", "{cross_entropy: {from_logits: false}}"),
+    ):
+        _, predictions, outline = answers_of(one("{tensor: [3]}", network, loss), tmp_path, x=x, y=y)
+        assert isinstance(predictions.answers[0], Classes)
+        found.append(rows_in(outline))
+    assert found[0] == found[1]
 
 
 CTC = one(

@@ -74,7 +74,9 @@ def sizes_of(plan: Plan, given: Mapping[str, int] | None = None) -> Sizes:
             raise _unknown(name, known)
         if size < 1:
             raise SpecError.of("DLC510", f"the size `{name}` can't be {size}", expected="a positive number")
-    report = prove_sizes(plan, given)
+    if not known:
+        return Sizes({})
+    report = prove_sizes(plan, given) if given else Report()
     if not report.ok:
         items = [replace(item, message=f"{item.message}, for {listed(given)}") for item in report.diagnostics]
         raise SpecError(Report(tuple(items)))
