@@ -165,7 +165,11 @@ def test_least_sizes_beside_given_ones() -> None:
 def test_memory_is_that_of_the_size(capsys: pytest.CaptureFixture[str]) -> None:
     from dlc.backend.memory import predicted
 
-    text = SERIES.replace("NETWORK", "dense: 8") + "targets: {y: {tensor: [time, 8]}}\nloss: mse\noptimizer: sgd\n"
+    text = (
+        "data: {npz: x.npz}\n"
+        + SERIES.replace("NETWORK", "dense: 8")
+        + "targets: {y: {tensor: [time, 8]}}\nloss: mse\noptimizer: sgd\n"
+    )
     plan = dlc.loads(text).plan
     small, large = (predicted(plan, {"time": size}) for size in (10, 1000))
     assert large.weights == small.weights
