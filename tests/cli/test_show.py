@@ -166,7 +166,7 @@ def test_memory_is_that_of_the_size(capsys: pytest.CaptureFixture[str]) -> None:
     from dlc.backend.memory import predicted
 
     text = (
-        "data: {npz: x.npz}\n"
+        "data: {source: {npz: x.npz}}\n"
         + SERIES.replace("NETWORK", "dense: 8")
         + "targets: {y: {tensor: [time, 8]}}\nloss: mse\noptimizer: sgd\n"
     )
