@@ -130,7 +130,7 @@ class Feeder:
         self.evaluation_iterations = self.portions.fitting(batches, evaluated_bytes)
         self._training: Prefetcher[Feed] = Prefetcher()
         self._evaluation: Prefetcher[EvaluationChunk] = Prefetcher()
-        self._kept: tuple[NDArray[np.int32], EvaluationChunk] | None = None  # the chunk of a small split, used each epoch
+        self._kept: tuple[NDArray[np.int32], EvaluationChunk] | None = None  # the chunk of a small split
 
     @property
     def waited(self) -> float:

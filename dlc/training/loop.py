@@ -139,7 +139,7 @@ class Loop:
         return sums, statistics.values(self.active.setup.plan, sums)
 
     def evaluation(self, variables: Any, split: str) -> SplitEvaluation | None:
-        """The evaluation of a whole split, of which a first part is sent to the device; None if there is no such split."""
+        """The evaluation of a whole split, its first part sent to the device; None if there is no such split."""
         run, setup = self.active, self.active.setup
         if split not in setup.data.splits:
             return None

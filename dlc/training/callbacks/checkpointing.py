@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -33,20 +33,14 @@ class Checkpointing(LoopCallback):
         writer: writes checkpoints on a thread; None for a run that is not kept.
         log: the log of metrics, whose length a checkpoint holds.
         identity: the digest of what decides the run's bits.
-        clock: the seconds since some moment.
     """
 
+    clock = staticmethod(time.monotonic)
+
     def __init__(
-        self,
-        recovery: Recovery,
-        best: BestWeights,
-        writer: Writer | None,
-        log: Log | None,
-        identity: str,
-        clock: Callable[[], float] = time.monotonic,
+        self, recovery: Recovery, best: BestWeights, writer: Writer | None, log: Log | None, identity: str
     ) -> None:
         self.recovery, self.best, self.writer, self.log, self.identity = recovery, best, writer, log, identity
-        self.clock = clock
         self.run: ActiveRun | None = None
         self.submitted = (-1, -1)  # steps and epochs done at the newest checkpoint
         self.at = -math.inf  # when it was submitted
