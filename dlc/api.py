@@ -157,7 +157,8 @@ def evaluate(run: Path | str, split: str | None = None, data: Path | str | None 
 def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """Predictions of a run's best weights by name: of n records (n,), or (n, *sizes) of arrays.
 
-    A category gives its class, and the probability of each class under `NAME_CLASS`.
+    A category gives its class, and the probability of each class under `NAME_CLASS`. At padding numbers are NaN, and
+    tokens -1.
 
     Args:
         run: the run folder.

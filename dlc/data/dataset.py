@@ -266,7 +266,7 @@ def _joined(plan: Plan, key: FeatureKey, parts: list[Any]) -> Any:
         if len({part.shape[1:] for part in after}) > 1:
             found = " and ".join(str(list(size)) for size in sizes)
             message = f"the sources have records of different sizes for `{key[1]}`"
-            hint = "use records of one size; `tokens` with `padding` are padded automatically"
+            hint = "use records of one size; `tokens` and series with `padding` are padded automatically"
             raise wrong_data(plan, RuleViolation("DLC406", message, found=found, hint=hint), key)
     if len(parts) == 1:
         return parts[0]

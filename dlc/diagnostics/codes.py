@@ -218,6 +218,12 @@ CODES: dict[str, Code] = {
         "`infer` declared. If the layer comes from a plugin, fix it there. The first note names the layer of the "
         "network.",
     ),
+    "DLC215": Code(
+        "`masking` compares values that are not those of the data",
+        "The layer marks the positions whose elements all equal a number. After `normalize`, `scale`, an augmentation or a "
+        "random layer, padding no longer equals it, or data do. Declare the padding where the data are: `tensor: {padding: "
+        "VALUE}` finds it before anything changes the values.",
+    ),
     "DLC301": Code(
         "a loss doesn't fit its output and target",
         "For example, the output has 8 logits but the target has 10 classes.",

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.backend.loss import answers_of, feature_of, input_feature
+from dlc.backend.predict import blank
 from dlc.components.features.feature import Feature
 from dlc.components.metrics.class_checks import answered, need_answers
 from dlc.components.metrics.classification import Accuracy
 from dlc.data.dataset import Dataset
 from dlc.frontend.plan import LossTerm, MetricTerm, Plan
 from dlc.frontend.summary import table
+from dlc.ir import MASK
 from dlc.language.options import RuleViolation
 from dlc.serving.evaluation import MOST_CLASSES, classes_of
 from dlc.serving.model import Model
@@ -113,7 +115,10 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
             )
         )
     inputs = {
-        name: input_feature(plan, name).decode(records["inputs"][name], stats[name]) for name in plan.graph.inputs
+        name: blank(
+            input_feature(plan, name).decode(records["inputs"][name], stats[name]), records["inputs"].get(name + MASK)
+        )
+        for name in plan.graph.inputs
     }
     return Answers(split, len(data.splits[split]), len(rows), inputs, tuple(answers))
 

@@ -23,6 +23,7 @@ from dlc.data.fitted import FittedData
 from dlc.data.tables import read_feature, selected
 from dlc.diagnostics import Report, SpecError, did_you_mean, listing
 from dlc.frontend.plan import Plan
+from dlc.ir import MASK
 from dlc.language.options import RuleViolation
 from dlc.serving.model import load_model
 from dlc.support.files import plain, write_atomic
@@ -155,16 +156,41 @@ def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[
     for name, answer in predictions_of(plan).items():
         value = np.asarray(predictions[name])
         feature = feature_of(plan, answer.against)
-        _add(columns, name, feature.present(name, value) if feature is not None else present_array(name, value))
+        found = feature.present(name, value) if feature is not None else present_array(name, value)
+        mask = predictions.get(name + MASK)
+        _add(columns, name, found if mask is None else _without_padding(name, found, mask, value.shape))
     return columns
 
 
+def _without_padding(
+    name: str, columns: Mapping[str, Any], mask: np.ndarray[Any, Any], shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """The columns of a prediction (n, time, *axes), or of its positions, with None at padding."""
+    places: dict[str, Any] = {}
+    for whole in (shape[:2], shape):
+        real = np.broadcast_to(mask.reshape(*mask.shape, *(1,) * (len(whole) - 2)), whole)
+        places |= present_array(name, real)
+    found = dict(columns)
+    for column in found.keys() & places.keys():
+        if not places[column].all():
+            values = _exact({column: found[column]})[column]
+            found[column] = np.where(places[column], np.array(values, object), None)
+    return found
+
+
 def as_arrays(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """Predictions by name, each in its own shape; of a category the class, and the probability of each class."""
+    """Predictions by name, each in its own shape; of a category the class, and the probability of each class.
+
+    At padding numbers are NaN, and tokens -1.
+    """
     found: dict[str, Any] = {}
     for name, answer in predictions_of(plan).items():
         value, feature = np.asarray(predictions[name]), feature_of(plan, answer.against)
-        _add(found, name, feature.arrays(name, value) if feature is not None else {name: single_values(value)})
+        arrays = feature.arrays(name, value) if feature is not None else {name: single_values(value)}
+        mask = predictions.get(name + MASK)
+        if mask is not None and arrays[name].dtype.kind in "iu" and arrays[name].shape == mask.shape:
+            arrays[name] = np.where(mask, arrays[name], -1)
+        _add(found, name, arrays)
     return found
 
 
