@@ -13,6 +13,7 @@ from dlc.backend.train_step import make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.feed import Feed
+from dlc.data.ranges import with_ranges
 from dlc.frontend.plan import Plan
 from dlc.kernels.selection import Site
 
@@ -55,6 +56,7 @@ def training_chunk(plan: Plan, platform: str | None = None) -> tuple[Any, tuple[
     """
     from dlc.frontend.trainable import need_trainable
 
+    plan = with_ranges(plan, {}, {})
     size = _batch_size(plan) * need_trainable(plan).modifiers.accumulate
     program, rows, stats = lower(plan.graph, only=platform), batch_shapes(plan, size), stats_shapes(plan)
     updater = make_updater(plan, program, Horizon(10**9, 1e6))  # longer than any warm-up

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.feature import Feature
+from dlc.components.value_ranges import ValueRange
 from dlc.diagnostics import SpecError
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.lazy import np
@@ -27,11 +29,13 @@ class FittedData:
         columns: the columns that each feature reads, in the order in which training read them.
         stats: the features' statistics of the training split, in float64.
         splits: the digests of the records of each split, in its order: uint64.
+        ranges: the ranges that metrics and augmentations depend on, by feature, in the user's unit.
     """
 
     columns: Mapping[str, tuple[str, ...]]
     stats: Stats
     splits: Mapping[str, NDArray[np.uint64]]
+    ranges: Mapping[str, ValueRange] = field(default_factory=dict)
 
     def find(self, digests: NDArray[np.uint64]) -> dict[str, NDArray[np.int32]]:
         """The rows of a data set that hold the records of each split. Each row is used once.

@@ -13,6 +13,7 @@ from dlc.backend.network import Program, lower
 from dlc.backend.predict import blank, predicting, predictions_of, with_stats
 from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.data.fitted import FittedData, device_stats
+from dlc.data.ranges import with_ranges
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
 from dlc.ir import MASK
@@ -44,8 +45,8 @@ class Model:
         """Predictions for raw inputs of n records, by name: probabilities for classes, numbers in the target's unit.
 
         The host encodes the inputs and decodes the predictions in float64. Numbers whose differences float32 would lose
-        stay in float64. At padding they are NaN; the mask of a prediction that has one is beside it, under its name with
-        the suffix `ir.MASK`.
+        stay in float64. At padding they are NaN. The mask of a prediction that has one is beside it, under its name
+        with the suffix `ir.MASK`.
         """
         plan, stats = self.plan, self.fitted.stats
         found = self._predictions({name: np.asarray(inputs[name]) for name in plan.graph.inputs})
@@ -111,4 +112,5 @@ def load_model(run: RunFolder, only: str | None = None) -> Model:
         if name not in weights or weights[name].shape != shape or weights[name].dtype != dtype:
             raise SpecError.of("DLC503", f"`{run.weights}` does not fit the spec: `{name}` differs or is missing")
     fitted = run.load_fitted(plan)
+    plan = with_ranges(plan, fitted.ranges, fitted.stats)
     return Model(plan, program, with_stats(weights, device_stats(fitted.stats)), fitted, spec.texts)

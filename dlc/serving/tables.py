@@ -174,7 +174,9 @@ def _without_padding(
     for column in found.keys() & places.keys():
         if not places[column].all():
             values = _exact({column: found[column]})[column]
-            found[column] = np.where(places[column], np.array(values, object), None)
+            found[column] = np.array(
+                [value if real else None for value, real in zip(values, places[column], strict=True)]
+            )
     return found
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import product
-from math import prod
+from math import inf, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dlc.components.value_ranges import ValueRange
 from dlc.ir import MASK, TensorType
 from dlc.language.options import Options, RuleViolation, option, spell
 from dlc.support.lazy import jnp, np
@@ -76,6 +77,18 @@ class Feature(Options):
     def encode(self, raw: Any, stats: Stats) -> Any:
         """Raw values -> the network's values."""
         return raw
+
+    def scaled(self, raw: Any, stats: Stats) -> Any:
+        """Numbers in the user's unit -> the network's numbers, as in `encode` but without padding."""
+        return self.encode(raw, stats)
+
+    def declared_range(self) -> ValueRange | None:
+        """What the raw values lie in, in the user's unit; None if only the data tell."""
+        return None
+
+    def encoded_range(self) -> ValueRange | None:
+        """What the network's values lie in, as far as it is known without the data; infinite for centered values."""
+        return None
 
     def mask(self, raw: Any) -> Any:
         """Bool (n, time), false at padding; only for features with a masked type."""
@@ -273,9 +286,7 @@ def rows_of(raw: NDArray[Any], mask: Callable[[Any], Any] | None = None) -> Iter
         yield rest
 
 
-def fit_normalizer(
-    raw: NDArray[Any], how: str, mask: Callable[[Any], Any] | None = None
-) -> dict[str, NDArray[Any]]:
+def fit_normalizer(raw: NDArray[Any], how: str, mask: Callable[[Any], Any] | None = None) -> dict[str, NDArray[Any]]:
     """The shift and scale that normalise the entries of the last axis: `standard` or `minmax`.
 
     `standard` scales them to mean 0 and deviation 1, `minmax` to 0..1. Constant entries become 0.
@@ -307,6 +318,7 @@ def fit_normalizer(
     return {"shift": shift, "shift_rest": np.zeros_like(shift), "scale": scale}
 
 
+NORMALIZED = {"standard": ValueRange(-inf, inf), "minmax": ValueRange(0.0, 1.0)}  # what the normalized values lie in
 NORMALIZER = ("shift", "shift_rest", "scale")  # the results of `fit_normalizer`
 
 

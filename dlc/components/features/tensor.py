@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.features.feature import (
+    NORMALIZED,
     NORMALIZER,
     Feature,
     FeatureExample,
@@ -20,6 +21,7 @@ from dlc.components.features.feature import (
     where_real,
     without_shift,
 )
+from dlc.components.value_ranges import Bounds, ValueRange, need_bounds
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import np
@@ -81,6 +83,9 @@ class Tensor(Feature):
         description="scale entries of the last axis to mean 0 and deviation 1, or to 0..1, by the training split",
     )
 
+    value_range: Bounds = option(
+        None, description="[lowest, highest] number that the data may hold, before scaling; others are errors"
+    )
     padding: Annotated[float | Literal["nan"] | None, BeforeValidator(_padding)] = option(
         None, description="the number that fills the end of shorter series along the first axis, or `nan`"
     )
@@ -130,7 +135,9 @@ class Tensor(Feature):
         if self.columns == ():
             raise reject(OptionError(("columns",), "DLC104", "`columns` is empty", expected="at least one name"))
         if self.normalize != "none" and not isinstance(self.shape[-1] if self.shape else 1, int):
-            hint = f"for a series of single numbers write `shape: [{self.shape[0]}, 1]`" if len(self.shape) == 1 else None
+            hint = (
+                f"for a series of single numbers write `shape: [{self.shape[0]}, 1]`" if len(self.shape) == 1 else None
+            )
             message = "`normalize` needs a last axis of known size"
             raise reject(OptionError(("normalize",), "DLC203", message, hint=hint))
         if self.padding is not None and not self.shape:
@@ -181,10 +188,11 @@ class Tensor(Feature):
         )
 
     def _checked(self, values: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
-        """The values, whose padding comes after the series and fills whole time steps."""
-        if self.padding is None:
+        """The values, which lie in their range, and whose padding comes after the series and fills whole time steps."""
+        mask = self.mask(values) if self.padding is not None else None
+        need_bounds(self.value_range, values, name, first_row, mask)
+        if mask is None:
             return values
-        mask = self.mask(values)
         before = ~mask[:, :-1] & mask[:, 1:]
         if before.any():
             raise RuleViolation(
@@ -210,7 +218,7 @@ class Tensor(Feature):
     def mask(self, raw: Any) -> Any:
         """True where a time step is not padding: (n, time)."""
         if self.padding == "nan":
-            real = raw == raw  # noqa: PLR0124 - false for NaN, also in a compiled program
+            real = raw == raw  # false for NaN, also in a compiled program
         else:
             assert self.padding is not None, "only a padded series has a mask"
             real = raw != self.padding
@@ -238,6 +246,18 @@ class Tensor(Feature):
         mask = self.mask if self.padding is not None else None
         return {} if self.normalize == "none" else fit_normalizer(raw, self.normalize, mask)
 
+    def declared_range(self) -> ValueRange | None:
+        """`value_range`; without it 0 to `scale`, which maps that to 0..1."""
+        if self.value_range is not None:
+            return ValueRange(*self.value_range)
+        return ValueRange(0.0, self.scale) if self.scale is not None else None
+
+    def encoded_range(self) -> ValueRange | None:
+        """That of `normalize`, else the declared one, scaled."""
+        found = self.declared_range() if self.normalize == "none" else NORMALIZED[self.normalize]
+        unit = self.scale if self.normalize == "none" and self.scale is not None else 1.0
+        return ValueRange(found.low / unit, found.high / unit) if found is not None else None
+
     def stats_types(self) -> dict[str, TensorType]:
         """The normaliser's vectors."""
         kind = TensorType(self.shape[-1:] or (1,))
@@ -245,11 +265,14 @@ class Tensor(Feature):
 
     def encode(self, raw: Any, stats: Stats) -> Any:
         """(raw - shift) / deviation, or raw / scale; 0 at padding."""
-        if self.normalize != "none":
-            value = normalized(raw, stats)
-        else:
-            value = raw / self.scale if self.scale else raw
+        value = self.scaled(raw, stats)
         return value if self.padding is None else where_real(self.mask(raw), value)
+
+    def scaled(self, raw: Any, stats: Stats) -> Any:
+        """(raw - shift) / deviation, or raw / scale."""
+        if self.normalize != "none":
+            return normalized(raw, stats)
+        return raw / self.scale if self.scale else raw
 
     def decode(self, value: Any, stats: Stats) -> Any:
         """The inverse of `encode`."""

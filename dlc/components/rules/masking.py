@@ -33,8 +33,7 @@ class LateMasking(Rule):
         ),
         RuleExample(
             wrong="inputs: {x: {tensor: [time, 1]}}\n" + _END + _AUGMENTED,
-            right="inputs: {x: {tensor: {shape: [time, 1], padding: 0}}}\n"
-            "network: [gru: 4, dense: 1]" + _AUGMENTED,
+            right="inputs: {x: {tensor: {shape: [time, 1], padding: 0}}}\nnetwork: [gru: 4, dense: 1]" + _AUGMENTED,
         ),
         RuleExample(
             wrong="inputs: {x: {tensor: [time, 1]}}\nnetwork: [gaussian_noise: 0.1, masking, gru: 4, dense: 1]",
@@ -52,7 +51,9 @@ class LateMasking(Rule):
             for source in _sources(node, nodes):
                 why = _changed(spec, source, value) if isinstance(source, str) else _random(source)
                 if why is not None:
-                    yield Finding(f"`masking` does not find padding: {why}", node.origin.span, hint=_hint(source, value))
+                    yield Finding(
+                        f"`masking` does not find padding: {why}", node.origin.span, hint=_hint(source, value)
+                    )
                     break
 
 
