@@ -173,7 +173,7 @@ def _without_padding(
     found = dict(columns)
     for column in found.keys() & places.keys():
         if not places[column].all():
-            values = _exact({column: found[column]})[column]
+            values = np.asarray(_exact({column: found[column]})[column]).tolist()
             found[column] = np.array(
                 [value if real else None for value, real in zip(values, places[column], strict=True)]
             )
