@@ -94,6 +94,7 @@ class Tensor(Feature):
         FeatureExample("tensor: {shape: [2], scale: 2}", "f32[batch, 2]", [[0, 1], [2, 4]], [[0, 1], [2, 4]]),
         FeatureExample("tensor: [2, 1]", "f32[batch, 2, 1]", [[0, 1], [2, 4]], [[[0], [1]], [[2], [4]]]),
         FeatureExample("tensor: [2, time]", "f32[batch, 2, time]", [[[0, 1, 2], [3, 4, 5]]], [[[0, 1, 2], [3, 4, 5]]]),
+        FeatureExample("tensor: [time, 1]", "f32[batch, time, 1]", [[0, 1, 2]], [[[0], [1], [2]]]),
         FeatureExample("tensor: []", "f32[batch]", [1, 2], [1, 2]),
         FeatureExample("tensor: [3]", "f32[batch, 3]", [[0, 1], [2, 4]], error="DLC406"),
         FeatureExample("tensor: [3, 2]", "f32[batch, 3, 2]", [[[0, 1, 2], [3, 4, 5]]], error="DLC406"),
@@ -174,6 +175,10 @@ class Tensor(Feature):
             return self._checked(np.ascontiguousarray(values.reshape(rows, *sizes)), name, first_row)
         if _matches(record, self.shape):
             return self._checked(np.ascontiguousarray(values), name, first_row)
+        if _matches(record, tuple(dim for dim in self.shape if dim != 1)):  # axes of size 1 may be left out
+            left = iter(record)
+            whole = [1 if dim == 1 else next(left) for dim in self.shape]
+            return self._checked(np.ascontiguousarray(values.reshape(rows, *whole)), name, first_row)
         declared = f"[{', '.join(map(str, self.shape))}]"
         same_count = len(sizes) == len(self.shape) and prod(sizes) == prod(record)
         raise RuleViolation(

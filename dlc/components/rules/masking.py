@@ -51,9 +51,8 @@ class LateMasking(Rule):
             for source in _sources(node, nodes):
                 why = _changed(spec, source, value) if isinstance(source, str) else _random(source)
                 if why is not None:
-                    yield Finding(
-                        f"`masking` does not find padding: {why}", node.origin.span, hint=_hint(source, value)
-                    )
+                    message, hint = f"`masking` does not find padding: {why}", _hint(spec, source, value)
+                    yield Finding(message, node.origin.span, hint=hint)
                     break
 
 
@@ -95,7 +94,9 @@ def _random(node: Node) -> str | None:
     return f"`{node.layer.word}` changes values at random before it compares them"
 
 
-def _hint(source: Node | str, value: float) -> str:
+def _hint(spec: LintContext, source: Node | str, value: float) -> str:
+    if isinstance(source, str) and spec.document.inputs[source].value_type().mask:
+        return f"remove it: `{source}` declares its padding already"
     if isinstance(source, Node):
         return f"put it before `{source.layer.word if source.layer is not None else source.path}`"
     return f"remove it, and declare the padding of `{source}`: `tensor: {{..., padding: {value:g}}}`"
