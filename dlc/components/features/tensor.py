@@ -203,17 +203,18 @@ class Tensor(Feature):
             raise RuleViolation(
                 "DLC403",
                 f"row {first_row + int(before.any(1).argmax())} of `{name}` has padding before data",
-                found=f"a time step of {self.padding if self.padding == 'nan' else format(self.padding, 'g')}",
+                found=f"a time step of {float(self.padding or 0):g}",
                 expected="padding only after the series",
                 hint="move the padding to the end, or pad with a number that is no value of the series",
                 option="padding",
             )
         if self.padding == "nan":
-            gaps = (np.isnan(values) & mask.reshape(*mask.shape, *(1,) * (values.ndim - 2))).reshape(len(values), -1)
+            gaps = np.isnan(values) & mask.reshape(*mask.shape, *(1,) * (values.ndim - 2))
             if gaps.any():
+                row = first_row + int(gaps.reshape(len(values), -1).any(1).argmax())
                 raise RuleViolation(
                     "DLC403",
-                    f"row {first_row + int(gaps.any(1).argmax())} of `{name}` has a time step with some values missing",
+                    f"row {row} of `{name}` has a time step with some values missing",
                     found="`nan` beside numbers",
                     expected="a time step that is all `nan`, or has all its numbers",
                     option="padding",
