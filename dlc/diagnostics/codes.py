@@ -218,6 +218,12 @@ CODES: dict[str, Code] = {
         "`infer` declared. If the layer comes from a plugin, fix it there. The first note names the layer of the "
         "network.",
     ),
+    "DLC215": Code(
+        "`masking` compares values that are not those of the data",
+        "The layer marks the positions whose elements all equal a number. After `normalize`, `scale`, an augmentation "
+        "or a random layer, padding no longer equals it, or data do. Declare the padding where the data are: `tensor: "
+        "{padding: VALUE}` finds it before anything changes the values.",
+    ),
     "DLC301": Code(
         "a loss doesn't fit its output and target",
         "For example, the output has 8 logits but the target has 10 classes.",
@@ -237,6 +243,12 @@ CODES: dict[str, Code] = {
     "DLC305": Code(
         "the monitored value does not exist",
         "`monitor` is `SPLIT/METRIC`, such as `validation/loss`. The spec must have this split and this metric.",
+    ),
+    "DLC313": Code(
+        "values have another range than a component needs",
+        "For example, `poisson` of a target that is normalized to mean 0, or `random_brightness` for values of 0 to 1 "
+        "of an image of 0 to 255. A feature's range is its `value_range`, 0 to its `scale`, or that of the training "
+        "split.",
     ),
     "DLC401": Code(
         "data can't be read",

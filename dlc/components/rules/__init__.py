@@ -6,6 +6,7 @@ RULES: dict[str, str] = {
     "unused_layer": "dlc.components.rules.unused:UnusedLayer",
     "repeat_without_previous": "dlc.components.rules.unused:RepeatWithoutPrevious",
     "unused_input": "dlc.components.rules.unused:UnusedInput",
+    "late_masking": "dlc.components.rules.masking:LateMasking",
     "section_without_loss": "dlc.components.rules.objectives:SectionWithoutLoss",
     "unused_target": "dlc.components.rules.objectives:UnusedTarget",
     "unknown_monitor": "dlc.components.rules.monitoring:UnknownMonitor",

@@ -148,7 +148,7 @@ class _Inference:
         masked = any(x.mask for x in inputs)
         if masked and layer.masks == "refused":
             first = next(x for x in inputs if x.mask)
-            hint = "reduce the time axis first, with `global_avg_pool1d` or the last state of a recurrent layer"
+            hint = "reduce the time axis first, with `global_avg_pool1d`, or `take: -1` for the last position"
             raise RuleViolation(
                 "DLC212", f"`{layer.word}` does not support the mask of its input", found=str(first), hint=hint
             )
