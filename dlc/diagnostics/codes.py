@@ -156,6 +156,11 @@ CODES: dict[str, Code] = {
         "One of its methods raised an exception, or returned something else than its base class asks for. The message "
         "names the component, the method and the line of the plugin.",
     ),
+    "DLC121": Code(
+        "a block replaces a component",
+        "A block of the file has the name of a component. Every use in the file means the block, except inside the "
+        "block itself. This is a note, so that a file stays valid when dlc gets a component of this name.",
+    ),
     "DLC201": Code(
         "unknown name",
         "`inputs`, `outputs`, `share` and merge layers refer to the `name:` of an earlier item in scope, to a key of"

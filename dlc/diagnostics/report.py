@@ -68,7 +68,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong; warnings do not count."""
+        """Whether nothing is wrong; warnings and notes do not count."""
         return not any(item.severity == "error" for item in self.diagnostics)
 
     @property
@@ -111,9 +111,14 @@ class Problems:
         return len(self._items)
 
     @property
+    def errors(self) -> int:
+        """How many errors there are so far."""
+        return sum(item.severity == "error" for item in self._items.values())
+
+    @property
     def ok(self) -> bool:
         """Whether no error was found so far."""
-        return not any(item.severity == "error" for item in self._items.values())
+        return not self.errors
 
     def report(self, texts: Mapping[str, str]) -> Report:
         """The findings in reading order: by file as opened, then by position; those without a span come first."""

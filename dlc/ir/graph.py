@@ -35,12 +35,14 @@ class Settings:
         spans: the span of each.
         uses: for notes.
         path: the item's path; empty for the whole network.
+        given: whether the effect depends on values of variables or parameters; such settings may have none.
     """
 
     values: Mapping[str, Any]
     spans: Mapping[str, Span | None] = field(default_factory=dict)
     uses: tuple[Note, ...] = ()
     path: str = ""
+    given: bool = False
 
 
 class Segment(NamedTuple):
@@ -64,12 +66,14 @@ class Origin:
     Args:
         span: the item.
         options: the spans of its options.
+        given: the options whose values come from a variable or a parameter.
         uses: one note for each block whose body contains the item.
     """
 
     span: Span | None = None
     options: Mapping[str, Span] = field(default_factory=dict)
     uses: tuple[Note, ...] = ()
+    given: frozenset[str] = frozenset()
 
 
 @fast_dataclass(frozen=True)

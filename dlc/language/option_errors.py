@@ -16,6 +16,7 @@ class OptionError(NamedTuple):
     """What is wrong with an option.
 
     `loc` leads from the options to the value. `inside` is the value's string, with the start and length of the error.
+    `because` names the options whose values make this one have no effect.
     """
 
     loc: Location
@@ -26,6 +27,7 @@ class OptionError(NamedTuple):
     hint: str | None = None
     at_key: bool = False
     inside: tuple[str, int, int] | None = None
+    because: tuple[str, ...] = ()
 
 
 def unknown_key(key: str, known: Sequence[str], what: str) -> OptionError:

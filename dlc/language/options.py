@@ -38,6 +38,7 @@ __all__ = [
     "build_word",
     "flow",
     "import_name",
+    "judged",
     "load_class",
     "main",
     "option",
@@ -169,6 +170,7 @@ class RuleViolation(Exception):  # noqa: N818 - a finding, not an error of the p
         expected: what would fit.
         hint: the likely fix.
         option: the option to point at; the whole item when None.
+        because: for an option without effect (DLC303), the options whose values make it have none.
     """
 
     def __init__(
@@ -180,10 +182,11 @@ class RuleViolation(Exception):  # noqa: N818 - a finding, not an error of the p
         expected: str | None = None,
         hint: str | None = None,
         option: str | None = None,
+        because: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.found, self.expected, self.hint = code, message, found, expected, hint
-        self.option = option
+        self.option, self.because = option, because
 
 
 def import_name(name: str) -> type[Any]:
@@ -599,6 +602,19 @@ Size3 = Annotated[tuple[int, int, int], BeforeValidator(lambda value: read_sizes
 
 
 # ---- from errors to diagnostics ----
+
+
+def judged(error: OptionError, source: Source, path: Path) -> bool:
+    """Whether an option without effect is an error: not if that follows from the value of a variable or a parameter.
+
+    With another value it has an effect, and a block that passes its parameter on must accept all of them.
+
+    Args:
+        error: the error.
+        source: the source.
+        path: leads to the options that it is about.
+    """
+    return all(source.is_literal((*path, *error.loc[:-1], name)) for name in error.because)
 
 
 def report_option_errors(

@@ -177,5 +177,5 @@ def with_variables(source: Source, problems: Problems) -> Source:
         if not used and not inherited and valid_variable(name):
             hint = f"use it as `${name}`, or remove it"
             problems.add("DLC109", f"the variable `{name}` is never used", span, hint=hint)
-    origins = {path: names for path, names in substitution.origins.items() if path[0] != "vars"}
+    origins = substitution.origins
     return Source(tree, source.values, source.keys, source.texts, source.main, source.findings, origins)

@@ -127,7 +127,8 @@ class Slice(Layer):
         """The axis gets the length of the part."""
         axis = place_of(self.axis, x.rank, self.word)
         if self.start == 0 and self.stop is None:
-            raise RuleViolation("DLC303", "`slice` takes everything", hint="set `start` or `stop`")
+            hint, because = "set `start` or `stop`", ("start", "stop")
+            raise RuleViolation("DLC303", "`slice` takes everything", hint=hint, because=because)
         counted = self.start >= 0 and (self.stop is None or self.stop >= 0)
         shape = list(x.shape)
         shape[axis] = self.length(x, axis)

@@ -159,6 +159,7 @@ class Resize(Spatial):
                 "`antialias` has no effect with `interpolation: nearest`",
                 hint="leave it out, or use bilinear or bicubic",
                 option="antialias",
+                because=("interpolation",),
             )
         output = x.resized(x.shape[0], *self.size, x.shape[-1])
         return Signature(output, flops=2 * output.size * _TAPS[self.interpolation] ** 2)

@@ -64,6 +64,24 @@ def infer(graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] 
     return TypedGraph(inputs, tuple(nodes), outputs, known, graph.matmul)
 
 
+def _without(wrong: RuleViolation, layer: Layer, given: frozenset[str]) -> Layer | None:
+    """The layer without an option that has no effect; None unless that follows from the value of a variable.
+
+    Args:
+        wrong: what the layer found: an option without effect, or that the layer as a whole has none.
+        layer: the layer.
+        given: the options whose values come from a variable or a parameter: for another value, it has an effect.
+    """
+    if wrong.code != "DLC303" or not given & {wrong.option, *wrong.because}:
+        return None
+    if wrong.option is None:
+        from dlc.components.layers.activations import Linear  # imported only for specs that need it
+
+        return Linear()
+    field = type(layer).model_fields[wrong.option]
+    return layer.model_copy(update={wrong.option: field.get_default(call_default_factory=True)})
+
+
 class _Inference:
     def __init__(self, graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] | None = None) -> None:
         self.problems = problems
@@ -125,11 +143,15 @@ class _Inference:
             return None
         dtype = self.setting(node, "dtype", "f32")
         inputs = tuple(kind.of(dtype) if kind.is_float else kind for kind in known)
+        layer = node.layer
         try:
-            signature = self.signature(node, node.layer, inputs, dtype)
+            signature = self.signature(node, layer, inputs, dtype)
         except RuleViolation as wrong:
-            self.wrong(wrong, node, inputs)
-            return None
+            neutral = _without(wrong, layer, node.origin.given)
+            if neutral is None:
+                self.wrong(wrong, node, inputs)
+                return None
+            return self.node(replace(node, layer=neutral), types, renames)
         shared = self.shares(node, signature)
         if shared is None or not self.bounded(node, signature):
             return None
@@ -139,9 +161,7 @@ class _Inference:
         refs = tuple(self.follow(ref, renames) for ref in node.inputs)
         frozen = bool(signature.state) and self.declared[node.weights].frozen
         segments = self.segments(node)
-        return TypedNode(
-            node.path, node.layer, refs, inputs, signature, node.origin, node.weights, dtype, frozen, segments
-        )
+        return TypedNode(node.path, layer, refs, inputs, signature, node.origin, node.weights, dtype, frozen, segments)
 
     def signature(self, node: Node, layer: Layer, inputs: tuple[TensorType, ...], dtype: str) -> Signature:
         """A layer's signature for its inputs, with the mask and element type of its output."""
@@ -171,11 +191,18 @@ class _Inference:
     def setting(self, node: Node, key: str, default: Any) -> Any:
         """The setting of the innermost item around a node that has it, or a default."""
         for level in reversed(node.settings):
-            self.settings.setdefault((key, level.spans.get(key)), level)
+            self.see(level, key)
             if key in level.values:
                 self.effective.add((key, level.spans.get(key)))
                 return level.values[key]
         return default
+
+    def see(self, level: Settings, key: str) -> None:
+        """Remember a setting; one that depends on variables has an effect for other values of them."""
+        place = (key, level.spans.get(key))
+        self.settings.setdefault(place, level)
+        if level.given:
+            self.effective.add(place)
 
     def configured(self, node: Node, signature: Signature) -> Signature:
         """A signature with the settings of its weights."""
@@ -183,7 +210,7 @@ class _Inference:
             return signature
         for level in node.settings:
             for key in level.values:
-                self.settings.setdefault((key, level.spans.get(key)), level)
+                self.see(level, key)
         trainable = self.setting(node, "trainable", True) if signature.params or signature.state else True
         params = {}
         for name, spec in signature.params.items():
@@ -226,7 +253,7 @@ class _Inference:
             if setting is None:
                 continue
             key = ("rematerialize", level.spans.get("rematerialize"))
-            self.settings.setdefault(key, level)
+            self.see(level, "rematerialize")
             if setting:
                 found.append((Segment(level.path, "dots" if setting == "dots" else "nothing"), key))
             elif found:

@@ -239,14 +239,17 @@ class _Resolver:
     def repeat(self, step: RepeatStep, source: Ref, nodes: Nodes, scope: _Scope) -> Ref:
         body: Nodes = []
         output = self.sequence(step.body, body, _Scope(scope), Ref(f"{step.path}/*"))
-        assert output is not None, "a body has at least one item"
+        assert output is not None, "the result of an empty body is its input"
+        if step.times == 0:
+            self.sequence(step.first or (), [], _Scope(scope), None)  # only for findings
+            return source
         start = 0
         if step.first is not None:
             first = self.sequence(step.first, nodes, _Scope(scope), source)
-            assert first is not None, "a body has at least one item"
+            assert first is not None, "the result of an empty body is its input"
             source, start = first, 1
-            if step.times == 1:
-                return source
+        if step.times == start or not step.body:
+            return source
         path, weights = step.path, step.weights
         left = step.times - start
         nodes.append(RepeatNode(path, left, source, tuple(body), output, step.origin, weights, start, step.unroll))
