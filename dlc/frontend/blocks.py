@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from dlc.components.modifiers import ItemModifiers
 from dlc.components.registry import KINDS, kind_of
-from dlc.diagnostics import Problems, did_you_mean, nearest
+from dlc.diagnostics import Problems, did_you_mean
 from dlc.frontend.containers import CONTAINERS
 from dlc.language.item_syntax import NAME_RULE, section, valid_name
 from dlc.language.options import OptionError, Options, option, report_option_errors, wrong_type
@@ -49,7 +49,7 @@ TYPES: Mapping[str, ParameterType] = {
     "item": ParameterType("an item: a name, with or without options", _is_item),
     "items": ParameterType("a list of items", lambda value: isinstance(value, list) and all(map(_is_item, value))),
     "list": ParameterType("a list", lambda value: isinstance(value, list)),
-    "any": ParameterType("anything", lambda value: True),
+    "any": ParameterType("anything", lambda _: True),
 }
 
 
@@ -182,11 +182,10 @@ def _parameter(declared: Tree, path: Path) -> Parameter:
 def _unfit(name: str, declared: Tree, param: Parameter) -> Iterator[OptionError]:
     """What is wrong with a declaration: a default of another type, or a misspelt type."""
     if not param.required and not holds_broken(param.default) and not param.accepts(param.default):
-        yield wrong_type(name, param.default, param.expected)._replace(
-            message=f"wrong type for the default of `{name}`"
-        )
+        message = f"wrong type for the default of `{name}`"
+        yield wrong_type(name, param.default, param.expected)._replace(message=message)
     word = next(iter(declared)) if isinstance(declared, dict) and len(declared) == 1 else None
-    if word is not None and param.type == "any" and word not in TYPES and nearest(word, TYPES):
-        if not any(word in kind.table for kind in KINDS.values()):
-            message, hint = f"unknown type `{word}` of the parameter `{name}`", did_you_mean(word, TYPES)
-            yield OptionError((word,), "DLC104", message, hint=hint, at_key=True)
+    known = word is None or word in TYPES or any(word in kind.table for kind in KINDS.values())
+    if not known and param.type == "any" and (hint := did_you_mean(str(word), TYPES)):
+        message = f"unknown type `{word}` of the parameter `{name}`"
+        yield OptionError((str(word),), "DLC104", message, hint=hint, at_key=True)

@@ -15,6 +15,7 @@ import yaml
 from dlc.components.modifiers import ItemModifiers
 from dlc.components.registry import kind_of
 from dlc.components.schedules.schedule import Length
+from dlc.diagnostics import Report
 from dlc.frontend.document import Document, Item
 from dlc.frontend.passes.expand import CONTAINERS
 from dlc.frontend.pipeline import Spec, check_text

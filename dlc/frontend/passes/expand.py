@@ -471,11 +471,11 @@ class _Expander:
             self.problems.add("DLC106", message, span, hint=f"write them out: `{word}: {{...}}`", notes=uses)
             return None
         for key, value in options.items():
-            if body is not None and key in body and body[key] == value:
-                if self.source.is_literal((*location, word, key)):
-                    message = f"`{key}` of the first iteration is the same as in all"
-                    error = OptionError((key,), "DLC303", message, hint="remove it", at_key=True, because=(key,))
-                    self.idle(error, at, uses)
+            same = body is not None and key in body and body[key] == value
+            if same and self.source.is_literal((*location, word, key)):
+                message = f"`{key}` of the first iteration is the same as in all"
+                error = OptionError((key,), "DLC303", message, hint="remove it", at_key=True, because=(key,))
+                self.idle(error, at, uses)
             self.source.moved[(*location, word, key)] = (*at, key)
         return [({**item, word: {**(body or {}), **options}}, location)]
 
