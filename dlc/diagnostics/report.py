@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -129,7 +129,24 @@ class Problems:
                 return (-1, 0, 0, item.code)
             return (order.get(item.span.file, len(order)), item.span.line, item.span.column, item.code)
 
-        return Report(tuple(sorted(self._items.values(), key=position)), dict(texts))
+        return Report(tuple(_merged(sorted(self._items.values(), key=position))), dict(texts))
+
+
+def _merged(items: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """The findings, a wrong name that occurs several times as one: at its first position, the others as notes."""
+    groups: dict[object, list[Diagnostic]] = {}
+    for index, item in enumerate(items):
+        name = (item.code, item.message, item.found, item.expected, item.hint) if item.code in WRONG_NAMES else index
+        groups.setdefault(name, []).append(item)
+    for first, *others in groups.values():
+        notes = [Note("also here", item.span) for item in others[:MAX_ALSO]]
+        if len(others) > MAX_ALSO:
+            notes[-1] = Note(f"and {len(others) - MAX_ALSO + 1:,} more times")
+        yield replace(first, notes=(*first.notes, *notes)) if notes else first
+
+
+WRONG_NAMES = ("DLC101", "DLC105", "DLC107", "DLC201", "DLC211")  # codes of names that don't exist
+MAX_ALSO = 5
 
 
 class SpecError(Exception):

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dlc.diagnostics import Note, Problems, article, did_you_mean, listing, nearest, plural
 from dlc.language.aliases import option_meant, word_meant
-from dlc.language.option_errors import Location, OptionError, flow, spell, unknown_key, wrong_type
+from dlc.language.option_errors import Location, OptionError, flow, spell, unknown_key, unquoted_hint, wrong_type
 from dlc.language.source import Broken, Path, Source, holds_broken
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "spell",
     "split_item",
     "unknown_word",
+    "unquoted_hint",
     "unshorten",
     "validate",
     "word_field",
@@ -586,8 +587,8 @@ def read_sizes(value: Any, count: int, minimum: int) -> tuple[int, ...]:
     whole = all(isinstance(part, int) and not isinstance(part, bool) and part >= minimum for part in parts)
     if len(parts) != count or not whole:
         expected = f"an integer of at least {minimum}" + (f", or a list of {count}" if count > 1 else "")
-        code = "DLC103" if not all(isinstance(part, int) for part in parts) else "DLC104"
-        raise reject(OptionError((), code, "not a valid size", found=spell(value), expected=expected))
+        code, hint = "DLC103" if not all(isinstance(part, int) for part in parts) else "DLC104", unquoted_hint(value)
+        raise reject(OptionError((), code, "not a valid size", found=spell(value), expected=expected, hint=hint))
     return tuple(parts)
 
 

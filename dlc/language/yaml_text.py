@@ -23,9 +23,10 @@ from dlc.diagnostics import (
     Span,
     SpecError,
     did_you_mean,
+    lines_of,
 )
 from dlc.language.source import BROKEN, Path, Source, Tree
-from dlc.language.yaml_errors import report_syntax
+from dlc.language.yaml_errors import comma_hint, oddity, report_oddity, report_syntax
 from dlc.support.fast_dataclass import fast_dataclass
 
 MAX_BYTES = 1 << 20
@@ -34,6 +35,7 @@ MAX_VALUES = 100_000
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _PADDED_INT = re.compile(r"[-+]?0[0-9]+\Z")
+_FRACTION = re.compile(r"[0-9]+([eE][-+]?[0-9]+)?\Z")
 _BASED_INT = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _CONSTANTS: dict[str, Any] = {
@@ -187,9 +189,11 @@ class _Composer:
         self.unused: dict[str, Span] = {}
         self.root: _Node | None = None
         self.documents = 0
+        self.lines: list[str] = []
 
     def compose(self, text: str) -> _Node | None:
         """The root, or None when a finding ended the reading or the document is empty."""
+        self.lines = lines_of(text)
         try:
             for event in _events(text):
                 self.take(event, _span(self.name, event))
@@ -273,6 +277,8 @@ class _Composer:
         text = event.value
         if not event.implicit[0] or self.awaits_key():  # quoted, a block scalar, or a key: always a string
             return _Node(text, span, done=True)
+        if not text.isascii() and self.looks_odd(span):
+            return _Node(BROKEN, span, done=True)
         try:
             return _Node(scalar(text), span, done=True)
         except ValueError:
@@ -288,6 +294,15 @@ class _Composer:
             self.problems.add("DLC010", f"`{text}` is ambiguous", span, hint=readings)
             return _Node(BROKEN, span, done=True)
 
+    def looks_odd(self, span: Span) -> bool:
+        """Report a character in the lines of a plain string that only looks like one of YAML's; whether there is one."""
+        for number in range(span.line, span.end_line + 1):
+            found = oddity(self.lines[number - 1])
+            if found is not None:
+                report_oddity(found, self.name, number, self.problems)
+                return True
+        return False
+
     def attach(self, node: _Node, at: Span | None = None) -> None:
         """Put a finished node into the collection being built; without one it is the root."""
         if not self.stack:
@@ -298,12 +313,31 @@ class _Composer:
         if isinstance(holder.value, list):
             holder.value.append(node)
         elif holder.key is None:
-            holder.key = (self.key(node, holder, at or node.span), at or node.span)
+            key = "" if self.is_fraction(node, holder) else self.key(node, holder, at or node.span)
+            holder.key = (key, at or node.span)
+        elif holder.key[0] == "" and node.value is None:
+            holder.key = None  # what follows a decimal comma
         else:
             key, span = holder.key
             holder.value.setdefault(key, node)
             holder.keys.setdefault(key, span)
             holder.key = None
+
+    def is_fraction(self, node: _Node, holder: _Node) -> bool:
+        """Report a number with a decimal comma in braces, whose fraction is read as a key; whether this is one."""
+        number = next(reversed(holder.value.values()), None)
+        if number is None or not isinstance(node.value, str) or not _FRACTION.match(node.value):
+            return False
+        start, end = number.span, node.span
+        text = self.lines[end.line - 1][start.column - 1 : end.end_column - 1] if start.line == end.line else ""
+        before, comma, after = text.partition(",")
+        if not comma or after != node.value or not _INT.match(before):
+            return False
+        span = Span(self.name, start.line, start.column, end.end_line, end.end_column)
+        message, hint = f"`{text}` is not a number: the comma separates keys", comma_hint(before, after)
+        self.problems.add("DLC010", message, span, hint=hint)
+        number.broken = True
+        return True
 
     def key(self, node: _Node, holder: _Node, span: Span) -> str:
         """The text of a key."""

@@ -20,7 +20,7 @@ from dlc.components.features.feature import (
     without_shift,
 )
 from dlc.ir import Dim, TensorType
-from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell, unquoted_hint
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def _shape(value: Any) -> Any:
         size = isinstance(part, int) and not isinstance(part, bool) and part > 0
         if not size and not (isinstance(part, str) and part.isidentifier() and part != "batch"):
             expected = "a list of sizes; a name for a size that varies"
-            raise reject(OptionError((), "DLC104", "not a valid shape", found=spell(value), expected=expected))
+            hint = unquoted_hint(value)
+            raise reject(OptionError((), "DLC104", "not a valid shape", found=spell(value), expected=expected, hint=hint))
     return tuple(parts)
 
 

@@ -268,6 +268,8 @@ class _Resolver:
             hint = "merge them first, with `concat` or `add`"
         message = f"wrong number of inputs for `{step.word}`"
         expected = f"at least {plural(least, 'input')}" if most is None else plural(least, "input")
+        if most is not None and most > least:
+            expected = f"{least} {'or' if most == least + 1 else 'to'} {plural(most, 'input')}"
         found, uses = plural(len(refs), "input"), step.origin.uses
         self.problems.add("DLC206", message, step.origin.span, found=found, expected=expected, hint=hint, notes=uses)
         return False
