@@ -138,8 +138,8 @@ CODES: dict[str, Code] = {
     ),
     "DLC117": Code(
         "the expanded network is too large",
-        "A network may have at most 20,000 layers after blocks are expanded. Blocks that use other blocks several "
-        "times grow quickly.",
+        "A network may have at most 20,000 layers after blocks are expanded, and repeats inside of each other at most "
+        "1,000,000 iterations in all. Blocks that use other blocks several times grow quickly.",
     ),
     "DLC118": Code(
         "a plugin is not allowed",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from os.path import commonprefix
 
 
 def reason(error: BaseException) -> str:
@@ -49,7 +48,8 @@ def _folded(word: str) -> str:
 
 def _related(one: str, other: str) -> bool:
     """Whether two words have the same parts, or begin alike: `std` and `stddev`, `predicted` and `prediction`."""
-    shared = len(commonprefix([one, other]))
+    shared = next((at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right), None)
+    shared = min(len(one), len(other)) if shared is None else shared
     begins = shared > 2 and shared == min(len(one), len(other))
     return begins or 3 * shared >= 2 * max(len(one), len(other)) or sorted(one) == sorted(other)
 

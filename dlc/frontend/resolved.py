@@ -48,13 +48,15 @@ def _with_effect(text: str) -> tuple[str, Spec | None, Report]:
     An option whose effect depends on a variable may have none, and a base file may define more blocks than a spec uses.
     Neither is allowed where there are no variables and base files.
     """
+    before = ""
     while True:
         again, report = check_text(text, "resolved.yaml")
         spans = {item.span for item in report.diagnostics if item.code in ("DLC109", "DLC114", "DLC303")}
         source = parse_yaml(text, "resolved.yaml") if spans else None
         paths = [path for path in source.keys if spans & {source.keys[path], source.values[path]}] if source else []
-        if again is not None or source is None or not paths:
+        if again is not None or source is None or not paths or text == before:
             return text, again, report
+        before = text
         for path in paths:
             _leave_out(source.tree, path)
         again, report = check_text(dump(source.tree), "resolved.yaml")
@@ -115,6 +117,8 @@ def resolve_document(spec: Spec, filled: bool = True) -> dict[str, Tree]:
         tree["augment"] = [_item(item) for item in document.augment]
     if document.data is not None:
         tree["train"] = _plain(document.train)
+        if document.train.batch_size == "full":
+            del tree["train"]["shuffle"]  # a batch of the whole split has no order
     tree = _escaped(tree)
     if document.blocks:  # unchanged: a parameter may replace an option, an item or a whole list
         tree["blocks"] = dict(document.source.tree["blocks"])

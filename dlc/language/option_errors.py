@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dlc.diagnostics import did_you_mean, one_of
-from dlc.language.aliases import option_meant
+from dlc.language.aliases import option_advice, option_meant
 from dlc.language.yaml_errors import comma_hint
 from dlc.language.yaml_text import scalar
 
@@ -37,7 +37,7 @@ def unknown_key(key: str, known: Sequence[str], what: str) -> OptionError:
     """The error of a key that `what` does not have."""
     expected = one_of(known) if known else "no options"
     meant = option_meant(key, known)
-    hint = f"dlc calls it `{meant}`" if meant else did_you_mean(key, known)
+    hint = f"dlc calls it `{meant}`" if meant else option_advice(key) or did_you_mean(key, known)
     return OptionError((key,), "DLC101", f"unknown option `{key}` of {what}", expected=expected, hint=hint, at_key=True)
 
 
@@ -82,7 +82,10 @@ def unquoted_hint(value: Any) -> str | None:
     ('remove the quotes: `[4, 3]`', None)
     """
     parts = value if isinstance(value, (list, tuple)) else [value]
-    plain = [scalar(part) if isinstance(part, str) and part.isdecimal() and not part.startswith("0") else part for part in parts]
+    plain = [
+        scalar(part) if isinstance(part, str) and part.isdecimal() and not part.startswith("0") else part
+        for part in parts
+    ]
     return f"remove the quotes: `{flow(plain if parts is value else plain[0])}`" if plain != list(parts) else None
 
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dlc.diagnostics import Note, Problems, article, did_you_mean, listing, nearest, plural
-from dlc.language.aliases import option_meant, word_meant
+from dlc.language.aliases import OPTIONS_KEYS, TYPE_KEYS, last_part, option_meant, word_meant
 from dlc.language.option_errors import Location, OptionError, flow, spell, unknown_key, unquoted_hint, wrong_type
 from dlc.language.source import Broken, Path, Source, holds_broken
 
@@ -422,6 +422,8 @@ def split_item(
         hint = "begin each with `- `" if common else "keep one of them"
         message = f"more than one {kind} name in one item: {listing(components)}"
         return [OptionError((components[1],), "DLC106", message, hint=hint, at_key=True)]
+    if not components and (typed := _by_type_key(value, known, kind, options)):
+        return [typed]
     if len(names) == 1 and not components:
         return [unknown_word(names[0], known, kind, (names[0],))]
     if not components:
@@ -431,6 +433,30 @@ def split_item(
     arity = options(word) if options is not None and len(names) > 1 else ()
     option_errors = tuple(_misplaced(key, word, body, value, kind, common, arity) for key in names if key != word)
     return ItemParts(word, body, (word,), beside, option_errors)
+
+
+def _by_type_key(
+    item: Mapping[str, Any], known: Collection[str], kind: str, options: Known | None
+) -> OptionError | None:
+    """The error of an item that gives its component as a value, as other frameworks do: `{type: Adam, lr: 0.001}`."""
+    for key in item:
+        value = item[key]
+        if key not in {*TYPE_KEYS, kind} or not isinstance(value, str):
+            continue
+        word = value if value in known else word_meant(value, kind, known)
+        if word is None:
+            continue
+        inner = {name: given for name, given in item.items() if name != key and name not in OPTIONS_KEYS}
+        for name in OPTIONS_KEYS & set(item):
+            inner |= item[name] if isinstance(item[name], Mapping) else {}
+        fields = options(word) if options is not None else ()
+        named = {
+            option_meant(name, fields) or name if name not in fields else name: given for name, given in inner.items()
+        }
+        hint = f"write `{word}: {flow(named)}`" if named else f"write `{word}`"
+        message = f"the {kind} is named by its key, not by `{key}`"
+        return OptionError((key,), "DLC106", message, found=f"`{key}: {value}`", hint=hint, at_key=True)
+    return None
 
 
 def _misplaced(
@@ -473,11 +499,16 @@ def parse_word(
     return [options] if isinstance(options, OptionError) else (cls, *options)
 
 
+MANY = 30  # known names that a hint does not list
+
+
 def unknown_word(word: str, table: Iterable[str], kind: str, loc: Location) -> OptionError:
     """The error of an unknown component name."""
     known = list(table)
-    meant, close = word_meant(word, kind, known), nearest(word, known)
+    meant, close = word_meant(word, kind, known), nearest(last_part(word), known)
     hint = f"did you mean `{close}`?" if close else f"known: {listing(known)}"
+    if not close and len(known) > MANY:
+        hint = "`dlc layers` lists all components"
     hint = f"dlc calls it `{meant}`" if meant else hint
     before, colon, after = word.partition(":")
     if colon and before in known:

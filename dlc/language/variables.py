@@ -196,7 +196,7 @@ def _outside(block: Tree) -> list[str]:
 
 
 def _is_own(source: Source, name: str) -> bool:
-    """Whether a variable is defined in the file itself or on the command line: base files may define more than is used."""
+    """Whether a variable is defined in the file itself or on the command line, and not in a base file."""
     span = source.key_span(("vars", name))
     return span is None or span.file in (source.main, SET_FILE)
 

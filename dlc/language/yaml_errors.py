@@ -53,7 +53,9 @@ _DASHES = "\u2010-\u2015\u2212\u2022\u00b7\u25cf\uff0d"
 _ODD_SPACE = re.compile(rf" *[-?: ]*([{_SPACES}][{_SPACES} ]*)")
 _ODD_DASH = re.compile(rf" *(?:- +)*([{_DASHES}])(?=[ {_SPACES}]|[a-z])")
 _START = r"(?:^|[:,\[{-]) *"  # where a plain string begins
-_ODD_QUOTE = re.compile(rf"^[^#\"']*?{_START}([\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb]([^\u201c\u201d\u2018\u2019\u00ab\u00bb]*).)")
+_ODD_QUOTE = re.compile(
+    rf"^[^#\"']*?{_START}([\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb]([^\u201c\u201d\u2018\u2019\u00ab\u00bb]*).)"
+)
 _ODD_COLON = re.compile(r"^[^#\"']*?(?:^|[ ,{])(\w+) ?([\uff1a\u2236\ufe55])")
 _ODD_MINUS = re.compile(rf"^[^#\"']*?{_START}([\u2010-\u2015\u2212\uff0d][0-9.][0-9.eE]*) *(?:$|[,\]}}#])")
 

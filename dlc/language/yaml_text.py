@@ -295,7 +295,7 @@ class _Composer:
             return _Node(BROKEN, span, done=True)
 
     def looks_odd(self, span: Span) -> bool:
-        """Report a character in the lines of a plain string that only looks like one of YAML's; whether there is one."""
+        """Report a character in a plain string that only looks like one of YAML's; returns whether there is one."""
         for number in range(span.line, span.end_line + 1):
             found = oddity(self.lines[number - 1])
             if found is not None:

@@ -34,7 +34,9 @@ def _shape(value: Any) -> Any:
         if not size and not (isinstance(part, str) and part.isidentifier() and part != "batch"):
             expected = "a list of sizes; a name for a size that varies"
             hint = unquoted_hint(value)
-            raise reject(OptionError((), "DLC104", "not a valid shape", found=spell(value), expected=expected, hint=hint))
+            raise reject(
+                OptionError((), "DLC104", "not a valid shape", found=spell(value), expected=expected, hint=hint)
+            )
     return tuple(parts)
 
 

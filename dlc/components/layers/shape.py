@@ -72,9 +72,7 @@ class Reshape(Layer):
         Example("reshape: [-1, 2, 3]", "f32[batch, time, 6] masked", "f32[batch, time, 2, 3] masked"),
         Example("reshape: [-1, 2]", "f32[batch, time, 6]", "f32[batch, (time * 3), 2]"),
         Example("reshape: [4, 3, 2]", "f32[batch, 4, 6] masked", "f32[batch, 4, 3, 2] masked"),
-        Example(
-            "reshape: [null, null, 2, 3]", "f32[batch, height, width, 6]", "f32[batch, height, width, 2, 3]"
-        ),
+        Example("reshape: [null, null, 2, 3]", "f32[batch, height, width, 6]", "f32[batch, height, width, 2, 3]"),
         Example("reshape: [null, -1]", "f32[batch, time, width, 3] masked", "f32[batch, time, (width * 3)] masked"),
         Example("reshape: [6, null]", "f32[batch, 6]", error="DLC205"),
         Example("reshape: [null, 5]", "f32[batch, time, 6]", error="DLC205"),

@@ -104,6 +104,33 @@ class LateSchedule(Rule):
                 yield from findings_of([error if given else error._replace(loc=(), at_key=True)], spec.source, place)
 
 
+class IdleShuffle(Rule):
+    """Finds `shuffle` beside `batch_size: full`.
+
+    A batch of the whole split has no order.
+    """
+
+    word = "idle_shuffle"
+    code = "DLC303"
+    examples = (
+        RuleExample(
+            wrong=BEGIN + "optimizer: {adam: 0.01}\ntrain: {batch_size: full, shuffle: false}",
+            right=BEGIN + "optimizer: {adam: 0.01}\ntrain: {batch_size: full}",
+        ),
+    )
+
+    def check(self, spec: LintContext) -> Iterator[Finding]:
+        """At most one finding."""
+        given = spec.source.keys.get(("train", "shuffle"))
+        if (
+            given is not None
+            and spec.document.train.batch_size == "full"
+            and "shuffle" in spec.document.train.model_fields_set
+        ):
+            message = "`shuffle` has no effect on a batch of the whole split"
+            yield Finding(message, given, hint="remove it, or give `batch_size` a number")
+
+
 class IdleAccumulate(Rule):
     """Finds `accumulate` beside `batch_size: full`.
 

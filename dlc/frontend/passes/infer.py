@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 from dlc.components.initializers.initializer import init_of
@@ -34,6 +35,7 @@ from dlc.support.fast_dataclass import fast_dataclass
 
 MAX_FORMULA = 200
 
+MAX_ITERATIONS = 1_000_000  # of repeats inside of each other
 MAX_ELEMENTS = 1 << 31  # of one array: more is probably a typing error
 Types = dict[Ref, TensorType | None]  # None: unknown because of a reported error
 
@@ -393,6 +395,12 @@ class _Inference:
         saved = (dict(self.declared), dict(self.ends), dict(self.peeled))
         around, numbers = self.around, range(node.start + index, node.start + node.times)
         self.around = (*around, numbers)
+        total = prod(len(iterations) for iterations in self.around)
+        if total > MAX_ITERATIONS:
+            message, found = "the repeats around these items run too often", f"{total:,} iterations in all"
+            expected, uses = f"at most {MAX_ITERATIONS:,}", node.origin.uses
+            self.problems.add("DLC117", message, node.origin.span, found=found, expected=expected, notes=uses)
+            return False, None
         body = self.nodes(self.noted(node, node.body, index) if index else node.body, inner, renames)
         self.around = around
         end = self.type_of(node.output, inner, node.origin.span, node.origin.uses)
