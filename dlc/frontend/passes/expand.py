@@ -528,7 +528,7 @@ class _Expander:
         layers = [(tree, (*at, index)) for index, tree in enumerate(made.items())]
         inner = self.items(layers, f"{step.path}/", f"{step.weights}/", within, (note, *uses))
         spans = (None,) * len(cls.names)
-        return BlockStep(**vars(step), block=step.word, names=cls.names, spans=spans, body=inner)
+        return BlockStep(**vars(step), block=step.word, names=cls.names, spans=spans, body=inner, composite=made)
 
     def block(self, step: Step, body: Tree, at: Path, misplaced: tuple[str, ...]) -> Step:
         block = self.blocks[step.word]

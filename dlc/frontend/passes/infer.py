@@ -94,6 +94,7 @@ class _Inference:
         self.effective: set[tuple[str, Span | None]] = set()  # settings that had an effect
         self.peeled: dict[str, int] = {}  # by weights of a repeat: the number of leading iterations outside of the scan
         self.origins: dict[str, Origin] = dict(graph.origins)
+        self.composites = graph.composites
         self.unrolled_nodes = 0
         self.ends: dict[str, Ref] = {}  # the results of unrolled repeats
 
@@ -151,7 +152,8 @@ class _Inference:
         except RuleViolation as wrong:
             neutral = _without(wrong, layer, node.origin.given)
             if neutral is None:
-                self.wrong(wrong, node, inputs)
+                if not self.misused(node, types):
+                    self.wrong(wrong, node, inputs)
                 return None
             return self.node(replace(node, layer=neutral), types, renames)
         shared = self.shares(node, signature)
@@ -284,6 +286,19 @@ class _Inference:
                 kind = {**kinds, "initializer": "kernel"}.get(what, "weight")
                 message = f"`{what}` has no effect: there is no {kind} here"
             self.problems.add("DLC303", message, span, hint="remove it", notes=level.uses)
+
+    def misused(self, node: Node, types: Types) -> bool:
+        """Report that the inputs of a composite block around a node don't fit; whether that is so."""
+        for path, (block, refs, origin) in self.composites.items():
+            kinds = [kind for ref in refs if (kind := types.get(ref)) is not None]
+            if not node.path.startswith(f"{path}/") or len(kinds) < len(refs):
+                continue
+            try:
+                block.check_inputs(*kinds)
+            except RuleViolation as wrong:
+                self.wrong(wrong, Node(path, None, refs[:1], origin, path), ())
+                return True
+        return False
 
     def wrong(self, wrong: RuleViolation, node: Node, inputs: tuple[TensorType, ...]) -> None:
         """Report a violated shape rule; several inputs are listed with name and origin."""

@@ -17,7 +17,7 @@ from dlc.frontend.passes.steps import (
     ResidualStep,
     Step,
 )
-from dlc.ir import Graph, Layer, Node, Origin, Ref, RepeatNode
+from dlc.ir import CompositeUse, Graph, Layer, Node, Origin, Ref, RepeatNode
 from dlc.support.fast_dataclass import fast_dataclass
 
 Nodes = list[Node | RepeatNode]
@@ -79,7 +79,8 @@ def resolve(document: Document, steps: tuple[Step, ...], problems: Problems) -> 
         ref = last if text == "previous" else resolver.find(Name(text, spans[key]), root, ())
         if ref is not None:
             outputs[key] = ref
-    return Graph(inputs, tuple(nodes), outputs, origins, spans, document.precision.matmul)
+    matmul = document.precision.matmul
+    return Graph(inputs, tuple(nodes), outputs, origins, spans, matmul, resolver.composites)
 
 
 def _all_names(steps: Iterable[Step]) -> set[str]:
@@ -104,6 +105,7 @@ class _Resolver:
     def __init__(self, problems: Problems, everywhere: set[str]) -> None:
         self.problems = problems
         self.everywhere = everywhere
+        self.composites: dict[str, CompositeUse] = {}
 
     def sequence(
         self, steps: Sequence[Step], nodes: Nodes, scope: _Scope, previous: Ref | None, unclear: str | None = None
@@ -204,6 +206,8 @@ class _Resolver:
 
     def block(self, step: BlockStep, refs: tuple[Ref, ...], nodes: Nodes, scope: _Scope) -> Ref:
         """A block in use: its body sees its own inputs and nothing else."""
+        if step.composite is not None:
+            self.composites[step.path] = CompositeUse(step.composite, refs, step.origin)
         inner = _Scope(names=dict(zip(step.names, refs, strict=False)), outside=scope)
         first = refs[0] if len(refs) == 1 else None
         result = self.sequence(step.body, nodes, inner, first, "the block has several inputs")
