@@ -311,7 +311,8 @@ class _Composer:
         holder = self.stack[-1]
         holder.size += node.size
         if isinstance(holder.value, list):
-            holder.value.append(node)
+            if not self.is_fraction(node, holder):
+                holder.value.append(node)
         elif holder.key is None:
             key = "" if self.is_fraction(node, holder) else self.key(node, holder, at or node.span)
             holder.key = (key, at or node.span)
@@ -324,14 +325,20 @@ class _Composer:
             holder.key = None
 
     def is_fraction(self, node: _Node, holder: _Node) -> bool:
-        """Report a number with a decimal comma in braces, whose fraction is read as a key; whether this is one."""
-        number = next(reversed(holder.value.values()), None)
-        if number is None or not isinstance(node.value, str) or not _FRACTION.match(node.value):
+        """Report a number with a decimal comma inside brackets, whose fraction is read as a key or an item.
+
+        Returns whether this is one. A list such as `[1,7]` holds two numbers.
+        """
+        pair = holder
+        if isinstance(holder.value, list):
+            pair = holder.value[-1] if holder.value else node
+        number = next(reversed(pair.value.values()), None) if isinstance(pair.value, dict) else None
+        if number is None or isinstance(node.value, (dict, list)):
             return False
         start, end = number.span, node.span
         text = self.lines[end.line - 1][start.column - 1 : end.end_column - 1] if start.line == end.line else ""
         before, comma, after = text.partition(",")
-        if not comma or after != node.value or not _INT.match(before):
+        if not comma or not _FRACTION.match(after) or not _INT.match(before):
             return False
         span = Span(self.name, start.line, start.column, end.end_line, end.end_column)
         message, hint = f"`{text}` is not a number: the comma separates keys", comma_hint(before, after)

@@ -424,7 +424,7 @@ class _Expander:
         inner = self.items(body, *prefixes, scope.inside(step.settings), uses)
         first: tuple[Step, ...] | None = None
         if made.first is not None:
-            location = (*at, "first")
+            location, moved = (*at, "first"), dict(self.source.moved)
             if isinstance(made.first, dict):
                 merged = self.first(body, made.first, location, uses)
                 if merged is None:
@@ -433,8 +433,10 @@ class _Expander:
                 merged = self.placed(made.first, location)
             note = Note("in the first iteration", self.source.key_span(location))
             prefixes = f"{step.path}/0/", f"{step.weights}/0/"
-            first = self.items(merged, *prefixes, scope.inside(step.settings), (note, *uses))
+            if [tree for tree, _ in merged] != [tree for tree, _ in body]:
+                first = self.items(merged, *prefixes, scope.inside(step.settings), (note, *uses))
             self.source.moved.clear()
+            self.source.moved.update(moved)
         if made.unroll and made.times < 2:
             what = "a single iteration" if made.times else "no iterations"
             message, because = f"`unroll` has no effect on {what}", ("unroll", "times")
