@@ -76,6 +76,10 @@ class Report:
         """The codes, in the order of the findings."""
         return tuple(item.code for item in self.diagnostics)
 
+    def merged(self) -> Report:
+        """The report with a wrong name that occurs several times as one finding."""
+        return Report(tuple(_merged(self.diagnostics)), self.texts)
+
     def __add__(self, other: Report) -> Report:
         return Report(self.diagnostics + other.diagnostics, {**self.texts, **other.texts})
 
@@ -129,7 +133,7 @@ class Problems:
                 return (-1, 0, 0, item.code)
             return (order.get(item.span.file, len(order)), item.span.line, item.span.column, item.code)
 
-        return Report(tuple(_merged(sorted(self._items.values(), key=position))), dict(texts))
+        return Report(tuple(sorted(self._items.values(), key=position)), dict(texts))
 
 
 def _merged(items: Iterable[Diagnostic]) -> Iterator[Diagnostic]:

@@ -341,7 +341,7 @@ class _Composer:
         if not comma or not _FRACTION.match(after) or not _INT.match(before):
             return False
         span = Span(self.name, start.line, start.column, end.end_line, end.end_column)
-        message, hint = f"`{text}` is not a number: the comma separates keys", comma_hint(before, after)
+        message, hint = f"`{text}` is not a number: the comma separates values", comma_hint(before, after)
         self.problems.add("DLC010", message, span, hint=hint)
         number.broken = True
         return True

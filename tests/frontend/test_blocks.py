@@ -301,10 +301,8 @@ def test_a_block_is_not_named_like_a_key_beside_items() -> None:
 def test_blocks_of_a_base_file_that_are_not_used_resolve(tmp_path: Any) -> None:
     from dlc.frontend.pipeline import check_file
 
-    base = (
-        "inputs: {x: {tensor: [8]}}\nblocks: {a: {params: {n: int, k: 1}, layers: [dense: $n]}, b: {layers: [relu]}}\n"
-    )
-    (tmp_path / "base.yaml").write_text(f"{base}network: [b]\n")
+    blocks = "{a: {params: {n: int, k: 1}, layers: [dense: $n]}, b: {layers: [relu]}}"
+    (tmp_path / "base.yaml").write_text(f"inputs: {{x: {{tensor: [8]}}}}\nblocks: {blocks}\nnetwork: [b]\n")
     (tmp_path / "spec.yaml").write_text("extends: base.yaml\nnetwork: [a: {n: 8, k: 3}]\n")
     spec, _ = check_file(tmp_path / "spec.yaml")
     assert spec is not None

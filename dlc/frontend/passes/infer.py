@@ -412,9 +412,9 @@ class _Inference:
         self.around = (*around, numbers)
         total = prod(len(iterations) for iterations in self.around)
         if total > MAX_ITERATIONS:
-            message, found = "the repeats around these items run too often", f"{total:,} iterations in all"
+            message, count = "the repeats around these items run too often", f"{total:,} iterations in all"
             expected, uses = f"at most {MAX_ITERATIONS:,}", node.origin.uses
-            self.problems.add("DLC117", message, node.origin.span, found=found, expected=expected, notes=uses)
+            self.problems.add("DLC117", message, node.origin.span, found=count, expected=expected, notes=uses)
             return False, None
         body = self.nodes(self.noted(node, node.body, index) if index else node.body, inner, renames)
         self.around = around
