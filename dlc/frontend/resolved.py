@@ -154,7 +154,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     try:
-        plain = bool(value) and scalar(value) == value
+        plain = bool(value) and value.isascii() and scalar(value) == value
     except ValueError:
         plain = False
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else "'")

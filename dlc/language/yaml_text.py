@@ -35,6 +35,7 @@ MAX_VALUES = 100_000
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _PADDED_INT = re.compile(r"[-+]?0[0-9]+\Z")
+NO_KEY = "\0"  # instead of the digits after a decimal comma; no file contains this character
 _FRACTION = re.compile(r"[0-9]+([eE][-+]?[0-9]+)?\Z")
 _BASED_INT = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
@@ -314,10 +315,10 @@ class _Composer:
             if not self.is_fraction(node, holder):
                 holder.value.append(node)
         elif holder.key is None:
-            key = "" if self.is_fraction(node, holder) else self.key(node, holder, at or node.span)
+            key = NO_KEY if self.is_fraction(node, holder) else self.key(node, holder, at or node.span)
             holder.key = (key, at or node.span)
-        elif holder.key[0] == "" and node.value is None:
-            holder.key = None  # what follows a decimal comma
+        elif holder.key[0] == NO_KEY:
+            holder.key = None
         else:
             key, span = holder.key
             holder.value.setdefault(key, node)
