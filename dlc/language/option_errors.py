@@ -49,12 +49,18 @@ def wrong_type(name: str, value: Any, expected: str) -> OptionError:
 
 def _type_hint(value: Any, expected: str) -> str | None:
     numeric = expected in ("an integer", "a number")
+    if isinstance(value, Mapping) and value and expected == "a list of items":
+        return "begin each item with `- `"
     if isinstance(value, str):
         if expected == "`true` or `false`":
             if value.lower() in ("yes", "no", "on", "off", "y", "n"):
                 right = "true" if value.lower() in ("yes", "on", "y") else "false"
                 return f"YAML 1.2 reads `{value}` as a string; write `{right}`"
             return did_you_mean(value, ("true", "false"))
+        if match := _KEYWORD.match(value):
+            return f"write `{{{match.group(1)}: {match.group(2)}}}`"
+        if expected == "a number" and (match := _PERCENT.match(value)):
+            return f"write `{float(match.group(1)) / 100:g}`"
         if numeric and (match := _COMMA.match(value)):
             return comma_hint(match.group(1), match.group(2), expected == "a number")
         try:
@@ -72,6 +78,9 @@ def _type_hint(value: Any, expected: str) -> str | None:
     return None
 
 
+_KEYWORD = re.compile(r" *([A-Za-z_]\w*) *= *([^=,]+?) *\Z")
+_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%\Z")
+_SIZES = re.compile(r"[(\[]? *[1-9][0-9]*(?: *[,x] *[1-9][0-9]*)+ *[)\]]?\Z")
 _COMMA = re.compile(r" *([-+]?[0-9]+),([0-9]+(?:[eE][-+]?[0-9]+)?) *\Z")
 
 
@@ -81,6 +90,8 @@ def unquoted_hint(value: Any) -> str | None:
     >>> unquoted_hint(["4", 3]), unquoted_hint(["time"])
     ('remove the quotes: `[4, 3]`', None)
     """
+    if isinstance(value, str) and _SIZES.match(value):
+        return f"write `[{', '.join(re.findall('[0-9]+', value))}]`"
     parts = value if isinstance(value, (list, tuple)) else [value]
     plain = [
         scalar(part) if isinstance(part, str) and part.isdecimal() and not part.startswith("0") else part

@@ -7,6 +7,7 @@ implement them, as `module:Class` strings, so that only the classes in use are i
 from __future__ import annotations
 
 import builtins
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
@@ -499,6 +500,20 @@ def parse_word(
     return [options] if isinstance(options, OptionError) else (cls, *options)
 
 
+_CALL = re.compile(r"([A-Za-z_][\w.]*) *\((.*)\)\Z")
+
+
+def _arguments(text: str) -> str:
+    """The arguments of a call as options are written.
+
+    >>> _arguments("3"), _arguments("units=3, activation='relu'")
+    ('3', '{units: 3, activation: relu}')
+    """
+    pairs = [part.partition("=") for part in text.split(",")]
+    plain = [(name.strip(), value.strip(" '\"")) for name, equals, value in pairs if equals]
+    return "{" + ", ".join(f"{name}: {value}" for name, value in plain) + "}" if len(plain) == len(pairs) else text
+
+
 MANY = 30  # known names that a hint does not list
 
 
@@ -510,6 +525,10 @@ def unknown_word(word: str, table: Iterable[str], kind: str, loc: Location) -> O
     if not close and len(known) > MANY:
         hint = "`dlc layers` lists all components"
     hint = f"dlc calls it `{meant}`" if meant else hint
+    if word in ("None", "none", "nil", "undefined"):
+        hint = "write null, or leave it out"
+    if (match := _CALL.match(word)) and (name := word_meant(match.group(1), kind, known) or match.group(1)) in known:
+        hint = f"write `{name}: {_arguments(match.group(2))}`" if match.group(2).strip() else f"write `{name}`"
     before, colon, after = word.partition(":")
     if colon and before in known:
         hint = f"a space is missing after the colon: `{before}: {after.strip()}`"

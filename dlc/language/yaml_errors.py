@@ -31,8 +31,9 @@ def oddity(line: str) -> Oddity | None:
     """
     if match := _ODD_SPACE.match(line):
         at = match.start(1)
-        message = f"this line is indented with the character U+{ord(line[at]):04X} ({_name(line[at])})"
-        return Oddity(message, at, len(match.group(1)), "replace it by spaces")
+        message = f"U+{ord(line[at]):04X} ({_name(line[at])}) is not a space of YAML"
+        hint = "remove it" if unicodedata.category(line[at]) == "Cf" else "replace it by spaces"
+        return Oddity(message, at, len(match.group(1)), hint)
     if match := _ODD_DASH.match(line):
         message = f"`{match.group(1)}` ({_name(match.group(1))}) does not begin an item of a list"
         return Oddity(message, match.start(1), 1, "write `-`, the hyphen")
@@ -122,9 +123,39 @@ def report_syntax(error: Exception, text: str, name: str, problems: Problems) ->
     elif "did not find expected" in complaint and line.lstrip().startswith("-") and "flow" not in context:
         message, fix = "this item is not indented as the other items of its list", "indent all items of a list equally"
         start = None
+    elif (
+        "flow" in context and start is not None and start.line < span.line and _begins_anew(line, lines[start.line - 1])
+    ):
+        bracket = lines[start.line - 1][start.column - 1 : start.column]
+        closing = "}" if bracket == "{" else "]"
+        span, start, message, fix = start, None, f"this `{bracket}` is never closed", f"close it with `{closing}`"
+    if match := next((found for text in (line, lines[span.line - 2]) if (found := _NO_SPACE.match(text))), None):
+        message, fix, start = "a space is missing after the `-` of an item", f"write `- {match.group(1)}`", None
+    elif braces := in_braces(line):
+        (message, fix), start = braces, None
     inside = any(word in context for word in ("flow", "block", "quoted"))
     notes = [Note("it starts here", start)] if inside and start is not None and start != span else []
     problems.add("DLC005", f"not valid YAML: {message}", span, hint=fix, notes=notes)
+
+
+def in_braces(line: str) -> tuple[str, str] | None:
+    """The message and the hint for a variable in braces, as shells and templates write it; None if there is none.
+
+    >>> in_braces("dense: {{ width }}")
+    ('variables are written without braces', 'write `$width`')
+    """
+    match = _BRACES.search(line)
+    return ("variables are written without braces", f"write `${match.group(1)}`") if match else None
+
+
+def _begins_anew(line: str, first: str) -> bool:
+    """Whether a line begins another item or key than the line in which brackets were opened."""
+    indent = len(line) - len(line.lstrip())
+    return indent <= len(first) - len(first.lstrip()) and bool(line.strip()) and line.lstrip()[0] not in "]}"
+
+
+_NO_SPACE = re.compile(r" *-([A-Za-z][\w.]*.*)\Z")
+_BRACES = re.compile(r"(?:\$\{|\{\{) *(\w+) *\}")
 
 
 def _without_colon(line: str, start: Span) -> tuple[Span, str, str]:

@@ -26,7 +26,7 @@ from dlc.diagnostics import (
     lines_of,
 )
 from dlc.language.source import BROKEN, Path, Source, Tree
-from dlc.language.yaml_errors import comma_hint, oddity, report_oddity, report_syntax
+from dlc.language.yaml_errors import comma_hint, in_braces, oddity, report_oddity, report_syntax
 from dlc.support.fast_dataclass import fast_dataclass
 
 MAX_BYTES = 1 << 20
@@ -221,7 +221,9 @@ class _Composer:
             self.attach(node)
         elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
             if self.awaits_key():
-                self.stop("DLC005", "a key must be a plain word", span, found="a list or mapping as a key")
+                braces = in_braces(self.lines[span.line - 1])
+                hint = braces[1] if braces is not None else None
+                self.stop("DLC005", "a key must be a plain word", span, found="a list or mapping as a key", hint=hint)
             node = _Node([] if isinstance(event, yaml.SequenceStartEvent) else {}, span)
             node.broken = self.tagged(event, span)
             self.stack.append(node)
@@ -276,6 +278,8 @@ class _Composer:
     def scalar(self, event: Any, span: Span) -> _Node:
         """The node of a scalar; an ambiguous value is reported and marked broken."""
         text = event.value
+        if event.implicit[0] and self.awaits_key() and (not text.isascii() or text.startswith("-")):
+            self.check_key(text, span)
         if not event.implicit[0] or self.awaits_key():  # quoted, a block scalar, or a key: always a string
             return _Node(text, span, done=True)
         if not text.isascii() and self.looks_odd(span):
@@ -294,6 +298,14 @@ class _Composer:
                 )
             self.problems.add("DLC010", f"`{text}` is ambiguous", span, hint=readings)
             return _Node(BROKEN, span, done=True)
+
+    def check_key(self, text: str, span: Span) -> None:
+        """Stop at a plain key with a character that only looks like one of YAML's, or with the `-` of an item."""
+        if not text.isascii() and self.looks_odd(span):
+            raise _Stop
+        if text.startswith("-") and text[1:2].isalpha():
+            message, hint = "not valid YAML: a space is missing after the `-` of an item", f"write `- {text[1:]}`"
+            self.stop("DLC005", message, span.inside(0, 1), hint=hint)
 
     def looks_odd(self, span: Span) -> bool:
         """Report a character in a plain string that only looks like one of YAML's; returns whether there is one."""

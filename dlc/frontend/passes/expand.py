@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from dlc.components.modifiers import ItemModifiers, settings_of
 from dlc.components.registry import KINDS, Kind, kind_of, words_of
-from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing, one_of, plural
+from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing, nearest, one_of, plural
 from dlc.frontend.blocks import Block
 from dlc.frontend.containers import CONTAINERS, Parallel, Repeat, Residual, Share
 from dlc.frontend.document import Document
@@ -245,6 +245,10 @@ class _Expander:
         parts = split_item(tree, self.words, "layer", self.beside(tree), self.options)
         if isinstance(parts, list):
             report_option_errors([_mended(error, tree) for error in parts], self.source, location, self.problems, uses)
+            keys = list(tree) if isinstance(tree, dict) else [tree]
+            self.used |= {
+                str(nearest(key, self.blocks)) for key in keys if isinstance(key, str)
+            }  # a block that is meant
             return broken
         report_option_errors(parts.errors, self.source, location, self.problems, uses)
         keys = validate(ItemModifiers, {key: value for key, value in parts.common.items() if not holds_broken(value)})
