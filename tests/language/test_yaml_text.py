@@ -257,10 +257,10 @@ def test_deep_variables_are_bounded() -> None:
 def test_many_errors_are_quick() -> None:
     head = "inputs: {x: {tensor: [4]}}\nnetwork:\n"
     lines = [f"  - dense: {{unist: 3, e{n}: $a{n}}}\n" for n in range(3000)]
-    start = time.perf_counter()
+    start = time.process_time()
     codes = check_text(head + "".join(lines))[1].codes
     assert codes == ("DLC101", *("DLC101", "DLC107") * 3000)  # the same unknown option in each, and others in each
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_wrong_name_that_is_repeated_is_one_finding() -> None:

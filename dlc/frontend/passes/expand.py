@@ -245,10 +245,8 @@ class _Expander:
         parts = split_item(tree, self.words, "layer", self.beside(tree), self.options)
         if isinstance(parts, list):
             report_option_errors([_mended(error, tree) for error in parts], self.source, location, self.problems, uses)
-            keys = list(tree) if isinstance(tree, dict) else [tree]
-            self.used |= {
-                str(nearest(key, self.blocks)) for key in keys if isinstance(key, str)
-            }  # a block that is meant
+            words = list(tree) if isinstance(tree, dict) else [tree]
+            self.used |= {str(nearest(word, self.blocks)) for word in words if isinstance(word, str)}  # what is meant
             return broken
         report_option_errors(parts.errors, self.source, location, self.problems, uses)
         keys = validate(ItemModifiers, {key: value for key, value in parts.common.items() if not holds_broken(value)})
