@@ -24,8 +24,9 @@ from dlc.frontend.precision import Precision
 from dlc.frontend.sections import Data
 from dlc.ir import CompositeBlock, InternalError, Layer
 from dlc.language.options import Options
+from dlc.language.scalars import scalar
 from dlc.language.source import Path, Tree, child
-from dlc.language.yaml_text import parse_yaml, scalar
+from dlc.language.yaml_text import parse_yaml
 
 
 def resolved_text(spec: Spec) -> str:

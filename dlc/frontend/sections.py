@@ -12,7 +12,6 @@ from dlc.components.registry import KINDS
 from dlc.components.sources.source import Source as DataSource
 from dlc.diagnostics import did_you_mean
 from dlc.language.aliases import option_meant
-from dlc.language.loader import SECTIONS
 from dlc.language.options import (
     OptionError,
     Options,
@@ -153,6 +152,8 @@ def belongs(key: str) -> str | None:
     >>> belongs("lr")
     'it belongs to the optimizer, as in `optimizer: {adam: {learning_rate: 1e-3}}`'
     """
+    from dlc.language.loader import SECTIONS  # a trained run needs the sections, but no YAML
+
     own = _OTHER_NAMES.get(key, key)
     if own in _OPTIMIZER:
         return f"it belongs to the optimizer, as in `optimizer: {{{_OPTIMIZER[own]}}}`"

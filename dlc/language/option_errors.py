@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from dlc.diagnostics import did_you_mean, one_of
 from dlc.language.aliases import option_advice, option_meant
-from dlc.language.yaml_errors import comma_hint
-from dlc.language.yaml_text import scalar
+from dlc.language.scalars import comma_hint, scalar
 
 Location = tuple[str | int, ...]
 

@@ -138,6 +138,8 @@ class Source:
     def place(self, path: Path) -> Path:
         """Where the value at `path` is written: `$name` leads to the value of the variable or the parameter."""
         path = self.moved.get(path, path)
+        if not self.origins and not _in_body(path):
+            return path
         text, rest = self._reference(path)
         given = self._given(path, text[1:], rest) if text is not None and _WHOLE.match(text) else None
         if given is not None:
@@ -155,6 +157,8 @@ class Source:
     def is_literal(self, path: Path) -> bool:
         """Whether the value at `path` is written there: no part of it comes from a variable or a parameter."""
         path = self.moved.get(path, path)
+        if not self.origins and not _in_body(path):
+            return True
         text, _ = self._reference(path)
         if text is not None or any(path[:end] in self.origins for end in range(len(path) + 1)):
             return False
@@ -168,7 +172,9 @@ class Source:
 
     def _reference(self, path: Path) -> tuple[str | None, Path]:
         """The string with a parameter at `path` or around it in the body of a block, and the rest of the path."""
-        tree: Tree = self.tree if _in_body(path) else None
+        if not _in_body(path):
+            return None, ()
+        tree: Tree = self.tree
         for end, key in enumerate(path):
             if isinstance(tree, str):
                 return (tree if "$" in tree else None), path[end:]

@@ -76,19 +76,6 @@ def report_oddity(found: Oddity, name: str, line: int, problems: Problems) -> No
     problems.add("DLC005", f"not valid YAML: {found.message}", span, hint=found.hint)
 
 
-def comma_hint(before: str, after: str, fraction: bool = True) -> str | None:
-    """The hint for a number with a comma: `0,001` is a decimal one, `10,000` may be either.
-
-    >>> comma_hint("0", "001"), comma_hint("60", "000"), comma_hint("60", "000", False)
-    ('write `0.001`', 'write `60.000` for the decimal number, or `60000`', 'write `60000`')
-    """
-    grouped = len(after) == 3 and before.lstrip("+-") not in ("0", "")
-    if not fraction:
-        return f"write `{before}{after}`" if grouped else None
-    decimal = f"write `{before}.{after}`"
-    return f"{decimal} for the decimal number, or `{before}{after}`" if grouped else decimal
-
-
 def report_syntax(error: Exception, text: str, name: str, problems: Problems) -> None:
     """Add libyaml's error as a finding with our own message and hint."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:

@@ -25,8 +25,9 @@ from dlc.diagnostics import (
     did_you_mean,
     lines_of,
 )
+from dlc.language.scalars import comma_hint, scalar
 from dlc.language.source import BROKEN, Path, Source, Tree
-from dlc.language.yaml_errors import comma_hint, in_braces, oddity, report_oddity, report_syntax
+from dlc.language.yaml_errors import in_braces, oddity, report_oddity, report_syntax
 from dlc.support.fast_dataclass import fast_dataclass
 
 MAX_BYTES = 1 << 20
@@ -34,19 +35,8 @@ MAX_DEPTH = 64
 MAX_VALUES = 100_000
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
-_PADDED_INT = re.compile(r"[-+]?0[0-9]+\Z")
 NO_KEY = "\0"  # instead of the digits after a decimal comma; no file contains this character
 _FRACTION = re.compile(r"[0-9]+([eE][-+]?[0-9]+)?\Z")
-_BASED_INT = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
-_CONSTANTS: dict[str, Any] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
-    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
-    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
-}
 
 
 @fast_dataclass
@@ -60,31 +50,6 @@ class _Node:
     keys: dict[str, Span] = field(default_factory=dict)
     broken: bool = False
     key: tuple[str, Span] | None = None  # a mapping's key whose value comes next
-
-
-def scalar(text: str) -> Any:
-    """The value of a plain scalar in YAML 1.2's core schema.
-
-    Raises:
-        ValueError: for an integer with leading zeros, which YAML 1.1 and 1.2 read differently.
-
-    >>> scalar("1e-3"), scalar("on"), scalar("0x1F"), scalar("1:30"), scalar("~")
-    (0.001, 'on', 31, '1:30', None)
-    """
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    first = text[0]
-    if first.isalpha():
-        return text
-    if _INT.match(text):
-        return int(text) if len(text) < 400 else text
-    if _PADDED_INT.match(text):
-        raise ValueError(text)
-    if _BASED_INT.match(text):
-        return int(text, 0)
-    if _FLOAT.match(text):
-        return float(text)
-    return text
 
 
 def read(path: FilePath | str) -> str:

@@ -268,8 +268,10 @@ class _Expander:
         spans = {key: self.source.key_span((*location, key)) for key in parts.common}
         for what, named in (("initializer", keys.initializer), ("constraint", keys.constraint)):
             spans.update({f"{what}.{key}": self.source.key_span((*location, what, key)) for key in named or ()})
-        given = frozenset(key for key in parts.common if not self.source.is_literal((*location, key)))
-        settings = (*scope.settings, *keys.settings(spans, uses, path, given, self.varies(parts.body, at)))
+        settings = scope.settings
+        if set(parts.common) - {"name", "inputs", "share"}:
+            given = frozenset(key for key in parts.common if not self.source.is_literal((*location, key)))
+            settings = (*settings, *keys.settings(spans, uses, path, given, self.varies(parts.body, at)))
         step = Step(path, keys.name, names, origin, weights, parts.word, settings)
         kind = self.kind(parts.word)
         if self.is_block(parts.word):
@@ -311,11 +313,13 @@ class _Expander:
         return {key: span for key in body if (span := self.source.span((*at, key))) is not None}
 
     def from_variables(self, word: str, body: Tree, at: Path) -> frozenset[str]:
-        """The options of an item whose values come from a variable or a parameter."""
+        """The options of a layer whose values come from a variable or a parameter."""
+        kind = self.kind(word)
+        if kind is not KINDS["layer"] or (not self.source.moved and self.source.is_literal(at)):
+            return frozenset()
         if isinstance(body, dict):
             return frozenset(key for key in body if not self.source.is_literal((*at, key)))
-        kind = self.kind(word)
-        main = kind.load(word).main_option() if kind is not None and body is not None else None
+        main = kind.load(word).main_option() if body is not None else None
         return frozenset({main} if main is not None and not self.source.is_literal(at) else ())
 
     def varies(self, tree: Tree, path: Path) -> bool:
