@@ -138,8 +138,8 @@ CODES: dict[str, Code] = {
     ),
     "DLC117": Code(
         "the expanded network is too large",
-        "A network may have at most 20,000 layers after blocks are expanded. Blocks that use other blocks several "
-        "times grow quickly.",
+        "A network may have at most 20,000 layers after blocks are expanded, and repeats inside of each other at most "
+        "1,000,000 iterations in all. Blocks that use other blocks several times grow quickly.",
     ),
     "DLC118": Code(
         "a plugin is not allowed",
@@ -155,6 +155,11 @@ CODES: dict[str, Code] = {
         "a component of a plugin failed",
         "One of its methods raised an exception, or returned something else than its base class asks for. The message "
         "names the component, the method and the line of the plugin.",
+    ),
+    "DLC121": Code(
+        "a block replaces a component",
+        "A block of the file has the name of a component. Every use in the file means the block, except inside the "
+        "block itself. This is a note, so that a file stays valid when dlc gets a component of this name.",
     ),
     "DLC201": Code(
         "unknown name",

@@ -73,7 +73,7 @@ def check_source(source: Source) -> tuple[Spec | None, Report]:
     if "plugins" in source.tree:
         plugins = load_plugins(source, problems)
         if problems.count:  # its words are unknown: whatever else would be said may be wrong
-            return None, problems.report(source.texts)
+            return None, problems.report(source.texts).merged()
     if plugins:
         from dlc.frontend.plugins import active
 
@@ -104,7 +104,7 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
     augmented = augment(document, problems)
     objectives = match(document, graph, typed.types if typed else None, problems)
     lint(document, graph, problems)
-    report = problems.report(source.texts)
+    report = problems.report(source.texts).merged()
     if typed is None or not report.ok:
         return None, report
     plan = Plan(

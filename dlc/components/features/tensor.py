@@ -23,7 +23,7 @@ from dlc.components.features.feature import (
 )
 from dlc.components.value_ranges import Bounds, ValueRange, need_bounds
 from dlc.ir import Dim, TensorType
-from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell, unquoted_hint
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ def _shape(value: Any) -> Any:
         size = isinstance(part, int) and not isinstance(part, bool) and part > 0
         if not size and not (isinstance(part, str) and part.isidentifier() and part != "batch"):
             expected = "a list of sizes; a name for a size that varies"
-            raise reject(OptionError((), "DLC104", "not a valid shape", found=spell(value), expected=expected))
+            hint = unquoted_hint(value)
+            raise reject(
+                OptionError((), "DLC104", "not a valid shape", found=spell(value), expected=expected, hint=hint)
+            )
     return tuple(parts)
 
 

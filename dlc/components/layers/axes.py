@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator
 
 from dlc.components.layers.axis_options import axes_list, place_of, with_mask
+from dlc.components.layers.windows import shifted
 from dlc.ir import (
     Context,
     Dim,
@@ -127,7 +128,8 @@ class Slice(Layer):
         """The axis gets the length of the part."""
         axis = place_of(self.axis, x.rank, self.word)
         if self.start == 0 and self.stop is None:
-            raise RuleViolation("DLC303", "`slice` takes everything", hint="set `start` or `stop`")
+            hint, because = "set `start` or `stop`", ("start", "stop")
+            raise RuleViolation("DLC303", "`slice` takes everything", hint=hint, because=because)
         counted = self.start >= 0 and (self.stop is None or self.stop >= 0)
         shape = list(x.shape)
         shape[axis] = self.length(x, axis)
@@ -154,7 +156,7 @@ class Slice(Layer):
         if stop is not None and start < 0:
             known_size(x, axis, self.word)
         cut = start - (stop or 0)
-        return f"({size} - {cut})" if cut else size
+        return shifted(size, -cut)
 
     def _fixed(self, length: int) -> int:
         if length < 1:
@@ -378,10 +380,7 @@ class PadChannels(Layer):
                 "DLC204", f"`{self.word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]"
             )
         need_behind_mask(x, self.word)
-        channels, more = x.shape[-1], sum(self.amount)
-        return Signature(
-            x.resized(*x.shape[:-1], f"({channels} + {more})" if isinstance(channels, str) else channels + more)
-        )
+        return Signature(x.resized(*x.shape[:-1], shifted(x.shape[-1], sum(self.amount))))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """Zeros on both sides of the last axis."""

@@ -16,6 +16,7 @@ RULES: dict[str, str] = {
     "idle_optimizer_option": "dlc.components.rules.optimization:IdleOptimizerOption",
     "second_plateau": "dlc.components.rules.optimization:SecondPlateau",
     "late_schedule": "dlc.components.rules.optimization:LateSchedule",
+    "idle_shuffle": "dlc.components.rules.optimization:IdleShuffle",
     "idle_accumulate": "dlc.components.rules.optimization:IdleAccumulate",
     "two_averages": "dlc.components.rules.averages:TwoAverages",
     "late_swa": "dlc.components.rules.averages:LateSwa",
