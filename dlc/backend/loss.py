@@ -11,13 +11,16 @@ import jax.numpy as jnp
 from dlc.backend.network import Results
 from dlc.components.features.feature import Feature
 from dlc.components.losses.loss import Loss, Masks
-from dlc.components.metrics.metric import Statistics
+from dlc.components.metrics.metric import Metric, Statistics
+from dlc.frontend.decisions import deciding, threshold_of
 from dlc.frontend.plan import Against, LossTerm, MetricTerm, Plan
+from dlc.frontend.predictions import answers
 from dlc.ir import MASK
 
 Stats = Mapping[str, Mapping[str, Any]]
 Batch = Mapping[str, Mapping[str, Any]]  # {"inputs": {name: (batch, ...)}, "targets": {name: (batch, ...)}}
 PENALTY = "#penalty"  # can't be the name of a loss
+FITTED = "#fitted/"  # can't begin the name of a metric
 
 
 class Mixing(NamedTuple):
@@ -139,9 +142,12 @@ def answers_of(
 ) -> Answers:
     """The predictions and targets of a metric; without `stats` they are not decoded."""
     output, target = results.outputs[term.output], _value(term.against, results, batch)
+    ranks = term.metric.ranks and term.metric.picks and output.shape[-1] > 1
     if term.metric.logs:
         output = _logarithms(term.activate, output)
-    elif term.activate is not None and not (term.metric.ranks and term.metric.picks and output.shape[-1] > 1):
+    elif term.activate is not None and ranks and threshold_of(plan, term, stats) is None:
+        output = _ranked(term.activate, output)
+    elif term.activate is not None:
         output = term.activate.activate(output)
     feature = feature_of(plan, term.against)
     weights = jnp.ones(output.shape[0], jnp.float32) if real is None else real.astype(jnp.float32)
@@ -161,6 +167,13 @@ def answers_of(
         fitted = feature.centered(fitted) if term.metric.shift_invariant else fitted
         output, target = feature.decode(output, fitted), feature.decode(target, fitted)
     return Answers(output, target, weights, mask, known)
+
+
+def _ranked(loss: Loss, output: jax.Array) -> jax.Array:
+    """Scores in the order of their probabilities, whose largest may be equal; NaN where the probabilities are."""
+    if "softmax" not in loss.activations():
+        return output
+    return jnp.where(jnp.isfinite(output.max(-1, keepdims=True)), output, jnp.nan)
 
 
 def _logarithms(loss: Loss | None, output: jax.Array) -> jax.Array:
@@ -183,10 +196,52 @@ def metric_statistics(
 ) -> dict[str, Statistics]:
     """The statistics of each metric for a batch; metrics that need all answers at once have none."""
     return {
-        term.name: term.metric.statistics(*answers_of(plan, term, results, batch, stats, real)[:4])
+        term.name: _deciding(term.metric, threshold_of(plan, term, stats)).statistics(
+            *answers_of(plan, term, results, batch, stats, real)[:4]
+        )
         for term in plan.metrics
         if not term.metric.collected
     }
+
+
+def _deciding(metric: Metric, threshold: Any) -> Metric:
+    """The metric with a threshold, if it has one."""
+    return metric.model_copy(update={"threshold": threshold}) if "threshold" in type(metric).model_fields else metric
+
+
+def undefined_counts(plan: Plan, results: Results, real: jax.Array) -> dict[str, jax.Array]:
+    """For each prediction the number of examples in which it is NaN, without padding.
+
+    Args:
+        plan: the spec.
+        results: the results of the network.
+        real: bool (batch,), false where an example only fills the batch.
+    """
+    found: dict[str, jax.Array] = {}
+    for name, answer in answers(plan.losses, plan.graph.outputs).items():
+        output, mask = results.outputs[answer.output], results.masks.get(answer.output)
+        output = answer.loss.activate(output) if answer.loss is not None else output
+        undefined = jnp.isnan(output)
+        if mask is not None:
+            undefined &= mask.reshape(*mask.shape, *(1,) * (undefined.ndim - mask.ndim))
+        found[name] = (undefined.reshape(len(output), -1).any(1) & real).sum()
+    return found
+
+
+def collected_terms(plan: Plan) -> list[MetricTerm]:
+    """The metrics that need all answers at once, and the predictions by which thresholds are fitted."""
+    fitted = [
+        MetricTerm(FITTED + name, Probabilities(), term.output, term.against, term.loss)
+        for name, term in deciding(plan).items()
+        if term.against is not None
+    ]
+    return [*(term for term in plan.metrics if term.metric.collected), *fitted]
+
+
+class Probabilities(Metric):
+    """The predictions as users see them, to fit a threshold."""
+
+    collected = True
 
 
 def feature_of(plan: Plan, against: Against | None) -> Feature | None:

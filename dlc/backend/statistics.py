@@ -25,6 +25,7 @@ COUNT = "#examples"  # can't be the name of a metric
 LOSSES = "#losses"
 ADDED = "#added"
 DECAY = "#decay"  # the loss of the weights themselves
+UNDEFINED = "#undefined"  # examples whose prediction is NaN, in evaluations
 
 
 class Layout(NamedTuple):

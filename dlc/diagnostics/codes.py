@@ -238,6 +238,11 @@ CODES: dict[str, Code] = {
         "the monitored value does not exist",
         "`monitor` is `SPLIT/METRIC`, such as `validation/loss`. The spec must have this split and this metric.",
     ),
+    "DLC317": Code(
+        "a threshold can't be fitted",
+        "`threshold: best_f1` of a target selects the probability with the best F1 on the validation split, after every"
+        " epoch. Declare such a split, or set `threshold` to a number.",
+    ),
     "DLC401": Code(
         "data can't be read",
         "The file is missing, damaged or in another format than expected.",

@@ -17,6 +17,7 @@ from dlc.components.features.feature import Feature
 from dlc.components.metrics.class_checks import answered, need_answers
 from dlc.components.metrics.classification import Accuracy
 from dlc.data.dataset import Dataset
+from dlc.frontend.decisions import threshold_of
 from dlc.frontend.plan import LossTerm, MetricTerm, Plan
 from dlc.frontend.summary import table
 from dlc.language.options import RuleViolation
@@ -192,11 +193,14 @@ def _answer(plan: Plan, term: LossTerm, results: Any, batch: Mapping[str, Any]) 
     guess, truth, _, mask, known = answers_of(plan, asked, results, batch, None)
     surety = jnp.zeros(len(guess), jnp.float32)
     if _classes(plan, term, feature) is not None:
-        guess, truth = answered(guess, truth, 0.5)
+        guess, truth = answered(guess, truth, threshold_of(plan, asked))
         if guess.ndim == 1:
             scores = term.loss.activate(results.outputs[term.output]).astype(jnp.float32)
             best = scores.max(-1)
-            surety = jnp.where(guess > 0, best, 1 - best) if scores.shape[-1] == 1 else best
+            if scores.shape[-1] == 1:
+                surety = jnp.where(guess > 0, best, 1 - best)
+            else:
+                surety = jnp.take_along_axis(scores, jnp.maximum(guess, 0)[:, None], axis=-1)[:, 0]
     else:
         guess, truth = guess.astype(jnp.float32), truth.astype(jnp.float32)
     there = jnp.ones(guess.shape, bool)

@@ -28,6 +28,7 @@ class Chunks:
         self, setup: Setup, began: float, iterations: int | None = None, started: Callable[[], None] = lambda: None
     ) -> None:
         self.setup, self.began, self.iterations, self.started = setup, began, iterations, started
+        self.stats = setup.stats  # with the newest thresholds
         self.first_step_seconds = 0.0  # from `began` to the end of the first chunk
         self.seconds = self.input_seconds = 0.0  # of all other chunks, and how long of that the device waited for input
         self.seconds_per_step: float | None = None
@@ -54,7 +55,7 @@ class Chunks:
         began, waited = time.perf_counter(), self.setup.feeder.waited
         feed = self.setup.feeder.training(step, iterations)
         steps = self.setup.compiled_steps
-        state = steps.chunk(state, feed, np.int32(iterations), np.bool_(fresh), self.setup.stats)
+        state = steps.chunk(state, feed, np.int32(iterations), np.bool_(fresh), self.stats)
         del feed  # otherwise the batches would outlive their use
         self._prepare(step + iterations)
         jax.block_until_ready(state.step)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,10 +12,31 @@ from numpy.typing import NDArray
 
 from dlc.backend import statistics
 from dlc.backend.evaluate import Evaluate
-from dlc.backend.loss import Answers, Stats
-from dlc.components.metrics.metric import Metric
+from dlc.backend.loss import FITTED, Answers, Stats, collected_terms
 from dlc.data.feeder import Feeder
+from dlc.frontend.decisions import starting_thresholds
 from dlc.frontend.plan import Plan
+from dlc.training.thresholds import best_f1
+
+
+class Measured(NamedTuple):
+    """What an evaluation found.
+
+    Args:
+        values: loss and metrics by name.
+        examples: the number of examples.
+        undefined: the number of examples whose prediction is NaN, for each prediction that has any.
+        thresholds: the thresholds of targets that fit these examples best, float32 (labels,); of those to fit.
+    """
+
+    values: dict[str, float]
+    examples: int = 0
+    undefined: Mapping[str, int] = {}
+    thresholds: Mapping[str, Any] = {}
+
+    def notes(self, split: str) -> dict[str, str]:
+        """What to know about the predictions of a split, by name."""
+        return {name: undefined_note(name, count, self.examples, split) for name, count in self.undefined.items()}
 
 
 def evaluate_rows(
@@ -26,10 +47,10 @@ def evaluate_rows(
     chosen: NDArray[np.int32],
     stats: Stats,
     stop: Callable[[], bool] = lambda: False,
-) -> dict[str, float] | None:
+) -> Measured | None:
     """Loss and metrics on the chosen rows; None if `stop`, called between two chunks, returned true."""
     totals: dict[str, Any] | None = None
-    parts: dict[str, list[Answers]] = {term.name: [] for term in plan.metrics if term.metric.collected}
+    parts: dict[str, list[Answers]] = {term.name: [] for term in collected_terms(plan)}
     for feed, real, iterations in feeder.evaluation(chosen):
         if totals is not None and stop():
             return None
@@ -42,18 +63,31 @@ def evaluate_rows(
     values = statistics.values(plan, totals)
     for term in plan.metrics:
         if term.metric.collected:
-            values[term.name] = _judged(term.metric, parts[term.name])
+            values[term.name] = term.metric.judge(*_whole(parts[term.name]))
     order = [term.name for term in plan.metrics]
-    return {**{name: value for name, value in values.items() if name not in order}, **{n: values[n] for n in order}}
+    values = {**{name: value for name, value in values.items() if name not in order}, **{n: values[n] for n in order}}
+    undefined = {name: int(count) for name, count in totals[statistics.UNDEFINED].items() if count}
+    fitted = {name: len(values) for name, values in starting_thresholds(plan).items()}
+    thresholds = {name: best_f1(*_whole(parts[FITTED + name]), labels) for name, labels in fitted.items()}
+    return Measured(values, len(chosen), undefined, thresholds)
 
 
-def _judged(metric: Metric, parts: Sequence[Answers]) -> float:
-    """The value of a metric that needs all answers at once."""
+def undefined_note(name: str, count: int, examples: int, split: str = "") -> str:
+    """How many predictions are NaN.
+
+    >>> undefined_note("y", 2, 1200, "test")
+    'the prediction of `y` is NaN for 2 of 1,200 test examples'
+    """
+    return f"the prediction of `{name}` is NaN for {count:,} of {examples:,} {split + ' ' if split else ''}examples"
+
+
+def _whole(parts: Sequence[Answers]) -> tuple[Any, Any, Any]:
+    """Predictions, targets, and weights of examples or positions, of all batches."""
     whole: Answers = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     weights = whole.weights.astype(np.float64)
     if whole.mask is not None:
         weights = weights[:, None] * whole.mask
-    return metric.judge(np.asarray(whole.prediction), np.asarray(whole.target), np.asarray(weights))
+    return np.asarray(whole.prediction), np.asarray(whole.target), np.asarray(weights)
 
 
 def monitored(plan: Plan, name: str | None = None) -> tuple[str, bool]:

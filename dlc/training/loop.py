@@ -11,9 +11,11 @@ import jax
 
 from dlc.backend import statistics
 from dlc.backend.train_step import TrainState
+from dlc.data.fitted import Stats
+from dlc.frontend.decisions import read_thresholds, with_thresholds
 from dlc.training.active_run import ActiveRun, finite
 from dlc.training.callbacks.loop_callback import Chunk, Epoch, Evaluation, LoopCallback
-from dlc.training.evaluation import evaluate_rows
+from dlc.training.evaluation import Measured, evaluate_rows
 from dlc.training.result import Result
 
 
@@ -110,14 +112,31 @@ class Loop:
         sums = statistics.to_host(jax.device_get(state.sums))
         return sums, statistics.values(self.active.setup.plan, sums)
 
-    def evaluate(self, variables: Any, split: str) -> dict[str, float]:
-        """Loss and metrics on a whole split; empty if there is none."""
-        run, setup = self.active, self.active.setup
-        if split not in setup.data.splits:
+    def evaluate(self, variables: Any, split: str, stats: Stats | None = None) -> dict[str, float]:
+        """Loss and metrics on a whole split; empty if there is none.
+
+        Args:
+            variables: the weights.
+            split: its name.
+            stats: the statistics of the features, with thresholds; if None, these are fitted to the split.
+        """
+        run = self.active
+        if split not in run.setup.data.splits:
             return {}
+        found = self._measured(variables, split, stats or run.chunks.stats)
+        if stats is None and found.thresholds:
+            run.decide(found.thresholds)
+            found = self._measured(variables, split, run.chunks.stats)
+        for name, text in found.notes(split).items():
+            run.note_once(f"{split}/{name}", text)
+        return found.values
+
+    def _measured(self, variables: Any, split: str, stats: Stats) -> Measured:
+        """What is measured on a split."""
+        run, setup = self.active, self.active.setup
         rows = setup.data.splits[split]
         with run.timed("evaluation"):
-            found = evaluate_rows(setup.plan, setup.evaluate, variables, setup.feeder, rows, setup.stats, self.asked)
+            found = evaluate_rows(setup.plan, setup.evaluate, variables, setup.feeder, rows, stats, self.asked)
         if found is None:
             self.interrupt()
         return found
@@ -129,7 +148,8 @@ class Loop:
             variables = setup.program.from_flat(run.best)
         else:
             variables = jax.device_get(setup.compiled_steps.shown(run.state))
-        test = self.evaluate(variables, "test")
+        thresholds = read_thresholds(setup.plan, run.best) if run.best is not None else {}
+        test = self.evaluate(variables, "test", with_thresholds(run.chunks.stats, thresholds))
         for callback in self.callbacks:
             callback.on_finish(run, test)
         run.status = "finished"
@@ -143,6 +163,7 @@ class Loop:
             seconds=run.chunks.seconds,
             first_step_seconds=run.chunks.first_step_seconds,
             data=setup.data,
+            thresholds={name: values.tolist() for name, values in thresholds.items()},
             input_seconds=run.chunks.input_seconds,
         )
 

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
+from dlc.components.features.decision import Threshold, limit, read_threshold
 from dlc.components.features.feature import (
     NORMALIZER,
     Feature,
     FeatureExample,
     Stats,
+    array_columns,
     as_numbers,
     denormalized,
     fit_normalizer,
     normalized,
+    present_array,
+    single_values,
+    where_defined,
     without_shift,
 )
 from dlc.ir import Dim, TensorType
@@ -56,6 +61,10 @@ class Tensor(Feature):
     """An array of numbers: (batch, *shape) in float32.
 
     It reads one column that holds arrays, or several columns of numbers side by side, in the order given.
+
+    A target of 0 and 1 may have a `threshold`, or a list of one for each label: metrics and reports decide by it, and
+    predictions contain the labels beside their probabilities. `best_f1` fits one for each label after every epoch, and
+    keeps those of the best weights.
     """
 
     word = "tensor"
@@ -68,6 +77,9 @@ class Tensor(Feature):
         "none",
         description="scale entries of the last axis to mean 0 and deviation 1, or to 0..1, by the training split",
     )
+    threshold: Annotated[Threshold, BeforeValidator(read_threshold)] = option(
+        None, description="probability above which a label is predicted; only for targets of 0 and 1; `best_f1`: fitted"
+    )
 
     examples = (
         FeatureExample("tensor: {shape: [2], scale: 2}", "f32[batch, 2]", [[0, 1], [2, 4]], [[0, 1], [2, 4]]),
@@ -79,6 +91,9 @@ class Tensor(Feature):
         FeatureExample("tensor: [time, 2]", "f32[batch, time, 2]", [[[0, 1, 2], [3, 4, 5]]], error="DLC406"),
         FeatureExample("tensor: [2, batch]", "f32[batch, 2]", [[0, 1]], error="DLC104"),
         FeatureExample("tensor: {shape: [2, time], normalize: standard}", "f32[batch, 2]", [[0, 1]], error="DLC203"),
+        FeatureExample("tensor: {shape: [2], threshold: 0.2}", "f32[batch, 2]", [[0, 1]], [[0, 1]]),
+        FeatureExample("tensor: {shape: [2], threshold: f1}", "f32[batch, 2]", [[0, 1]], error="DLC104"),
+        FeatureExample("tensor: {shape: [2], scale: 2, threshold: 0.2}", "f32[batch, 2]", [[0, 1]], error="DLC303"),
         FeatureExample("tensor: [1]", "f32[batch, 1]", ["1", "x"], error="DLC403"),
     )
 
@@ -99,7 +114,15 @@ class Tensor(Feature):
             raise reject(OptionError(("columns",), "DLC104", "`columns` is empty", expected="at least one name"))
         if self.normalize != "none" and not isinstance(self.shape[-1] if self.shape else 1, int):
             raise reject(OptionError(("normalize",), "DLC203", "`normalize` needs a last axis of known size"))
+        if self.threshold is not None and (self.normalize != "none" or self.scale is not None):
+            message, hint = "`threshold` has no effect on scaled values: labels are 0 and 1", "remove one of them"
+            raise reject(OptionError(("threshold",), "DLC303", message, hint=hint, at_key=True))
         return self
+
+    @property
+    def decision(self) -> Threshold:
+        """The option's value."""
+        return self.threshold
 
     def reads(self, name: str) -> tuple[str, ...]:
         """The named columns, by default the column with the feature's name."""
@@ -157,6 +180,25 @@ class Tensor(Feature):
         if self.normalize != "none":
             return denormalized(value, stats)
         return value * self.scale if self.scale else value
+
+    def prediction_columns(self, name: str, sizes: Sequence[int]) -> list[str]:
+        """The elements; with a threshold also the labels."""
+        labels = array_columns(f"{name}_label", sizes) if self.threshold is not None else []
+        return [*super().prediction_columns(name, sizes), *labels]
+
+    def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The elements; with a threshold also the labels, 0 or 1, or None where the probability is NaN."""
+        labels = present_array(f"{name}_label", self._labels(prediction)) if self.threshold is not None else {}
+        return {**super().present(name, prediction), **labels}
+
+    def arrays(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The elements; with a threshold also the labels."""
+        labels = {f"{name}_label": single_values(self._labels(prediction))} if self.threshold is not None else {}
+        return {**super().arrays(name, prediction), **labels}
+
+    def _labels(self, prediction: NDArray[Any]) -> NDArray[Any]:
+        """Which probabilities are above the threshold."""
+        return where_defined((prediction > limit(self.threshold)).astype(int), np.isnan(prediction))
 
     def centered(self, stats: Stats) -> Stats:
         """Those of a shift of 0."""

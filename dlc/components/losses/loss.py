@@ -60,6 +60,9 @@ class Loss(Options):
     # whether output and target share the time axis and its mask; else `apply` gets `Masks`
     aligned: ClassVar[bool] = True
 
+    # the prediction above which a label, or the second of two classes with a single score, is the answer
+    boundary: ClassVar[float] = 0.5
+
     @property
     def in_batch(self) -> bool:
         """Whether the loss of an example depends on the others of its batch."""

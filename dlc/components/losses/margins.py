@@ -29,6 +29,7 @@ class Hinge(Loss):
     """
 
     word = "hinge"
+    boundary = 0.0
     examples = (
         LossExample("hinge", "f32[batch, 1]", "i32[batch]<2"),
         LossExample("hinge", "f32[batch, 3]", "f32[batch, 3]"),
@@ -56,6 +57,7 @@ class SquaredHinge(Loss):
     """
 
     word = "squared_hinge"
+    boundary = 0.0
     examples = (
         LossExample("squared_hinge", "f32[batch, 1]", "i32[batch]<2"),
         LossExample("squared_hinge", "f32[batch, 3]", "f32[batch, 3]"),
@@ -83,6 +85,7 @@ class Perceptron(Loss):
     """
 
     word = "perceptron"
+    boundary = 0.0
     examples = (
         LossExample("perceptron", "f32[batch, 1]", "i32[batch]<2"),
         LossExample("perceptron", "f32[batch]", "i32[batch]<2"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dlc.components.losses.loss import LossExample, weights_of
 from dlc.components.losses.shape_checks import need_classes, need_pairs, paired, rows
-from dlc.components.metrics.class_checks import answered, need_answers, need_threshold, true_class
+from dlc.components.metrics.class_checks import THRESHOLD, answered, need_answers, need_threshold, true_class
 from dlc.components.metrics.metric import Metric, Statistics
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, main, option
@@ -14,8 +14,6 @@ from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
     from jax import Array
-
-_THRESHOLD = "a single probability above this means class 1"
 
 
 class Accuracy(Metric):
@@ -26,7 +24,7 @@ class Accuracy(Metric):
 
     word = "accuracy"
     ranks = True
-    threshold: float = main(0.5, ge=0, le=1, description=_THRESHOLD)
+    threshold: float | None = main(None, ge=0, le=1, description=THRESHOLD)
     examples = (
         LossExample("accuracy", "f32[batch, 10]", "i32[batch]<10"),
         LossExample("accuracy", "f32[batch, 1]", "i32[batch]<2"),
@@ -117,8 +115,9 @@ class MeanReciprocalRank(Metric):
         need_classes(self.code, self.word, output, target)
 
     def elements(self, prediction: Array, target: Array) -> Array:
-        """1 / place."""
-        return 1 / (1 + rank(prediction, target)).astype("float32")
+        """1 / place; 0 where the target has none."""
+        place = rank(prediction, target)
+        return jnp.where(place < prediction.shape[-1], 1 / (1 + place).astype("float32"), 0.0)
 
 
 def rank(prediction: Array, target: Array) -> Array:
@@ -143,7 +142,7 @@ class ExactMatch(Metric):
     word = "exact_match"
     ranks = True
     multi_label: bool = main(False, description="whether each score is an independent label")
-    threshold: float = option(0.5, ge=0, le=1, description=_THRESHOLD)
+    threshold: float | None = option(None, ge=0, le=1, description=THRESHOLD)
     examples = (
         LossExample("exact_match", "f32[batch, 4, 3]", "i32[batch, 4]<3"),
         LossExample("exact_match: {multi_label: true}", "f32[batch, 5]", "f32[batch, 5]"),
@@ -180,7 +179,7 @@ class HammingLoss(Metric):
 
     word = "hamming_loss"
     upward = False
-    threshold: float = main(0.5, ge=0, le=1, description="a label counts as predicted if its probability is above this")
+    threshold: float | None = main(None, ge=0, le=1, description=THRESHOLD)
     examples = (
         LossExample("hamming_loss", "f32[batch, 5]", "f32[batch, 5]"),
         LossExample("hamming_loss: 0.2", "f32[batch, 4, 5]", "f32[batch, 4, 5]"),
@@ -243,13 +242,14 @@ class LogLoss(Metric):
 
 
 def surprise(logs: Array, target: Array) -> Array:
-    """-log p(target) of log-probabilities (batch, *axes, classes): (batch, *axes); NaN where there is no such class."""
+    """-log p(target) of log-probabilities (batch, *axes, classes): (batch, *axes); NaN without a class or score."""
     logs = logs.astype("float32")
+    defined = ~jnp.isnan(logs).any(-1)
     if not jnp.issubdtype(target.dtype, jnp.integer):
-        return -jnp.where(target > 0, logs * target, 0.0).sum(-1)  # 0 log 0 is 0
+        return -jnp.where(defined, jnp.where(target > 0, logs * target, 0.0).sum(-1), jnp.nan)  # 0 log 0 is 0
     chosen = target[..., None] == jnp.arange(logs.shape[-1], dtype=target.dtype)
     known = (target >= 0) & (target < logs.shape[-1])
-    return -jnp.where(known, jnp.where(chosen, logs, 0.0).sum(-1), jnp.nan)
+    return -jnp.where(known & defined, jnp.where(chosen, logs, 0.0).sum(-1), jnp.nan)
 
 
 class Brier(Metric):

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 
 Statistics = Mapping[str, Any]  # arrays by name
 
+UNITS = (2.0**-170, 1.0, 2.0**170)  # of the three parts of a sum
+_EDGE, _FACTOR = 80, 170  # exponents: the parts hold values below 2^-80, between, and from 2^80 on
+
 
 class Metric(Options):
     """A metric. Most are means over elements: they define `elements` and optionally `finish`.
+
+    Sums of elements neither overflow nor underflow, whatever the unit of the values: each has three parts, in the units
+    2^-170, 1 and 2^170. A metric of squares returns the values to be squared from `elements`, and sets `power` to 2.
 
     Others define `statistics`, which returns sums over a batch, and `result`, which computes the value from their sums
     over the split; a metric whose statistics are not additive also defines `merge`. A metric that needs all answers at
@@ -32,6 +38,8 @@ class Metric(Options):
     # whether its prediction is logarithms: log p of several scores, log(p / (1 - p)) of a single one
     logs: ClassVar[bool] = False
     collected: ClassVar[bool] = False
+    # the power of `elements` that is averaged
+    power: ClassVar[int] = 1
     # whether a constant added to prediction and target changes nothing: it gets values without the offset of their unit
     shift_invariant: ClassVar[bool] = False
 
@@ -62,9 +70,15 @@ class Metric(Options):
             weights: (batch,) float32, the weight of each example: 0 for one that only fills the batch.
             mask: bool (batch, time), false at padding.
         """
-        found = score(self.elements(prediction, target), mask, self.importance(target))
-        total = jnp.where(weights != 0, found.total * weights, 0.0)  # elements of weight 0 may be infinite
-        return {"total": total.sum(), "weight": (found.weight * weights).sum()}
+        importance = self.importance(target)
+        scores = [score(part, mask, importance) for part in self.parts(prediction, target)]
+        # elements of weight 0 may be infinite
+        total = jnp.stack([jnp.where(weights != 0, found.total * weights, 0.0).sum() for found in scores])
+        return {"total": total, "weight": (scores[0].weight * weights).sum()}
+
+    def parts(self, prediction: Array, target: Array) -> tuple[Array, Array, Array]:
+        """The values that are averaged, in three parts (batch, *axes), of which at most one is not 0; see `UNITS`."""
+        return in_units(self.elements(prediction, target), self.power)
 
     def elements(self, prediction: Array, target: Array) -> Array:
         """The value of each element: (batch, *axes)."""
@@ -85,7 +99,7 @@ class Metric(Options):
     def result(self, statistics: Statistics) -> float:
         """The value from the statistics of the split, numpy arrays in float64; NaN without any elements."""
         weight = float(statistics["weight"])
-        return self.finish(float(statistics["total"]) / weight) if weight else float("nan")
+        return self.finish(whole(statistics["total"]) / weight) if weight else float("nan")
 
     def finish(self, mean: float) -> float:
         """The value from the mean over the elements."""
@@ -100,6 +114,33 @@ class Metric(Options):
             weights: weights of examples, (n,), or with a mask of positions, (n, time), float64; 0 at padding.
         """
         raise NotImplementedError(f"`{self.word}` defines no value of all answers")
+
+
+def in_units(values: Array, power: int = 1) -> tuple[Array, Array, Array]:
+    """Powers of values in three parts, so that their sums fit into float32.
+
+    Args:
+        values: in float32, of any magnitude. Infinite and undefined ones stay what they are.
+        power: 1 or 2.
+
+    Returns:
+        Three arrays in `UNITS`, of which at most one is not 0 at each position.
+    """
+    values = values.astype("float32")
+    edge, factor = 2.0 ** (_EDGE / power), 2.0 ** (_FACTOR / 2)
+    size = jnp.abs(values)
+    small, large = size < 1 / edge, size >= edge
+    low, high = jnp.where(small, values * factor, 0.0), jnp.where(large, values / factor, 0.0)
+    middle = jnp.where(small | large, 0.0, values)
+    if power == 1:
+        return low * factor, middle, high / factor
+    return low**power, middle**power, high**power
+
+
+def whole(total: Any) -> float:
+    """A sum on the host, in float64: of three parts in `UNITS`, or one number."""
+    parts = np.asarray(total, np.float64)
+    return float(parts @ np.asarray(UNITS)) if parts.ndim else float(parts)
 
 
 def spread(weights: Any, mask: Any, shape: tuple[int, ...]) -> Any:

@@ -126,7 +126,7 @@ def _explained(missed: NDArray[Any], spread_: NDArray[Any]) -> NDArray[Any]:
     """1 - missed / spread; for a constant target 1 if predicted exactly, else 0, as in scikit-learn."""
     varies = spread_ > 0
     shares = 1 - np.divide(missed, spread_, out=np.ones_like(missed), where=varies)
-    return np.where(varies, shares, np.where(missed > 0, 0.0, 1.0))
+    return np.where(varies | np.isnan(missed), shares, np.where(missed > 0, 0.0, 1.0))
 
 
 class R2(Moments):
