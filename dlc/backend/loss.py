@@ -12,6 +12,7 @@ from dlc.backend.network import Results
 from dlc.components.features.feature import Feature
 from dlc.components.losses.loss import Loss, Masks
 from dlc.components.metrics.metric import Metric, Statistics
+from dlc.components.sums import in_units
 from dlc.frontend.decisions import deciding, threshold_of
 from dlc.frontend.plan import Against, LossTerm, MetricTerm, Plan
 from dlc.frontend.predictions import answers
@@ -38,10 +39,17 @@ class Mixing(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """A loss summed over examples: scalars. The loss is total / weight."""
+    """A loss summed over examples. The loss is total / weight.
+
+    Args:
+        total: a scalar.
+        weight: a scalar.
+        parts: (3,), the total as it is reported: see `in_units`.
+    """
 
     total: jax.Array
     weight: jax.Array
+    parts: jax.Array
 
 
 def loss_scores(
@@ -59,30 +67,41 @@ def loss_scores(
     counted: Any = 1.0 if real is None else real.astype(jnp.float32)
     found: dict[str, Totals] = {}
     for term in plan.losses:
-        total, weight = _weighed(term, results, batch, real)
+        total, weight, parts = _weighed(term, results, batch, real)
         if mixing is not None and term.against is not None and term.against.section == "targets":
-            more, weights = _weighed(term, results, {**batch, "targets": mixing.targets}, real)
+            more, weights, others = _weighed(term, results, {**batch, "targets": mixing.targets}, real)
             total = mixing.share * total + (1 - mixing.share) * more
+            parts = mixing.share * parts + (1 - mixing.share) * others
             weight = mixing.share * weight + (1 - mixing.share) * weights
-        found[term.name] = Totals((counted * total).sum(), (counted * weight).sum())
+        found[term.name] = Totals((counted * total).sum(), (counted * weight).sum(), (counted * parts).sum(-1))
     size = next(iter(results.outputs.values())).shape[0]
     penalty = jnp.broadcast_to(jnp.asarray(results.penalty, jnp.float32), (size,))
-    found[PENALTY] = Totals((counted * penalty).sum(), (counted * jnp.ones(size, jnp.float32)).sum())
+    penalties, ones = (counted * penalty).sum(), (counted * jnp.ones(size, jnp.float32)).sum()
+    found[PENALTY] = Totals(penalties, ones, _reported(in_units(penalties)))
     return found
 
 
-def _weighed(term: LossTerm, results: Results, batch: Batch, real: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """The total and the weight of each example, (batch,) each."""
+def _reported(parts: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+    """Three parts along a new first axis, without gradient."""
+    return jax.lax.stop_gradient(jnp.stack(parts))
+
+
+def _weighed(
+    term: LossTerm, results: Results, batch: Batch, real: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The total and the weight of each example, (batch,) each, and the total as it is reported, (3, batch)."""
     target = _value(term.against, results, batch) if term.against is not None else None
     masks = _masks(results, batch, term.output, term.against)
     mask = _common(masks) if term.loss.aligned else masks
-    total, weight, size = term.loss.apply(results.outputs[term.output], target, mask, real)
+    output = results.outputs[term.output]
+    total, weight, size = term.loss.apply(output, target, mask, real)
+    parts = _reported(term.loss.reported(total, output, target, mask))
     if term.reduction == "sum":
-        total, weight = total * size, jnp.ones_like(weight)
+        total, weight, parts = total * size, jnp.ones_like(weight), parts * size
     if term.sample_weight is not None:
         factor = batch["targets"][term.sample_weight][:, 0]
-        total, weight = factor * total, factor * weight
-    return total, weight
+        total, weight, parts = factor * total, factor * weight, factor * parts
+    return total, weight, parts
 
 
 def combined(plan: Plan, scores: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from dlc.components.losses.shape_checks import rows
+from dlc.components.sums import in_units
 from dlc.ir import TensorType
 from dlc.language.options import Options
 from dlc.support.lazy import jnp
@@ -101,6 +102,17 @@ class Loss(Options):
         """
         shown = output if mask is None else where_there(output, mask)
         return score(self.elements(shown, target), mask, self.importance(target))
+
+    def reported(self, total: Array, output: Array, target: Any, mask: Any = None) -> tuple[Array, Array, Array]:
+        """The totals of `apply` as they are reported: in three parts, so that their sums fit into float32.
+
+        Args:
+            total: those of `apply`, (batch,).
+            output: as `apply` gets it.
+            target: as `apply` gets it.
+            mask: as `apply` gets it.
+        """
+        return in_units(total)
 
     def elements(self, output: Array, target: Array) -> Array:
         """The loss of each element: (batch, *axes)."""

@@ -95,7 +95,8 @@ class TopKAccuracy(Metric):
 class MeanReciprocalRank(Metric):
     """(batch, *axes, classes) scores with (batch, *axes) classes: the mean of 1 / the target's rank by score, from 1.
 
-    Ties are resolved in favour of the lower class number, as in `accuracy`.
+    Ties are resolved in favour of the lower class number, as in `accuracy`. Without a rank, where a score is NaN, it is
+    0.
     """
 
     word = "mean_reciprocal_rank"

@@ -401,7 +401,10 @@ class Matthews(Counting):
 
 
 def _shares(counts: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """How often each class is true and answered; exactly 1 for the only one."""
+    """How often each class is true, and how often answered, with the undefined answers as a class of their own.
+
+    Exactly 1 for the only class.
+    """
     true, chosen = counts["true"], counts["answered"]
-    undefined = counts["undefined"].sum() / (len(true) - 1)
-    return true / true.sum(), chosen / (chosen.sum() + undefined)
+    answers = np.append(chosen, counts["undefined"].sum() / (len(true) - 1))
+    return np.append(true / true.sum(), 0.0), answers / answers.sum()

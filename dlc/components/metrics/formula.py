@@ -10,7 +10,8 @@ from pydantic import BeforeValidator
 from dlc.components.formulas.formula import ELEMENTWISE, Function, parse
 from dlc.components.losses.loss import LossExample
 from dlc.components.losses.shape_checks import need_pairs
-from dlc.components.metrics.metric import Metric, Statistics, in_units, spread
+from dlc.components.metrics.metric import Metric, Statistics, spread
+from dlc.components.sums import in_units
 from dlc.ir import TensorType
 from dlc.language.interpolation import ExpressionError
 from dlc.language.options import OptionError, main, option, reject

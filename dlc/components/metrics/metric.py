@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.components.losses.loss import score, wrong_elements
+from dlc.components.sums import in_units, whole
 from dlc.ir import TensorType
 from dlc.language.options import Options
 from dlc.support.lazy import jnp, np
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Statistics = Mapping[str, Any]  # arrays by name
-
-UNITS = (2.0**-170, 1.0, 2.0**170)  # of the three parts of a sum
-_EDGE, _FACTOR = 80, 170  # exponents: the parts hold values below 2^-80, between, and from 2^80 on
 
 
 class Metric(Options):
@@ -77,7 +75,7 @@ class Metric(Options):
         return {"total": total, "weight": (scores[0].weight * weights).sum()}
 
     def parts(self, prediction: Array, target: Array) -> tuple[Array, Array, Array]:
-        """The values that are averaged, in three parts (batch, *axes), of which at most one is not 0; see `UNITS`."""
+        """The values that are averaged, in three parts (batch, *axes), of which at most one is not 0."""
         return in_units(self.elements(prediction, target), self.power)
 
     def elements(self, prediction: Array, target: Array) -> Array:
@@ -114,33 +112,6 @@ class Metric(Options):
             weights: weights of examples, (n,), or with a mask of positions, (n, time), float64; 0 at padding.
         """
         raise NotImplementedError(f"`{self.word}` defines no value of all answers")
-
-
-def in_units(values: Array, power: int = 1) -> tuple[Array, Array, Array]:
-    """Powers of values in three parts, so that their sums fit into float32.
-
-    Args:
-        values: in float32, of any magnitude. Infinite and undefined ones stay what they are.
-        power: 1 or 2.
-
-    Returns:
-        Three arrays in `UNITS`, of which at most one is not 0 at each position.
-    """
-    values = values.astype("float32")
-    edge, factor = 2.0 ** (_EDGE / power), 2.0 ** (_FACTOR / 2)
-    size = jnp.abs(values)
-    small, large = size < 1 / edge, size >= edge
-    low, high = jnp.where(small, values * factor, 0.0), jnp.where(large, values / factor, 0.0)
-    middle = jnp.where(small | large, 0.0, values)
-    if power == 1:
-        return low * factor, middle, high / factor
-    return low**power, middle**power, high**power
-
-
-def whole(total: Any) -> float:
-    """A sum on the host, in float64: of three parts in `UNITS`, or one number."""
-    parts = np.asarray(total, np.float64)
-    return float(parts @ np.asarray(UNITS)) if parts.ndim else float(parts)
 
 
 def spread(weights: Any, mask: Any, shape: tuple[int, ...]) -> Any:

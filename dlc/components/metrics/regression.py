@@ -9,7 +9,8 @@ from pydantic import model_validator
 
 from dlc.components.losses.loss import LossExample
 from dlc.components.losses.shape_checks import need_pairs, paired, rows
-from dlc.components.metrics.metric import Metric, Statistics, in_units, spread, whole
+from dlc.components.metrics.metric import Metric, Statistics, spread
+from dlc.components.sums import in_units, whole
 from dlc.ir import TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject
 from dlc.support.lazy import jnp, np
