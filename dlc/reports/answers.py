@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dlc.components.features.decision import limit
 from dlc.components.features.tensor import Tensor
 from dlc.components.features.tokens import Tokens
 from dlc.frontend.plan import Plan
@@ -43,7 +44,7 @@ def sections(plan: Plan, found: Answers) -> list[Markup]:
 def _classes(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
     assert answer.classes is not None
     counted = answer.there if answer.there is not None else np.ones(answer.guess.shape, bool)
-    parts = []
+    parts = [element("p", note, class_="note") for note in _notes(answer, counted)]
     if answer.classes:
         counts = confusion(answer, counted)
         parts.append(element("div", matrix(answer, counts), by_class(answer.classes, counts), class_="side"))
@@ -60,11 +61,23 @@ def _classes(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
     return [*parts, element("h3", "First examples"), _maps(plan, found, answer)]
 
 
+def _notes(answer: Answer, counted: NDArray[np.bool_]) -> list[str]:
+    """The threshold of the target, and how many predictions are no class."""
+    found = []
+    if answer.feature.decision is not None and answer.classes is not None and len(answer.classes) == 2:
+        least = number(float(limit(answer.feature.decision)), 4)
+        found.append(f"\u201c{answer.classes[1]}\u201d is predicted where its score is above {least}.")
+    undefined = int((counted & (answer.guess < 0)).sum())
+    if undefined:
+        found.append(f"{undefined:,} predictions are NaN: they are wrong, and not in the matrix.")
+    return found
+
+
 def confusion(answer: Answer, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Counts by true class (rows) and predicted class (columns)."""
     size = len(answer.classes or ())
     guess, truth = answer.guess.astype(np.int64), answer.truth.astype(np.int64)
-    there = counted & (truth >= 0) & (truth < size)
+    there = counted & (truth >= 0) & (truth < size) & (guess >= 0)
     return np.bincount(truth[there] * size + guess[there], minlength=size * size).reshape(size, size)
 
 
@@ -132,7 +145,9 @@ def _shown(plan: Plan, found: Answers, answer: Answer, rows: NDArray[Any]) -> Ma
 
 def _name(answer: Answer, value: Any) -> str:
     names = answer.classes or []
-    return names[int(value)] if 0 <= int(value) < len(names) else str(int(value))
+    if value < 0:
+        return "NaN"
+    return names[int(value)] if int(value) < len(names) else str(int(value))
 
 
 def _guess(answer: Answer, row: int, probable: bool) -> str:

@@ -359,11 +359,11 @@ def _thresholds(
             labels = decided_labels(term.loss, types[term.output], feature) if term is not None else None
             if term is None or labels is None:
                 why = "it is an input" if section == "inputs" else f"no loss predicts `{name}`"
+                found = None
                 if term is not None:
-                    output = types[term.output]
-                    kind = "the probability of one of two classes, or of independent labels"
-                    why = f"the output {output} of `{term.loss.word}` is not {kind}"
-                problems.add("DLC303", f"`threshold` has no effect: {why}", span, hint="remove it")
+                    kinds = "the probability of one of two classes or of independent labels"
+                    why, found = f"`{term.loss.word}` does not predict {kinds}", f"output {types[term.output]}"
+                problems.add("DLC303", f"`threshold` has no effect: {why}", span, found=found, hint="remove it")
             elif isinstance(feature.decision, tuple) and len(feature.decision) not in (1, labels):
                 message, found = "one threshold for each label is needed", f"{len(feature.decision)} thresholds"
                 problems.add("DLC104", message, span, found=found, expected=f"{labels}, or a single number")
