@@ -23,6 +23,7 @@ class Accuracy(Metric):
     """
 
     word = "accuracy"
+    bounded = True
     ranks = True
     threshold: float | None = main(None, ge=0, le=1, description=THRESHOLD)
     examples = (
@@ -60,6 +61,7 @@ class TopKAccuracy(Metric):
     """
 
     word = "top_k_accuracy"
+    bounded = True
     ranks = True
     k: int = main(5, ge=1, description="how many of the largest scores count")
     examples = (
@@ -100,6 +102,7 @@ class MeanReciprocalRank(Metric):
     """
 
     word = "mean_reciprocal_rank"
+    bounded = True
     ranks = True
     examples = (
         LossExample("mean_reciprocal_rank", "f32[batch, 10]", "i32[batch]<10"),
@@ -179,6 +182,7 @@ class HammingLoss(Metric):
     """(batch, *axes, labels) scores with (batch, *axes, labels) of 0 and 1: the share of wrong labels."""
 
     word = "hamming_loss"
+    bounded = True
     upward = False
     threshold: float | None = main(None, ge=0, le=1, description=THRESHOLD)
     examples = (
@@ -261,6 +265,7 @@ class Brier(Metric):
     """
 
     word = "brier"
+    bounded = True
     upward = False
     examples = (
         LossExample("brier", "f32[batch, 10]", "i32[batch]<10"),

@@ -36,6 +36,8 @@ class Metric(Options):
     # whether its prediction is logarithms: log p of several scores, log(p / (1 - p)) of a single one
     logs: ClassVar[bool] = False
     collected: ClassVar[bool] = False
+    # whether `elements` are about 0 to 1, whatever the unit: their sums have a single part
+    bounded: ClassVar[bool] = False
     # the power of `elements` that is averaged
     power: ClassVar[int] = 1
     # whether a constant added to prediction and target changes nothing: it gets values without the offset of their unit
@@ -69,9 +71,11 @@ class Metric(Options):
             mask: bool (batch, time), false at padding.
         """
         importance = self.importance(target)
-        scores = [score(part, mask, importance) for part in self.parts(prediction, target)]
+        parts = [self.elements(prediction, target)] if self.bounded else self.parts(prediction, target)
+        scores = [score(part, mask, importance) for part in parts]
         # elements of weight 0 may be infinite
-        total = jnp.stack([jnp.where(weights != 0, found.total * weights, 0.0).sum() for found in scores])
+        totals = [jnp.where(weights != 0, found.total * weights, 0.0).sum() for found in scores]
+        total = totals[0] if self.bounded else jnp.stack(totals)
         return {"total": total, "weight": (scores[0].weight * weights).sum()}
 
     def parts(self, prediction: Array, target: Array) -> tuple[Array, Array, Array]:

@@ -113,6 +113,7 @@ class SymmetricMeanAbsolutePercentageError(Deviation):
     """
 
     word = "smape"
+    bounded = True
     examples = (
         LossExample("smape", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("smape", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
