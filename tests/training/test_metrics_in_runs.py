@@ -96,7 +96,7 @@ def test_thresholds_of_labels_are_probabilities() -> None:
     assert values == pytest.approx(
         {
             "f1": sk.f1_score(target, p > 0.5, average="macro"),
-            "exact_match": sk.accuracy_score(target, p > 0.3),
+            "exact_match@0.3": sk.accuracy_score(target, p > 0.3),
             "hamming_loss": sk.hamming_loss(target, p > 0.5),
         }
     )
