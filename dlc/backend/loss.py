@@ -97,10 +97,12 @@ def _weighed(
     total, weight, size = term.loss.apply(output, target, mask, real)
     parts = _reported(term.loss.reported(total, output, target, mask))
     if term.reduction == "sum":
-        total, weight, parts = total * size, jnp.ones_like(weight), parts * size
+        total, weight = total * size, jnp.ones_like(weight)
+        parts = parts * size
     if term.sample_weight is not None:
         factor = batch["targets"][term.sample_weight][:, 0]
-        total, weight, parts = factor * total, factor * weight, factor * parts
+        total, weight = factor * total, factor * weight
+        parts = factor * parts
     return total, weight, parts
 
 

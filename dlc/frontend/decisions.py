@@ -100,12 +100,15 @@ def decided(plan: Plan, thresholds: Mapping[str, Any]) -> Plan:
         plan: the plan.
         thresholds: those that the run fitted, by target.
     """
-    found: dict[str, Any] = {name: tuple(float(value) for value in values) for name, values in thresholds.items()}
+    found: dict[str, Any] = {
+        name: float(values[0]) if len(values) == 1 else tuple(float(value) for value in values)
+        for name, values in thresholds.items()
+    }
     for term in plan.losses:
         feature = plan.targets.get(term.target or "")
         margin = term.loss.boundary != START and plan.graph.types[term.output].shape[-1] == 1
         if margin and feature is not None and feature.word == "category" and feature.decision is None:
-            found.setdefault(term.target or "", (term.loss.boundary,))
+            found.setdefault(term.target or "", term.loss.boundary)
     changed = {name: plan.targets[name].model_copy(update={"threshold": value}) for name, value in found.items()}
     return replace(plan, targets={**plan.targets, **changed}) if changed else plan
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, model_validator
 
-from dlc.components.features.decision import THRESHOLD, Threshold, limit, read_threshold
+from dlc.components.features.decision import Threshold, limit, read_threshold
 from dlc.components.features.feature import Feature, FeatureExample, Stats, as_text, only, where_defined
 from dlc.diagnostics import did_you_mean, listing
 from dlc.ir import TensorType
@@ -81,7 +81,9 @@ class Category(Feature):
     word = "category"
     classes: Annotated[Classes, BeforeValidator(_classes)] = main(description="number, names or groups of the classes")
     one_hot: bool = option(False, description="return rows of 0 and 1 instead of numbers")
-    threshold: Annotated[Threshold, BeforeValidator(read_threshold)] = option(None, description=THRESHOLD)
+    threshold: Annotated[Threshold, BeforeValidator(read_threshold)] = option(
+        None, description="probability above which the second of two classes is predicted; `best_f1`: fitted"
+    )
     ignored: int | None = option(
         None, ge=-(2**31), lt=2**31, description="the number in the data for no class; only for targets"
     )
@@ -123,10 +125,6 @@ class Category(Feature):
         if self.threshold is not None and self.count > 2:
             message = "`threshold` has no effect on more than two classes: the most probable one is predicted"
             raise reject(OptionError(("threshold",), "DLC303", message, hint="remove it", at_key=True))
-        if isinstance(self.threshold, tuple) and len(self.threshold) != 1:
-            message, expected = "two classes have one threshold", "a number from 0 to 1, or `best_f1`"
-            found = f"{len(self.threshold)} numbers"
-            raise reject(OptionError(("threshold",), "DLC104", message, found=found, expected=expected))
         if self.ignored is None:
             return self
         if 0 <= self.ignored < self.count:

@@ -8,7 +8,7 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dlc.components.features.decision import Threshold
+from dlc.components.features.decision import Thresholds
 from dlc.ir import MASK, TensorType
 from dlc.language.options import Options, RuleViolation, option, spell
 from dlc.support.lazy import np
@@ -41,7 +41,7 @@ class Feature(Options):
     column: str | None = option(None, description="column to read; default: the name of the feature")
 
     @property
-    def decision(self) -> Threshold:
+    def decision(self) -> Thresholds:
         """The score above which a label, or the second of two classes, is predicted; None for the default."""
         return None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
-from dlc.components.features.decision import Threshold, limit, read_threshold
+from dlc.components.features.decision import Thresholds, limit, read_thresholds
 from dlc.components.features.feature import (
     NORMALIZER,
     Feature,
@@ -77,7 +77,7 @@ class Tensor(Feature):
         "none",
         description="scale entries of the last axis to mean 0 and deviation 1, or to 0..1, by the training split",
     )
-    threshold: Annotated[Threshold, BeforeValidator(read_threshold)] = option(
+    threshold: Annotated[Thresholds, BeforeValidator(read_thresholds)] = option(
         None, description="probability above which a label is predicted; only for targets of 0 and 1; `best_f1`: fitted"
     )
 
@@ -120,7 +120,7 @@ class Tensor(Feature):
         return self
 
     @property
-    def decision(self) -> Threshold:
+    def decision(self) -> Thresholds:
         """The option's value."""
         return self.threshold
 

@@ -65,6 +65,11 @@ class Loss(Options):
     boundary: ClassVar[float] = 0.5
 
     @property
+    def default_name(self) -> str:
+        """Its name in reports, unless the spec gives it one."""
+        return self.word
+
+    @property
     def in_batch(self) -> bool:
         """Whether the loss of an example depends on the others of its batch."""
         return False

@@ -44,6 +44,12 @@ class Metric(Options):
     shift_invariant: ClassVar[bool] = False
 
     @property
+    def default_name(self) -> str:
+        """Its name in reports, unless the spec gives it one: `recall@0.2` with a threshold of its own."""
+        threshold = getattr(self, "threshold", None)
+        return self.word if threshold is None else f"{self.word}@{threshold:g}"
+
+    @property
     def rises(self) -> bool:
         """Whether a higher value is better."""
         return type(self).upward

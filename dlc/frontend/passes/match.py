@@ -203,8 +203,7 @@ class _Matcher:
     def name(self, item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers], taken: Sequence[str]) -> str:
         """The name of an item in reports."""
         source, given, word = self.document.source, item.modifiers.name, item.thing.word
-        own = getattr(item.thing, "threshold", None)
-        name = given or (word if own is None else f"{word}@{own:g}")
+        name = given or item.thing.default_name
         at = (*item.path, "name") if given else item.path
         if name == "loss" or name in taken:
             message = "`loss` is the name of the total loss" if name == "loss" else f"two values are named `{name}`"
