@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 
@@ -15,7 +15,7 @@ from dlc.data.fitted import Stats
 from dlc.frontend.decisions import read_thresholds, with_thresholds
 from dlc.training.active_run import ActiveRun, finite
 from dlc.training.callbacks.loop_callback import Chunk, Epoch, Evaluation, LoopCallback
-from dlc.training.evaluation import Measured, evaluate_rows
+from dlc.training.evaluation import Measured, SplitEvaluation
 from dlc.training.result import Result
 
 
@@ -25,6 +25,20 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
     def __init__(self, step: int) -> None:
         super().__init__(f"stopped at step {step}")
         self.step = step
+
+
+class Sent(NamedTuple):
+    """What was sent to the device at the end of an epoch.
+
+    Args:
+        state: the state after the epoch, by identity.
+        variables: its variables to evaluate and to save.
+        evaluating: the evaluation of the validation split, if there is one.
+    """
+
+    state: TrainState
+    variables: Any
+    evaluating: SplitEvaluation | None
 
 
 class Loop:
@@ -38,6 +52,7 @@ class Loop:
     def __init__(self, run: ActiveRun, asked: Callable[[], bool]) -> None:
         self.active, self.asked = run, asked
         self.callbacks: Sequence[LoopCallback] = ()
+        self.sent: Sent | None = None
 
     def run(self, state: TrainState, callbacks: Sequence[LoopCallback]) -> Result:
         """Train to the last epoch, or until a callback ends the run, and evaluate the best weights.
@@ -55,6 +70,7 @@ class Loop:
         run.state, run.step, run.epoch = state, int(state.step), run.progress.epoch
         with ExitStack() as closing:
             closing.callback(run.setup.feeder.close)
+            closing.callback(run.chunks.close)
             for callback in reversed(callbacks):
                 closing.callback(callback.close)
             for callback in callbacks:
@@ -72,8 +88,11 @@ class Loop:
         run.epoch = run.progress.epoch + 1
         while True:
             self.train_steps()
-            variables = run.setup.compiled_steps.shown(run.state)
-            evaluation = Evaluation(variables, self.evaluate(variables, "validation"))
+            if self.sent is None or self.sent.state is not run.state:
+                self.sent = self.send(run.state)
+            variables, evaluating = self.sent.variables, self.sent.evaluating
+            self.sent = None
+            evaluation = Evaluation(variables, self.values_of(evaluating, "validation"))
             state = run.state
             for callback in self.callbacks:
                 callback.on_evaluation(run, evaluation)
@@ -97,9 +116,13 @@ class Loop:
         if run.step == last:  # a run that was stopped while it was evaluated has done all steps
             run.values = self._values(run.state)[1]
         while run.step < last:
-            iterations = setup.feeder.prepared(run.step) or run.chunks.length(last - run.step)
-            compiles, began = run.chunks.first_step_seconds == 0.0, time.perf_counter()
-            run.state = run.chunks.run(run.state, run.step, iterations, fresh=run.step == first)
+            iterations = run.chunks.next_length(run.step, last - run.step)
+            compiles, began = run.chunks.compiling, time.perf_counter()
+            begun = run.chunks.begin(run.state, run.step, iterations, fresh=run.step == first)
+            if run.step + iterations == last and not compiles:
+                self.sent = self.send(begun.state)
+                run.chunks.begin_ahead(begun.state, last)
+            run.state = run.chunks.end(begun)
             run.step += iterations
             sums, run.values = self._values(run.state)
             chunk = Chunk(iterations, time.perf_counter() - began, compiles, sums)
@@ -107,36 +130,50 @@ class Loop:
                 callback.on_chunk(run, chunk)  # may make the run go back: `run.step` is then another
             self._stop_if_asked(run.step >= last)
 
+    def send(self, state: TrainState) -> Sent:
+        """Send what follows the steps of an epoch to the device, which may still compute them."""
+        variables = self.active.setup.compiled_steps.shown(state)
+        return Sent(state, variables, self.evaluation(variables, "validation"))
+
     def _values(self, state: TrainState) -> tuple[dict[str, Any], dict[str, float]]:
         """The sums over the epoch so far, and the loss and metrics that follow from them."""
         sums = statistics.to_host(jax.device_get(state.sums))
         return sums, statistics.values(self.active.setup.plan, sums)
 
-    def evaluate(self, variables: Any, split: str, stats: Stats | None = None) -> dict[str, float]:
-        """Loss and metrics on a whole split; empty if there is none.
+    def evaluation(self, variables: Any, split: str, stats: Stats | None = None) -> SplitEvaluation | None:
+        """The evaluation of a whole split, its first part sent to the device; None if there is no such split.
 
         Args:
             variables: the weights.
             split: its name.
-            stats: the statistics of the features, with thresholds; if None, these are fitted to the split.
+            stats: the statistics of the features, with thresholds; the newest if None.
         """
-        run = self.active
-        if split not in run.setup.data.splits:
-            return {}
-        found = self._measured(variables, split, stats or run.chunks.stats)
-        if stats is None and found.thresholds:
-            run.decide(found.thresholds)
-            found = self._measured(variables, split, run.chunks.stats)
-        for name, text in found.notes(split).items():
-            run.note_once(f"{split}/{name}", text)
-        return found.values
-
-    def _measured(self, variables: Any, split: str, stats: Stats) -> Measured:
-        """What is measured on a split."""
         run, setup = self.active, self.active.setup
+        if split not in setup.data.splits:
+            return None
         rows = setup.data.splits[split]
         with run.timed("evaluation"):
-            found = evaluate_rows(setup.plan, setup.evaluate, variables, setup.feeder, rows, stats, self.asked)
+            newest = run.chunks.stats
+            return SplitEvaluation(setup.plan, setup.evaluate, variables, setup.feeder, rows, stats or newest)
+
+    def values_of(self, evaluation: SplitEvaluation | None, split: str) -> dict[str, float]:
+        """Loss and metrics of an evaluation; empty if there is none. Thresholds are fitted to the validation split."""
+        if evaluation is None:
+            return {}
+        found = self._measured(evaluation)
+        if split == "validation" and found.thresholds:
+            self.active.decide(found.thresholds)
+            again = self.evaluation(evaluation.variables, split)
+            assert again is not None, "it was evaluated before"
+            found = self._measured(again)
+        for name, text in found.notes(split).items():
+            self.active.note_once(f"{split}/{name}", text)
+        return found.values
+
+    def _measured(self, evaluation: SplitEvaluation) -> Measured:
+        """What an evaluation finds."""
+        with self.active.timed("evaluation"):
+            found = evaluation.values(self.asked)
         if found is None:
             self.interrupt()
         return found
@@ -149,7 +186,8 @@ class Loop:
         else:
             variables = jax.device_get(setup.compiled_steps.shown(run.state))
         thresholds = read_thresholds(setup.plan, run.best) if run.best is not None else {}
-        test = self.evaluate(variables, "test", with_thresholds(run.chunks.stats, thresholds))
+        stats = with_thresholds(run.chunks.stats, thresholds)
+        test = self.values_of(self.evaluation(variables, "test", stats), "test")
         for callback in self.callbacks:
             callback.on_finish(run, test)
         run.status = "finished"

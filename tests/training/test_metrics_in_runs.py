@@ -225,7 +225,9 @@ def test_no_value_is_no_improvement(one_sided: str, monkeypatch: pytest.MonkeyPa
     def follow(values: list[float], patience: int | None = None) -> tuple[int, int]:
         left = iter(values)
         monkeypatch.setattr(
-            fitting, "evaluate_rows", lambda *_: Measured({"loss": 1.0, "accuracy": 0.5, "roc_auc": next(left)})
+            fitting.SplitEvaluation,
+            "values",
+            lambda *_: Measured({"loss": 1.0, "accuracy": 0.5, "roc_auc": next(left)}),
         )
         text = one_sided.replace("epochs: 4", f"epochs: {len(values)}")
         if patience is not None:

@@ -40,6 +40,9 @@ class Metric(Options):
     bounded: ClassVar[bool] = False
     # the power of `elements` that is averaged
     power: ClassVar[int] = 1
+    # whether it compares what a loss decodes: the prediction is then tokens (batch, time), -1 where there is none, in
+    # `infer` as well; the target has a length of its own, and the mask is that of the target
+    sequences: ClassVar[bool] = False
     # whether a constant added to prediction and target changes nothing: it gets values without the offset of their unit
     shift_invariant: ClassVar[bool] = False
 
