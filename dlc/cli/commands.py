@@ -49,8 +49,9 @@ def predict_file(run: Path, input_file: Path, out: Path | None, keep: Sequence[s
     from dlc.serving.tables import checked_format, predict_table, write_table
 
     checked_format(out)  # before the work is done
-    table = predict_table(run, input_file, keep)
+    table, notes = predict_table(run, input_file, keep)
     text = write_table(table, out)
+    _print_notes(notes)
     if out is None:
         sys.stdout.write(text)
     else:
@@ -62,6 +63,7 @@ def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: 
     if as_json and confusion:
         raise excludes("--confusion", "--json", hint="the JSON contains the confusion matrix")
     found = dlc.evaluate(run, split, data)
+    _print_notes(found.notes)
     if as_json:
         _print_json(found)
         return
@@ -73,6 +75,11 @@ def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: 
         _print_confusion(found)
 
 
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
 def _print_json(found: Evaluation) -> None:
     import json
 
@@ -82,6 +89,7 @@ def _print_json(found: Evaluation) -> None:
         "split": found.split,
         "examples": found.examples,
         "metrics": plain(found.metrics),
+        "undefined": dict(found.undefined),
         "confusion": {name: counts.tolist() for name, counts in found.confusion.items()},
         "classes": dict(found.classes),
     }
@@ -111,8 +119,7 @@ def report_run(run: Path, out: Path | None) -> None:
     from dlc.training.run_folder import RunFolder
 
     path, notes = write_report(RunFolder(run), out)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    _print_notes(notes)
     print(f"wrote {path}")
 
 

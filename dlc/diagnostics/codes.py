@@ -255,6 +255,11 @@ CODES: dict[str, Code] = {
         "of an image of 0 to 255. A feature's range is its `value_range`, 0 to its `scale`, or that of the training "
         "split.",
     ),
+    "DLC317": Code(
+        "a threshold can't be fitted",
+        "`threshold: best_f1` of a target selects the probability with the best F1 on the validation split, after every"
+        " epoch. Declare such a split, or set `threshold` to a number.",
+    ),
     "DLC401": Code(
         "data can't be read",
         "The file is missing, damaged or in another format than expected.",

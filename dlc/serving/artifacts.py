@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from dlc.backend.loss import input_feature
+from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.predict import predictions_of, raw_inputs, serving, weight_shapes
 from dlc.components.exports.export import Export, TrainedNetwork
+from dlc.components.features.category import Category
+from dlc.components.features.decision import limit
 from dlc.components.modifiers import NoModifiers
 from dlc.components.registry import KINDS
 from dlc.diagnostics import Problems, SpecError, did_you_mean, listing
 from dlc.frontend.passes.sizes import least_sizes, prove_sizes
+from dlc.frontend.plan import Plan
 from dlc.frontend.plugins import active
 from dlc.ir import DTYPES
 from dlc.language.item_syntax import read_item
@@ -78,11 +81,27 @@ def describe(model: Model) -> TrainedNetwork:
         weight_shapes=weight_shapes(plan, program),
         inputs=raw_inputs(plan),
         outputs=tuple(named),
+        decisions=_decisions(plan),
         least=least_sizes(plan),
         function=serving(plan, program),
         predict=lambda inputs: {name: value for name, value in model.predict(inputs).items() if name in named},
         sample=lambda batch: sample_inputs(model, batch),
     )
+
+
+def _decisions(plan: Plan) -> dict[str, dict[str, Any]]:
+    """How a class or labels follow from each prediction of a target."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, answer in predictions_of(plan).items():
+        feature = feature_of(plan, answer.against)
+        rule = feature.decision if feature is not None else None
+        if isinstance(feature, Category):
+            single = plan.graph.types[answer.output].shape[-1] == 1
+            threshold = limit(rule).tolist() if single or rule is not None else None
+            found[name] = {"classes": feature.names, "threshold": threshold}
+        elif rule is not None:
+            found[name] = {"threshold": limit(rule).tolist()}
+    return found
 
 
 def write_verified(export: Export, network: TrainedNetwork, target: Path) -> Path:

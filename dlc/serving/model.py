@@ -15,6 +15,7 @@ from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.data.fitted import FittedData, device_stats
 from dlc.data.ranges import with_ranges
 from dlc.diagnostics import SpecError
+from dlc.frontend.decisions import THRESHOLDS, decided, read_thresholds
 from dlc.frontend.plan import Plan
 from dlc.ir import MASK
 from dlc.support.fast_dataclass import fast_dataclass
@@ -28,7 +29,7 @@ class Model:
     """A trained network, ready to use.
 
     Args:
-        plan: its checked spec.
+        plan: its checked spec, with the thresholds that were fitted.
         program: its program.
         weights: flat weights with what the features fitted, as `serving` takes them.
         fitted: what the run learned about its data.
@@ -111,6 +112,11 @@ def load_model(run: RunFolder, only: str | None = None) -> Model:
     for name, (shape, dtype) in program.shapes().items():
         if name not in weights or weights[name].shape != shape or weights[name].dtype != dtype:
             raise SpecError.of("DLC503", f"`{run.weights}` does not fit the spec: `{name}` differs or is missing")
+    try:
+        plan = decided(plan, read_thresholds(plan, weights))
+    except (KeyError, ValueError):
+        raise SpecError.of("DLC503", f"`{run.weights}` does not fit the spec: a threshold is missing") from None
+    own = {name: value for name, value in weights.items() if not name.startswith(THRESHOLDS)}
     fitted = run.load_fitted(plan)
     plan = with_ranges(plan, fitted.ranges, fitted.stats)
-    return Model(plan, program, with_stats(weights, device_stats(fitted.stats)), fitted, spec.texts)
+    return Model(plan, program, with_stats(own, device_stats(fitted.stats)), fitted, spec.texts)

@@ -28,6 +28,7 @@ from dlc.ir import MASK
 from dlc.language.options import RuleViolation
 from dlc.serving.model import load_model
 from dlc.support.files import plain, write_atomic
+from dlc.training.evaluation import undefined_note
 from dlc.training.run_folder import RunFolder, check_output
 
 
@@ -229,8 +230,24 @@ def _add(columns: dict[str, Any], name: str, more: Mapping[str, Any]) -> None:
     columns.update(more)
 
 
-def predict_table(run: Path, path: Path, keep: Sequence[str]) -> dict[str, Any]:
-    """The predictions of a run for a table file as columns, after the kept columns of the file.
+def undefined_notes(predictions: Mapping[str, Any]) -> list[str]:
+    """For each prediction that is NaN for some records, how many these are."""
+    notes = []
+    for name, value in predictions.items():
+        if name.endswith(MASK):
+            continue
+        undefined = np.isnan(value)
+        mask = predictions.get(name + MASK)
+        if mask is not None:
+            undefined &= mask.reshape(*mask.shape, *(1,) * (value.ndim - mask.ndim))
+        count = int(undefined.reshape(len(value), -1).any(1).sum())
+        if count:
+            notes.append(undefined_note(name, count, len(value)))
+    return notes
+
+
+def predict_table(run: Path, path: Path, keep: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The predictions of a run for a table file as columns, after the kept columns of the file; and notes about them.
 
     Raises:
         SpecError: DLC402 when a kept column is missing, DLC406 when it holds arrays, DLC510 when it has the name of a
@@ -251,10 +268,11 @@ def predict_table(run: Path, path: Path, keep: Sequence[str]) -> dict[str, Any]:
             kept[name] = np.array([as_text(value) for value in kept[name]])
     read = {column for part in model.fitted.columns.values() for column in part}
     inputs = {name: column for name, column in columns.items() if name in read or name not in kept}
-    found = present(model.plan, model.predict(read_inputs(model.plan, model.fitted, inputs, str(path))))
+    predictions = model.predict(read_inputs(model.plan, model.fitted, inputs, str(path)))
+    found = present(model.plan, predictions)
     for name in sorted(kept.keys() & found.keys()):
         raise SpecError.of("DLC510", f"`--keep {name}`: a prediction has the same name", hint="rename the column")
-    return {**kept, **found}
+    return {**kept, **found}, undefined_notes(predictions)
 
 
 def checked_format(path: Path | None) -> str:

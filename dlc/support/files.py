@@ -204,7 +204,7 @@ def read_json(path: Path) -> Any:
         raise SpecError.of("DLC503", f"`{path}` is damaged: {error}") from None
 
 
-def pack(arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> bytes:
+def pack(arrays: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> bytes:
     """Arrays as a safetensors file, the same bytes every time, with a digest that `unpack` checks.
 
     The arrays are made contiguous: safetensors silently writes others wrongly. The metadata is stored as one JSON

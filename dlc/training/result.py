@@ -8,6 +8,7 @@ from typing import Any
 
 from dlc.data.dataset import Dataset
 from dlc.diagnostics import SpecError
+from dlc.frontend.decisions import THRESHOLDS
 from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import Log, digest, figures, from_json, read_json, to_json
@@ -30,6 +31,7 @@ class Result:
         seconds: time of all chunks of steps but the first, which compiles.
         first_step_seconds: time from the call to the first finished step.
         data: the records that it was trained on; None of a run that was finished before.
+        thresholds: those that were fitted with the best weights, one for each label, by target.
         input_seconds: how long of `seconds` the device waited for records.
         spent: seconds by part of the run, see `Profile`; empty of a run that was finished before.
     """
@@ -43,6 +45,7 @@ class Result:
     seconds: float = 0.0
     first_step_seconds: float = 0.0
     data: Dataset | None = field(repr=False, default=None)
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
     input_seconds: float = 0.0
     spent: Mapping[str, float] = field(repr=False, default_factory=dict)
 
@@ -58,9 +61,12 @@ def finished(run: RunFolder) -> Result:
     if not run.weights.is_file():
         message, hint = f"`{run.weights}` is missing", "put it back, or train again in another folder with `--run`"
         raise SpecError.of("DLC503", message, hint=hint)
-    run.load_weights()
+    weights = run.load_weights()
+    own = len(THRESHOLDS)
+    fitted = {name[own:]: value.tolist() for name, value in weights.items() if name.startswith(THRESHOLDS)}
     try:
-        return Result(run, history, record["best_epoch"], figures(record["test"]), steps=record["steps"])
+        test, steps = figures(record["test"]), record["steps"]
+        return Result(run, history, record["best_epoch"], test, steps=steps, thresholds=fitted)
     except (KeyError, TypeError, AttributeError) as error:
         raise SpecError.of("DLC503", f"`{run.result}` is damaged: {error}") from None
 

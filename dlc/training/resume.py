@@ -9,6 +9,7 @@ import jax
 from dlc.backend.train_step import TrainState
 from dlc.data.fitted import FittedData
 from dlc.diagnostics import SpecError
+from dlc.frontend.decisions import starting_thresholds
 from dlc.frontend.plan import Plan
 from dlc.support.files import Log
 from dlc.training.active_run import ActiveRun, Progress, Stop
@@ -61,6 +62,7 @@ def resume(
     checkpoint = found.checkpoint
     if checkpoint is not None:
         run.progress = _progress(run, folder, checkpoint)
+        run.decide(run.progress.thresholds or starting_thresholds(run.setup.plan))
         state = jax.device_put(restore_state(state, checkpoint.state))
         log.check(checkpoint.metrics)
     found.set_aside(run.note)

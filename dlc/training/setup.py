@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import jax
 
@@ -18,9 +17,10 @@ from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.dataset import Dataset, Sampler, load_dataset
 from dlc.data.feeder import Feeder, evaluated_together, horizon_of, make_sampler
-from dlc.data.fitted import FittedData
+from dlc.data.fitted import FittedData, Stats
 from dlc.data.ranges import with_ranges
 from dlc.data.tables import allowed_memory
+from dlc.frontend.decisions import starting_thresholds, with_thresholds
 from dlc.frontend.plan import Plan
 from dlc.frontend.trainable import need_trainable
 from dlc.support.fast_dataclass import fast_dataclass
@@ -43,6 +43,7 @@ class Setup:
         updater: how weights are updated.
         compiled_steps: the compiled steps.
         evaluate: the compiled evaluation.
+        stats: what the features learned from the training split, with the thresholds to fit as they begin.
     """
 
     plan: Plan
@@ -54,11 +55,7 @@ class Setup:
     updater: Updater
     compiled_steps: CompiledSteps
     evaluate: Evaluate
-
-    @property
-    def stats(self) -> Any:
-        """What the features learned from the training split."""
-        return self.data.stats
+    stats: Stats
 
     def start(self) -> TrainState:
         """The state before the first step, on the host."""
@@ -112,17 +109,18 @@ def set_up(
     feeder = Feeder(data.rows, sampler, longest, evaluated_together(plan), memory=allowed_memory(plan))
     horizon = horizon_of(plan, sampler.batching)
     need_trainable(plan)
+    stats = with_thresholds(data.stats, starting_thresholds(plan))
     updater = make_updater(plan, program, horizon)
     if tuning:
-        trial = make_compiled_steps(plan, program, updater, data.stats)
+        trial = make_compiled_steps(plan, program, updater, stats)
         trial.batch_statistics(program.declared(), feeder.shapes())  # finds the operations that there are to time
         program = lower(plan.graph, tuned(program, note), platform())
-    compiled_steps = make_compiled_steps(plan, program, updater, data.stats)
+    compiled_steps = make_compiled_steps(plan, program, updater, stats)
     if compile_ahead is not None:
-        known = Known.of(feeder.portions, data.rows, data.stats, horizon)
+        known = Known.of(feeder.portions, data.rows, stats, horizon)
         compiled_steps = compile_ahead.instead_of(compiled_steps, known)
     evaluate = make_evaluate(plan, program)
-    return Setup(plan, program, data, sampler, feeder, horizon, updater, compiled_steps, evaluate)
+    return Setup(plan, program, data, sampler, feeder, horizon, updater, compiled_steps, evaluate, stats)
 
 
 def initial_state(setup: Setup, lowering: Lowering | None = None, timed: Timed = untimed) -> TrainState:

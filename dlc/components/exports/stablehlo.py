@@ -63,6 +63,7 @@ class StableHlo(Export):
             "outputs": {
                 name: str(shape) for name, shape in zip(sorted(network.outputs), exported.out_avals, strict=True)
             },
+            "decisions": {name: dict(rule) for name, rule in network.decisions.items()},
             "least": dict(network.least),
             "platforms": list(exported.platforms),
             "calling_convention_version": exported.calling_convention_version,

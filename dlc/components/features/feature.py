@@ -8,6 +8,7 @@ from itertools import product
 from math import inf, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dlc.components.features.decision import Thresholds
 from dlc.components.value_ranges import ValueRange
 from dlc.ir import MASK, TensorType
 from dlc.language.options import Options, RuleViolation, option, spell
@@ -39,6 +40,11 @@ class Feature(Options):
     """
 
     column: str | None = option(None, description="column to read; default: the name of the feature")
+
+    @property
+    def decision(self) -> Thresholds:
+        """The score above which a label, or the second of two classes, is predicted; None for the default."""
+        return None
 
     def reads(self, name: str) -> tuple[str, ...]:
         """The columns that it reads; `*` in a name matches several."""
@@ -117,6 +123,15 @@ class Feature(Options):
     def arrays(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Decoded predictions of n records as arrays, each in its own shape: (n, *sizes), or (n,) for single values."""
         return {name: single_values(prediction)}
+
+
+def where_defined(values: NDArray[Any], undefined: NDArray[np.bool_]) -> NDArray[Any]:
+    """Values with None in the place of undefined ones; as they are if all are defined."""
+    if not undefined.any():
+        return values
+    found = values.astype(object)
+    found[undefined] = None
+    return found
 
 
 def array_columns(name: str, sizes: Sequence[int]) -> list[str]:

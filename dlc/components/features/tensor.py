@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
+from dlc.components.features.decision import Thresholds, limit, read_thresholds
 from dlc.components.features.feature import (
     NORMALIZED,
     NORMALIZER,
     Feature,
     FeatureExample,
     Stats,
+    array_columns,
     as_numbers,
     denormalized,
     fit_normalizer,
     normalized,
+    present_array,
+    single_values,
+    where_defined,
     where_real,
     without_shift,
 )
@@ -73,6 +78,10 @@ class Tensor(Feature):
     the number that fills the end of shorter series, whose first axis is time: a time step whose elements all equal it
     is padding. The value then has a mask. Padding is recognised before the values are scaled, has no part in
     `normalize`, and becomes 0. With `padding: nan`, empty fields are padding as well.
+
+    A target of 0 and 1 may have a `threshold`, or a list of one for each label: metrics and reports decide by it, and
+    predictions contain the labels beside their probabilities. `best_f1` fits one for each label after every epoch, and
+    keeps those of the best weights.
     """
 
     word = "tensor"
@@ -84,6 +93,9 @@ class Tensor(Feature):
     normalize: Literal["none", "standard", "minmax"] = option(
         "none",
         description="scale entries of the last axis to mean 0 and deviation 1, or to 0..1, by the training split",
+    )
+    threshold: Annotated[Thresholds, BeforeValidator(read_thresholds)] = option(
+        None, description="probability above which a label is predicted; only for targets of 0 and 1; `best_f1`: fitted"
     )
 
     value_range: Bounds = option(
@@ -104,6 +116,9 @@ class Tensor(Feature):
         FeatureExample("tensor: [time, 2]", "f32[batch, time, 2]", [[[0, 1, 2], [3, 4, 5]]], error="DLC406"),
         FeatureExample("tensor: [2, batch]", "f32[batch, 2]", [[0, 1]], error="DLC104"),
         FeatureExample("tensor: {shape: [2, time], normalize: standard}", "f32[batch, 2]", [[0, 1]], error="DLC203"),
+        FeatureExample("tensor: {shape: [2], threshold: 0.2}", "f32[batch, 2]", [[0, 1]], [[0, 1]]),
+        FeatureExample("tensor: {shape: [2], threshold: f1}", "f32[batch, 2]", [[0, 1]], error="DLC104"),
+        FeatureExample("tensor: {shape: [2], scale: 2, threshold: 0.2}", "f32[batch, 2]", [[0, 1]], error="DLC303"),
         FeatureExample("tensor: [1]", "f32[batch, 1]", ["1", "x"], error="DLC403"),
         FeatureExample(
             "tensor: {shape: [time, 1], padding: 0, normalize: standard}",
@@ -152,7 +167,15 @@ class Tensor(Feature):
             message = "`normalize` needs an axis after the time axis of a padded series"
             hint = f"write `shape: [{self.shape[0]}, 1]`"
             raise reject(OptionError(("normalize",), "DLC203", message, hint=hint))
+        if self.threshold is not None and (self.normalize != "none" or self.scale is not None):
+            message, hint = "`threshold` has no effect on scaled values: labels are 0 and 1", "remove one of them"
+            raise reject(OptionError(("threshold",), "DLC303", message, hint=hint, at_key=True))
         return self
+
+    @property
+    def decision(self) -> Thresholds:
+        """The option's value."""
+        return self.threshold
 
     def reads(self, name: str) -> tuple[str, ...]:
         """The named columns, by default the column with the feature's name."""
@@ -288,6 +311,25 @@ class Tensor(Feature):
         if self.normalize != "none":
             return denormalized(value, stats)
         return value * self.scale if self.scale else value
+
+    def prediction_columns(self, name: str, sizes: Sequence[int]) -> list[str]:
+        """The elements; with a threshold also the labels."""
+        labels = array_columns(f"{name}_label", sizes) if self.threshold is not None else []
+        return [*super().prediction_columns(name, sizes), *labels]
+
+    def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The elements; with a threshold also the labels, 0 or 1, or None where the probability is NaN."""
+        labels = present_array(f"{name}_label", self._labels(prediction)) if self.threshold is not None else {}
+        return {**super().present(name, prediction), **labels}
+
+    def arrays(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The elements; with a threshold also the labels."""
+        labels = {f"{name}_label": single_values(self._labels(prediction))} if self.threshold is not None else {}
+        return {**super().arrays(name, prediction), **labels}
+
+    def _labels(self, prediction: NDArray[Any]) -> NDArray[Any]:
+        """Which probabilities are above the threshold."""
+        return where_defined((prediction > limit(self.threshold)).astype(int), np.isnan(prediction))
 
     def centered(self, stats: Stats) -> Stats:
         """Those of a shift of 0."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from dlc.components.losses.shape_checks import rows
+from dlc.components.sums import in_units
 from dlc.components.value_ranges import Domain, need_domain
 from dlc.ir import TensorType
 from dlc.language.options import Options
@@ -64,6 +65,14 @@ class Loss(Options):
     # can be used. An output that is not aligned is a prediction of its target if the loss defines `decode`.
     aligned: ClassVar[bool] = True
 
+    # the prediction above which a label, or the second of two classes with a single score, is the answer
+    boundary: ClassVar[float] = 0.5
+
+    @property
+    def default_name(self) -> str:
+        """Its name in reports, unless the spec gives it one."""
+        return self.word
+
     @property
     def in_batch(self) -> bool:
         """Whether the loss of an example depends on the others of its batch."""
@@ -107,6 +116,17 @@ class Loss(Options):
         """
         shown = output if mask is None else where_there(output, mask)
         return score(self.elements(shown, target), mask, self.importance(target))
+
+    def reported(self, total: Array, output: Array, target: Any, mask: Any = None) -> tuple[Array, Array, Array]:
+        """The totals of `apply` as they are reported: in three parts, so that their sums fit into float32.
+
+        Args:
+            total: those of `apply`, (batch,).
+            output: as `apply` gets it.
+            target: as `apply` gets it.
+            mask: as `apply` gets it.
+        """
+        return in_units(total)
 
     def elements(self, output: Array, target: Array) -> Array:
         """The loss of each element: (batch, *axes)."""

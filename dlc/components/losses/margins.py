@@ -31,6 +31,7 @@ class Hinge(Loss):
 
     word = "hinge"
     domain = SIGNS
+    boundary = 0.0
     examples = (
         LossExample("hinge", "f32[batch, 1]", "i32[batch]<2"),
         LossExample("hinge", "f32[batch, 3]", "f32[batch, 3]"),
@@ -59,6 +60,7 @@ class SquaredHinge(Loss):
 
     word = "squared_hinge"
     domain = SIGNS
+    boundary = 0.0
     examples = (
         LossExample("squared_hinge", "f32[batch, 1]", "i32[batch]<2"),
         LossExample("squared_hinge", "f32[batch, 3]", "f32[batch, 3]"),
@@ -87,6 +89,7 @@ class Perceptron(Loss):
 
     word = "perceptron"
     domain = SIGNS
+    boundary = 0.0
     examples = (
         LossExample("perceptron", "f32[batch, 1]", "i32[batch]<2"),
         LossExample("perceptron", "f32[batch]", "i32[batch]<2"),

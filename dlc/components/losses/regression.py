@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dlc.components.losses.loss import Loss, LossExample
+from dlc.components.losses.loss import Loss, LossExample, score
 from dlc.components.losses.shape_checks import need_pairs, paired
+from dlc.components.sums import in_units
 from dlc.components.value_ranges import Domain
 from dlc.ir import TensorType
 from dlc.support.lazy import jnp
@@ -37,6 +38,12 @@ class MeanSquaredError(_Pairs):
         """The squared differences."""
         y, t = paired(output, target)
         return jnp.square(y - t)
+
+    def reported(self, total: Array, output: Array, target: Any, mask: Any = None) -> tuple[Array, Array, Array]:
+        """The means of the squares, which may be too small for float32."""
+        y, t = paired(output, target)
+        low, middle, high = (score(part, mask).total for part in in_units(y - t, 2))
+        return low, middle, jnp.where(jnp.isfinite(total), high, total)  # a loss that overflows in training diverges
 
 
 class MeanAbsoluteError(_Pairs):

@@ -76,8 +76,10 @@ class Psnr(Pictured):
     def elements(self, prediction: Array, target: Array) -> Array:
         """The ratio of each image: (batch, 1)."""
         y, t = paired(prediction, target)
-        error = jnp.square((y - t) / self.peak).mean(-1, keepdims=True)
-        return -10 * jnp.log10(error)
+        error = (y - t) / self.peak
+        largest = jnp.abs(error).max(-1, keepdims=True, initial=0.0)  # its square may leave float32
+        mean = jnp.square(error / jnp.where(largest > 0, largest, 1.0)).mean(-1, keepdims=True)
+        return -10 * jnp.log10(mean) - 20 * jnp.log10(jnp.where(largest > 0, largest, 1.0))
 
 
 class Ssim(Pictured):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dlc.components.features.decision import BEST_F1
 from dlc.components.features.feature import Feature
 from dlc.components.features.number import Number
 from dlc.components.losses.loss import Loss
@@ -13,6 +14,7 @@ from dlc.components.modifiers import LossModifiers, MetricModifiers
 from dlc.components.sources.source import select
 from dlc.components.value_ranges import ValueRange, mismatch
 from dlc.diagnostics import Note, Problems, did_you_mean, listing
+from dlc.frontend.decisions import decided_labels
 from dlc.frontend.document import Document, Item
 from dlc.frontend.plan import Against, LossTerm, MetricTerm
 from dlc.frontend.predictions import ambiguous, answers
@@ -77,6 +79,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
             problems.add("DLC202", message, document.source.key_span(("outputs", term.target)), hint=hint)
     if types is not None and len(losses) == len(document.losses) and set(types) == set(outputs):
         _prediction_columns(document, losses, types, problems)
+        _thresholds(document, losses, types, problems)
     _ignored(document, problems)
     _columns(document, problems)
     _splits(document, problems)
@@ -203,13 +206,13 @@ class _Matcher:
     def name(self, item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers], taken: Sequence[str]) -> str:
         """The name of an item in reports."""
         source, given, word = self.document.source, item.modifiers.name, item.thing.word
-        name = word if given is None else given
+        name = given or item.thing.default_name
         at = (*item.path, "name") if given else item.path
         if name == "loss" or name in taken:
             message = "`loss` is the name of the total loss" if name == "loss" else f"two values are named `{name}`"
             hint = "choose another name" if given else "set `name:` beside this one"
             self.problems.add("DLC202", message, source.span(at), hint=hint)
-        elif not valid_name(name):
+        elif not valid_name(given or word):
             message = f"`{name}` is not a valid name of a loss or metric"
             self.problems.add("DLC104", message, source.span(at), expected=NAME_RULE)
         return name
@@ -409,6 +412,33 @@ def _ignored(document: Document, problems: Problems) -> None:
             message, hint = "`ignored` has no effect in an input", "make missing values a class"
             span = document.source.key_span(("inputs", name, feature.word, "ignored"))
             problems.add("DLC303", message, span, hint=hint)
+
+
+def _thresholds(
+    document: Document, losses: Sequence[LossTerm], types: Mapping[str, TensorType], problems: Problems
+) -> None:
+    """Report thresholds of targets that have no effect or can't be fitted. Those of inputs never have an effect."""
+    for section, features in (("inputs", document.inputs), ("targets", document.targets)):
+        for name, feature in features.items():
+            if feature is None or feature.decision is None:
+                continue
+            span = document.source.key_span((section, name, feature.word, "threshold"))
+            term = next((term for term in losses if term.target == name and section == "targets"), None)
+            labels = decided_labels(term.loss, types[term.output], feature) if term is not None else None
+            if term is None or labels is None:
+                why = "it is an input" if section == "inputs" else f"no loss predicts `{name}`"
+                found = None
+                if term is not None:
+                    kinds = "the probability of one of two classes or of independent labels"
+                    why, found = f"`{term.loss.word}` does not predict {kinds}", f"output {types[term.output]}"
+                problems.add("DLC303", f"`threshold` has no effect: {why}", span, found=found, hint="remove it")
+            elif isinstance(feature.decision, tuple) and len(feature.decision) not in (1, labels):
+                message, found = "one threshold for each label is needed", f"{len(feature.decision)} thresholds"
+                problems.add("DLC104", message, span, found=found, expected=f"{labels}, or a single number")
+            elif feature.decision == BEST_F1 and document.data and "validation" not in document.data.splits():
+                message = f"the threshold of `{name}` is fitted on the validation split, but there is none"
+                hint = "add `split: {validation: 0.2}` to `data`, or set a number"
+                problems.add("DLC317", message, span, hint=hint)
 
 
 def _columns(document: Document, problems: Problems) -> None:
