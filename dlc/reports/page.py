@@ -55,7 +55,7 @@ def write_report(
     with active(record.spec.plugins):
         text, notes = page(record, data, most_flops)
     path = out or run.report
-    write_atomic(path, text.encode())
+    write_atomic(path, text.encode(), follow=out is not None)
     return path, notes
 
 

@@ -244,7 +244,7 @@ def write_table(columns: Mapping[str, Any], path: Path | None) -> str:
     else:
         text.writelines(json.dumps(plain(dict(zip(columns, row, strict=True)))) + "\n" for row in rows)
     if path is not None:
-        write_atomic(path, text.getvalue().encode())
+        write_atomic(path, text.getvalue().encode(), follow=True)
     return text.getvalue()
 
 

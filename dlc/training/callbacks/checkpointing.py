@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
-from dlc.data.dataset import Sampler
+from dlc.data.dataset import Batching, Sampler
 from dlc.frontend.plan import Plan
 from dlc.support.files import Log
 from dlc.training.active_run import ActiveRun
@@ -89,5 +89,27 @@ class Checkpointing(LoopCallback):
 def policy_of(plan: Plan, sampler: Sampler) -> Policy:
     """Which checkpoints of a run are kept."""
     keep = plan.train.keep_checkpoints
-    lasting = range(keep.every, plan.train.epochs + 1, keep.every) if keep.every is not None else ()
-    return Policy(keep.last, keep.best, frozenset(sampler.steps(epoch) for epoch in lasting))
+    return Policy(keep.last, keep.best, EpochEnds(sampler.batching, keep.every) if keep.every is not None else ())
+
+
+class EpochEnds(NamedTuple):
+    """The steps at the ends of every so many epochs, of however many epochs.
+
+    Args:
+        batching: the number of batches of an epoch.
+        every: epochs between two of them.
+
+    >>> steps = EpochEnds(Batching(examples=10, batch_size=4), 2)
+    >>> [step for step in range(16) if step in steps]
+    [5, 10, 15]
+    """
+
+    batching: Batching
+    every: int
+
+    def __contains__(self, step: object) -> bool:
+        examples, size = self.batching
+        if not isinstance(step, int) or step < 1:
+            return False
+        newest = step * size // examples // self.every * self.every  # the last such epoch that is over by then
+        return newest > 0 and self.batching.steps(newest) == step
