@@ -27,6 +27,7 @@ from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
 from dlc.serving.model import BATCH, Model, load_model
 from dlc.serving.tables import read_encoded, read_table
+from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.evaluation import evaluate_rows
 from dlc.training.run_folder import RunFolder
@@ -54,6 +55,7 @@ class Evaluation:
     classes: Mapping[str, list[str]]
 
 
+@noticing_exhaustion()
 def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None) -> Evaluation:
     """Metrics of a run's best weights.
 

@@ -25,6 +25,7 @@ from dlc.diagnostics import Report, SpecError, did_you_mean, listing
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.serving.model import load_model
+from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import plain, write_atomic
 from dlc.training.run_folder import RunFolder, check_output
 
@@ -181,6 +182,7 @@ def _add(columns: dict[str, Any], name: str, more: Mapping[str, Any]) -> None:
     columns.update(more)
 
 
+@noticing_exhaustion()
 def predict_table(run: Path, path: Path, keep: Sequence[str]) -> dict[str, Any]:
     """The predictions of a run for a table file as columns, after the kept columns of the file.
 

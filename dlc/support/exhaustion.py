@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
-from dlc.diagnostics import SpecError
+from dlc.diagnostics import Report, SpecError
 from dlc.support.machine import address_space_left
 
 _MEMORY = re.compile(
@@ -36,14 +37,21 @@ def exhausted(error: BaseException) -> SpecError | None:
 
 
 @contextmanager
-def noticing_exhaustion() -> Iterator[None]:
-    """Report that a resource ran out inside the context as DLC512."""
+def noticing_exhaustion(need: Callable[[], str] | None = None) -> Iterator[None]:
+    """Report that a resource ran out inside the context as DLC512.
+
+    Args:
+        need: describes how much memory is needed at least.
+    """
     try:
         yield
     except Exception as error:
         found = None if isinstance(error, SpecError) else exhausted(error)
         if found is None:
             raise
+        item = found.report.diagnostics[0]
+        if need is not None and item.message.endswith("memory"):
+            found = SpecError(Report((replace(item, expected=need()),)))
         raise found from error
 
 

@@ -52,11 +52,14 @@ class FileSource(Source):
         path = self._full_path(base)
         try:
             is_file, is_folder = path.is_file(), path.is_dir()
+            empty = is_file and not path.stat().st_size
         except (OSError, ValueError) as error:
             raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
         if not is_file:
             kind = "is a directory" if is_folder else "is not a plain file" if path.exists() else "does not exist"
             raise RuleViolation("DLC401", f"the data file `{path}` {kind}", option="path")
+        if empty:  # as the files of /proc, which may have no end
+            raise RuleViolation("DLC401", f"`{path}` is empty", expected="a table", option="path")
         return path
 
     def _full_path(self, base: Path) -> Path:
