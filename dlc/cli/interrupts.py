@@ -7,6 +7,7 @@ process may end anywhere.
 
 from __future__ import annotations
 
+import _thread
 import os
 import select
 import signal
@@ -14,6 +15,7 @@ import sys
 from types import FrameType
 
 EXIT_INTERRUPTED = 130
+_ending = _thread.allocate_lock()  # held by the one that ends the process
 
 
 def end_on_interrupt() -> None:
@@ -49,6 +51,8 @@ def over() -> None:
 
 def end(code: int, message: bytes) -> None:
     """End the process now: remove files that are being written, print a message if standard error takes it."""
+    if not _ending.acquire(blocking=False):
+        return
     files = sys.modules.get("dlc.support.files")
     for path in list(getattr(files, "unfinished", ())):
         try:  # noqa: SIM105 - an import here could wait for one that was interrupted
