@@ -176,8 +176,10 @@ def replay(base: Path, chosen: list[Attack], keep: Path | None = None) -> Iterat
 
 
 def _special(folder: str, names: list[str]) -> list[str]:
-    """What can't be copied."""
-    return [name for name in names if not (Path(folder) / name).is_file() and not (Path(folder) / name).is_dir()]
+    """What can't be copied, or is too large to keep."""
+    paths = [Path(folder) / name for name in names]
+    kept = [path for path in paths if path.is_dir() or (path.is_file() and path.stat().st_size < 1 << 26)]
+    return [path.name for path in paths if path not in kept]
 
 
 def make_run(base: Path) -> None:
@@ -600,7 +602,7 @@ def _npz_of_zeros(path: Path, members: int = 2, size: int = 4 << 30, header: byt
             ) as file:
                 file.write(first)
                 piece = bytes(1 << 24)
-                for _ in range(min(size, 1 << 30) >> 24):  # the header says more than there is
+                for _ in range(min(size, 1 << 26) >> 24):  # the header says more than there is
                     file.write(piece)
 
 

@@ -204,7 +204,7 @@ def load(path: Path) -> Checkpoint:
     """
     try:
         index = read_record(path / INDEX, CheckpointRecord, signed="digest")
-        files = {}
+        files: dict[str, Any] = {}
         for name, wanted in index.files.items():
             data = read_whole(path / name)
             if digest(data) != wanted:

@@ -31,7 +31,8 @@ def test_what_ran_out_is_said(error: Exception, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("x"), ImportError("no module"), OSError(errno.ENOENT, "none", "x"), RuntimeError("INTERNAL: x")]
+    "error",
+    [ValueError("x"), ImportError("no module"), OSError(errno.ENOENT, "none", "x"), RuntimeError("INTERNAL: x")],
 )
 def test_other_errors_are_none_of_these(error: Exception) -> None:
     assert exhausted(error) is None

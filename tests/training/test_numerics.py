@@ -38,7 +38,7 @@ def test_nothing_is_said_where_nothing_changed(run: Path, monkeypatch: pytest.Mo
 )
 def test_other_settings_are_refused(run: Path, name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(SpecError, match="DLC504: .* other settings of JAX or XLA") as caught:
+    with pytest.raises(SpecError, match=r"DLC504: .* other settings of JAX or XLA") as caught:
         need_as_began(run)
     assert f"`{name}` is `{value}`" in str(caught.value.report.diagnostics[0].found)
 
