@@ -9,6 +9,9 @@ import sys
 from dlc.cli.interrupts import end_on_interrupt, listen, over
 
 
+_COMPUTING = ("train", "eval", "predict", "export", "report", "doctor")
+
+
 def main() -> None:
     """Run a command. A user's mistake is a diagnostic, never a traceback; output that nobody reads is not an error.
 
@@ -81,6 +84,10 @@ def _run(arguments: list[str]) -> None:
         gc.freeze()  # a collection at the end is not worth its time
         sys.exit(code)
     listen()
+    if arguments[:1] and arguments[0] in _COMPUTING:  # before numpy, whose libraries end the process
+        from dlc.backend.jax_config import need_address_space
+
+        need_address_space()
     from dlc.cli.app import app
 
     app()

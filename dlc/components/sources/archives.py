@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20  # bytes that are read at a time
 _HEADER = 10_000  # bytes of the header of an array, at most: the limit of numpy
+_HARMLESS = 64 << 20  # bytes that any archive may unpack to
 MOST_GROWTH = 200
 """How many times its size an archive may grow when it is unpacked. Zeros grow 1,000 times."""
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")  # PKWARE's APPNOTE.TXT 4.3.7
@@ -118,7 +119,7 @@ def _need_room(members: Sequence[zipfile.ZipInfo], size: int, path: Path, room: 
     most, hint = room, "save them with `np.savez`, which does not compress, or increase `data.memory`"
     if room is None:
         most, hint = fitting_bytes(), "use a part of the records"
-    elif size <= room or unpacked <= MOST_GROWTH * sum(member.compress_size for member in packed):
+    elif size <= room or unpacked <= max(_HARMLESS, MOST_GROWTH * sum(member.compress_size for member in packed)):
         free = shutil.disk_usage(scratch_folder()).free
         if size <= room or unpacked <= free:
             return

@@ -28,6 +28,7 @@ class FileSource(Source):
     """Shared by sources that read one file."""
 
     locations: ClassVar[tuple[str, ...]] = ("path",)
+    empty: ClassVar[str] = "is empty"  # what is said of a file without content
 
     path: str = main(min_length=1, description="the file; relative to the spec's folder")
 
@@ -60,7 +61,7 @@ class FileSource(Source):
             kind = "is a directory" if is_folder else "is not a plain file" if path.exists() else "does not exist"
             raise RuleViolation("DLC401", f"the data file `{path}` {kind}", option="path")
         if empty:  # as the files of /proc, which may have no end
-            raise RuleViolation("DLC401", f"`{path}` is empty", expected="a table", option="path")
+            raise RuleViolation("DLC401", f"`{path}` {self.empty}", expected="a table", option="path")
         return path
 
     def _full_path(self, base: Path) -> Path:
@@ -74,6 +75,7 @@ class Npz(FileSource):
     """Arrays of a numpy archive: one column for each, records along the first axis. Pickled objects are rejected."""
 
     word = "npz"
+    empty = "is empty, not a numpy archive"
     examples = ("npz: data/train.npz",)
 
     @classmethod
