@@ -8,7 +8,6 @@ import sys
 
 from dlc.cli.interrupts import end_on_interrupt, listen, over
 
-
 _COMPUTING = ("train", "eval", "predict", "export", "report", "doctor")
 
 
