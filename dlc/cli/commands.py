@@ -100,12 +100,22 @@ def _print_confusion(found: Evaluation) -> None:
     if not found.confusion:
         raise SpecError.of("DLC510", "there is no confusion matrix: no output predicts a class")
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    from dlc.diagnostics.render import clean
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     for name, counts in found.confusion.items():
-        grid = Table("true \\ predicted", *found.classes[name], title=name, title_justify="left", title_style="bold")
-        for label, row in zip(found.classes[name], counts.tolist(), strict=True):
+        classes = [Text(clean(label)) for label in found.classes[name]]  # a name such as `[/b]` is no markup
+        grid = Table(
+            Column("true \\ predicted"),
+            *map(Column, classes),
+            title=Text(clean(name)),
+            title_justify="left",
+            title_style="bold",
+        )
+        for label, row in zip(classes, counts.tolist(), strict=True):
             grid.add_row(label, *(str(value) if value else "." for value in row))
         console.print(grid)
 

@@ -332,6 +332,16 @@ CODES: dict[str, Code] = {
         "A callback of `train.callbacks` raised an exception. A checkpoint was written before the run ended: correct"
         " the callback, or remove it, and continue with `--resume`.",
     ),
+    "DLC512": Code(
+        "a resource ran out",
+        "The process could not get more memory, threads or file descriptors. A limit of the shell (`ulimit -a`), of the"
+        " container or of the machine was reached. Raise the limit, or use a smaller network, batch or data set.",
+    ),
+    "DLC513": Code(
+        "too little memory to start",
+        "Commands that compute load JAX, which needs address space for its libraries and threads. The limit of the"
+        " process (`ulimit -v`) leaves less. `dlc check` needs far less.",
+    ),
     "DLC900": Code(
         "an internal error",
         "This is a bug in dlc. Please report it with the spec and the printed text.",

@@ -6,8 +6,8 @@ recurses, and size, depth and the expansion of aliases are bounded.
 
 from __future__ import annotations
 
+import errno
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path as FilePath
@@ -29,6 +29,7 @@ from dlc.language.scalars import comma_hint, scalar
 from dlc.language.source import BROKEN, Path, Source, Tree
 from dlc.language.yaml_errors import in_braces, oddity, report_oddity, report_syntax
 from dlc.support.fast_dataclass import fast_dataclass
+from dlc.support.regular_files import open_regular
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
@@ -60,11 +61,9 @@ def read(path: FilePath | str) -> str:
     """
     name = str(path)
     try:
-        mode = FilePath(path).stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe would block, a device may never end
-            raise SpecError.of("DLC001", f"`{name}` is not a regular file", expected="a YAML file")
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        file, size = open_regular(path)
+        with file:
+            data = file.read(min(size, MAX_BYTES + 1))
     except FileNotFoundError:
         raise SpecError.of("DLC001", f"file not found: `{name}`", hint=_neighbour(FilePath(path))) from None
     except IsADirectoryError:
@@ -72,6 +71,8 @@ def read(path: FilePath | str) -> str:
             "DLC001", f"`{name}` is a directory", expected="a YAML file", hint=f"pass its files: `{name}/*.yaml`"
         ) from None
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EINVAL:
+            raise SpecError.of("DLC001", f"`{name}` is not a regular file", expected="a YAML file") from None
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SpecError.of("DLC001", f"can't read `{name}`: {(reason or 'unknown error').lower()}") from None
     if len(data) > MAX_BYTES:

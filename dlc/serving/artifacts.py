@@ -28,10 +28,12 @@ from dlc.language.item_syntax import read_item
 from dlc.language.options import RuleViolation
 from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import Model, load_model
+from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import cannot_write, sync_folder
 from dlc.training.run_folder import RunFolder, check_output
 
 
+@noticing_exhaustion()
 def export_run(run: RunFolder, to: str, out: Path | None = None) -> Path:
     """Export a run's best network.
 
@@ -45,6 +47,8 @@ def export_run(run: RunFolder, to: str, out: Path | None = None) -> Path:
     """
     if out is not None:
         check_output(out)
+    else:
+        run.need_own(run.path / "exports")
     with active(run.load_spec().plugins):
         export = read_export(to)
         network = describe(load_model(run))

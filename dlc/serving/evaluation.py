@@ -28,6 +28,7 @@ from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
 from dlc.serving.model import BATCH, Model, load_model
 from dlc.serving.tables import read_encoded, read_table
+from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.evaluation import evaluate_rows, undefined_note
 from dlc.training.run_folder import RunFolder
@@ -63,6 +64,7 @@ class Evaluation:
         return [undefined_note(name, count, self.examples) for name, count in self.undefined.items()]
 
 
+@noticing_exhaustion()
 def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None) -> Evaluation:
     """Metrics of a run's best weights.
 

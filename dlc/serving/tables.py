@@ -27,6 +27,7 @@ from dlc.frontend.predictions import Answer, decoded
 from dlc.ir import MASK
 from dlc.language.options import RuleViolation
 from dlc.serving.model import load_model
+from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import plain, write_atomic
 from dlc.training.evaluation import undefined_note
 from dlc.training.run_folder import RunFolder, check_output
@@ -246,6 +247,7 @@ def undefined_notes(predictions: Mapping[str, Any]) -> list[str]:
     return notes
 
 
+@noticing_exhaustion()
 def predict_table(run: Path, path: Path, keep: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """The predictions of a run for a table file as columns, after the kept columns of the file; and notes about them.
 
@@ -310,7 +312,7 @@ def write_table(columns: Mapping[str, Any], path: Path | None) -> str:
     else:
         text.writelines(json.dumps(plain(dict(zip(columns, row, strict=True)))) + "\n" for row in rows)
     if path is not None:
-        write_atomic(path, text.getvalue().encode())
+        write_atomic(path, text.getvalue().encode(), follow=True)
     return text.getvalue()
 
 

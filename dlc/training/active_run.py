@@ -60,18 +60,6 @@ class Progress:
         values = {**vars(self), "recovery": recovery}
         return {name: value for name, value in values.items() if name not in ("stop", "thresholds") or value}
 
-    @classmethod
-    def restored(cls, values: Mapping[str, Any]) -> Progress:
-        """The values of a checkpoint.
-
-        Raises:
-            SpecError: DLC503 when they have other names.
-        """
-        try:
-            return cls(**values)
-        except TypeError:
-            raise SpecError.of("DLC503", "the checkpoint was written by another version of dlc") from None
-
 
 @fast_dataclass(frozen=True)
 class Stop:

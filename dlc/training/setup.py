@@ -11,6 +11,7 @@ from dlc.backend.autotune import tuned
 from dlc.backend.evaluate import Evaluate, make_evaluate
 from dlc.backend.lowering import Lowering, platform
 from dlc.backend.lowering_checks import need_as_before, need_platform
+from dlc.backend.memory import predicted
 from dlc.backend.network import Program, lower
 from dlc.backend.train_step import CompiledSteps, TrainState, Updater, make_compiled_steps
 from dlc.backend.update import make_updater
@@ -20,12 +21,15 @@ from dlc.data.feeder import Feeder, evaluated_together, horizon_of, make_sampler
 from dlc.data.fitted import FittedData, Stats
 from dlc.data.ranges import with_ranges
 from dlc.data.tables import allowed_memory
+from dlc.diagnostics import SpecError
 from dlc.frontend.decisions import starting_thresholds, with_thresholds
 from dlc.frontend.plan import Plan
 from dlc.frontend.trainable import need_trainable
 from dlc.support.fast_dataclass import fast_dataclass
+from dlc.support.machine import address_space_left
 from dlc.training.compile_ahead import CompileAhead, Known
 
+_RESERVED = 128 << 20  # bytes for compilation and threads
 Timed = Callable[[str], AbstractContextManager[None]]  # counts the time of a block for a part of the run
 
 
@@ -96,6 +100,7 @@ def set_up(
     """
     if lowering is not None:
         need_platform(lowering)
+    need_memory(plan)
     program = lower(plan.graph, lowering, platform())
     tuning = autotune and lowering is None
     compile_ahead = None if tuning else CompileAhead(with_ranges(plan, {}, {}), program)
@@ -121,6 +126,28 @@ def set_up(
         compiled_steps = compile_ahead.instead_of(compiled_steps, known)
     evaluate = make_evaluate(plan, program)
     return Setup(plan, program, data, sampler, feeder, horizon, updater, compiled_steps, evaluate, stats)
+
+
+def need_memory(plan: Plan) -> None:
+    """Check that training fits into the address space that the limit of this process leaves.
+
+    XLA may wait forever for an allocation that fails in one of its threads.
+
+    Raises:
+        SpecError: DLC512.
+    """
+    left = address_space_left()
+    if left is None:
+        return
+    need = predicted(plan).peak * 5 // 4 + _RESERVED
+    if need > left:
+        raise SpecError.of(
+            "DLC512",
+            "training needs more memory than the limit of this process leaves",
+            found=f"{left / 2**30:.2f} GiB of address space left",
+            expected=f"at least {need / 2**30:.2f} GiB, as predicted",
+            hint="use a smaller network or batch, or raise the limit (`ulimit -v`); `dlc show --memory` has details",
+        )
 
 
 def initial_state(setup: Setup, lowering: Lowering | None = None, timed: Timed = untimed) -> TrainState:

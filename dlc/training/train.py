@@ -13,7 +13,9 @@ from dlc.diagnostics import SpecError, quoting
 from dlc.frontend.pipeline import Spec
 from dlc.frontend.plan import Plan
 from dlc.frontend.resolved import resolved_text
+from dlc.frontend.summary import table
 from dlc.frontend.trainable import need_trainable
+from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import Log, cannot_use
 from dlc.support.gc_pause import gc_paused
@@ -75,7 +77,7 @@ def train(
     """
     began = time.perf_counter()
     reporter = reporter or Silent()
-    with quoting(spec.texts):
+    with quoting(spec.texts), noticing_exhaustion(lambda: _least_memory(spec.plan)):
         need_trainable(spec.plan)
         if resume and run is None:
             raise SpecError.of("DLC510", "there is nothing to resume without a run folder", hint="name the folder")
@@ -87,6 +89,8 @@ def train(
                 return request.dry_run(spec.plan) if dry_run else request.train(spec.plan)
         run.lock()
         try:
+            for name in ("profile", "events"):
+                run.need_own(run.path / name)
             texts = SpecTexts(spec.given, resolved_text(spec))
             found = _opened(run, spec.plan, texts, resume, reporter)
             if found is not None:
@@ -100,6 +104,12 @@ def train(
             raise cannot_use(error, run.path) from None
         finally:
             run.unlock()
+
+
+def _least_memory(plan: Plan) -> str:
+    """What the weights of a network take while it is trained, in words."""
+    found = table(plan)
+    return f"{found.weight_bytes / 2**30:.2f} GiB for {found.params:,} weights, and as much again for their gradients"
 
 
 def _never() -> bool:

@@ -9,7 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import IO, Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator
 
@@ -20,6 +20,7 @@ from dlc.language.options import OptionError, RuleViolation, main, option, rejec
 from dlc.support.lazy import np
 
 _FIELD_BYTES = 100  # memory of a short field as a Python string, including list entries
+_LONGEST_LINE = 1 << 24  # characters
 _BLOCK_BYTES = 64 << 20  # the most bytes of fields in memory at a time
 
 
@@ -27,6 +28,7 @@ class FileSource(Source):
     """Shared by sources that read one file."""
 
     locations: ClassVar[tuple[str, ...]] = ("path",)
+    empty: ClassVar[str] = "is empty"  # what is said of a file without content
 
     path: str = main(min_length=1, description="the file; relative to the spec's folder")
 
@@ -52,11 +54,14 @@ class FileSource(Source):
         path = self._full_path(base)
         try:
             is_file, is_folder = path.is_file(), path.is_dir()
+            empty = is_file and not path.stat().st_size
         except (OSError, ValueError) as error:
             raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
         if not is_file:
             kind = "is a directory" if is_folder else "is not a plain file" if path.exists() else "does not exist"
             raise RuleViolation("DLC401", f"the data file `{path}` {kind}", option="path")
+        if empty:  # as the files of /proc, which may have no end
+            raise RuleViolation("DLC401", f"`{path}` {self.empty}", expected="a table", option="path")
         return path
 
     def _full_path(self, base: Path) -> Path:
@@ -70,6 +75,7 @@ class Npz(FileSource):
     """Arrays of a numpy archive: one column for each, records along the first axis. Pickled objects are rejected."""
 
     word = "npz"
+    empty = "is empty, not a numpy archive"
     examples = ("npz: data/train.npz",)
 
     @classmethod
@@ -144,7 +150,7 @@ class Csv(FileSource):
         """The columns of consecutive rows that take about `room` bytes; of all rows if it is None."""
         try:
             with open(path, encoding="utf-8-sig", newline="") as file:
-                reader = csv.reader(file, delimiter=self.delimiter, strict=True)
+                reader = csv.reader(_lines(file, path), delimiter=self.delimiter, strict=True)
                 try:
                     for names, records in self._tables(reader, path, room):
                         table = np.array(records, dtype=object).reshape(len(records), len(names))
@@ -187,6 +193,19 @@ class Csv(FileSource):
                 records, whole = [], False
         if records or whole:
             yield names, records
+
+
+def _lines(file: IO[str], path: Path) -> Iterator[str]:
+    """The lines of a text.
+
+    Raises:
+        RuleViolation: DLC401 for a line that is too long for a row of a table.
+    """
+    while line := file.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            message = f"`{path}` has a line of more than {_LONGEST_LINE:,} characters"
+            raise RuleViolation("DLC401", message, expected="a table with a row in each line", option="path")
+        yield line
 
 
 def _fields(count: int) -> str:
