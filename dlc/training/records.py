@@ -51,7 +51,7 @@ class ProgressRecord(Record):
     plateau_best: Figure
     plateau_waited: Count
     plateau_cooling: Count
-    thresholds: dict[Text, list[float]] = {}
+    thresholds: dict[Text, list[float]] = Field(default_factory=dict)
     recovery: MemoryRecord
     stop: StopRecord | None = None
 
