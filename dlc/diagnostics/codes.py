@@ -218,6 +218,12 @@ CODES: dict[str, Code] = {
         "`infer` declared. If the layer comes from a plugin, fix it there. The first note names the layer of the "
         "network.",
     ),
+    "DLC217": Code(
+        "a layer has a single element to normalize",
+        "A norm, a softmax or attention compares elements with each other. A single element has none to compare with: "
+        "softmax gives 1, and a norm gives 0 or a sign. Batch norm compares the examples of a batch, so it needs more "
+        "than one example or position.",
+    ),
     "DLC301": Code(
         "a loss doesn't fit its output and target",
         "For example, the output has 8 logits but the target has 10 classes.",
@@ -237,6 +243,12 @@ CODES: dict[str, Code] = {
     "DLC305": Code(
         "the monitored value does not exist",
         "`monitor` is `SPLIT/METRIC`, such as `validation/loss`. The spec must have this split and this metric.",
+    ),
+    "DLC320": Code(
+        "there is nothing to learn",
+        "For example, `triplet`, `nt_xent`, `mixup` and `cutmix` compare or mix the examples of a batch, so a batch of "
+        "one leaves them without effect. Two towers that share weights give the same value for the same input. A loss "
+        "that depends on no trained weight can't be reduced.",
     ),
     "DLC401": Code(
         "data can't be read",

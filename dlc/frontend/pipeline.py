@@ -97,13 +97,15 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
     grouping = read_groups(document, problems)
     typed = infer(graph, problems, grouping.group_of if grouping else None)
     if typed is not None and grouping:
+        before = problems.count
         check_groups(document, grouping, typed, problems)
-        typed = freeze(typed, grouping.freezes)
+        if problems.count == before:
+            typed = freeze(typed, grouping.freezes)
     if typed is not None:
         verify(typed)
     augmented = augment(document, problems)
     objectives = match(document, graph, typed.types if typed else None, problems)
-    lint(document, graph, problems)
+    lint(document, graph, problems, typed, objectives, augmented)
     report = problems.report(source.texts)
     if typed is None or not report.ok:
         return None, report

@@ -16,10 +16,11 @@ from dlc.backend.network import Program, lower
 from dlc.backend.train_step import CompiledSteps, TrainState, Updater, make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
-from dlc.data.dataset import Dataset, Sampler, load_dataset
+from dlc.data.dataset import Dataset, Sampler, data_sizes, load_dataset
 from dlc.data.feeder import Feeder, evaluated_together, horizon_of, make_sampler
 from dlc.data.fitted import FittedData
 from dlc.data.tables import allowed_memory
+from dlc.frontend.passes.lint import need_something_to_learn
 from dlc.frontend.plan import Plan
 from dlc.frontend.trainable import need_trainable
 from dlc.support.fast_dataclass import fast_dataclass
@@ -94,7 +95,7 @@ def set_up(
         fitted: what a resumed run learned about its data; None for a new run.
 
     Raises:
-        SpecError: DLC115, DLC303, DLC401-DLC406, DLC504.
+        SpecError: DLC115, DLC217, DLC303, DLC320, DLC401-DLC406, DLC504.
     """
     if lowering is not None:
         need_platform(lowering)
@@ -106,6 +107,7 @@ def set_up(
     for text in data.notes if fitted is None else ():
         note(text)
     sampler = make_sampler(plan, data.splits["train"])
+    _need_something_to_learn(plan, data, sampler)
     longest = max((len(rows) for name, rows in data.splits.items() if name != "train"), default=1)
     feeder = Feeder(data.rows, sampler, longest, evaluated_together(plan), memory=allowed_memory(plan))
     horizon = horizon_of(plan, sampler.batching)
@@ -121,6 +123,14 @@ def set_up(
         compiled_steps = compile_ahead.instead_of(compiled_steps, known)
     evaluate = make_evaluate(plan, program)
     return Setup(plan, program, data, sampler, feeder, horizon, updater, compiled_steps, evaluate)
+
+
+def _need_something_to_learn(plan: Plan, data: Dataset, sampler: Sampler) -> None:
+    """Check the batches and splits that only the data show."""
+    accumulate = plan.update.modifiers.accumulate if plan.update is not None else 1
+    evaluated = {name: len(rows) for name, rows in data.splits.items() if name != "train"}
+    sizes = data_sizes(plan, data.rows)
+    need_something_to_learn(plan, sizes, sampler.batch_size // accumulate, accumulate, evaluated)
 
 
 def initial_state(setup: Setup, lowering: Lowering | None = None, timed: Timed = untimed) -> TrainState:

@@ -95,6 +95,10 @@ class Contrastive(Loss):
             hint = None if pair or single else "pass both through one network, and combine the embeddings with `stack`"
             raise RuleViolation(self.code, message, found=found, expected=expected, hint=hint)
 
+    def pairs_views(self, target: TensorType | None) -> bool:
+        """The two embeddings."""
+        return True
+
     def check_values(self, target: NDArray[Any]) -> None:
         """1 for the same kind, 0 for different ones."""
         need_between(self.word, target, 0, 1)
@@ -151,6 +155,14 @@ class Triplet(Loss):
     def in_batch(self) -> bool:
         """Whether triplets are formed within the batch."""
         return True
+
+    def fewest_examples(self, target: TensorType | None) -> int:
+        """An anchor, another of its class, and one of another class, unless the output holds triplets."""
+        return 1 if target is None else 3
+
+    def pairs_views(self, target: TensorType | None) -> bool:
+        """The three of a triplet."""
+        return target is None
 
     def infer(self, output: TensorType, target: TensorType | None) -> None:
         """Embeddings and classes, or triplets of embeddings."""
@@ -244,6 +256,14 @@ class NTXent(Loss):
         """Each view is compared with the others of the batch."""
         return True
 
+    def fewest_examples(self, target: TensorType | None) -> int:
+        """A pair of views and the views of another example."""
+        return 2
+
+    def pairs_views(self, target: TensorType | None) -> bool:
+        """The two views."""
+        return target is None
+
     def infer(self, output: TensorType, target: TensorType | None) -> None:
         """Two views of each example."""
         need_real_output(self.code, self.word, output)
@@ -274,4 +294,5 @@ class NTXent(Loss):
         with_partner = jnp.where(partner, scores, 0.0).sum(1)
         total = jax.nn.logsumexp(jnp.where(counted | partner, scores, -jnp.inf), axis=1)
         each = (total - with_partner).reshape(2, size).mean(0)
-        return Score(each, jnp.ones_like(each))
+        others = (counted & ~partner).any(1)[:size]  # without any the loss is 0, whatever the views
+        return Score(jnp.where(others, each, 0.0), others.astype(jnp.float32))

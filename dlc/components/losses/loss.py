@@ -65,6 +65,18 @@ class Loss(Options):
         """Whether the loss of an example depends on the others of its batch."""
         return False
 
+    def fewest_examples(self, target: TensorType | None) -> int:  # noqa: ARG002 - for subclasses
+        """The fewest examples that a batch must have: the loss of fewer is the same for all weights.
+
+        Args:
+            target: the type of its target, or None.
+        """
+        return 1
+
+    def pairs_views(self, target: TensorType | None) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether it compares the values along axis 1 of the output with each other, beside this target."""
+        return False
+
     def averages(self) -> bool:
         """Whether it is a mean over the elements of an example, which could also be summed."""
         return type(self).elements is not Loss.elements

@@ -2,20 +2,139 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dlc.components.features.feature import Feature
 from dlc.components.registry import KINDS
-from dlc.components.rules.rule import LintContext, Rule
-from dlc.diagnostics import Problems
-from dlc.frontend.document import Document
-from dlc.frontend.passes.match import used_targets
-from dlc.ir import Graph
+from dlc.components.rules.learning import AugmentUse, LearningRule, LossUse, Training
+from dlc.components.rules.rule import Finding, LintContext, Rule
+from dlc.diagnostics import Problems, Span, SpecError
+from dlc.frontend.document import Document, Item
+from dlc.frontend.passes.match import Objectives, used_targets
+from dlc.frontend.passes.sizes import sized
+from dlc.frontend.plan import AugmentTerm, LossTerm, Plan
+from dlc.ir import Graph, TensorType, TypedGraph
+from dlc.language.source import Source
 
 
-def lint(document: Document, graph: Graph, problems: Problems) -> None:
-    """Run all rules. Finds DLC208, DLC209, DLC303, DLC304, DLC305 and the codes of rules of plugins."""
+def lint(
+    document: Document,
+    graph: Graph,
+    problems: Problems,
+    typed: TypedGraph | None = None,
+    objectives: Objectives | None = None,
+    augment: Sequence[AugmentTerm] = (),
+) -> None:
+    """Run all rules. Finds DLC208, DLC209, DLC217, DLC303-DLC305, DLC32x and the codes of rules of plugins.
+
+    Args:
+        document: the sections.
+        graph: the network, its names resolved.
+        problems: what findings are added to.
+        typed: the network with inferred shapes, if they are known.
+        objectives: the losses and metrics that were paired.
+        augment: the augmentations that were paired.
+    """
+    training = _training_of(document, typed, objectives or Objectives(), augment) if typed is not None else None
+    context = LintContext(document, graph, frozenset(used_targets(document)), training)
+    for rule in _rules():
+        for finding in rule.check(context):
+            _add(problems, rule, finding)
+
+
+def _rules() -> list[Rule]:
     kind = KINDS["rule"]
-    context = LintContext(document, graph, frozenset(used_targets(document)))
-    for word in kind.table:
-        rule = kind.load(word)()
-        assert isinstance(rule, Rule)
-        for message, span, found, expected, hint, notes, code in rule.check(context):
-            problems.add(code or rule.code, message, span, found=found, expected=expected, hint=hint, notes=notes)
+    return [kind.load(word)() for word in kind.table]
+
+
+def _add(problems: Problems, rule: Rule, finding: Finding) -> None:
+    message, span, found, expected, hint, notes, code = finding
+    problems.add(code or rule.code, message, span, found=found, expected=expected, hint=hint, notes=notes)
+
+
+def _training_of(
+    document: Document, typed: TypedGraph, objectives: Objectives, augment: Sequence[AugmentTerm]
+) -> Training | None:
+    """What a spec trains; None while a part of it is unknown."""
+    source, losses = document.source, objectives.losses
+    complete = len(losses) == len(document.losses) and len(augment) == len(document.augment)
+    if not complete or None in document.inputs.values() or None in document.targets.values():
+        return None
+    trains = document.optimizer is not None or "optimizer" not in source.tree
+    size, optimizer = document.train.batch_size, document.optimizer
+    batch = size if isinstance(size, int) else None
+    accumulate = optimizer.modifiers.accumulate if optimizer is not None else 1
+    features = {"inputs": document.inputs, "targets": document.targets}
+    path = ("train", "batch_size")
+    return Training(
+        typed,
+        {name: feature for name, feature in document.inputs.items() if feature is not None},
+        _losses(losses, features, typed.types, [_span(source, item) for item in document.losses]) if trains else (),
+        [
+            AugmentUse(term.augmentation, term.on, term.path, _span(source, item))
+            for term, item in zip(augment, document.augment, strict=True)
+        ],
+        batch,
+        batch * accumulate if batch is not None else None,
+        span=source.span(path) if path in source.values else None,
+    )
+
+
+def _span(source: Source, item: Item[Any, Any]) -> Span | None:
+    """The name of a component."""
+    return source.key_span((*item.path, item.thing.word))
+
+
+def _losses(
+    terms: Sequence[LossTerm],
+    features: Mapping[str, Mapping[str, Feature | None]],
+    outputs: Mapping[str, TensorType],
+    spans: Sequence[Any],
+) -> list[LossUse]:
+    found = []
+    for term, span in zip(terms, spans, strict=True):
+        compared, target = None, None
+        if term.against is not None and term.against.section == "outputs":
+            compared, target = term.against.name, outputs.get(term.against.name)
+        elif term.against is not None:
+            feature = features[term.against.section][term.against.name]
+            target = feature.value_type() if feature is not None else None
+        found.append(LossUse(term.loss, term.output, compared, target, span))
+    return found
+
+
+def need_something_to_learn(
+    plan: Plan, sizes: Mapping[str, int], batch: int, accumulate: int, evaluated: Mapping[str, int]
+) -> None:
+    """Check what only the data show: the rules about training again, with their sizes.
+
+    Args:
+        plan: the plan of a spec that trains.
+        sizes: the sizes of the data, by symbol.
+        batch: the examples that are computed together.
+        accumulate: the batches of a step.
+        evaluated: the number of examples of each split that is evaluated.
+
+    Raises:
+        SpecError: the findings of the rules.
+    """
+    typed = sized(plan, sizes) if sizes else plan.graph
+    features: dict[str, Mapping[str, Feature | None]] = {"inputs": plan.inputs, "targets": plan.targets}
+    training = Training(
+        typed,
+        plan.inputs,
+        _losses(plan.losses, features, typed.types, [None] * len(plan.losses)),
+        [AugmentUse(term.augmentation, term.on, term.path) for term in plan.augment],
+        batch,
+        batch * accumulate,
+        evaluated,
+        plan.places.span(("train", "batch_size")),
+    )
+    problems = Problems()
+    for rule in _rules():
+        if isinstance(rule, LearningRule):
+            for finding in rule.learn(training):
+                _add(problems, rule, finding)
+    if not problems.ok:
+        raise SpecError(problems.report({}))

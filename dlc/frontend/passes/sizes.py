@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from dlc.diagnostics import Problems, Report
+from dlc.diagnostics import Problems, Report, SpecError
+from dlc.frontend.passes.freeze import freeze
 from dlc.frontend.passes.infer import infer
 from dlc.frontend.plan import Plan
+from dlc.ir import Graph, TypedGraph
 
 _LARGEST = 1 << 20
 
@@ -19,13 +21,32 @@ def prove_sizes(plan: Plan, sizes: Mapping[str, int]) -> Report:
         plan: the spec.
         sizes: numbers by symbol; other symbols stay symbols.
     """
+    problems = Problems()
+    infer(_untyped(plan, sizes), problems)
+    return problems.report({})
+
+
+def sized(plan: Plan, sizes: Mapping[str, int]) -> TypedGraph:
+    """The network with numbers in place of the symbols in its inputs.
+
+    Raises:
+        SpecError: when it does not accept them.
+    """
+    problems, rule = Problems(), plan.update
+    found = infer(
+        _untyped(plan, sizes), problems, (lambda path: (rule.freezes(path), rule.label(path))) if rule else None
+    )
+    if found is None:
+        raise SpecError(problems.report({}))
+    return freeze(found, rule.freezes) if rule else found
+
+
+def _untyped(plan: Plan, sizes: Mapping[str, int]) -> Graph:
     types = {
         name: replace(kind, shape=tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in kind.shape))
         for name, kind in plan.graph.inputs.items()
     }
-    problems = Problems()
-    infer(replace(plan.untyped, inputs=types), problems)
-    return problems.report({})
+    return replace(plan.untyped, inputs=types)
 
 
 def least_sizes(plan: Plan) -> dict[str, int]:
