@@ -219,7 +219,7 @@ CODES: dict[str, Code] = {
         "network.",
     ),
     "DLC217": Code(
-        "a layer has a single element to normalize",
+        "there is a single element to normalize",
         "A norm, a softmax or attention compares elements with each other. A single element has none to compare with: "
         "softmax gives 1, and a norm gives 0 or a sign. Batch norm compares the examples of a batch, so it needs more "
         "than one example or position.",

@@ -153,7 +153,7 @@ class Layer(Options):
         """
         raise NotImplementedError(f"{type(self).__name__} has no function")
 
-    def normalized(self, *inputs: TensorType) -> Normalized | None:  # noqa: ARG002 - for subclasses
+    def normalized(self, *inputs: TensorType) -> Normalized | None:
         """What the layer compares each element with; None if it doesn't normalize.
 
         Args:

@@ -65,7 +65,7 @@ class Loss(Options):
         """Whether the loss of an example depends on the others of its batch."""
         return False
 
-    def fewest_examples(self, target: TensorType | None) -> int:  # noqa: ARG002 - for subclasses
+    def fewest_examples(self, target: TensorType | None) -> int:
         """The fewest examples that a batch must have: the loss of fewer is the same for all weights.
 
         Args:
@@ -73,7 +73,7 @@ class Loss(Options):
         """
         return 1
 
-    def pairs_views(self, target: TensorType | None) -> bool:  # noqa: ARG002 - for subclasses
+    def pairs_views(self, target: TensorType | None) -> bool:
         """Whether it compares the values along axis 1 of the output with each other, beside this target."""
         return False
 

@@ -199,12 +199,14 @@ class SameView(LearningRule):
             right="inputs: {x: {tensor: [4]}, z: {tensor: {shape: [4], column: x}}}\n"
             "network: [{dense: 8, name: a, inputs: x}, {share: a, inputs: z, name: b}]\noutputs: {a: a, b: b}\n"
             "loss: {nt_xent: , output: a, target: b}\noptimizer: adam\n"
-            "augment: [{gaussian_noise: 0.1, on: x}, {gaussian_noise: 0.1, on: z}]",
+            "augment: [{jitter: 0.1, on: x}, {jitter: 0.1, on: z}]",
         ),
     )
 
     def learn(self, training: Training) -> Iterator[Finding]:
         """One finding for each loss and each merge layer."""
+        if not training.losses:
+            return
         values, outputs = _Values(training), training.graph.outputs
         pairs: set[str] = set()  # the merge layers whose inputs a loss compares with each other
         for use in training.losses:

@@ -36,11 +36,22 @@ def lint(
         objectives: the losses and metrics that were paired.
         augment: the augmentations that were paired.
     """
-    training = _training_of(document, typed, objectives or Objectives(), augment) if typed is not None else None
-    context = LintContext(document, graph, frozenset(used_targets(document)), training)
+    context = context_of(document, graph, typed, objectives, augment)
     for rule in _rules():
         for finding in rule.check(context):
             _add(problems, rule, finding)
+
+
+def context_of(
+    document: Document,
+    graph: Graph,
+    typed: TypedGraph | None = None,
+    objectives: Objectives | None = None,
+    augment: Sequence[AugmentTerm] = (),
+) -> LintContext:
+    """What rules look at; the arguments are those of `lint`."""
+    training = _training_of(document, typed, objectives or Objectives(), augment) if typed is not None else None
+    return LintContext(document, graph, frozenset(used_targets(document)), training)
 
 
 def _rules() -> list[Rule]:
