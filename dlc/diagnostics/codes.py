@@ -250,6 +250,11 @@ CODES: dict[str, Code] = {
         "one leaves them without effect. Two towers that share weights give the same value for the same input. A loss "
         "that depends on no trained weight can't be reduced.",
     ),
+    "DLC321": Code(
+        "a schedule doesn't end with the run",
+        "A schedule that ends before the run leaves a learning rate of 0, so that the rest of the run learns nothing. "
+        "One that is longer than the run never reaches its last rate. Without `length`, a schedule ends with the run.",
+    ),
     "DLC401": Code(
         "data can't be read",
         "The file is missing, damaged or in another format than expected.",

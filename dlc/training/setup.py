@@ -15,7 +15,7 @@ from dlc.backend.lowering_checks import need_as_before, need_platform
 from dlc.backend.network import Program, lower
 from dlc.backend.train_step import CompiledSteps, TrainState, Updater, make_compiled_steps
 from dlc.backend.update import make_updater
-from dlc.components.schedules.schedule import Horizon
+from dlc.components.schedules.schedule import Horizon, Run
 from dlc.data.dataset import Dataset, Sampler, data_sizes, load_dataset
 from dlc.data.feeder import Feeder, evaluated_together, horizon_of, make_sampler
 from dlc.data.fitted import FittedData
@@ -107,10 +107,10 @@ def set_up(
     for text in data.notes if fitted is None else ():
         note(text)
     sampler = make_sampler(plan, data.splits["train"])
-    _need_something_to_learn(plan, data, sampler)
+    horizon = horizon_of(plan, sampler.batching)
+    _need_something_to_learn(plan, data, sampler, horizon)
     longest = max((len(rows) for name, rows in data.splits.items() if name != "train"), default=1)
     feeder = Feeder(data.rows, sampler, longest, evaluated_together(plan), memory=allowed_memory(plan))
-    horizon = horizon_of(plan, sampler.batching)
     need_trainable(plan)
     updater = make_updater(plan, program, horizon)
     if tuning:
@@ -125,12 +125,13 @@ def set_up(
     return Setup(plan, program, data, sampler, feeder, horizon, updater, compiled_steps, evaluate)
 
 
-def _need_something_to_learn(plan: Plan, data: Dataset, sampler: Sampler) -> None:
+def _need_something_to_learn(plan: Plan, data: Dataset, sampler: Sampler, horizon: Horizon) -> None:
     """Check the batches and splits that only the data show."""
     accumulate = plan.update.modifiers.accumulate if plan.update is not None else 1
     evaluated = {name: len(rows) for name, rows in data.splits.items() if name != "train"}
     sizes = data_sizes(plan, data.rows)
-    need_something_to_learn(plan, sizes, sampler.batch_size // accumulate, accumulate, evaluated)
+    run = Run(horizon.steps / horizon.steps_per_epoch, horizon.steps_per_epoch)
+    need_something_to_learn(plan, sizes, sampler.batch_size // accumulate, accumulate, evaluated, run)
 
 
 def initial_state(setup: Setup, lowering: Lowering | None = None, timed: Timed = untimed) -> TrainState:

@@ -37,6 +37,7 @@ from dlc.frontend.passes.lint import context_of
 from dlc.frontend.passes.match import match
 from dlc.frontend.passes.resolve import resolve
 from dlc.frontend.pipeline import check_text
+from dlc.frontend.plan import UpdateRule
 from dlc.ir import DTYPES, ONES, Example, ParamSpec, TensorType
 from dlc.language.loader import source_of
 from dlc.language.options import RuleViolation, build_word
@@ -512,7 +513,10 @@ def findings(cls: type[Any], example: RuleExample) -> list[Any]:
     augmented, typed = augment(document, problems), infer(graph, problems)
     objectives = match(document, graph, typed.types if typed else None, problems)
     assert problems.ok, problems.report({}).diagnostics
-    return list(cls().check(context_of(document, graph, typed, objectives, augmented)))
+    update = None
+    if document.optimizer is not None:
+        update = UpdateRule(document.optimizer.thing, document.optimizer.modifiers)
+    return list(cls().check(context_of(document, graph, typed, objectives, augmented, update)))
 
 
 LAYER_CHECKS: dict[str, Callable[[type[Any]], None]] = {

@@ -11,6 +11,7 @@ RULES: dict[str, str] = {
     "single_element": "dlc.components.rules.learning:SingleElement",
     "small_batch": "dlc.components.rules.learning:SmallBatch",
     "same_view": "dlc.components.rules.learning:SameView",
+    "unfinished_schedule": "dlc.components.rules.learning:UnfinishedSchedule",
     "untrained": "dlc.components.rules.learning:Untrained",
     "unknown_monitor": "dlc.components.rules.monitoring:UnknownMonitor",
     "late_early_stopping": "dlc.components.rules.monitoring:LateEarlyStopping",

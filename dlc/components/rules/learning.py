@@ -6,11 +6,12 @@ makes it from the spec; a run makes it again when its data are read, with their 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dlc.components.rules.rule import Finding, LintContext, Rule, RuleExample
+from dlc.components.schedules.schedule import Run
 from dlc.diagnostics import Note, Span, plural
 from dlc.ir import Layer, Ref, TensorType, TypedGraph, TypedNode, TypedRepeat
 from dlc.support.fast_dataclass import fast_dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dlc.components.augmentations.augmentation import Augmentation
     from dlc.components.features.feature import Feature
     from dlc.components.losses.loss import Loss
+    from dlc.components.schedules.schedule import Schedule
 
 BEGIN = "inputs: {x: {tensor: [4]}}\ntargets: {y: number}\n"
 CLASSES = "inputs: {x: {tensor: [4]}}\ntargets: {y: {category: 3}}\n"
@@ -52,6 +54,13 @@ class AugmentUse(NamedTuple):
     span: Span | None = None
 
 
+class ScheduleUse(NamedTuple):
+    """A schedule of the optimizer or of a group of weights, and the spans of its settings, if known."""
+
+    schedule: Schedule
+    span_of: Callable[[str], Span | None]
+
+
 @fast_dataclass(frozen=True)
 class Training:
     """What is trained.
@@ -61,6 +70,8 @@ class Training:
         inputs: the features of its inputs.
         losses: the losses; empty if nothing is trained.
         augment: the augmentations.
+        schedules: the schedules of rates.
+        run: the length of the run, as far as it is known.
         batch: the examples that the network gets at once; None if unknown.
         step: the examples of a step, whose gradients are accumulated; None if unknown.
         evaluated: the number of examples of each split that is evaluated; empty while unknown.
@@ -71,6 +82,8 @@ class Training:
     inputs: Mapping[str, Feature]
     losses: Sequence[LossUse] = ()
     augment: Sequence[AugmentUse] = ()
+    schedules: Sequence[ScheduleUse] = ()
+    run: Run = Run(1.0)
     batch: int | None = None
     step: int | None = None
     evaluated: Mapping[str, int] = field(default_factory=dict)
@@ -288,6 +301,31 @@ def _is_random(layer: Layer) -> bool:
     """Whether a layer uses random numbers in training: not if all of its rates are 0."""
     rates = [getattr(layer, name) for name in layer.hyperparameters]
     return layer.random and (not rates or any(rate != 0 for rate in rates))
+
+
+class UnfinishedSchedule(LearningRule):
+    """Finds a schedule that ends before the run with a rate of 0, or is longer than the run.
+
+    With a rate of 0 the rest of the run learns nothing; a schedule that is too long never reaches its last rate.
+    """
+
+    word = "unfinished_schedule"
+    code = "DLC321"
+    examples = (
+        RuleExample(
+            wrong=BEGIN + "network: [dense: 1]\nloss: mse\ntrain: {epochs: 50}\n"
+            "optimizer: {adam: {learning_rate: {cosine: {peak: 0.1, length: 10 epochs}}}}",
+            right=BEGIN + "network: [dense: 1]\nloss: mse\ntrain: {epochs: 50}\n"
+            "optimizer: {adam: {learning_rate: {cosine: 0.1}}}",
+        ),
+    )
+
+    def learn(self, training: Training) -> Iterator[Finding]:
+        """One finding for each; the schedule itself knows its length."""
+        for use in training.schedules:
+            for error in use.schedule.unfinished(training.run):
+                span = use.span_of(str(error.loc[0]))
+                yield Finding(error.message, span, error.found, error.expected, error.hint)
 
 
 class Untrained(LearningRule):

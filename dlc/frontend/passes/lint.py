@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from dlc.components.features.feature import Feature
 from dlc.components.registry import KINDS
-from dlc.components.rules.learning import AugmentUse, LearningRule, LossUse, Training
+from dlc.components.rules.learning import AugmentUse, LearningRule, LossUse, ScheduleUse, Training
 from dlc.components.rules.rule import Finding, LintContext, Rule
+from dlc.components.schedules.schedule import Run
 from dlc.diagnostics import Problems, Span, SpecError
 from dlc.frontend.document import Document, Item
 from dlc.frontend.passes.match import Objectives, used_targets
 from dlc.frontend.passes.sizes import sized
-from dlc.frontend.plan import AugmentTerm, LossTerm, Plan
+from dlc.frontend.plan import AugmentTerm, LossTerm, Plan, UpdateRule
 from dlc.ir import Graph, TensorType, TypedGraph
-from dlc.language.source import Source
+from dlc.language.source import Path, Places, Source
 
 
 def lint(
@@ -25,6 +27,7 @@ def lint(
     typed: TypedGraph | None = None,
     objectives: Objectives | None = None,
     augment: Sequence[AugmentTerm] = (),
+    update: UpdateRule | None = None,
 ) -> None:
     """Run all rules. Finds DLC208, DLC209, DLC217, DLC303-DLC305, DLC32x and the codes of rules of plugins.
 
@@ -35,8 +38,9 @@ def lint(
         typed: the network with inferred shapes, if they are known.
         objectives: the losses and metrics that were paired.
         augment: the augmentations that were paired.
+        update: the optimizer with its groups.
     """
-    context = context_of(document, graph, typed, objectives, augment)
+    context = context_of(document, graph, typed, objectives, augment, update)
     for rule in _rules():
         for finding in rule.check(context):
             _add(problems, rule, finding)
@@ -48,9 +52,12 @@ def context_of(
     typed: TypedGraph | None = None,
     objectives: Objectives | None = None,
     augment: Sequence[AugmentTerm] = (),
+    update: UpdateRule | None = None,
 ) -> LintContext:
     """What rules look at; the arguments are those of `lint`."""
-    training = _training_of(document, typed, objectives or Objectives(), augment) if typed is not None else None
+    training = None
+    if typed is not None:
+        training = _training_of(document, typed, objectives or Objectives(), augment, update)
     return LintContext(document, graph, frozenset(used_targets(document)), training)
 
 
@@ -65,7 +72,11 @@ def _add(problems: Problems, rule: Rule, finding: Finding) -> None:
 
 
 def _training_of(
-    document: Document, typed: TypedGraph, objectives: Objectives, augment: Sequence[AugmentTerm]
+    document: Document,
+    typed: TypedGraph,
+    objectives: Objectives,
+    augment: Sequence[AugmentTerm],
+    update: UpdateRule | None,
 ) -> Training | None:
     """What a spec trains; None while a part of it is unknown."""
     source, losses = document.source, objectives.losses
@@ -86,6 +97,8 @@ def _training_of(
             AugmentUse(term.augmentation, term.on, term.path, _span(source, item))
             for term, item in zip(augment, document.augment, strict=True)
         ],
+        _schedules(update, optimizer.path, Places(source.values, source.keys)) if update and optimizer else (),
+        Run(float(document.train.epochs)),
         batch,
         batch * accumulate if batch is not None else None,
         span=source.span(path) if path in source.values else None,
@@ -115,8 +128,25 @@ def _losses(
     return found
 
 
+def _schedules(update: UpdateRule, path: Path, places: Places) -> list[ScheduleUse]:
+    """The schedules of the optimizer and of its groups; `path` leads to the optimizer."""
+    found = []
+    for label in ((), *((index,) for index in range(len(update.groups)))):
+        optimizer = update.for_label(label)
+        for name, schedule in optimizer.schedules().items():
+            own = not label or name in update.groups[label[0]].options
+            inside: Path = (*path, "groups", *label, name) if label else (*path, optimizer.word, name)
+            if own:
+                found.append(ScheduleUse(schedule, partial(_setting, places, (*inside, schedule.word))))
+    return found
+
+
+def _setting(places: Places, schedule: Path, name: str) -> Span | None:
+    return places.span((*schedule, name)) if (*schedule, name) in places.values else places.key_span(schedule)
+
+
 def need_something_to_learn(
-    plan: Plan, sizes: Mapping[str, int], batch: int, accumulate: int, evaluated: Mapping[str, int]
+    plan: Plan, sizes: Mapping[str, int], batch: int, accumulate: int, evaluated: Mapping[str, int], run: Run
 ) -> None:
     """Check what only the data show: the rules about training again, with their sizes.
 
@@ -126,6 +156,7 @@ def need_something_to_learn(
         batch: the examples that are computed together.
         accumulate: the batches of a step.
         evaluated: the number of examples of each split that is evaluated.
+        run: the length of the run.
 
     Raises:
         SpecError: the findings of the rules.
@@ -137,6 +168,8 @@ def need_something_to_learn(
         plan.inputs,
         _losses(plan.losses, features, typed.types, [None] * len(plan.losses)),
         [AugmentUse(term.augmentation, term.on, term.path) for term in plan.augment],
+        _schedules(plan.update, ("optimizer",), plan.places) if plan.update is not None else (),
+        run,
         batch,
         batch * accumulate,
         evaluated,

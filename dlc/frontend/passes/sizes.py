@@ -33,9 +33,12 @@ def sized(plan: Plan, sizes: Mapping[str, int]) -> TypedGraph:
         SpecError: when it does not accept them.
     """
     problems, rule = Problems(), plan.update
-    found = infer(
-        _untyped(plan, sizes), problems, (lambda path: (rule.freezes(path), rule.label(path))) if rule else None
-    )
+    if rule is None:
+        found = infer(_untyped(plan, sizes), problems)
+    else:
+        found = infer(
+            _untyped(plan, sizes), problems, lambda path: (rule.freezes(path), rule.label(path)), rule.freezes
+        )
     if found is None:
         raise SpecError(problems.report({}))
     return freeze(found, rule.freezes) if rule else found
