@@ -30,13 +30,21 @@ def allow_plugins(allow: bool = True) -> None:
 def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
     """Check a spec file: everything that is wrong with it, without JAX and without data.
 
+    The last check is whether training fits into this machine's memory, or into `train.memory`.
+
     Args:
         path: the YAML file.
         sets: settings `a.b=value` that override the file's.
     """
     from dlc.frontend.pipeline import check_file
 
-    return check_file(path, sets)[1]
+    spec, report = check_file(path, sets)
+    if spec is None or spec.plan.update is None:
+        return report
+    from dlc.frontend.memory import too_large
+
+    found = too_large(spec.plan)
+    return report if found is None else Report((*report.diagnostics, found), report.texts)
 
 
 def load(path: Path | str, sets: Sequence[str] = ()) -> Spec:
@@ -148,10 +156,12 @@ def evaluate(run: Path | str, split: str | None = None, data: Path | str | None 
     from dlc.backend.jax_config import configure
 
     configure()
+    from dlc.frontend.memory import lack_of_memory
     from dlc.serving.evaluation import evaluate as evaluate_run
     from dlc.training.run_folder import RunFolder
 
-    return evaluate_run(RunFolder(run), split, Path(data) if data is not None else None)
+    with lack_of_memory():
+        return evaluate_run(RunFolder(run), split, Path(data) if data is not None else None)
 
 
 def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
@@ -170,16 +180,18 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
 
     configure()
     from dlc.backend.lowering import platform
+    from dlc.frontend.memory import lack_of_memory
     from dlc.serving.model import load_model
     from dlc.serving.tables import as_arrays, as_columns, read_inputs, read_table
     from dlc.training.run_folder import RunFolder
 
-    model = load_model(RunFolder(run), platform())
-    if isinstance(inputs, Mapping):
-        columns, where = as_columns(inputs), None
-    else:
-        columns, where = dict(read_table(Path(inputs), model.plan)), str(inputs)
-    return as_arrays(model.plan, model.predict(read_inputs(model.plan, model.fitted, columns, where)))
+    with lack_of_memory():
+        model = load_model(RunFolder(run), platform())
+        if isinstance(inputs, Mapping):
+            columns, where = as_columns(inputs), None
+        else:
+            columns, where = dict(read_table(Path(inputs), model.plan)), str(inputs)
+        return as_arrays(model.plan, model.predict(read_inputs(model.plan, model.fitted, columns, where)))
 
 
 def report(run: Path | str, out: Path | str | None = None) -> Path:
@@ -195,10 +207,12 @@ def report(run: Path | str, out: Path | str | None = None) -> Path:
     from dlc.backend.jax_config import configure
 
     configure()
+    from dlc.frontend.memory import lack_of_memory
     from dlc.reports.page import write_report
     from dlc.training.run_folder import RunFolder
 
-    return write_report(RunFolder(run), Path(out) if out is not None else None)[0]
+    with lack_of_memory():
+        return write_report(RunFolder(run), Path(out) if out is not None else None)[0]
 
 
 def export(run: Path | str, to: str, out: Path | str | None = None) -> Path:
@@ -215,7 +229,9 @@ def export(run: Path | str, to: str, out: Path | str | None = None) -> Path:
     from dlc.backend.jax_config import configure
 
     configure()
+    from dlc.frontend.memory import lack_of_memory
     from dlc.serving.artifacts import export_run
     from dlc.training.run_folder import RunFolder
 
-    return export_run(RunFolder(run), to, Path(out) if out is not None else None)
+    with lack_of_memory():
+        return export_run(RunFolder(run), to, Path(out) if out is not None else None)

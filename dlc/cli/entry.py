@@ -10,6 +10,7 @@ import sys
 from dlc.cli.console import EXIT_CLEAN, EXIT_FINDINGS, EXIT_INTERNAL, exit_code, print_report
 from dlc.cli.output import lasting
 from dlc.diagnostics import SpecError, reason
+from dlc.support.memory import ran_out
 
 
 def main() -> None:
@@ -55,7 +56,11 @@ def _outcome(arguments: list[str]) -> int:
 
 
 def _refused(error: Exception) -> SpecError | None:
-    """The diagnostic when the system refused a file because of its name, its permissions or a full disk."""
+    """The diagnostic when memory ran out, or the system refused a file: its name, its permissions, a full disk."""
+    if ran_out(error):
+        from dlc.frontend.memory import out_of_memory
+
+        return out_of_memory(error)
     refusals = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
     if not isinstance(error, OSError) or error.errno not in refusals or not isinstance(error.filename, str):
         return None

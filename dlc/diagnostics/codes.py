@@ -224,6 +224,17 @@ CODES: dict[str, Code] = {
         "softmax gives 1, and a norm gives 0 or a sign. Batch norm compares the examples of a batch, so it needs more "
         "than one example or position.",
     ),
+    "DLC218": Code(
+        "training needs more memory than there is",
+        "The weights, their gradients, what the optimizer keeps for each weight, and the values of one batch that the "
+        "gradients need take more memory than this machine has. This is a lower bound; `dlc show --memory` predicts "
+        "the memory of a step. If the spec is for another machine, set `train.memory` to the memory of that one.",
+    ),
+    "DLC219": Code(
+        "memory ran out",
+        "The system or XLA had no memory left for an array. A smaller `batch_size` needs less for activations, a "
+        "smaller network less for weights, gradients and the optimizer.",
+    ),
     "DLC301": Code(
         "a loss doesn't fit its output and target",
         "For example, the output has 8 logits but the target has 10 classes.",

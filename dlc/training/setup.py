@@ -20,6 +20,7 @@ from dlc.data.dataset import Dataset, Sampler, data_sizes, load_dataset
 from dlc.data.feeder import Feeder, evaluated_together, horizon_of, make_sampler
 from dlc.data.fitted import FittedData
 from dlc.data.tables import allowed_memory
+from dlc.frontend.memory import need_memory
 from dlc.frontend.passes.lint import need_something_to_learn
 from dlc.frontend.plan import Plan
 from dlc.frontend.trainable import need_trainable
@@ -95,10 +96,12 @@ def set_up(
         fitted: what a resumed run learned about its data; None for a new run.
 
     Raises:
-        SpecError: DLC115, DLC217, DLC303, DLC320, DLC401-DLC406, DLC504.
+        SpecError: DLC115, DLC217, DLC218, DLC303, DLC320, DLC321, DLC401-DLC406, DLC504.
     """
     if lowering is not None:
         need_platform(lowering)
+    limit = _device_memory()
+    need_memory(plan, limit)
     program = lower(plan.graph, lowering, platform())
     tuning = autotune and lowering is None
     compile_ahead = None if tuning else CompileAhead(plan, program)
@@ -109,6 +112,7 @@ def set_up(
     sampler = make_sampler(plan, data.splits["train"])
     horizon = horizon_of(plan, sampler.batching)
     _need_something_to_learn(plan, data, sampler, horizon)
+    need_memory(plan, limit, sampler.batch_size // _accumulated(plan))
     longest = max((len(rows) for name, rows in data.splits.items() if name != "train"), default=1)
     feeder = Feeder(data.rows, sampler, longest, evaluated_together(plan), memory=allowed_memory(plan))
     need_trainable(plan)
@@ -125,9 +129,20 @@ def set_up(
     return Setup(plan, program, data, sampler, feeder, horizon, updater, compiled_steps, evaluate)
 
 
+def _device_memory() -> int | None:
+    """The memory of the device in bytes; None if it has none of its own, as a CPU."""
+    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
+    return int(limit) if limit is not None else None
+
+
+def _accumulated(plan: Plan) -> int:
+    """The batches of a step."""
+    return plan.update.modifiers.accumulate if plan.update is not None else 1
+
+
 def _need_something_to_learn(plan: Plan, data: Dataset, sampler: Sampler, horizon: Horizon) -> None:
     """Check the batches and splits that only the data show."""
-    accumulate = plan.update.modifiers.accumulate if plan.update is not None else 1
+    accumulate = _accumulated(plan)
     evaluated = {name: len(rows) for name, rows in data.splits.items() if name != "train"}
     sizes = data_sizes(plan, data.rows)
     run = Run(horizon.steps / horizon.steps_per_epoch, horizon.steps_per_epoch)

@@ -10,6 +10,7 @@ import jax
 
 from dlc.backend.update import plateau_of
 from dlc.diagnostics import SpecError, quoting
+from dlc.frontend.memory import lack_of_memory
 from dlc.frontend.pipeline import Spec
 from dlc.frontend.plan import Plan
 from dlc.frontend.resolved import resolved_text
@@ -71,11 +72,11 @@ def train(
 
     Raises:
         Stopped: when `stop` returned true.
-        SpecError: DLC115, DLC401-DLC406, DLC501, DLC503-DLC505, DLC507, DLC508.
+        SpecError: DLC115, DLC217-DLC219, DLC320, DLC321, DLC401-DLC406, DLC501, DLC503-DLC505, DLC507, DLC508.
     """
     began = time.perf_counter()
     reporter = reporter or Silent()
-    with quoting(spec.texts):
+    with quoting(spec.texts), lack_of_memory(spec.plan):
         need_trainable(spec.plan)
         if resume and run is None:
             raise SpecError.of("DLC510", "there is nothing to resume without a run folder", hint="name the folder")

@@ -22,6 +22,7 @@ class Adam(Optimizer):
     """
 
     word = "adam"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -43,6 +44,7 @@ class AdamW(Optimizer):
     """
 
     word = "adamw"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)

@@ -21,6 +21,7 @@ class NAdam(Optimizer):
     """
 
     word = "nadam"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -37,6 +38,7 @@ class NAdamW(Optimizer):
     """nadam with decoupled weight decay: plus rate * weight_decay * w (arXiv:1711.05101)."""
 
     word = "nadamw"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -59,6 +61,7 @@ class AmsGrad(Optimizer):
     """Adam whose second moment never decreases: v is its maximum so far (Reddi et al. 2018, arXiv:1904.09237)."""
 
     word = "amsgrad"
+    copies = 3
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -78,6 +81,7 @@ class RAdam(Optimizer):
     """
 
     word = "radam"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -100,6 +104,7 @@ class Adamax(Optimizer):
     """
 
     word = "adamax"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: float = option(0.999, ge=0, lt=1, description="decay of the norm")
@@ -115,6 +120,7 @@ class AdamaxW(Optimizer):
     """adamax with decoupled weight decay: plus rate * weight_decay * w (arXiv:1412.6980, arXiv:1711.05101)."""
 
     word = "adamaxw"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: float = option(0.999, ge=0, lt=1, description="decay of the norm")
@@ -139,6 +145,7 @@ class AdaBelief(Optimizer):
     """
 
     word = "adabelief"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -160,6 +167,7 @@ class Yogi(Optimizer):
     """
 
     word = "yogi"
+    copies = 2
     learning_rate: LearningRate = rate(0.01)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -179,6 +187,7 @@ class Adan(Optimizer):
     """
 
     word = "adan"
+    copies = 3
     learning_rate: LearningRate = rate(1e-3)
     b1: float = option(0.98, ge=0, lt=1, description="decay of the mean of gradients")
     b2: float = option(0.92, ge=0, lt=1, description="decay of the mean of their changes")
@@ -201,6 +210,7 @@ class AdEMAMix(Optimizer):
     """
 
     word = "ademamix"
+    copies = 3
     learning_rate: LearningRate = rate(1e-3)
     b1: float = option(0.9, ge=0, lt=1, description="decay of the fast mean")
     b2: B2 = option(0.999)
@@ -233,6 +243,7 @@ class Adopt(Optimizer):
     """
 
     word = "adopt"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.9999)
