@@ -29,7 +29,7 @@ from dlc.ir.layer import (
     need_time_axis,
     refused_decoding,
 )
-from dlc.ir.parameters import ONES, ZEROS, Init, ParamSpec
+from dlc.ir.parameters import ONES, ZEROS, Init, ParamSpec, RunningMean
 from dlc.ir.paths import Iterations, instances
 from dlc.ir.shape_checks import known_size, need_behind_mask, need_float, need_rank
 from dlc.ir.types import DTYPES, MASK, Dim, TensorType
@@ -60,6 +60,7 @@ __all__ = [
     "ParamSpec",
     "Ref",
     "RepeatNode",
+    "RunningMean",
     "Segment",
     "Settings",
     "Signature",

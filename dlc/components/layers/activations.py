@@ -255,7 +255,7 @@ class Softmax(AlongLast):
 
     def function(self, x: Array) -> Array:
         """exp(x) / sum(exp(x)), last axis."""
-        return jax.nn.softmax(x, axis=-1)
+        return jax.nn.softmax(x.astype(jnp.float32), axis=-1).astype(x.dtype)  # the sum may exceed float16
 
 
 class LogSoftmax(AlongLast):
@@ -271,4 +271,4 @@ class LogSoftmax(AlongLast):
 
     def function(self, x: Array) -> Array:
         """X - log(sum(exp(x))), last axis."""
-        return jax.nn.log_softmax(x, axis=-1)
+        return jax.nn.log_softmax(x.astype(jnp.float32), axis=-1).astype(x.dtype)

@@ -179,7 +179,8 @@ class Average(ElementwiseMerge):
 
     def apply(self, weights: Mapping[str, Array], *inputs: Array, ctx: Context) -> Array:
         """The sum over the count."""
-        return reduce(self.combine, inputs) / len(inputs)
+        total = reduce(self.combine, [x.astype(jnp.float32) for x in inputs])  # the sum may exceed float16
+        return (total / len(inputs)).astype(inputs[0].dtype)
 
     def combine(self, a: Array, b: Array) -> Array:
         """The sum."""

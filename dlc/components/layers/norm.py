@@ -14,6 +14,7 @@ from dlc.ir import (
     Normalized,
     Outcome,
     ParamSpec,
+    RunningMean,
     Signature,
     TensorType,
     known_size,
@@ -96,8 +97,10 @@ class BatchNorm(Layer):
         need_behind_mask(x, self.word)
         channels = known_size(x, -1, self.word)
         state = {
-            "mean": ParamSpec((channels,), ZEROS, ("channels",), trainable=False),
-            "variance": ParamSpec((channels,), ONES, ("channels",), trainable=False),
+            "mean": ParamSpec((channels,), ZEROS, ("channels",), trainable=False, running=RunningMean(self.momentum)),
+            "variance": ParamSpec(
+                (channels,), ONES, ("channels",), trainable=False, running=RunningMean(self.momentum, 0.0)
+            ),
         }
         return Signature(x, affine(channels, self.center, self.scale), state, flops=8 * x.size)
 
