@@ -30,7 +30,8 @@ def allow_plugins(allow: bool = True) -> None:
 def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
     """Check a spec file: everything that is wrong with it, without JAX and without data.
 
-    The last check is whether training fits into this machine's memory, or into `train.memory`.
+    The last checks are whether training fits into this machine's memory, or into `train.memory`, and whether splits and
+    batches fit the data, if their number of records is known without reading them.
 
     Args:
         path: the YAML file.
@@ -43,8 +44,13 @@ def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
         return report
     from dlc.frontend.memory import too_large
 
-    found = too_large(spec.plan)
-    return report if found is None else Report((*report.diagnostics, found), report.texts)
+    found = [item for item in (too_large(spec.plan),) if item is not None]
+    data = spec.plan.data
+    if data is not None and data.source.columns() is not None:
+        from dlc.data.known import known_findings
+
+        found += known_findings(spec.plan)
+    return Report((*report.diagnostics, *found), report.texts)
 
 
 def load(path: Path | str, sets: Sequence[str] = ()) -> Spec:

@@ -266,6 +266,11 @@ CODES: dict[str, Code] = {
         "A schedule that ends before the run leaves a learning rate of 0, so that the rest of the run learns nothing. "
         "One that is longer than the run never reaches its last rate. Without `length`, a schedule ends with the run.",
     ),
+    "DLC322": Code(
+        "splits share their records",
+        "A split that is evaluated has the same source as another one. Figures of records that the network was trained "
+        "on say nothing about new data.",
+    ),
     "DLC401": Code(
         "data can't be read",
         "The file is missing, damaged or in another format than expected.",

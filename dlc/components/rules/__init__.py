@@ -8,6 +8,7 @@ RULES: dict[str, str] = {
     "unused_input": "dlc.components.rules.unused:UnusedInput",
     "section_without_loss": "dlc.components.rules.objectives:SectionWithoutLoss",
     "unused_target": "dlc.components.rules.objectives:UnusedTarget",
+    "shared_source": "dlc.components.rules.splits:SharedSource",
     "single_element": "dlc.components.rules.learning:SingleElement",
     "small_batch": "dlc.components.rules.learning:SmallBatch",
     "same_view": "dlc.components.rules.learning:SameView",
