@@ -69,4 +69,5 @@ class Averaging:
 def precise(variables: Tree) -> Tree:
     """Variables to be averaged: float32 in place of half precision, in which small steps of an average are lost."""
     half = (jnp.float16, jnp.bfloat16)
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if leaf.dtype in half else leaf, variables)
+    found: Tree = jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if leaf.dtype in half else leaf, variables)
+    return found

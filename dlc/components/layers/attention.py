@@ -126,7 +126,8 @@ class Attention(Layer):
     def normalized(self, *inputs: TensorType) -> Normalized:
         """The positions of keys and values."""
         hint = "write `dense`: queries and keys have no effect, and are not trained"
-        return Normalized(inputs[-1].shape[1:2], "the value of that element, whatever the query", hint)
+        positions = (1,) if self.window == 1 else inputs[-1].shape[1:2]  # a window of 1 holds the position itself
+        return Normalized(positions, "the value of that element, whatever the query", hint)
 
     def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
         """Self-attention must be causal; cross-attention must have its whole second input at every step."""

@@ -61,6 +61,13 @@ def unit(x: Array) -> Array:
     return wide / jnp.sqrt(jnp.maximum(jnp.square(wide).sum(-1, keepdims=True), 1e-12))
 
 
+def _need_directions(code: str, word: str, output: TensorType) -> None:
+    """Raise an error for vectors of one element, whose direction is a sign."""
+    if output.rank > 1 and output.shape[-1] == 1:
+        message, expected = f"`{word}` compares the directions of vectors", "vectors of more than one element"
+        raise RuleViolation(code, message, found=f"output {output}", expected=expected)
+
+
 class Contrastive(Loss):
     """(batch, 2, d) pairs of embeddings with (batch,) 0 and 1: D^2 for pairs of one kind, else max(0, margin - D)^2.
 
@@ -147,6 +154,7 @@ class Triplet(Loss):
         LossExample("triplet: {mining: hard}", "f32[batch, 3, 8]", None, error="DLC303"),
         LossExample("triplet", "f32[batch, 8]", None, error="DLC301"),
         LossExample("triplet", "f32[batch, 8]", "f32[batch, 1]", error="DLC301"),
+        LossExample("triplet: {distance: cosine}", "f32[batch, 1]", "i32[batch]<2", error="DLC301"),
         LossExample("triplet", "f32[batch, 3, 8]", "i32[batch]<2", error="DLC301"),
         LossExample("triplet: {mining: easy}", "f32[batch, 8]", "i32[batch]<2", error="DLC104"),
     )
@@ -168,6 +176,8 @@ class Triplet(Loss):
         """Embeddings and classes, or triplets of embeddings."""
         need_real_output(self.code, self.word, output)
         need_unmasked(self.word, output)
+        if self.distance == "cosine":
+            _need_directions(self.code, self.word, output)
         if target is None and output.rank == 3 and output.shape[1] == 3:
             if "mining" in self.model_fields_set:
                 message = "`mining` has no effect: the output already holds triplets"
@@ -248,6 +258,7 @@ class NTXent(Loss):
         LossExample("nt_xent", "f32[batch, 8]", None, error="DLC301"),
         LossExample("nt_xent", "f32[batch, 8]", "f32[batch, 4]", error="DLC301"),
         LossExample("nt_xent", "f32[batch, 8]", "i32[batch]<10", error="DLC301"),
+        LossExample("nt_xent", "f32[batch, 1]", "f32[batch, 1]", error="DLC301"),
         LossExample("nt_xent: 0", "f32[batch, 2, 8]", None, error="DLC104"),
     )
 
@@ -268,6 +279,7 @@ class NTXent(Loss):
         """Two views of each example."""
         need_real_output(self.code, self.word, output)
         need_unmasked(self.word, output)
+        _need_directions(self.code, self.word, output)
         both = target is None and output.rank == 3 and output.shape[1] == 2
         distances = target is not None and target.is_float and output.rank == 2 and output.shape == target.shape
         if not both and not distances:

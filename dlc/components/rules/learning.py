@@ -232,7 +232,7 @@ class SameView(LearningRule):
         for node in training.nodes:
             if not node.layer.short_form_inputs:
                 continue
-            compares = node.path in pairs or node.layer.word == "subtract"
+            compares = node.path in pairs or node.layer.word == "subtract" or node.layer.normalized(*node.types)
             refs = list(node.inputs) if compares else list(dict.fromkeys(node.inputs))  # `add: [a, a]` is meant
             numbers = [values.of(ref) for ref in refs]
             if None not in numbers and len(set(numbers)) < len(numbers):
