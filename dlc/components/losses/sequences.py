@@ -8,7 +8,7 @@ from dlc.components.losses.loss import Loss, LossExample, Score
 from dlc.components.losses.shape_checks import need_real_output
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, main
-from dlc.support.lazy import jax, jnp, optax
+from dlc.support.lazy import jax, jnp, np, optax
 
 if TYPE_CHECKING:
     from jax import Array
@@ -21,6 +21,9 @@ class CTC(Loss):
     2006; optax' `ctc_loss`). Padding of both does not count: `tokens: {vocabulary, padding}`. The blank is one of the
     classes and must not occur in targets; it may be the padding's number. The loss of an example is not divided by its
     length. A target that is too long for its output, counting a blank between equal neighbours, costs about 1e5.
+
+    A prediction is what the best path spells: the most probable class of each time step, without repetitions and
+    blanks.
     """
 
     word = "ctc"
@@ -73,3 +76,19 @@ class CTC(Loss):
     def activations(self) -> tuple[str, ...]:
         """Softmax."""
         return ("softmax",)
+
+    def predict(self, output: Array, mask: Array | None = None) -> Array:
+        """Probabilities; at padding that of the blank is 1, so that padding spells nothing."""
+        found = self.activate(output)
+        if mask is None:
+            return found
+        silence = jnp.arange(output.shape[-1]) == self.blank
+        return jnp.where(mask[:, :, None], found, silence.astype(found.dtype))
+
+    def decode(self, prediction: Any) -> Any:
+        """The best path without repetitions and blanks. A step with NaN spells a class that does not exist."""
+        arrays = np if isinstance(prediction, np.ndarray) else jnp
+        undefined = arrays.isnan(prediction).any(-1)
+        best = arrays.where(undefined, prediction.shape[-1], prediction.argmax(-1)).astype("int32")  # (batch, time)
+        new = arrays.concatenate([arrays.ones_like(best[:, :1], bool), best[:, 1:] != best[:, :-1]], axis=1)
+        return arrays.where(new & (best != self.blank), best, -1)

@@ -14,7 +14,7 @@ from dlc.components.schedules.schedule import Run
 from dlc.diagnostics import Problems, Span, SpecError
 from dlc.frontend.document import Document, Item
 from dlc.frontend.passes.match import Objectives, used_targets
-from dlc.frontend.passes.sizes import sized
+from dlc.frontend.passes.sizes import graph_of_sizes
 from dlc.frontend.plan import AugmentTerm, LossTerm, Plan, UpdateRule
 from dlc.ir import Graph, TensorType, TypedGraph
 from dlc.language.source import Path, Places, Source
@@ -161,7 +161,7 @@ def need_something_to_learn(
     Raises:
         SpecError: the findings of the rules.
     """
-    typed = sized(plan, sizes) if sizes else plan.graph
+    typed = graph_of_sizes(plan, sizes)
     features: dict[str, Mapping[str, Feature | None]] = {"inputs": plan.inputs, "targets": plan.targets}
     training = Training(
         typed,
