@@ -125,7 +125,7 @@ MUTATIONS = (
         "dlc/backend/train_step.py",
         "skipped = state.skipped._replace(epoch=jnp.where(fresh, 0, state.skipped.epoch))",
         "skipped = state.skipped",
-        RECOVERY,
+        STEP,
     ),
     Mutation(
         "a batch norm may see a single element",

@@ -266,6 +266,18 @@ def test_an_average_has_the_statistics_of_its_weights(accumulate: int) -> None:
     assert np.abs(running - found["variance"]).max() > 0.05
 
 
+def test_the_skipped_steps_of_an_epoch_are_counted_anew() -> None:
+    """`fresh` begins an epoch: its first chunk forgets those of the epoch before, later chunks don't."""
+    data = batched(3, 4)
+    data["targets"]["y"] = data["targets"]["y"].at[1].set(jnp.nan)
+    state, compiled_steps = trained(spec_of("{sgd: 0.1}", head=f"{HEAD}train: {{on_nan: skip}}\n"), data, 3)
+    assert int(state.skipped.epoch) == 1 and int(state.skipped.row) == 0
+    feed = feed_of({"inputs": data["inputs"], "targets": {"y": data["targets"]["y"]}})
+    for fresh, want in ((False, 2), (True, 1)):
+        state = compiled_steps.chunk(state, feed, np.int32(3), np.bool_(fresh), {"x": {}, "y": {}})
+        assert int(state.skipped.epoch) == want
+
+
 def test_an_average_of_half_precision_moves() -> None:
     """Steps of 0.001 of the distance are lost in bfloat16, whose neighbours of 1 are 0.004 and 0.008 away."""
     averaging = Averaging(decay=0.999)
