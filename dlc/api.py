@@ -183,7 +183,8 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     """Predictions of a run's best weights by name: of n records (n,), or (n, *sizes) of arrays.
 
     A category gives its class, and the probability of each class under `NAME_CLASS`. A sequence that the loss decodes,
-    such as `ctc`, gives a list of tokens for each record under `NAME_decoded`.
+    such as `ctc`, gives a list of tokens for each record under `NAME_decoded`. At padding numbers are NaN, and tokens
+    -1.
 
     Args:
         run: the run folder.

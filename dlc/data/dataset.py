@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.features.feature import Feature, encoded_on_host
-from dlc.data.columns import Chosen, Encoded, Joined, blocks_of
+from dlc.data.columns import Chosen, Encoded, Joined, block_slices, blocks_of
 from dlc.data.findings import all_of, lost_values
 from dlc.data.fitted import FittedData, Stats, Unpadded, device_stats, record_digests
+from dlc.data.ranges import find_ranges, ranged_features
 from dlc.data.tables import COPIES, FeatureKey, Room, allowed_memory, read_table, wrong_data
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.passes.sizes import prove_sizes
-from dlc.frontend.plan import Plan
+from dlc.frontend.plan import Against, Plan
+from dlc.ir import MASK
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.lazy import np
@@ -172,15 +174,21 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         stats[name] = feature.fit(_chosen(raw, splits["train"])) if fitted is None else fitted.stats[name]
         keys = encoded_on_host(feature, name, raw[:1], stats[name])
         values[section].update({key: Encoded(feature, name, key, raw, stats[name]) for key in keys})
+    if fitted is None:
+        asked = {name: (section, name) for name, (section, _) in ranged_features(plan).items()}
+        train = {name: _chosen(raws[key], splits["train"]) for name, key in asked.items()}
+        ranges = find_ranges(plan, train, stats)
+    else:
+        ranges = dict(fitted.ranges)
     values = _in_memory(values, limit)
     _sizes_agree(plan, values)
-    check_values(plan, values)
+    check_values(plan, values, stats)
     notes = [
         note
         for (section, name), raw in raws.items()
         for note in lost_values(_feature(plan, section, name), name, columns[name], raw, values[section][name])
     ]
-    learned = FittedData(columns, stats, members)
+    learned = FittedData(columns, stats, members, ranges)
     return Dataset(values["inputs"], values["targets"], splits, learned, device_stats(stats), tuple(all_of(notes)))
 
 
@@ -229,22 +237,29 @@ def _chosen(raw: Any, rows: NDArray[np.int32]) -> Any:
     return raw[np.sort(rows)] if isinstance(raw, np.ndarray) else Chosen(raw, rows)
 
 
-def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that losses are defined for all targets, and that sample weights are not negative."""
+def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]], stats: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that losses and metrics are defined for all targets, and that sample weights are not negative."""
     for term in plan.losses:
         if term.against is not None and term.against.section != "outputs":
             compared = values[term.against.section][term.against.name]
-            features = plan.targets if term.against.section == "targets" else plan.inputs
-            nothing = getattr(features[term.against.name], "ignored", None)
+            nothing = getattr(_feature(plan, *term.against), "ignored", None)
             try:
                 if nothing is not None and all(np.all(block == nothing) for block in blocks_of(compared)):
                     raise RuleViolation(
                         "DLC403", f"no record of `{term.against.name}` has a class", found=f"only {nothing}"
                     )
-                for block in blocks_of(compared):
+                for block in _real_blocks(values, term.against):
                     term.loss.check_values(block)
             except RuleViolation as wrong:
                 raise wrong_data(plan, wrong, term.against) from None
+    for measured in plan.metrics:
+        against = measured.against
+        if measured.metric.domain is not None and against.section != "outputs":
+            try:
+                for block in _real_blocks(values, against):
+                    measured.metric.check_values(_feature(plan, *against).decode(block, stats[against.name]))
+            except RuleViolation as wrong:
+                raise wrong_data(plan, wrong, against) from None
     names = [*(term.sample_weight for term in plan.losses), *(term.sample_weight for term in plan.metrics)]
     for name in sorted({name for name in names if name is not None}):
         least, some = 0.0, False
@@ -257,6 +272,17 @@ def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> None:
             raise wrong_data(plan, error, ("targets", name))
 
 
+def _real_blocks(values: Mapping[str, Mapping[str, Any]], against: Against) -> Iterator[NDArray[Any]]:
+    """The values of a target in blocks, without padding."""
+    compared = values[against.section][against.name]
+    mask = values[against.section].get(against.name + MASK)
+    if mask is None:
+        yield from blocks_of(compared)
+        return
+    for rows in block_slices(len(compared), compared.nbytes):
+        yield compared[rows][mask[rows]]
+
+
 def _joined(plan: Plan, key: FeatureKey, parts: list[Any]) -> Any:
     """The concatenated raw values of a feature from all sources."""
     feature = _feature(plan, *key)
@@ -266,7 +292,7 @@ def _joined(plan: Plan, key: FeatureKey, parts: list[Any]) -> Any:
         if len({part.shape[1:] for part in after}) > 1:
             found = " and ".join(str(list(size)) for size in sizes)
             message = f"the sources have records of different sizes for `{key[1]}`"
-            hint = "use records of one size; `tokens` with `padding` are padded automatically"
+            hint = "use records of one size; `tokens` and series with `padding` are padded automatically"
             raise wrong_data(plan, RuleViolation("DLC406", message, found=found, hint=hint), key)
     if len(parts) == 1:
         return parts[0]

@@ -25,7 +25,13 @@ def lost_values(feature: Feature, name_of: str, columns: Sequence[str], raw: Any
     if not in_memory or raw.dtype != np.float64 or value.shape != raw.shape or not raw.size:
         return []
     width = raw.shape[-1] if raw.ndim > 1 else 1
-    wide, narrow = raw.reshape(-1, width), value.reshape(-1, width)
+    wide, narrow = raw, value
+    if feature.value_type().mask:  # padding is no value
+        real = feature.mask(raw)
+        wide, narrow = wide[real], narrow[real]
+    wide, narrow = wide.reshape(-1, width), narrow.reshape(-1, width)
+    if not wide.size:
+        return []
     with np.errstate(over="ignore"):
         spread = np.ptp(narrow, 0)
         coarse = (np.spacing(np.abs(narrow).max(0)) * _COARSE > spread) & (np.ptp(wide, 0) > 0)

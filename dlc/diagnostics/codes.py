@@ -138,8 +138,8 @@ CODES: dict[str, Code] = {
     ),
     "DLC117": Code(
         "the expanded network is too large",
-        "A network may have at most 20,000 layers after blocks are expanded. Blocks that use other blocks several "
-        "times grow quickly.",
+        "A network may have at most 20,000 layers after blocks are expanded, and repeats inside of each other at most "
+        "1,000,000 iterations in all. Blocks that use other blocks several times grow quickly.",
     ),
     "DLC118": Code(
         "a plugin is not allowed",
@@ -155,6 +155,11 @@ CODES: dict[str, Code] = {
         "a component of a plugin failed",
         "One of its methods raised an exception, or returned something else than its base class asks for. The message "
         "names the component, the method and the line of the plugin.",
+    ),
+    "DLC121": Code(
+        "a block replaces a component",
+        "A block of the file has the name of a component. Every use in the file means the block, except inside the "
+        "block itself. This is a note, so that a file stays valid when dlc gets a component of this name.",
     ),
     "DLC201": Code(
         "unknown name",
@@ -218,6 +223,12 @@ CODES: dict[str, Code] = {
         "`infer` declared. If the layer comes from a plugin, fix it there. The first note names the layer of the "
         "network.",
     ),
+    "DLC215": Code(
+        "`masking` compares values that are not those of the data",
+        "The layer marks the positions whose elements all equal a number. After `normalize`, `scale`, an augmentation "
+        "or a random layer, padding no longer equals it, or data do. Declare the padding where the data are: `tensor: "
+        "{padding: VALUE}` finds it before anything changes the values.",
+    ),
     "DLC217": Code(
         "there is a single element to normalize",
         "A norm, a softmax or attention compares elements with each other. A single element has none to compare with: "
@@ -254,6 +265,12 @@ CODES: dict[str, Code] = {
     "DLC305": Code(
         "the monitored value does not exist",
         "`monitor` is `SPLIT/METRIC`, such as `validation/loss`. The spec must have this split and this metric.",
+    ),
+    "DLC313": Code(
+        "values have another range than a component needs",
+        "For example, `poisson` of a target that is normalized to mean 0, or `random_brightness` for values of 0 to 1 "
+        "of an image of 0 to 255. A feature's range is its `value_range`, 0 to its `scale`, or that of the training "
+        "split.",
     ),
     "DLC320": Code(
         "there is nothing to learn",

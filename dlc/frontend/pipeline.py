@@ -73,7 +73,7 @@ def check_source(source: Source) -> tuple[Spec | None, Report]:
     if "plugins" in source.tree:
         plugins = load_plugins(source, problems)
         if problems.count:  # its words are unknown: whatever else would be said may be wrong
-            return None, problems.report(source.texts)
+            return None, problems.report(source.texts).merged()
     if plugins:
         from dlc.frontend.plugins import active
 
@@ -108,7 +108,7 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
     objectives = match(document, graph, typed.types if typed else None, problems)
     update = _update_rule(document, grouping)
     lint(document, graph, problems, typed, objectives, augmented, update if problems.ok else None)
-    report = problems.report(source.texts)
+    report = problems.report(source.texts).merged()
     if typed is None or not report.ok:
         return None, report
     plan = Plan(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dlc.ir.context import Context, Mode
 from dlc.ir.graph import (
     MAX_NODES,
+    CompositeUse,
     Graph,
     Node,
     Origin,
@@ -42,6 +43,7 @@ __all__ = [
     "ONES",
     "ZEROS",
     "CompositeBlock",
+    "CompositeUse",
     "Context",
     "Decoding",
     "Dim",

@@ -199,6 +199,16 @@ class CompositeBlock(Options):
 
     names: ClassVar[tuple[str, ...]] = ()  # what its items call its inputs; empty for one that needs no name
 
+    def check_inputs(self, *inputs: TensorType) -> None:
+        """Check that inputs fit the options: a message about the items inside would name what the user did not write.
+
+        Args:
+            inputs: the types of its inputs.
+
+        Raises:
+            RuleViolation: when they don't.
+        """
+
     def items(self) -> list[Any]:
         """The items that it stands for, as a plain tree."""
         raise NotImplementedError(f"{type(self).__name__} defines no items")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.backend.loss import answers_of, feature_of, input_feature
+from dlc.backend.predict import blank
 from dlc.components.features.feature import Feature
 from dlc.components.features.tensor import Tensor
 from dlc.components.metrics.class_checks import answered, need_answers
@@ -22,7 +23,7 @@ from dlc.data.dataset import Dataset
 from dlc.frontend.passes.sizes import Sizes
 from dlc.frontend.plan import LossTerm, MetricTerm, Plan
 from dlc.frontend.summary import table
-from dlc.ir import TensorType
+from dlc.ir import MASK, TensorType
 from dlc.language.options import RuleViolation
 from dlc.reports.images import gray
 from dlc.serving.evaluation import MOST_CLASSES, classes_of
@@ -163,7 +164,10 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
     found = _run(model, terms, records, len(rows)) if terms else []
     answers = tuple(_answer(plan, term, part, stats) for term, part in zip(terms, found, strict=True))
     inputs = {
-        name: input_feature(plan, name).decode(records["inputs"][name], stats[name]) for name in plan.graph.inputs
+        name: blank(
+            input_feature(plan, name).decode(records["inputs"][name], stats[name]), records["inputs"].get(name + MASK)
+        )
+        for name in plan.graph.inputs
     }
     return Answers(split, len(data.splits[split]), len(rows), inputs, answers)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dlc.backend.loss import input_feature
 from dlc.backend.predict import predictions_of, raw_inputs, serving, weight_shapes
 from dlc.components.exports.export import Export, TrainedNetwork
 from dlc.components.modifiers import NoModifiers
@@ -70,15 +71,16 @@ def read_export(to: str) -> Export:
 def describe(model: Model) -> TrainedNetwork:
     """A trained network as export formats see it."""
     plan, program = model.plan, model.program
+    named = predictions_of(plan)
     return TrainedNetwork(
         name=plan.name,
         weights=model.weights,
         weight_shapes=weight_shapes(plan, program),
         inputs=raw_inputs(plan),
-        outputs=tuple(predictions_of(plan)),
+        outputs=tuple(named),
         least=least_sizes(plan),
         function=serving(plan, program),
-        predict=model.predict,
+        predict=lambda inputs: {name: value for name, value in model.predict(inputs).items() if name in named},
         sample=lambda batch: sample_inputs(model, batch),
     )
 
@@ -161,4 +163,6 @@ def sample_inputs(model: Model, batch: int) -> dict[str, Any]:
             found[name] = generator.integers(0, kind.bound, shape).astype(DTYPES[kind.dtype])
         else:
             found[name] = generator.standard_normal(shape).astype(DTYPES[kind.dtype])
+        if kind.mask:  # the last position of every second example is padding
+            found[name][::2, max(1, shape[1] - 1) :] = float(getattr(input_feature(model.plan, name), "padding"))  # noqa: B009
     return found

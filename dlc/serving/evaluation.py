@@ -80,7 +80,7 @@ def _evaluated(model: Model, run: RunFolder, split: str | None, data: Path | Non
             raise SpecError.of("DLC510", "`--split` has no effect beside `--data`", hint="remove one of them")
         columns = read_table(data, plan)
         table = read_encoded(plan, fitted, columns, str(data))
-        check_values(plan, table)
+        check_values(plan, table, fitted.stats)
         rows = np.arange(len(next(iter(columns.values()))), dtype=np.int32)
         label = str(data)
     else:

@@ -24,6 +24,7 @@ from dlc.data.tables import read_feature, selected
 from dlc.diagnostics import Report, SpecError, did_you_mean, listing
 from dlc.frontend.plan import Plan
 from dlc.frontend.predictions import Answer, decoded
+from dlc.ir import MASK
 from dlc.language.options import RuleViolation
 from dlc.serving.model import load_model
 from dlc.support.files import plain, write_atomic
@@ -159,8 +160,10 @@ def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[
         if answer.decodes:
             spelt = [None if tokens is None else " ".join(map(str, tokens)) for tokens in sequences(answer, value)]
             _add(columns, name, {decoded(name): np.array(spelt, object)})
-        else:
-            _add(columns, name, feature.present(name, value) if feature is not None else present_array(name, value))
+            continue
+        found = feature.present(name, value) if feature is not None else present_array(name, value)
+        mask = predictions.get(name + MASK)
+        _add(columns, name, found if mask is None else _without_padding(name, found, mask, value.shape))
     return columns
 
 
@@ -172,10 +175,29 @@ def sequences(answer: Answer, prediction: np.ndarray[Any, Any]) -> list[list[int
     return [None if lost else row[row >= 0].tolist() for row, lost in zip(rows, undefined, strict=True)]
 
 
+def _without_padding(
+    name: str, columns: Mapping[str, Any], mask: np.ndarray[Any, Any], shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """The columns of a prediction (n, time, *axes), or of its positions, with None at padding."""
+    places: dict[str, Any] = {}
+    for whole in (shape[:2], shape):
+        real = np.broadcast_to(mask.reshape(*mask.shape, *(1,) * (len(whole) - 2)), whole)
+        places |= present_array(name, real)
+    found = dict(columns)
+    for column in found.keys() & places.keys():
+        if not places[column].all():
+            values = np.asarray(_exact({column: found[column]})[column]).tolist()
+            found[column] = np.array(
+                [value if real else None for value, real in zip(values, places[column], strict=True)]
+            )
+    return found
+
+
 def as_arrays(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """Predictions by name, each in its own shape.
 
-    Of a category the class, and the probability of each class; of a decoded sequence a list of tokens.
+    Of a category the class, and the probability of each class; of a decoded sequence a list of tokens. At padding
+    numbers are NaN, and tokens -1.
     """
     found: dict[str, Any] = {}
     for name, answer in predictions_of(plan).items():
@@ -185,8 +207,12 @@ def as_arrays(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarra
             for row, tokens in enumerate(sequences(answer, value)):
                 lists[row] = tokens
             _add(found, name, {decoded(name): lists})
-        else:
-            _add(found, name, feature.arrays(name, value) if feature is not None else {name: single_values(value)})
+            continue
+        arrays = feature.arrays(name, value) if feature is not None else {name: single_values(value)}
+        mask = predictions.get(name + MASK)
+        if mask is not None and arrays[name].dtype.kind in "iu" and arrays[name].shape == mask.shape:
+            arrays[name] = np.where(mask, arrays[name], -1)
+        _add(found, name, arrays)
     return found
 
 

@@ -11,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.components.value_ranges import ValueRange
 from dlc.data.fitted import FittedData
+from dlc.data.ranges import ranged_features
 from dlc.diagnostics import SpecError, reason
 from dlc.frontend.pipeline import Spec, check_file
 from dlc.frontend.plan import Plan
@@ -307,6 +310,9 @@ class RunFolder:
             stated = found.pop("sha256")
             if digest(to_json(found)) != stated:
                 raise ValueError("its digest differs")
+            ranges = {name: ValueRange(*map(float, found["ranges"][name])) for name in ranged_features(plan)}
+            if not all(isfinite(held.span) and held.span > 0 for held in ranges.values()):
+                raise ValueError("ranges")
             read, found = found["columns"], found["fitted"]
             for name, feature in {**plan.inputs, **plan.targets}.items():
                 columns[name] = tuple(read[name])
@@ -322,7 +328,7 @@ class RunFolder:
                     raise ValueError(name)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError):
             raise SpecError.of("DLC503", f"`{path}` is damaged: it does not fit the spec") from None
-        return FittedData(columns, stats, self._splits())
+        return FittedData(columns, stats, self._splits(), ranges)
 
     def _splits(self) -> dict[str, Any]:
         """The digests of the records of each split.
@@ -445,6 +451,7 @@ def _features(fitted: FittedData) -> bytes:
             name: {key: np.asarray(value).tolist() for key, value in stats.items()}
             for name, stats in fitted.stats.items()
         },
+        "ranges": {name: list(held) for name, held in fitted.ranges.items()},
     }
     return to_json({**plain, "sha256": digest(to_json(plain))})
 

@@ -19,6 +19,7 @@ from dlc.components.schedules.schedule import Horizon, Run
 from dlc.data.dataset import Dataset, Sampler, data_sizes, load_dataset
 from dlc.data.feeder import Feeder, evaluated_together, horizon_of, make_sampler
 from dlc.data.fitted import FittedData
+from dlc.data.ranges import with_ranges
 from dlc.data.tables import allowed_memory
 from dlc.frontend.memory import need_memory
 from dlc.frontend.passes.lint import need_something_to_learn
@@ -104,9 +105,10 @@ def set_up(
     need_memory(plan, limit)
     program = lower(plan.graph, lowering, platform())
     tuning = autotune and lowering is None
-    compile_ahead = None if tuning else CompileAhead(plan, program)
+    compile_ahead = None if tuning else CompileAhead(with_ranges(plan, {}, {}), program)
     with timed("data"):
         data = load_dataset(plan, fitted)
+    plan = with_ranges(plan, data.fitted.ranges, data.fitted.stats)
     for text in data.notes if fitted is None else ():
         note(text)
     sampler = make_sampler(plan, data.splits["train"])

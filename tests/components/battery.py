@@ -421,7 +421,8 @@ def _check_feature(kind: Kind, example: FeatureExample) -> None:
     assert compiled.dtype == encoded.dtype
     np.testing.assert_allclose(compiled, encoded, rtol=1e-6)
     if made.value_type() == made.raw_type():
-        np.testing.assert_allclose(made.decode(encoded, stats), raw, rtol=1e-6)
+        real = made.mask(raw) if made.value_type().mask else slice(None)  # padding is 0, not a number of the data
+        np.testing.assert_allclose(made.decode(encoded, stats)[real], raw[real], rtol=1e-6)
     assert made.read([column(example.column)[:0]], "x").shape == (0, *raw.shape[1:])
 
 

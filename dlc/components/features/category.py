@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.features.feature import Feature, FeatureExample, Stats, as_text, only
+from dlc.components.value_ranges import ValueRange
 from dlc.diagnostics import did_you_mean, listing
 from dlc.ir import TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
@@ -194,6 +195,10 @@ class Category(Feature):
         more = f", the first of {len(unknown)} unknown ones" if len(unknown) > 1 else ""
         message = f"{where} holds an unknown class"
         return RuleViolation("DLC404", message, found=found + more, expected=expected, hint=hint, option="classes")
+
+    def encoded_range(self) -> ValueRange | None:
+        """0 to 1 with one_hot."""
+        return ValueRange(0.0, 1.0) if self.one_hot else None
 
     def encode(self, raw: Any, stats: Stats) -> Any:
         """Class numbers, or rows of 0 and 1."""

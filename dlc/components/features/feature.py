@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import product
-from math import prod
+from math import inf, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dlc.components.value_ranges import ValueRange
 from dlc.ir import MASK, TensorType
 from dlc.language.options import Options, RuleViolation, option, spell
-from dlc.support.lazy import np
+from dlc.support.lazy import jnp, np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,6 +77,18 @@ class Feature(Options):
     def encode(self, raw: Any, stats: Stats) -> Any:
         """Raw values -> the network's values."""
         return raw
+
+    def scaled(self, raw: Any, stats: Stats) -> Any:
+        """Numbers in the user's unit -> the network's numbers, as in `encode` but without padding."""
+        return self.encode(raw, stats)
+
+    def declared_range(self) -> ValueRange | None:
+        """What the raw values lie in, in the user's unit; None if only the data tell."""
+        return None
+
+    def encoded_range(self) -> ValueRange | None:
+        """What the network's values lie in, as far as it is known without the data; infinite for centered values."""
+        return None
 
     def mask(self, raw: Any) -> Any:
         """Bool (n, time), false at padding; only for features with a masked type."""
@@ -178,7 +191,7 @@ def only(columns: Sequence[NDArray[Any]], name: str, word: str) -> NDArray[Any]:
 def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float | None = None) -> NDArray[Any]:
     """A column as numbers, exactly: in its own type if float32 holds all of its values, else in float64.
 
-    `missing` replaces empty fields.
+    `missing` replaces empty fields; if it is NaN, they and NaN stay NaN.
 
     Raises:
         RuleViolation: DLC403, naming the first row that is not a number.
@@ -199,7 +212,7 @@ def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float |
         bad = ~(np.abs(values) <= _LARGEST)
         if missing is not None and bad.any():
             values = np.where(np.isnan(values), missing, values)
-            bad = ~(np.abs(values) <= _LARGEST)
+            bad = ~(np.abs(values) <= _LARGEST) & ~(np.isnan(values) & np.isnan(missing))
     if not bad.any():
         return values
     position = np.unravel_index(int(bad.argmax()), bad.shape)
@@ -246,26 +259,56 @@ def _number(value: Any, name: str, row: int, missing: float | None) -> float:
 _BLOCK = 1 << 17  # elements of a block in float64: 1 MiB, whatever the size of the split
 
 
-def fit_normalizer(raw: NDArray[Any], how: str) -> dict[str, NDArray[Any]]:
-    """The shift and scale that normalise the entries of the last axis: `standard` or `minmax`.
+def rows_of(raw: NDArray[Any], mask: Callable[[Any], Any] | None = None) -> Iterator[NDArray[Any]]:
+    """The entries of the last axis of all records, block by block: (k, width).
 
-    `standard` scales them to mean 0 and deviation 1, `minmax` to 0..1. Constant entries become 0. Records are read
-    block by block, so that the result is the same for data in memory and on disk.
+    Records are read in blocks, so that a fold over the rows is the same for data in memory and on disk. With a mask the
+    rows of padding are left out, and the others make blocks of one size: further padding changes no sum.
+
+    Args:
+        raw: (n, *axes), an array or an object that is sliced like one.
+        mask: raw values of some records -> bool (n, time), false at padding.
     """
-    if not len(raw):
-        raise RuleViolation("DLC405", "there are no examples to compute the normalisation from")
     width = raw.shape[-1] if raw.ndim > 1 else 1
     step = max(1, _BLOCK // max(1, prod(raw.shape[1:])))
+    blocks = (raw[start : start + step] for start in range(0, len(raw), step))
+    if mask is None:
+        yield from (block.reshape(-1, width) for block in blocks)
+        return
+    size = max(1, _BLOCK // max(1, width))
+    rest = np.empty((0, width), raw.dtype)
+    for block in blocks:
+        rest = np.concatenate([rest, block[mask(block)].reshape(-1, width)])
+        while len(rest) >= size:
+            yield rest[:size]
+            rest = rest[size:]
+    if len(rest):
+        yield rest
+
+
+def fit_normalizer(raw: NDArray[Any], how: str, mask: Callable[[Any], Any] | None = None) -> dict[str, NDArray[Any]]:
+    """The shift and scale that normalise the entries of the last axis: `standard` or `minmax`.
+
+    `standard` scales them to mean 0 and deviation 1, `minmax` to 0..1. Constant entries become 0.
+
+    Args:
+        raw: the records of the training split, (n, *axes).
+        how: `standard` or `minmax`.
+        mask: raw values of some records -> bool (n, time), false at padding, which does not count.
+    """
 
     def blocks() -> Iterator[NDArray[Any]]:
-        return (raw[start : start + step].reshape(-1, width) for start in range(0, len(raw), step))
+        return rows_of(raw, mask)
 
+    count = sum(len(block) for block in blocks()) if mask is not None else len(raw)
+    if not count:
+        raise RuleViolation("DLC405", "there are no examples to compute the normalisation from")
     least = reduce(np.minimum, (block.min(0) for block in blocks())).astype(np.float64)
     most = reduce(np.maximum, (block.max(0) for block in blocks())).astype(np.float64)
     if how == "minmax":
         shift, scale = least, most - least
     else:
-        count = prod(raw.shape) / width
+        count = count if mask is not None else prod(raw.shape[:-1]) if raw.ndim > 1 else count
         shift = sum(block.sum(0, dtype=np.float64) for block in blocks()) / count
         scale = np.sqrt(sum(np.square(block - shift).sum(0) for block in blocks()) / count)
     constant = least == most
@@ -275,6 +318,7 @@ def fit_normalizer(raw: NDArray[Any], how: str) -> dict[str, NDArray[Any]]:
     return {"shift": shift, "shift_rest": np.zeros_like(shift), "scale": scale}
 
 
+NORMALIZED = {"standard": ValueRange(-inf, inf), "minmax": ValueRange(0.0, 1.0)}  # what the normalized values lie in
 NORMALIZER = ("shift", "shift_rest", "scale")  # the results of `fit_normalizer`
 
 
@@ -286,6 +330,12 @@ def normalized(raw: Any, stats: Stats) -> Any:
 def denormalized(value: Any, stats: Stats) -> Any:
     """The inverse of `normalized`."""
     return (value * stats["scale"] + stats["shift_rest"]) + stats["shift"]
+
+
+def where_real(mask: Any, value: Any) -> Any:
+    """A value (n, time, *axes) with 0 where a mask (n, time) is false, as numpy or JAX array."""
+    arrays = np if isinstance(value, np.ndarray) else jnp
+    return arrays.where(mask.reshape(*mask.shape, *(1,) * (value.ndim - 2)), value, 0)
 
 
 def without_shift(stats: Stats) -> Stats:

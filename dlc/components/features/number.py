@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from dlc.components.features.feature import (
+    NORMALIZED,
     NORMALIZER,
     Feature,
     FeatureExample,
@@ -17,6 +18,7 @@ from dlc.components.features.feature import (
     only,
     without_shift,
 )
+from dlc.components.value_ranges import Bounds, ValueRange, need_bounds
 from dlc.ir import TensorType
 from dlc.language.options import main, option
 
@@ -33,6 +35,9 @@ class Number(Feature):
     word = "number"
     normalize: Literal["none", "standard", "minmax"] = main(
         "none", description="scale to mean 0 and deviation 1, or to 0..1, by the training split"
+    )
+    value_range: Bounds = option(
+        None, description="[lowest, highest] number that the data may hold, before scaling; others are errors"
     )
     missing: float | None = option(
         None, description="the number for an empty field; without it empty fields are errors"
@@ -57,7 +62,17 @@ class Number(Feature):
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """The numbers as a column of one."""
-        return as_numbers(only(columns, name, self.word), name, first_row, self.missing).reshape(-1, 1)
+        values = as_numbers(only(columns, name, self.word), name, first_row, self.missing).reshape(-1, 1)
+        need_bounds(self.value_range, values, name, first_row)
+        return values
+
+    def declared_range(self) -> ValueRange | None:
+        """`value_range`."""
+        return ValueRange(*self.value_range) if self.value_range is not None else None
+
+    def encoded_range(self) -> ValueRange | None:
+        """That of `normalize`, else the declared one."""
+        return self.declared_range() if self.normalize == "none" else NORMALIZED[self.normalize]
 
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Shift and scale."""

@@ -143,9 +143,8 @@ class Attention(Layer):
             raise RuleViolation("DLC205", message, found=f"`{size}`", expected=expected, option="rotary")
         if self.rotary_base is not None and not self.rotary:
             hint = "set `rotary: true`, or remove it"
-            raise RuleViolation(
-                "DLC303", "`rotary_base` has no effect without `rotary`", hint=hint, option="rotary_base"
-            )
+            message, because = "`rotary_base` has no effect without `rotary`", ("rotary",)
+            raise RuleViolation("DLC303", message, hint=hint, option="rotary_base", because=because)
         for name, used in (("causal", self.causal), ("window", self.window), ("rotary", self.rotary)):
             if used and cross:
                 message = f"`{name}` compares positions of one sequence, and this attention reads another"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dlc.components.losses.loss import Loss, LossExample, Score
 from dlc.components.losses.shape_checks import need_real_output
-from dlc.components.losses.value_checks import need_between, need_scores_behind_mask, need_unmasked
+from dlc.components.losses.value_checks import need_scores_behind_mask, need_unmasked
+from dlc.components.value_ranges import Domain
 from dlc.ir import TensorType
 from dlc.kernels.maxima import largest
 from dlc.language.options import RuleViolation, main, option
@@ -14,7 +15,6 @@ from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
     from jax import Array
-    from numpy.typing import NDArray
 
 
 def root(squares: Array) -> Array:
@@ -76,6 +76,7 @@ class Contrastive(Loss):
     """
 
     word = "contrastive"
+    domain = Domain(0.0, 1.0, hint="1 means the same kind, 0 different ones")
     margin: float = main(1.0, gt=0, description="the distance beyond which pairs of different kinds cost nothing")
     examples = (
         LossExample("contrastive", "f32[batch, 2, 8]", "i32[batch]<2"),
@@ -105,10 +106,6 @@ class Contrastive(Loss):
     def pairs_views(self, target: TensorType | None) -> bool:
         """The two embeddings."""
         return True
-
-    def check_values(self, target: NDArray[Any]) -> None:
-        """1 for the same kind, 0 for different ones."""
-        need_between(self.word, target, 0, 1)
 
     def predicts(self, output: TensorType, target: TensorType) -> bool:
         """Never: embeddings are not classes."""

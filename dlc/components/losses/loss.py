@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from dlc.components.losses.shape_checks import rows
+from dlc.components.value_ranges import Domain, need_domain
 from dlc.ir import TensorType
 from dlc.language.options import Options
 from dlc.support.lazy import jnp
@@ -57,6 +58,8 @@ class Loss(Options):
     higher_is_better: ClassVar[bool] = False
     # whether it needs a target, takes none, or allows both
     compares: ClassVar[Literal["always", "never", "either"]] = "always"
+    # the values of real-valued targets for which it is defined
+    domain: ClassVar[Domain | None] = None
     # whether output and target share the time axis and its mask; else `apply` gets `Masks`, and no metric of elements
     # can be used. An output that is not aligned is a prediction of its target if the loss defines `decode`.
     aligned: ClassVar[bool] = True
@@ -132,11 +135,12 @@ class Loss(Options):
         return wrong_elements(result, inputs[0]) if method == "elements" and inputs else None
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """Check the encoded targets of all records, on the host.
+        """Check the encoded targets of all records, on the host; by default against the `domain`.
 
         Raises:
             RuleViolation: DLC403 when the loss is not defined for them.
         """
+        need_domain(self.word, self.domain, target)
 
     def activate(self, output: Array) -> Array:
         """The prediction made from an output: probabilities from logits; the output itself by default."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dlc.components.losses.loss import Loss, LossExample
 from dlc.components.losses.shape_checks import need_pairs, paired
-from dlc.components.losses.value_checks import need_between
+from dlc.components.value_ranges import Domain
 from dlc.ir import TensorType
 from dlc.support.lazy import jnp
 
 if TYPE_CHECKING:
     from jax import Array
-    from numpy.typing import NDArray
 
 
 class _Pairs(Loss):
@@ -59,10 +58,11 @@ class MeanAbsoluteError(_Pairs):
 class MeanAbsolutePercentageError(_Pairs):
     """(batch, *axes) with (batch, *axes): the mean of 100 * |output - target| / |target|.
 
-    A target closer to 0 than 1e-7 counts as 1e-7, as in Keras: do not use it for targets around 0.
+    Targets must differ from 0, by more than 1e-7.
     """
 
     word = "mape"
+    domain = Domain(nonzero=True, hint="`mae` and `huber` accept any values; do not normalize the target")
     examples = (
         LossExample("mape", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("mape", "f32[batch, 2]", "f32[batch, 1]", error="DLC301"),
@@ -82,15 +82,11 @@ class MeanSquaredLogarithmicError(_Pairs):
     """
 
     word = "msle"
+    domain = Domain(-1.0, above=True, hint="do not center it with `normalize: standard`; `mse` accepts any values")
     examples = (
         LossExample("msle", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("msle", "f32[batch, 2]", "f32[batch, 1]", error="DLC301"),
     )
-
-    def check_values(self, target: NDArray[Any]) -> None:
-        """Targets must lie above -1, where the logarithm is defined."""
-        hint = "a normalized target is centered: remove `normalize`; `mse` accepts any values"
-        need_between(self.word, target, -1, above=True, hint=hint)
 
     def elements(self, output: Array, target: Array) -> Array:
         """The squared differences of logarithms."""

@@ -8,6 +8,7 @@ from dlc.components.losses.loss import LossExample, weights_of
 from dlc.components.losses.shape_checks import need_classes, need_pairs, paired, rows
 from dlc.components.metrics.class_checks import answered, need_answers, need_threshold, true_class
 from dlc.components.metrics.metric import Metric, Statistics
+from dlc.components.value_ranges import PROBABILITIES
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
@@ -211,6 +212,7 @@ class LogLoss(Metric):
     """
 
     word = "log_loss"
+    domain = PROBABILITIES
     upward = False
     logs = True
     examples = (
@@ -260,6 +262,7 @@ class Brier(Metric):
     """
 
     word = "brier"
+    domain = PROBABILITIES
     upward = False
     examples = (
         LossExample("brier", "f32[batch, 10]", "i32[batch]<10"),

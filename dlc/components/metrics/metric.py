@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.components.losses.loss import score, wrong_elements
+from dlc.components.value_ranges import Domain, ValueRange, need_domain
 from dlc.ir import TensorType
 from dlc.language.options import Options
 from dlc.support.lazy import jnp, np
@@ -35,6 +36,10 @@ class Metric(Options):
     # whether it compares what a loss decodes: the prediction is then tokens (batch, time), -1 where there is none, in
     # `infer` as well; the target has a length of its own, and the mask is that of the target
     sequences: ClassVar[bool] = False
+    # whether it depends on the range of the target's values, in the user's unit: it has an option `max_value`
+    ranged: ClassVar[bool] = False
+    # the values of real-valued targets, in the user's unit, for which it is defined
+    domain: ClassVar[Domain | None] = None
     # whether a constant added to prediction and target changes nothing: it gets values without the offset of their unit
     shift_invariant: ClassVar[bool] = False
 
@@ -55,6 +60,22 @@ class Metric(Options):
             RuleViolation: DLC302 when they don't.
         """
         raise NotImplementedError
+
+    def check_values(self, target: NDArray[Any]) -> None:
+        """Check the targets of all records in the user's unit, on the host; by default against the `domain`.
+
+        Raises:
+            RuleViolation: DLC403 when the metric is not defined for them.
+        """
+        need_domain(self.word, self.domain, target)
+
+    def own_range(self) -> ValueRange | None:
+        """The range of values that the options state, if it is `ranged`; None if it is that of the target."""
+        return None
+
+    def within(self, values: ValueRange) -> Metric:
+        """The metric for targets that lie in a range, in the user's unit."""
+        return self
 
     def statistics(self, prediction: Array, target: Array, weights: Array, mask: Array | None = None) -> Statistics:
         """The sums of a batch, arrays by name; by default of the elements' weighted values and of their weights.

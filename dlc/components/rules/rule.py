@@ -82,6 +82,10 @@ class CheckedDocument(Protocol):
         """The metrics."""
 
     @property
+    def augment(self) -> Sequence[Placed]:
+        """The augmentations."""
+
+    @property
     def optimizer(self) -> Placed | None:
         """The optimizer."""
 

@@ -101,7 +101,8 @@ class Schedule(Options):
         if not errors and self.warmup.amount:
             errors = list(self._warmup_errors())
         elif not errors and self.warmup_from:
-            errors = [OptionError(("warmup_from",), "DLC303", "`warmup_from` has no effect without `warmup`")]
+            message, because = "`warmup_from` has no effect without `warmup`", ("warmup",)
+            errors = [OptionError(("warmup_from",), "DLC303", message, because=because)]
         if errors:
             raise reject(*errors)
         return self

@@ -11,6 +11,7 @@ from dlc.components.losses.loss import Loss
 from dlc.components.metrics.metric import Metric
 from dlc.components.modifiers import LossModifiers, MetricModifiers
 from dlc.components.sources.source import select
+from dlc.components.value_ranges import ValueRange, mismatch
 from dlc.diagnostics import Note, Problems, did_you_mean, listing
 from dlc.frontend.document import Document, Item
 from dlc.frontend.plan import Against, LossTerm, MetricTerm
@@ -281,7 +282,38 @@ class _Matcher:
                 wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint
             )
             return False
-        return True
+        unfit = self.out_of_range(thing, pair.against) if pair.against is not None else None
+        if unfit is not None:
+            span = self.document.source.key_span((*path, thing.word))
+            self.problems.add(unfit.code, unfit.message, span, expected=unfit.expected, hint=unfit.hint)
+        return unfit is None
+
+    def feature_of(self, against: Against | None) -> Feature | None:
+        """The feature of a target or input; None if it is an output, or unknown."""
+        if against is None or against.section == "outputs":
+            return None
+        found: Feature | None = getattr(self.document, against.section)[against.name]
+        return found
+
+    def out_of_range(self, thing: Loss | Metric, against: Against) -> RuleViolation | None:
+        """Why the values of a target are not those that a loss or metric needs, as far as it is known without data."""
+        feature, name = self.feature_of(against), against.name
+        if isinstance(thing, Metric) and thing.ranged and thing.own_range() is None and against.section == "outputs":
+            message, hint = f"`{thing.word}` needs the range of `{name}`, which is an output", "set `max_value`"
+            return RuleViolation("DLC313", message, hint=hint)
+        if feature is None or not feature.value_type().is_float:
+            return None
+        held = feature.declared_range() if isinstance(thing, Metric) else feature.encoded_range()
+        if held is None:
+            return None
+        if thing.domain is not None and not thing.domain.holds(held):
+            message = f"`{thing.word}` is not defined for the values of `{name}`, which {mismatch(held, held)}"
+            return RuleViolation("DLC313", message, expected=str(thing.domain), hint=thing.domain.hint)
+        own = thing.own_range() if isinstance(thing, Metric) else None
+        if own is not None and not own.fits(ValueRange(0.0, held.span)):
+            message = f"`{thing.word}` expects values from {own}, but those of `{name}` {mismatch(own, held)}"
+            return RuleViolation("DLC313", message, hint=f"remove `max_value`: the default is the range of `{name}`")
+        return None
 
     def aligns(self, metric: Metric, losses: Sequence[Loss], chosen: Loss | None, path: Path) -> bool:
         """Whether a metric of elements reads an output that is aligned with its target, one of sequences a decoded one.

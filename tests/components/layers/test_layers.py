@@ -383,6 +383,22 @@ def test_a_place_taken_from_padding_is_zero() -> None:
     np.testing.assert_array_equal(got, [[0.0, 0.0, 0.0], x[1, 2]])
 
 
+@pytest.mark.parametrize("index", [-1, -2, -4])
+def test_the_last_real_places_are_taken(index: int) -> None:
+    """Wherever padding is: the k-th real position from the end, 0 where there are fewer."""
+    x = np.random.default_rng(0).normal(size=(6, 5, 2, 3))
+    lengths = np.array([5, 4, 3, 2, 1, 0])
+    real = np.arange(5) < lengths[:, None]
+    real[1] = [True, False, True, True, False]  # a gap
+    made = build_word({"take": index}, LAYERS, "layer")
+    assert isinstance(made, Layer)
+    got = made.apply({}, jnp.asarray(x), ctx=Context(masks=(jnp.asarray(real),)))
+    for row in range(6):
+        places = np.flatnonzero(real[row])
+        want = x[row, places[index]] if len(places) >= -index else np.zeros((2, 3))
+        np.testing.assert_allclose(got[row], want, rtol=1e-6)
+
+
 def test_shape_layers_keep_the_order() -> None:
     x = np.arange(48.0).reshape(2, 2, 3, 4)
     np.testing.assert_array_equal(apply("flatten", x), x.reshape(2, 24))

@@ -589,6 +589,7 @@ def test_padding_counts_for_nothing(spec: str, width: int, kind: Any) -> None:
     ("spec", "target", "hint"),
     [
         ("poisson", [[1.0], [-1.0]], "counts"),
+        ("mape", [[1.0], [0.0]], "mae"),
         ("hinge", [[0.0], [2.0]], "category"),
         ("squared_hinge", [[0.0], [1.0], [-1.0]], "category"),
         ("perceptron", [[0.5]], "category"),
@@ -620,6 +621,7 @@ def test_targets_that_make_no_sense(spec: str, target: Any, hint: str | None) ->
         ("hinge", [[-1.0], [1.0]]),
         ("hinge", [[1.0]]),
         ("msle", [[-0.9]]),
+        ("mape", [[-5.0], [3.0]]),
         ("kl_divergence", [[0.3333, 0.6667]]),
         ("mse", [[-1e9]]),
     ],
