@@ -30,13 +30,27 @@ def allow_plugins(allow: bool = True) -> None:
 def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
     """Check a spec file: everything that is wrong with it, without JAX and without data.
 
+    The last checks are whether training fits into this machine's memory, or into `train.memory`, and whether splits and
+    batches fit the data, if their number of records is known without reading them.
+
     Args:
         path: the YAML file.
         sets: settings `a.b=value` that override the file's.
     """
     from dlc.frontend.pipeline import check_file
 
-    return check_file(path, sets)[1]
+    spec, report = check_file(path, sets)
+    if spec is None or spec.plan.update is None:
+        return report
+    from dlc.frontend.memory import too_large
+
+    found = [item for item in (too_large(spec.plan),) if item is not None]
+    data = spec.plan.data
+    if data is not None and data.source.columns() is not None:
+        from dlc.data.known import known_findings
+
+        found += known_findings(spec.plan)
+    return Report((*report.diagnostics, *found), report.texts)
 
 
 def load(path: Path | str, sets: Sequence[str] = ()) -> Spec:
@@ -183,14 +197,16 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     from dlc.backend.lowering import platform
     from dlc.serving.model import load_model
     from dlc.serving.tables import as_arrays, as_columns, read_inputs, read_table
+    from dlc.support.exhaustion import noticing_exhaustion
     from dlc.training.run_folder import RunFolder
 
-    model = load_model(RunFolder(run), platform())
-    if isinstance(inputs, Mapping):
-        columns, where = as_columns(inputs), None
-    else:
-        columns, where = dict(read_table(Path(inputs), model.plan)), str(inputs)
-    return as_arrays(model.plan, model.predict(read_inputs(model.plan, model.fitted, columns, where)))
+    with noticing_exhaustion():
+        model = load_model(RunFolder(run), platform())
+        if isinstance(inputs, Mapping):
+            columns, where = as_columns(inputs), None
+        else:
+            columns, where = dict(read_table(Path(inputs), model.plan)), str(inputs)
+        return as_arrays(model.plan, model.predict(read_inputs(model.plan, model.fitted, columns, where)))
 
 
 def report(run: Path | str, out: Path | str | None = None) -> Path:

@@ -302,7 +302,20 @@ def _joined(plan: Plan, key: FeatureKey, parts: list[Any]) -> Any:
 
 
 def _sizes_agree(plan: Plan, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
-    """Bind the symbols of the declared shapes to the data's sizes, and check that every layer accepts them."""
+    """Check that the data have one size for each symbol, and that every layer accepts these sizes."""
+    fit_sizes(plan, data_sizes(plan, values))
+
+
+def data_sizes(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """The data's sizes for the symbols of the declared shapes.
+
+    Args:
+        plan: the plan of a spec.
+        values: the encoded `inputs` and `targets` by name.
+
+    Raises:
+        SpecError: DLC406 when a symbol would have two sizes.
+    """
     sizes: dict[str, int] = {}
     for section, features in (("inputs", plan.inputs), ("targets", plan.targets)):
         for name, feature in features.items():
@@ -311,7 +324,7 @@ def _sizes_agree(plan: Plan, values: Mapping[str, Mapping[str, NDArray[Any]]]) -
                     message = f"the size `{dim}` is {sizes[dim]} in one feature and {size} in `{name}`"
                     hint = "use different names for different sizes"
                     raise wrong_data(plan, RuleViolation("DLC406", message, hint=hint), (section, name))
-    fit_sizes(plan, sizes)
+    return sizes
 
 
 def fit_sizes(plan: Plan, sizes: Mapping[str, int]) -> None:

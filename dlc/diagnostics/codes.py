@@ -229,6 +229,18 @@ CODES: dict[str, Code] = {
         "or a random layer, padding no longer equals it, or data do. Declare the padding where the data are: `tensor: "
         "{padding: VALUE}` finds it before anything changes the values.",
     ),
+    "DLC217": Code(
+        "there is a single element to normalize",
+        "A norm, a softmax or attention compares elements with each other. A single element has none to compare with: "
+        "softmax gives 1, and a norm gives 0 or a sign. Batch norm compares the examples of a batch, so it needs more "
+        "than one example or position.",
+    ),
+    "DLC218": Code(
+        "training needs more memory than there is",
+        "The weights, their gradients, what the optimizer keeps for each weight, and the values of one batch that the "
+        "gradients need take more memory than this machine has. This is a lower bound; `dlc show --memory` predicts "
+        "the memory of a step. If the spec is for another machine, set `train.memory` to the memory of that one.",
+    ),
     "DLC301": Code(
         "a loss doesn't fit its output and target",
         "For example, the output has 8 logits but the target has 10 classes.",
@@ -259,6 +271,22 @@ CODES: dict[str, Code] = {
         "a threshold can't be fitted",
         "`threshold: best_f1` of a target selects the probability with the best F1 on the validation split, after every"
         " epoch. Declare such a split, or set `threshold` to a number.",
+    ),
+    "DLC320": Code(
+        "there is nothing to learn",
+        "For example, `triplet`, `nt_xent`, `mixup` and `cutmix` compare or mix the examples of a batch, so a batch of "
+        "one leaves them without effect. Two towers that share weights give the same value for the same input. A loss "
+        "that depends on no trained weight can't be reduced.",
+    ),
+    "DLC321": Code(
+        "a schedule doesn't end with the run",
+        "A schedule that ends before the run leaves a learning rate of 0, so that the rest of the run learns nothing. "
+        "One that is longer than the run never reaches its last rate. Without `length`, a schedule ends with the run.",
+    ),
+    "DLC322": Code(
+        "splits share their records",
+        "A split that is evaluated has the same source as another one. Figures of records that the network was trained "
+        "on say nothing about new data.",
     ),
     "DLC401": Code(
         "data can't be read",

@@ -197,6 +197,9 @@ class Train(Options):
         False, description="write TensorBoard events into the run folder; needs dlc[tensorboard]"
     )
 
+    memory: Memory = option(
+        "auto", description="what training may take in memory, such as `64 GiB`; `auto` is the memory of this machine"
+    )
     callbacks: Callbacks = option((), description="a callback, or a list of them: what else happens at each epoch")
 
     @model_validator(mode="after")

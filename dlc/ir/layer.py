@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from dlc.ir.parameters import ParamSpec
-from dlc.ir.types import TensorType
+from dlc.ir.types import Dim, TensorType
 from dlc.language.options import Options, RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
 
@@ -85,6 +85,20 @@ class Example(NamedTuple):
     error: str | None = None
 
 
+class Normalized(NamedTuple):
+    """What a layer compares each element of its input with, as a norm or a softmax does.
+
+    Args:
+        sizes: the sizes of the axes whose elements are compared; `batch` stands for the examples of a batch.
+        single: what is left of a single element, as in "always 1".
+        hint: what to do instead.
+    """
+
+    sizes: tuple[Dim, ...]
+    single: str
+    hint: str = "remove it, or give it more than one element"
+
+
 class Layer(Options):
     """A layer of a network. A subclass defines all of it: options, shape rule, weights, function, cost, examples.
 
@@ -138,6 +152,14 @@ class Layer(Options):
             The output, or an `Outcome` when there is more.
         """
         raise NotImplementedError(f"{type(self).__name__} has no function")
+
+    def normalized(self, *inputs: TensorType) -> Normalized | None:
+        """What the layer compares each element with; None if it doesn't normalize.
+
+        Args:
+            inputs: the types of the inputs.
+        """
+        return None
 
     def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
         """Check that the layer can be computed step by step.

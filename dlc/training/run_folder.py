@@ -51,6 +51,7 @@ MAY_CHANGE = (
     ("train", "tensorboard"),
     ("train", "on_nan"),
     ("train", "callbacks"),
+    ("train", "memory"),
     ("data", "memory"),
 )
 """The settings that a resumed run may change."""

@@ -15,14 +15,16 @@ from dlc.backend.memory import predicted
 from dlc.backend.network import Program, lower
 from dlc.backend.train_step import CompiledSteps, TrainState, Updater, make_compiled_steps
 from dlc.backend.update import make_updater
-from dlc.components.schedules.schedule import Horizon
-from dlc.data.dataset import Dataset, Sampler, load_dataset
+from dlc.components.schedules.schedule import Horizon, Run
+from dlc.data.dataset import Dataset, Sampler, data_sizes, load_dataset
 from dlc.data.feeder import Feeder, evaluated_together, horizon_of, make_sampler
 from dlc.data.fitted import FittedData, Stats
 from dlc.data.ranges import with_ranges
 from dlc.data.tables import allowed_memory
 from dlc.diagnostics import SpecError
 from dlc.frontend.decisions import starting_thresholds, with_thresholds
+from dlc.frontend.memory import need_memory
+from dlc.frontend.passes.lint import need_something_to_learn
 from dlc.frontend.plan import Plan
 from dlc.frontend.trainable import need_trainable
 from dlc.support.fast_dataclass import fast_dataclass
@@ -96,11 +98,13 @@ def set_up(
         fitted: what a resumed run learned about its data; None for a new run.
 
     Raises:
-        SpecError: DLC115, DLC303, DLC401-DLC406, DLC504.
+        SpecError: DLC115, DLC217, DLC218, DLC303, DLC320, DLC321, DLC401-DLC406, DLC504.
     """
     if lowering is not None:
         need_platform(lowering)
-    need_memory(plan)
+    limit = _device_memory()
+    need_memory(plan, limit)
+    need_address_space(plan)
     program = lower(plan.graph, lowering, platform())
     tuning = autotune and lowering is None
     compile_ahead = None if tuning else CompileAhead(with_ranges(plan, {}, {}), program)
@@ -110,9 +114,11 @@ def set_up(
     for text in data.notes if fitted is None else ():
         note(text)
     sampler = make_sampler(plan, data.splits["train"])
+    horizon = horizon_of(plan, sampler.batching)
+    _need_something_to_learn(plan, data, sampler, horizon)
+    need_memory(plan, limit, sampler.batch_size // _accumulated(plan))
     longest = max((len(rows) for name, rows in data.splits.items() if name != "train"), default=1)
     feeder = Feeder(data.rows, sampler, longest, evaluated_together(plan), memory=allowed_memory(plan))
-    horizon = horizon_of(plan, sampler.batching)
     need_trainable(plan)
     stats = with_thresholds(data.stats, starting_thresholds(plan))
     updater = make_updater(plan, program, horizon)
@@ -128,7 +134,7 @@ def set_up(
     return Setup(plan, program, data, sampler, feeder, horizon, updater, compiled_steps, evaluate, stats)
 
 
-def need_memory(plan: Plan) -> None:
+def need_address_space(plan: Plan) -> None:
     """Check that training fits into the address space that the limit of this process leaves.
 
     XLA may wait forever for an allocation that fails in one of its threads.
@@ -148,6 +154,26 @@ def need_memory(plan: Plan) -> None:
             expected=f"at least {need / 2**30:.2f} GiB, as predicted",
             hint="use a smaller network or batch, or raise the limit (`ulimit -v`); `dlc show --memory` has details",
         )
+
+
+def _device_memory() -> int | None:
+    """The memory of the device in bytes; None if it has none of its own, as a CPU."""
+    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
+    return int(limit) if limit is not None else None
+
+
+def _accumulated(plan: Plan) -> int:
+    """The batches of a step."""
+    return plan.update.modifiers.accumulate if plan.update is not None else 1
+
+
+def _need_something_to_learn(plan: Plan, data: Dataset, sampler: Sampler, horizon: Horizon) -> None:
+    """Check the batches and splits that only the data show."""
+    accumulate = _accumulated(plan)
+    evaluated = {name: len(rows) for name, rows in data.splits.items() if name != "train"}
+    sizes = data_sizes(plan, data.rows)
+    run = Run(horizon.steps / horizon.steps_per_epoch, horizon.steps_per_epoch)
+    need_something_to_learn(plan, sizes, sampler.batch_size // accumulate, accumulate, evaluated, run)
 
 
 def initial_state(setup: Setup, lowering: Lowering | None = None, timed: Timed = untimed) -> TrainState:

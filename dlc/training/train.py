@@ -10,10 +10,11 @@ import jax
 
 from dlc.backend.update import plateau_of
 from dlc.diagnostics import SpecError, quoting
+from dlc.frontend.memory import least_memory
 from dlc.frontend.pipeline import Spec
 from dlc.frontend.plan import Plan
 from dlc.frontend.resolved import resolved_text
-from dlc.frontend.summary import table
+from dlc.frontend.summary import human
 from dlc.frontend.trainable import need_trainable
 from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.fast_dataclass import fast_dataclass
@@ -73,7 +74,7 @@ def train(
 
     Raises:
         Stopped: when `stop` returned true.
-        SpecError: DLC115, DLC401-DLC406, DLC501, DLC503-DLC505, DLC507, DLC508.
+        SpecError: DLC115, DLC217, DLC218, DLC320, DLC321, DLC401-DLC406, DLC501, DLC503-DLC505, DLC507, DLC508, DLC512.
     """
     began = time.perf_counter()
     reporter = reporter or Silent()
@@ -107,9 +108,9 @@ def train(
 
 
 def _least_memory(plan: Plan) -> str:
-    """What the weights of a network take while it is trained, in words."""
-    found = table(plan)
-    return f"{found.weight_bytes / 2**30:.2f} GiB for {found.params:,} weights, and as much again for their gradients"
+    """What training needs at least, in words."""
+    need = least_memory(plan)
+    return f"at least {human(need.total, 'B', 1024)}: {need}"
 
 
 def _never() -> bool:

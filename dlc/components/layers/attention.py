@@ -11,6 +11,7 @@ from dlc.ir import (
     Example,
     Init,
     Layer,
+    Normalized,
     Outcome,
     ParamSpec,
     Signature,
@@ -121,6 +122,12 @@ class Attention(Layer):
             cache = {"key": past, "value": past}
             cache |= {"real": TensorType(x.shape[:2], "bool")} if x.mask else {}
         return Signature(TensorType((*x.shape[:2], out), x.dtype, x.mask), params, flops=flops, cache=cache)
+
+    def normalized(self, *inputs: TensorType) -> Normalized:
+        """The positions of keys and values."""
+        hint = "write `dense`: queries and keys have no effect, and are not trained"
+        positions = (1,) if self.window == 1 else inputs[-1].shape[1:2]  # a window of 1 holds the position itself
+        return Normalized(positions, "the value of that element, whatever the query", hint)
 
     def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
         """Self-attention must be causal; cross-attention must have its whole second input at every step."""

@@ -78,6 +78,18 @@ class Loss(Options):
         """Whether the loss of an example depends on the others of its batch."""
         return False
 
+    def fewest_examples(self, target: TensorType | None) -> int:
+        """The fewest examples that a batch must have: the loss of fewer is the same for all weights.
+
+        Args:
+            target: the type of its target, or None.
+        """
+        return 1
+
+    def pairs_views(self, target: TensorType | None) -> bool:
+        """Whether it compares the values along axis 1 of the output with each other, beside this target."""
+        return False
+
     @property
     def decodes(self) -> bool:
         """Whether predictions are sequences that `decode` reads from the output."""

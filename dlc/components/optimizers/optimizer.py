@@ -45,6 +45,9 @@ class Optimizer(Options):
     Stacked weights of a `repeat` are then updated one iteration at a time.
     """
 
+    copies: ClassVar[int] = 0
+    """How many numbers it keeps for each trained one, at least: two moments are 2."""
+
     learning_rate: LearningRate
 
     @model_validator(mode="after")

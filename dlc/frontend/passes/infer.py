@@ -40,7 +40,12 @@ MAX_ELEMENTS = 1 << 31  # of one array: more is probably a typing error
 Types = dict[Ref, TensorType | None]  # None: unknown because of a reported error
 
 
-def infer(graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] | None = None) -> TypedGraph | None:
+def infer(
+    graph: Graph,
+    problems: Problems,
+    group_of: Callable[[str], Hashable] | None = None,
+    freezes: Callable[[str], bool] | None = None,
+) -> TypedGraph | None:
     """The typed graph, or None after an error.
 
     Args:
@@ -48,10 +53,11 @@ def infer(graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] 
         problems: what findings are added to.
         group_of: the group of a trained weight by its full path. A repeat whose iterations have weights of different
             groups is not scanned: it runs as with `unroll: true`, with the same paths and numbers.
+        freezes: whether the optimizer freezes a weight by its full path: penalties and constraints don't reach it.
 
     Finds DLC201 (results), DLC203-DLC207, DLC211, DLC212 and DLC303 (settings of weights that do not exist).
     """
-    engine = _Inference(graph, problems, group_of)
+    engine = _Inference(graph, problems, group_of, freezes)
     types: Types = {Ref(name): kind for name, kind in graph.inputs.items()}
     nodes = engine.nodes(graph.nodes, types, {})
     outputs = {name: engine.follow(ref, {}) for name, ref in graph.outputs.items()}
@@ -85,9 +91,16 @@ def _without(wrong: RuleViolation, layer: Layer, given: frozenset[str]) -> Layer
 
 
 class _Inference:
-    def __init__(self, graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        problems: Problems,
+        group_of: Callable[[str], Hashable] | None = None,
+        freezes: Callable[[str], bool] | None = None,
+    ) -> None:
         self.problems = problems
         self.group_of = group_of
+        self.freezes = freezes
         self.around: Iterations = ()  # the iterations of repeats that are being tried as scans
         self.declared: dict[str, _Owner] = {}
         self.settings: dict[tuple[str, Span | None], Settings] = {}  # all settings seen
@@ -219,15 +232,21 @@ class _Inference:
         params = {}
         for name, spec in signature.params.items():
             init, _ = self.by_name(node, "initializer", name, spec)
-            sized = spec.kernel and trainable  # frozen weights have no penalty
-            l1, l2 = (self.setting(node, key, 0.0) if sized else 0.0 for key in ("l1", "l2"))
+            moves = trainable and not self.frozen(node, name)  # a frozen weight has no penalty and no constraint
+            l1, l2 = (self.setting(node, key, 0.0) if spec.kernel and moves else 0.0 for key in ("l1", "l2"))
             made = spec.init
             if init is not None:
                 assert node.layer is not None  # a node with weights is a layer
                 made = init.for_weight(Weight(node.layer.word, name, spec, signature.params))
-            bound = self.constraint(node, name, spec) if trainable else None
+            bound = self.constraint(node, name, spec) if moves else None
             params[name] = replace(spec, init=made, l1=l1, l2=l2, trainable=trainable, constraint=bound)
         return replace(signature, params=params)
+
+    def frozen(self, node: Node, name: str) -> bool:
+        """Whether the optimizer freezes a weight of a node, in all iterations of the repeats around it."""
+        path = f"{node.weights}/{name}"
+        around = self.around[: path.split("/").count("*")]
+        return self.freezes is not None and all(self.freezes(full) for _, full in instances(path, around))
 
     def by_name(self, node: Node, what: str, name: str, spec: ParamSpec) -> tuple[Any, Span | None]:
         """The initializer or constraint set for a weight, by its name, for kernels or all weights, with its span."""

@@ -554,3 +554,14 @@ def test_half_precision_stays_half(spec: str) -> None:
     y, moved = (result.output, result.state or {}) if isinstance(result, Outcome) else (result, {})
     assert y.dtype == jnp.bfloat16 and signature.output.dtype == "bf16"
     assert all(leaf.dtype == jnp.float32 for leaf in moved.values())
+
+
+def test_sums_of_half_precision_do_not_overflow() -> None:
+    """65,504 is the largest number of float16: more equal scores than that, and a mean of large numbers."""
+    x = jnp.zeros((1, 70_000), jnp.float16)
+    for spec, want in (("softmax", 1 / 70_000), ("log_softmax", -math.log(70_000))):
+        y = layer(spec).apply({}, x, ctx=Context())
+        assert y.dtype == jnp.float16
+        np.testing.assert_allclose(np.asarray(y, np.float64), want, rtol=0.01)
+    large = [jnp.full((1, 3), value, jnp.float16) for value in (61_440, 40_960)]
+    assert layer("average").apply({}, *large, ctx=Context()).tolist() == [[51_200.0] * 3]

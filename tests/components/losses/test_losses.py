@@ -397,10 +397,10 @@ def test_triplets_that_are_given() -> None:
 
 
 @pytest.mark.few(1)
-@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize("size", [5, 2])
 def test_nt_xent_against_optax(size: int) -> None:
     a, b = normal(size, 4), normal(size, 4)
-    want = float(optax.losses.ntxent(jnp.concatenate([a, b]), jnp.tile(jnp.arange(size), 2), 0.5)) if size > 1 else 0.0
+    want = float(optax.losses.ntxent(jnp.concatenate([a, b]), jnp.tile(jnp.arange(size), 2), 0.5))
     assert value("nt_xent: 0.5", a, b) == pytest.approx(want, rel=1e-5, abs=1e-6)
     assert value("nt_xent: 0.5", np.stack([a, b], 1)) == pytest.approx(want, rel=1e-5, abs=1e-6)
     more = [np.concatenate([x, normal(3, 4)]) for x in (a, b)]  # the last three only fill the batch
