@@ -279,9 +279,9 @@ CODES: dict[str, Code] = {
         "that depends on no trained weight can't be reduced.",
     ),
     "DLC321": Code(
-        "a schedule doesn't end with the run",
+        "a schedule ends before the run",
         "A schedule that ends before the run leaves a learning rate of 0, so that the rest of the run learns nothing. "
-        "One that is longer than the run never reaches its last rate. Without `length`, a schedule ends with the run.",
+        "Without `length`, a schedule ends with the run.",
     ),
     "DLC322": Code(
         "splits share their records",
