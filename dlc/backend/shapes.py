@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dlc.components.features.feature import fitted_types
 from dlc.data.feed import Rows
 from dlc.frontend.plan import Plan
 from dlc.ir import DTYPES, MASK, TensorType
@@ -25,7 +26,7 @@ def stats_shapes(plan: Plan) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
     """The features' statistics."""
     features = {**plan.inputs, **plan.targets}
     return {
-        name: {key: _shape(kind, 1) for key, kind in feature.stats_types().items()}
+        name: {key: _shape(kind, 1) for key, kind in fitted_types(feature).items()}
         for name, feature in features.items()
     }
 
