@@ -40,8 +40,8 @@ def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str]) -> i
     return code
 
 
-def predict_file(run: Path, input_file: Path, out: Path | None, keep: Sequence[str]) -> None:
-    """Predict for the records of a file, and write a table: the kept columns of the file, then the predictions.
+def predict_file(run: Path, given: str, out: Path | None, keep: Sequence[str]) -> None:
+    """Predict for given records, and write a table: the kept columns of the input, then the predictions.
 
     Raises:
         SpecError: DLC402 when a kept column is missing, DLC510 when it has the name of a prediction.
@@ -49,7 +49,7 @@ def predict_file(run: Path, input_file: Path, out: Path | None, keep: Sequence[s
     from dlc.serving.tables import checked_format, predict_table, write_table
 
     checked_format(out)  # before the work is done
-    table = predict_table(run, input_file, keep)
+    table = predict_table(run, given, keep)
     text = write_table(table, out)
     if out is None:
         sys.stdout.write(text)
@@ -57,7 +57,7 @@ def predict_file(run: Path, input_file: Path, out: Path | None, keep: Sequence[s
         print(f"wrote {out}")
 
 
-def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: bool, as_json: bool) -> None:
+def evaluate_run(run: Path, split: str | None, data: str | None, *, confusion: bool, as_json: bool) -> None:
     """Print the metrics of a run."""
     if as_json and confusion:
         raise excludes("--confusion", "--json", hint="the JSON contains the confusion matrix")

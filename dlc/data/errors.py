@@ -78,9 +78,9 @@ class DataErrors:
 def _shared(column: str, path: Path, chosen: Mapping[Path, tuple[str, ...]], plan: Plan) -> str | None:
     """The hint for a column that a pattern selects and another feature reads by its name."""
     features = {**plan.inputs, **plan.targets}
-    mine = features.get(path[1])
-    patterns = [name for name in mine.reads(path[1]) if "*" in name] if mine is not None else []
-    if not patterns or column in mine.reads(path[1]) or len(chosen.get(path, ())) < 2:
+    reads = features[path[1]].reads(path[1]) if path[1] in features else ()
+    patterns = [name for name in reads if "*" in name]
+    if not patterns or column in reads or len(chosen.get(path, ())) < 2:
         return None
     owner = next((name for name, other in features.items() if name != path[1] and column in other.reads(name)), None)
     return f"{listing(patterns)} also matches `{column}`, which `{owner}` reads: list the columns" if owner else None

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from unicodedata import is_normalized
 
 from dlc.components.features.feature import Feature
 from dlc.components.sources.source import Columns, Opened, Source, normalized_names, select
 from dlc.components.sources.stored import Scratch, Stored
 from dlc.components.wrong_values import Violations, WrongValues
-from dlc.data.columns import Parsed, Picked, Read, block_slices
+from dlc.data.columns import Hiding, Parsed, Picked, Read, block_slices
 from dlc.data.errors import DataErrors
 from dlc.diagnostics import did_you_mean, listing
 from dlc.frontend.plan import Plan
@@ -114,7 +114,7 @@ Numbers = Callable[["NDArray[Any]", str, int], "NDArray[Any]"]  # `Source.number
 
 
 def read_table(
-    plan: Plan, source: Source, key: str, room: Room, columns: dict[str, tuple[str, ...]], kept: Kept | None = None
+    plan: Plan, source: Source, key: str, room: Room, columns: dict[str, tuple[str, ...]]
 ) -> dict[FeatureKey, Any]:
     """Read one source of a spec, and parse the raw values of each feature.
 
@@ -124,13 +124,12 @@ def read_table(
         key: its key in `data`, for messages.
         room: the memory for it; the memory that its values take is added.
         columns: the columns that each feature reads from earlier tables; those of the first table are added.
-        kept: receives other columns of the table.
 
     Raises:
         SpecError: DLC401-DLC406, with everything that is wrong in all of its columns.
     """
     errors = DataErrors(plan)
-    found = read_values(plan, source, room, columns, errors, ("data", key, source.word), kept=kept)
+    found = read_values(plan, source, room, columns, errors, ("data", key, source.word))
     errors.check()
     return found
 
@@ -143,7 +142,8 @@ def read_values(
     errors: DataErrors,
     path: tuple[str, ...],
     features: Mapping[FeatureKey, Feature] | None = None,
-    kept: Kept | None = None,
+    also: Sequence[Other] = (),
+    folder: Path | None = None,
 ) -> dict[FeatureKey, Any]:
     """`read_table` with errors that are collected, and with some of the features.
 
@@ -155,7 +155,8 @@ def read_values(
         errors: collects what is wrong.
         path: the position of the source in the spec, for messages.
         features: the features to read; all of the plan if None.
-        kept: receives other columns of the table.
+        also: get the blocks of the table as well.
+        folder: the folder that relative paths start from; that of the plan if None.
 
     Returns:
         The raw values of each feature; none of a feature with errors.
@@ -163,15 +164,15 @@ def read_values(
     reading = _Reading(plan, features_of(plan) if features is None else features, columns, errors, source.numbers)
     gathered: dict[FeatureKey, _Gathered] = {}
     try:
-        opened = source.open(Path(plan.folder), room.limit)
+        opened = source.open(Path(plan.folder) if folder is None else folder, room.limit)
         again = normalized(opened, source.word) if isinstance(opened, Mapping) else None
         gathered = {feature_key: _Gathered(again) for feature_key in reading.features}
         for size, block in _blocks(opened if again is None else again):
             named = block if again is not None else normalized(block, source.word)
-            if kept is not None:
-                kept.add(named)
+            also = [other for other in also if _added(other, named, errors, path)]
             if size:
-                reading.block(named, gathered, in_memory=block is again, streamed=again is None)
+                visible = Hiding(named, hidden) if (hidden := _hidden(also, columns)) else named
+                reading.block(visible, gathered, in_memory=block is again, streamed=again is None)
                 _make_room(gathered, room)
             reading.count += size
     except RuleViolation as wrong:
@@ -206,6 +207,29 @@ def normalized(columns: Columns, where: str) -> Columns:
     return dict(zip(normalized_names(list(columns), where), columns.values(), strict=True))
 
 
+class Other(Protocol):
+    """What gets the blocks of a table besides the features."""
+
+    def add(self, block: Columns) -> None:
+        """Add a block."""
+
+
+def _added(other: Other, block: Columns, errors: DataErrors, path: tuple[str, ...]) -> bool:
+    """Hand over a block; false if that is an error."""
+    try:
+        other.add(block)
+    except RuleViolation as wrong:
+        errors.add(("data", "split") if wrong.option else path, wrong)
+        return False
+    return True
+
+
+def _hidden(also: Sequence[Other], columns: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+    """The kept columns that no feature reads: patterns don't match them."""
+    kept = {name for other in also if isinstance(other, Kept) for name in other.names}
+    return frozenset(kept - {name for part in columns.values() for name in part}) if kept else frozenset()
+
+
 @fast_dataclass
 class Kept:
     """Columns of a table that no feature reads, block by block.
@@ -225,8 +249,10 @@ class Kept:
             RuleViolation: DLC402 when the table has no such column.
         """
         for name in self.names:
-            (exact,) = select((name,), tuple(block))
-            self.parts.setdefault(name, []).append(np.asarray(block[exact][:]))
+            if name not in block:
+                hint, found = did_you_mean(name, list(block)), f"columns {listing(list(block), 12)}"
+                raise RuleViolation("DLC402", f"the data has no column `{name}`", found=found, hint=hint)
+            self.parts.setdefault(name, []).append(np.asarray(block[name][:]))
 
     def column(self, name: str) -> NDArray[Any]:
         """A whole column."""
@@ -444,5 +470,3 @@ def _selected(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
         return select(columns, known)
     except RuleViolation:  # a missing target, as in prediction
         return []
-
-

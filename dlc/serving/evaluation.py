@@ -17,7 +17,7 @@ from dlc.components.features.category import Category
 from dlc.components.features.feature import Feature
 from dlc.components.metrics.class_checks import answered, need_answers
 from dlc.components.metrics.classification import Accuracy
-from dlc.data.dataset import check_values, load_dataset
+from dlc.data.dataset import load_dataset
 from dlc.data.feeder import Feeder, evaluated_together
 from dlc.data.fitted import device_stats
 from dlc.data.tables import allowed_memory
@@ -26,7 +26,7 @@ from dlc.frontend.plan import MetricTerm
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
 from dlc.serving.model import BATCH, Model, load_model
-from dlc.serving.tables import read_encoded, read_table
+from dlc.serving.tables import read_encoded, source_of
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.evaluation import evaluate_rows
 from dlc.training.run_folder import RunFolder
@@ -54,13 +54,13 @@ class Evaluation:
     classes: Mapping[str, list[str]]
 
 
-def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None) -> Evaluation:
+def evaluate(run: RunFolder, split: str | None = None, data: str | Path | None = None) -> Evaluation:
     """Metrics of a run's best weights.
 
     Args:
         run: the run.
         split: `train`, `validation` or `test`; the last that exists when None.
-        data: a table file to evaluate on instead of the spec's own data.
+        data: a file, or a source as in a spec, to evaluate on instead of the spec's own data.
 
     Raises:
         SpecError: DLC401-DLC406, DLC502, DLC503, DLC510.
@@ -70,7 +70,7 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
         return _evaluated(model, run, split, data)
 
 
-def _evaluated(model: Model, run: RunFolder, split: str | None, data: Path | None) -> Evaluation:
+def _evaluated(model: Model, run: RunFolder, split: str | None, data: str | Path | None) -> Evaluation:
     plan = model.plan
     assert plan.data is not None
     fitted = run.load_fitted(plan)
@@ -78,10 +78,8 @@ def _evaluated(model: Model, run: RunFolder, split: str | None, data: Path | Non
     if data is not None:
         if split is not None:
             raise SpecError.of("DLC510", "`--split` has no effect beside `--data`", hint="remove one of them")
-        columns = read_table(data, plan)
-        table = read_encoded(plan, fitted, columns, str(data))
-        check_values(plan, table)
-        rows = np.arange(len(next(iter(columns.values()))), dtype=np.int32)
+        table = read_encoded(plan, fitted, source_of(model, data), str(data))
+        rows = np.arange(len(next(iter(table["inputs"].values()))), dtype=np.int32)
         label = str(data)
     else:
         dataset = load_dataset(plan, fitted)

@@ -15,6 +15,7 @@ from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.data.fitted import FittedData, device_stats
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
+from dlc.frontend.plugins import Plugin
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.run_folder import RunFolder
 
@@ -31,6 +32,7 @@ class Model:
         weights: flat weights with what the features fitted, as `serving` takes them.
         fitted: what the run learned about its data.
         texts: the texts that places of the plan point into, by file, for messages.
+        plugins: the plugins of the spec.
     """
 
     plan: Plan
@@ -38,6 +40,7 @@ class Model:
     weights: Mapping[str, Any]
     fitted: FittedData
     texts: Mapping[str, str]
+    plugins: tuple[Plugin, ...] = ()
 
     def predict(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Predictions for raw inputs of n records, by name: probabilities for classes, numbers in the target's unit.
@@ -46,7 +49,7 @@ class Model:
         stay in float64.
         """
         plan, stats = self.plan, self.fitted.stats
-        found = self._predictions({name: np.asarray(inputs[name]) for name in plan.graph.inputs})
+        found = self._predictions({name: inputs[name] for name in plan.graph.inputs})
         for name, answer in predictions_of(plan).items():
             feature = feature_of(plan, answer.against)
             if answer.against is not None and feature is not None:
@@ -108,4 +111,4 @@ def load_model(run: RunFolder, only: str | None = None) -> Model:
         if name not in weights or weights[name].shape != shape or weights[name].dtype != dtype:
             raise SpecError.of("DLC503", f"`{run.weights}` does not fit the spec: `{name}` differs or is missing")
     fitted = run.load_fitted(plan)
-    return Model(plan, program, with_stats(weights, device_stats(fitted.stats)), fitted, spec.texts)
+    return Model(plan, program, with_stats(weights, device_stats(fitted.stats)), fitted, spec.texts, spec.plugins)

@@ -179,6 +179,10 @@ class Category(MissingValues):
         """The names of the classes, in order."""
         return [str(index) for index in range(self.classes)] if isinstance(self.classes, int) else list(self.classes)
 
+    def class_name(self, number: int) -> str:
+        """The name of a class."""
+        return str(number) if isinstance(self.classes, int) else list(self.classes)[number]
+
     def value_type(self) -> TensorType:
         """i32[batch], or f32[batch, classes] with one_hot, and one more with an indicator."""
         return TensorType(("batch", self.count + self.missing_indicator)) if self.one_hot else self.raw_type()

@@ -261,9 +261,7 @@ def _not_numbers(
     rows = np.nonzero(bad)[0]
     found = [as_text(value) for value in column[bad].tolist()]
     undefined = np.isnan(values[bad])
-    counts = Counter(
-        field(text) if _number(text) is None else f"`{text}`" if text else field(text) for text in found
-    )
+    counts = Counter(field(text) if _number(text) is None else f"`{text}`" if text else field(text) for text in found)
     texts = list(dict.fromkeys(found))
     return WrongValues(
         "DLC403",

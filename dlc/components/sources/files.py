@@ -155,7 +155,7 @@ def _missing_values(value: Any) -> Any:
     values = value if isinstance(value, (list, tuple)) else [value]
     if all(isinstance(item, (str, int, float)) and not isinstance(item, bool) for item in values):
         return tuple(item.strip() if isinstance(item, str) else item for item in values)
-    expected = "a list of fields such as `[NA, \"?\"]`"
+    expected = 'a list of fields such as `[NA, "?"]`'
     raise reject(OptionError((), "DLC104", "not valid missing values", found=spell(value), expected=expected))
 
 

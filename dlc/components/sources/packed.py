@@ -84,7 +84,7 @@ def _inside_zip(file: IO[bytes], path: Path) -> Any:
     Raises:
         RuleViolation: DLC401 when there are several, or none.
     """
-    archive = zipfile.ZipFile(file)  # noqa: SIM115 - reads the central directory, and owns no file
+    archive = zipfile.ZipFile(file)
     hidden = ("__MACOSX/", ".")
     members = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith(hidden)]
     names = [member.filename for member in members]
@@ -107,7 +107,7 @@ def _bunzipped(file: IO[bytes], path: Path) -> Any:  # noqa: ARG001 - like the o
 
 
 def _unxzed(file: IO[bytes], path: Path) -> Any:  # noqa: ARG001 - like the others
-    return lzma.LZMAFile(file)  # noqa: SIM115 - the caller closes it
+    return lzma.LZMAFile(file)
 
 
 _FORMATS: tuple[tuple[bytes, Callable[[IO[bytes], Path], Any]], ...] = (
@@ -145,7 +145,7 @@ def unpacked(path: Path, limit: int | None) -> Iterator[io.BufferedReader]:
         OSError: and the others of `DAMAGE`, when the file can't be read; reading may raise them as well.
     """
     with ExitStack() as stack:
-        file = stack.enter_context(open(path, "rb", HEAD_BYTES))
+        file: Any = stack.enter_context(open(path, "rb", HEAD_BYTES))
         for _ in range(_DEPTH):
             head = file.peek(HEAD_BYTES)
             opener = next((opener for magic, opener in _FORMATS if head.startswith(magic)), None)
@@ -202,14 +202,11 @@ def lines_of(file: io.BufferedReader, encoding: str, path: Path) -> Iterator[str
         UnicodeDecodeError: when the text has another encoding.
     """
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
-    try:
-        while line := text.readline(_LONGEST_LINE):
-            if len(line) == _LONGEST_LINE:
-                message = f"`{path}` has a line of more than {_LONGEST_LINE:,} characters"
-                raise RuleViolation("DLC401", message, expected="a table with a row in each line", option="path")
-            yield line
-    finally:
-        text.detach()
+    while line := text.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            message = f"`{path}` has a line of more than {_LONGEST_LINE:,} characters"
+            raise RuleViolation("DLC401", message, expected="a table with a row in each line", option="path")
+        yield line
 
 
 @contextmanager
