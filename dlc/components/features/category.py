@@ -213,7 +213,7 @@ class Category(MissingValues):
             numbers = np.array([codes[text] for text in texts], np.int32)[inverse]
         bad = numbers == _UNKNOWN
         if bad.any():
-            raise self._unknown(column[bad], codes, name, first_row + int(bad.argmax()))
+            raise self._unknown(column[bad].tolist(), codes, name, first_row + int(bad.argmax()))
         if self.missing is not None:
             numbers = np.where(numbers == _ABSENT, np.int32(NO_CLASS), numbers)
         return numbers if self.ignored is None else np.where(numbers == _IGNORED, np.int32(self.ignored), numbers)
@@ -238,7 +238,7 @@ class Category(MissingValues):
             loose[_loose(key)] = index if loose.get(_loose(key), index) == index else -1
         return lambda text: exact.get(text, loose.get(_loose(text), -1))
 
-    def _unknown(self, values: NDArray[Any], codes: Mapping[str, int], column: str, row: int) -> WrongValues:
+    def _unknown(self, values: Sequence[Any], codes: Mapping[str, int], column: str, row: int) -> WrongValues:
         """The error of unknown classes, the first of which is in `row`."""
         first, classes, hint = _spelling(values[0]), self.classes, None
         if isinstance(classes, int):
@@ -248,16 +248,25 @@ class Category(MissingValues):
                 hint = f"list the names: `classes: [{', '.join(sorted(codes))}]`"
             highest = max((int(key) for key in codes if key.isdecimal() and len(key) < 10), default=0)
             if numbered and classes <= highest < 2 * classes + 10 and all(map(str.isdecimal, codes)):
-                hint = f"the classes are numbered up to {highest}: `{highest + 1}` classes, or list their names"
+                hint = f"they are numbered up to {highest}: write `category: {highest + 1}`"
+                if "0" not in codes and len(codes) <= 12:
+                    hint = f"they are not numbered from 0: write `category: [{', '.join(sorted(codes, key=int))}]`"
         else:
             known = [key for keys in classes.values() for key in keys] if isinstance(classes, dict) else list(classes)
             expected, hint = f"one of {listing(known, 8)}", did_you_mean(first, known)
         if not first:
             hint = "to make empty fields a class, name it `''`; to replace them, set `missing`"
-        counts = Counter(map(_shown, values.tolist()))
+        counts = Counter(map(_shown, values))
         return WrongValues(
             "DLC404", "holds an unknown class", column, row, counts, expected=expected, hint=hint, option="classes"
         )
+
+    def undeclared(self, values: Sequence[str]) -> WrongValues | None:
+        """The error of a column with these values, as strings; None if all are classes."""
+        known = self._numbering()
+        codes = {value: known(value) for value in values}
+        unknown = [value for value, code in codes.items() if code < 0 and value != str(self.ignored)]
+        return self._unknown(unknown, codes, self.word, 1) if unknown else None
 
     def encode(self, raw: Any, stats: Stats) -> Any:
         """Class numbers, or rows of 0 and 1."""

@@ -63,6 +63,10 @@ class Feature(Options):
         """
         raise NotImplementedError
 
+    def undeclared(self, values: Sequence[str]) -> RuleViolation | None:
+        """What is wrong with a column of classes that has these values, None if nothing is."""
+        return None
+
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Statistics learned from the training split: means, ranges, in float64. Empty by default.
 

@@ -32,6 +32,10 @@ class Source(Options):
         """The names of its columns if they are known without reading it, else None."""
         return None
 
+    def classes(self, column: str) -> tuple[str, ...] | None:
+        """The different values of a column of classes if they are known without reading it, else None."""
+        return None
+
     def load(self, base: Path) -> Columns:
         """All columns, of equal length. Relative paths start from the folder `base`.
 
