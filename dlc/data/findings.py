@@ -103,7 +103,9 @@ def without_absent_targets(
     if len(rows) == count:
         return dict(table), rows, []
     names = ", ".join(f"`{key[1]}`" for key, feature in features.items() if getattr(feature, "missing", None) == DROP)
-    notes.append(f"{count - len(rows):,} of {count:,} records have no {names}, and are left out")
+    left = count - len(rows)
+    which = "1 record has" if left == 1 else f"{left:,} records have"
+    notes.append(f"{which} no {names}, and {'is' if left == 1 else 'are'} left out: {len(rows):,} remain")
     return (
         {key: raw[rows] if isinstance(raw, np.ndarray) else Chosen(raw, rows) for key, raw in table.items()},
         rows,

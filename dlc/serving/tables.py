@@ -39,7 +39,7 @@ def source_for(text: str | Path, like: Source | None = None) -> Source:
     """The source for new data.
 
     A file is read by the source that recognizes its content, else by that of the spec if its file has the same ending,
-    else by the one whose files have its ending. Other sources are written as in a spec, such as `digits` or
+    else by the one whose files have its ending, else by that of the spec. Other sources are written as in a spec, such as `digits` or
     `csv: {path: new.txt, delimiter: ";"}`.
 
     Args:
@@ -58,6 +58,8 @@ def source_for(text: str | Path, like: Source | None = None) -> Source:
     if found is None and isinstance(like, FileSource) and kind == kind_of_file(Path(like.path)):
         return like.for_file(path)
     found = found or next((cls for cls in classes if kind in cls.suffixes), None)
+    if found is None and isinstance(like, FileSource) and head:
+        return like.for_file(path)
     if found is None:
         known = listing([ending for cls in classes for ending in cls.suffixes])
         raise SpecError.of(

@@ -339,9 +339,10 @@ def _is_number(text: str) -> bool:
 
 def _undecodable(path: Path, error: UnicodeError, encoding: str) -> RuleViolation:
     """The error of a file in another encoding, with the line that shows it."""
-    kind = error.encoding.upper().removesuffix("-SIG") if isinstance(error, UnicodeDecodeError) else "UTF-16"
-    if kind not in ("UTF-8", "UTF-8-SIG"):
-        return RuleViolation("DLC401", f"`{path}` is not {kind} text: {reason(error)}", option="path")
+    kind = error.encoding.upper() if isinstance(error, UnicodeDecodeError) else "UTF-16"
+    if not kind.startswith("UTF-8"):
+        kind = kind.removesuffix("-LE").removesuffix("-BE")
+        return RuleViolation("DLC401", f"`{path}` is not {kind} text, or it is incomplete", option="path")
     where = ""
     with reported(path), unpacked(path, None) as file:
         for number, line in enumerate(iter(lambda: file.readline(_FIELD_BYTES << 10), b""), 1):

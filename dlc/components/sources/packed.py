@@ -202,11 +202,15 @@ def lines_of(file: io.BufferedReader, encoding: str, path: Path) -> Iterator[str
         UnicodeDecodeError: when the text has another encoding.
     """
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
-    while line := text.readline(_LONGEST_LINE):
-        if len(line) == _LONGEST_LINE:
-            message = f"`{path}` has a line of more than {_LONGEST_LINE:,} characters"
-            raise RuleViolation("DLC401", message, expected="a table with a row in each line", option="path")
-        yield line
+    try:
+        while line := text.readline(_LONGEST_LINE):
+            if len(line) == _LONGEST_LINE:
+                message = f"`{path}` has a line of more than {_LONGEST_LINE:,} characters"
+                raise RuleViolation("DLC401", message, expected="a table with a row in each line", option="path")
+            yield line
+    finally:
+        if not file.closed:  # the caller closes it
+            text.detach()
 
 
 @contextmanager
@@ -215,4 +219,5 @@ def reported(path: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
+        why = reason(error)
+        raise RuleViolation("DLC401", f"`{path}` can't be read: {why[:1].lower()}{why[1:]}", option="path") from None
