@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 from dlc.components.wrong_values import Violations, WrongValues
 from dlc.diagnostics import Diagnostic, Report, SpecError, listing
@@ -51,16 +50,20 @@ class DataErrors:
             raise self.error()
 
     def error(self) -> SpecError:
-        """All errors, in the order of the features. Many columns of one feature are summed up."""
+        """All errors, in the order of the spec. Many columns of one feature are summed up."""
         items: list[Diagnostic] = []
-        for path, group in groupby(self._found, key=lambda key: key[0]):
-            errors = [self._found[key] for key in group]
+        by_path: dict[Path, list[RuleViolation]] = {}
+        for (path, _, _), error in self._found.items():
+            by_path.setdefault(path, []).append(error)
+        for path, errors in by_path.items():
+            errors.sort(key=lambda error: error.index if isinstance(error, WrongValues) else 0)
             items += [self._diagnostic(path, error) for error in errors[:_MOST_COLUMNS]]
             more = errors[_MOST_COLUMNS:]
             if more:
                 names = listing([error.column for error in more if isinstance(error, WrongValues)], 4)
                 message = f"{len(more)} more columns of `{path[1]}` have such values"
                 items.append(self._diagnostic(path, RuleViolation(more[0].code, message, found=names or None)))
+        items.sort(key=lambda item: (item.span.line, item.span.column) if item.span else (0, 0))
         return SpecError(Report(tuple(items)))
 
     def _diagnostic(self, path: Path, error: RuleViolation) -> Diagnostic:

@@ -193,16 +193,13 @@ def test_declared_encodings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, lambda data: zipped(t=data)])
 def test_what_unpacks_to_more_than_the_memory_is_refused(tmp_path: Path, compress: Any) -> None:
-    """It stops while it unpacks: 400 MB of text are never in memory."""
-    import resource
-
-    (tmp_path / "t.csv").write_bytes(compress(b"a,b\n" + b"1,2\n" * 10**6))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """It stops while it unpacks: the end of the file, which is damaged, is never reached."""
+    data = compress(b"a,b\n" + b"1,2\n" * 10**5)
+    (tmp_path / "t.csv").write_bytes(data if data.startswith(b"PK") else data[:-4])
     with pytest.raises(RuleViolation, match="unpacks to more than the allowed memory") as caught:
-        for _ in source("csv: t.csv").open(tmp_path, 10**6):
+        for _ in source("csv: t.csv").open(tmp_path, 10**5):
             pass
-    assert caught.value.expected == "at most 1 MB" and "data.memory" in (caught.value.hint or "")
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # kB
+    assert caught.value.expected == "at most 100 kB" and "data.memory" in (caught.value.hint or "")
 
 
 def test_decimal_commas(tmp_path: Path) -> None:
