@@ -30,17 +30,13 @@ def allow_plugins(allow: bool = True) -> None:
 def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
     """Check a spec file: everything that is wrong with it, without JAX and without data.
 
-    A data file that does not exist is a warning.
-
     Args:
         path: the YAML file.
         sets: settings `a.b=value` that override the file's.
     """
-    from dlc.frontend.data_files import absent_files
     from dlc.frontend.pipeline import check_file
 
-    spec, report = check_file(path, sets)
-    return report if spec is None else report + absent_files(spec.plan)
+    return check_file(path, sets)[1]
 
 
 def load(path: Path | str, sets: Sequence[str] = ()) -> Spec:

@@ -39,8 +39,8 @@ def source_for(text: str | Path, like: Source | None = None) -> Source:
     """The source for new data.
 
     A file is read by the source that recognizes its content, else by that of the spec if its file has the same ending,
-    else by the one whose files have its ending, else by that of the spec. Other sources are written as in a spec, such as `digits` or
-    `csv: {path: new.txt, delimiter: ";"}`.
+    else by the one whose files have its ending, else by that of the spec. Other sources are written as in a spec, such
+    as `digits` or `csv: {path: new.txt, delimiter: ";"}`.
 
     Args:
         text: a path, or a source as in a spec.

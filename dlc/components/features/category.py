@@ -266,6 +266,8 @@ class Category(MissingValues):
         known = self._numbering()
         codes = {value: known(value) for value in values}
         unknown = [value for value, code in codes.items() if code < 0 and value != str(self.ignored)]
+        if len(unknown) == self.classes:  # their number is right: what they are called is reported with the data
+            return None
         return self._unknown(unknown, codes, self.word, 1) if unknown else None
 
     def encode(self, raw: Any, stats: Stats) -> Any:

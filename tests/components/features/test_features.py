@@ -272,9 +272,7 @@ def test_missing_classes_against_scikit_learn() -> None:
     made = feature("category: {classes: [a, b, c], missing: most_frequent, one_hot: true, missing_indicator: true}")
     raw = made.read([np.array(["" if text is None else text for text in texts], object)], "x")
     wanted = SimpleImputer(strategy="most_frequent", missing_values=None).fit_transform(texts[:, None])[:, 0]
-    rows = np.array(
-        [[text == name for name in "abc"] + [missing is None] for text, missing in zip(wanted, texts, strict=True)]
-    )
+    rows = np.array([[*(text == name for name in "abc"), gap is None] for text, gap in zip(wanted, texts, strict=True)])
     np.testing.assert_array_equal(encoded_on_host(made, "x", raw, fitted(made, "x", raw))["x"], rows)
     made = feature("category: {classes: {low: [1, 2], high: [3]}, missing: 3}")
     raw = made.read([np.array([1.0, np.nan, 3.0])], "x")
