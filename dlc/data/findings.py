@@ -31,10 +31,14 @@ def lost_values(feature: Feature, name_of: str, columns: Sequence[str], raw: Any
         value: the same values encoded in float32, (n, ...).
     """
     in_memory = isinstance(raw, np.ndarray) and isinstance(value, np.ndarray)
+    if in_memory and getattr(feature, "missing_indicator", False):
+        value = value[..., : raw.shape[-1]]
     if not in_memory or raw.dtype != np.float64 or value.shape != raw.shape or not raw.size:
         return []
     width = raw.shape[-1] if raw.ndim > 1 else 1
     wide, narrow = raw.reshape(-1, width), value.reshape(-1, width)
+    gaps = np.isnan(wide)
+    wide = np.where(gaps, narrow, wide) if gaps.any() else wide
     with np.errstate(over="ignore"):
         spread = np.ptp(narrow, 0)
         coarse = (np.spacing(np.abs(narrow).max(0)) * _COARSE > spread) & (np.ptp(wide, 0) > 0)

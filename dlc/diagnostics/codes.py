@@ -248,8 +248,8 @@ CODES: dict[str, Code] = {
     ),
     "DLC403": Code(
         "a value can't be read",
-        "The value does not fit the feature, for example a string in a column of numbers. The message names the first row, and "
-        "how often each such value occurs.",
+        "The value does not fit the feature, for example a string in a column of numbers. The message names the first "
+        "row, and how often each such value occurs.",
     ),
     "DLC404": Code(
         "unknown class",

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
+from unicodedata import normalize
 
 from pydantic import BeforeValidator, model_validator
 
@@ -58,11 +59,11 @@ _WHOLE = re.compile(r"([+-]?\d{1,18})\.0*")
 
 
 def _loose(text: str) -> str:
-    """A normalized spelling, for tables that write `True` for `true` and `2.0` for `2`."""
+    """A normalized spelling, for tables that write `True` for `true`, `2.0` for `2`, or compose letters of accents."""
     if text.lower() in ("true", "false"):
         return text.lower()
     match = _WHOLE.fullmatch(text)
-    return match.group(1) if match else text
+    return match.group(1) if match else normalize("NFC", text)
 
 
 def _spelling(value: Any) -> str:

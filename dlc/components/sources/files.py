@@ -298,17 +298,23 @@ class Csv(FileSource):
         records = [] if self.header else [first]
         most = sys.maxsize if room is None else max(1, room // (_FIELD_BYTES * len(names)))
         whole = True
+        ragged: list[tuple[int, int]] = []  # line and number of fields of the first row of another length
+        others = 0
         for row in rows:
             if len(row) != len(names):
-                hint = "set `delimiter` to the character between fields" if 1 in (len(names), len(row)) else None
-                message = f"line {reader.line_num} of `{path}` has {_fields(len(row))}"
-                raise RuleViolation("DLC401", message, expected=_fields(len(names)), hint=hint, option="path")
+                ragged, others = ragged or [(reader.line_num, len(row))], others + 1
+                continue
             records.append(row)
             if len(records) >= most:
                 yield names, records
                 records, whole = [], False
         if records or whole:
             yield names, records
+        for line, width in ragged:
+            hint = "set `delimiter` to the character between fields" if 1 in (len(names), width) else None
+            message = f"line {line} of `{path}` has {_fields(width)}"
+            found = f"{others:,} rows of another length" if others > 1 else None
+            raise RuleViolation("DLC401", message, found=found, expected=_fields(len(names)), hint=hint, option="path")
 
 
 _TABBED = (".tsv", ".tab")

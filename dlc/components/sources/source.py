@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from unicodedata import category as unicode_category
 from unicodedata import normalize
 
 from dlc.diagnostics import did_you_mean, listing
@@ -133,11 +134,30 @@ def select(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
     for pattern in (normalize("NFC", column) for column in columns):
         found = [pattern] if pattern in exact else _matching(pattern, known)
         if not found:
-            hint = did_you_mean(pattern, known) or "set `column` to the column of the feature"
+            hint = look_alike(pattern, known) or did_you_mean(pattern, known)
+            hint = hint or "set `column` to the column of the feature"
             message = f"the data has no column `{pattern}`"
             raise RuleViolation("DLC402", message, found=f"columns {listing(known, 12)}", hint=hint)
         chosen += found
     return chosen
+
+
+def look_alike(name: str, known: Iterable[str]) -> str | None:
+    r"""The hint for a name that differs from a known one only in characters that look alike or are invisible, or None.
+
+    >>> look_alike("a\u00a0b", ["c", "a b"])
+    '`a b` differs only in the form of its characters or in invisible ones: copy it from the data'
+    """
+    found = next((other for other in known if other != name and _visible(other) == _visible(name)), None)
+    return (
+        f"`{found}` differs only in the form of its characters or in invisible ones: copy it from the data"
+        if found
+        else None
+    )
+
+
+def _visible(name: str) -> str:
+    return " ".join("".join(c for c in normalize("NFKC", name) if unicode_category(c) != "Cf").split())
 
 
 def _matching(pattern: str, known: tuple[str, ...]) -> list[str]:

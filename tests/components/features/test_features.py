@@ -417,6 +417,8 @@ def test_spellings_that_writers_of_tables_add() -> None:
     np.testing.assert_array_equal(feature("category: [0.5, 1.5]").read([column([1.5, 0.5])], "x"), [1, 0])
     np.testing.assert_array_equal(feature("category: ['007', '7']").read([column(["7", "007"])], "x"), [1, 0])
     np.testing.assert_array_equal(feature("category: ['True', 'False']").read([np.array([True, False])], "x"), [0, 1])
+    accents = feature("category: [caf\u00e9, the\u0301]")
+    np.testing.assert_array_equal(accents.read([column(["th\u00e9", "cafe\u0301"])], "x"), [1, 0])
     assert wrong("category: 3", [True]).code == "DLC404"  # true and false count two classes, not three
 
 

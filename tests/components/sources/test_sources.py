@@ -99,6 +99,11 @@ def test_targets_of_bundled_sets() -> None:
     assert {name: int((diagnosis == name).sum()) for name in set(diagnosis)} == {"malignant": 212, "benign": 357}
     progression = source("diabetes").load(Path())["progression"]
     assert (progression.min(), progression.max()) == (25, 346)
+    for word, (_, shapes) in SETS.items():
+        made, target = source(word), next(name for name, shape in shapes.items() if not shape)
+        known = made.classes(target)
+        assert (known is None) == (word == "diabetes") and made.classes("features") is None
+        assert known is None or set(known) == set(map(str, made.load(Path())[target].tolist()))
     digits = source("digits").load(Path())
     assert digits["image"].min() == 0 and digits["image"].max() == 16 and set(digits["digit"]) == set(range(10))
 
@@ -214,6 +219,15 @@ def test_decimal_commas(tmp_path: Path) -> None:
     )
 
 
+def test_a_name_that_only_looks_the_same_has_a_hint(tmp_path: Path) -> None:
+    columns = tuple(table(tmp_path, "gro\u0308\u00dfe,a\u00a0b,c\u200bd\n1,2,3\n"))
+    assert select(("gr\u00f6\u00dfe", "gro\u0308*"), columns) == ["gr\u00f6\u00dfe", "gr\u00f6\u00dfe"]
+    for name in ("a b", "cd"):
+        with pytest.raises(RuleViolation) as caught:
+            select((name,), columns)
+        assert "differs only in the form of its characters" in (caught.value.hint or "")
+
+
 def test_a_missing_file_has_a_hint(tmp_path: Path) -> None:
     (tmp_path / "titanic.csv").write_text("a\n1\n")
     assert wrong("csv: titanik.csv", tmp_path).hint == "did you mean `titanic.csv`?"
@@ -234,7 +248,7 @@ def test_wrong_options(option: str) -> None:
         ("", "is empty", None),
         ("\n\n", "is empty", None),
         ("a,b\n1,2\n3\n", "line 3 of .* has 1 field", "delimiter"),
-        ("a,b\n1,2\n\n\n1,2,3\n", "line 5 of .* has 3 fields", None),
+        ("a,b\n1,2\n\n\n1,2,3\n1\n", "line 5 of .* has 3 fields", None),
         ('a,b\n"x\ny",2\n1,2,3\n', "line 4 of .* has 3 fields", None),
         ("a;b\n1;2\n3\n", "line 3 of .* has 1 field", "delimiter"),
         ("a;b,c\n1;2,3\n", "the delimiter of .* is ambiguous", "delimiter: "),
