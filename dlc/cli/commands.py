@@ -65,6 +65,8 @@ def evaluate_run(run: Path, split: str | None, data: str | None, *, confusion: b
     if as_json and confusion:
         raise excludes("--confusion", "--json", hint="the JSON contains the confusion matrix")
     found = dlc.evaluate(run, split, data)
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
     if as_json:
         _print_json(found)
         return

@@ -232,6 +232,6 @@ def _other_sizes(owner: NDArray[np.intp], sizes: Mapping[str, int], group: str) 
     for (name, wanted), size in zip(sizes.items(), found, strict=True):
         if abs(size - wanted) > max(1, wanted / 10):
             notes.append(
-                f"the {name} split has {size:,} records instead of {wanted:,}, because the groups of `{group}` differ"
+                f"the {name} split has {size:,} records instead of {wanted:,}, because groups of `{group}` stay together"
             )
     return notes

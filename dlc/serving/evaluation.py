@@ -45,6 +45,7 @@ class Evaluation:
         confusion: for each target of classes, counts by true class (rows) and predicted class; of places, for a target
             of several places, without padding. Weights of examples have no part in it.
         classes: the names of the classes of each such target.
+        notes: what is noteworthy about the records.
     """
 
     split: str
@@ -52,6 +53,7 @@ class Evaluation:
     metrics: Mapping[str, float]
     confusion: Mapping[str, np.ndarray[Any, Any]]
     classes: Mapping[str, list[str]]
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(run: RunFolder, split: str | None = None, data: str | Path | None = None) -> Evaluation:
@@ -75,10 +77,11 @@ def _evaluated(model: Model, run: RunFolder, split: str | None, data: str | Path
     assert plan.data is not None
     fitted = run.load_fitted(plan)
     stats = device_stats(fitted.stats)
+    notes: list[str] = []
     if data is not None:
         if split is not None:
             raise SpecError.of("DLC510", "`--split` has no effect beside `--data`", hint="remove one of them")
-        table = read_encoded(plan, fitted, source_of(model, data), str(data))
+        table, notes = read_encoded(plan, fitted, source_of(model, data), str(data))
         rows = np.arange(len(next(iter(table["inputs"].values()))), dtype=np.int32)
         label = str(data)
     else:
@@ -98,7 +101,7 @@ def _evaluated(model: Model, run: RunFolder, split: str | None, data: str | Path
     metrics = evaluate_rows(plan, make_evaluate(plan, model.program), variables, feeder, rows, stats)
     assert metrics is not None, "nobody asked for a stop"
     confusion, classes = _confusion(model, table, rows, variables, stats)
-    return Evaluation(label, len(rows), metrics, confusion, classes)
+    return Evaluation(label, len(rows), metrics, confusion, classes, tuple(notes))
 
 
 def _confusion(

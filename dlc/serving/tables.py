@@ -184,19 +184,21 @@ def read_inputs(
     return found
 
 
-def read_encoded(plan: Plan, fitted: FittedData, source: Source, where: str) -> dict[str, dict[str, Any]]:
+def read_encoded(
+    plan: Plan, fitted: FittedData, source: Source, where: str
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The encoded inputs and targets, `{"inputs": ..., "targets": ...}`, with the columns and statistics of a run.
 
-    Records without a target that `missing: drop` leaves out in training are left out as well.
+    Records without a target that `missing: drop` leaves out in training are left out, and a note says how many.
 
     Raises:
         SpecError: DLC401-DLC406.
     """
     table = read_raw(plan, fitted, source, where, targets=True)
-    raws, rows, _ = without_absent_targets(features_of(plan), table)
+    raws, rows, notes = without_absent_targets(features_of(plan), table)
     if not len(rows):
         raise SpecError.of("DLC405", f"{where}: no record has all targets")
-    return encode_records(plan, raws, fitted.stats, allowed_memory(plan) // COPIES)
+    return encode_records(plan, raws, fitted.stats, allowed_memory(plan) // COPIES), notes
 
 
 def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator
 
 from dlc.components.sources.archives import first_length, read_columns
 from dlc.components.sources.delimiters import fields_by_delimiter, first_lines, most_frequent_delimiter, spelled
-from dlc.components.sources.packed import HEAD_BYTES, encoding_of, lines_of, reported, unpacked
+from dlc.components.sources.packed import HEAD_BYTES, encoding_of, is_compressed, lines_of, reported, unpacked
 from dlc.components.sources.source import Columns, Opened, Source, kind_of_file, normalized_names
 from dlc.components.wrong_values import WrongValues, field
 from dlc.diagnostics import did_you_mean, listing, reason
@@ -135,6 +135,9 @@ class Npz(FileSource):
                     single = file.read(6) == b"\x93NUMPY"
                 what = "holds a single array, not an archive" if single else "is not a numpy archive"
                 hint = "write one with `np.savez(path, image=..., label=...)`"
+                if is_compressed(path):
+                    what = "is compressed"
+                    hint = "unpack it; `np.savez_compressed` writes an archive that is compressed itself"
                 raise RuleViolation(
                     "DLC401", f"`{path}` {what}", expected="a file written by np.savez", hint=hint, option="path"
                 )

@@ -117,6 +117,15 @@ _FORMATS: tuple[tuple[bytes, Callable[[IO[bytes], Path], Any]], ...] = (
     (b"PK\3\4", _inside_zip),
     (b"PK\5\6", _inside_zip),
 )
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether a file is compressed with gzip, bzip2 or xz."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    return any(head.startswith(magic) for magic, opener in _FORMATS if opener is not _inside_zip)
+
+
 _UNREADABLE = (
     (0, b"(\xb5/\xfd", "compressed with Zstandard"),
     (0, b"7z\xbc\xaf'\x1c", "a 7z archive"),

@@ -357,6 +357,8 @@ def test_wrong_npz_archives(tmp_path: Path) -> None:
     assert "single array" in message("npz: t.npy")
     path.write_text("a,b\n1,2\n")
     assert "not a numpy archive" in message()
+    path.write_bytes(gzip.compress(b"PK"))
+    assert "is compressed" in message() and "unpack it" in message()
     path.write_bytes(b"")
     assert "not a numpy archive" in message()
     with zipfile.ZipFile(path, "w") as archive:
