@@ -231,7 +231,6 @@ def _other_sizes(owner: NDArray[np.intp], sizes: Mapping[str, int], group: str) 
     notes = []
     for (name, wanted), size in zip(sizes.items(), found, strict=True):
         if abs(size - wanted) > max(1, wanted / 10):
-            notes.append(
-                f"the {name} split has {size:,} records instead of {wanted:,}, because groups of `{group}` stay together"
-            )
+            reason = f"because groups of `{group}` stay together"
+            notes.append(f"the {name} split has {size:,} records instead of {wanted:,}, {reason}")
     return notes
