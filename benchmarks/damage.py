@@ -43,7 +43,7 @@ network: [{dense: {units: 8, activation: relu}}, {batch_norm: 0.9}, {dropout: 0.
 loss: cross_entropy
 metrics: [accuracy]
 optimizer: {adam: 0.05}
-train: {epochs: 6, batch_size: 16, keep_checkpoints: 3%s}
+train: {epochs: 6, batch_size: 16, checkpoint_seconds: 0, keep_checkpoints: 3%s}
 """
 SAME, ERROR = "the same bits", "an error"
 WRITES = 12  # files that are synced before a disk is full, at most

@@ -2,7 +2,9 @@
 
 Without specs: an MLP, a convolutional network with batch norm, an LSTM with averaged weights and a plateau. Every run
 that was killed and resumed must end in the bits of the straight one, must hold no epoch twice in `metrics.jsonl` and in
-the events of TensorBoard, and no kill may lose more than one checkpoint interval of finished epochs.
+the events of TensorBoard. Half of the processes write a checkpoint after each epoch: no kill may lose more than one
+that is finished. The others write one every `SECONDS`: no kill may lose more than that, the time of an epoch, and the
+time that writing takes.
 """
 
 from __future__ import annotations
@@ -23,19 +25,21 @@ from typing import NamedTuple
 from benchmarks.timing import machine
 
 SPECS = ("specs/digits_mlp.yaml", "specs/digits_cnn.yaml", "benchmarks/kill_specs/lstm_ema_plateau.yaml")
+SECONDS, WRITING = 0.3, 1.0
 COMPARED = ("weights.safetensors", "metrics.jsonl", "result.json")
 EPOCH = re.compile(r"epoch +(\d+)/")
 
 
 class Process:
-    """A training in a process of its own, which resumes what is there; `epochs` it says to have finished."""
+    """A training in a process of its own, which resumes what is there; `ends` holds when it finished each epoch."""
 
-    def __init__(self, spec: str, run: Path, sets: Sequence[str] = ()) -> None:
+    def __init__(self, spec: str, run: Path, sets: Sequence[str] = (), seconds: float = 0.0) -> None:
+        sets = (f"train.checkpoint_seconds={seconds}", *sets)
         arguments = ["train", spec, "--run", str(run), "--resume"]
         arguments += [part for text in ("train.tensorboard=true", *sets) for part in ("--set", text)]
         command = [sys.executable, "-c", "from dlc.cli import main; main()", *arguments]
         self.lines: list[str] = []
-        self.epochs = 0
+        self.ends: dict[int, float] = {}
         self.closed = False
         self.moved = threading.Condition()
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -49,11 +53,22 @@ class Process:
                 found = EPOCH.match(line)
                 with self.moved:
                     self.lines.append(line)
-                    self.epochs = int(found[1]) if found else self.epochs
+                    if found:
+                        self.ends[int(found[1])] = time.perf_counter()
                     self.moved.notify_all()
         with self.moved:
             self.closed = True
             self.moved.notify_all()
+
+    @property
+    def epochs(self) -> int:
+        """The epochs that it says to have finished."""
+        return max(self.ends, default=0)
+
+    def lost(self, kept: int) -> float:
+        """The seconds that the finished epochs after a checkpoint took."""
+        later = [at for epoch, at in self.ends.items() if epoch > kept]
+        return max(later) - self.ends.get(kept, min(later)) if later else 0.0
 
     def wait_for_epoch(self) -> None:
         """Wait until it has finished an epoch, or ended."""
@@ -117,11 +132,13 @@ def storm(spec: str, kills: int, folder: Path, chance: random.Random, sets: Sequ
     """Kill runs of a spec, with `sets` as `--set` has them, resume and compare; a line that says how it went."""
     whole = straight(spec, folder / "straight", sets)
     done = rounds = lost = compiling = 0
+    longest = 0.0
     while done < kills:
         run = folder / f"run-{rounds}"
         rounds += 1
         while True:
-            process = Process(spec, run, sets)
+            seconds = chance.choice((0.0, SECONDS))
+            process = Process(spec, run, sets, seconds)
             before = kept_epoch(run)
             if done >= kills:
                 ended = process.end(None)
@@ -135,6 +152,11 @@ def storm(spec: str, kills: int, folder: Path, chance: random.Random, sets: Sequ
             done += 1
             finished, kept = max(process.epochs, before), kept_epoch(run)
             compiling += not process.epochs
+            if seconds:
+                longest = max(longest, process.lost(kept))
+                if process.lost(kept) > seconds + whole.each + WRITING:
+                    sys.exit(f"kill {done} of {spec} lost epochs of {process.lost(kept):.1f} s")
+                continue
             lost = max(lost, finished - kept)
             if finished - kept > 1:
                 sys.exit(f"kill {done} of {spec} lost {finished - kept} finished epochs")
@@ -145,7 +167,8 @@ def storm(spec: str, kills: int, folder: Path, chance: random.Random, sets: Sequ
             sys.exit(f"round {rounds} of {spec}: other bits in {wrong}, a step twice in {steps_twice(run)}")
     return (
         f"{spec}: {done} kills ({compiling} before an epoch was done) over {rounds} runs, all with the bits of the "
-        f"straight one; a kill lost {lost} finished epochs at most"
+        f"straight one; a kill lost {lost} finished epochs at most, or {longest:.1f} s of them with "
+        f"`checkpoint_seconds: {SECONDS}`"
     )
 
 

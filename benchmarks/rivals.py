@@ -3,6 +3,9 @@
 `python rivals.py FRAMEWORK NAME FILE BATCH` prints `ready` when two epochs are done; then, for each line it reads,
 it trains for about half a second and prints examples a second. FRAMEWORK: keras-N (N steps an execution), flax, torch,
 torch-compile.
+
+`python rivals.py FRAMEWORK NAME FILE BATCH EPOCHS HELD` is a whole job: it trains for EPOCHS, evaluates the last HELD
+rows after each, prints a line, and writes the weights of the best epoch.
 """
 
 from __future__ import annotations
@@ -13,10 +16,38 @@ import time
 
 import numpy as np
 
-SECONDS, RATE = 2.0, 1e-3
+SECONDS, RATE, EVALUATED = 2.0, 1e-3, 256
 
 
-def keras_epochs(name, x, y, batch, steps_per_execution):
+class Rival:
+    """An epoch of training, and what a job does between epochs.
+
+    Args:
+        epoch: trains one.
+        evaluate: (x, y) -> the loss.
+        save: writes the weights to a path without suffix.
+        fit: (held x, held y, epochs) -> None does a whole job by itself, where the framework has a function for it.
+    """
+
+    def __init__(self, epoch, evaluate=None, save=None, fit=None):
+        self.epoch, self.evaluate, self.save, self.fit = epoch, evaluate, save, fit
+
+    def job(self, x, y, epochs):
+        """A whole job; `x` and `y` are held out."""
+        if self.fit is not None:
+            self.fit(x, y, epochs)
+            return
+        best = np.inf
+        for number in range(1, epochs + 1):
+            self.epoch()
+            loss = self.evaluate(x, y)
+            if loss < best:
+                best = loss
+                self.save(f"best-{os.getpid()}")
+            print(f"epoch {number}: validation loss {loss:.4f}", flush=True)
+
+
+def keras_rival(name, x, y, batch, steps_per_execution):
     """An epoch by `model.fit`."""
     os.environ["KERAS_BACKEND"] = "jax"
     import keras
@@ -72,10 +103,17 @@ def keras_epochs(name, x, y, batch, steps_per_execution):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     metrics = [keras.metrics.SparseCategoricalAccuracy()]
     model.compile(keras.optimizers.Adam(RATE), loss, metrics=metrics, steps_per_execution=steps_per_execution)
-    return lambda: model.fit(x, y, batch, epochs=1, verbose=0)
+
+    def fit(held_x, held_y, epochs):
+        keep = keras.callbacks.ModelCheckpoint(
+            f"best-{os.getpid()}.weights.h5", save_best_only=True, save_weights_only=True
+        )
+        model.fit(x, y, batch, epochs, verbose=2, callbacks=[keep], validation_data=(held_x, held_y))
+
+    return Rival(lambda: model.fit(x, y, batch, epochs=1, verbose=0), fit=fit)
 
 
-def flax_epochs(name, x, y, batch, _):  # noqa: C901 - one class for each network, within the function that imports flax
+def flax_rival(name, x, y, batch, _):  # noqa: C901 - one class for each network, within the function that imports flax
     """A jitted step in a loop over shuffled batches."""
     import jax
     import jax.numpy as jnp
@@ -190,11 +228,26 @@ def flax_epochs(name, x, y, batch, _):  # noqa: C901 - one class for each networ
         for rows in rng.permutation(len(x)).reshape(-1, batch):
             cached(held[0][rows], held[1][rows])
         jax.block_until_ready(metrics.compute())
+        metrics.reset()
 
-    return epoch
+    @nnx.jit
+    def score(model, x, y):
+        return optax.softmax_cross_entropy_with_integer_labels(model(x), y).sum()
+
+    def evaluate(x, y):
+        model.eval()
+        sums = [score(model, x[at : at + EVALUATED], y[at : at + EVALUATED]) for at in range(0, len(x), EVALUATED)]
+        model.train()
+        return float(sum(sums)) / y.size
+
+    def save(path):
+        leaves = jax.tree.leaves(nnx.state(model, (nnx.Param, nnx.BatchStat)))
+        np.savez(path, *[np.asarray(leaf) for leaf in leaves])
+
+    return Rival(epoch, evaluate, save)
 
 
-def torch_epochs(name, x, y, batch, compiled):  # noqa: C901 - as `flax_epochs`, with the import of torch
+def torch_rival(name, x, y, batch, compiled):  # noqa: C901 - as `flax_rival`, with the import of torch
     """A loop over shuffled batches, eager or compiled."""
     import torch
     import torch.nn.functional as F  # noqa: N812
@@ -297,7 +350,19 @@ def torch_epochs(name, x, y, batch, compiled):  # noqa: C901 - as `flax_epochs`,
             right += (scores.argmax(-1) == targets).sum()
         return loss_sum.item(), right.item()
 
-    return epoch
+    def evaluate(x, y):
+        inputs, targets = torch.from_numpy(x), torch.from_numpy(y.astype(np.int64))
+        inputs = inputs.permute(0, 3, 1, 2) if inputs.ndim == 4 else inputs.long() if x.dtype.kind == "i" else inputs
+        model.eval()
+        with torch.no_grad():
+            total = sum(
+                F.cross_entropy(called(part).flatten(0, -2), wanted.flatten(), reduction="sum").item()
+                for part, wanted in zip(inputs.split(EVALUATED), targets.split(EVALUATED), strict=True)
+            )
+        model.train()
+        return total / y.size
+
+    return Rival(epoch, evaluate, lambda path: torch.save(model.state_dict(), f"{path}.pt"))
 
 
 def main() -> None:
@@ -309,15 +374,20 @@ def main() -> None:
     x = x if x.dtype == np.float32 else x.astype(np.int32)
     x = x.reshape(len(x), -1) if name == "digits_mlp" else x
     kind, _, option = framework.partition("-")
-    make = {"keras": keras_epochs, "flax": flax_epochs, "torch": torch_epochs}[kind]
-    epoch = make(name, x, y, batch, int(option) if kind == "keras" else option == "compile")
-    epoch()
-    epoch()
+    make = {"keras": keras_rival, "flax": flax_rival, "torch": torch_rival}[kind]
+    held = int(sys.argv[6]) if len(sys.argv) > 6 else 0
+    train, rest = len(x) - held, (x[len(x) - held :], y[len(x) - held :])
+    rival = make(name, x[:train], y[:train], batch, int(option or 1) if kind == "keras" else option == "compile")
+    if held:
+        rival.job(*rest, int(sys.argv[5]))
+        return
+    rival.epoch()
+    rival.epoch()
     print("ready", flush=True)
     for _ in sys.stdin:
         done, began = 0, time.perf_counter()
         while time.perf_counter() - began < SECONDS:
-            epoch()
+            rival.epoch()
             done += len(x)
         print(done / (time.perf_counter() - began), flush=True)
 

@@ -35,7 +35,7 @@ network:
 loss: cross_entropy
 metrics: [accuracy]
 optimizer: {adam: 0.05}
-train: {epochs: 4, batch_size: 16}
+train: {epochs: 4, checkpoint_seconds: 0, batch_size: 16}
 """
 
 

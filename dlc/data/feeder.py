@@ -96,6 +96,9 @@ def evaluated_together(plan: Plan) -> int:
     return size if isinstance(size, int) and any(term.loss.in_batch for term in plan.losses) else EVALUATION_BATCH
 
 
+EvaluationChunk = tuple[Feed, "NDArray[np.bool_]", int]
+
+
 class Feeder:
     """The feeds of training chunks, and of evaluation: each kind has one shape, so that each compiles once.
 
@@ -126,7 +129,8 @@ class Feeder:
         evaluated_bytes = max(1, nbytes // len(leaves[0])) * self.evaluation_batch
         self.evaluation_iterations = self.portions.fitting(batches, evaluated_bytes)
         self._training: Prefetcher[Feed] = Prefetcher()
-        self._evaluation: Prefetcher[tuple[Feed, NDArray[np.bool_], int]] = Prefetcher()
+        self._evaluation: Prefetcher[EvaluationChunk] = Prefetcher()
+        self._kept: tuple[NDArray[np.int32], EvaluationChunk] | None = None  # the chunk of a small split
 
     @property
     def waited(self) -> float:
@@ -165,15 +169,22 @@ class Feeder:
         shapes: Rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), self.rows)
         return shapes
 
-    def evaluation(self, chosen: NDArray[np.int32]) -> Iterator[tuple[Feed, NDArray[np.bool_], int]]:
+    def evaluation(self, chosen: NDArray[np.int32]) -> Iterator[EvaluationChunk]:
         """The chosen rows in chunks: a feed, which examples are not padding, and the number of iterations."""
+        if self._kept is not None and self._kept[0] is chosen:
+            return iter([self._kept[1]])
         indices, real = padded_batches(chosen, self.evaluation_batch)
 
-        def make(start: int, iterations: int) -> tuple[Feed, NDArray[np.bool_], int]:
+        def make(start: int, iterations: int) -> EvaluationChunk:
             part, counted = indices[start : start + iterations], real[start : start + iterations]
             return self._feed(part, iterations), _padded(counted, iterations), len(part)
 
-        return self._evaluation.each(make, len(indices), self.evaluation_iterations)
+        if len(indices) > self.evaluation_iterations:
+            return self._evaluation.each(make, len(indices), self.evaluation_iterations)
+        only = make(0, self.evaluation_iterations)
+        if self.portions.resident:  # then it consists of a few indices
+            self._kept = chosen, only
+        return iter([only])
 
     def _feed(self, indices: NDArray[np.int32], iterations: int) -> Feed:
         """A feed of the given batches, with padding that is never read."""

@@ -140,6 +140,9 @@ class Train(Options):
         description="what a loss that is not finite does: stop, skip the step, or go back and leave out what led there",
     )
     checkpoint_every: int = option(1, ge=1, description="epochs between checkpoints")
+    checkpoint_seconds: float = option(
+        2.0, ge=0, description="the least seconds between two checkpoints; one that is due earlier is left out"
+    )
     keep_checkpoints: Annotated[Keep, short_form(Keep)] = option(Keep(), description="which checkpoints stay")
     tensorboard: bool = option(
         False, description="write TensorBoard events into the run folder; needs dlc[tensorboard]"

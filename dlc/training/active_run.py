@@ -109,6 +109,7 @@ class ActiveRun:
         self.history: list[dict[str, float]] = []  # the lines of `metrics.jsonl`
         self.best: dict[str, Any] | None = None  # the best weights
         self.epoch = 0  # the current epoch, from 1
+        self.kept_epoch = 0  # the epochs done at the newest checkpoint
         self.step = 0  # steps done
         self.values: dict[str, float] = {}  # loss and metrics of the epoch so far
         self.ending = False  # whether the run ends after this epoch

@@ -25,26 +25,68 @@ def evaluate_rows(
     feeder: Feeder,
     chosen: NDArray[np.int32],
     stats: Stats,
-    stop: Callable[[], bool] = lambda: False,
-) -> dict[str, float] | None:
-    """Loss and metrics on the chosen rows; None if `stop`, called between two chunks, returned true."""
-    totals: dict[str, Any] | None = None
-    parts: dict[str, list[Answers]] = {term.name: [] for term in plan.metrics if term.metric.collected}
-    for feed, real, iterations in feeder.evaluation(chosen):
-        if totals is not None and stop():
+) -> dict[str, float]:
+    """Loss and metrics on the chosen rows."""
+    found = SplitEvaluation(plan, evaluator, variables, feeder, chosen, stats).values()
+    assert found is not None, "nothing asked it to stop"
+    return found
+
+
+class SplitEvaluation:
+    """An evaluation of the chosen rows. Its first chunk is sent to the device at once.
+
+    Args:
+        plan: the spec's plan.
+        evaluator: evaluates a chunk.
+        variables: what is evaluated.
+        feeder: makes the chunks.
+        chosen: the rows, at least one.
+        stats: the features' statistics.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        evaluator: Evaluate,
+        variables: Any,
+        feeder: Feeder,
+        chosen: NDArray[np.int32],
+        stats: Stats,
+    ) -> None:
+        self.plan, self.evaluator, self.variables, self.stats = plan, evaluator, variables, stats
+        self._chunks = feeder.evaluation(chosen)
+        self._sent = self._send()
+        assert self._sent is not None, "no rows were chosen"
+
+    def values(self, stop: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
+        """Loss and metrics; None if `stop`, called between two chunks, returned true."""
+        plan = self.plan
+        totals: dict[str, Any] | None = None
+        parts: dict[str, list[Answers]] = {term.name: [] for term in plan.metrics if term.metric.collected}
+        while self._sent is not None:
+            if totals is not None and stop():
+                return None
+            (batch_statistics, answers), real = jax.device_get(self._sent[0]), self._sent[1]
+            sums = statistics.to_host(batch_statistics)
+            totals = statistics.merge(plan, totals, sums) if totals is not None else sums
+            for name, found in answers.items():
+                parts[name].append(jax.tree.map(lambda leaf, real=real: leaf[real], found))
+            self._sent = self._send()
+        assert totals is not None, "`values` is called once"
+        values = statistics.values(plan, totals)
+        for term in plan.metrics:
+            if term.metric.collected:
+                values[term.name] = _judged(term.metric, parts[term.name])
+        order = [term.name for term in plan.metrics]
+        return {**{n: value for n, value in values.items() if n not in order}, **{n: values[n] for n in order}}
+
+    def _send(self) -> tuple[Any, NDArray[np.bool_]] | None:
+        """Send the next chunk: what the device makes of it, and which of its examples are real."""
+        chunk = next(self._chunks, None)
+        if chunk is None:
             return None
-        batch_statistics, answers = jax.device_get(evaluator(variables, feed, real, np.int32(iterations), stats))
-        sums = statistics.to_host(batch_statistics)
-        totals = statistics.merge(plan, totals, sums) if totals is not None else sums
-        for name, found in answers.items():
-            parts[name].append(jax.tree.map(lambda leaf, real=real: leaf[real], found))
-    assert totals is not None, "no rows were chosen"
-    values = statistics.values(plan, totals)
-    for term in plan.metrics:
-        if term.metric.collected:
-            values[term.name] = _judged(term.metric, parts[term.name])
-    order = [term.name for term in plan.metrics]
-    return {**{name: value for name, value in values.items() if name not in order}, **{n: values[n] for n in order}}
+        feed, real, iterations = chunk
+        return self.evaluator(self.variables, feed, real, np.int32(iterations), self.stats), real
 
 
 def _judged(metric: Metric, parts: Sequence[Answers]) -> float:

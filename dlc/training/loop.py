@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 
@@ -13,7 +13,7 @@ from dlc.backend import statistics
 from dlc.backend.train_step import TrainState
 from dlc.training.active_run import ActiveRun, finite
 from dlc.training.callbacks.loop_callback import Chunk, Epoch, Evaluation, LoopCallback
-from dlc.training.evaluation import evaluate_rows
+from dlc.training.evaluation import SplitEvaluation
 from dlc.training.result import Result
 
 
@@ -23,6 +23,20 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
     def __init__(self, step: int) -> None:
         super().__init__(f"stopped at step {step}")
         self.step = step
+
+
+class Sent(NamedTuple):
+    """What was sent to the device at the end of an epoch.
+
+    Args:
+        state: the state after the epoch, by identity.
+        variables: its variables to evaluate and to save.
+        evaluating: the evaluation of the validation split, if there is one.
+    """
+
+    state: TrainState
+    variables: Any
+    evaluating: SplitEvaluation | None
 
 
 class Loop:
@@ -36,6 +50,7 @@ class Loop:
     def __init__(self, run: ActiveRun, asked: Callable[[], bool]) -> None:
         self.active, self.asked = run, asked
         self.callbacks: Sequence[LoopCallback] = ()
+        self.sent: Sent | None = None
 
     def run(self, state: TrainState, callbacks: Sequence[LoopCallback]) -> Result:
         """Train to the last epoch, or until a callback ends the run, and evaluate the best weights.
@@ -53,6 +68,7 @@ class Loop:
         run.state, run.step, run.epoch = state, int(state.step), run.progress.epoch
         with ExitStack() as closing:
             closing.callback(run.setup.feeder.close)
+            closing.callback(run.chunks.close)
             for callback in reversed(callbacks):
                 closing.callback(callback.close)
             for callback in callbacks:
@@ -70,8 +86,11 @@ class Loop:
         run.epoch = run.progress.epoch + 1
         while True:
             self.train_steps()
-            variables = run.setup.compiled_steps.shown(run.state)
-            evaluation = Evaluation(variables, self.evaluate(variables, "validation"))
+            if self.sent is None or self.sent.state is not run.state:
+                self.sent = self.send(run.state)
+            variables, evaluating = self.sent.variables, self.sent.evaluating
+            self.sent = None
+            evaluation = Evaluation(variables, self.values_of(evaluating))
             state = run.state
             for callback in self.callbacks:
                 callback.on_evaluation(run, evaluation)
@@ -95,9 +114,13 @@ class Loop:
         if run.step == last:  # a run that was stopped while it was evaluated has done all steps
             run.values = self._values(run.state)[1]
         while run.step < last:
-            iterations = setup.feeder.prepared(run.step) or run.chunks.length(last - run.step)
-            compiles, began = run.chunks.first_step_seconds == 0.0, time.perf_counter()
-            run.state = run.chunks.run(run.state, run.step, iterations, fresh=run.step == first)
+            iterations = run.chunks.next_length(run.step, last - run.step)
+            compiles, began = run.chunks.compiling, time.perf_counter()
+            begun = run.chunks.begin(run.state, run.step, iterations, fresh=run.step == first)
+            if run.step + iterations == last and not compiles:
+                self.sent = self.send(begun.state)
+                run.chunks.begin_ahead(begun.state, last)
+            run.state = run.chunks.end(begun)
             run.step += iterations
             sums, run.values = self._values(run.state)
             chunk = Chunk(iterations, time.perf_counter() - began, compiles, sums)
@@ -105,19 +128,31 @@ class Loop:
                 callback.on_chunk(run, chunk)  # may make the run go back: `run.step` is then another
             self._stop_if_asked(run.step >= last)
 
+    def send(self, state: TrainState) -> Sent:
+        """Send what follows the steps of an epoch to the device, which may still compute them."""
+        variables = self.active.setup.compiled_steps.shown(state)
+        return Sent(state, variables, self.evaluation(variables, "validation"))
+
     def _values(self, state: TrainState) -> tuple[dict[str, Any], dict[str, float]]:
         """The sums over the epoch so far, and the loss and metrics that follow from them."""
         sums = statistics.to_host(jax.device_get(state.sums))
         return sums, statistics.values(self.active.setup.plan, sums)
 
-    def evaluate(self, variables: Any, split: str) -> dict[str, float]:
-        """Loss and metrics on a whole split; empty if there is none."""
+    def evaluation(self, variables: Any, split: str) -> SplitEvaluation | None:
+        """The evaluation of a whole split, its first part sent to the device; None if there is no such split."""
         run, setup = self.active, self.active.setup
         if split not in setup.data.splits:
-            return {}
+            return None
         rows = setup.data.splits[split]
         with run.timed("evaluation"):
-            found = evaluate_rows(setup.plan, setup.evaluate, variables, setup.feeder, rows, setup.stats, self.asked)
+            return SplitEvaluation(setup.plan, setup.evaluate, variables, setup.feeder, rows, setup.stats)
+
+    def values_of(self, evaluation: SplitEvaluation | None) -> dict[str, float]:
+        """Loss and metrics of an evaluation; empty if there is none."""
+        if evaluation is None:
+            return {}
+        with self.active.timed("evaluation"):
+            found = evaluation.values(self.asked)
         if found is None:
             self.interrupt()
         return found
@@ -129,7 +164,7 @@ class Loop:
             variables = setup.program.from_flat(run.best)
         else:
             variables = jax.device_get(setup.compiled_steps.shown(run.state))
-        test = self.evaluate(variables, "test")
+        test = self.values_of(self.evaluation(variables, "test"))
         for callback in self.callbacks:
             callback.on_finish(run, test)
         run.status = "finished"

@@ -43,6 +43,7 @@ MAY_CHANGE = (
     ("train", "epochs"),
     ("train", "early_stopping"),
     ("train", "checkpoint_every"),
+    ("train", "checkpoint_seconds"),
     ("train", "keep_checkpoints"),
     ("train", "tensorboard"),
     ("train", "on_nan"),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors import safe_open
 
 import dlc
 from dlc.frontend.pipeline import check_text
 from dlc.frontend.sections import Keep
 from dlc.training import checkpoint as checkpoints
+from dlc.training.callbacks.checkpointing import Checkpointing
 from dlc.training.callbacks.progress import Silent
 from dlc.training.checkpoint import Policy
 from dlc.training.run_folder import RunFolder
@@ -43,6 +48,61 @@ def test_the_best_epoch_has_one_though_none_was_due(tmp_path: Path) -> None:
     result = train_spec(dlc.loads(text, sets), run=run)
     assert result.best_epoch < 4
     assert kept(run) == [result.best_epoch, 4]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that moves by 1 s for each epoch."""
+    ticks = itertools.count()
+    monkeypatch.setattr(Checkpointing, "clock", staticmethod(lambda: next(ticks)))
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("sets", "epochs"),
+    [
+        ([], [1, 2, 3, 4, 5, 6, 7, 8]),
+        (["train.checkpoint_seconds=2.5"], [1, 4, 7, 8]),  # three epochs later
+        (["train.checkpoint_seconds=100"], [1, 8]),
+        (["train.checkpoint_seconds=100", "train.checkpoint_every=3"], [3, 8]),
+        (["train.checkpoint_seconds=100", "train.keep_checkpoints={last: 9, every: 2}"], [1, 2, 4, 6, 8]),
+    ],
+)
+def test_checkpoints_have_a_least_distance_in_time(sets: list[str], epochs: list[int], tmp_path: Path) -> None:
+    """The first one that is due and the last one are written in any case."""
+    run = RunFolder(tmp_path / "run")
+    sets = ["train.epochs=8", "train.keep_checkpoints=9", *sets]
+    train_spec(dlc.loads(SMALL, sets), run=run)
+    assert kept(run) == epochs
+
+
+@pytest.mark.parametrize("mode", ["stop", "rollback"])
+def test_a_run_that_diverges_keeps_its_best_weights_though_no_checkpoint_has_them(mode: str, tmp_path: Path) -> None:
+    """The weights become infinite within epoch 4: the best ones, of epoch 3, are written when the run ends."""
+    x = np.zeros((40, 1), np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=np.arange(40, dtype=np.float32)[:, None])
+    text = (
+        f"data: {{source: {{npz: {tmp_path / 'data.npz'}}}}}\ninputs: {{x: {{tensor: [1]}}}}\n"
+        "targets: {y: {tensor: [1]}}\nnetwork: [{dense: 1}]\nloss: mse\n"
+        "optimizer: {sgd: {learning_rate: {piecewise: {values: [0.01, 1.0e+38], boundaries: [30]}}}}\n"
+        f"train: {{epochs: 9, batch_size: 4, shuffle: false, checkpoint_seconds: 1000, on_nan: {mode}}}\n"
+    )
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(dlc.SpecError) as caught:
+        train_spec(dlc.loads(text), run=run)
+    [found] = caught.value.report.diagnostics
+    assert found.code == "DLC508"
+    assert "keeps the weights of epoch 3 and the checkpoint of epoch 1" in str(found.hint)
+    best = json.loads(safetensors_metadata(run.weights)["dlc"])
+    assert best["epoch"] == "3"
+    if mode == "rollback":  # it went back to epoch 3, which no checkpoint holds
+        assert "went back 5 times" in found.message
+
+
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file."""
+    with safe_open(path, "numpy") as file:
+        return dict(file.metadata())
 
 
 def test_an_older_one_continues_when_the_newer_are_gone(small: dlc.Spec, small_run: RunFolder, tmp_path: Path) -> None:

@@ -179,7 +179,9 @@ def test_a_metric_without_value_stops_nothing(one_sided: str, tmp_path: Path, dl
 def test_no_value_is_no_improvement(one_sided: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def follow(values: list[float], patience: int | None = None) -> tuple[int, int]:
         left = iter(values)
-        monkeypatch.setattr(fitting, "evaluate_rows", lambda *_: {"loss": 1.0, "accuracy": 0.5, "roc_auc": next(left)})
+        monkeypatch.setattr(
+            fitting.SplitEvaluation, "values", lambda *_: {"loss": 1.0, "accuracy": 0.5, "roc_auc": next(left)}
+        )
         text = one_sided.replace("epochs: 4", f"epochs: {len(values)}")
         if patience is not None:
             text = text.replace("monitor:", f"early_stopping: {{patience: {patience}}}, monitor:")

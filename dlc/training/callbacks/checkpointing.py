@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from dlc.data.dataset import Sampler
+from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
 from dlc.support.files import Log
 from dlc.training.active_run import ActiveRun
@@ -19,7 +23,9 @@ from dlc.training.checkpoint import Checkpoint, Policy, Writer, flatten_state
 class Checkpointing(LoopCallback):
     """Writes a checkpoint every `checkpoint_every` epochs, at the end, and when the run stops.
 
-    A run that is not kept writes none, but its recovery gets the states that it may go back to.
+    A checkpoint that is due less than `checkpoint_seconds` after the last one is left out: with short epochs, writing
+    would take most of the time. A run that is not kept writes none, but its recovery gets the states that it may go
+    back to.
 
     Args:
         recovery: what finds a state to go back to.
@@ -29,26 +35,40 @@ class Checkpointing(LoopCallback):
         identity: the digest of what decides the run's bits.
     """
 
+    clock = staticmethod(time.monotonic)
+
     def __init__(
         self, recovery: Recovery, best: BestWeights, writer: Writer | None, log: Log | None, identity: str
     ) -> None:
         self.recovery, self.best, self.writer, self.log, self.identity = recovery, best, writer, log, identity
+        self.run: ActiveRun | None = None
         self.submitted = (-1, -1)  # steps and epochs done at the newest checkpoint
+        self.at = -math.inf  # when it was submitted
         self.written: dict[str, Any] | None = None  # the best weights that the folder holds, or soon will
 
     def on_resume(self, run: ActiveRun, checkpoint: Checkpoint) -> None:
         """What the checkpoint holds is written already."""
         self.submitted = (checkpoint.step, run.progress.epoch)
+        self.at, run.kept_epoch = self.clock(), run.progress.epoch
         self.written = run.best
 
+    def on_begin(self, run: ActiveRun) -> None:
+        """Remember the run, whose best weights are written whatever ends it."""
+        self.run = run
+
     def on_epoch(self, run: ActiveRun, epoch: Epoch) -> None:
-        """Write a checkpoint if one is due, at the run's end, or with weights that are to be kept."""
+        """Write a checkpoint if one is due, at the run's end, or of an epoch that is to be kept."""
         train = run.setup.plan.train
         due = run.epoch % train.checkpoint_every == 0
         over = run.step >= run.setup.horizon.steps or run.ending
-        wanted = over or (self.best.improved and train.keep_checkpoints.best)
-        if due or (wanted and self.writer is not None):
+        every = train.keep_checkpoints.every
+        lasting = every is not None and run.epoch % every == 0
+        wanted = over or lasting or (self.best.improved and train.keep_checkpoints.best)
+        early = self.clock() - self.at < train.checkpoint_seconds
+        if (due and not early) or (wanted and self.writer is not None):
             self._submit(run, due)
+        elif due:
+            self.recovery.passed(run.state, run.step)
 
     def on_interrupt(self, run: ActiveRun) -> None:
         """Write a checkpoint of the state as it is: the sums over the epoch are part of it."""
@@ -63,15 +83,20 @@ class Checkpointing(LoopCallback):
                 self.writer.flush()
 
     def close(self) -> None:
-        """Write what waits."""
-        if self.writer is not None:
-            self.writer.close()
+        """Write what waits, and best weights that are newer than the last checkpoint."""
+        if self.writer is None:
+            return
+        self.writer.close()
+        run = self.run
+        if run is not None and run.folder is not None and run.best is not None and run.best is not self.written:
+            with suppress(SpecError):  # then that they can't be written is what ended the run
+                run.folder.save_weights(run.best, self.best.metadata(run))
 
     def _submit(self, run: ActiveRun, due: bool) -> None:
         """Submit a checkpoint. A run that diverges goes back only to those that were due."""
         if self.submitted == (run.step, run.progress.epoch):
             return
-        self.submitted = (run.step, run.progress.epoch)
+        self.submitted, self.at = (run.step, run.progress.epoch), self.clock()
         with run.timed("checkpoints"):
             arrays = flatten_state(run.state)
             good = self.recovery.beside(arrays, run.step, due)
@@ -84,6 +109,7 @@ class Checkpointing(LoopCallback):
             self.written = run.best
             checkpoint = Checkpoint(run.step, arrays, progress, self.log.mark, run.best, self.identity, good)
             self.writer.submit(checkpoint, weights)
+            run.kept_epoch = run.progress.epoch
 
 
 def policy_of(plan: Plan, sampler: Sampler) -> Policy:

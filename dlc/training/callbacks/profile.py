@@ -53,7 +53,7 @@ class Profile(LoopCallback):
         if chunk.first:
             self.seconds["compile"] += chunk.seconds
         else:
-            self.seconds |= {"steps": chunks.seconds - chunks.input_seconds, "input": chunks.input_seconds}
+            self.seconds |= {"steps": chunks.blocked - chunks.input_seconds, "input": chunks.input_seconds}
         self.trace()
 
     def on_finish(self, run: ActiveRun, test: Mapping[str, float]) -> None:

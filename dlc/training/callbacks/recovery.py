@@ -23,7 +23,7 @@ from dlc.diagnostics import SpecError
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.active_run import ActiveRun
 from dlc.training.callbacks.loop_callback import Chunk, Epoch, Evaluation, LoopCallback
-from dlc.training.checkpoint import Checkpoint, load, restore_state
+from dlc.training.checkpoint import Checkpoint, flatten_state, load, restore_state
 from dlc.training.checkpoint import found as checkpoints_of
 from dlc.training.run_folder import RunFolder
 from dlc.training.setup import Setup
@@ -141,6 +141,14 @@ class Recovery(LoopCallback):
             self.keep(arrays, step)
             return None
         return self.kept if self.memory.good != step else None
+
+    def passed(self, state: TrainState, step: int) -> None:
+        """A checkpoint was due but left out, because the last one is recent.
+
+        A run that may go back to this state keeps it: time must not decide where a run goes back to.
+        """
+        if self.mode == "rollback":
+            self.keep(flatten_state(state), step)
 
     def lowered(self, step: int, factor: float) -> None:
         """A plateau changed the learning rate."""
@@ -317,7 +325,10 @@ def _kept(run: ActiveRun) -> str:
     """What is left of a run that diverged."""
     if run.folder is None or not run.progress.epoch:
         return "no epoch was finished"
-    return f"`{run.folder.path}` keeps the weights and the checkpoint of epoch {run.progress.epoch}"
+    best, kept = run.progress.best_epoch, run.kept_epoch
+    if best == kept or not kept:
+        return f"`{run.folder.path}` keeps the weights{' and the checkpoint' if kept else ''} of epoch {best}"
+    return f"`{run.folder.path}` keeps the weights of epoch {best} and the checkpoint of epoch {kept}"
 
 
 def _said(cause: NonfiniteValue | None, what: str) -> str:
