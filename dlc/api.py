@@ -72,16 +72,25 @@ def loads(text: str, sets: Sequence[str] = ()) -> Spec:
     return spec
 
 
-def show(spec: Spec, expanded: bool = False) -> Table:
+def show(spec: Spec, expanded: bool = False, sizes: Mapping[str, int] | None = None) -> Table:
     r"""The layers of a spec with shapes, weights, FLOPs and memory.
+
+    Args:
+        spec: a checked spec.
+        expanded: whether every iteration of a repeat has its own row.
+        sizes: numbers for symbolic sizes, such as `{"time": 100}`; others are assumed: see `Table.sizes.assumed`.
+
+    Raises:
+        SpecError: for a name that is no symbolic size of the spec, or a number that the network does not accept.
 
     >>> table = show(loads("inputs: {x: {tensor: [3]}}\nnetwork: [dense: 2]\n"))
     >>> table.params, table.flops
     (8, 14)
     """
+    from dlc.frontend.passes.sizes import sizes_of
     from dlc.frontend.summary import table
 
-    return table(spec.plan, expanded)
+    return table(spec.plan, expanded, sizes_of(spec.plan, sizes))
 
 
 def compile(spec: Spec) -> Program:
@@ -157,7 +166,8 @@ def evaluate(run: Path | str, split: str | None = None, data: Path | str | None 
 def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """Predictions of a run's best weights by name: of n records (n,), or (n, *sizes) of arrays.
 
-    A category gives its class, and the probability of each class under `NAME_CLASS`.
+    A category gives its class, and the probability of each class under `NAME_CLASS`. A sequence that the loss decodes,
+    such as `ctc`, gives a list of tokens for each record under `NAME_decoded`.
 
     Args:
         run: the run folder.

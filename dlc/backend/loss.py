@@ -115,7 +115,8 @@ class Answers(NamedTuple):
     """The predictions and targets of a metric, for each example of a batch.
 
     Args:
-        prediction: (batch, *axes), in the user's unit; logarithms of probabilities for metrics that take these.
+        prediction: (batch, *axes), in the user's unit; logarithms of probabilities for metrics that take these; tokens
+            (batch, time), -1 where there is none, for metrics of sequences.
         target: in the user's unit.
         weights: (batch,) float32, the weight of each example.
         mask: bool (batch, time), false at padding, or None.
@@ -139,7 +140,12 @@ def answers_of(
 ) -> Answers:
     """The predictions and targets of a metric; without `stats` they are not decoded."""
     output, target = results.outputs[term.output], _value(term.against, results, batch)
-    if term.metric.logs:
+    masks = _masks(results, batch, term.output, term.against)
+    mask = masks.target if term.metric.sequences else _common(masks)
+    if term.metric.sequences:
+        assert term.activate is not None, "match found a loss that decodes"
+        output = term.activate.decode(term.activate.predict(output, masks.output))
+    elif term.metric.logs:
         output = _logarithms(term.activate, output)
     elif term.activate is not None and not (term.metric.ranks and term.metric.picks and output.shape[-1] > 1):
         output = term.activate.activate(output)
@@ -147,7 +153,6 @@ def answers_of(
     weights = jnp.ones(output.shape[0], jnp.float32) if real is None else real.astype(jnp.float32)
     if term.sample_weight is not None:
         weights = weights * batch["targets"][term.sample_weight][:, 0]
-    mask = _common(_masks(results, batch, term.output, term.against))
     nothing, known = getattr(feature, "ignored", None), None
     if nothing is not None:  # positions without a class do not count
         there = target != nothing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -59,8 +59,10 @@ class Memory:
         return self.weights + self.training + self.records + self.temporaries
 
 
-def predicted(plan: Plan) -> Memory:
+def predicted(plan: Plan, sizes: Mapping[str, int] | None = None) -> Memory:
     """The predicted memory of a training step of one batch, from its traced program, without compiling.
+
+    `sizes` are numbers for the symbolic sizes; assumed ones if None.
 
     The model: operations of the kinds above keep their results in memory until they are last read, in the program's
     order; elementwise operations are fused into their readers, so that their inputs stay in memory until then.
@@ -68,7 +70,7 @@ def predicted(plan: Plan) -> Memory:
     Raises:
         SpecError: DLC115 when the spec can't be trained.
     """
-    function, arguments = training_chunk(plan)
+    function, arguments = training_chunk(plan, sizes=sizes)
     state, feed = arguments[0], arguments[1]
     weights = _bytes(state.variables)
     held, count = _bytes(state), len(jax.tree.leaves(arguments))
@@ -83,9 +85,9 @@ def predicted(plan: Plan) -> Memory:
     )
 
 
-def planned(plan: Plan) -> tuple[int, int]:
+def planned(plan: Plan, sizes: Mapping[str, int] | None = None) -> tuple[int, int]:
     """XLA's own values for the compiled step in bytes: the peak, and the arguments whose buffers results reuse."""
-    function, arguments = training_chunk(plan)
+    function, arguments = training_chunk(plan, sizes=sizes)
     found = function.lower(*arguments).compile().memory_analysis()
     whole = found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
     return whole - found.alias_size_in_bytes, found.alias_size_in_bytes

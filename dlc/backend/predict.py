@@ -32,9 +32,12 @@ def predicting(plan: Plan, program: Program) -> Predict:
     named = predictions_of(plan)
 
     def predict(weights: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, jax.Array]:
-        outputs, _ = program.apply(program.from_flat(weights, jnp.stack), values, train=False)
+        found = program.run(program.from_flat(weights, jnp.stack), values, train=False)
+        outputs, masks = found.outputs, found.masks
         return {
-            name: answer.loss.activate(outputs[answer.output]) if answer.loss is not None else outputs[answer.output]
+            name: outputs[answer.output]
+            if answer.loss is None
+            else answer.loss.predict(outputs[answer.output], masks.get(answer.output))
             for name, answer in named.items()
         }
 

@@ -13,33 +13,32 @@ from dlc.data.feed import Rows
 from dlc.frontend.plan import Plan
 from dlc.ir import DTYPES, MASK, TensorType
 
-VARYING = 16  # replaces sizes that vary
 
-
-def batch_shapes(plan: Plan, batch: int) -> Rows:
-    """The encoded inputs and targets of `batch` examples."""
+def batch_shapes(plan: Plan, batch: int, sizes: Mapping[str, int]) -> Rows:
+    """The encoded inputs and targets of `batch` examples, with numbers for symbolic sizes."""
     targets = {name: feature.value_type() for name, feature in plan.targets.items()}
-    return {"inputs": value_shapes(plan.graph.inputs, batch), "targets": value_shapes(targets, batch)}
+    return {"inputs": value_shapes(plan.graph.inputs, batch, sizes), "targets": value_shapes(targets, batch, sizes)}
 
 
 def stats_shapes(plan: Plan) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
     """The features' statistics."""
     features = {**plan.inputs, **plan.targets}
     return {
-        name: {key: _shape(kind, 1) for key, kind in fitted_types(feature).items()}
+        name: {key: _shape(kind, 1, {}) for key, kind in fitted_types(feature).items()}
         for name, feature in features.items()
     }
 
 
-def value_shapes(kinds: Mapping[str, TensorType], batch: int) -> dict[str, Any]:
+def value_shapes(kinds: Mapping[str, TensorType], batch: int, sizes: Mapping[str, int]) -> dict[str, Any]:
     """The arrays of a batch of values, each with its mask."""
-    found = {name: _shape(kind, batch) for name, kind in kinds.items()}
+    found = {name: _shape(kind, batch, sizes) for name, kind in kinds.items()}
     masks = {
         name + MASK: jax.ShapeDtypeStruct(found[name].shape[:2], jnp.bool_) for name, kind in kinds.items() if kind.mask
     }
     return {**found, **masks}
 
 
-def _shape(kind: TensorType, batch: int) -> jax.ShapeDtypeStruct:
-    shape = tuple(dim if isinstance(dim, int) else batch if dim == "batch" else VARYING for dim in kind.shape)
+def _shape(kind: TensorType, batch: int, sizes: Mapping[str, int]) -> jax.ShapeDtypeStruct:
+    numbers = {**sizes, "batch": batch}
+    shape = tuple(dim if isinstance(dim, int) else numbers.get(dim, 1) for dim in kind.shape)
     return jax.ShapeDtypeStruct(shape, DTYPES[kind.dtype])

@@ -114,6 +114,15 @@ def show(
         bool,
         typer.Option("--compiled", help="With --memory: also compile the step and print the memory that XLA plans."),
     ] = False,
+    sizes: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option(
+            "--size",
+            metavar="NAME=NUMBER",
+            help="Count with this number for a symbolic size, for example --size time=100. Can be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
@@ -128,6 +137,7 @@ def show(
         lowering=lowering,
         memory=memory,
         compiled=compiled,
+        sizes=tuple(sizes or ()),
     )
     show_file(file, options, sets or [])
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import dlc
 from dlc.cli.usage import excludes, needs, unknown
-from dlc.diagnostics import plural
+from dlc.diagnostics import SpecError, plural, quoting
 from dlc.support.fast_dataclass import fast_dataclass
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
 
+    from dlc.frontend.passes.sizes import Sizes
     from dlc.frontend.pipeline import Spec
     from dlc.frontend.summary import Row, Table
 
@@ -41,6 +42,7 @@ class ShowOptions:
         lowering: the variant that is used for each operation instead.
         memory: the predicted memory of a training step instead.
         compiled: with `memory`, also the memory that XLA plans.
+        sizes: numbers for symbolic sizes, each as in `time=100`.
     """
 
     expanded: bool = False
@@ -50,11 +52,13 @@ class ShowOptions:
     lowering: bool = False
     memory: bool = False
     compiled: bool = False
+    sizes: tuple[str, ...] = ()
 
     @property
     def given(self) -> list[str]:
-        """The options that are set, as they are written on the command line."""
-        return [f"--{name}" for name in type(self).__annotations__ if getattr(self, name) not in (False, None)]
+        """The options that are set and change what is printed, as they are written on the command line."""
+        names = [name for name in type(self).__annotations__ if name != "sizes"]
+        return [f"--{name}" for name in names if getattr(self, name) not in (False, None)]
 
 
 def show_file(file: Path, options: ShowOptions, sets: Sequence[str]) -> None:
@@ -64,15 +68,50 @@ def show_file(file: Path, options: ShowOptions, sets: Sequence[str]) -> None:
         SpecError: DLC510 when options don't fit together, and what is wrong with the spec.
     """
     check_options(options)
+    from dlc.frontend.passes.sizes import sizes_of
+    from dlc.frontend.summary import table
+
     spec = dlc.load(file, sets)
+    with quoting(spec.texts):
+        sizes = sizes_of(spec.plan, read_sizes(options.sizes))
     if options.lowering:
-        print_variants(spec)
+        print_variants(spec, sizes)
     elif options.memory:
-        print_memory(spec, options.compiled)
+        print_memory(spec, options.compiled, sizes)
     elif options.emit is not None:
-        print_program(spec, options.emit, options.step, options.platform)
+        print_program(spec, options.emit, options.step, options.platform, sizes)
     else:
-        print_layers(dlc.show(spec, options.expanded))
+        print_layers(table(spec.plan, options.expanded, sizes))
+
+
+def read_sizes(given: Sequence[str]) -> dict[str, int]:
+    """The numbers of `--size NAME=NUMBER`.
+
+    Raises:
+        SpecError: DLC510 for one that is not written so.
+
+    >>> read_sizes(["time=100", "width=28"])
+    {'time': 100, 'width': 28}
+    """
+    found = {}
+    for text in given:
+        name, equals, number = (part.strip() for part in text.partition("="))
+        if not (name and equals and number.isascii() and number.isdecimal() and 0 < len(number) < 10 and int(number)):
+            expected = "a name and a positive number below 10^9, such as `--size time=100`"
+            raise SpecError.of("DLC510", f"`--size {text}` is not a size", expected=expected)
+        found[name] = int(number)
+    return found
+
+
+def note_sizes(sizes: Sizes) -> None:
+    """Print a note to standard error about sizes that are assumed."""
+    if sizes.note:
+        print(f"note: {assumption(sizes)}", file=sys.stderr)
+
+
+def assumption(sizes: Sizes) -> str:
+    """A sentence about assumed sizes, and how to give them."""
+    return f"{sizes.note}; use `--size {sizes.assumed[0]}=NUMBER` for another"
 
 
 def check_options(options: ShowOptions) -> None:
@@ -97,17 +136,19 @@ def check_options(options: ShowOptions) -> None:
         raise needs("--compiled", "--memory")
 
 
-def print_program(spec: Spec, form: str, step: bool, platform: str | None) -> None:
+def print_program(spec: Spec, form: str, step: bool, platform: str | None, sizes: Sizes) -> None:
     """Print the program of the forward pass or of a training step."""
     from dlc.backend.jax_config import configure
 
     configure()
     from dlc.backend.emit import program_text
 
-    print(program_text(spec.plan, form, step, platform))
+    text = program_text(spec.plan, form, step, platform, sizes.numbers)
+    note_sizes(sizes)
+    print(text)
 
 
-def print_variants(spec: Spec) -> None:
+def print_variants(spec: Spec, sizes: Sizes) -> None:
     """Print the variant that is used for each operation of a spec, on this platform and on others."""
     from dlc.backend.jax_config import configure
 
@@ -117,7 +158,9 @@ def print_variants(spec: Spec) -> None:
 
     here = platform()
     rows = [("layer and operation", f"on {here}", "elsewhere", "variants")]
-    for name, site in sites_of(spec.plan).items():
+    sites = sites_of(spec.plan, sizes.numbers)
+    note_sizes(sizes)
+    for name, site in sites.items():
         rows.append((name, site.variant(here), site.variant("elsewhere"), ", ".join(site.fitting)))
     if len(rows) == 1:
         print("no operation has more than one variant")
@@ -129,7 +172,7 @@ def print_variants(spec: Spec) -> None:
         print(f"XLA flag {flag}={value}")
 
 
-def print_memory(spec: Spec, compiled: bool) -> None:
+def print_memory(spec: Spec, compiled: bool, sizes: Sizes) -> None:
     """Print the memory of a training step, as it is predicted; also as XLA plans it when `compiled`."""
     from dlc.backend.jax_config import configure
 
@@ -137,8 +180,9 @@ def print_memory(spec: Spec, compiled: bool) -> None:
     from dlc.backend.memory import planned, predicted
     from dlc.frontend.summary import human
 
-    found = predicted(spec.plan)
-    print(f"{spec.name}: a training step of {plural(found.batch, 'example')}")
+    found = predicted(spec.plan, sizes.numbers)
+    of_size = f" with {sizes}" if sizes.numbers else ""
+    print(f"{spec.name}: a training step of {plural(found.batch, 'example')}{of_size}")
     rows = {
         "weights and state of layers": found.weights,
         "optimizer and sums": found.training,
@@ -147,9 +191,11 @@ def print_memory(spec: Spec, compiled: bool) -> None:
         "peak, predicted": found.peak,
     }
     if compiled:
-        rows["peak, planned by XLA"] = planned(spec.plan)[0]
+        rows["peak, planned by XLA"] = planned(spec.plan, sizes.numbers)[0]
     for name, count in rows.items():
         print(f"  {name:<36} {human(count, 'B', 1024):>12}")
+    if sizes.note:
+        print(assumption(sizes))
 
 
 def print_layers(table: Table) -> None:
@@ -199,9 +245,11 @@ def _sums(table: Table) -> list[str]:
     frozen = f", {table.frozen:,} frozen" if table.frozen else ""
     which = "activations kept for the backward pass" if table.remade else "activations of all layers"
     activations = human(table.activation_bytes, "B", 1024)
+    of_size = f" with {table.sizes}" if table.sizes.numbers else ""
     return [
         f"weights: {table.params:,} trained{frozen}{state}; {human(table.weight_bytes, 'B', 1024)}",
-        f"one example, forward: {human(table.flops, 'FLOPs')}; {which} {activations}",
+        f"one example{of_size}, forward: {human(table.flops, 'FLOPs')}; {which} {activations}",
+        *([assumption(table.sizes)] if table.sizes.note else []),
     ]
 
 

@@ -173,19 +173,25 @@ def choose_reporter(options: TrainOptions) -> Plain:
 
 
 def written_report(result: Result, reporter: Plain) -> Path | None:
-    """Write the report of a finished run. The run is complete without it, so an error only prints a note."""
+    """Write the report of a finished run. The run is complete without it, so whatever fails only prints a note."""
     assert result.folder is not None
     if result.data is None and result.folder.report.is_file():  # it was finished before
         return result.folder.report
+    again = f"`dlc report {result.folder.path}` tries again"
     try:
         from dlc.reports.page import write_report
 
-        return write_report(result.folder, data=result.data, most_flops=REPORT_FLOPS)[0]
+        path, notes = write_report(result.folder, data=result.data, most_flops=REPORT_FLOPS)
+        for note in notes:
+            reporter.note(f"the report is incomplete: {note}")
+        return path
     except SpecError as error:
         reason = error.report.diagnostics[0].message
     except KeyboardInterrupt:
         reason = "interrupted"
+    except SystemExit as error:  # from code of a plugin
+        reason = f"SystemExit: {error}"
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-    reporter.note(f"the report was not written ({reason}); `dlc report {result.folder.path}` tries again")
+    reporter.note(f"the report was not written ({reason}); {again}")
     return None

@@ -56,7 +56,9 @@ class ItemModifiers(Options):
     l1: float | None = option(None, ge=0, description="factor of the sum of |w| of its kernels in the loss")
     l2: float | None = option(None, ge=0, description="factor of the sum of w^2 of its kernels in the loss")
     initializer: ByWeight | None = option(
-        None, description="initializer of its kernels, or a mapping of weight names to initializers"
+        None,
+        description="initializer of its kernels (`pytorch` and `keras`: of all its weights), or a mapping of weight "
+        "names to initializers",
     )
     constraint: ByConstraint | None = option(
         None,

@@ -21,6 +21,22 @@ class Answer(NamedTuple):
     loss: Loss | None
     against: Against | None
 
+    @property
+    def decodes(self) -> bool:
+        """Whether the loss decodes sequences, which are not aligned with the target."""
+        return self.loss is not None and self.loss.decodes and self.against is not None
+
+    def columns(self, name: str, feature: Feature | None, sizes: Sequence[int]) -> list[str]:
+        """The names of its columns in a table of predictions, whose records have these sizes."""
+        if self.decodes:
+            return [decoded(name)]
+        return feature.prediction_columns(name, sizes) if feature is not None else array_columns(name, sizes)
+
+
+def decoded(name: str) -> str:
+    """The name of a decoded sequence, which is not read place by place as its target is."""
+    return f"{name}_decoded"
+
 
 def answers(losses: Sequence[LossTerm], outputs: Iterable[str]) -> dict[str, Answer]:
     """The predictions of a spec by name: the target's if a loss pairs the output with one, else the output's."""
@@ -48,11 +64,11 @@ def ambiguous(
     owners: dict[str, str] = {}
     for name, answer in found.items() if len(found) > 1 else ():
         sizes = tuple(dim for dim in types[answer.output].shape[1:] if isinstance(dim, int))
-        if len(sizes) < len(types[answer.output].shape) - 1 or prod(sizes) > MOST_COLUMNS:
+        unknown = len(sizes) < len(types[answer.output].shape) - 1
+        if not answer.decodes and (unknown or prod(sizes) > MOST_COLUMNS):
             continue  # the number of columns is that of the data
         feature = features.get(answer.against.name) if answer.against is not None else None
-        columns = feature.prediction_columns(name, sizes) if feature is not None else array_columns(name, sizes)
-        for column in columns:
+        for column in answer.columns(name, feature, sizes):
             if owners.setdefault(column, name) != name:
                 return column, owners[column], name
     return None

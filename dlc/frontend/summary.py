@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import prod
 
+from dlc.frontend.passes.sizes import Sizes, graph_of_sizes, sizes_of, symbols
 from dlc.frontend.plan import Plan
 from dlc.ir import Iterations, ParamSpec, TensorType, TypedGraph, TypedNode
 from dlc.ir.rematerialization import Part
@@ -57,6 +59,7 @@ class Table:
         activation_bytes: bytes of the layers' results for one example that training keeps for the backward pass: all
             except rematerialized ones.
         remade: whether some are rematerialized.
+        sizes: the numbers that symbolic sizes count as, in FLOPs and activations.
     """
 
     name: str
@@ -69,21 +72,36 @@ class Table:
     weight_bytes: int
     activation_bytes: int
     remade: bool = False
+    sizes: Sizes = Sizes({})
 
 
-def table(plan: Plan, expanded: bool = False) -> Table:
-    """The table of a checked spec; with `expanded`, every iteration of a repeat has its own line."""
-    rows = tuple(_rows(plan.graph))
+def table(plan: Plan, expanded: bool = False, sizes: Sizes | None = None) -> Table:
+    """The table of a checked spec.
+
+    Args:
+        plan: the spec.
+        expanded: whether every iteration of a repeat has its own line.
+        sizes: numbers for its symbolic sizes; assumed ones if None. Sizes that are assumed stay symbols in the shapes.
+    """
+    sizes = (sizes or sizes_of(plan)).of(symbols(plan.graph.inputs.values()))
+    graph = graph_of_sizes(plan, sizes.numbers)
+    rows = tuple(_rows(graph))
     weight_bytes = sum(
         _bytes(spec_) * prod(len(numbers) for numbers in around)
         for node, around in _owners(plan)
         for spec_ in (*node.signature.params.values(), *node.signature.state.values())
     )
-    activations = _activations(plan.graph)
-    shown = tuple(_expanded(plan.graph)) if expanded else rows
+    activations = _activations(graph)
+    shown = tuple(_expanded(graph)) if expanded else rows
+    inputs = graph.inputs
+    if sizes.assumed:
+        known = {name: size for name, size in sizes.numbers.items() if name not in sizes.assumed}
+        symbolic = graph_of_sizes(plan, known)
+        shown = _with_outputs(shown, _expanded(symbolic) if expanded else _rows(symbolic))
+        inputs = symbolic.inputs
     return Table(
         plan.name,
-        dict(plan.graph.inputs),
+        dict(inputs),
         shown,
         sum(row.params for row in rows),
         sum(row.frozen for row in rows),
@@ -92,7 +110,15 @@ def table(plan: Plan, expanded: bool = False) -> Table:
         weight_bytes,
         activations,
         any(node.segments for node, _ in plan.graph.walk()),
+        sizes,
     )
+
+
+def _with_outputs(rows: Sequence[Row], others: Sequence[Row]) -> tuple[Row, ...]:
+    """Rows with the types of other rows of the same layers; as they are if the layers differ."""
+    if [row.path for row in rows] != [other.path for other in others]:
+        return tuple(rows)
+    return tuple(replace(row, output=other.output) for row, other in zip(rows, others, strict=True))
 
 
 def _owners(plan: Plan) -> Iterator[tuple[TypedNode, Iterations]]:

@@ -7,6 +7,8 @@ network.py      the picture of the network
 images.py       arrays as small PNG images
 record.py       the contents of the run folder
 predictions.py  predictions of the best weights on a split
-answers.py      those predictions as confusion matrix, plots, images and tables
+examples.py     examples by their inputs
+arrays.py       predicted numbers as points, curves and pictures
+answers.py      predictions by their kind: classes, labels, sequences, numbers
 page.py         the page
 """

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlc.components.features.tensor import Tensor
-from dlc.components.features.tokens import Tokens
+from dlc.diagnostics import plural
 from dlc.frontend.plan import Plan
 from dlc.reports import charts
-from dlc.reports.images import picture, pictured, value_range
-from dlc.reports.markup import Markup, element, number, table
-from dlc.reports.predictions import Answer, Answers
+from dlc.reports.arrays import arrays, numbers
+from dlc.reports.examples import MOST_COLUMNS, SAMPLES, image_input, rows_of
+from dlc.reports.images import picture, value_range
+from dlc.reports.markup import Markup, element, table
+from dlc.reports.predictions import THRESHOLD, Answer, Answers, Classes, Labels, Sequences
 
-SAMPLES = 12  # examples shown of each kind
 MOST_CELLS = 20  # classes of a confusion matrix with counts; larger ones only have shades
+MOST_SHADES = 400  # classes of a confusion matrix with shades
 MOST_CLASSES = 40  # rows of a table of classes
-MOST_COLUMNS = 6  # columns of inputs in a table
-MOST_DOTS = 600  # points of a scatter plot
-MOST_CURVES = 6
+MOST_MARKS = 150  # examples of a label in a row of probabilities
+LONGEST = 40  # tokens of a sequence
 
 
 def sections(plan: Plan, found: Answers) -> list[Markup]:
@@ -33,20 +32,33 @@ def sections(plan: Plan, found: Answers) -> list[Markup]:
         if found.count < found.size:
             looked = f"the first {looked}, which has {found.size:,}"
         parts.append(element("h3", f"{answer.name}: {looked}"))
-        parts += _classes(plan, found, answer) if answer.classes is not None else _numbers(plan, found, answer)
+        parts += _drawn(plan, found, answer)
     return parts
+
+
+def _drawn(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
+    if isinstance(answer, Classes):
+        return _classes(plan, found, answer)
+    if isinstance(answer, Labels):
+        return _labels(plan, found, answer)
+    if isinstance(answer, Sequences):
+        return _sequences(plan, found, answer)
+    return numbers(plan, found, answer)
 
 
 # ---- classes ----
 
 
-def _classes(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
-    assert answer.classes is not None
+def _classes(plan: Plan, found: Answers, answer: Classes) -> list[Markup]:
     counted = answer.there if answer.there is not None else np.ones(answer.guess.shape, bool)
-    parts = []
-    if answer.classes:
+    parts: list[Markup] = []
+    if len(answer.classes) > MOST_SHADES:
+        parts += confusions(answer, counted)
+    elif answer.classes:
         counts = confusion(answer, counted)
-        parts.append(element("div", matrix(answer, counts), by_class(answer.classes, counts), class_="side"))
+        pairs = confusions(answer, counted) if len(counts) > MOST_CELLS else []
+        chart = element("div", matrix(answer, counts), pairs)
+        parts.append(element("div", chart, by_class(answer.classes, counts), class_="side"))
     if answer.guess.ndim == 1:
         right = (answer.guess == answer.truth) & counted
         wrong = np.flatnonzero(~right & counted)
@@ -60,26 +72,20 @@ def _classes(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
     return [*parts, element("h3", "First examples"), _maps(plan, found, answer)]
 
 
-def confusion(answer: Answer, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
+def confusion(answer: Classes, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Counts by true class (rows) and predicted class (columns)."""
-    size = len(answer.classes or ())
+    size = len(answer.classes)
     guess, truth = answer.guess.astype(np.int64), answer.truth.astype(np.int64)
     there = counted & (truth >= 0) & (truth < size)
     return np.bincount(truth[there] * size + guess[there], minlength=size * size).reshape(size, size)
 
 
-def matrix(answer: Answer, counts: NDArray[np.int64]) -> Markup:
+def matrix(answer: Classes, counts: NDArray[np.int64]) -> Markup:
     """The confusion matrix: counts for few classes, shades for many."""
-    names = answer.classes or []
+    names = answer.classes
     title = f"Confusion matrix of {answer.name}"
     if len(names) > MOST_CELLS:
-        off = [(int(counts[i, j]), names[i], names[j]) for i, j in zip(*np.nonzero(counts), strict=True) if i != j]
-        worst = sorted(off, reverse=True)[:10]
-        chart = element("div", charts.heat_map(title, counts.tolist(), names), class_="heat")
-        taken = [(truth, guess, many) for many, truth, guess in worst]
-        return element(
-            "div", chart, element("h3", "Most frequent confusions"), table(("true", "predicted", "examples"), taken)
-        )
+        return element("div", charts.heat_map(title, counts.tolist(), names), class_="heat")
     head = [element("span", "true \u2193 predicted \u2192", class_="quiet"), *names]
     rows = []
     for index, (name, row) in enumerate(zip(names, counts.tolist(), strict=True)):
@@ -89,6 +95,17 @@ def matrix(answer: Answer, counts: NDArray[np.int64]) -> Markup:
         cells = [element("td", many or "\u00b7", class_=mark) for many, mark in zip(row, styles, strict=True)]
         rows.append((name, *cells))
     return element("figure", element("figcaption", title), table(head, rows, class_="confusion"))
+
+
+def confusions(answer: Classes, counted: NDArray[np.bool_]) -> list[Markup]:
+    """The pairs of classes that are confused most often; nothing if there is no mistake."""
+    wrong = counted & (answer.guess != answer.truth)
+    pairs, many = np.unique(np.stack([answer.truth[wrong], answer.guess[wrong]]), axis=1, return_counts=True)
+    if not many.size:
+        return []
+    worst = np.argsort(-many, kind="stable")[:10]
+    rows = [(_name(answer, pairs[0, at]), _name(answer, pairs[1, at]), int(many[at])) for at in worst]
+    return [element("h3", "Most frequent confusions"), table(("true", "predicted", "examples"), rows)]
 
 
 def by_class(names: Sequence[str], counts: NDArray[np.int64]) -> Markup:
@@ -109,7 +126,7 @@ def _share(value: float | None) -> str:
     return "\u2013" if value is None else f"{value:.3f}"
 
 
-def _shown(plan: Plan, found: Answers, answer: Answer, rows: NDArray[Any]) -> Markup:
+def _shown(plan: Plan, found: Answers, answer: Classes, rows: NDArray[Any]) -> Markup:
     """Examples with true and predicted class."""
     image = image_input(plan)
     sure = answer.surety
@@ -117,7 +134,7 @@ def _shown(plan: Plan, found: Answers, answer: Answer, rows: NDArray[Any]) -> Ma
     probable = sure is not None and inside and bool((sure % 1 != 0).any())  # only 0 and 1 are not probabilities
     if image is None:
         caption = [(_name(answer, answer.truth[row]), _guess(answer, row, probable)) for row in rows]
-        return _rows(plan, found, rows, ("true", "predicted"), caption)
+        return rows_of(plan, found, rows, ("true", "predicted"), caption)
     limits = value_range(found.inputs[image][rows])
     items = []
     for row in rows:
@@ -130,22 +147,22 @@ def _shown(plan: Plan, found: Answers, answer: Answer, rows: NDArray[Any]) -> Ma
     return element("ul", items, class_="samples")
 
 
-def _name(answer: Answer, value: Any) -> str:
-    names = answer.classes or []
+def _name(answer: Classes, value: Any) -> str:
+    names = answer.classes
     return names[int(value)] if 0 <= int(value) < len(names) else str(int(value))
 
 
-def _guess(answer: Answer, row: int, probable: bool) -> str:
+def _guess(answer: Classes, row: int, probable: bool) -> str:
     sure = f" ({100 * float(answer.surety[row]):.0f} %)" if probable and answer.surety is not None else ""
     return f"{_name(answer, answer.guess[row])}{sure}"
 
 
-def _maps(plan: Plan, found: Answers, answer: Answer) -> Markup:
+def _maps(plan: Plan, found: Answers, answer: Classes) -> Markup:
     """Classes of positions: maps as images beside the input, sequences as rows."""
     rows = range(min(SAMPLES, found.count))
     image = image_input(plan)
     if image is not None and answer.guess.ndim == 3:
-        classes = (0.0, float(max(1, len(answer.classes or ()) - 1)))
+        classes = (0.0, float(max(1, len(answer.classes) - 1)))
         limits = value_range(found.inputs[image][: len(rows)])
         items = []
         for row in rows:
@@ -159,125 +176,117 @@ def _maps(plan: Plan, found: Answers, answer: Answer) -> Markup:
     for row in rows:
         there = answer.there[row] if answer.there is not None else np.ones(answer.guess[row].shape, bool)
         listed.append(tuple(_listed(answer, values[row][there]) for values in (answer.truth, answer.guess)))
-    return _rows(plan, found, np.array(rows), ("true", "predicted"), listed)
+    return rows_of(plan, found, np.array(rows), ("true", "predicted"), listed)
 
 
-def _listed(answer: Answer, values: NDArray[Any]) -> str:
+def _listed(answer: Classes, values: NDArray[Any]) -> str:
     shown = " ".join(_name(answer, value) for value in values.reshape(-1)[:24])
     return f"{shown} \u2026" if values.size > 24 else shown
 
 
-# ---- numbers ----
+# ---- labels ----
 
 
-def _numbers(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
-    guess, truth = answer.guess, answer.truth
-    if guess.shape != truth.shape:
-        if guess.size != truth.size:
-            caption = f"The output has the shape {list(guess.shape[1:])}, its target {list(truth.shape[1:])}: "
-            return [element("p", caption + "they can't be compared element by element.", class_="note")]
-        truth = truth.reshape(guess.shape)
-    width = prod(guess.shape[1:])
-    kind = answer.feature.value_type()
-    if pictured(kind):
-        return [_restored(plan, found, answer)]
-    if width > MOST_CURVES:
-        drawn = [
-            charts.curve_pair(f"example {row + 1}", truth[row].reshape(-1).tolist(), guess[row].reshape(-1).tolist())
-            for row in range(min(SAMPLES, found.count))
-        ]
-        errors = (guess - truth).reshape(-1)
-        note = element("p", "The first examples: true values solid, predictions dashed.", class_="note")
-        return [_residuals(answer.name, errors), note, element("div", drawn, class_="charts")]
-    plots: list[Markup] = []
-    guesses, truths = guess.reshape(len(guess), -1), truth.reshape(len(truth), -1)
-    some = slice(None, None, -(-len(guesses) // MOST_DOTS))
-    for at in range(width):
-        name = answer.name if width == 1 else f"{answer.name}_{at}"
-        dots = charts.scatter(f"Predicted and true {name}", truths[some, at].tolist(), guesses[some, at].tolist(), name)
-        plots.append(element("div", dots, _residuals(name, guesses[:, at] - truths[:, at]), class_="charts"))
-    rows = np.arange(min(SAMPLES, found.count))
-    beside = [tuple(_vector(values[row]) for values in (truths, guesses, guesses - truths)) for row in rows]
+def _labels(plan: Plan, found: Answers, answer: Labels) -> list[Markup]:
+    """Labels that don't exclude each other: their probabilities, and how often they are right."""
+    caption = f"Each label is predicted where its probability is above {THRESHOLD:g}."
+    parts = [element("p", caption, class_="note"), _strips(answer), _by_label(answer)]
     heading = element("h3", "First examples")
-    return [*plots, heading, _rows(plan, found, rows, ("true", "predicted", "error"), beside)]
-
-
-def _residuals(name: str, errors: NDArray[Any]) -> Markup:
-    known = errors[np.isfinite(errors)]
-    if not known.size:
-        return element("p", "No prediction is finite.", class_="note")
-    return charts.histogram(f"Errors of {name}", known[: 1 << 16].tolist(), "predicted \u2212 true")
-
-
-def _restored(plan: Plan, found: Answers, answer: Answer) -> Markup:
-    """Predicted images beside the true ones, and beside the input if it is a different image."""
+    if answer.guess.ndim > 2:
+        return [*parts, heading, *arrays(plan, found, answer.name, answer.truth, answer.guess, (0.0, 1.0))]
     rows = range(min(SAMPLES, found.count))
-    truth = answer.truth.reshape(answer.guess.shape)
-    limits = value_range(truth[: len(rows)])
-    image = image_input(plan) if answer.section == "targets" else None
+    image = image_input(plan)
+    if image is None and len(answer.labels) <= MOST_COLUMNS:
+        cells = [tuple(_probability(answer, row, at) for at in range(len(answer.labels))) for row in rows]
+        note = element("p", "Probabilities of the labels; \u25cf marks the true ones.", class_="note")
+        return [*parts, heading, note, rows_of(plan, found, np.array(rows), answer.labels, cells)]
+    sides = [(_true_labels(answer, row), _predicted_labels(answer, row)) for row in rows]
+    if image is None:
+        return [*parts, heading, rows_of(plan, found, np.array(rows), ("true", "predicted"), sides)]
+    limits = value_range(found.inputs[image][: len(rows)])
     items = []
-    for row in rows:
-        shown = (
-            []
-            if image is None
-            else [picture(found.inputs[image][row], value_range(found.inputs[image][: len(rows)]), image)]
-        )
-        shown.append(picture(truth[row], limits, f"{answer.name}, true"))
-        shown.append(picture(answer.guess[row], limits, f"{answer.name}, predicted"))
-        error = float(np.sqrt(np.mean(np.square(answer.guess[row].astype(np.float64) - truth[row]))))
-        items.append(element("li", shown, element("div", f"rms error {number(error, 3)}")))
-    legend = "Input and reconstruction" if answer.section == "inputs" else "True and predicted"
-    legend = legend if image is None else "Input, true and predicted"
-    style = "samples wide" if image is None else "samples wide triple"
-    return element(
-        "div", element("p", f"{legend}; the first examples.", class_="note"), element("ul", items, class_=style)
-    )
+    for row, (truth, guess) in zip(rows, sides, strict=True):
+        drawn = picture(found.inputs[image][row], limits, f"{image}, true {truth}, predicted {guess}")
+        items.append(element("li", drawn, element("div", guess), element("div", f"true: {truth}")))
+    return [*parts, heading, element("ul", items, class_="samples")]
 
 
-def _vector(values: NDArray[Any]) -> str:
-    return ", ".join(number(float(value)) for value in values)
+def _strips(answer: Labels) -> Markup:
+    """A row of probabilities for each label."""
+    names = answer.labels[:MOST_CLASSES]
+    rows = []
+    for at, name in enumerate(names):
+        guess, truth = answer.guess[..., at].reshape(-1), answer.truth[..., at].reshape(-1)
+        sides = [guess[(truth == value) & np.isfinite(guess)] for value in (1, 0)]
+        rows.append((name, *(side[:: -(-len(side) // MOST_MARKS) or 1].tolist() for side in sides)))
+    return charts.strips(f"Probabilities of {answer.name}", rows)
 
 
-# ---- inputs ----
+def _by_label(answer: Labels) -> Markup:
+    """Precision, recall and mean probabilities of each label."""
+    rows = []
+    for at, name in enumerate(answer.labels[:MOST_CLASSES]):
+        guess, truth = answer.guess[..., at], answer.truth[..., at]
+        hit = int(((guess > THRESHOLD) & (truth == 1)).sum())
+        guessed, there = int(((guess > THRESHOLD) & np.isfinite(truth)).sum()), int((truth == 1).sum())
+        shares = (hit / guessed if guessed else None, hit / there if there else None)
+        means = [_mean(guess[truth == value]) for value in (1, 0)]
+        rows.append((name, *(_share(value) for value in (*shares, *means)), f"{there:,}"))
+    head = ("label", "precision", "recall", "mean probability where true", "where false", "true")
+    more = len(answer.labels) - MOST_CLASSES
+    note = element("p", f"{more} more labels", class_="note") if more > 0 else None
+    return element("div", table(head, rows, class_="numbers"), note)
 
 
-def image_input(plan: Plan) -> str | None:
-    """The first input that is an image."""
-    for name, feature in plan.inputs.items():
-        if name in plan.graph.inputs and pictured(feature.value_type()):
-            return name
-    return None
+def _mean(values: NDArray[Any]) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else None
 
 
-def _rows(
-    plan: Plan, found: Answers, rows: NDArray[Any], heads: Sequence[str], caption: Sequence[Sequence[object]]
-) -> Markup:
-    """Examples as rows of a table: the first columns of their inputs, and the given cells."""
-    columns: list[tuple[str, NDArray[Any]]] = []
-    left = 0
-    for name, values in found.inputs.items():
-        feature = plan.inputs[name]
-        if isinstance(feature, Tokens):
-            columns.append((name, values))
-            continue
-        flat = values.reshape(len(values), -1)
-        names = feature.columns if isinstance(feature, Tensor) and feature.columns else None
-        several = names if names and len(names) == flat.shape[1] else [f"{name}_{at}" for at in range(flat.shape[1])]
-        labels = several if flat.shape[1] > 1 else [name]
-        room = max(1, MOST_COLUMNS - len(columns))
-        columns += [(label, flat[:, at]) for at, label in enumerate(labels[:room])]
-        left += max(0, len(labels) - room)
-    body = [
-        (int(row) + 1, *(_cell(values[row]) for _, values in columns), *more)
-        for row, more in zip(rows, caption, strict=True)
-    ]
-    note = element("p", f"{left:,} more columns of inputs are not shown.", class_="note") if left else None
-    style = None if any(values.ndim > 1 for _, values in columns) else "numbers"
-    return element("div", table(("example", *(name for name, _ in columns), *heads), body, class_=style), note)
+def _probability(answer: Labels, row: int, at: int) -> str:
+    mark = "\u25cf " if answer.truth[row, at] == 1 else ""
+    return f"{mark}{_share(_finite(answer.guess[row, at]))}"
 
 
-def _cell(value: Any) -> str:
-    if np.ndim(value):
-        shown = " ".join(number(float(item)) for item in np.ravel(value)[:16])
-        return f"{shown} \u2026" if np.size(value) > 16 else shown
-    return number(float(f"{value:.6g}"))  # without the digits added by float32
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _true_labels(answer: Labels, row: int) -> str:
+    return _several([name for name, value in zip(answer.labels, answer.truth[row], strict=True) if value == 1])
+
+
+def _predicted_labels(answer: Labels, row: int) -> str:
+    order = np.argsort(-answer.guess[row], kind="stable")
+    sure = [at for at in order if answer.guess[row, at] > THRESHOLD] or order[:1]
+    return _several([f"{answer.labels[at]} ({100 * float(answer.guess[row, at]):.0f} %)" for at in sure])
+
+
+def _several(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_COLUMNS]) or "none"
+    return f"{shown} \u2026" if len(names) > MOST_COLUMNS else shown
+
+
+# ---- sequences ----
+
+
+def _sequences(plan: Plan, found: Answers, answer: Sequences) -> list[Markup]:
+    """Decoded sequences beside the true ones."""
+    wrong = np.flatnonzero(answer.edits)
+    tokens = sum(len(row) for row in answer.truth)
+    share = f"{100 * (1 - len(wrong) / max(1, found.count)):.1f} % of the sequences are right"
+    rate = f"; {int(answer.edits.sum()):,} edits for {plural(tokens, 'token')}" if tokens else ""
+    note = f"{share}{rate}. An edit inserts, deletes or replaces a token."
+    parts: list[Markup] = [element("p", note, class_="note")]
+    worst = wrong[np.argsort(-answer.edits[wrong], kind="stable")][:SAMPLES]
+    for heading, rows in ((f"The {len(worst)} worst of {len(wrong):,} mistakes", worst), ("First examples", None)):
+        chosen = np.arange(min(SAMPLES, found.count)) if rows is None else rows
+        if len(chosen):
+            cells = [(_spelt(answer.truth[row]), _spelt(answer.guess[row]), int(answer.edits[row])) for row in chosen]
+            parts += [element("h3", heading), rows_of(plan, found, chosen, ("true", "predicted", "edits"), cells)]
+    return parts
+
+
+def _spelt(tokens: Sequence[int]) -> str:
+    shown = " ".join(map(str, tokens[:LONGEST])) or "(nothing)"
+    return f"{shown} \u2026" if len(tokens) > LONGEST else shown

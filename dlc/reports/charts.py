@@ -236,9 +236,11 @@ def scatter(title: str, truths: Sequence[float], guesses: Sequence[float], unit:
             class_="mark",
         )
     )
-    dots = "".join(f"M{coordinate(across(x))} {coordinate(up(y))}h0" for x, y in zip(truths, guesses, strict=True))
+    pairs = zip(truths, guesses, strict=True)
+    known = [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
+    dots = "".join(f"M{coordinate(across(x))} {coordinate(up(y))}h0" for x, y in known)
     body.append(element("path", d=dots, class_="dots s0 many"))
-    description = f"{title}: {len(truths)} points; on the diagonal predictions are right."
+    description = f"{title}: {len(known)} points; on the diagonal predictions are right."
     return figure(title, description, body, width=side, height=side)
 
 
@@ -278,6 +280,45 @@ def curve_pair(title: str, truth: Sequence[float], guess: Sequence[float]) -> Ma
         _line(thinned(range(len(guess)), guess, 100), across, up, 1),
     ]
     return figure(title, f"{title}: true values solid, predictions dashed.", body, width=200, height=90)
+
+
+def strips(title: str, rows: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> Markup:
+    """Probabilities by label: a row for each, with those of examples that have it above those of the others.
+
+    Args:
+        title: the chart's title.
+        rows: the label's name, the probabilities where it is true, and where it is not.
+    """
+    step, left = 26.0, LEFT + 40.0
+    height = TOP + step * len(rows) + BOTTOM
+    across = Scale(0.0, 1.0, left, WIDTH - RIGHT)
+    bottom = TOP + step * len(rows)
+    body: list[Markup] = []
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        line = f"M{coordinate(across(tick))} {TOP}V{coordinate(bottom)}"
+        body.append(element("path", d=line, class_="mark" if tick == 0.5 else "grid"))
+        body.append(
+            element("text", tick_label(tick), x=across(tick), y=bottom + 16, text_anchor="middle", class_="small")
+        )
+    middle = (across.start + across.end) / 2
+    body.append(element("text", "probability", x=middle, y=bottom + 32, text_anchor="middle", class_="small name"))
+    for at, name in enumerate(("label is true", "label is false")):
+        x = left + 110.0 * at
+        body.append(element("path", d=f"M{coordinate(x)} 12h0", class_=f"dots s{at}"))
+        body.append(element("text", name, x=x + 8, y=16.0, class_="small"))
+    for at, (name, *sides) in enumerate(rows):
+        top = TOP + step * at
+        shown = name if len(name) <= 14 else f"{name[:13]}\u2026"
+        body.append(
+            element("text", element("title", name), shown, x=left - 6, y=top + 17, text_anchor="end", class_="small")
+        )
+        for side, values in enumerate(sides):
+            y = coordinate(top + (8 if side == 0 else 18))
+            dots = "".join(f"M{coordinate(across(min(1.0, max(0.0, value))))} {y}h0" for value in values)
+            body += [element("path", d=dots, class_=f"dots s{side} many")] if dots else []
+        body.append(element("path", d=f"M{coordinate(left)} {coordinate(top + step)}H{WIDTH - RIGHT}", class_="grid"))
+    description = f"{title}: a row for each of {len(rows)} labels, examples that have it above the others."
+    return figure(title, description, body, height=height)
 
 
 def heat_map(title: str, rows: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:

@@ -32,6 +32,15 @@ def pictured(kind: TensorType) -> bool:
     return min(height, width) >= 4 and max(height, width) <= 4 * min(height, width)
 
 
+def gray(kind: TensorType) -> bool:
+    """Whether examples are images without an axis of channels; (time, series) rarely has equal sizes.
+
+    >>> [gray(TensorType.parse(text)) for text in ("f32[batch, 8, 8]", "f32[batch, 24, 7]", "f32[batch, 8, 8, 1]")]
+    [True, False, False]
+    """
+    return pictured(kind) and kind.rank == 3 and kind.shape[1] == kind.shape[2]
+
+
 def value_range(*arrays: NDArray[Any]) -> tuple[float, float]:
     """The darkest and the brightest value of some images; 0 is black if no value is below."""
     known = [array[np.isfinite(array)] for array in arrays]

@@ -6,11 +6,12 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.diagnostics import SpecError, plural
+from dlc.frontend.passes.sizes import Sizes, sizes_of
 from dlc.frontend.plugins import active
 from dlc.frontend.summary import human
 from dlc.frontend.summary import table as summary_table
@@ -24,6 +25,7 @@ from dlc.training.run_folder import RunFolder, check_output
 if TYPE_CHECKING:
     from dlc.components.schedules.schedule import Horizon
     from dlc.data.dataset import Dataset
+    from dlc.frontend.plan import Plan
 
 HERE = Path(__file__).parent
 MOST_ROWS = 200  # rows of the table of epochs
@@ -60,23 +62,79 @@ def write_report(
 
 
 def page(record: Record, data: Dataset | None = None, most_flops: float = math.inf) -> tuple[Markup, list[str]]:
-    """The whole page, and what had to be omitted."""
-    answers, horizon, notes = _answers(record, data, most_flops)
-    parts = {
-        "results": ("Results", _results(record)),
-        "curves": ("Learning curves", _curves(record, horizon)),
-        "predictions": ("Predictions", answers),
-        "network": ("Network", _network(record)),
-        "spec": ("Spec", [_spec(record.text)]),
-        "times": ("Times", _times(record)),
-        "environment": ("Environment", [_environment(record.environment)]),
+    """The whole page, and what had to be omitted.
+
+    A section that can't be created is replaced by a note: the rest of the page is still worth reading.
+    """
+    notes: list[str] = []
+    data = data or _data(record, notes)
+    sizes = _sizes(record.plan, data)
+    parts: dict[str, tuple[str, Callable[[], list[Markup]]]] = {
+        "results": ("Results", lambda: _results(record)),
+        "curves": ("Learning curves", lambda: _curves(record, data)),
+        "predictions": ("Predictions", lambda: _predictions(record, data, most_flops, notes)),
+        "network": ("Network", lambda: _network(record, sizes)),
+        "spec": ("Spec", lambda: [_spec(record.text)]),
+        "times": ("Times", lambda: _times(record)),
+        "environment": ("Environment", lambda: [_environment(record.environment)]),
     }
-    shown = {key: (title, body) for key, (title, body) in parts.items() if body}
+    built = {key: (title, _built(f"the section {title}", build, notes)) for key, (title, build) in parts.items()}
+    shown = {key: (title, body) for key, (title, body) in built.items() if body}
     links = element(
         "nav", [element("a", title, href=f"#{key}") for key, (title, _) in shown.items()], aria_label="Sections"
     )
     sections = [element("section", element("h2", title, id=key), body) for key, (title, body) in shown.items()]
-    return _document(record.plan.name, [_head(record, links), element("main", sections)]), notes
+    head = _built("the head", lambda: [_head(record, links, sizes)], notes)
+    return _document(record.plan.name, [*head, element("main", sections)]), notes
+
+
+def _built(what: str, build: Callable[[], list[Markup]], notes: list[str]) -> list[Markup]:
+    """A part of the page; instead of one that fails a note, which is added to the notes.
+
+    Raises:
+        SpecError: for a damaged run, which no part of the page would describe.
+    """
+    try:
+        return build()
+    except SpecError:
+        raise
+    except Exception as error:
+        note = f"{what} could not be created ({type(error).__name__}: {error}); this is a bug in dlc or in a plugin"
+        notes.append(note)
+        return [element("p", f"{note[0].upper()}{note[1:]}.", class_="note")]
+
+
+def _data(record: Record, notes: list[str]) -> Dataset | None:
+    """The data of the run; None, with a note, if they can't be read any more."""
+    from dlc.data.dataset import load_dataset
+    from dlc.data.feeder import batching_of
+
+    if not record.run.weights.is_file():
+        return None
+    fitted = record.run.load_fitted(record.plan)
+    try:
+        data = load_dataset(record.plan, fitted)
+        batching_of(record.plan, len(data.splits["train"]))
+    except SpecError as error:
+        notes.append(f"the data can't be read, so predictions are omitted: {error.report.diagnostics[0].message}")
+        return None
+    return data
+
+
+def _sizes(plan: Plan, data: Dataset | None) -> Sizes:
+    """The sizes of the data, else assumed ones."""
+    from dlc.reports.predictions import sizes_of_data
+
+    return sizes_of_data(plan, data) if data is not None else sizes_of(plan)
+
+
+def _of_sizes(sizes: Sizes) -> Markup | None:
+    """What symbolic sizes count as in FLOPs."""
+    if not sizes.numbers and not sizes.note:
+        return None
+    whose = f"{sizes.note}." if sizes.note else "The numbers are those of the data."
+    text = f"FLOPs are those of an example with {sizes}. {whose[0].upper()}{whose[1:]}"
+    return element("p", text, class_="note")
 
 
 def _document(name: str, body: Sequence[Markup]) -> Markup:
@@ -110,7 +168,7 @@ def _stop_reason(result: Mapping[str, Any]) -> str:
     return f" by {stop['callback']}: {stop['reason']}" if stop else " by early stopping"
 
 
-def _head(record: Record, links: Markup) -> Markup:
+def _head(record: Record, links: Markup, sizes: Sizes) -> Markup:
     plan, result = record.plan, record.result
     total = f"of {plan.train.epochs}"
     if result is None:
@@ -120,7 +178,7 @@ def _head(record: Record, links: Markup) -> Markup:
         status = element("span", text, class_="badge good")
     else:
         status = element("span", f"finished: {len(record.history)} epochs", class_="badge good")
-    counts = summary_table(plan)
+    counts = summary_table(plan, sizes=sizes)
     split = "test" if record.test else "validation" if "validation/loss" in record.best else "train"
     figures = {**record.best, **record.test_record}
     tiles = [
@@ -131,7 +189,8 @@ def _head(record: Record, links: Markup) -> Markup:
     tiles = tiles[:6]
     if record.best_epoch:
         tiles.append(("best epoch", number(record.best_epoch)))
-    tiles += [("trained weights", number(counts.params)), ("FLOPs per example", human(counts.flops))]
+    of_size = f", {counts.sizes}" if counts.sizes.numbers else ""
+    tiles += [("trained weights", number(counts.params)), (f"FLOPs per example{of_size}", human(counts.flops))]
     if record.sessions:
         tiles.append(("time", duration(sum(session["total"] for session in record.sessions))))
     started = _moment(record.environment.get("time"))
@@ -165,7 +224,7 @@ def _results(record: Record) -> list[Markup]:
     return [table(("", *splits), rows, class_="numbers"), element("p", note, class_="note")]
 
 
-def _curves(record: Record, horizon: Horizon | None) -> list[Markup]:
+def _curves(record: Record, data: Dataset | None) -> list[Markup]:
     """Charts of the loss, each metric and the learning rate, and the values as a table."""
     history = record.history
     if not history:
@@ -184,7 +243,7 @@ def _curves(record: Record, horizon: Horizon | None) -> list[Markup]:
             title = f"{name}, logarithmic" if log else name
             marker = (float(record.best_epoch), f"best: {record.best_epoch}") if len(history) > 1 else None
             drawn.append(charts.line_chart(title, series, "epoch", marker, log))
-    drawn.append(charts.line_chart("learning rate", [_rates(record, horizon)], "step"))
+    drawn.append(charts.line_chart("learning rate", [_rates(record, _horizon(record, data))], "step"))
     names = [name for name in history[0] if name != "epoch"]
     step = -(-len(history) // MOST_ROWS)
     chosen = [
@@ -200,6 +259,15 @@ def _curves(record: Record, horizon: Horizon | None) -> list[Markup]:
     label = "All epochs as a table" if step == 1 else f"Every {step}th epoch as a table"
     listed = element("details", element("summary", label), table(("epoch", *names), rows, class_="numbers"))
     return [element("div", drawn, class_="charts"), listed]
+
+
+def _horizon(record: Record, data: Dataset | None) -> Horizon | None:
+    """The lengths that schedules depend on; None without the data."""
+    from dlc.data.feeder import batching_of, horizon_of
+
+    if data is None:
+        return None
+    return horizon_of(record.plan, batching_of(record.plan, len(data.splits["train"])))
 
 
 def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
@@ -226,36 +294,29 @@ def _rates(record: Record, horizon: Horizon | None) -> charts.Series:
 # ---- predictions ----
 
 
-def _answers(record: Record, data: Dataset | None, most_flops: float) -> tuple[list[Markup], Horizon | None, list[str]]:
-    """Predictions of the best weights; a note if the data can't be read any more."""
+def _predictions(record: Record, data: Dataset | None, most_flops: float, notes: Sequence[str]) -> list[Markup]:
+    """Predictions of the best weights; the reason if there are none."""
     from dlc.backend.lowering import platform
-    from dlc.data.dataset import load_dataset
-    from dlc.data.feeder import batching_of, horizon_of
     from dlc.reports.answers import sections
     from dlc.reports.predictions import predicted
     from dlc.serving.model import load_model
 
     if not record.run.weights.is_file():
         note = "There are no predictions, because no weights have been saved yet."
-        return [element("p", note, class_="note")], None, []
+        return [element("p", note, class_="note")]
     model = load_model(record.run, platform())
-    try:
-        data = data or load_dataset(record.plan, record.run.load_fitted(record.plan))
-        batching = batching_of(record.plan, len(data.splits["train"]))
-    except SpecError as error:
-        message = error.report.diagnostics[0].message
-        note = f"the data can't be read, so predictions are omitted: {message}"
-        return [element("p", f"{note[0].upper()}{note[1:]}.", class_="note")], None, [note]
-    return sections(record.plan, predicted(model, data, most_flops)), horizon_of(record.plan, batching), []
+    if data is None:
+        return [element("p", f"{note[0].upper()}{note[1:]}.", class_="note") for note in notes]
+    return sections(record.plan, predicted(model, data, most_flops))
 
 
 # ---- network and spec ----
 
 
-def _network(record: Record) -> list[Markup]:
+def _network(record: Record, sizes: Sizes) -> list[Markup]:
     """The pictures, and the table of layers."""
     first, *others = pictures(record.plan)
-    counts = summary_table(record.plan)
+    counts = summary_table(record.plan, sizes=sizes)
     state = f", and {counts.state:,} numbers of state" if counts.state else ""
     frozen = f", {counts.frozen:,} frozen" if counts.frozen else ""
     size = human(counts.weight_bytes, "B", 1024)
@@ -265,7 +326,7 @@ def _network(record: Record) -> list[Markup]:
         "including state. A frame is a container; \u00d7 n marks one that runs n times with separate weights and "
         "numbers for one iteration."
     )
-    parts = [element("p", f"{sums} {legend}", class_="note")]
+    parts = [element("p", f"{sums} {legend}", class_="note"), *([said] if (said := _of_sizes(counts.sizes)) else [])]
     rows = []
     for row in counts.rows:
         path = row.path if row.times == 1 else f"{row.path} (\u00d7 {row.times})"

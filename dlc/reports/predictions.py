@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 
 from dlc.backend.loss import answers_of, feature_of, input_feature
 from dlc.components.features.feature import Feature
+from dlc.components.features.tensor import Tensor
 from dlc.components.metrics.class_checks import answered, need_answers
-from dlc.components.metrics.classification import Accuracy
+from dlc.components.metrics.language import TokenErrorRate, edit_distance
+from dlc.components.metrics.metric import Metric
 from dlc.data.dataset import Dataset
+from dlc.frontend.passes.sizes import Sizes
 from dlc.frontend.plan import LossTerm, MetricTerm, Plan
 from dlc.frontend.summary import table
+from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
+from dlc.reports.images import gray
 from dlc.serving.evaluation import MOST_CLASSES, classes_of
 from dlc.serving.model import Model
 from dlc.support.fast_dataclass import fast_dataclass
@@ -28,32 +33,85 @@ MOST_EXAMPLES = 4096  # examples of a split that are used
 MOST_NUMBERS = 1 << 25  # bound on the numbers of inputs and predictions
 LEAST_EXAMPLES = 12
 BATCH = 128
+THRESHOLD = 0.5
 QUICK = {"xla_backend_optimization_level": 0}  # it runs only a few times: compilation dominates
 
 
 @fast_dataclass(frozen=True)
-class Answer:
-    """Predictions of one output, with the true values.
+class Classes:
+    """Predictions of one class for each example or for each of its places, with the true ones.
 
     Args:
         name: the name of the target or input.
-        feature: the feature of the target or input.
-        section: `targets` or `inputs`.
-        classes: the names of the classes; empty for classes without names; None for numbers.
-        guess: (n, *axes) classes, or numbers in the feature's unit.
-        truth: the true values, like `guess`.
-        surety: (n,) the probability of the predicted class; None for numbers and for maps of classes.
+        classes: the names of the classes; empty for classes without names.
+        guess: (n, *axes) class numbers.
+        truth: the true ones, like `guess`.
+        surety: (n,) the probability of the predicted class; None for maps of classes.
         there: bool like guess, false where there is nothing to predict; None if everything counts.
     """
 
     name: str
-    feature: Feature
-    section: str
-    classes: list[str] | None
+    classes: list[str]
     guess: NDArray[Any]
     truth: NDArray[Any]
     surety: NDArray[Any] | None
     there: NDArray[np.bool_] | None
+
+
+@fast_dataclass(frozen=True)
+class Labels:
+    """Probabilities of labels that don't exclude each other, with the true labels.
+
+    Args:
+        name: the name of the target.
+        labels: the names of the labels.
+        guess: (n, *axes, labels) probabilities, NaN where there is nothing to predict.
+        truth: 0 and 1, like `guess`.
+    """
+
+    name: str
+    labels: list[str]
+    guess: NDArray[Any]
+    truth: NDArray[Any]
+
+
+@fast_dataclass(frozen=True)
+class Numbers:
+    """Predictions of numbers in the feature's unit, with the true ones.
+
+    Args:
+        name: the name of the target or input.
+        section: `targets` or `inputs`.
+        kind: the type of the target.
+        guess: (n, *axes), NaN where there is nothing to predict.
+        truth: the true ones; in the shape of `guess`, unless they can't be compared element by element.
+    """
+
+    name: str
+    section: str
+    kind: TensorType
+    guess: NDArray[Any]
+    truth: NDArray[Any]
+
+
+@fast_dataclass(frozen=True)
+class Sequences:
+    """Sequences that a loss decoded, with the true ones.
+
+    Args:
+        name: the name of the target.
+        guess: the tokens of each example.
+        truth: the true tokens.
+        edits: (n,) the Levenshtein distances.
+    """
+
+    name: str
+    guess: list[list[int]]
+    truth: list[list[int]]
+    edits: NDArray[Any]
+
+
+Answer = Classes | Labels | Numbers | Sequences
 
 
 @fast_dataclass(frozen=True)
@@ -75,6 +133,15 @@ class Answers:
     answers: tuple[Answer, ...]
 
 
+def sizes_of_data(plan: Plan, data: Dataset) -> Sizes:
+    """The sizes of the data in place of symbols of the network's inputs."""
+    found = {}
+    for name, kind in plan.graph.inputs.items():
+        sizes = data.rows["inputs"][name].shape[1:]
+        found.update({dim: size for dim, size in zip(kind.shape[1:], sizes, strict=True) if isinstance(dim, str)})
+    return Sizes(found)
+
+
 def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answers:
     """The predictions on the test split, or on the last existing split.
 
@@ -86,56 +153,43 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
     plan, stats = model.plan, data.fitted.stats
     split = next(name for name in ("test", "validation", "train") if name in data.splits)
     terms = _terms(plan)
+    counts = table(plan, sizes=sizes_of_data(plan, data))
     size = sum(prod(array.shape[1:]) for arrays in data.rows.values() for array in arrays.values())
-    affordable = min(MOST_NUMBERS // max(1, size), most_flops / max(1, _flops(plan, data)), MOST_EXAMPLES)
+    ends = {ref.source for ref in plan.graph.outputs.values()}
+    size += sum(row.output.size for row in counts.rows if row.path in ends)
+    affordable = min(MOST_NUMBERS // max(1, size), most_flops / max(1, counts.flops), MOST_EXAMPLES)
     rows = data.splits[split][: max(LEAST_EXAMPLES, int(affordable))]
     records = {section: {name: array[rows] for name, array in arrays.items()} for section, arrays in data.rows.items()}
     found = _run(model, terms, records, len(rows)) if terms else []
-    answers = []
-    for term, (*pair, surety, there) in zip(terms, found, strict=True):
-        assert term.against is not None
-        feature = feature_of(plan, term.against)
-        assert feature is not None
-        classes = _classes(plan, term, feature)
-        fitted = stats[term.against.name]
-        guess, truth = pair if classes is not None else [feature.decode(value, fitted) for value in pair]
-        sure = surety if surety.ndim == 1 and classes is not None else None
-        answers.append(
-            Answer(
-                term.against.name,
-                feature,
-                term.against.section,
-                classes,
-                guess,
-                truth,
-                sure,
-                None if there.all() else there,
-            )
-        )
+    answers = tuple(_answer(plan, term, part, stats) for term, part in zip(terms, found, strict=True))
     inputs = {
         name: input_feature(plan, name).decode(records["inputs"][name], stats[name]) for name in plan.graph.inputs
     }
-    return Answers(split, len(data.splits[split]), len(rows), inputs, tuple(answers))
-
-
-def _flops(plan: Plan, data: Dataset) -> float:
-    """The approximate FLOPs of an example; sizes that the spec leaves open are those of the data."""
-    open_ = {
-        dim: size
-        for name, kind in plan.graph.inputs.items()
-        for dim, size in zip(kind.shape[1:], data.rows["inputs"][name].shape[1:], strict=True)
-        if isinstance(dim, str)
-    }
-    return float(table(plan).flops * prod(open_.values()))
+    return Answers(split, len(data.splits[split]), len(rows), inputs, answers)
 
 
 def _terms(plan: Plan) -> list[LossTerm]:
     """The losses whose outputs predict data: one for each output."""
     found: dict[str, LossTerm] = {}
     for term in plan.losses:
-        if term.predicts and term.against is not None and term.against.section != "outputs":
+        if term.target is not None and _kind(plan, term) is not None:
             found.setdefault(term.output, term)
     return list(found.values())
+
+
+def _kind(plan: Plan, term: LossTerm) -> Literal["classes", "sequences", "values"] | None:
+    """How the predictions of a loss are shown; None if they can't be compared with the target."""
+    feature = _feature(plan, term)
+    if term.loss.aligned:
+        return "values" if _classes(plan, term, feature) is None else "classes"
+    kind = feature.value_type()
+    return "sequences" if kind.rank == 2 and not kind.is_float else None
+
+
+def _feature(plan: Plan, term: LossTerm) -> Feature:
+    feature = feature_of(plan, term.against)
+    assert feature is not None, "it predicts data"
+    return feature
 
 
 def _classes(plan: Plan, term: LossTerm, feature: Feature) -> list[str] | None:
@@ -158,16 +212,19 @@ def _classes(plan: Plan, term: LossTerm, feature: Feature) -> list[str] | None:
     return [str(index) for index in range(count)] if count <= MOST_CLASSES else []
 
 
+# ---- computed on the device ----
+
+
 def _run(
     model: Model, terms: list[LossTerm], records: Mapping[str, Mapping[str, Any]], count: int
-) -> list[tuple[NDArray[Any], ...]]:
-    """For each term guess, truth, surety and which positions count, all (count, ...)."""
+) -> list[dict[str, NDArray[Any]]]:
+    """For each term arrays by name, all (count, ...)."""
     plan = model.plan
     variables = model.program.from_flat(model.weights)
 
     def answer(variables: Any, batch: Mapping[str, Any]) -> list[Any]:
         results = model.program.run(variables, batch["inputs"], train=False)
-        return [_answer(plan, term, results, batch) for term in terms]
+        return [_COMPUTED[_kind(plan, term) or "values"](plan, term, results, batch) for term in terms]
 
     apply = jax.jit(answer, compiler_options=QUICK)
     fitting = plan.train.batch_size  # fits into memory, as in training
@@ -178,30 +235,108 @@ def _run(
         batch = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], dict(records))
         parts.append(jax.device_get(apply(variables, batch)))
     return [
-        tuple(np.concatenate([part[index][which] for part in parts])[:count] for which in range(4))
+        {name: np.concatenate([part[index][name] for part in parts])[:count] for name in parts[0][index]}
         for index in range(len(terms))
     ]
 
 
-def _answer(plan: Plan, term: LossTerm, results: Any, batch: Mapping[str, Any]) -> tuple[jax.Array, ...]:
-    """Guess, truth, surety and which positions count. Numbers are as the network sees them."""
+def _asked(term: LossTerm, metric: Metric) -> MetricTerm:
+    """A metric that gets the predictions as they are shown."""
     assert term.against is not None
-    feature = feature_of(plan, term.against)
-    assert feature is not None
-    asked = MetricTerm(term.name, Accuracy(), term.output, term.against, term.loss)
-    guess, truth, _, mask, known = answers_of(plan, asked, results, batch, None)
-    surety = jnp.zeros(len(guess), jnp.float32)
-    if _classes(plan, term, feature) is not None:
-        guess, truth = answered(guess, truth, 0.5)
-        if guess.ndim == 1:
-            scores = term.loss.activate(results.outputs[term.output]).astype(jnp.float32)
-            best = scores.max(-1)
-            surety = jnp.where(guess > 0, best, 1 - best) if scores.shape[-1] == 1 else best
-    else:
-        guess, truth = guess.astype(jnp.float32), truth.astype(jnp.float32)
+    return MetricTerm(term.name, metric, term.output, term.against, term.loss)
+
+
+def _shown_classes(plan: Plan, term: LossTerm, results: Any, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """Classes, the probability of the predicted one for examples of one class, and which places count."""
+    prediction, target, _, mask, known = answers_of(plan, _asked(term, Metric()), results, batch, None)
+    guess, truth = answered(prediction, target, THRESHOLD)
+    found = {"guess": guess, "truth": truth, "there": _there(guess, mask, known)}
+    if guess.ndim == 1:
+        scores = prediction.astype(jnp.float32)
+        best = scores.max(-1)
+        found["surety"] = jnp.where(guess > 0, best, 1 - best) if scores.shape[-1] == 1 else best
+    return found
+
+
+def _shown_values(plan: Plan, term: LossTerm, results: Any, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """Numbers as the network sees them, and which places count."""
+    prediction, target, _, mask, known = answers_of(plan, _asked(term, Metric()), results, batch, None)
+    guess, truth = prediction.astype(jnp.float32), target.astype(jnp.float32)
+    return {"guess": guess, "truth": truth, "there": _there(guess, mask, known)}
+
+
+def _shown_sequences(plan: Plan, term: LossTerm, results: Any, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """Tokens, -1 where there is none, and the Levenshtein distances."""
+    prediction, target, _, mask, _ = answers_of(plan, _asked(term, TokenErrorRate()), results, batch, None)
+    there = jnp.ones(target.shape, bool) if mask is None else mask
+    edits = edit_distance(prediction, target, there)
+    return {"guess": prediction, "truth": jnp.where(there, target, -1), "edits": edits}
+
+
+_COMPUTED = {"classes": _shown_classes, "sequences": _shown_sequences, "values": _shown_values}
+
+
+def _there(guess: jax.Array, mask: jax.Array | None, known: jax.Array | None) -> jax.Array:
+    """Which elements of (n, *axes) count."""
     there = jnp.ones(guess.shape, bool)
     if known is not None:
         there &= known.reshape(-1, *(1,) * (guess.ndim - 1))
     if mask is not None and guess.ndim > 1:
         there &= mask.reshape(*mask.shape, *(1,) * (guess.ndim - mask.ndim))
-    return guess, truth, surety, there
+    return there
+
+
+# ---- on the host ----
+
+
+def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], stats: Mapping[str, Any]) -> Answer:
+    assert term.against is not None
+    name, section, feature = term.against.name, term.against.section, _feature(plan, term)
+    guess, truth = found["guess"], found["truth"]
+    if "edits" in found:
+        answers, wanted = ([row[row >= 0].tolist() for row in side] for side in (guess, truth))
+        return Sequences(name, answers, wanted, found["edits"])
+    there = None if found["there"].all() else found["there"]
+    classes = _classes(plan, term, feature)
+    if classes is not None:
+        return Classes(name, classes, guess, truth, found.get("surety"), there)
+    kind = feature.value_type()
+    if guess.size == truth.size:  # an axis of size 1 may differ
+        guess, there = guess.reshape(truth.shape), None if there is None else there.reshape(truth.shape)
+    elif prod(truth.shape[1:]) == 1:  # several numbers for one, such as quantiles
+        truth = np.broadcast_to(truth.reshape(len(truth), *(1,) * (guess.ndim - 1)), guess.shape)
+    else:
+        return Numbers(name, section, kind, guess, truth)
+    if _are_labels(term, kind, guess, truth):
+        if _exclude(guess, truth):
+            names = [str(index) for index in range(guess.shape[-1])] if guess.shape[-1] <= MOST_CLASSES else []
+            surety = guess.max(-1) if guess.ndim == 2 else None
+            return Classes(
+                name, names, guess.argmax(-1), truth.argmax(-1), surety, None if there is None else there[..., 0]
+            )
+        lost = truth if there is None else np.where(there, truth, np.nan)
+        return Labels(name, _label_names(feature, name, guess.shape[-1]), np.where(np.isnan(lost), np.nan, guess), lost)
+    guess, truth = (feature.decode(value.astype(np.float64), stats[name]) for value in (guess, truth))
+    if there is not None:
+        guess, truth = (np.where(there, value, np.nan) for value in (guess, truth))
+    return Numbers(name, section, kind, guess, truth)
+
+
+def _are_labels(term: LossTerm, kind: TensorType, guess: NDArray[Any], truth: NDArray[Any]) -> bool:
+    """Whether values are probabilities of several labels: the true ones are 0 and 1, predicted ones between them."""
+    alone = guess.ndim < 2 or guess.shape[-1] == 1 or gray(kind)
+    if alone or term.against is None or term.against.section != "targets":
+        return False
+    known = guess[np.isfinite(guess)]
+    return bool(np.isin(truth, (0, 1)).all() and ((known >= 0) & (known <= 1)).all())
+
+
+def _exclude(guess: NDArray[Any], truth: NDArray[Any]) -> bool:
+    """Whether labels exclude each other: exactly one is true, and the probabilities sum to 1."""
+    sums = guess.sum(-1)
+    return bool((truth.sum(-1) == 1).all() and (np.abs(sums[np.isfinite(sums)] - 1) < 1e-3).all())
+
+
+def _label_names(feature: Feature, name: str, count: int) -> list[str]:
+    columns = feature.columns if isinstance(feature, Tensor) else None
+    return list(columns) if columns and len(columns) == count else [f"{name}_{index}" for index in range(count)]

@@ -116,7 +116,9 @@ def _confusion(
     terms: dict[str, MetricTerm] = {}
     for name, paired in predictions_of(plan).items():
         feature = feature_of(plan, paired.against)
-        classes = classes_of(feature, plan.graph.types[paired.output]) if feature is not None else None
+        if feature is None or paired.decodes:  # a decoded sequence has no place at which a class could be wrong
+            continue
+        classes = classes_of(feature, plan.graph.types[paired.output])
         if classes is not None and paired.against is not None:
             names[name] = classes
             terms[name] = MetricTerm(name, Accuracy(), paired.output, paired.against, paired.loss)

@@ -28,6 +28,7 @@ from dlc.data.tables import COPIES, FeatureKey, Kept, Room, allowed_memory, feat
 from dlc.diagnostics import Problems, SpecError, listing
 from dlc.frontend.plan import Plan
 from dlc.frontend.plugins import active
+from dlc.frontend.predictions import Answer, decoded
 from dlc.language.item_syntax import read_item
 from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import Model, load_model
@@ -202,7 +203,7 @@ def read_encoded(
 
 
 def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """Predictions as the columns of a table: classes by name, probabilities, numbers.
+    """Predictions as the columns of a table: classes by name, probabilities, numbers, sequences as strings.
 
     Raises:
         SpecError: DLC202 when two predictions have a column of the same name.
@@ -211,16 +212,37 @@ def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[
     for name, answer in predictions_of(plan).items():
         value = np.asarray(predictions[name])
         feature = feature_of(plan, answer.against)
-        _add(columns, name, feature.present(name, value) if feature is not None else present_array(name, value))
+        if answer.decodes:
+            spelt = [None if tokens is None else " ".join(map(str, tokens)) for tokens in sequences(answer, value)]
+            _add(columns, name, {decoded(name): np.array(spelt, object)})
+        else:
+            _add(columns, name, feature.present(name, value) if feature is not None else present_array(name, value))
     return columns
 
 
+def sequences(answer: Answer, prediction: np.ndarray[Any, Any]) -> list[list[int] | None]:
+    """The tokens that the loss of an output decodes from each record; None where the network gave no numbers."""
+    assert answer.loss is not None
+    undefined = np.isnan(prediction.reshape(len(prediction), -1)).any(1)
+    rows = answer.loss.decode(prediction)
+    return [None if lost else row[row >= 0].tolist() for row, lost in zip(rows, undefined, strict=True)]
+
+
 def as_arrays(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """Predictions by name, each in its own shape; of a category the class, and the probability of each class."""
+    """Predictions by name, each in its own shape.
+
+    Of a category the class, and the probability of each class; of a decoded sequence a list of tokens.
+    """
     found: dict[str, Any] = {}
     for name, answer in predictions_of(plan).items():
         value, feature = np.asarray(predictions[name]), feature_of(plan, answer.against)
-        _add(found, name, feature.arrays(name, value) if feature is not None else {name: single_values(value)})
+        if answer.decodes:
+            lists = np.empty(len(value), object)
+            for row, tokens in enumerate(sequences(answer, value)):
+                lists[row] = tokens
+            _add(found, name, {decoded(name): lists})
+        else:
+            _add(found, name, feature.arrays(name, value) if feature is not None else {name: single_values(value)})
     return found
 
 

@@ -104,7 +104,7 @@ def _foreseen(plan: Plan) -> Known | None:
         batching = batching_of(plan, split_sizes(plan, known[0])["train"])
     except (SpecError, RuleViolation):  # the error is reported when the records are read
         return None
-    rows = batch_shapes(plan, sum(known))
+    rows = batch_shapes(plan, sum(known), {})
     memory = allowed_memory(plan)
     nbytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(rows))
     portions = portions_of(sum(known), nbytes, nbytes <= memory // COPIES, batching, memory)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,6 +109,16 @@ def test_differences_to_one_are_those_of_double_precision() -> None:
     assert float(number * 2) == float(2 * number) and float(1 / number) == float(1 / np.float32(0.999))
     with pytest.raises(TypeError):
         _ = number < 1  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("decay", [0.1, 0.5, 0.9, 0.999, 0.99999])
+def test_powers_are_exact_as_are_their_differences_to_one(decay: float) -> None:
+    numbers = Hyperparameters.of({"decay": decay})
+    number = numbers.bound(numbers.values)["decay"]
+    for exponent in (0.5, 1, 2, 7, 1000):
+        power = number ** (jnp.int32(exponent) if exponent >= 1 else exponent)
+        assert float(1 - power) == pytest.approx(-math.expm1(exponent * math.log(decay)), rel=3e-7)
+        assert float(jnp.asarray(power)) == pytest.approx(decay**exponent, rel=1e-6, abs=1e-30)
 
 
 def test_a_network_alone_computes_its_penalty() -> None:

@@ -15,6 +15,7 @@ import pytest
 import dlc
 from dlc.backend import statistics
 from dlc.backend.averaging import Averaging
+from dlc.backend.hyperparameters import Hyperparameters
 from dlc.backend.network import lower
 from dlc.backend.train_step import CompiledSteps, TrainState, make_compiled_steps
 from dlc.backend.update import make_updater
@@ -64,6 +65,12 @@ def trained(spec: Spec, batches: Any, steps: int) -> tuple[TrainState, CompiledS
 
 def close(first: Any, second: Any, rtol: float = 1e-5) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-6), first, second)
+
+
+def exact(**decays: float) -> Any:
+    """Decays as a training step has them, with powers that are exact: `1 - b2**t` of optax is 1.3e-5 off at first."""
+    numbers = Hyperparameters.of(decays)
+    return numbers.bound(numbers.values)
 
 
 def by_hand(spec: Spec, batches: Any, steps: int, rule: optax.GradientTransformation, loss: Any) -> list[Any]:
@@ -379,7 +386,7 @@ def test_groups_have_options_of_their_own(unroll: str) -> None:
 
     start = {path: jnp.asarray(value) for path, value in program.to_flat(program.init(0)).items()}
     rules = {
-        f"{early} {bias}": optax.adamw(rates[early], weight_decay=0.0 if bias else 0.1)
+        f"{early} {bias}": optax.adamw(rates[early], **exact(b1=0.9, b2=0.999), weight_decay=0.0 if bias else 0.1)
         for early in (True, False)
         for bias in (True, False)
     }
@@ -460,7 +467,8 @@ def test_a_rule_that_averages_by_itself_shows_its_averages_in_groups_too() -> No
     shown = compiled_steps.shown(state)["params"]
     bias = jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "bias", shown)
     labels = jax.tree.map(lambda is_bias: "bias" if is_bias else "other", bias)
-    rules = {"bias": optax.contrib.schedule_free_adamw(0.05), "other": optax.contrib.schedule_free_adamw(0.1)}
+    made = optax.contrib.schedule_free_adamw
+    rules = {name: made(rate, **exact(b2=0.999)) for name, rate in (("bias", 0.05), ("other", 0.1))}
     spec = spec_of("sgd")
     program = lower(spec.graph)
     variables = program.init(0)

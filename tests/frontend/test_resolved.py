@@ -92,7 +92,15 @@ def test_texts_that_look_like_numbers_stay_texts() -> None:
 def test_every_default_is_filled_in() -> None:
     tree = resolve_document(dlc.loads(SMALL))
     assert tree["optimizer"] == {
-        "adam": {"learning_rate": 0.05, "b1": 0.9, "b2": 0.999, "eps": 1e-8, "eps_root": 0.0, "nesterov": False},
+        "adam": {
+            "learning_rate": 0.05,
+            "b1": 0.9,
+            "b2": 0.999,
+            "eps": 1e-8,
+            "eps_root": 0.0,
+            "eps_hat": False,
+            "nesterov": False,
+        },
         "accumulate": 1,
     }
     assert tree["network"][0] == {"dense": {"units": 8, "use_bias": True, "activation": "relu"}}

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.backend.network import lower
 from dlc.components.features import FEATURES
 from dlc.components.features.feature import Feature, encoded_on_host
+from dlc.components.losses.loss import Loss
+from dlc.components.losses.sequences import CTC
+from dlc.data.fitted import FittedData
 from dlc.frontend.pipeline import check_text
 from dlc.language.options import build_word
 from dlc.language.yaml_text import parse_yaml
-from dlc.serving.model import _decoded
-from dlc.serving.tables import write_table
+from dlc.serving.model import Model, _decoded
+from dlc.serving.tables import as_arrays, present, write_table
 from tests.common import run_dlc
 
 TWO = (
@@ -173,3 +177,63 @@ def test_each_number_of_an_array_keeps_its_digits() -> None:
     assert len(np.unique(found[:, 1])) == 100
     narrow = made.fit(raw[:, :1] * [[1, 1]])
     assert _decoded(made, encoded_on_host(made, "y", raw[:, :1] * [[1, 1]], narrow)["y"], narrow).dtype == np.float32
+
+
+SPEECH = (
+    "inputs: {x: {tokens: {vocabulary: 6, padding: 0}}}\n"
+    "targets: {text: {tokens: {vocabulary: 5, length: length, padding: 0}}}\n"
+    "network: [{embedding: {vocabulary: 6, size: 5}}]\nloss: ctc\n"
+)
+
+
+def speech(scores: np.ndarray) -> Model:
+    """A network that gives each token the scores of its row."""
+    spec = dlc.loads(SPEECH)
+    weights = {"embedding/embedding": np.asarray(scores, np.float32)}
+    return Model(spec.plan, lower(spec.graph), weights, FittedData({}, {"x": {}, "text": {}}, {}), {})
+
+
+def test_outputs_that_are_not_aligned_are_decoded(tmp_path: Path) -> None:
+    """Under a name of their own: they have no places to compare with those of the target."""
+    model = speech(np.eye(6, 5, -1) + np.eye(6, 5))  # token k spells k - 1, or k, which comes later
+    x = np.array([[1, 2, 2, 3, 1, 3], [5, 5, 1, 5, 0, 0], [1, 1, 1, 1, 0, 0], [4, 4, 4, 2, 3, 0]])
+    wanted = [[1, 2, 2], [4, 4], [], [3, 1, 2]]
+    for padding in (0, 3):
+        found = model.predict({"x": np.pad(x, ((0, 0), (0, padding)))})
+        arrays = as_arrays(model.plan, found)
+        assert list(arrays) == ["text_decoded"] and arrays["text_decoded"].tolist() == wanted
+        table = present(model.plan, found)
+        assert write_table(table, None) == 'text_decoded\n1 2 2\n4 4\n""\n3 1 2\n'
+    broken = present(model.plan, speech(np.full((6, 5), np.nan)).predict({"x": x}))
+    write_table(broken, tmp_path / "out.jsonl")
+    assert json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0]) == {"text_decoded": None}
+
+
+DOUBLE = """
+inputs: {x: {tokens: {vocabulary: 6, padding: 0}}}
+targets: {text: {tokens: {vocabulary: 5, length: length, padding: 0}}, text_decoded: number}
+network:
+  - {embedding: {vocabulary: 6, size: 5}, name: a}
+  - {dense: 1, inputs: a}
+  - {global_avg_pool1d: , name: b}
+outputs: {a: a, b: b}
+loss:
+  - {ctc: , output: a, target: text}
+  - {mse: , output: b, target: text_decoded}
+"""
+
+
+def test_a_decoded_column_has_no_double() -> None:
+    spec, report = check_text(DOUBLE)
+    assert spec is None and report.codes == ("DLC202",)
+    assert "both have a column `text_decoded`" in report.diagnostics[0].message
+
+
+def test_an_output_that_nothing_decodes_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss of a plugin need not define `decode`."""
+    monkeypatch.setattr(CTC, "decode", Loss.decode)
+    model = speech(np.eye(6, 5))
+    found = as_arrays(model.plan, model.predict({"x": np.array([[1, 2, 3]])}))
+    assert {name: value.shape for name, value in found.items()} == {"output": (1, 3, 5)}
+    spec, report = check_text(SPEECH + "metrics: [accuracy]\n")
+    assert spec is None and report.diagnostics[0].hint == "remove it"

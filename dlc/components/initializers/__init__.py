@@ -9,6 +9,7 @@ INITIALIZERS: dict[str, str] = {
     "normal": "dlc.components.initializers.distributions:Normal",
     "truncated_normal": "dlc.components.initializers.distributions:TruncatedNormal",
     "uniform": "dlc.components.initializers.distributions:Uniform",
+    "triangular": "dlc.components.initializers.distributions:Triangular",
     "variance_scaling": "dlc.components.initializers.distributions:VarianceScaling",
     "glorot_uniform": "dlc.components.initializers.distributions:GlorotUniform",
     "glorot_normal": "dlc.components.initializers.distributions:GlorotNormal",
@@ -19,4 +20,6 @@ INITIALIZERS: dict[str, str] = {
     "orthogonal": "dlc.components.initializers.distributions:Orthogonal",
     "forget_bias": "dlc.components.initializers.distributions:ForgetBias",
     "identity": "dlc.components.initializers.distributions:Identity",
+    "pytorch": "dlc.components.initializers.frameworks:Pytorch",
+    "keras": "dlc.components.initializers.frameworks:Keras",
 }

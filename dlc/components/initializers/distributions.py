@@ -82,6 +82,22 @@ class Uniform(Initializer):
         return _uniform(generator, shape, self.limit)
 
 
+class Triangular(Initializer):
+    """Between -limit and limit, most often near 0: the sum of two uniform numbers.
+
+    Its standard deviation is limit / sqrt(6).
+    """
+
+    word = "triangular"
+    limit: float = main(0.05, gt=0, description="largest distance from 0")
+
+    def draw(self, generator: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Values:
+        """The sum of two uniform numbers."""
+        one, other = _uniform(generator, (2, *shape), self.limit / 2)
+        total: Values = one + other
+        return total
+
+
 class VarianceScaling(Initializer):
     """Random with variance scale / fan, so that activations or gradients keep their size from layer to layer.
 

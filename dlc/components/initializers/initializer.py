@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BeforeValidator
 
@@ -64,6 +64,33 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return area * shape[-2], area * shape[-1]
 
 
+class Weight(NamedTuple):
+    """A weight that is initialized: the word of its layer, its name in it, and its declaration.
+
+    Args:
+        layer: the layer's word.
+        name: the name in the layer, as in `query/kernel`.
+        spec: the declaration.
+        all: the declarations of all weights of the layer, by name.
+    """
+
+    layer: str
+    name: str
+    spec: ParamSpec
+    all: Mapping[str, ParamSpec]
+
+    @property
+    def own(self) -> str:
+        """The last part of its name: `kernel` of `query/kernel`."""
+        return self.name.rpartition("/")[2]
+
+    @property
+    def beside(self) -> dict[str, ParamSpec]:
+        """The declarations of the weights in the same part of the layer, by the last part of their names."""
+        part = self.name.rpartition("/")[0]
+        return {name.rpartition("/")[2]: spec for name, spec in self.all.items() if name.rpartition("/")[0] == part}
+
+
 def init_of(thing: Initializer, spec: ParamSpec) -> Init:
     """The initialization of a weight with `thing`, using the fans of the weight's declaration."""
     fan_in, fan_out = (spec.init.fan_in, spec.init.fan_out) if spec.init.fan_in * spec.init.fan_out > 1 else (0, 0)
@@ -79,6 +106,11 @@ class Initializer(Options):
     """An initializer of weights. `draw` returns float values of a shape from a random generator."""
 
     example: ClassVar[str] = ""
+    whole: ClassVar[bool] = False  # whether, without a weight's name, it applies to all weights and not only to kernels
+
+    def for_weight(self, weight: Weight) -> Init:
+        """How it initializes a weight of a layer: by default with its own draw, whatever the layer."""
+        return init_of(self, weight.spec)
 
     def draw(self, generator: Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Values:
         """The values.
@@ -97,7 +129,7 @@ InitializerWord = Annotated[Initializer, word_field(lambda: INITIALIZERS, "initi
 
 
 def by_weight(value: Any, table: Table, kind: str) -> dict[str, Any]:
-    """A component for the kernels, under the empty name, or a mapping of weight names to components."""
+    """A component without a name of a weight, under the empty name, or a mapping of weight names to components."""
     if isinstance(value, dict) and value and not set(value) & set(table):
         parts = {str(name): build_word(item, table, kind) for name, item in value.items()}
         errors = [
@@ -122,7 +154,7 @@ def _words(table: Table, kind: str) -> BeforeValidator:
 
 
 ByWeight = Annotated[Mapping[str, Any], _words(INITIALIZERS, "initializer")]
-"""The initializers of an item's weights by name; the empty name is for its kernels."""
+"""The initializers of an item's weights by name; the empty name is for its kernels, or all weights (`whole`)."""
 
 ByConstraint = Annotated[Mapping[str, Any], _words(CONSTRAINTS, "constraint")]
 """The constraints of an item's weights by name; the empty name is for its kernels."""

@@ -199,7 +199,7 @@ class Convolution(Spatial):
 
 
 class Sliding(Convolution):
-    """A convolution that is no transposed one: its padding may be given in numbers."""
+    """A convolution that is no transposed one: its padding may be causal."""
 
     @field_validator("padding", mode="before", check_fields=False)
     @classmethod

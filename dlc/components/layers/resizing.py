@@ -32,11 +32,77 @@ _TAPS = {"nearest": 0, "bilinear": 2, "bicubic": 4}
 _METHODS = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}
 
 
+_ALIGN = "the corner pixels keep their places, as in PyTorch; otherwise those of the image's edges do"
+_CUBIC_A = "the parameter of bicubic: -0.5 by default (Keys 1981, Keras), with `align_corners` -0.75 (PyTorch)"
+
+
 def resized(x: Array, sizes: Sequence[Any], interpolation: str, antialias: bool = False) -> Array:
     """Images at another size, pixels being squares: the centre of pixel i lies at (i + 1/2) / size."""
     shape = (x.shape[0], *sizes, x.shape[-1])
     result: Array = jax.image.resize(x, shape, _METHODS[interpolation], antialias=antialias)
     return result
+
+
+def interpolated(x: Array, sizes: Sequence[Any], align_corners: bool, cubic_a: float | None) -> Array:
+    """Images at another size as PyTorch's `interpolate` has them: pixels of the edge are repeated outside.
+
+    Args:
+        x: (batch, *axes, channels).
+        sizes: the new sizes.
+        align_corners: whether pixel i of n lies at i / (n - 1), otherwise at (i + 1/2) / n.
+        cubic_a: the parameter of bicubic; None for bilinear.
+    """
+    y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    for axis, size in enumerate(sizes, 1):
+        matrix = _weights(y.shape[axis], size, align_corners, cubic_a)
+        y = jnp.moveaxis(jnp.tensordot(y, matrix, [[axis], [1]]), -1, axis)
+    return y.astype(x.dtype)
+
+
+def _weights(before: Any, after: Any, align_corners: bool, cubic_a: float | None) -> Array:
+    """(after, before): what each pixel of an axis contributes to each new one."""
+    old, new = (jnp.asarray(size, jnp.float32) for size in (before, after))
+    index = jnp.arange(after, dtype=jnp.float32)
+    if align_corners:
+        place = index * ((old - 1) / jnp.maximum(new - 1, 1))
+    else:
+        place = (index + 0.5) * (old / new) - 0.5
+        place = place if cubic_a is not None else jnp.maximum(place, 0)
+    left = jnp.floor(place)
+    t = place - left
+    taps = {0: 1 - t, 1: t} if cubic_a is None else {k: _cubic(jnp.abs(t - k), cubic_a) for k in (-1, 0, 1, 2)}
+    pixels = jnp.arange(before, dtype=jnp.float32)
+    found = [
+        jnp.where(jnp.clip(left + k, 0, old - 1)[:, None] == pixels, weight[:, None], 0) for k, weight in taps.items()
+    ]
+    total: Array = sum(found[1:], start=found[0])
+    return total
+
+
+def _cubic(x: Array, a: float) -> Array:
+    """The kernel of cubic convolution (Keys 1981, equation 4, with his a of -1/2 left open)."""
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+    return jnp.where(x <= 1, near, far)
+
+
+def interpolation_errors(layer: Upsample2D | Resize) -> None:
+    """Raise for options without effect on the interpolation of a layer."""
+    if layer.align_corners and layer.interpolation == "nearest":
+        message = "`align_corners` has no effect with `interpolation: nearest`"
+        hint = "leave it out, or use bilinear or bicubic"
+        raise RuleViolation("DLC303", message, hint=hint, option="align_corners")
+    if layer.cubic_a is not None and layer.interpolation != "bicubic":
+        message = f"`cubic_a` has no effect with `interpolation: {layer.interpolation}`"
+        raise RuleViolation("DLC303", message, hint="leave it out, or use bicubic", option="cubic_a")
+
+
+def enlarged(layer: Upsample2D | Resize, x: Array, sizes: Sequence[Any], antialias: bool = False) -> Array:
+    """Images at another size with the interpolation and the definition that a layer's options select."""
+    if not layer.align_corners and layer.cubic_a is None:
+        return resized(x, sizes, layer.interpolation, antialias)
+    a = -0.75 if layer.cubic_a is None else layer.cubic_a
+    return interpolated(x, sizes, layer.align_corners, a if layer.interpolation == "bicubic" else None)
 
 
 # ---- larger ----
@@ -85,28 +151,47 @@ class Upsample1D(Upsample):
 class Upsample2D(Upsample):
     """(batch, height, width, channels) -> (batch, height * size, width * size, channels): images enlarged.
 
-    `nearest` repeats each pixel; `bilinear` goes linearly from the centre of one to that of the next.
+    `nearest` repeats each pixel; `bilinear` goes linearly from the centre of one to that of the next, `bicubic` along
+    curves. The centre of pixel i of n lies at (i + 1/2) / n, as in Keras and by default in PyTorch; with
+    `align_corners: true` at i / (n - 1), as in PyTorch's `Upsample(align_corners=True)`.
     """
 
     word = "upsample2d"
     rank = 2
-    interpolation: Literal["nearest", "bilinear"] = option("nearest", description="nearest or bilinear")
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = option(
+        "nearest", description="nearest, bilinear or bicubic"
+    )
+    align_corners: bool = option(False, description=_ALIGN)
+    cubic_a: float | None = option(None, ge=-1, lt=0, description=_CUBIC_A)
+    static = frozenset({"cubic_a"})
 
     examples = (
         Example("upsample2d", "f32[batch, height, 4, 3]", "f32[batch, (height * 2), 8, 3]"),
         Example("upsample2d: {size: [1, 3], interpolation: bilinear}", "f32[batch, 3, 4, 1]", "f32[batch, 3, 12, 1]"),
+        Example(
+            "upsample2d: {interpolation: bilinear, align_corners: true}",
+            "f32[batch, height, 4, 3]",
+            "f32[batch, (height * 2), 8, 3]",
+        ),
+        Example("upsample2d: {interpolation: bicubic, cubic_a: -0.75}", "f32[batch, 3, 4, 1]", "f32[batch, 6, 8, 1]"),
+        Example("upsample2d: {align_corners: true}", "f32[batch, 3, 4, 1]", error="DLC303"),
         Example("upsample2d: {interpolation: cubic}", "f32[batch, 3, 4, 1]", error="DLC104"),
         Example("upsample2d: [2, 2, 2]", "f32[batch, 3, 4, 1]", error="DLC104"),
         Example("upsample2d", "f32[batch, 64]", error="DLC204"),
         Example("upsample2d", "u8[batch, 3, 4, 3]", error="DLC207"),
     )
 
+    def infer(self, x: TensorType) -> Signature:
+        """Sizes times `size`."""
+        interpolation_errors(self)
+        return super().infer(x)
+
     def repeated(self, x: Array) -> Array:
         """Enlarged with the interpolation asked for."""
         if self.interpolation == "nearest":
             return super().repeated(x)
         sizes = [size * factor for size, factor in zip(x.shape[1:-1], self.size, strict=True)]
-        return resized(x, sizes, self.interpolation)
+        return enlarged(self, x, sizes)
 
 
 class Upsample3D(Upsample):
@@ -126,8 +211,11 @@ class Upsample3D(Upsample):
 class Resize(Spatial):
     """(batch, height, width, channels) -> (batch, *size, channels): images at another size.
 
-    The centre of pixel i of n lies at (i + 1/2) / n; bicubic with a = -1/2 (Keys 1981). Without `antialias` a much
-    smaller image skips pixels.
+    The centre of pixel i of n lies at (i + 1/2) / n, as in Keras and by default in PyTorch; with `align_corners: true`
+    at i / (n - 1), so that corner pixels keep their values, as in PyTorch's `interpolate(align_corners=True)`. Bicubic
+    has a = -1/2 (Keys 1981), as in Keras, and leaves out pixels outside of the image; PyTorch has a = -3/4 and repeats
+    those of the edge, as here with `align_corners` or `cubic_a: -0.75`. Without `antialias` a much smaller image skips
+    pixels.
     """
 
     word = "resize"
@@ -136,6 +224,9 @@ class Resize(Spatial):
         "bilinear", description="nearest, bilinear or bicubic"
     )
     antialias: bool = option(False, description="average over all pixels when images become smaller")
+    align_corners: bool = option(False, description=_ALIGN)
+    cubic_a: float | None = option(None, ge=-1, lt=0, description=_CUBIC_A)
+    static = frozenset({"cubic_a"})
 
     examples = (
         Example("resize: [4, 6]", "f32[batch, 8, 3, 1]", "f32[batch, 4, 6, 1]"),
@@ -145,6 +236,14 @@ class Resize(Spatial):
             "f32[batch, height, 3, 1]",
             "f32[batch, 4, 4, 1]",
         ),
+        Example("resize: {size: [4, 1], align_corners: true}", "f32[batch, height, 3, 1]", "f32[batch, 4, 1, 1]"),
+        Example(
+            "resize: {size: 5, interpolation: bicubic, align_corners: true}",
+            "f32[batch, 8, 3, 1]",
+            "f32[batch, 5, 5, 1]",
+        ),
+        Example("resize: {size: 4, align_corners: true, antialias: true}", "f32[batch, 8, 3, 1]", error="DLC104"),
+        Example("resize: {size: 4, cubic_a: -0.75}", "f32[batch, 8, 3, 1]", error="DLC303"),
         Example("resize: {size: 4, interpolation: nearest, antialias: true}", "f32[batch, 8, 3, 1]", error="DLC303"),
         Example("resize", "f32[batch, 8, 3, 1]", error="DLC102"),
         Example("resize: 4", "f32[batch, 8, 3]", error="DLC204"),
@@ -160,12 +259,17 @@ class Resize(Spatial):
                 hint="leave it out, or use bilinear or bicubic",
                 option="antialias",
             )
+        interpolation_errors(self)
+        if self.antialias and (self.align_corners or self.cubic_a is not None):
+            name = "align_corners" if self.align_corners else "cubic_a"
+            message = f"`antialias` can't be combined with `{name}`"
+            raise RuleViolation("DLC104", message, hint="leave one of them out", option="antialias")
         output = x.resized(x.shape[0], *self.size, x.shape[-1])
         return Signature(output, flops=2 * output.size * _TAPS[self.interpolation] ** 2)
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The images at the new size."""
-        return resized(x, self.size, self.interpolation, self.antialias)
+        return enlarged(self, x, self.size, self.antialias)
 
 
 class PixelShuffle(Spatial):

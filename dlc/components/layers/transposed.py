@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import field_validator
 
 from dlc.components.layers.activations import Activation
 from dlc.components.layers.conv import ACTIVATION, BIAS, DILATION, KERNEL, MOST_GROWTH, Convolution, numbers
-from dlc.components.layers.windows import AXES, Pads, Window, known, scaled, size_option
+from dlc.components.layers.windows import AXES, Padding, Pads, Window, known, read_padding, scaled, size_option
 from dlc.ir import Context, Dim, Example, Signature, TensorType
 from dlc.kernels.products import product
 from dlc.kernels.selection import REST, Operation
@@ -81,8 +81,10 @@ class ConvTranspose(Convolution):
     filters: int = main(ge=1, description="count of output channels")
     kernel: tuple[int, ...] = size_option(3, KERNEL)
     strides: tuple[int, ...] = size_option(1, "factors by which the sizes grow")
-    padding: Literal["valid", "same"] = option(
-        "valid", description="valid: what each window gives; same: size * stride"
+    padding: Padding = option(
+        "valid",
+        description="valid: what each window gives; same: size * stride; an amount that is cut off on all sides, as in "
+        "PyTorch, or [[before, after], ...] for each axis",
     )
     output_padding: tuple[int, ...] | None = option(
         None, description="positions added after each axis, fewer than its stride; as `padding` needs when left out"
@@ -91,6 +93,12 @@ class ConvTranspose(Convolution):
     use_bias: bool = option(True, description=BIAS)
     activation: Activation = option(None, description=ACTIVATION)
 
+    @field_validator("padding", mode="before")
+    @classmethod
+    def read_padding(cls, value: Any) -> Any:
+        """A word, an amount, or amounts before and after each axis."""
+        return read_padding(value, cls.rank, causal=False)
+
     @field_validator("output_padding", mode="before")
     @classmethod
     def read_output_padding(cls, value: Any) -> Any:
@@ -98,11 +106,18 @@ class ConvTranspose(Convolution):
         return None if value is None else read_sizes(value, cls.rank, 0)
 
     def pads(self, axis: int) -> tuple[int, int]:
-        """Zeros before and after the input, its positions spread by the stride, as Keras has them."""
+        """Zeros before and after the input, its positions spread by the stride: as Keras has them for words.
+
+        Amounts of padding are those of the convolution that is transposed, as in PyTorch: that many positions of the
+        result are cut off, before `output_padding` adds some at the end.
+        """
         extent, stride = (self.kernel[axis] - 1) * self.dilation[axis] + 1, self.strides[axis]
         extra = None if self.output_padding is None else self.output_padding[axis]
         if self.padding == "valid":
             return extent - 1, extent - 1 + (max(stride - extent, 0) if extra is None else extra)
+        if not isinstance(self.padding, str):
+            before, after = self.padding[axis]
+            return extent - 1 - before, extent - 1 - after + (extra or 0)
         total = stride + extent - 2 if extra is None else extent + extent % 2 - 2 + extra
         before = min(total // 2 + total % 2, extent - 1)
         return before, total - before
@@ -146,11 +161,29 @@ class ConvTranspose(Convolution):
                     expected=f"at most {stride - 1}",
                     option="output_padding",
                 )
+        self._need_amounts()
         sizes = [self.size(x.shape[axis + 1], axis) for axis in range(self.rank)]
         output = x.resized(x.shape[0], *sizes, self.filters)
         kernel = self.kernel_of(self.kernel, self.filters, channels, (channels, self.filters), ("out", "in"))
         flops = x.size * 2 * prod(self.kernel) * self.filters
         return self.sign(output, {"kernel": kernel}, flops, self.use_bias, self.activation)
+
+    def _need_amounts(self) -> None:
+        """Raise DLC104 for amounts of padding that are not smaller than the window."""
+        if isinstance(self.padding, str):
+            return
+        for name, amounts, kernel, dilation in zip(
+            AXES[self.rank], self.padding, self.kernel, self.dilation, strict=True
+        ):
+            extent = (kernel - 1) * dilation + 1
+            if max(amounts) >= extent:
+                raise RuleViolation(
+                    "DLC104",
+                    "`padding` must be smaller than the window",
+                    found=f"{name} {max(amounts)}, a window of {extent}",
+                    expected=f"at most {extent - 1}",
+                    option="padding",
+                )
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """activation(conv_transpose(x, kernel) + bias)."""
@@ -166,7 +199,9 @@ class Conv1DTranspose(ConvTranspose):
     """(batch, time, channels) -> (batch, time', filters): the transpose of a convolution along time.
 
     The kernel is (kernel, filters, channels), drawn Glorot uniform. `valid` gives (time - 1) * stride +
-    max(kernel, stride) positions, `same` time * stride (Dumoulin and Visin 2016, arXiv:1603.07285).
+    max(kernel, stride) positions, `same` time * stride (Dumoulin and Visin 2016, arXiv:1603.07285). `same` is that of
+    Keras and TensorFlow, which cut off more at the end than at the start where both can't be equal. PyTorch has none:
+    `padding: 1, output_padding: 1` is its `ConvTranspose1d(..., 3, stride=2, padding=1, output_padding=1)`.
     """
 
     word = "conv1d_transpose"
@@ -190,6 +225,9 @@ class Conv2DTranspose(ConvTranspose):
 
     The kernel is (kernel height, kernel width, filters, channels), drawn Glorot uniform. `valid` gives
     (size - 1) * stride + max(kernel, stride) positions, `same` size * stride (Dumoulin, Visin 2016, arXiv:1603.07285).
+    `same` is that of Keras and TensorFlow, which cut off more at the end than at the start where both can't be equal.
+    PyTorch has none: `padding: 1, output_padding: 1` is its `ConvTranspose2d(..., 3, stride=2, padding=1,
+    output_padding=1)`.
     """
 
     word = "conv2d_transpose"
@@ -207,6 +245,13 @@ class Conv2DTranspose(ConvTranspose):
             "f32[batch, 7, 11, 2]",
             params=10,
         ),
+        Example(
+            "conv2d_transpose: {filters: 2, strides: 2, padding: 1, output_padding: 1}",
+            "f32[batch, 3, width, 3]",
+            "f32[batch, 6, (width * 2), 2]",
+            params=56,
+        ),
+        Example("conv2d_transpose: {filters: 2, kernel: 2, padding: 2}", "f32[batch, 3, 4, 1]", error="DLC104"),
         Example("conv2d_transpose: {filters: 2, output_padding: 1}", "f32[batch, 3, 4, 1]", error="DLC104"),
         Example("conv2d_transpose: 2", "f32[batch, 3, 4, channels]", error="DLC203"),
         Example("conv2d_transpose: 2", "f32[batch, 4, 3]", error="DLC204"),
@@ -217,7 +262,8 @@ class Conv3DTranspose(ConvTranspose):
     """(batch, depth, height, width, channels) -> (batch, depth', height', width', filters): transposed 3-D convolution.
 
     The kernel is (kernel depth, kernel height, kernel width, filters, channels), drawn Glorot uniform. `valid` gives
-    (size - 1) * stride + max(kernel, stride) positions, `same` size * stride (Dumoulin, Visin 2016, arXiv:1603.07285).
+    (size - 1) * stride + max(kernel, stride) positions, `same` size * stride (Dumoulin, Visin 2016, arXiv:1603.07285),
+    as in Keras; amounts of padding are those of PyTorch.
     """
 
     word = "conv3d_transpose"

@@ -45,8 +45,9 @@ class CrossEntropy(Loss):
 
     The target may also be rows of probabilities, in the shape of the output: -sum(target * log softmax(output)). With
     `class_weights` it is the weighted mean: the sum of w[target] * loss divided by the sum of w[target], as in
-    PyTorch's `CrossEntropyLoss`. Positions whose class is `ignore_index` do not count. Probabilities
-    (`from_logits: false`) are clipped at 1e-7.
+    PyTorch's `CrossEntropyLoss` of class numbers. `weighted_mean: false` divides by the number of elements, as PyTorch
+    does for rows of probabilities and Keras with `class_weight`. Positions whose class is `ignore_index` do not count.
+    Probabilities (`from_logits: false`) are clipped at 1e-7.
     """
 
     word = "cross_entropy"
@@ -57,6 +58,7 @@ class CrossEntropy(Loss):
     class_weights: Annotated[tuple[float, ...] | None, BeforeValidator(read_numbers)] = option(
         None, description="weights of the classes, one number for each"
     )
+    weighted_mean: bool = option(True, description="divide by the sum of the weights of targets, not by their number")
     ignore_index: int | None = option(None, description="the target value of positions that do not count; not a class")
 
     examples = (
@@ -64,6 +66,8 @@ class CrossEntropy(Loss):
         LossExample("cross_entropy: {from_logits: false}", "f32[batch, 3]", "f32[batch, 3]"),
         LossExample("cross_entropy: {label_smoothing: 0.1}", "f32[batch, 4, 5, 3]", "i32[batch, 4, 5]<3"),
         LossExample("cross_entropy: {class_weights: [1, 2, 0.5]}", "f32[batch, 4, 3]", "i32[batch, 4]<3"),
+        LossExample("cross_entropy: {class_weights: [1, 2], weighted_mean: false}", "f32[batch, 2]", "f32[batch, 2]"),
+        LossExample("cross_entropy: {weighted_mean: false}", "f32[batch, 3]", "i32[batch]<3", error="DLC303"),
         LossExample("cross_entropy: {ignore_index: -1}", "f32[batch, 4, 3]", "i32[batch, 4]<3"),
         LossExample("cross_entropy: {ignore_index: 0}", "f32[batch, 3]", "f32[batch, 3]", error="DLC303"),
         LossExample("cross_entropy: {class_weights: [1, 2]}", "f32[batch, 3]", "i32[batch]<3", error="DLC301"),
@@ -81,7 +85,10 @@ class CrossEntropy(Loss):
 
     @model_validator(mode="after")
     def _idle(self) -> CrossEntropy:
-        if self.class_weights is not None and len(set(self.class_weights)) == 1:
+        if self.class_weights is None and not self.weighted_mean:
+            message = "`weighted_mean` has no effect without `class_weights`"
+            raise reject(OptionError(("weighted_mean",), "DLC303", message, hint="remove it", at_key=True))
+        if len(set(self.class_weights or ())) == 1 and self.weighted_mean:
             message = "equal `class_weights` have no effect: the loss is a weighted mean"
             raise reject(OptionError(("class_weights",), "DLC303", message, hint="remove them", at_key=True))
         return self
@@ -112,20 +119,21 @@ class CrossEntropy(Loss):
         wanted = of_target(losses, target)
         if self.label_smoothing:
             wanted = (1 - self.label_smoothing) * wanted + self.label_smoothing * losses.mean(-1)
-        if self.class_weights is None:
+        if self.class_weights is None or not self.weighted_mean:
             return wanted
         weight = self._weight(target)
         return wanted / jnp.where(weight > 0, weight, 1.0)  # the mean multiplies by the weight again
 
     def importance(self, target: Array) -> Array | None:
         """The weight of the target's class; 0 where it is ignored."""
-        if self.class_weights is None and self.ignore_index is None:
+        weighted = self.class_weights is not None and self.weighted_mean
+        if not weighted and self.ignore_index is None:
             return None
         weight = self._weight(target)
         return weight if self.ignore_index is None else jnp.where(target == self.ignore_index, 0.0, weight)
 
     def _weight(self, target: Array) -> Array:
-        if self.class_weights is None:
+        if self.class_weights is None or not self.weighted_mean:
             return jnp.ones(target.shape, jnp.float32)
         weights = jnp.asarray(self.class_weights, jnp.float32)
         shape = target.shape if jnp.issubdtype(target.dtype, jnp.integer) else target.shape[:-1]

@@ -125,7 +125,8 @@ class Triplet(Loss):
     (Hermans et al. 2017, arXiv:1703.07737); `all`: every triplet. The mean over them; an anchor without triplets does
     not count. Time and memory of `hard` grow with batch^2, the time of the others with batch^3.
 
-    With (batch, 3, d) and no target, the three are anchor, same and other, as in PyTorch's `TripletMarginLoss`.
+    With (batch, 3, d) and no target, the three are anchor, same and other, as in PyTorch's `TripletMarginLoss`, which
+    also adds 1e-6 to each difference.
     """
 
     word = "triplet"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
@@ -11,7 +11,7 @@ from dlc.components.losses.loss import Loss, LossExample
 from dlc.components.losses.shape_checks import need_classes, need_pairs, need_probabilities, paired
 from dlc.components.losses.value_checks import need_length, need_scores_behind_mask, read_numbers
 from dlc.ir import TensorType
-from dlc.language.options import OptionError, main, option, reject
+from dlc.language.options import OptionError, RuleViolation, main, option, reject
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
@@ -129,15 +129,24 @@ class BinaryFocal(Loss):
     For class 0 it is -(1 - alpha) * p^gamma * log(1 - p). Also (batch, *axes) with targets of the same shape between 0
     and 1; the mean over the axes (Lin et al. 2017, arXiv:1708.02002; torchvision's `sigmoid_focal_loss`). With
     `alpha: null` both classes have the factor 1, as in Keras' `BinaryFocalCrossentropy`.
+
+    For a target t between 0 and 1 the cross-entropy is multiplied by (1 - q)^gamma, where q = t * p + (1 - t) *
+    (1 - p), as in torchvision, Keras and optax. `soft_targets: averaged` instead averages the losses of both classes
+    by the target, as `focal` does.
     """
 
     word = "binary_focal"
     gamma: float = main(2.0, gt=0, description="how strongly confident predictions are down-weighted")
     alpha: float | None = option(0.25, gt=0, lt=1, description="factor of class 1; class 0 has 1 - alpha")
     from_logits: bool = option(True, description="whether the output is logits, without sigmoid")
+    soft_targets: Literal["modulated", "averaged"] = option(
+        "modulated", description="the loss of targets between 0 and 1: one factor for both parts, or the mean of losses"
+    )
 
     examples = (
         LossExample("binary_focal", "f32[batch, 1]", "i32[batch]<2"),
+        LossExample("binary_focal: {soft_targets: averaged}", "f32[batch, 4]", "f32[batch, 4]"),
+        LossExample("binary_focal: {soft_targets: averaged}", "f32[batch, 1]", "i32[batch]<2", error="DLC303"),
         LossExample("binary_focal: {gamma: 0.5, alpha: null}", "f32[batch, 4, 4]", "f32[batch, 4, 4]"),
         LossExample("binary_focal: {alpha: 1}", "f32[batch, 1]", "i32[batch]<2", error="DLC104"),
         LossExample("binary_focal", "f32[batch, 3]", "i32[batch]<3", error="DLC301"),
@@ -146,17 +155,23 @@ class BinaryFocal(Loss):
     def infer(self, output: TensorType, target: TensorType) -> None:
         """One logit per 0/1 target."""
         need_pairs(self.code, self.word, output, target)
+        if not target.is_float and self.soft_targets == "averaged":
+            message = "`soft_targets` has no effect: the target is class numbers"
+            raise RuleViolation("DLC303", message, found=f"target {target}", hint="remove it", option="soft_targets")
 
     def check_values(self, target: NDArray[Any]) -> None:
         """Probabilities must lie between 0 and 1."""
         need_probabilities(self.word, target)
 
     def elements(self, output: Array, target: Array) -> Array:
-        """The losses of both classes, weighted by the target."""
+        """The cross-entropy times how far its probability is missed, or the losses of both classes by the target."""
         y, t = paired(output, target)
         yes, no = binary_logs(y, self.from_logits)
         up, down = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
-        return -(up * t * missed(yes, self.gamma) * yes + down * (1 - t) * missed(no, self.gamma) * no)
+        if self.soft_targets == "averaged":
+            return -(up * t * missed(yes, self.gamma) * yes + down * (1 - t) * missed(no, self.gamma) * no)
+        away = jnp.clip(t * jnp.exp(no) + (1 - t) * jnp.exp(yes), SMALL, 1.0)
+        return -(up * t + down * (1 - t)) * away**self.gamma * (t * yes + (1 - t) * no)
 
     def activate(self, output: Array) -> Array:
         """Probabilities of class 1."""

@@ -57,7 +57,8 @@ class Loss(Options):
     higher_is_better: ClassVar[bool] = False
     # whether it needs a target, takes none, or allows both
     compares: ClassVar[Literal["always", "never", "either"]] = "always"
-    # whether output and target share the time axis and its mask; else `apply` gets `Masks`
+    # whether output and target share the time axis and its mask; else `apply` gets `Masks`, and no metric of elements
+    # can be used. An output that is not aligned is a prediction of its target if the loss defines `decode`.
     aligned: ClassVar[bool] = True
 
     @property
@@ -65,13 +66,18 @@ class Loss(Options):
         """Whether the loss of an example depends on the others of its batch."""
         return False
 
+    @property
+    def decodes(self) -> bool:
+        """Whether predictions are sequences that `decode` reads from the output."""
+        return not self.aligned and type(self).decode is not Loss.decode
+
     def averages(self) -> bool:
         """Whether it is a mean over the elements of an example, which could also be summed."""
         return type(self).elements is not Loss.elements
 
     def predicts(self, output: TensorType, target: TensorType) -> bool:
         """Whether the output is a prediction of the target, with the target's name and unit."""
-        return True
+        return self.aligned or self.decodes
 
     def ignores(self, number: int) -> bool:
         """Whether positions with this number in the target do not count."""
@@ -127,6 +133,21 @@ class Loss(Options):
     def activations(self) -> tuple[str, ...]:
         """The names of what `activate` may apply."""
         return ()
+
+    def predict(self, output: Array, mask: Array | None = None) -> Array:
+        """The prediction made from an output whose padding is false in `mask`, bool (batch, time); as `activate`."""
+        return self.activate(output)
+
+    def decode(self, prediction: Any) -> Any:
+        """The sequences that predictions spell, for a loss that is not `aligned`.
+
+        Args:
+            prediction: what `predict` returned, (batch, ...), as a jax or numpy array.
+
+        Returns:
+            Integers (batch, time) from left to right, -1 at steps that add nothing.
+        """
+        raise NotImplementedError(f"`{self.word}` decodes no sequences")
 
 
 def wrong_elements(values: Any, output: Any) -> str | None:

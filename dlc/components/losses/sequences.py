@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dlc.components.losses.loss import Loss, LossExample, Score
 from dlc.components.losses.shape_checks import need_real_output
 from dlc.ir import TensorType
-from dlc.language.options import RuleViolation, main
-from dlc.support.lazy import jax, jnp, optax
+from dlc.language.options import RuleViolation, main, option
+from dlc.support.lazy import jax, jnp, np, optax
 
 if TYPE_CHECKING:
     from jax import Array
@@ -20,14 +20,20 @@ class CTC(Loss):
     A path has one class for each time step; it spells what remains after removing repetitions and blanks (Graves et al.
     2006; optax' `ctc_loss`). Padding of both does not count: `tokens: {vocabulary, padding}`. The blank is one of the
     classes and must not occur in targets; it may be the padding's number. The loss of an example is not divided by its
-    length. A target that is too long for its output, counting a blank between equal neighbours, costs about 1e5.
+    length; `per_token: true` divides it, as the mean of PyTorch's `CTCLoss` does. A target that is too long for its
+    output, counting a blank between equal neighbours, costs about 1e5.
+
+    A prediction is what the best path spells: the most probable class of each time step, without repetitions and
+    blanks.
     """
 
     word = "ctc"
     aligned: ClassVar[bool] = False
     blank: int = main(0, ge=0, description="the class of the blank")
+    per_token: bool = option(False, description="divide an example's loss by the length of its target")
     examples = (
         LossExample("ctc", "f32[batch, 9, 5]", "i32[batch, 3]<5"),
+        LossExample("ctc: {per_token: true}", "f32[batch, 9, 5]", "i32[batch, 3]<5"),
         LossExample("ctc: 5", "f32[batch, time, 6]", "i32[batch, length]<5 masked"),
         LossExample("ctc: 5", "f32[batch, 9, 5]", "i32[batch, 3]<5", error="DLC301"),
         LossExample("ctc", "f32[batch, 9, 5]", "i32[batch, 3]<6", error="DLC301"),
@@ -63,6 +69,8 @@ class CTC(Loss):
         outside = jnp.zeros(output.shape[:2]) if there is None else 1.0 - there
         padding = jnp.zeros(target.shape) if spelt is None else 1.0 - spelt
         each = optax.ctc_loss(output.astype(jnp.float32), outside, target, padding, blank_id=self.blank)
+        if self.per_token:
+            each = each / jnp.maximum((1.0 - padding).sum(1), 1.0)
         weight = jnp.ones_like(each) if there is None else there.any(1).astype(jnp.float32)
         return Score(jnp.where(weight > 0, each, 0.0), weight)
 
@@ -73,3 +81,19 @@ class CTC(Loss):
     def activations(self) -> tuple[str, ...]:
         """Softmax."""
         return ("softmax",)
+
+    def predict(self, output: Array, mask: Array | None = None) -> Array:
+        """Probabilities; at padding that of the blank is 1, so that padding spells nothing."""
+        found = self.activate(output)
+        if mask is None:
+            return found
+        silence = jnp.arange(output.shape[-1]) == self.blank
+        return jnp.where(mask[:, :, None], found, silence.astype(found.dtype))
+
+    def decode(self, prediction: Any) -> Any:
+        """The best path without repetitions and blanks. A step with NaN spells a class that does not exist."""
+        arrays = np if isinstance(prediction, np.ndarray) else jnp
+        undefined = arrays.isnan(prediction).any(-1)
+        best = arrays.where(undefined, prediction.shape[-1], prediction.argmax(-1)).astype("int32")  # (batch, time)
+        new = arrays.concatenate([arrays.ones_like(best[:, :1], bool), best[:, 1:] != best[:, :-1]], axis=1)
+        return arrays.where(new & (best != self.blank), best, -1)

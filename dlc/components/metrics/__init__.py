@@ -36,6 +36,7 @@ METRICS: dict[str, str] = {
     "pearson": "dlc.components.metrics.moments:Pearson",
     "perplexity": "dlc.components.metrics.language:Perplexity",
     "bits_per_character": "dlc.components.metrics.language:BitsPerCharacter",
+    "token_error_rate": "dlc.components.metrics.language:TokenErrorRate",
     "psnr": "dlc.components.metrics.images:Psnr",
     "ssim": "dlc.components.metrics.images:Ssim",
     "formula": "dlc.components.metrics.formula:FormulaMetric",

@@ -32,6 +32,9 @@ class Metric(Options):
     # whether its prediction is logarithms: log p of several scores, log(p / (1 - p)) of a single one
     logs: ClassVar[bool] = False
     collected: ClassVar[bool] = False
+    # whether it compares what a loss decodes: the prediction is then tokens (batch, time), -1 where there is none, in
+    # `infer` as well; the target has a length of its own, and the mask is that of the target
+    sequences: ClassVar[bool] = False
     # whether a constant added to prediction and target changes nothing: it gets values without the offset of their unit
     shift_invariant: ClassVar[bool] = False
 

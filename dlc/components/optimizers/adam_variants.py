@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from dlc.components.optimizers.optimizer import B1, B2, Eps, EpsRoot, Optimizer, WeightDecay, decays_nothing, rate
+from dlc.components.optimizers import rules
+from dlc.components.optimizers.optimizer import (
+    B1,
+    B2,
+    Eps,
+    EpsHat,
+    EpsRoot,
+    MomentumDecay,
+    Optimizer,
+    WeightDecay,
+    decays_nothing,
+    rate,
+)
 from dlc.components.schedules.schedule import Horizon, LearningRate, rate_of
 from dlc.language.options import OptionError, option
 from dlc.support.lazy import optax
@@ -17,7 +29,8 @@ if TYPE_CHECKING:
 class NAdam(Optimizer):
     """Adam with Nesterov momentum: the step uses b1 * m + (1 - b1) * g, the moment after the next gradient.
 
-    (Dozat 2016, openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ.)
+    (Dozat 2016, openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ.) The publication's momentum rises from b1 / 2 to b1: with
+    `momentum_decay: 0.004` this is PyTorch's `NAdam`. By default it is b1 at every step, as in optax.
     """
 
     word = "nadam"
@@ -26,11 +39,17 @@ class NAdam(Optimizer):
     b2: B2 = option(0.999)
     eps: Eps = option(1e-8)
     eps_root: EpsRoot = option(0.0)
-    examples = ("nadam", "nadam: {learning_rate: 2e-3}")
+    momentum_decay: MomentumDecay = option(None)
+    static = frozenset({"momentum_decay"})
+    examples = ("nadam", "nadam: {learning_rate: 2e-3, momentum_decay: 0.004}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
-        """`optax.nadam`."""
-        return optax.nadam(rate_of(self.learning_rate, horizon), self.b1, self.b2, self.eps, self.eps_root)
+        """`optax.nadam`, unless the momentum has a schedule."""
+        rate, moments = rate_of(self.learning_rate, horizon), (self.b1, self.b2, self.eps, self.eps_root)
+        if self.momentum_decay is not None:
+            direction = rules.scale_by_nadam(*moments, self.momentum_decay)
+            return optax.chain(direction, optax.scale_by_learning_rate(rate))
+        return optax.nadam(rate, *moments)
 
 
 class NAdamW(Optimizer):
@@ -42,7 +61,9 @@ class NAdamW(Optimizer):
     b2: B2 = option(0.999)
     eps: Eps = option(1e-8)
     eps_root: EpsRoot = option(0.0)
+    momentum_decay: MomentumDecay = option(None)
     weight_decay: WeightDecay = option(1e-4)
+    static = frozenset({"momentum_decay"})
     examples = ("nadamw", "nadamw: {learning_rate: 2e-3, weight_decay: 0.01}")
 
     def idle(self) -> Iterator[OptionError]:
@@ -50,13 +71,20 @@ class NAdamW(Optimizer):
         return decays_nothing(self, self.weight_decay, "nadam")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
-        """`optax.nadamw`."""
-        rate, decay = rate_of(self.learning_rate, horizon), self.weight_decay
-        return optax.nadamw(rate, self.b1, self.b2, self.eps, self.eps_root, weight_decay=decay)
+        """`optax.nadamw`, unless the momentum has a schedule."""
+        rate, moments = rate_of(self.learning_rate, horizon), (self.b1, self.b2, self.eps, self.eps_root)
+        if self.momentum_decay is not None:
+            return rules.decoupled(rules.scale_by_nadam(*moments, self.momentum_decay), self.weight_decay, rate)
+        return optax.nadamw(rate, *moments, weight_decay=self.weight_decay)
 
 
 class AmsGrad(Optimizer):
-    """Adam whose second moment never decreases: v is its maximum so far (Reddi et al. 2018, arXiv:1904.09237)."""
+    """Adam whose second moment never decreases: v is its maximum so far (Reddi et al. 2018, arXiv:1904.09237).
+
+    `correction` selects the definition. `before`, that of optax, takes the maximum of corrected moments; `after`
+    corrects the maximum, as `Adam(amsgrad=True)` of PyTorch, and with `eps_hat` of Keras; `none`, that of the
+    publication, corrects neither moment.
+    """
 
     word = "amsgrad"
     learning_rate: LearningRate = rate(1e-3)
@@ -64,39 +92,64 @@ class AmsGrad(Optimizer):
     b2: B2 = option(0.999)
     eps: Eps = option(1e-8)
     eps_root: EpsRoot = option(0.0)
-    examples = ("amsgrad", "amsgrad: {learning_rate: 1e-3, b2: 0.99}")
+    correction: Literal["before", "after", "none"] = option(
+        "before", description="whether moments are corrected for their bias before the maximum, after it, or not at all"
+    )
+    eps_hat: EpsHat = option(False)
+    examples = ("amsgrad", "amsgrad: {learning_rate: 1e-3, b2: 0.99, correction: after}")
+
+    def without_effect(self) -> Iterator[OptionError]:
+        """Without a correction eps is added to the uncorrected moment in any case."""
+        if self.eps_hat and self.correction == "none":
+            message = "`eps_hat` has no effect with `correction: none`, which corrects no moment"
+            yield OptionError(("eps_hat",), "DLC303", message, hint="remove it")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
-        """`optax.amsgrad`."""
-        return optax.amsgrad(rate_of(self.learning_rate, horizon), self.b1, self.b2, self.eps, self.eps_root)
+        """`optax.amsgrad`, unless `correction` or `eps_hat` is set."""
+        rate, moments = rate_of(self.learning_rate, horizon), (self.b1, self.b2, self.eps, self.eps_root)
+        if self.correction == "before" and not self.eps_hat:
+            return optax.amsgrad(rate, *moments)
+        direction = rules.scale_by_amsgrad(*moments, correction=self.correction, eps_hat=self.eps_hat)
+        return optax.chain(direction, optax.scale_by_learning_rate(rate))
 
 
 class RAdam(Optimizer):
     """Adam that uses only the first moment until the second has seen enough gradients (Liu et al. 2019).
 
-    From `threshold` on, the variance of the second moment is rectified (arXiv:1908.03265).
+    From `threshold` on, the variance of the second moment is rectified (arXiv:1908.03265). With
+    `eps_hat` it is PyTorch's `RAdam`.
     """
 
     word = "radam"
+    static = frozenset({"b2"})
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
     eps: Eps = option(1e-8)
     eps_root: EpsRoot = option(0.0)
+    eps_hat: EpsHat = option(False)
     threshold: float = option(5.0, gt=4, description="length of the moving average from which steps are adaptive")
     nesterov: bool = option(False, description="use Nesterov momentum")
     examples = ("radam", "radam: {learning_rate: 3e-4, nesterov: true}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
-        """`optax.radam`."""
-        rate = rate_of(self.learning_rate, horizon)
-        return optax.radam(rate, self.b1, self.b2, self.eps, self.eps_root, self.threshold, nesterov=self.nesterov)
+        """`optax.radam`, with the length of the moving average in higher precision."""
+        direction = rules.scale_by_radam(
+            self.b1,
+            self.b2,
+            self.eps,
+            self.eps_root,
+            self.threshold,
+            nesterov=self.nesterov,
+            eps_hat=self.eps_hat,
+        )
+        return optax.chain(direction, optax.scale_by_learning_rate(rate_of(self.learning_rate, horizon)))
 
 
 class Adamax(Optimizer):
     """Adam with the infinity norm: u = max(b2 * u, |g| + eps) instead of the second moment's root.
 
-    (Kingma and Ba 2014, section 7, arXiv:1412.6980.)
+    (Kingma and Ba 2014, section 7, arXiv:1412.6980; eps as in PyTorch's `Adamax`. Keras divides by u + eps.)
     """
 
     word = "adamax"
@@ -156,6 +209,8 @@ class AdaBelief(Optimizer):
 class Yogi(Optimizer):
     """Adam whose second moment moves by a bounded share: v - (1 - b2) * sign(v - g^2) * g^2.
 
+    As in optax both moments start at 1e-6 and are corrected for their bias.
+
     (Zaheer et al. 2018, proceedings.neurips.cc/paper/2018/hash/90365351ccc7437a1309dc64e4db32a3.)
     """
 
@@ -174,8 +229,9 @@ class Yogi(Optimizer):
 class Adan(Optimizer):
     """Adaptive Nesterov momentum: means of g (b1), of its change g - g' (b2), and of (g + b2 * (g - g'))^2 (b3).
 
-    The step follows m + b2 * v over the root of the third (Xie et al. 2022, arXiv:2208.06677). As in optax the decays
-    are 1 minus those of the paper.
+    The step u is m + b2 * v over the root of the third, all corrected for their bias; then (w - rate * u) / (1 + rate
+    * weight_decay) (Xie et al. 2022, arXiv:2208.06677). As in its authors' program the decays are 1 minus those of the
+    publication.
     """
 
     word = "adan"
@@ -184,14 +240,14 @@ class Adan(Optimizer):
     b2: float = option(0.92, ge=0, lt=1, description="decay of the mean of their changes")
     b3: float = option(0.99, ge=0, lt=1, description="decay of the mean of squares")
     eps: Eps = option(1e-8)
-    eps_root: EpsRoot = option(1e-8)
+    eps_root: EpsRoot = option(0.0)
     weight_decay: WeightDecay = option(0.0)
     examples = ("adan", "adan: {learning_rate: 5e-3, weight_decay: 0.02}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
-        """`optax.adan`."""
+        """The rule of its authors."""
         rate, decay = rate_of(self.learning_rate, horizon), self.weight_decay
-        return optax.adan(rate, self.b1, self.b2, self.b3, self.eps, self.eps_root, weight_decay=decay)
+        return rules.adan(rate, self.b1, self.b2, self.b3, self.eps, self.eps_root, decay)
 
 
 class AdEMAMix(Optimizer):
@@ -242,7 +298,8 @@ class Adopt(Optimizer):
     examples = ("adopt", "adopt: {learning_rate: 1e-3, b2: 0.99}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
-        """`optax.contrib.adopt`."""
-        rate = rate_of(self.learning_rate, horizon)
-        options = {"nesterov": self.nesterov, "use_clipping": self.use_clipping}
-        return optax.contrib.adopt(rate, self.b1, self.b2, self.eps, **options)
+        """`optax.contrib.adopt`, with 1 - b2 in higher precision."""
+        direction = rules.scale_by_adopt(
+            self.b1, self.b2, self.eps, nesterov=self.nesterov, use_clipping=self.use_clipping
+        )
+        return optax.chain(direction, optax.scale_by_learning_rate(rate_of(self.learning_rate, horizon)))

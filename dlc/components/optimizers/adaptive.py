@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dlc.components.optimizers import rules
 from dlc.components.optimizers.optimizer import Momentum, Nesterov, Optimizer, needs_momentum, rate
 from dlc.components.schedules.schedule import Horizon, LearningRate, rate_of
 from dlc.language.options import OptionError, option
@@ -17,18 +18,24 @@ if TYPE_CHECKING:
 class Adagrad(Optimizer):
     """w - rate * g / sqrt(s + eps), s being the sum of all squared gradients.
 
-    The steps only shrink, which suits sparse gradients (Duchi et al. 2011, jmlr.org/papers/v12/duchi11a.html).
+    The steps only shrink, which suits sparse gradients (Duchi et al. 2011, jmlr.org/papers/v12/duchi11a.html). The
+    defaults are those of Keras and optax; PyTorch's `Adagrad` is `{initial_accumulator_value: 0, eps: 1e-10,
+    eps_in_sqrt: false}`.
     """
 
     word = "adagrad"
     learning_rate: LearningRate = rate(0.01)
     initial_accumulator_value: float = option(0.1, ge=0, description="the sum before the first step")
     eps: float = option(1e-7, gt=0, description="added to the sum, under its root")
+    eps_in_sqrt: bool = option(True, description="add eps under the root; `false` adds it to the root, as in PyTorch")
     examples = ("adagrad: 0.1", "adagrad: {learning_rate: 0.1, initial_accumulator_value: 0}")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
-        """`optax.adagrad`."""
-        return optax.adagrad(rate_of(self.learning_rate, horizon), self.initial_accumulator_value, self.eps)
+        """`optax.adagrad`, unless eps is added to the root."""
+        rate, initial = rate_of(self.learning_rate, horizon), self.initial_accumulator_value
+        if not self.eps_in_sqrt:
+            return optax.chain(rules.scale_by_rss(initial, self.eps), optax.scale_by_learning_rate(rate))
+        return optax.adagrad(rate, initial, self.eps)
 
 
 class Adadelta(Optimizer):
@@ -53,8 +60,9 @@ class Adadelta(Optimizer):
 class RmsProp(Optimizer):
     """w - rate * g / sqrt(v + eps), v being the running mean of squared gradients (Hinton 2012, lecture 6e).
 
-    `centered` uses their variance instead (Graves 2013, arXiv:1308.0850); `momentum` accumulates these steps in a
-    velocity.
+    `centered` uses their variance instead (Graves 2013, arXiv:1308.0850); `momentum` accumulates these steps, which
+    contain the rate, in a velocity. PyTorch's `RMSprop` is `{decay: 0.99, eps_in_sqrt: false}`; its velocity is
+    multiplied by the rate afterwards, which differs while the rate changes.
     """
 
     word = "rmsprop"

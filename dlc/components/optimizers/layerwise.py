@@ -47,8 +47,8 @@ class Lamb(Optimizer):
 class Lars(Optimizer):
     """sgd with momentum whose gradient is scaled to trust_coefficient * |w| / |g| (You et al. 2017, arXiv:1708.03888).
 
-    `weight_decay` adds weight_decay * w to the gradient first. The rate is larger than sgd's, by about 1 /
-    trust_coefficient times |g| / |w|.
+    `weight_decay` adds weight_decay * w to the gradient first; the publication divides by |g| + weight_decay * |w|
+    instead of the norm of that sum. The rate is larger than sgd's, by about 1 / trust_coefficient times |g| / |w|.
     """
 
     word = "lars"

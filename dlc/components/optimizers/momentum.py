@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dlc.components.optimizers import rules
 from dlc.components.optimizers.optimizer import (
     B1,
     Momentum,
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 class Sgd(Optimizer):
     """Stochastic gradient descent: w - rate * g; with momentum m, w - rate * v with the velocity v = m * v + g.
 
-    `nesterov` looks ahead: w - rate * (g + m * v) (Sutskever et al. 2013, proceedings.mlr.press/v28/sutskever13).
+    `nesterov` looks ahead: w - rate * (g + m * v) (Sutskever et al. 2013, proceedings.mlr.press/v28/sutskever13). This
+    is PyTorch's `SGD`; Keras' velocity contains the rate, which differs while the rate changes.
     """
 
     word = "sgd"
@@ -91,8 +93,9 @@ class Lion(Optimizer):
 class Rprop(Optimizer):
     """Resilient propagation: a step size for each weight, which grows while its gradient keeps its sign.
 
-    Use gradients of the whole split (`train: {batch_size: full}`): noise changes signs (Riedmiller and Braun 1993,
-    doi:10.1109/ICNN.1993.298623; Igel and Hüsken 2003).
+    The first step has the size `learning_rate`. After a change of sign the weight stays for one step, without going
+    back (iRprop-, as PyTorch's `Rprop`). Use gradients of the whole split (`train: {batch_size: full}`): noise changes
+    signs (Riedmiller and Braun 1993, doi:10.1109/ICNN.1993.298623; Igel and Hüsken 2003).
     """
 
     word = "rprop"
@@ -112,9 +115,9 @@ class Rprop(Optimizer):
             yield OptionError(("min_step_size",), "DLC104", "`min_step_size` is above `max_step_size`", found, expected)
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
-        """`optax.rprop`."""
+        """The rule of Igel and Hüsken."""
         assert isinstance(self.learning_rate, float)  # `without_effect`
-        return optax.rprop(self.learning_rate, self.eta_minus, self.eta_plus, self.min_step_size, self.max_step_size)
+        return rules.rprop(self.learning_rate, self.eta_minus, self.eta_plus, self.min_step_size, self.max_step_size)
 
 
 class OptimisticGradientDescent(Optimizer):

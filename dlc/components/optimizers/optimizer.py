@@ -19,6 +19,15 @@ Eps = Annotated[float, Field(gt=0, description="added to the root of the second 
 EpsRoot = Annotated[float, Field(ge=0, description="added to the second moment, under its root")]
 Momentum = Annotated[float, Field(ge=0, lt=1, description="share of the velocity that a step keeps")]
 Nesterov = Annotated[bool, Field(description="use the gradient at the next position")]
+EpsHat = Annotated[bool, Field(description="add eps to the root of the uncorrected second moment (epsilon hat)")]
+MomentumDecay = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        description="the momentum of step t is b1 * (1 - 0.5 * 0.96^(t * momentum_decay)): 0.004 in PyTorch and the "
+        "publication, 1 in Keras; default: b1 at every step",
+    ),
+]
 WeightDecay = Annotated[float, Field(ge=0, description="share of a weight that a step subtracts, times the rate")]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Literal
 
 from dlc.components.schedules.decays import must_fall
 from dlc.components.schedules.schedule import (
@@ -18,7 +19,7 @@ from dlc.components.schedules.schedule import (
     run_length,
 )
 from dlc.language.options import OptionError, main, option
-from dlc.support.lazy import optax
+from dlc.support.lazy import jnp, optax
 
 _PCT_FINAL = 0.85
 
@@ -86,6 +87,10 @@ class OneCycle(Schedule):
     From peak / div_factor to the peak over a share `pct_start` of `length`. `cosine`: then down to peak / (div_factor
     * final_div_factor), both along half cosines. `linear`: back to the initial rate at `pct_final`, then down to
     the final rate.
+
+    As in optax, and as other schedules do, it reaches the final rate at the end of `length`: after the last step.
+    With `reach_end: true` the last step has the final rate, and the peak comes one step earlier, as PyTorch's
+    `OneCycleLR` does.
     """
 
     word = "one_cycle"
@@ -99,7 +104,12 @@ class OneCycle(Schedule):
     )
     div_factor: float = option(25.0, gt=1, description="the peak divided by the initial rate")
     final_div_factor: float = option(1e4, ge=1, description="the initial rate divided by the final rate")
-    examples = ("one_cycle: 0.1", "one_cycle: {peak: 0.1, anneal: linear, pct_start: 0.45, pct_final: 0.9}")
+    reach_end: bool = option(False, description="reach the final rate in the last step, not after it, as in PyTorch")
+    examples = (
+        "one_cycle: 0.1",
+        "one_cycle: {peak: 0.1, reach_end: true}",
+        "one_cycle: {peak: 0.1, anneal: linear, pct_start: 0.45, pct_final: 0.9}",
+    )
 
     def wrong(self) -> Iterator[OptionError]:
         """Phases in the wrong order, or an option of the other `anneal`."""
@@ -120,8 +130,16 @@ class OneCycle(Schedule):
         return self.length
 
     def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
-        """`optax.cosine_onecycle_schedule` or `optax.linear_onecycle_schedule`, whose phases take at least one step."""
+        """`optax.cosine_onecycle_schedule` or `optax.linear_onecycle_schedule`, whose phases take at least one step.
+
+        With `reach_end` those of PyTorch, whose positions may be fractions.
+        """
         steps = self.length.in_steps(horizon) - warmup
+        if self.reach_end:
+            last, top, back = steps - 1, self.pct_start * steps - 1, self.pct_final * steps - 1
+            final = self.first() / self.final_div_factor
+            middle = [] if self.anneal == "cosine" else [(back, self.first())]
+            return through([(0, self.first()), (top, self.peak), *middle, (last, final)], self.anneal)
         top = int(self.pct_start * steps)
         if self.anneal == "cosine":
             scales = {top: self.div_factor, max(steps, top + 1): 1 / (self.div_factor * self.final_div_factor)}
@@ -130,3 +148,20 @@ class OneCycle(Schedule):
             scales = {top: self.div_factor, back: 1 / self.div_factor, max(steps, back + 1): 1 / self.final_div_factor}
         rate: Rate = optax.piecewise_interpolate_schedule(self.anneal, self.first(), scales)
         return rate
+
+
+def through(points: Sequence[tuple[float, float]], anneal: Literal["cosine", "linear"]) -> Rate:
+    """The rate that goes through points (step, rate), along half cosines or straight lines; constant outside.
+
+    A point whose step is not above that of the one before is reached at once.
+    """
+
+    def rate(step: Any) -> Any:
+        found = jnp.asarray(points[0][1], jnp.float32)
+        for (start, one), (end, other) in pairwise(points):
+            share = jnp.clip((step - start) / max(end - start, 1e-6), 0.0, 1.0)
+            part = 0.5 - 0.5 * jnp.cos(jnp.pi * share) if anneal == "cosine" else share
+            found = jnp.where(step >= start, (1 - part) * one + part * other, found)
+        return found
+
+    return rate

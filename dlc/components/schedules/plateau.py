@@ -31,7 +31,8 @@ class ReduceOnPlateau(Schedule):
     """A constant rate, multiplied by `factor` whenever a monitored value has not improved for `patience` epochs.
 
     The rules are those of Keras' ReduceLROnPlateau: an improvement must exceed `min_delta`; after a change
-    `cooldown` epochs are not counted; the rate never falls below `min_value`.
+    `cooldown` epochs are not counted; the rate never falls below `min_value`. PyTorch's waits one epoch longer, and its
+    threshold is a share of the best value.
     """
 
     word = "reduce_on_plateau"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dlc.components.initializers.initializer import init_of
+from dlc.components.initializers.initializer import Weight
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
 from dlc.ir import (
     MAX_NODES,
@@ -190,18 +190,22 @@ class _Inference:
             init, _ = self.by_name(node, "initializer", name, spec)
             sized = spec.kernel and trainable  # frozen weights have no penalty
             l1, l2 = (self.setting(node, key, 0.0) if sized else 0.0 for key in ("l1", "l2"))
-            made = init_of(init, spec) if init is not None else spec.init
+            made = spec.init
+            if init is not None:
+                assert node.layer is not None  # a node with weights is a layer
+                made = init.for_weight(Weight(node.layer.word, name, spec, signature.params))
             bound = self.constraint(node, name, spec) if trainable else None
             params[name] = replace(spec, init=made, l1=l1, l2=l2, trainable=trainable, constraint=bound)
         return replace(signature, params=params)
 
     def by_name(self, node: Node, what: str, name: str, spec: ParamSpec) -> tuple[Any, Span | None]:
-        """The initializer or constraint set for a weight, by its name or for all kernels, with its span."""
-        named = (f"{what}.{name}", f"{what}.{name.rpartition('/')[2]}")
-        keys = (*named, what) if spec.kernel else named
+        """The initializer or constraint set for a weight, by its name, for kernels or all weights, with its span."""
+        keys = (f"{what}.{name}", f"{what}.{name.rpartition('/')[2]}", what)
         for level in reversed(node.settings):
             for key in keys:
-                if key in level.values:
+                if key not in level.values:
+                    continue
+                if key != what or spec.kernel or (what == "initializer" and level.values[key].whole):
                     self.effective.add((key, level.spans.get(key)))
                     return level.values[key], level.spans.get(key)
         return None, None

@@ -61,9 +61,11 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
             continue
         name = matcher.name(found, [*several, *(term.name for term in metrics)])
         matcher.weighs(found)
-        activate = next((term.loss for term in losses if (term.output, term.against) == pair), None)
-        fits = pair not in unfit and matcher.fits(found.thing, pair, found.path)
-        if fits and matcher.agrees(found.thing, pair, activate, found.path):
+        of_pair = [term.loss for term in losses if (term.output, term.against) == pair]
+        activate = next((loss for loss in of_pair if loss.aligned != found.thing.sequences), None)
+        if pair in unfit or not matcher.aligns(found.thing, of_pair, activate, found.path):
+            continue
+        if matcher.fits(found.thing, pair, found.path) and matcher.agrees(found.thing, pair, activate, found.path):
             metrics.append(
                 MetricTerm(name, found.thing, pair.output, pair.against, activate, found.modifiers.sample_weight)
             )
@@ -269,6 +271,8 @@ class _Matcher:
         target: Any = self.type_of(pair.against)
         if output is None or (target is None and pair.against is not None):
             return True
+        if isinstance(thing, Metric) and thing.sequences:
+            output = TensorType(output.shape[:2], "i32")  # what the loss decodes
         try:
             thing.infer(output, target)
         except RuleViolation as wrong:
@@ -281,6 +285,33 @@ class _Matcher:
             )
             return False
         return True
+
+    def aligns(self, metric: Metric, losses: Sequence[Loss], chosen: Loss | None, path: Path) -> bool:
+        """Whether a metric of elements reads an output that is aligned with its target, one of sequences a decoded one.
+
+        Args:
+            metric: the metric.
+            losses: the losses of its output and target.
+            chosen: the first of them that suits the metric, if there is one.
+            path: the item.
+        """
+        if metric.sequences:
+            if (chosen is not None and chosen.decodes) or not _all_read(self.document):
+                return True
+            message = f"`{metric.word}` compares sequences that a loss decodes, such as `ctc`"
+            found = f"the loss `{losses[0].word}`" if losses else "no loss of this output and target"
+            hint = "for one answer at each place use `accuracy` or `exact_match`"
+        else:
+            if chosen is not None or not losses:
+                return True
+            message = (
+                f"`{metric.word}` compares elements, but `{losses[0].word}` doesn't align the output with its target"
+            )
+            found = None
+            hint = "use `token_error_rate`" if losses[0].decodes else "remove it"
+        span = self.document.source.key_span((*path, metric.word))
+        self.problems.add(metric.code, message, span, found=found, hint=hint)
+        return False
 
     def agrees(self, metric: Metric, pair: _Pair, loss: Loss | None, path: Path) -> bool:
         """Whether a metric treats scores as the loss does: as alternatives, or as independent labels."""
@@ -309,6 +340,12 @@ def _is_weight(feature: Feature) -> bool:
 def _described(feature: Feature | None) -> str:
     normalized = isinstance(feature, Number) and feature.normalize != "none"
     return f"a `{feature.word}`{' that is normalized' if normalized else ''}" if feature is not None else "nothing"
+
+
+def _all_read(document: Document) -> bool:
+    """Whether every loss was read without errors."""
+    written = document.source.tree.get("loss", [])
+    return len(document.losses) == (len(written) if isinstance(written, list) else 1)
 
 
 def free_targets(document: Document) -> list[str]:

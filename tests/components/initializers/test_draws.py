@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from dlc.components.initializers.initializer import draw, path_hash
 from dlc.ir import ONES, ZEROS, Init, ParamSpec
@@ -41,3 +42,8 @@ def test_a_draw_depends_on_seed_path_and_declaration_alone() -> None:
 def test_constant_first_values() -> None:
     np.testing.assert_array_equal(draw(ParamSpec((3,), ZEROS), 0, "a"), np.zeros(3, np.float32))
     np.testing.assert_array_equal(draw(ParamSpec((3,), ONES, dtype="i32"), 0, "a"), np.ones(3, np.int32))
+
+
+def test_triangular() -> None:
+    value = draw(ParamSpec((20_000,), Init("triangular", options=(("limit", 0.3),))), 0, "lstm/bias")
+    assert scipy.stats.kstest(value, scipy.stats.triang(0.5, -0.3, 0.6).cdf).pvalue > 0.01

@@ -757,6 +757,30 @@ def test_metrics_leave_out_what_has_no_class() -> None:
         assert spec.plan.metrics[0].metric.result(found) == pytest.approx(right.mean())
 
 
+@pytest.mark.parametrize("blank", [0, 3])
+def test_ctc_decodes_the_best_path(blank: int) -> None:
+    """As Graves et al. 2006 define it: repetitions are joined, then blanks removed; padding spells nothing."""
+    logits = normal(40, 7, 4)
+    lengths = np.arange(40) % 8
+    there = np.arange(7) < lengths[:, None]
+    made = loss(f"ctc: {blank}")
+    prediction = made.predict(jnp.asarray(logits), jnp.asarray(there))
+    wanted = [
+        [k for k, _ in itertools.groupby(row[:length].argmax(-1).tolist()) if k != blank]
+        for row, length in zip(logits, lengths, strict=True)
+    ]
+    for decoded in (made.decode(prediction), made.decode(np.asarray(prediction))):
+        assert decoded.shape == (40, 7) and decoded.dtype == np.int32
+        assert [row[row >= 0].tolist() for row in np.asarray(decoded)] == wanted
+    np.testing.assert_allclose(prediction.sum(-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(prediction[there], scipy.special.softmax(logits, -1)[there], rtol=1e-5)
+
+
+def test_a_step_without_numbers_spells_a_wrong_token() -> None:
+    prediction = np.float32([[[0.1, 0.9], [np.nan, np.nan], [0.1, 0.9]]])
+    assert loss("ctc").decode(prediction).tolist() == [[1, 2, 1]]
+
+
 def test_ctc_gets_the_masks_of_both_sides() -> None:
     spec = dlc.loads(
         "inputs: {x: {tokens: {vocabulary: 6, padding: 0}}}\n"

@@ -435,6 +435,41 @@ def test_where_nothing_counts_there_is_no_value(word: str) -> None:
         assert values((spec,), output[rows], target[rows], 6, weights.astype(np.float32))[spec] == pytest.approx(once)
 
 
+def edits(answer: list[int], target: list[int]) -> int:
+    """The Levenshtein distance as Wagner and Fischer define it."""
+    row = list(range(len(target) + 1))
+    for i, token in enumerate(answer, 1):
+        last, row = row, [i]
+        for j, wanted in enumerate(target, 1):
+            row.append(min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (token != wanted)))
+    return row[-1]
+
+
+def test_token_error_rate() -> None:
+    """Known distances, then random sequences with gaps in answers and masks of targets."""
+    words = [("kitten", "sitting", 3), ("sunday", "saturday", 3), ("", "abc", 3), ("abc", "", 3), ("flaw", "lawn", 2)]
+    longest = 8
+    of = [[[ord(c) for c in word.ljust(longest, "\0")] for word in side] for side in list(zip(*words, strict=True))[:2]]
+    answer, target = (np.array(side, np.int32) for side in of)
+    for index, (first, second, distance) in enumerate(words):
+        assert edits([*map(ord, first)], [*map(ord, second)]) == distance
+        one = slice(index, index + 1)
+        told = metric("token_error_rate").statistics(
+            jnp.where(answer[one] > 0, answer[one], -1), target[one], jnp.ones(1), target[one] > 0
+        )
+        assert (float(told["total"]), float(told["weight"])) == (distance, len(second))
+    generator = np.random.default_rng(10)
+    p = generator.integers(-1, 4, (30, 9)).astype(np.int32)
+    t = generator.integers(0, 4, (30, 6)).astype(np.int32)
+    mask = generator.random((30, 6)) < 0.7  # of targets with ignored places, too
+    weights = weighted(generator, 30)
+    pairs = [(row[row >= 0].tolist(), truth[there].tolist()) for row, truth, there in zip(p, t, mask, strict=True)]
+    counts = np.array([(edits(*pair), len(pair[1])) for pair in pairs])
+    for size in (1, 7, 100):
+        found = values(("token_error_rate",), p, t, size, weights, mask)["token_error_rate"]
+        assert found == pytest.approx((counts[:, 0] * weights).sum() / (counts[:, 1] * weights).sum())
+
+
 def naive(t: Any, season: int) -> Any:
     return np.abs(t[:, season:] - t[:, :-season])
 

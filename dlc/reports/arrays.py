@@ -1,0 +1,183 @@
+"""Predicted numbers: points, curves over time, and pictures of images and of the channels of maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlc.frontend.plan import Plan
+from dlc.reports import charts
+from dlc.reports.examples import SAMPLES, image_input, rows_of
+from dlc.reports.images import gray, picture, pictured, value_range
+from dlc.reports.markup import Markup, element, number
+from dlc.reports.predictions import THRESHOLD, Answers, Numbers
+
+MOST_DOTS = 600  # points of a scatter plot
+MOST_CURVES = 6  # numbers that have plots of their own
+MOST_SERIES = 6  # series of a target that are drawn, or channels of a map
+
+
+def numbers(plan: Plan, found: Answers, answer: Numbers) -> list[Markup]:
+    """Numbers by their shape: images, arrays of many numbers as curves or pictures, few numbers as points."""
+    guess, truth = answer.guess, answer.truth
+    if guess.shape != truth.shape:
+        caption = f"The output has the shape {list(guess.shape[1:])}, its target {list(truth.shape[1:])}: "
+        return [element("p", caption + "they can't be compared element by element.", class_="note")]
+    colors = pictured(answer.kind) and answer.kind.shape[-1] in (1, 3)  # four channels would be drawn as transparency
+    if guess.shape[1:] == answer.kind.shape[1:] and (gray(answer.kind) or (colors and guess.ndim == 4)):
+        return [_restored(plan, found, answer)]
+    if prod(guess.shape[1:]) > MOST_CURVES:
+        errors = element("div", _all_residuals(answer.name, guess - truth), class_="charts")
+        return [errors, *arrays(plan, found, answer.name, truth, guess)]
+    width = prod(guess.shape[1:])
+    plots: list[Markup] = []
+    guesses, truths = guess.reshape(len(guess), -1), truth.reshape(len(truth), -1)
+    some = slice(None, None, -(-len(guesses) // MOST_DOTS))
+    for at in range(width):
+        name = answer.name if width == 1 else f"{answer.name}_{at}"
+        dots = charts.scatter(f"Predicted and true {name}", truths[some, at].tolist(), guesses[some, at].tolist(), name)
+        plots.append(element("div", dots, _residuals(name, guesses[:, at] - truths[:, at]), class_="charts"))
+    rows = np.arange(min(SAMPLES, found.count))
+    beside = [tuple(_vector(values[row]) for values in (truths, guesses, guesses - truths)) for row in rows]
+    heading = element("h3", "First examples")
+    return [*plots, heading, rows_of(plan, found, rows, ("true", "predicted", "error"), beside)]
+
+
+def _all_residuals(name: str, errors: NDArray[Any]) -> list[Markup]:
+    """The errors of a vector or of images together, those of several series or channels each by itself."""
+    if errors.ndim < 3:
+        return [_residuals(name, errors.reshape(-1))]
+    channels = prod(errors.shape[2:]) if errors.ndim == 3 else errors.shape[-1]
+    series = errors.reshape(-1, channels)
+    count = min(series.shape[1], MOST_SERIES)
+    names = [name if series.shape[1] == 1 else f"{name}_{at}" for at in range(count)]
+    return [_residuals(label, series[:, at]) for at, label in enumerate(names)]
+
+
+def _residuals(name: str, errors: NDArray[Any]) -> Markup:
+    known = errors[np.isfinite(errors)]
+    if not known.size:
+        return element("p", "No prediction is finite.", class_="note")
+    return charts.histogram(f"Errors of {name}", known[: 1 << 16].tolist(), "predicted \u2212 true")
+
+
+# ---- arrays: series, maps, volumes ----
+
+
+def arrays(
+    plan: Plan,
+    found: Answers,
+    name: str,
+    truth: NDArray[Any],
+    guess: NDArray[Any],
+    limits: tuple[float, float] | None = None,
+) -> list[Markup]:
+    """The first examples of arrays (n, *axes): a vector or series as curves, channels of maps as pictures.
+
+    Of a volume (depth, height, width, channels) the slice in the middle is drawn. `limits` are the values of black and
+    white; those of the true values if None.
+    """
+    if guess.ndim <= 3:
+        return _series(found, name, truth, guess)
+    notes = []
+    while guess.ndim > 4:
+        middle = guess.shape[1] // 2
+        notes.append(f"slice {middle + 1} of {guess.shape[1]}")
+        truth, guess = truth[:, middle], guess[:, middle]
+    return _channels(plan, found, name, truth, guess, notes, limits)
+
+
+def _series(found: Answers, name: str, truth: NDArray[Any], guess: NDArray[Any]) -> list[Markup]:
+    """Each series of (n, time[, series]) as a pair of curves over time."""
+    truths, guesses = (value.reshape(*value.shape[:2], -1) for value in (truth, guess))
+    count = guesses.shape[2]
+    shown = min(count, MOST_SERIES)
+    drawn = []
+    for row in range(min(max(2, SAMPLES // shown), found.count)):
+        for at in range(shown):
+            title = f"example {row + 1}" if count == 1 else f"example {row + 1}, {name}_{at}"
+            drawn.append(charts.curve_pair(title, truths[row, :, at].tolist(), guesses[row, :, at].tolist()))
+    which = f" The first {shown} of {count} series are shown." if shown < count else ""
+    note = element("p", f"The first examples: true values solid, predictions dashed.{which}", class_="note")
+    return [note, element("div", drawn, class_="charts")]
+
+
+def _channels(
+    plan: Plan,
+    found: Answers,
+    name: str,
+    truth: NDArray[Any],
+    guess: NDArray[Any],
+    notes: Sequence[str],
+    limits: tuple[float, float] | None,
+) -> list[Markup]:
+    """Each channel of maps (n, height, width, channels) as pictures beside the input."""
+    count = guess.shape[-1]
+    shown = min(count, MOST_SERIES)
+    rows = range(min(max(2, SAMPLES // shown), found.count))
+    image = image_input(plan)
+    beside = value_range(found.inputs[image][: len(rows)]) if image is not None else (0.0, 1.0)
+    items = []
+    for row in rows:
+        for at in range(shown):
+            label = name if count == 1 else f"{name}_{at}"
+            black_white = limits or value_range(truth[: len(rows), ..., at])
+            drawn = [] if image is None else [picture(found.inputs[image][row], beside, image)]
+            drawn.append(picture(truth[row, ..., at], black_white, f"{label}, true"))
+            drawn.append(picture(guess[row, ..., at], black_white, f"{label}, predicted"))
+            verdict = _agreement(guess[row, ..., at], truth[row, ..., at], limits is not None)
+            items.append(element("li", drawn, element("div", f"{label}: {verdict}")))
+    legend = ["True and predicted" if image is None else "Input, true and predicted", *notes]
+    if count > 1:
+        legend.append("each channel by itself" if shown == count else f"the first {shown} of {count} channels")
+    if limits is not None:
+        legend.append("probabilities from 0 (black) to 1 (white)")
+    style = "samples wide" if image is None else "samples wide triple"
+    note = element("p", f"{'; '.join(legend)}; the first examples.", class_="note")
+    return [note, element("ul", items, class_=style)]
+
+
+def _agreement(guess: NDArray[Any], truth: NDArray[Any], probable: bool) -> str:
+    """How well a map agrees with the true one: the share of right labels, or the error of numbers."""
+    known = np.isfinite(guess) & np.isfinite(truth)
+    if not probable or not known.any():
+        return f"rms error {_rms(guess - truth)}"
+    right = (guess > THRESHOLD) == (truth > THRESHOLD)
+    return f"{100 * float(right[known].mean()):.1f} % agree"
+
+
+def _rms(errors: NDArray[Any]) -> str:
+    known = errors[np.isfinite(errors)].astype(np.float64)
+    return number(float(np.sqrt(np.mean(np.square(known)))), 3) if known.size else "unknown"
+
+
+def _restored(plan: Plan, found: Answers, answer: Numbers) -> Markup:
+    """Predicted images beside the true ones, and beside the input if it is a different image."""
+    rows = range(min(SAMPLES, found.count))
+    truth = answer.truth
+    limits = value_range(truth[: len(rows)])
+    image = image_input(plan) if answer.section == "targets" else None
+    items = []
+    for row in rows:
+        shown = (
+            []
+            if image is None
+            else [picture(found.inputs[image][row], value_range(found.inputs[image][: len(rows)]), image)]
+        )
+        shown.append(picture(truth[row], limits, f"{answer.name}, true"))
+        shown.append(picture(answer.guess[row], limits, f"{answer.name}, predicted"))
+        items.append(element("li", shown, element("div", f"rms error {_rms(answer.guess[row] - truth[row])}")))
+    legend = "Input and reconstruction" if answer.section == "inputs" else "True and predicted"
+    legend = legend if image is None else "Input, true and predicted"
+    style = "samples wide" if image is None else "samples wide triple"
+    return element(
+        "div", element("p", f"{legend}; the first examples.", class_="note"), element("ul", items, class_=style)
+    )
+
+
+def _vector(values: NDArray[Any]) -> str:
+    return ", ".join(number(float(value)) for value in values)

@@ -1,0 +1,295 @@
+"""Optimizers against their published rules in float64 and against PyTorch, over fifty steps, as training runs them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dlc.backend.hyperparameters import Hyperparameters, numbers_of, with_numbers
+from dlc.components.optimizers import OPTIMIZERS
+from dlc.components.optimizers.optimizer import Optimizer
+from tests.components.building import HORIZON, built
+from tests.components.optimizers.published_rules import MISSING, RULES
+from tests.reference.keras_conformance import keras
+
+SHAPES = {"kernel": (4, 3), "bias": (3,)}
+START = {
+    "kernel": np.float32(np.cos(np.arange(12)).reshape(4, 3)),
+    "bias": np.float32([0.5, -0.25, 1.0]),
+}
+
+
+def gradient(t: int) -> dict[str, np.ndarray]:
+    """Gradients of step t, from 1: waves, so that signs are kept for some steps and change in others."""
+    index = np.arange(15)
+    values = np.float32(np.sin(0.3 * t + index) * (0.3 + 0.1 * index) + 0.2 * np.cos(1.7 * t * (1 + index % 4)))
+    return {"kernel": values[:12].reshape(4, 3), "bias": values[12:]}
+
+
+def optimizer(spec: str) -> Optimizer:
+    made = built(spec, "optimizer")
+    assert isinstance(made, Optimizer), made
+    return made
+
+
+def options_of(made: Optimizer) -> Any:
+    """The options, with the rate as a number."""
+    options = {**MISSING, **{name: getattr(made, name) for name in type(made).model_fields}}
+    return SimpleNamespace(**options, rate=options["learning_rate"])
+
+
+def published(spec: str, steps: int = 50) -> list[dict[str, np.ndarray]]:
+    """The updates of each step in float64."""
+    made = optimizer(spec)
+    rule, options, state = RULES[made.word], options_of(made), {}
+    weights, updates = {name: value.astype(np.float64) for name, value in START.items()}, []
+    for t in range(1, steps + 1):
+        moved = rule(options, weights, {k: v.astype(np.float64) for k, v in gradient(t).items()}, state, t)
+        updates.append({name: moved[name] - weights[name] for name in weights})
+        weights = moved
+    return updates
+
+
+def trained(spec: str, steps: int = 50) -> list[dict[str, np.ndarray]]:
+    """The updates of each step of dlc, with hyperparameters as arguments, as in a training step."""
+    made = optimizer(spec)
+    numbers = Hyperparameters.of(numbers_of(made, "optimizer"))
+
+    def rule(values: Any) -> Any:
+        return optax.with_extra_args_support(with_numbers(made, "optimizer", numbers.bound(values)).build(HORIZON))
+
+    def step(carry: Any, given: Any) -> Any:
+        weights, state = carry
+        updates, state = rule(numbers.values).update(given, state, weights)
+        return (optax.apply_updates(weights, updates), state), updates
+
+    @jax.jit
+    def run(values: Any, weights: Any, gradients: Any) -> Any:
+        _, updates = jax.lax.scan(step, (weights, rule(values).init(weights)), gradients)
+        return updates
+
+    given = [gradient(t) for t in range(1, steps + 1)]
+    gradients = {name: jnp.asarray([part[name] for part in given]) for name in SHAPES}
+    found = jax.device_get(run(numbers.values, jax.tree.map(jnp.asarray, START), gradients))
+    return [{name: np.float64(found[name][t]) for name in found} for t in range(steps)]
+
+
+SPECS = [
+    "sgd: 0.05",
+    "sgd: {learning_rate: 0.05, momentum: 0.9}",
+    "sgd: {learning_rate: 0.05, momentum: 0.9, nesterov: true}",
+    "sign_sgd: 0.01",
+    "signum: 0.01",
+    "lion: {learning_rate: 0.01, weight_decay: 0.1}",
+    "rprop: 0.1",
+    "rprop: {learning_rate: 0.1, eta_minus: 0.4, eta_plus: 1.3, min_step_size: 0.05, max_step_size: 0.2}",
+    "optimistic_gradient_descent: {alpha: 0.8, beta: 0.5}",
+    "optimistic_adam: {b1: 0.5, nesterov: false}",
+    "optimistic_adam",
+    "adagrad: 0.1",
+    "adagrad: {learning_rate: 0.1, initial_accumulator_value: 0, eps: 1e-10, eps_in_sqrt: false}",
+    "adadelta: {weight_decay: 0.1}",
+    "rmsprop",
+    "rmsprop: {decay: 0.99, eps_in_sqrt: false}",
+    "rmsprop: {decay: 0.99, eps_in_sqrt: false, centered: true, momentum: 0.9}",
+    "rmsprop: {decay: 0.8, eps: 1e-3, centered: true, momentum: 0.9, nesterov: true}",
+    "rmsprop: {decay: 0.999, bias_correction: true, initial_scale: 0.1, momentum: 0.5}",
+    "adam",
+    "adam: {nesterov: true, eps_root: 1e-3}",
+    "adam: {eps: 1e-3, eps_hat: true}",
+    "adamw: {weight_decay: 0.1}",
+    "adamw: {weight_decay: 0.1, eps: 1e-3, eps_hat: true, nesterov: true}",
+    "nadam",
+    "nadam: {momentum_decay: 0.004}",
+    "nadam: {momentum_decay: 1}",
+    "nadamw: {weight_decay: 0.1}",
+    "nadamw: {weight_decay: 0.1, momentum_decay: 0.5}",
+    "amsgrad: {b2: 0.9}",
+    "amsgrad: {b2: 0.9, correction: after}",
+    "amsgrad: {b2: 0.9, correction: after, eps: 1e-3, eps_hat: true}",
+    "amsgrad: {b2: 0.9, correction: before, eps: 1e-3, eps_hat: true}",
+    "amsgrad: {correction: none}",
+    "radam",
+    "radam: {b1: 0.8, b2: 0.9, nesterov: true, eps_root: 1e-3, threshold: 6.0}",
+    "radam: {b2: 0.99, eps: 1e-3, eps_hat: true}",
+    "radam: {b2: 0}",
+    "adamax",
+    "adamaxw: {weight_decay: 0.1}",
+    "adabelief",
+    "adabelief: {nesterov: true, b2: 0.9}",
+    "yogi",
+    "adan",
+    "adan: {b1: 0.9, b2: 0.8, b3: 0.95, eps: 1e-3, eps_root: 1e-4, weight_decay: 0.5, learning_rate: 0.1}",
+    "ademamix: {weight_decay: 0.1}",
+    "adopt",
+    "adopt: {nesterov: true, use_clipping: false, b1: 0.8, b2: 0.99, eps: 1e-4}",
+    "adafactor",
+    "adafactor: {min_dim_size_to_factor: 2}",
+    "adafactor: {min_dim_size_to_factor: 2, momentum: 0.9, weight_decay_rate: 1e-3}",
+    "sm3: 0.1",
+    "lamb: {weight_decay: 0.1}",
+    "lars: {weight_decay: 0.1}",
+    "lars: {momentum: 0.5, nesterov: true, eps: 0.01}",
+    "novograd: {b2: 0.9, weight_decay: 0.1}",
+    "fromage",
+    "muon: {weight_decay: 0.1, adam_weight_decay: 0.1}",
+    "muon: {nesterov: false, consistent_rms: 0.2}",
+    "schedule_free_adamw: {weight_decay: 0.1}",
+    "schedule_free_sgd: {learning_rate: 0.1, b1: 0.8, weight_decay: 0.1}",
+    "madgrad: {weight_decay: 0.1}",
+    "prodigy: {estim_lr0: 1e-3, weight_decay: 0.1}",
+    "prodigy: {estim_lr0: 1e-3, safeguard_warmup: true, b3: 0.9, estim_lr_coef: 2}",
+    "dadapt_adamw: {estim_lr0: 1e-3, weight_decay: 0.1}",
+    "dog: {init_value: 1e-3, weight_decay: 0.1}",
+    "dog: {init_step: learning_rate, init_value: 0.01}",
+    "dowg: {init_estim_sq_dist: 0.01}",
+    "cocob: {weight_decay: 0.1}",
+]
+
+
+DIFFERENCES = ("fromage", "muon", "schedule_free_adamw", "schedule_free_sgd", "madgrad", "dog", "cocob")
+"""Rules whose updates are differences of weights, and therefore have their rounding: 8 units in the last place of 1,
+the largest weight. Muon's iteration amplifies the rounding of its matrix."""
+ESTIMATES = ("prodigy", "dadapt_adamw")
+"""Rules whose rate is a quotient of sums that cancel: ten times the tolerance."""
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_an_optimizer_follows_its_published_rule(spec: str) -> None:
+    """Every update is within the rounding of float32: 2e-6 of the largest one of the step."""
+    word = spec.split(":")[0]
+    units = 8 * 2.0**-24 if word in DIFFERENCES else 0.0
+    share = 2e-5 if word in ESTIMATES else 2e-6
+    for found, wanted in zip(trained(spec), published(spec), strict=True):
+        for name, want in wanted.items():
+            np.testing.assert_allclose(found[name], want, rtol=0, atol=share * np.abs(want).max() + units)
+
+
+def test_every_optimizer_has_a_published_rule() -> None:
+    assert set(RULES) == set(OPTIMIZERS) == {spec.split(":")[0] for spec in SPECS}
+
+
+def test_the_bias_of_first_steps_is_corrected_exactly() -> None:
+    """With a float32 power, as in optax, Adam's first step is 6.4e-6 short."""
+    for found, want in zip(trained("adam", 3), published("adam", 3), strict=True):
+        np.testing.assert_allclose(found["bias"], want["bias"], rtol=5e-7)
+    optaxs = optax.adam(1e-3)
+    weights = jax.tree.map(jnp.asarray, START)
+    first = optaxs.update(jax.tree.map(jnp.asarray, gradient(1)), optaxs.init(weights))[0]
+    assert np.abs(np.float64(first["bias"]) / published("adam", 1)[0]["bias"] - 1).max() > 5e-6
+
+
+# ---- PyTorch 2.14 and Keras ----
+
+TORCH: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "sgd: 0.05": (
+        (0.9968556419015, 0.06251307073981, -0.2938975989819),
+        (0.9184945970308, 0.08042556010187, -0.7384293139912),
+    ),
+    "sgd: {learning_rate: 0.05, momentum: 0.9}": (
+        (0.9968556419015, 0.06251307073981, -0.2938975989819),
+        (0.5693077422775, 0.4819048674098, -2.742838324088),
+    ),
+    "sgd: {learning_rate: 0.05, momentum: 0.9, nesterov: true}": (
+        (0.9940257196128, 0.1147917062417, -0.3334054380655),
+        (0.5308715650806, 0.5101568126067, -2.981983805671),
+    ),
+    "rprop: 0.1": (
+        (0.9, 0.10442569796, -0.35),
+        (0.7782861053951, 2.624088430959, -38.3763887948),
+    ),
+    "adagrad: {learning_rate: 0.1, initial_accumulator_value: 0, eps: 1e-10, eps_in_sqrt: false}": (
+        (0.900000000159, 0.1044256979514, -0.3499999999886),
+        (0.6749818525294, 0.09385126634293, -0.6087127145872),
+    ),
+    "adadelta: {weight_decay: 0.1}": (
+        (0.9968383181029, 0.007587963896148, -0.2531622559273),
+        (0.9304340878711, 0.008506064546849, -0.2751956610815),
+    ),
+    "rmsprop: {decay: 0.99, eps_in_sqrt: false}": (
+        (0.9900000159015, 0.01442569709919, -0.259999998861),
+        (0.967075141423, 0.01344371906964, -0.286608163938),
+    ),
+    "rmsprop: {decay: 0.99, eps_in_sqrt: false, centered: true, momentum: 0.9}": (
+        (0.9899496379095, 0.01447607524308, -0.2600503770021),
+        (0.7148190442605, 0.0863716893045, -0.5543978226761),
+    ),
+    "adam": (
+        (0.999000000159, 0.005425697951352, -0.2509999999886),
+        (0.9918465819842, 0.008674652639309, -0.2593918613256),
+    ),
+    "adamw: {weight_decay: 0.1}": (
+        (0.998900000159, 0.005425255381556, -0.2509749999886),
+        (0.9868943573934, 0.008637283329562, -0.258105973205),
+    ),
+    "nadam: {momentum_decay: 0.004}": (
+        (0.9989435483767, 0.005482149742201, -0.2510564517793),
+        (0.9940993920033, 0.005747286731803, -0.2567952729145),
+    ),
+    "nadamw: {weight_decay: 0.1, momentum_decay: 0.5}": (
+        (0.9988403933533, 0.005484862196279, -0.2510346068032),
+        (0.9897046436366, 0.005688440405976, -0.2546867173977),
+    ),
+    "amsgrad: {b2: 0.9, correction: after}": (
+        (0.999000000159, 0.005425697951352, -0.2509999999886),
+        (0.9921199192891, 0.008839411661786, -0.2592604344941),
+    ),
+    "radam: {b2: 0.99, eps: 1e-3, eps_hat: true}": (
+        (0.999937112838, 0.005587445415556, -0.2508779519796),
+        (0.9988063761629, 0.009539541503966, -0.2569564967006),
+    ),
+    "adamax": (
+        (0.999000000159, 0.005425697951352, -0.2509999999886),
+        (0.9948787066618, 0.008314286911514, -0.2576352180257),
+    ),
+    "adafactor: {min_dim_size_to_factor: 2}": (
+        (0.9866484776507, 0.01092958320139, -0.2566143782777),
+        (0.9437471847393, 0.01574562645223, -0.2964792343613),
+    ),
+}
+"""The first and the last element of the kernel and the second of the bias, after 1 and 50 steps of PyTorch's float64:
+`SGD`, `Rprop`, `Adagrad`, `Adadelta`, `RMSprop`, `Adam` (with `amsgrad`), `AdamW`, `NAdam`, `RAdam`, `Adamax`,
+`Adafactor`."""
+
+
+def after(spec: str, steps: int) -> np.ndarray:
+    """The weights that `TORCH` lists, after some steps of the published rule."""
+    moved = published(spec, steps)
+    ends = {name: START[name].astype(np.float64) + sum(update[name] for update in moved) for name in SHAPES}
+    return np.array([ends["kernel"][0, 0], ends["kernel"][3, 2], ends["bias"][1]])
+
+
+@pytest.mark.parametrize("spec", TORCH)
+def test_the_published_rules_are_those_of_pytorch(spec: str) -> None:
+    """PyTorch keeps the product of nadam's momentum in float32."""
+    rtol = 1e-8 if spec.startswith("nadam") else 1e-11
+    for steps, want in zip((1, 50), TORCH[spec], strict=True):
+        np.testing.assert_allclose(after(spec, steps), want, rtol=rtol)
+
+
+KERAS = {
+    "adam: {eps: 1e-3, eps_hat: true}": ("Adam", {"epsilon": 1e-3}),
+    "amsgrad: {b2: 0.9, correction: after, eps: 1e-3, eps_hat: true}": (
+        "Adam",
+        {"epsilon": 1e-3, "beta_2": 0.9, "amsgrad": True},
+    ),
+    "nadam: {momentum_decay: 1}": ("Nadam", {"epsilon": 1e-8}),
+}
+
+
+@pytest.mark.parametrize("spec", KERAS)
+def test_the_published_rules_are_those_of_keras(spec: str) -> None:
+    name, options = KERAS[spec]
+    made = getattr(keras.optimizers, name)(1e-3, **options)
+    weights = [keras.Variable(START["kernel"]), keras.Variable(START["bias"])]
+    for t in range(1, 6):
+        made.apply([jnp.asarray(gradient(t)[name]) for name in SHAPES], weights)
+    kernel, bias = (np.asarray(part.value) for part in weights)
+    found = np.array([kernel[0, 0], kernel[3, 2], bias[1]])
+    np.testing.assert_allclose(found, after(spec, 5), rtol=2e-6, atol=1e-7)
