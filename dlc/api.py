@@ -30,13 +30,27 @@ def allow_plugins(allow: bool = True) -> None:
 def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
     """Check a spec file: everything that is wrong with it, without JAX and without data.
 
+    The last checks are whether training fits into this machine's memory, or into `train.memory`, and whether splits and
+    batches fit the data, if their number of records is known without reading them.
+
     Args:
         path: the YAML file.
         sets: settings `a.b=value` that override the file's.
     """
     from dlc.frontend.pipeline import check_file
 
-    return check_file(path, sets)[1]
+    spec, report = check_file(path, sets)
+    if spec is None or spec.plan.update is None:
+        return report
+    from dlc.frontend.memory import too_large
+
+    found = [item for item in (too_large(spec.plan),) if item is not None]
+    data = spec.plan.data
+    if data is not None and data.source.columns() is not None:
+        from dlc.data.known import known_findings
+
+        found += known_findings(spec.plan)
+    return Report((*report.diagnostics, *found), report.texts)
 
 
 def load(path: Path | str, sets: Sequence[str] = ()) -> Spec:
@@ -167,7 +181,8 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     """Predictions of a run's best weights by name: of n records (n,), or (n, *sizes) of arrays.
 
     A category gives its class, and the probability of each class under `NAME_CLASS`. A sequence that the loss decodes,
-    such as `ctc`, gives a list of tokens for each record under `NAME_decoded`.
+    such as `ctc`, gives a list of tokens for each record under `NAME_decoded`. At padding numbers are NaN, and tokens
+    -1.
 
     Args:
         run: the run folder.
@@ -182,14 +197,16 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     from dlc.backend.lowering import platform
     from dlc.serving.model import load_model
     from dlc.serving.tables import as_arrays, as_columns, read_inputs, source_of
+    from dlc.support.exhaustion import noticing_exhaustion
     from dlc.training.run_folder import RunFolder
 
-    model = load_model(RunFolder(run), platform())
-    if isinstance(inputs, Mapping):
-        source, where = as_columns(inputs), None
-    else:
-        source, where = source_of(model, inputs), str(inputs)
-    return as_arrays(model.plan, model.predict(read_inputs(model.plan, model.fitted, source, where)))
+    with noticing_exhaustion():
+        model = load_model(RunFolder(run), platform())
+        if isinstance(inputs, Mapping):
+            source, where = as_columns(inputs), None
+        else:
+            source, where = source_of(model, inputs), str(inputs)
+        return as_arrays(model.plan, model.predict(read_inputs(model.plan, model.fitted, source, where)))
 
 
 def report(run: Path | str, out: Path | str | None = None) -> Path:

@@ -41,7 +41,8 @@ def augmenter(plan: Plan) -> Augment:
                     changed, mixed = term.augmentation.mix(own, *given)
                 else:
                     masks = [values[homes[name]].get(name + MASK) for name in term.on]
-                    changed = term.augmentation.apply(own, *given, masks=masks)
+                    ranges = [term.ranges.get(name) for name in term.on]
+                    changed = term.augmentation.apply(own, *given, masks=masks, ranges=ranges)
             for name, value in zip(term.on, changed, strict=True):
                 values[homes[name]][name] = value
         return values, mixed

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from dlc.backend.tree import Tree, flatten, nest
+from dlc.ir import RunningMean
 from dlc.support.fast_dataclass import fast_dataclass
 
 
@@ -36,7 +39,35 @@ class Averaging:
         share = 1.0 / (since // self.every + 1).astype(jnp.float32)
         return jnp.where(since < 0, 1.0, jnp.where(due, share, 0.0))
 
+    def shown(self, old: Mapping[str, Any], new: Mapping[str, Any], running: Mapping[str, RunningMean], n: int) -> Tree:
+        """The statistics that belong to the weights of a step, to be averaged with the same shares as these.
+
+        An exponential average of running means would lag behind that of the weights, and in a short run still hold
+        their initial values. What the batches of the step show does not: it is what moved the running means. An equal
+        average takes the running means themselves, since it has few summands.
+
+        Args:
+            old: the state before the step.
+            new: the state after it.
+            running: the running means by path; other state is taken as it is.
+            n: the batches of a step.
+        """
+        if self.decay is None or not running:
+            return dict(new)
+        before, after = flatten(old), flatten(new)
+        for path, mean in running.items():
+            kept = mean.momentum**n
+            after[path] = jnp.maximum((after[path] - kept * before[path]) / (1 - kept), mean.least)
+        return nest(after)
+
     def moved(self, average: Any, weights: Any, step: Any) -> Any:
         """The average after a step."""
         share = self.share(step)
-        return jax.tree.map(lambda mean, w: mean + share.astype(mean.dtype) * (w - mean), average, weights)
+        return jax.tree.map(lambda mean, w: mean + share.astype(mean.dtype) * (w - mean), average, precise(weights))
+
+
+def precise(variables: Tree) -> Tree:
+    """Variables to be averaged: float32 in place of half precision, in which small steps of an average are lost."""
+    half = (jnp.float16, jnp.bfloat16)
+    found: Tree = jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if leaf.dtype in half else leaf, variables)
+    return found

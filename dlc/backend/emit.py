@@ -14,6 +14,7 @@ from dlc.backend.train_step import make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.feed import Feed
+from dlc.data.ranges import with_ranges
 from dlc.frontend.passes.sizes import sizes_of
 from dlc.frontend.plan import Plan
 from dlc.kernels.selection import Site
@@ -68,6 +69,7 @@ def training_chunk(
     """
     from dlc.frontend.trainable import need_trainable
 
+    plan = with_ranges(plan, {}, {})
     size = _batch_size(plan) * need_trainable(plan).modifiers.accumulate
     numbers = sizes_of(plan).numbers if sizes is None else sizes
     program, rows, stats = lower(plan.graph, only=platform), batch_shapes(plan, size, numbers), stats_shapes(plan)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from dlc.backend import statistics
-from dlc.backend.loss import Answers, Stats, answers_of, loss_scores
+from dlc.backend.loss import Answers, Stats, answers_of, collected_terms, loss_scores, undefined_counts
 from dlc.backend.lowering import options
 from dlc.backend.network import Program
 from dlc.data.feed import Feed
@@ -22,8 +22,8 @@ def make_evaluate(plan: Plan, program: Program) -> Evaluate:
     """The function that evaluates a chunk.
 
     Returns:
-        (variables, feed, real, iterations, stats) -> the sums over the examples, and for each metric that needs all
-        answers at once the `Answers`, (batches, batch, ...). `real`, bool (batches, batch), is false at padding.
+        (variables, feed, real, iterations, stats) -> the sums over the examples, and for each of `collected_terms`
+        the `Answers`, (batches, batch, ...). `real`, bool (batches, batch), is false at padding.
         Batches from number `iterations` on are ignored.
     """
 
@@ -38,11 +38,10 @@ def make_evaluate(plan: Plan, program: Program) -> Evaluate:
             results = program.run(variables, batch["inputs"], train=False)
             scores = loss_scores(plan, results, batch, counted)
             answers = {
-                term.name: answers_of(plan, term, results, batch, stats, counted)
-                for term in plan.metrics
-                if term.metric.collected
+                term.name: answers_of(plan, term, results, batch, stats, counted) for term in collected_terms(plan)
             }
-            return statistics.batch_statistics(plan, results, batch, scores, penalty, stats, counted), answers
+            sums = statistics.batch_statistics(plan, results, batch, scores, penalty, stats, counted)
+            return {**sums, statistics.UNDEFINED: undefined_counts(plan, results, counted)}, answers
 
         def add(iteration: Any, carry: tuple[dict[str, Any], Any]) -> tuple[dict[str, Any], Any]:
             sums, kept = carry

@@ -11,13 +11,17 @@ import jax.numpy as jnp
 from dlc.backend.network import Results
 from dlc.components.features.feature import Feature
 from dlc.components.losses.loss import Loss, Masks
-from dlc.components.metrics.metric import Statistics
+from dlc.components.metrics.metric import Metric, Statistics
+from dlc.components.sums import in_units
+from dlc.frontend.decisions import deciding, threshold_of
 from dlc.frontend.plan import Against, LossTerm, MetricTerm, Plan
+from dlc.frontend.predictions import answers
 from dlc.ir import MASK
 
 Stats = Mapping[str, Mapping[str, Any]]
 Batch = Mapping[str, Mapping[str, Any]]  # {"inputs": {name: (batch, ...)}, "targets": {name: (batch, ...)}}
 PENALTY = "#penalty"  # can't be the name of a loss
+FITTED = "#fitted/"  # can't begin the name of a metric
 
 
 class Mixing(NamedTuple):
@@ -35,10 +39,17 @@ class Mixing(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """A loss summed over examples: scalars. The loss is total / weight."""
+    """A loss summed over examples. The loss is total / weight.
+
+    Args:
+        total: a scalar.
+        weight: a scalar.
+        parts: (3,), the total as it is reported: see `in_units`.
+    """
 
     total: jax.Array
     weight: jax.Array
+    parts: jax.Array
 
 
 def loss_scores(
@@ -56,30 +67,43 @@ def loss_scores(
     counted: Any = 1.0 if real is None else real.astype(jnp.float32)
     found: dict[str, Totals] = {}
     for term in plan.losses:
-        total, weight = _weighed(term, results, batch, real)
+        total, weight, parts = _weighed(term, results, batch, real)
         if mixing is not None and term.against is not None and term.against.section == "targets":
-            more, weights = _weighed(term, results, {**batch, "targets": mixing.targets}, real)
+            more, weights, others = _weighed(term, results, {**batch, "targets": mixing.targets}, real)
             total = mixing.share * total + (1 - mixing.share) * more
+            parts = mixing.share * parts + (1 - mixing.share) * others
             weight = mixing.share * weight + (1 - mixing.share) * weights
-        found[term.name] = Totals((counted * total).sum(), (counted * weight).sum())
+        found[term.name] = Totals((counted * total).sum(), (counted * weight).sum(), (counted * parts).sum(-1))
     size = next(iter(results.outputs.values())).shape[0]
     penalty = jnp.broadcast_to(jnp.asarray(results.penalty, jnp.float32), (size,))
-    found[PENALTY] = Totals((counted * penalty).sum(), (counted * jnp.ones(size, jnp.float32)).sum())
+    penalties, ones = (counted * penalty).sum(), (counted * jnp.ones(size, jnp.float32)).sum()
+    found[PENALTY] = Totals(penalties, ones, _reported(in_units(penalties)))
     return found
 
 
-def _weighed(term: LossTerm, results: Results, batch: Batch, real: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """The total and the weight of each example, (batch,) each."""
+def _reported(parts: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+    """Three parts along a new first axis, without gradient."""
+    return jax.lax.stop_gradient(jnp.stack(parts))
+
+
+def _weighed(
+    term: LossTerm, results: Results, batch: Batch, real: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The total and the weight of each example, (batch,) each, and the total as it is reported, (3, batch)."""
     target = _value(term.against, results, batch) if term.against is not None else None
     masks = _masks(results, batch, term.output, term.against)
     mask = _common(masks) if term.loss.aligned else masks
-    total, weight, size = term.loss.apply(results.outputs[term.output], target, mask, real)
+    output = results.outputs[term.output]
+    total, weight, size = term.loss.apply(output, target, mask, real)
+    parts = _reported(term.loss.reported(total, output, target, mask))
     if term.reduction == "sum":
         total, weight = total * size, jnp.ones_like(weight)
+        parts = parts * size
     if term.sample_weight is not None:
         factor = batch["targets"][term.sample_weight][:, 0]
         total, weight = factor * total, factor * weight
-    return total, weight
+        parts = factor * parts
+    return total, weight, parts
 
 
 def combined(plan: Plan, scores: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
@@ -140,6 +164,7 @@ def answers_of(
 ) -> Answers:
     """The predictions and targets of a metric; without `stats` they are not decoded."""
     output, target = results.outputs[term.output], _value(term.against, results, batch)
+    ranks = term.metric.ranks and term.metric.picks and output.shape[-1] > 1
     masks = _masks(results, batch, term.output, term.against)
     mask = masks.target if term.metric.sequences else _common(masks)
     if term.metric.sequences:
@@ -147,7 +172,9 @@ def answers_of(
         output = term.activate.decode(term.activate.predict(output, masks.output))
     elif term.metric.logs:
         output = _logarithms(term.activate, output)
-    elif term.activate is not None and not (term.metric.ranks and term.metric.picks and output.shape[-1] > 1):
+    elif term.activate is not None and ranks and threshold_of(plan, term, stats) is None:
+        output = _ranked(term.activate, output)
+    elif term.activate is not None:
         output = term.activate.activate(output)
     feature = feature_of(plan, term.against)
     weights = jnp.ones(output.shape[0], jnp.float32) if real is None else real.astype(jnp.float32)
@@ -166,6 +193,13 @@ def answers_of(
         fitted = feature.centered(fitted) if term.metric.shift_invariant else fitted
         output, target = feature.decode(output, fitted), feature.decode(target, fitted)
     return Answers(output, target, weights, mask, known)
+
+
+def _ranked(loss: Loss, output: jax.Array) -> jax.Array:
+    """Scores in the order of their probabilities, whose largest may be equal; NaN where the probabilities are."""
+    if "softmax" not in loss.activations():
+        return output
+    return jnp.where(jnp.isfinite(output.max(-1, keepdims=True)), output, jnp.nan)
 
 
 def _logarithms(loss: Loss | None, output: jax.Array) -> jax.Array:
@@ -188,10 +222,52 @@ def metric_statistics(
 ) -> dict[str, Statistics]:
     """The statistics of each metric for a batch; metrics that need all answers at once have none."""
     return {
-        term.name: term.metric.statistics(*answers_of(plan, term, results, batch, stats, real)[:4])
+        term.name: _deciding(term.metric, threshold_of(plan, term, stats)).statistics(
+            *answers_of(plan, term, results, batch, stats, real)[:4]
+        )
         for term in plan.metrics
         if not term.metric.collected
     }
+
+
+def _deciding(metric: Metric, threshold: Any) -> Metric:
+    """The metric with a threshold, if it has one."""
+    return metric.model_copy(update={"threshold": threshold}) if "threshold" in type(metric).model_fields else metric
+
+
+def undefined_counts(plan: Plan, results: Results, real: jax.Array) -> dict[str, jax.Array]:
+    """For each prediction the number of examples in which it is NaN, without padding.
+
+    Args:
+        plan: the spec.
+        results: the results of the network.
+        real: bool (batch,), false where an example only fills the batch.
+    """
+    found: dict[str, jax.Array] = {}
+    for name, answer in answers(plan.losses, plan.graph.outputs).items():
+        output, mask = results.outputs[answer.output], results.masks.get(answer.output)
+        output = answer.loss.activate(output) if answer.loss is not None else output
+        undefined = jnp.isnan(output)
+        if mask is not None:
+            undefined &= mask.reshape(*mask.shape, *(1,) * (undefined.ndim - mask.ndim))
+        found[name] = (undefined.reshape(len(output), -1).any(1) & real).sum()
+    return found
+
+
+def collected_terms(plan: Plan) -> list[MetricTerm]:
+    """The metrics that need all answers at once, and the predictions by which thresholds are fitted."""
+    fitted = [
+        MetricTerm(FITTED + name, Probabilities(), term.output, term.against, term.loss)
+        for name, term in deciding(plan).items()
+        if term.against is not None
+    ]
+    return [*(term for term in plan.metrics if term.metric.collected), *fitted]
+
+
+class Probabilities(Metric):
+    """The predictions as users see them, to fit a threshold."""
+
+    collected = True
 
 
 def feature_of(plan: Plan, against: Against | None) -> Feature | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Any
 
 import jax
@@ -12,6 +13,9 @@ from dlc.ir import TypedGraph
 from dlc.support.fast_dataclass import fast_dataclass
 
 YNN = "xla_cpu_experimental_ynn_fusion_type"
+_FUSION = "LIBRARY_FUSION_TYPE_(?:DOT|REDUCE|ELTWISE)"
+_FUSIONS = re.compile(f"{_FUSION}(?:,{_FUSION}){{0,2}}")
+_PLATFORM = re.compile("[a-z0-9_]{1,40}")
 
 
 @fast_dataclass(frozen=True)
@@ -34,9 +38,17 @@ class Lowering:
         variants, flags = dict(value["variants"]), dict(value["flags"])
         if not all(isinstance(text, str) for pair in (*variants.items(), *flags.items()) for text in pair):
             raise ValueError("not all names")
-        if not set(flags) <= {YNN}:  # no other XLA flags may come from a file
+        # What XLA gets from a file is a closed list: it ends the process at values that it does not know.
+        if not set(flags) <= {YNN} or not all(_FUSIONS.fullmatch(fusions) for fusions in flags.values()):
             raise ValueError("unknown flags")
-        return cls(str(value["platform"]), variants, flags)
+        platform = value["platform"]
+        if (
+            not isinstance(platform, str)
+            or not _PLATFORM.fullmatch(platform)
+            or set(value) != {part.name for part in fields(cls)}
+        ):
+            raise ValueError("not a platform")
+        return cls(platform, variants, flags)
 
     def plain(self) -> dict[str, Any]:
         """The value for a run folder."""

@@ -7,13 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.network import Program
 from dlc.components.features.feature import encoded, fitted_types
 from dlc.frontend.plan import Plan
 from dlc.frontend.predictions import Answer, answers
-from dlc.ir import DTYPES, TensorType
+from dlc.ir import DTYPES, MASK, TensorType
 
 
 def predictions_of(plan: Plan) -> dict[str, Answer]:
@@ -27,28 +28,37 @@ Predict = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, jax.Array]]
 def predicting(plan: Plan, program: Program) -> Predict:
     """The function (weights, the network's values of the inputs) -> predictions that are not decoded.
 
-    Weights are flat, as in files. Predictions are probabilities for classes, and numbers as the network sees them.
+    Weights are flat, as in files. Predictions are probabilities for classes, and numbers as the network sees them. The
+    mask of a prediction that has one is beside it, under its name with the suffix `ir.MASK`.
     """
     named = predictions_of(plan)
 
     def predict(weights: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, jax.Array]:
-        found = program.run(program.from_flat(weights, jnp.stack), values, train=False)
-        outputs, masks = found.outputs, found.masks
-        return {
-            name: outputs[answer.output]
-            if answer.loss is None
-            else answer.loss.predict(outputs[answer.output], masks.get(answer.output))
-            for name, answer in named.items()
-        }
+        results = program.run(program.from_flat(weights, jnp.stack), values, train=False)
+        found = {}
+        for name, answer in named.items():
+            output, mask = results.outputs[answer.output], results.masks.get(answer.output)
+            found[name] = output if answer.loss is None else answer.loss.predict(output, mask)
+            if mask is not None and not answer.decodes:
+                found[name + MASK] = mask
+        return found
 
     return predict
+
+
+def blank(value: Any, mask: Any) -> Any:
+    """A prediction (n, time, *axes) with NaN where its mask (n, time) is false; integers as they are."""
+    arrays = np if isinstance(value, np.ndarray) else jnp
+    if mask is None or not arrays.issubdtype(value.dtype, arrays.floating):
+        return value
+    return arrays.where(mask.reshape(*mask.shape, *(1,) * (value.ndim - 2)), value, arrays.nan)
 
 
 def serving(plan: Plan, program: Program) -> Predict:
     """The function (weights, raw inputs) -> predictions.
 
     Weights are flat, with the features' statistics under `features/NAME/KEY`. Inputs have the features' raw types,
-    batch first. Predictions are probabilities for classes and numbers in the target's unit.
+    batch first. Predictions are probabilities for classes and numbers in the target's unit, and NaN at padding.
     """
     named, predict = predictions_of(plan), predicting(plan, program)
 
@@ -61,7 +71,7 @@ def serving(plan: Plan, program: Program) -> Predict:
             feature = feature_of(plan, answer.against)
             if answer.against is not None and feature is not None:
                 found[name] = feature.decode(found[name], stats_of(weights, answer.against.name))
-        return found
+        return {name: blank(found[name], found.get(name + MASK)) for name in named}
 
     return serve
 

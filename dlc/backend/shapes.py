@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from dlc.components.features.feature import fitted_types
 from dlc.data.feed import Rows
+from dlc.frontend.decisions import starting_thresholds, with_thresholds
 from dlc.frontend.plan import Plan
 from dlc.ir import DTYPES, MASK, TensorType
 
@@ -21,12 +22,14 @@ def batch_shapes(plan: Plan, batch: int, sizes: Mapping[str, int]) -> Rows:
 
 
 def stats_shapes(plan: Plan) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
-    """The features' statistics."""
+    """The features' statistics, and the thresholds to fit."""
     features = {**plan.inputs, **plan.targets}
-    return {
+    shapes = {
         name: {key: _shape(kind, 1, {}) for key, kind in fitted_types(feature).items()}
         for name, feature in features.items()
     }
+    fitted = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in starting_thresholds(plan).items()}
+    return with_thresholds(shapes, fitted)
 
 
 def value_shapes(kinds: Mapping[str, TensorType], batch: int, sizes: Mapping[str, int]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 from dlc.backend.loss import PENALTY, Batch, Stats, metric_statistics
 from dlc.backend.network import Results
 from dlc.components.metrics.metric import Metric, Statistics
+from dlc.components.sums import in_units, whole
 from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
 
@@ -25,6 +26,7 @@ COUNT = "#examples"  # can't be the name of a metric
 LOSSES = "#losses"
 ADDED = "#added"
 DECAY = "#decay"  # the loss of the weights themselves
+UNDEFINED = "#undefined"  # examples whose prediction is NaN, in evaluations
 
 
 class Layout(NamedTuple):
@@ -104,7 +106,9 @@ def batch_statistics(
     """
     count = next(iter(results.outputs.values())).shape[0] if real is None else real.sum()
     size = jnp.asarray(count, jnp.float32)
-    return {COUNT: size, LOSSES: scores, DECAY: size * penalty, **metric_statistics(plan, results, batch, stats, real)}
+    losses = {name: (found.parts, found.weight) for name, found in scores.items()}
+    decay = jnp.stack(in_units(size * penalty))
+    return {COUNT: size, LOSSES: losses, DECAY: decay, **metric_statistics(plan, results, batch, stats, real)}
 
 
 def empty(plan: Plan, like: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,8 +160,8 @@ def values(plan: Plan, sums: Mapping[str, Any]) -> dict[str, float]:
         names = [*(term.name for term in plan.losses if len(plan.losses) > 1), *_metrics(plan)]
         return dict.fromkeys(["loss", *names], math.nan)
     scores = sums[LOSSES]
-    parts = {name: float(total / weight) if weight else 0.0 for name, (total, weight) in scores.items()}
-    decay = float(sums[DECAY] / sums[COUNT])
+    parts = {name: whole(total) / float(weight) if weight else 0.0 for name, (total, weight) in scores.items()}
+    decay = whole(sums[DECAY]) / float(sums[COUNT])
     loss = sum(term.weight * parts[term.name] for term in plan.losses) + parts[PENALTY] + decay
     found = {"loss": loss}
     if len(plan.losses) > 1:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from dlc.backend import loss_scale, skipped_steps, statistics
-from dlc.backend.averaging import Averaging
+from dlc.backend.averaging import Averaging, precise
 from dlc.backend.gradients import Found, Given, Gradients
 from dlc.backend.hyperparameters import Hyperparameters
 from dlc.backend.loss import Stats
@@ -118,7 +118,7 @@ def make_compiled_steps(plan: Plan, program: Program, updater: Updater, stats: S
             updater.build(variables["numbers"]["update"]).init(variables["params"]),
             jnp.zeros((), jnp.int32),
             statistics.empty(plan, shapes),
-            jax.tree.map(jnp.copy, average),
+            jax.tree.map(jnp.copy, precise(average)),
             {"factor": jnp.ones((), jnp.float32)} if updater.plateau else {},
             {"loss": loss_scale.start(updater.loss_scale)} if updater.loss_scale is not None else {},
             skipped_steps.start(),
@@ -144,7 +144,8 @@ def make_compiled_steps(plan: Plan, program: Program, updater: Updater, stats: S
 
     def shown(state: TrainState) -> dict[str, Any]:
         if updater.averaging is not None:
-            found = {**state.variables, **state.average}
+            average = jax.tree.map(lambda mean, now: mean.astype(now.dtype), state.average, _averaged(state.variables))
+            found = {**state.variables, **average}
         else:
             found = {**state.variables, "params": updater.evaluated(state.optimizer, state.variables["params"])}
         return {**found, "params": program.constrained(found["params"])}  # a mean of unit vectors is not a unit vector
@@ -169,7 +170,7 @@ def _make_step(
         new = moved(state, found, gradient)
         if updater.may_skip:
             new = skip_if_nonfinite(state, new, found, gradient)
-        return averaged(new)
+        return averaged(state, new)
 
     def moved(state: TrainState, found: Found, gradient: Tree) -> TrainState:
         params = state.variables["params"]
@@ -204,10 +205,14 @@ def _make_step(
         )
         return kept._replace(sums=loss_scale.select(batch_statistics, new.sums, state.sums))
 
-    def averaged(state: TrainState) -> TrainState:
+    running = {path: slot.spec.running for path, slot in program.state.items() if slot.spec.running is not None}
+
+    def averaged(old: TrainState, new: TrainState) -> TrainState:
         if updater.averaging is None:
-            return state
-        return state._replace(average=updater.averaging.moved(state.average, _averaged(state.variables), state.step))
+            return new
+        shown = updater.averaging.shown(old.variables["state"], new.variables["state"], running, updater.accumulate)
+        now = {"params": new.variables["params"], "state": shown}
+        return new._replace(average=updater.averaging.moved(old.average, now, new.step))
 
     return step
 

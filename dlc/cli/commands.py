@@ -52,8 +52,9 @@ def predict_file(run: Path, given: str, out: Path | None, keep: Sequence[str]) -
     from dlc.serving.tables import checked_format, predict_table, write_table
 
     checked_format(out)  # before the work is done
-    table = predict_table(run, given, keep)
+    table, notes = predict_table(run, given, keep)
     text = write_table(table, out)
+    _print_notes(notes)
     if out is None:
         sys.stdout.write(text)
     else:
@@ -65,8 +66,7 @@ def evaluate_run(run: Path, split: str | None, data: str | None, *, confusion: b
     if as_json and confusion:
         raise excludes("--confusion", "--json", hint="the JSON contains the confusion matrix")
     found = dlc.evaluate(run, split, data)
-    for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
+    _print_notes(found.notes)
     if as_json:
         _print_json(found)
         return
@@ -78,6 +78,11 @@ def evaluate_run(run: Path, split: str | None, data: str | None, *, confusion: b
         _print_confusion(found)
 
 
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
 def _print_json(found: Evaluation) -> None:
     import json
 
@@ -87,6 +92,7 @@ def _print_json(found: Evaluation) -> None:
         "split": found.split,
         "examples": found.examples,
         "metrics": plain(found.metrics),
+        "undefined": dict(found.undefined),
         "confusion": {name: counts.tolist() for name, counts in found.confusion.items()},
         "classes": dict(found.classes),
     }
@@ -97,12 +103,22 @@ def _print_confusion(found: Evaluation) -> None:
     if not found.confusion:
         raise SpecError.of("DLC510", "there is no confusion matrix: no output predicts a class")
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    from dlc.diagnostics.render import clean
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     for name, counts in found.confusion.items():
-        grid = Table("true \\ predicted", *found.classes[name], title=name, title_justify="left", title_style="bold")
-        for label, row in zip(found.classes[name], counts.tolist(), strict=True):
+        classes = [Text(clean(label)) for label in found.classes[name]]  # a name such as `[/b]` is no markup
+        grid = Table(
+            Column("true \\ predicted"),
+            *map(Column, classes),
+            title=Text(clean(name)),
+            title_justify="left",
+            title_style="bold",
+        )
+        for label, row in zip(classes, counts.tolist(), strict=True):
             grid.add_row(label, *(str(value) if value else "." for value in row))
         console.print(grid)
 
@@ -116,8 +132,7 @@ def report_run(run: Path, out: Path | None) -> None:
     from dlc.training.run_folder import RunFolder
 
     path, notes = write_report(RunFolder(run), out)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    _print_notes(notes)
     print(f"wrote {path}")
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import sys
 
-from dlc.cli.console import EXIT_CLEAN, EXIT_FINDINGS, EXIT_INTERNAL, exit_code, print_report
-from dlc.cli.output import lasting
-from dlc.diagnostics import SpecError, reason
+from dlc.cli.interrupts import end_on_interrupt, listen, over
+
+_COMPUTING = ("train", "eval", "predict", "export", "report", "doctor")
 
 
 def main() -> None:
-    """Run a command. A user's mistake is a diagnostic, never a traceback; output that nobody reads is not an error."""
+    """Run a command. A user's mistake is a diagnostic, never a traceback; output that nobody reads is not an error.
+
+    All imports come after the handler of interrupts, which no traceback of an import may precede.
+    """
+    end_on_interrupt()
+    from dlc.cli.output import lasting
+
     if sys.argv[1:2] == ["train"]:
         from dlc.cli.huge_pages import restart
 
@@ -26,14 +31,21 @@ def main() -> None:
     code = _outcome(sys.argv[1:])
     sys.stdout.flush()
     if file is not None and file.error is not None and not isinstance(file.error, BrokenPipeError):
+        from dlc.cli.console import EXIT_FINDINGS, print_report
+        from dlc.diagnostics import SpecError, reason
+
         cause = reason(file.error)
         print_report(SpecError.of("DLC507", f"can't write to standard output: {cause}").report)
         code = code or EXIT_FINDINGS
+    over()
     sys.exit(code)
 
 
 def _outcome(arguments: list[str]) -> int:
     """Run a command; its exit code."""
+    from dlc.cli.console import EXIT_CLEAN, EXIT_INTERNAL, exit_code, print_report
+    from dlc.diagnostics import SpecError
+
     try:
         _run(arguments)
     except SystemExit as end:
@@ -41,27 +53,19 @@ def _outcome(arguments: list[str]) -> int:
     except SpecError as error:
         print_report(error.report)
         return exit_code(error.report)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # of a caller that handles interrupts itself
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        refused = _refused(error)
-        if refused is not None:
-            print_report(refused.report)
-            return exit_code(refused.report)
+        from dlc.cli.refusals import refused
+
+        known = refused(error)
+        if known is not None:
+            print_report(known.report)
+            return exit_code(known.report)
         _internal(error)
         return EXIT_INTERNAL
     return EXIT_CLEAN
-
-
-def _refused(error: Exception) -> SpecError | None:
-    """The diagnostic when the system refused a file because of its name, its permissions or a full disk."""
-    refusals = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
-    if not isinstance(error, OSError) or error.errno not in refusals or not isinstance(error.filename, str):
-        return None
-    name = error.filename if len(error.filename) <= 80 else f"{error.filename[:38]}...{error.filename[-38:]}"
-    hint = "check the name, its permissions and the free disk space"
-    return SpecError.of("DLC507", f"can't use `{name}`: {reason(error)}", hint=hint)
 
 
 def _run(arguments: list[str]) -> None:
@@ -78,6 +82,11 @@ def _run(arguments: list[str]) -> None:
         code = check_files(*plain, [])
         gc.freeze()  # a collection at the end is not worth its time
         sys.exit(code)
+    listen()
+    if arguments[:1] and arguments[0] in _COMPUTING:  # before numpy, whose libraries end the process
+        from dlc.backend.jax_config import need_address_space
+
+        need_address_space()
     from dlc.cli.app import app
 
     app()
@@ -104,9 +113,14 @@ def _internal(error: Exception) -> None:
     import tempfile
     import traceback
 
-    with tempfile.NamedTemporaryFile("w", prefix="dlc-error-", suffix=".txt", delete=False) as file:
-        file.write(" ".join(sys.argv) + "\n")
-        traceback.print_exception(error, file=file)
+    details = " ".join(sys.argv) + "\n" + "".join(traceback.format_exception(error))
     print(f"error[DLC900]: internal error: {type(error).__name__}: {error}", file=sys.stderr)
-    print(f"  = note: this is a bug in dlc; the details are in {file.name}", file=sys.stderr)
-    print("  = hint: please report it with that file and the spec", file=sys.stderr)
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="dlc-error-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.write(details)
+        print(f"  = note: this is a bug in dlc; the details are in {file.name}", file=sys.stderr)
+        print("  = hint: please report it with that file and the spec", file=sys.stderr)
+    except OSError:  # no temporary folder, or no space in it
+        print(f"  = note: this is a bug in dlc; please report it with these details:\n{details}", file=sys.stderr)

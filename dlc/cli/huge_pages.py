@@ -9,6 +9,7 @@ starts.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,7 +64,8 @@ def restart() -> None:
     more = environment(os.environ)
     if not more:
         return
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until `main` runs again
     try:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **more, MARK: "asked"})  # noqa: S606 - itself
     except OSError:  # for example too many arguments: go on without huge pages
-        return
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)

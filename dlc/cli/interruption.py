@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
 import signal
 import threading
 from collections.abc import Callable
 from typing import Any
+
+from dlc.cli.interrupts import end
 
 
 class Interruption:
@@ -57,10 +57,7 @@ class Interruption:
             if data[0] not in self.before:
                 continue
             if self.wanted:
-                with contextlib.suppress(OSError):
-                    if select.select([], [2], [], 0)[1]:
-                        os.write(2, b"stopped immediately; the newest checkpoint is kept\n")
-                os._exit(128 + data[0])
+                end(128 + data[0], b"stopped immediately; the newest checkpoint is kept\n")
             self.wanted = True
             message = "stopping after this chunk of steps; a second signal stops immediately"
             self._saying = threading.Thread(target=self.say, args=(message,), name="saying", daemon=True)

@@ -65,6 +65,8 @@ def result_lines(result: Result) -> list[str]:
     lines = [f"best epoch {result.best_epoch}: {split} {figures(kept)}"]
     if result.test:
         lines.append(f"test {figures(result.test)}")
+    for name, values in result.thresholds.items():
+        lines.append(f"threshold of {name} {', '.join(f'{value:.4g}' for value in values)}")
     if result.input_seconds > max(WAITING * result.seconds, LEAST_SECONDS):
         share = result.input_seconds / result.seconds
         lines.append(f"{share:.0%} of {result.seconds:.1f} s of steps were spent waiting for records")
@@ -174,6 +176,7 @@ class Json(Plain):
             "best_epoch": result.best_epoch,
             "best": dict(result.history[result.best_epoch - 1]),
             "test": dict(result.test),
+            **({"thresholds": dict(result.thresholds)} if result.thresholds else {}),
         }
         self._print("end", values)
 

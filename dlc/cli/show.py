@@ -214,17 +214,17 @@ def _grid(table: Table) -> Grid:
 
     from dlc.frontend.summary import human
 
-    grid = Grid(title=table.name, title_justify="left", title_style="bold", header_style="bold")
+    grid = Grid(title=Text(table.name), title_justify="left", title_style="bold", header_style="bold")
     for name in ("layer", "kind", "output"):
         grid.add_column(name, overflow="fold")
     for name in ("weights", "FLOPs"):
         grid.add_column(name, overflow="fold", justify="right")
     for name, kind in table.inputs.items():
-        grid.add_row(name, "input", Text(str(kind)), "", "")
+        grid.add_row(Text(name), "input", Text(str(kind)), "", "")
     for row in table.rows:
         path = _folded(row.path if row.times == 1 else f"{row.path} (x{row.times})")
         flops = human(row.flops) if row.flops else ""
-        grid.add_row(Text(path), row.word, Text(str(row.output)), _weights(row), flops)
+        grid.add_row(Text(path), row.word, Text(str(row.output)), Text(_weights(row)), flops)
     return grid
 
 

@@ -72,6 +72,9 @@ def train_file(file: Path, options: TrainOptions, sets: Sequence[str]) -> int:
     except SpecError as error:
         reporter.failed(error)
         raise
+    finally:
+        if folder is not None:
+            folder.unlock()
     if options.dry_run:
         reporter.tried(result)
         return EXIT_CLEAN

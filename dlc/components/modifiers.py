@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
@@ -70,13 +70,26 @@ class ItemModifiers(Options):
         "matrix products",
     )
 
-    def settings(self, spans: Mapping[str, Span | None], uses: tuple[Note, ...], path: str) -> tuple[Settings, ...]:
-        """The settings of the item at `path` for its contents; `spans` are the spans of its keys."""
+    def settings(
+        self, spans: Mapping[str, Span | None], uses: tuple[Note, ...], path: str, given: Collection[str], varies: bool
+    ) -> tuple[Settings, ...]:
+        """The settings of an item for its contents.
+
+        Args:
+            spans: the spans of its keys.
+            uses: for notes.
+            path: the item's path.
+            given: the keys whose values come from variables or parameters.
+            varies: whether other values of these may give the item more weights.
+        """
         values = settings_of(
             self.trainable, self.dtype, self.l1, self.l2, self.initializer, self.constraint, self.rematerialize
         )
         places = {key: spans.get(key) or spans.get(key.partition(".")[0]) for key in values}
-        return (Settings(values, places, uses, path),) if values else ()
+        fixed = {key: value for key, value in values.items() if not varies and key.partition(".")[0] not in given}
+        loose = {key: value for key, value in values.items() if key not in fixed}
+        both = (Settings(fixed, places, uses, path), Settings(loose, places, uses, path, given=True))
+        return tuple(level for level in both if level.values)
 
 
 class LossModifiers(Options):

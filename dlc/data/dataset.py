@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.components.features.feature import fitted as fit_feature
-from dlc.data.columns import Chosen, Encoded, Joined, blocks_of
+from dlc.data.columns import Chosen, Encoded, Joined, block_slices, blocks_of
 from dlc.data.errors import DataErrors, wrong_data
 from dlc.data.findings import all_of, lost_values, untrained_classes, without_absent_targets
 from dlc.data.fitted import FittedData, Stats, Unpadded, device_stats, record_digests
+from dlc.data.ranges import find_ranges, ranged_features
 from dlc.data.splits import Labels, divide
 from dlc.data.tables import COPIES, FeatureKey, Room, allowed_memory, features_of, read_values
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.passes.sizes import prove_sizes
-from dlc.frontend.plan import Plan
+from dlc.frontend.plan import Against, Plan
+from dlc.ir import MASK
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.lazy import np
@@ -168,9 +170,12 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         members = {name: digests[rows] for name, rows in splits.items()}
         notes += untrained_classes(features_of(plan), raws, splits)
         stats = _fitted(plan, raws, splits["train"])
+        asked = {name: (section, name) for name, (section, _) in ranged_features(plan).items()}
+        train = {name: _chosen(raws[key], splits["train"]) for name, key in asked.items()}
+        ranges = find_ranges(plan, train, stats)
     else:
         members, splits = dict(fitted.splits), fitted.find(digests)
-        stats = dict(fitted.stats)
+        stats, ranges = dict(fitted.stats), dict(fitted.ranges)
     values = encode_records(plan, raws, stats, limit)
     notes += all_of(
         [
@@ -179,7 +184,7 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
             for note in lost_values(_feature(plan, section, name), name, columns[name], raw, values[section][name])
         ]
     )
-    learned = FittedData(columns, stats, members)
+    learned = FittedData(columns, stats, members, ranges)
     return Dataset(values["inputs"], values["targets"], splits, learned, device_stats(stats), tuple(notes))
 
 
@@ -220,7 +225,7 @@ def encode_records(plan: Plan, raws: Mapping[FeatureKey, Any], stats: Stats, lim
         values[section].update({key: Encoded(feature, name, key, raw, stats[name]) for key in keys})
     values = _in_memory(values, limit)
     _sizes_agree(plan, values)
-    check_values(plan, values)
+    check_values(plan, values, stats)
     return values
 
 
@@ -290,8 +295,8 @@ def _chosen(raw: Any, rows: NDArray[np.int32]) -> Any:
     return raw[np.sort(rows)] if isinstance(raw, np.ndarray) else Chosen(raw, rows)
 
 
-def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that losses are defined for all targets, and that sample weights are not negative.
+def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]], stats: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that losses and metrics are defined for all targets, and that sample weights are not negative.
 
     Raises:
         SpecError: DLC403 and others, with everything that is wrong.
@@ -300,17 +305,24 @@ def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> None:
     for term in plan.losses:
         if term.against is not None and term.against.section != "outputs":
             compared = values[term.against.section][term.against.name]
-            features = plan.targets if term.against.section == "targets" else plan.inputs
-            nothing = getattr(features[term.against.name], "ignored", None)
+            nothing = getattr(_feature(plan, *term.against), "ignored", None)
             try:
                 if nothing is not None and all(np.all(block == nothing) for block in blocks_of(compared)):
                     raise RuleViolation(
                         "DLC403", f"no record of `{term.against.name}` has a class", found=f"only {nothing}"
                     )
-                for block in blocks_of(compared):
+                for block in _real_blocks(values, term.against):
                     term.loss.check_values(block)
             except RuleViolation as wrong:
                 errors.add(term.against, wrong)
+    for measured in plan.metrics:
+        against = measured.against
+        if measured.metric.domain is not None and against.section != "outputs":
+            try:
+                for block in _real_blocks(values, against):
+                    measured.metric.check_values(_feature(plan, *against).decode(block, stats[against.name]))
+            except RuleViolation as wrong:
+                errors.add(against, wrong)
     names = [*(term.sample_weight for term in plan.losses), *(term.sample_weight for term in plan.metrics)]
     for name in sorted({name for name in names if name is not None}):
         least, some = 0.0, False
@@ -324,6 +336,17 @@ def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> None:
     errors.check()
 
 
+def _real_blocks(values: Mapping[str, Mapping[str, Any]], against: Against) -> Iterator[NDArray[Any]]:
+    """The values of a target in blocks, without padding."""
+    compared = values[against.section][against.name]
+    mask = values[against.section].get(against.name + MASK)
+    if mask is None:
+        yield from blocks_of(compared)
+        return
+    for rows in block_slices(len(compared), compared.nbytes):
+        yield compared[rows][mask[rows]]
+
+
 def _joined(plan: Plan, key: FeatureKey, parts: list[Any]) -> Any:
     """The concatenated raw values of a feature from all sources."""
     feature = _feature(plan, *key)
@@ -333,7 +356,7 @@ def _joined(plan: Plan, key: FeatureKey, parts: list[Any]) -> Any:
         if len({part.shape[1:] for part in after}) > 1:
             found = " and ".join(str(list(size)) for size in sizes)
             message = f"the sources have records of different sizes for `{key[1]}`"
-            hint = "use records of one size; `tokens` with `padding` are padded automatically"
+            hint = "use records of one size; `tokens` and series with `padding` are padded automatically"
             raise wrong_data(plan, RuleViolation("DLC406", message, found=found, hint=hint), key)
     if len(parts) == 1:
         return parts[0]
@@ -343,7 +366,20 @@ def _joined(plan: Plan, key: FeatureKey, parts: list[Any]) -> Any:
 
 
 def _sizes_agree(plan: Plan, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
-    """Bind the symbols of the declared shapes to the data's sizes, and check that every layer accepts them."""
+    """Check that the data have one size for each symbol, and that every layer accepts these sizes."""
+    fit_sizes(plan, data_sizes(plan, values))
+
+
+def data_sizes(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """The data's sizes for the symbols of the declared shapes.
+
+    Args:
+        plan: the plan of a spec.
+        values: the encoded `inputs` and `targets` by name.
+
+    Raises:
+        SpecError: DLC406 when a symbol would have two sizes.
+    """
     sizes: dict[str, int] = {}
     for section, features in (("inputs", plan.inputs), ("targets", plan.targets)):
         for name, feature in features.items():
@@ -352,7 +388,7 @@ def _sizes_agree(plan: Plan, values: Mapping[str, Mapping[str, NDArray[Any]]]) -
                     message = f"the size `{dim}` is {sizes[dim]} in one feature and {size} in `{name}`"
                     hint = "use different names for different sizes"
                     raise wrong_data(plan, RuleViolation("DLC406", message, hint=hint), (section, name))
-    fit_sizes(plan, sizes)
+    return sizes
 
 
 def fit_sizes(plan: Plan, sizes: Mapping[str, int]) -> None:

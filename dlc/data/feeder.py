@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.dataset import Batching, Sampler, padded_batches
+from dlc.data.errors import wrong_data
 from dlc.data.feed import Feed, Rows
 from dlc.data.prefetch import Prefetcher
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
+from dlc.language.options import RuleViolation
 from dlc.support.lazy import jax, np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MOST_STEPS = 2**31 - 1  # the number of a step has 32 bits
 MAX_ITERATIONS = 1024  # steps of one chunk, at most
 EVALUATION_BATCH = 256
 EVALUATION_ITERATIONS = 4  # batches of one evaluation chunk, at most: it can be stopped between chunks
@@ -56,8 +59,22 @@ def make_sampler(plan: Plan, rows: NDArray[np.int32]) -> Sampler:
 
 
 def horizon_of(plan: Plan, batching: Batching) -> Horizon:
-    """The length of a run in steps."""
-    return Horizon(batching.steps(plan.train.epochs), batching.steps_per_epoch)
+    """The length of a run in steps.
+
+    Raises:
+        SpecError: DLC104 when the number of a step would not fit into 31 bits.
+    """
+    steps = batching.steps(plan.train.epochs)
+    if steps > MOST_STEPS:
+        wrong = RuleViolation(
+            "DLC104",
+            "the run has too many steps",
+            found=f"{float(steps):.3g}" if steps < 10**300 else "more than 1e300",
+            expected=f"at most {MOST_STEPS:,}",
+            hint="lower `epochs`, or raise `batch_size`",
+        )
+        raise wrong_data(plan, wrong, ("train", "epochs"))
+    return Horizon(steps, batching.steps_per_epoch)
 
 
 class Portions(NamedTuple):

@@ -36,7 +36,13 @@ def lost_values(feature: Feature, name_of: str, columns: Sequence[str], raw: Any
     if not in_memory or raw.dtype != np.float64 or value.shape != raw.shape or not raw.size:
         return []
     width = raw.shape[-1] if raw.ndim > 1 else 1
-    wide, narrow = raw.reshape(-1, width), value.reshape(-1, width)
+    wide, narrow = raw, value
+    if feature.value_type().mask:  # padding is no value
+        real = feature.mask(raw)
+        wide, narrow = wide[real], narrow[real]
+    wide, narrow = wide.reshape(-1, width), narrow.reshape(-1, width)
+    if not wide.size:
+        return []
     gaps = np.isnan(wide)
     wide = np.where(gaps, narrow, wide) if gaps.any() else wide
     with np.errstate(over="ignore"):

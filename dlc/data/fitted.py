@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.feature import Feature
+from dlc.components.value_ranges import ValueRange
 from dlc.diagnostics import SpecError
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.lazy import np
@@ -27,11 +29,13 @@ class FittedData:
         columns: the columns that each feature reads, in the order in which training read them.
         stats: the features' statistics of the training split, in float64.
         splits: the digests of the records of each split, in its order: uint64.
+        ranges: the ranges that metrics and augmentations depend on, by feature, in the user's unit.
     """
 
     columns: Mapping[str, tuple[str, ...]]
     stats: Stats
     splits: Mapping[str, NDArray[np.uint64]]
+    ranges: Mapping[str, ValueRange] = field(default_factory=dict)
 
     def find(self, digests: NDArray[np.uint64]) -> dict[str, NDArray[np.int32]]:
         """The rows of a data set that hold the records of each split. Each row is used once.
@@ -114,7 +118,10 @@ def record_digests(values: Iterable[Any]) -> NDArray[np.uint64]:
         keys, rest_keys = _mixed(positions), _mixed(positions + np.uint64(1 << 63))
         step = max(1, _BLOCK_BYTES // (8 * numbers))
         for start in range(0, count, step):
-            block, rest = _narrowed(value[start : start + step])
+            given = value[start : start + step]
+            block, rest = _narrowed(given)
+            if isinstance(value, Unpadded):
+                block, rest = value.without_padding(block, rest, given)
             words = _words(block)
             part = _mixed(words ^ keys[: words.shape[1]])
             if isinstance(value, Unpadded):
@@ -128,10 +135,11 @@ def record_digests(values: Iterable[Any]) -> NDArray[np.uint64]:
 
 
 class Unpadded:
-    """Sequences of integers whose padding does not count: further padding changes no digest.
+    """Sequences whose padding does not count: further padding changes no digest.
 
     Args:
-        raw: the decoded values of a feature with a mask, (n, time): an array, or an object that is sliced like one.
+        raw: the decoded values of a feature with a mask, (n, time, *axes): an array, or an object that is sliced like
+            one.
         feature: the feature.
     """
 
@@ -139,10 +147,19 @@ class Unpadded:
         self.raw, self.feature = raw, feature
         self.shape: tuple[int, ...] = raw.shape
 
-    def __getitem__(self, rows: slice) -> NDArray[np.int32]:
-        """The values plus 1, and 0 at padding."""
-        values = self.raw[rows]
-        return np.where(self.feature.mask(values), values + 1, 0).astype(np.int32)
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """The values."""
+        found: NDArray[Any] = self.raw[rows]
+        return found
+
+    def without_padding(
+        self, block: NDArray[Any], rest: NDArray[np.float64] | None, given: NDArray[Any]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.float64] | None]:
+        """The `_narrowed` values of some records as integers of at least 1, and 0 at padding; with their errors."""
+        mask = np.asarray(self.feature.mask(given))
+        real = np.repeat(mask, block.shape[1] // max(1, mask.shape[1]), axis=1)
+        bits = np.where(real, block.view(np.uint32) + np.uint32(1), np.uint32(0))
+        return bits, None if rest is None else np.where(real, rest, 0.0)
 
 
 def _narrowed(block: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64] | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import partial
@@ -21,36 +20,22 @@ from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.lazy import np
+from dlc.support.machine import fitting_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COPIES = 3  # of records in memory while they are read: columns, raw values, encoded values
-_LEAST = 256 << 20  # bytes, if the machine's memory is unknown
-_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 FeatureKey = tuple[str, str]  # section and name of a feature
 
 
 def allowed_memory(plan: Plan) -> int:
-    """The memory for records in bytes: `data.memory`, or half of the memory of the machine or its container."""
+    """The memory for records in bytes: `data.memory`, or half of what this process may use."""
     asked = plan.data.memory if plan.data is not None else "auto"
     if isinstance(asked, int):
         return asked
-    found = []
-    try:
-        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-        found += [int(text) for path in _GROUPS if (text := _text(path)).isdecimal()]
-    except (ValueError, OSError, AttributeError):  # not available on every system
-        pass
-    return min(found) // 2 if found else _LEAST
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+    return fitting_bytes()
 
 
 @fast_dataclass

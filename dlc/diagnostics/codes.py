@@ -138,8 +138,8 @@ CODES: dict[str, Code] = {
     ),
     "DLC117": Code(
         "the expanded network is too large",
-        "A network may have at most 20,000 layers after blocks are expanded. Blocks that use other blocks several "
-        "times grow quickly.",
+        "A network may have at most 20,000 layers after blocks are expanded, and repeats inside of each other at most "
+        "1,000,000 iterations in all. Blocks that use other blocks several times grow quickly.",
     ),
     "DLC118": Code(
         "a plugin is not allowed",
@@ -155,6 +155,11 @@ CODES: dict[str, Code] = {
         "a component of a plugin failed",
         "One of its methods raised an exception, or returned something else than its base class asks for. The message "
         "names the component, the method and the line of the plugin.",
+    ),
+    "DLC121": Code(
+        "a block replaces a component",
+        "A block of the file has the name of a component. Every use in the file means the block, except inside the "
+        "block itself. This is a note, so that a file stays valid when dlc gets a component of this name.",
     ),
     "DLC201": Code(
         "unknown name",
@@ -218,6 +223,24 @@ CODES: dict[str, Code] = {
         "`infer` declared. If the layer comes from a plugin, fix it there. The first note names the layer of the "
         "network.",
     ),
+    "DLC215": Code(
+        "`masking` compares values that are not those of the data",
+        "The layer marks the positions whose elements all equal a number. After `normalize`, `scale`, an augmentation "
+        "or a random layer, padding no longer equals it, or data do. Declare the padding where the data are: `tensor: "
+        "{padding: VALUE}` finds it before anything changes the values.",
+    ),
+    "DLC217": Code(
+        "there is a single element to normalize",
+        "A norm, a softmax or attention compares elements with each other. A single element has none to compare with: "
+        "softmax gives 1, and a norm gives 0 or a sign. Batch norm compares the examples of a batch, so it needs more "
+        "than one example or position.",
+    ),
+    "DLC218": Code(
+        "training needs more memory than there is",
+        "The weights, their gradients, what the optimizer keeps for each weight, and the values of one batch that the "
+        "gradients need take more memory than this machine has. This is a lower bound; `dlc show --memory` predicts "
+        "the memory of a step. If the spec is for another machine, set `train.memory` to the memory of that one.",
+    ),
     "DLC301": Code(
         "a loss doesn't fit its output and target",
         "For example, the output has 8 logits but the target has 10 classes.",
@@ -237,6 +260,33 @@ CODES: dict[str, Code] = {
     "DLC305": Code(
         "the monitored value does not exist",
         "`monitor` is `SPLIT/METRIC`, such as `validation/loss`. The spec must have this split and this metric.",
+    ),
+    "DLC313": Code(
+        "values have another range than a component needs",
+        "For example, `poisson` of a target that is normalized to mean 0, or `random_brightness` for values of 0 to 1 "
+        "of an image of 0 to 255. A feature's range is its `value_range`, 0 to its `scale`, or that of the training "
+        "split.",
+    ),
+    "DLC317": Code(
+        "a threshold can't be fitted",
+        "`threshold: best_f1` of a target selects the probability with the best F1 on the validation split, after every"
+        " epoch. Declare such a split, or set `threshold` to a number.",
+    ),
+    "DLC320": Code(
+        "there is nothing to learn",
+        "For example, `triplet`, `nt_xent`, `mixup` and `cutmix` compare or mix the examples of a batch, so a batch of "
+        "one leaves them without effect. Two towers that share weights give the same value for the same input. A loss "
+        "that depends on no trained weight can't be reduced.",
+    ),
+    "DLC321": Code(
+        "a schedule doesn't end with the run",
+        "A schedule that ends before the run leaves a learning rate of 0, so that the rest of the run learns nothing. "
+        "One that is longer than the run never reaches its last rate. Without `length`, a schedule ends with the run.",
+    ),
+    "DLC322": Code(
+        "splits share their records",
+        "A split that is evaluated has the same source as another one. Figures of records that the network was trained "
+        "on say nothing about new data.",
     ),
     "DLC401": Code(
         "data can't be read",
@@ -310,6 +360,16 @@ CODES: dict[str, Code] = {
         "a callback failed",
         "A callback of `train.callbacks` raised an exception. A checkpoint was written before the run ended: correct"
         " the callback, or remove it, and continue with `--resume`.",
+    ),
+    "DLC512": Code(
+        "a resource ran out",
+        "The process could not get more memory, threads or file descriptors. A limit of the shell (`ulimit -a`), of the"
+        " container or of the machine was reached. Raise the limit, or use a smaller network, batch or data set.",
+    ),
+    "DLC513": Code(
+        "too little memory to start",
+        "Commands that compute load JAX, which needs address space for its libraries and threads. The limit of the"
+        " process (`ulimit -v`) leaves less. `dlc check` needs far less.",
     ),
     "DLC900": Code(
         "an internal error",

@@ -36,9 +36,10 @@ def text(report: Report, *, color: bool = False) -> str:
 def summary(report: Report, files: int) -> str:
     """The closing line of `dlc check`."""
     errors = sum(item.severity == "error" for item in report.diagnostics)
-    warnings = len(report.diagnostics) - errors
     parts = [plural(errors, "error")] if errors else []
-    parts += [plural(warnings, "warning")] if warnings else []
+    for severity in ("warning", "note"):
+        count = sum(item.severity == severity for item in report.diagnostics)
+        parts += [plural(count, severity)] if count else []
     return f"{', '.join(parts) or 'no problems'} in {plural(files, 'file')}"
 
 
@@ -216,7 +217,8 @@ def github(report: Report) -> str:
             location = f"file={value(span.file)},line={span.line},endLine={span.end_line},col={span.column},"
             if span.line == span.end_line:
                 location += f"endColumn={span.end_column},"
-        lines.append(f"::{item.severity} {location}title={value(item.code)}::{data(_sentence(item))}")
+        level = "notice" if item.severity == "note" else item.severity
+        lines.append(f"::{level} {location}title={value(item.code)}::{data(_sentence(item))}")
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -68,13 +68,17 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong; warnings do not count."""
+        """Whether nothing is wrong; warnings and notes do not count."""
         return not any(item.severity == "error" for item in self.diagnostics)
 
     @property
     def codes(self) -> tuple[str, ...]:
         """The codes, in the order of the findings."""
         return tuple(item.code for item in self.diagnostics)
+
+    def merged(self) -> Report:
+        """The report with a wrong name that occurs several times as one finding."""
+        return Report(tuple(_merged(self.diagnostics)), self.texts)
 
     def __add__(self, other: Report) -> Report:
         return Report(self.diagnostics + other.diagnostics, {**self.texts, **other.texts})
@@ -111,9 +115,14 @@ class Problems:
         return len(self._items)
 
     @property
+    def errors(self) -> int:
+        """How many errors there are so far."""
+        return sum(item.severity == "error" for item in self._items.values())
+
+    @property
     def ok(self) -> bool:
         """Whether no error was found so far."""
-        return not any(item.severity == "error" for item in self._items.values())
+        return not self.errors
 
     def report(self, texts: Mapping[str, str]) -> Report:
         """The findings in reading order: by file as opened, then by position; those without a span come first."""
@@ -125,6 +134,23 @@ class Problems:
             return (order.get(item.span.file, len(order)), item.span.line, item.span.column, item.code)
 
         return Report(tuple(sorted(self._items.values(), key=position)), dict(texts))
+
+
+def _merged(items: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """The findings, a wrong name that occurs several times as one: at its first position, the others as notes."""
+    groups: dict[object, list[Diagnostic]] = {}
+    for index, item in enumerate(items):
+        name = (item.code, item.message, item.found, item.expected, item.hint) if item.code in WRONG_NAMES else index
+        groups.setdefault(name, []).append(item)
+    for first, *others in groups.values():
+        notes = [Note("also here", item.span) for item in others[:MAX_ALSO]]
+        if len(others) > MAX_ALSO:
+            notes[-1] = Note(f"and {len(others) - MAX_ALSO + 1:,} more times")
+        yield replace(first, notes=(*first.notes, *notes)) if notes else first
+
+
+WRONG_NAMES = ("DLC101", "DLC105", "DLC107", "DLC201", "DLC211")  # codes of names that don't exist
+MAX_ALSO = 5
 
 
 class SpecError(Exception):

@@ -19,19 +19,61 @@ def reason(error: BaseException) -> str:
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word closest to a misspelt one, or None when nothing is close.
 
+    Close is a word with few edits, one for every four characters, or with other endings of the same word: a far-fetched
+    suggestion is worse than none.
+
     >>> nearest("convd2", ["conv2d", "dense"])
     'conv2d'
     >>> nearest("adma", ["adamax", "adam"])  # two letters swapped
     'adam'
+    >>> nearest("drop", ["dropout"]), nearest("pool_max2d", ["max_pool2d"]), nearest("stage", ["take"])
+    ('dropout', 'max_pool2d', None)
     """
-    from difflib import get_close_matches
+    plain = _folded(word)
+    best: tuple[int, str] | None = None
+    for choice in known:
+        other = _folded(choice)
+        allowed = max(1, (max(len(plain), len(other)) + 1) // 4)
+        edits = _edits(plain, other, allowed)
+        if edits > allowed and _related(plain, other):
+            edits = allowed
+        if edits <= allowed and edits < len(plain) and (best is None or edits < best[0]):
+            best = edits, choice
+    return best[1] if best is not None else None
 
-    choices = list(known)
-    folded = {choice.lower().replace("-", "_"): choice for choice in reversed(choices)}
-    plain = word.lower().replace("-", "_").replace(" ", "_")
-    close = get_close_matches(plain, folded, n=3, cutoff=0.6)
-    swapped = [choice for choice in close if sorted(choice) == sorted(plain)]
-    return folded[(swapped or close)[0]] if close else None
+
+def _folded(word: str) -> str:
+    return word.lower().replace("-", "_").replace(" ", "_")
+
+
+def _related(one: str, other: str) -> bool:
+    """Whether two words have the same parts, or begin alike: `std` and `stddev`, `predicted` and `prediction`."""
+    shared = next((at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right), None)
+    shared = min(len(one), len(other)) if shared is None else shared
+    begins = shared > 2 and shared == min(len(one), len(other))
+    return begins or 3 * shared >= 2 * max(len(one), len(other)) or sorted(one) == sorted(other)
+
+
+def _edits(one: str, other: str, most: int) -> int:
+    """How many characters to insert, delete, replace or swap with the next; more than `most` if there are more.
+
+    The optimal string alignment distance.
+    """
+    if abs(len(one) - len(other)) > most:
+        return most + 1
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for row, left in enumerate(one, 1):
+        now = [row]
+        for column, right in enumerate(other, 1):
+            cost = min(last[column] + 1, now[-1] + 1, last[column - 1] + (left != right))
+            if row > 1 and column > 1 and left == other[column - 2] and right == one[row - 2]:
+                cost = min(cost, before[column - 2] + 1)
+            now.append(cost)
+        if min(now) > most:
+            return most + 1
+        before, last = last, now
+    return last[-1]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

@@ -31,8 +31,6 @@ def _branches(value: Any) -> Any:
 
 
 def _first(value: Any) -> Any:
-    if isinstance(value, (list, dict)) and not value:
-        raise reject(OptionError((), "DLC104", "`first` is empty", expected="options, or a list of items"))
     if not isinstance(value, (list, dict, type(None))):
         raise reject(wrong_type("first", value, "options, or a list of items"))
     return value
@@ -43,7 +41,7 @@ class Residual(Options):
 
     word = "residual"
     holds_items = ("layers", "shortcut")
-    layers: Items = main(min_length=1, description="items of the body")
+    layers: Items = main(description="items of the body")
     shortcut: Items | None = option(None, description="items applied to the input before the sum; [] for none")
     activation: Activation = option(None, description="activation after the sum")
 
@@ -70,8 +68,8 @@ class Repeat(Options):
 
     word = "repeat"
     holds_items = ("layers", "first")
-    times: int = option(ge=1, le=10_000, description="number of iterations")
-    layers: Items = main(min_length=1, description="items of the body")
+    times: int = option(ge=0, le=10_000, description="number of iterations; 0 passes the input on")
+    layers: Items = main(description="items of the body")
     first: Annotated[Items | dict[str, Any] | None, BeforeValidator(_first)] = option(
         None, description="options of the body's only item in the first iteration, or a list of items for it"
     )

@@ -12,7 +12,7 @@ from dlc.components.registry import KINDS, Kind
 from dlc.diagnostics import Problems, Span, did_you_mean, nearest, one_of
 from dlc.frontend.blocks import Block, read_blocks
 from dlc.frontend.precision import Precision
-from dlc.frontend.sections import Data, Train
+from dlc.frontend.sections import Data, Train, belongs
 from dlc.language.item_syntax import NAME_RULE, Item, read_item, section, valid_name
 from dlc.language.loader import SECTIONS
 from dlc.language.options import (
@@ -130,7 +130,7 @@ def _sections(source: Source, problems: Problems) -> Source:
     """Report sections that are unknown, missing or empty; the source with the empty ones broken."""
     unknown = [key for key in source.tree if key not in SECTIONS]
     for key in unknown:
-        hint = did_you_mean(key, SECTIONS)
+        hint = did_you_mean(key, SECTIONS) or belongs(key)
         span = source.key_span((key,))
         problems.add("DLC101", f"unknown section `{key}`", span, expected=one_of(SECTIONS), hint=hint)
     empty = [key for key, tree in source.tree.items() if key in SECTIONS and (tree is None or tree in ([], {}))]

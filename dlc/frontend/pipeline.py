@@ -73,7 +73,7 @@ def check_source(source: Source) -> tuple[Spec | None, Report]:
     if "plugins" in source.tree:
         plugins = load_plugins(source, problems)
         if problems.count:  # its words are unknown: whatever else would be said may be wrong
-            return None, problems.report(source.texts)
+            return None, problems.report(source.texts).merged()
     if plugins:
         from dlc.frontend.plugins import active
 
@@ -95,16 +95,20 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
     graph = resolve(document, steps, problems)
     verify(graph)
     grouping = read_groups(document, problems)
-    typed = infer(graph, problems, grouping.group_of if grouping else None)
+    group_of, freezes = (grouping.group_of, grouping.freezes) if grouping else (None, None)
+    typed = infer(graph, problems, group_of, freezes)
     if typed is not None and grouping:
+        before = problems.count
         check_groups(document, grouping, typed, problems)
-        typed = freeze(typed, grouping.freezes)
+        if problems.count == before:
+            typed = freeze(typed, grouping.freezes)
     if typed is not None:
         verify(typed)
     augmented = augment(document, problems)
     objectives = match(document, graph, typed.types if typed else None, problems)
-    lint(document, graph, problems)
-    report = problems.report(source.texts)
+    update = _update_rule(document, grouping)
+    lint(document, graph, problems, typed, objectives, augmented, update if problems.ok else None)
+    report = problems.report(source.texts).merged()
     if typed is None or not report.ok:
         return None, report
     plan = Plan(
@@ -116,7 +120,7 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
         losses=objectives.losses,
         metrics=objectives.metrics,
         augment=augmented,
-        update=_update_rule(document, grouping),
+        update=update,
         data=document.data,
         folder=str(document.folder),
         train=document.train,

@@ -17,7 +17,7 @@ from dlc.language.source import Places
 from dlc.support.fast_dataclass import fast_dataclass
 
 if TYPE_CHECKING:
-    from dlc.components.augmentations.augmentation import Augmentation
+    from dlc.components.augmentations.augmentation import Augmentation, Bounds
     from dlc.components.features.feature import Feature
     from dlc.components.losses.loss import Loss
     from dlc.components.metrics.metric import Metric
@@ -87,11 +87,14 @@ class AugmentTerm:
         augmentation: the augmentation.
         on: their names.
         path: `#augment/WORD`, with a count behind the second of a word: its random key follows from this.
+        ranges: the ranges of the values by name, as the network sees them, if the augmentation depends on them. A plan
+            has none before `dlc.data.ranges` adds them.
     """
 
     augmentation: Augmentation
     on: tuple[str, ...]
     path: str
+    ranges: Mapping[str, Bounds] = field(default_factory=dict)
 
 
 @fast_dataclass(frozen=True)

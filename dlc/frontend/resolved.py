@@ -6,7 +6,8 @@ It is a spec itself: a run folder's `resolved.yaml` can be checked, shown and tr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from functools import reduce
+from pathlib import Path as FilePath
 from typing import Any
 
 import yaml
@@ -14,6 +15,7 @@ import yaml
 from dlc.components.modifiers import ItemModifiers
 from dlc.components.registry import kind_of
 from dlc.components.schedules.schedule import Length
+from dlc.diagnostics import Report
 from dlc.frontend.document import Document, Item
 from dlc.frontend.passes.expand import CONTAINERS
 from dlc.frontend.pipeline import Spec, check_text
@@ -22,8 +24,9 @@ from dlc.frontend.precision import Precision
 from dlc.frontend.sections import Data
 from dlc.ir import CompositeBlock, InternalError, Layer
 from dlc.language.options import Options
-from dlc.language.source import Tree
-from dlc.language.yaml_text import scalar
+from dlc.language.scalars import scalar
+from dlc.language.source import Path, Tree, child
+from dlc.language.yaml_text import parse_yaml
 
 
 def resolved_text(spec: Spec) -> str:
@@ -34,11 +37,55 @@ def resolved_text(spec: Spec) -> str:
     """
     with active(spec.plugins):
         for filled in (True, False):  # a loss may reject a default in one of its variants: then as given
-            text = dump(resolve_document(spec, filled))
-            again, report = check_text(text, "resolved.yaml")
+            text, again, report = _with_effect(dump(resolve_document(spec, filled)))
             if again is not None and dump(resolve_document(again, filled)) == text:
                 return text
     raise InternalError(f"the resolved spec does not read back: {'; '.join(report.codes)}")
+
+
+def _with_effect(text: str) -> tuple[str, Spec | None, Report]:
+    """A resolved spec without what has no effect or is never used, with the spec and the report of it.
+
+    An option whose effect depends on a variable may have none, and a base file may define more blocks than a spec uses.
+    Neither is allowed where there are no variables and base files.
+    """
+    before = ""
+    while True:
+        again, report = check_text(text, "resolved.yaml")
+        spans = {item.span for item in report.diagnostics if item.code in ("DLC109", "DLC114", "DLC303")}
+        source = parse_yaml(text, "resolved.yaml") if spans else None
+        paths = [path for path in source.keys if spans & {source.keys[path], source.values[path]}] if source else []
+        if again is not None or source is None or not paths or text == before:
+            return text, again, report
+        before = text
+        for path in paths:
+            _leave_out(source.tree, path)
+        again, report = check_text(dump(source.tree), "resolved.yaml")
+        text = dump(source.tree if again is None else resolve_document(again))
+
+
+def _leave_out(tree: Tree, path: Path) -> None:
+    """Remove an option, a block, or a parameter with its arguments.
+
+    An item that has no effect as a whole becomes one that passes its input on.
+    """
+    *around, key = path
+    holder = reduce(child, around, tree)
+    del holder[key]
+    if isinstance(around[-1], int):
+        holder["linear"] = None
+    elif around[-1] in ("first", "blocks", "params") and not holder:
+        del reduce(child, around[:-1], tree)[around[-1]]
+    if around[0] == "blocks" and around[-1] == "params":
+        _without_argument(tree, str(around[1]), key)
+
+
+def _without_argument(tree: Tree, block: str, parameter: str | int) -> None:
+    """Remove an argument from all uses of a block."""
+    for key, item in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
+        if key == block and isinstance(item, dict):
+            item.pop(parameter, None)
+        _without_argument(item, block, parameter)
 
 
 def resolve_document(spec: Spec, filled: bool = True) -> dict[str, Tree]:
@@ -71,13 +118,15 @@ def resolve_document(spec: Spec, filled: bool = True) -> dict[str, Tree]:
         tree["augment"] = [_item(item) for item in document.augment]
     if document.data is not None:
         tree["train"] = _plain(document.train)
+        if document.train.batch_size == "full":
+            del tree["train"]["shuffle"]  # a batch of the whole split has no order
     tree = _escaped(tree)
     if document.blocks:  # unchanged: a parameter may replace an option, an item or a whole list
         tree["blocks"] = dict(document.source.tree["blocks"])
     return tree
 
 
-def _data(section: Data, folder: Path) -> dict[str, Tree]:
+def _data(section: Data, folder: FilePath) -> dict[str, Tree]:
     """The section `data`, with the paths of its files from the root and no key that has no effect."""
     rooted = {
         key: source.rooted(folder)
@@ -106,7 +155,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     try:
-        plain = bool(value) and scalar(value) == value
+        plain = bool(value) and value.isascii() and scalar(value) == value
     except ValueError:
         plain = False
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else "'")
@@ -172,7 +221,11 @@ class _Filler:
         self.document = document
 
     def items(self, trees: list[Tree]) -> list[Tree]:
-        return [self.item(tree) for tree in trees]
+        """Items with defaults; the items of a list inside the list, which a variable holds, are among them."""
+        found: list[Tree] = []
+        for tree in trees:
+            found += self.items(tree) if isinstance(tree, list) else [self.item(tree)]
+        return found
 
     def item(self, tree: Tree) -> Tree:
         if isinstance(tree, str):
@@ -182,11 +235,13 @@ class _Filler:
     def body(self, word: str, value: Tree) -> Tree:
         if word in ItemModifiers.model_fields:
             return value
+        if word in self.document.blocks:
+            return {} if value is None else value
         if word in CONTAINERS and not isinstance(value, str):
             return self.container(CONTAINERS[word], value)
         kind = kind_of(word, "network")
         if kind is None:
-            return {} if value is None and word in self.document.blocks else value
+            return value
         cls = kind.load(word)
         assert issubclass(cls, (Layer, CompositeBlock))
         if issubclass(cls, Layer) and cls.short_form_inputs and isinstance(value, (list, str)):

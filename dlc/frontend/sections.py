@@ -11,6 +11,7 @@ from dlc.components.callbacks.callback import Callback
 from dlc.components.registry import KINDS
 from dlc.components.sources.source import Source as DataSource
 from dlc.diagnostics import did_you_mean
+from dlc.language.aliases import option_meant
 from dlc.language.options import (
     OptionError,
     Options,
@@ -83,6 +84,11 @@ class Split(Options):
 class Data(Options):
     """Where records come from."""
 
+    @classmethod
+    def advice(cls, key: str) -> str | None:
+        """Where a key of another section stands."""
+        return None if option_meant(key, cls.model_fields) else belongs(key)
+
     source: DataWord = main(description="where the records come from")
     validation: DataWord | None = option(None, description="a source of its own for the validation split")
     test: DataWord | None = option(None, description="a source of its own for the test split")
@@ -125,8 +131,57 @@ class Keep(Options):
     every: int | None = option(None, ge=1, description="those at every so many epochs, too, for good")
 
 
+_OPTIMIZER = {
+    "learning_rate": "adam: {learning_rate: 1e-3}",
+    "weight_decay": "adamw: {weight_decay: 0.01}",
+    "momentum": "sgd: {momentum: 0.9}",
+    "clip_norm": "adam: 1e-3, clip_norm: 1.0",
+    "accumulate": "adam: 1e-3, accumulate: 4",
+    "ema": "adam: 1e-3, ema: 0.999",
+    "freeze": 'adam: 1e-3, freeze: "PATTERN"',
+}
+_OTHER_NAMES = {
+    "lr": "learning_rate",
+    "gradient_clip_val": "clip_norm",
+    "max_grad_norm": "clip_norm",
+    "grad_clip": "clip_norm",
+    "accumulate_grad_batches": "accumulate",
+    "gradient_accumulation_steps": "accumulate",
+}
+
+
+def belongs(key: str) -> str | None:
+    """The hint for a key in the wrong section: where it stands in a spec; None for a key that stands nowhere.
+
+    >>> belongs("validation_split")
+    'it stands in `data`, as in `data: {split: {validation: ...}}`'
+    >>> belongs("lr")
+    'it belongs to the optimizer, as in `optimizer: {adam: {learning_rate: 1e-3}}`'
+    """
+    from dlc.language.loader import SECTIONS  # a trained run needs the sections, but no YAML
+
+    own = _OTHER_NAMES.get(key, key)
+    if own in _OPTIMIZER:
+        return f"it belongs to the optimizer, as in `optimizer: {{{_OPTIMIZER[own]}}}`"
+    if key in SECTIONS:
+        return f"`{key}` is a section of its own, at the top of the file"
+    for form, cls in _FORMS:
+        name = key if key in cls.model_fields else option_meant(key, cls.model_fields)
+        if name is not None:
+            where = form.format(name)
+            return f"it stands in `{where.partition(':')[0]}`, as in `{where}`"
+    return None
+
+
 class Train(Options):
     """How long and in what portions to train."""
+
+    @classmethod
+    def advice(cls, key: str) -> str | None:
+        """Where a key stands that other frameworks pass to their training function."""
+        if key in ("verbose", "progress_bar", "enable_progress_bar"):
+            return "remove it: `dlc train --quiet` prints only the result"
+        return None if option_meant(key, cls.model_fields) else belongs(key)
 
     epochs: int = option(10, ge=1, description="passes over the training split")
     batch_size: BatchSize = option(32, description="examples a step; `full` takes the whole split")
@@ -148,6 +203,9 @@ class Train(Options):
         False, description="write TensorBoard events into the run folder; needs dlc[tensorboard]"
     )
 
+    memory: Memory = option(
+        "auto", description="what training may take in memory, such as `64 GiB`; `auto` is the memory of this machine"
+    )
     callbacks: Callbacks = option((), description="a callback, or a list of them: what else happens at each epoch")
 
     @model_validator(mode="after")
@@ -161,3 +219,11 @@ class Train(Options):
                 OptionError(place, "DLC104", "there are no such checkpoints to keep", f"`every: {every}`", expected)
             )
         return self
+
+
+_FORMS: tuple[tuple[str, type[Options]], ...] = (
+    ("data: {{split: {{{}: ...}}}}", Split),
+    ("train: {{{}: ...}}", Train),
+    ("train: {{early_stopping: {{{}: ...}}}}", EarlyStopping),
+    ("data: {{{}: ...}}", Data),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dlc.ir.context import Context, Mode
 from dlc.ir.graph import (
     MAX_NODES,
+    CompositeUse,
     Graph,
     Node,
     Origin,
@@ -23,12 +24,13 @@ from dlc.ir.layer import (
     Example,
     Layer,
     Masks,
+    Normalized,
     Outcome,
     Signature,
     need_time_axis,
     refused_decoding,
 )
-from dlc.ir.parameters import ONES, ZEROS, Init, ParamSpec
+from dlc.ir.parameters import ONES, ZEROS, Init, ParamSpec, RunningMean
 from dlc.ir.paths import Iterations, instances
 from dlc.ir.shape_checks import known_size, need_behind_mask, need_float, need_rank
 from dlc.ir.types import DTYPES, MASK, Dim, TensorType
@@ -41,6 +43,7 @@ __all__ = [
     "ONES",
     "ZEROS",
     "CompositeBlock",
+    "CompositeUse",
     "Context",
     "Decoding",
     "Dim",
@@ -53,11 +56,13 @@ __all__ = [
     "Masks",
     "Mode",
     "Node",
+    "Normalized",
     "Origin",
     "Outcome",
     "ParamSpec",
     "Ref",
     "RepeatNode",
+    "RunningMean",
     "Segment",
     "Settings",
     "Signature",

@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import Any, Literal, NamedTuple
 
 from dlc.diagnostics import Note, Span
-from dlc.ir.layer import Layer, Signature
+from dlc.ir.layer import CompositeBlock, Layer, Signature
 from dlc.ir.paths import Iterations
 from dlc.ir.types import TensorType
 from dlc.support.fast_dataclass import fast_dataclass
@@ -35,12 +35,14 @@ class Settings:
         spans: the span of each.
         uses: for notes.
         path: the item's path; empty for the whole network.
+        given: whether the effect depends on values of variables or parameters; such settings may have none.
     """
 
     values: Mapping[str, Any]
     spans: Mapping[str, Span | None] = field(default_factory=dict)
     uses: tuple[Note, ...] = ()
     path: str = ""
+    given: bool = False
 
 
 class Segment(NamedTuple):
@@ -64,12 +66,14 @@ class Origin:
     Args:
         span: the item.
         options: the spans of its options.
+        given: the options whose values come from a variable or a parameter.
         uses: one note for each block whose body contains the item.
     """
 
     span: Span | None = None
     options: Mapping[str, Span] = field(default_factory=dict)
     uses: tuple[Note, ...] = ()
+    given: frozenset[str] = frozenset()
 
 
 @fast_dataclass(frozen=True)
@@ -107,6 +111,14 @@ class RepeatNode:
     unroll: bool = False
 
 
+class CompositeUse(NamedTuple):
+    """A use of a composite block: the block, its inputs, and where it stands. Its items are nodes of the graph."""
+
+    block: CompositeBlock
+    inputs: tuple[Ref, ...]
+    origin: Origin
+
+
 @fast_dataclass(frozen=True)
 class Graph:
     """A network whose names are resolved: nodes in the order of the file, each after those it reads.
@@ -118,6 +130,7 @@ class Graph:
         origins: where the inputs are declared.
         spans: the spans of the outputs' names.
         matmul: how float32 matrices are multiplied, as `jax.default_matmul_precision` calls it.
+        composites: the uses of composite blocks by their paths, for messages.
     """
 
     inputs: Mapping[str, TensorType | None]
@@ -126,6 +139,7 @@ class Graph:
     origins: Mapping[str, Origin] = field(default_factory=dict)
     spans: Mapping[str, Span | None] = field(default_factory=dict)
     matmul: str = "default"
+    composites: Mapping[str, CompositeUse] = field(default_factory=dict)
 
 
 @fast_dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from dlc.ir.parameters import ParamSpec
-from dlc.ir.types import TensorType
+from dlc.ir.types import Dim, TensorType
 from dlc.language.options import Options, RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
 
@@ -85,6 +85,20 @@ class Example(NamedTuple):
     error: str | None = None
 
 
+class Normalized(NamedTuple):
+    """What a layer compares each element of its input with, as a norm or a softmax does.
+
+    Args:
+        sizes: the sizes of the axes whose elements are compared; `batch` stands for the examples of a batch.
+        single: what is left of a single element, as in "always 1".
+        hint: what to do instead.
+    """
+
+    sizes: tuple[Dim, ...]
+    single: str
+    hint: str = "remove it, or give it more than one element"
+
+
 class Layer(Options):
     """A layer of a network. A subclass defines all of it: options, shape rule, weights, function, cost, examples.
 
@@ -139,6 +153,14 @@ class Layer(Options):
         """
         raise NotImplementedError(f"{type(self).__name__} has no function")
 
+    def normalized(self, *inputs: TensorType) -> Normalized | None:
+        """What the layer compares each element with; None if it doesn't normalize.
+
+        Args:
+            inputs: the types of the inputs.
+        """
+        return None
+
     def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
         """Check that the layer can be computed step by step.
 
@@ -176,6 +198,16 @@ class CompositeBlock(Options):
     """
 
     names: ClassVar[tuple[str, ...]] = ()  # what its items call its inputs; empty for one that needs no name
+
+    def check_inputs(self, *inputs: TensorType) -> None:
+        """Check that inputs fit the options: a message about the items inside would name what the user did not write.
+
+        Args:
+            inputs: the types of its inputs.
+
+        Raises:
+            RuleViolation: when they don't.
+        """
 
     def items(self) -> list[Any]:
         """The items that it stands for, as a plain tree."""

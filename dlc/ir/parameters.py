@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple, Protocol
@@ -35,6 +36,18 @@ class Constraint(Protocol):
 ZEROS, ONES = Init("zeros"), Init("ones")
 
 
+class RunningMean(NamedTuple):
+    """State that is a running mean of what batches show: `momentum * state + (1 - momentum) * batch`.
+
+    Args:
+        momentum: the share that a batch keeps.
+        least: the lowest value that a batch can show: 0 for a variance.
+    """
+
+    momentum: float
+    least: float = -math.inf
+
+
 @fast_dataclass(frozen=True)
 class ParamSpec:
     """A declared weight. It is counted, sharded and initialized from this declaration.
@@ -49,6 +62,7 @@ class ParamSpec:
         l1: factor of the sum of its absolute values in the loss.
         l2: factor of the sum of its squares in the loss.
         constraint: applied after every step, or None.
+        running: for state that is a running mean, how it moves; an average of weights then averages what batches show.
     """
 
     shape: tuple[int, ...]
@@ -60,6 +74,7 @@ class ParamSpec:
     l1: float = 0.0
     l2: float = 0.0
     constraint: Constraint | None = None
+    running: RunningMean | None = None
 
     @property
     def size(self) -> int:

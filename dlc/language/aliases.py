@@ -310,17 +310,49 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "num_warmup_steps": ("warmup",),
     "warmup_target": ("value", "peak"),
     "n": ("times",),
+    "max_epochs": ("epochs",),
+    "num_epochs": ("epochs",),
+    "n_epochs": ("epochs",),
+    "nb_epoch": ("epochs",),
+    "batchsize": ("batch_size",),
+    "bs": ("batch_size",),
+    "validation_split": ("validation",),
+    "val_split": ("validation",),
+    "val": ("validation",),
+    "test_split": ("test",),
+    "test_size": ("test",),
     "count": ("times",),
 }
+
+
+TYPE_KEYS = frozenset(("type", "class", "class_name", "_target_", "kind", "module", "op", "layer", "optimizer", "name"))
+"""Keys that name a component in other frameworks' configurations."""
+
+OPTIONS_KEYS = frozenset(("config", "params", "kwargs", "options", "args", "init_args"))
+"""Keys that hold a component's options there."""
+
+_INFERRED = frozenset(
+    ("in_features", "in_channels", "num_features", "input_size", "input_shape", "input_dim", "fan_in")
+)
+
+
+def last_part(word: str) -> str:
+    """A name without the modules before it.
+
+    >>> last_part("torch.nn.Linear"), last_part("0.5")
+    ('Linear', '0.5')
+    """
+    before, _, last = word.rpartition(".")
+    return last if before.replace(".", "").isidentifier() and last.isidentifier() else word
 
 
 def word_meant(word: str, kind: str, known: Collection[str]) -> str | None:
     """Dlc's name of a component, or None.
 
-    >>> word_meant("Linear", "layer", ["dense"]), word_meant("categorical_crossentropy", "loss", ["cross_entropy"])
+    >>> word_meant("nn.Linear", "layer", ["dense"]), word_meant("categorical_crossentropy", "loss", ["cross_entropy"])
     ('dense', 'cross_entropy')
     """
-    plain = word.lower().replace("_", "").replace("-", "")
+    plain = last_part(word).lower().replace("_", "").replace("-", "")
     same = next((name for name in known if name.replace("_", "") == plain), None)
     names = [*(_WORDS.get(kind, {}).get(key) for key in (plain, plain.removesuffix("loss"))), same]
     return next((name for name in names if name is not None and name in known), None)
@@ -333,6 +365,15 @@ def option_meant(key: str, known: Collection[str]) -> str | None:
     ('learning_rate', None)
     """
     return next((name for name in _OPTIONS.get(key.lower(), ()) if name in known), None)
+
+
+def option_advice(key: str) -> str | None:
+    """The hint for an option of other frameworks that dlc has no need of, or None.
+
+    >>> option_advice("in_channels")
+    'remove it: dlc infers it from the input'
+    """
+    return "remove it: dlc infers it from the input" if key.lower() in _INFERRED else None
 
 
 def names_elsewhere(word: str, kind: str) -> tuple[str, ...]:

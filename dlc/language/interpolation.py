@@ -32,15 +32,23 @@ _TOKEN = re.compile(
 class ExpressionError(Exception):
     """What is wrong in a string, and where in it: start and length in characters.
 
-    `meant` is the variable that a misspelt name probably refers to: it counts as used.
+    `meant` is the variable that a misspelt name probably refers to: it counts as used. `unknown` is the name of an
+    unknown variable.
     """
 
     def __init__(
-        self, code: str, message: str, start: int, length: int, hint: str | None = None, meant: str | None = None
+        self,
+        code: str,
+        message: str,
+        start: int,
+        length: int,
+        hint: str | None = None,
+        meant: str | None = None,
+        unknown: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.start, self.length, self.hint = code, message, start, length, hint
-        self.meant = meant
+        self.meant, self.unknown = meant, unknown
 
 
 _NO_POWERS = "powers are not supported: write `x * x`"
@@ -161,7 +169,7 @@ def _lookup(name: str, start: int, variables: Mapping[str, Any]) -> Any:
         hint = f"did you mean `{close}`?" if close else f"defined here: {listing(variables)}"
         if not variables:
             hint = "none are defined here"
-        raise ExpressionError("DLC107", f"unknown variable `{name}`", start, len(name), hint, close)
+        raise ExpressionError("DLC107", f"unknown variable `{name}`", start, len(name), hint, close, name)
     return variables[name]
 
 

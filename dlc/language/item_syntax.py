@@ -7,9 +7,11 @@ from typing import Any, Generic, TypeVar
 
 from dlc.diagnostics import Note, Problems, listing
 from dlc.language.options import (
+    Location,
     OptionError,
     Options,
     as_options,
+    judged,
     load_class,
     options_of,
     report_option_errors,
@@ -104,6 +106,12 @@ def read_options(
         return None
     options = as_options(cls, body, ())
     made = [options] if isinstance(options, OptionError) else validate(cls, options[0], given)
+    while isinstance(made, list) and isinstance(body, dict):
+        idle = next((error for error in made if error.because and not judged(error, source, path)), None)
+        if idle is None:
+            break
+        body = _left_out(body, idle.loc)
+        made = validate(cls, body, given)
     if isinstance(made, list):
         errors = unshorten(made, body if body is not None else {}, cls.main_option())
         errors = [_beside(error, cls, beside) for error in errors]
@@ -111,6 +119,14 @@ def read_options(
         return None
     assert isinstance(made, cls)
     return made
+
+
+def _left_out(body: Tree, loc: Location) -> Tree:
+    """Options without the one at a location."""
+    key, *rest = loc
+    if not rest:
+        return {name: value for name, value in body.items() if name != key}
+    return {**body, key: _left_out(body[key], tuple(rest))}
 
 
 def _beside(error: OptionError, cls: type[Options], beside: Collection[str]) -> OptionError:

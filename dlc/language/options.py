@@ -7,6 +7,7 @@ implement them, as `module:Class` strings, so that only the classes in use are i
 from __future__ import annotations
 
 import builtins
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
@@ -19,8 +20,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dlc.diagnostics import Note, Problems, article, did_you_mean, listing, nearest, plural
-from dlc.language.aliases import option_meant, word_meant
-from dlc.language.option_errors import Location, OptionError, flow, spell, unknown_key, wrong_type
+from dlc.language.aliases import OPTIONS_KEYS, TYPE_KEYS, last_part, option_meant, word_meant
+from dlc.language.option_errors import Location, OptionError, flow, spell, unknown_key, unquoted_hint, wrong_type
 from dlc.language.source import Broken, Path, Source, holds_broken
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "build_word",
     "flow",
     "import_name",
+    "judged",
     "load_class",
     "main",
     "option",
@@ -50,6 +52,7 @@ __all__ = [
     "spell",
     "split_item",
     "unknown_word",
+    "unquoted_hint",
     "unshorten",
     "validate",
     "word_field",
@@ -169,6 +172,7 @@ class RuleViolation(Exception):  # noqa: N818 - a finding, not an error of the p
         expected: what would fit.
         hint: the likely fix.
         option: the option to point at; the whole item when None.
+        because: for an option without effect (DLC303), the options whose values make it have none.
     """
 
     def __init__(
@@ -180,10 +184,11 @@ class RuleViolation(Exception):  # noqa: N818 - a finding, not an error of the p
         expected: str | None = None,
         hint: str | None = None,
         option: str | None = None,
+        because: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.found, self.expected, self.hint = code, message, found, expected, hint
-        self.option = option
+        self.option, self.because = option, because
 
 
 def import_name(name: str) -> type[Any]:
@@ -418,6 +423,8 @@ def split_item(
         hint = "begin each with `- `" if common else "keep one of them"
         message = f"more than one {kind} name in one item: {listing(components)}"
         return [OptionError((components[1],), "DLC106", message, hint=hint, at_key=True)]
+    if not components and (typed := _by_type_key(value, known, kind, options)):
+        return [typed]
     if len(names) == 1 and not components:
         return [unknown_word(names[0], known, kind, (names[0],))]
     if not components:
@@ -427,6 +434,30 @@ def split_item(
     arity = options(word) if options is not None and len(names) > 1 else ()
     option_errors = tuple(_misplaced(key, word, body, value, kind, common, arity) for key in names if key != word)
     return ItemParts(word, body, (word,), beside, option_errors)
+
+
+def _by_type_key(
+    item: Mapping[str, Any], known: Collection[str], kind: str, options: Known | None
+) -> OptionError | None:
+    """The error of an item that gives its component as a value, as other frameworks do: `{type: Adam, lr: 0.001}`."""
+    for key in item:
+        value = item[key]
+        if key not in {*TYPE_KEYS, kind} or not isinstance(value, str):
+            continue
+        word = value if value in known else word_meant(value, kind, known)
+        if word is None:
+            continue
+        inner = {name: given for name, given in item.items() if name != key and name not in OPTIONS_KEYS}
+        for name in OPTIONS_KEYS & set(item):
+            inner |= item[name] if isinstance(item[name], Mapping) else {}
+        fields = options(word) if options is not None else ()
+        named = {
+            option_meant(name, fields) or name if name not in fields else name: given for name, given in inner.items()
+        }
+        hint = f"write `{word}: {flow(named)}`" if named else f"write `{word}`"
+        message = f"the {kind} is named by its key, not by `{key}`"
+        return OptionError((key,), "DLC106", message, found=f"`{key}: {value}`", hint=hint, at_key=True)
+    return None
 
 
 def _misplaced(
@@ -469,12 +500,35 @@ def parse_word(
     return [options] if isinstance(options, OptionError) else (cls, *options)
 
 
+_CALL = re.compile(r"([A-Za-z_][\w.]*) *\((.*)\)\Z")
+
+
+def _arguments(text: str) -> str:
+    """The arguments of a call as options are written.
+
+    >>> _arguments("3"), _arguments("units=3, activation='relu'")
+    ('3', '{units: 3, activation: relu}')
+    """
+    pairs = [part.partition("=") for part in text.split(",")]
+    plain = [(name.strip(), value.strip(" '\"")) for name, equals, value in pairs if equals]
+    return "{" + ", ".join(f"{name}: {value}" for name, value in plain) + "}" if len(plain) == len(pairs) else text
+
+
+MANY = 30  # known names that a hint does not list
+
+
 def unknown_word(word: str, table: Iterable[str], kind: str, loc: Location) -> OptionError:
     """The error of an unknown component name."""
     known = list(table)
-    meant, close = word_meant(word, kind, known), nearest(word, known)
+    meant, close = word_meant(word, kind, known), nearest(last_part(word), known)
     hint = f"did you mean `{close}`?" if close else f"known: {listing(known)}"
+    if not close and len(known) > MANY:
+        hint = "`dlc layers` lists all components"
     hint = f"dlc calls it `{meant}`" if meant else hint
+    if word in ("None", "none", "nil", "undefined"):
+        hint = "write null, or leave it out"
+    if (match := _CALL.match(word)) and (name := word_meant(match.group(1), kind, known) or match.group(1)) in known:
+        hint = f"write `{name}: {_arguments(match.group(2))}`" if match.group(2).strip() else f"write `{name}`"
     before, colon, after = word.partition(":")
     if colon and before in known:
         hint = f"a space is missing after the colon: `{before}: {after.strip()}`"
@@ -583,8 +637,8 @@ def read_sizes(value: Any, count: int, minimum: int) -> tuple[int, ...]:
     whole = all(isinstance(part, int) and not isinstance(part, bool) and part >= minimum for part in parts)
     if len(parts) != count or not whole:
         expected = f"an integer of at least {minimum}" + (f", or a list of {count}" if count > 1 else "")
-        code = "DLC103" if not all(isinstance(part, int) for part in parts) else "DLC104"
-        raise reject(OptionError((), code, "not a valid size", found=spell(value), expected=expected))
+        code, hint = "DLC103" if not all(isinstance(part, int) for part in parts) else "DLC104", unquoted_hint(value)
+        raise reject(OptionError((), code, "not a valid size", found=spell(value), expected=expected, hint=hint))
     return tuple(parts)
 
 
@@ -599,6 +653,19 @@ Size3 = Annotated[tuple[int, int, int], BeforeValidator(lambda value: read_sizes
 
 
 # ---- from errors to diagnostics ----
+
+
+def judged(error: OptionError, source: Source, path: Path) -> bool:
+    """Whether an option without effect is an error: not if that follows from the value of a variable or a parameter.
+
+    With another value it has an effect, and a block that passes its parameter on must accept all of them.
+
+    Args:
+        error: the error.
+        source: the source.
+        path: leads to the options that it is about.
+    """
+    return all(source.is_literal((*path, *error.loc[:-1], name)) for name in error.because)
 
 
 def report_option_errors(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from dlc.diagnostics import Note, Problems
+from dlc.diagnostics import Note, Problems, Span
 from dlc.language.interpolation import NAME, ExpressionError, mentioned, substitute
 from dlc.language.loader import SET_FILE
 from dlc.language.options import spell
@@ -35,6 +36,7 @@ class Substitution:
         self.source = source
         self.problems = problems
         self.used: set[str] = set()
+        self.misspelt: dict[str, dict[Span | None, str]] = {}  # the unknown names by the variable that they may mean
         self.origins: dict[Path, tuple[str, ...]] = {}
         self.left = MAX_VALUES
 
@@ -53,10 +55,12 @@ class Substitution:
         try:
             value = substitute(tree, variables)
         except ExpressionError as error:
+            span, hint = self.source.within(path, tree, error.start, error.length), error.hint
             if error.meant is not None:
-                self.used.add(error.meant)
-            span = self.source.within(path, tree, error.start, error.length)
-            self.problems.add(error.code, error.message, span, hint=error.hint, notes=notes)
+                self.misspelt.setdefault(error.meant, {})[span] = str(error.unknown)
+            if path[0] == "blocks" and ("vars", str(error.unknown)) in self.source.values:
+                hint = f"a block sees only its parameters: declare `{error.unknown}` in its `params:`"
+            self.problems.add(error.code, error.message, span, hint=hint, notes=notes)
             return BROKEN
         if names:
             self.origins[path] = tuple(names)
@@ -155,10 +159,11 @@ def _values(tree: Tree) -> list[Tree]:
 
 def with_variables(source: Source, problems: Problems) -> Source:
     """The source with `$name` and `$(...)` replaced, except in bodies of blocks, which see only their parameters."""
-    substitution = Substitution(source, problems)
+    found = Problems()
+    substitution = Substitution(source, found)
     variables = values_of(source, substitution)
     raw = source.tree.get("vars")
-    in_vars = substitution.used | {name for tree in _values(raw) for name in names_of(tree)}
+    used = {name for tree in _values(raw) for name in names_of(tree)}
     tree: dict[str, Tree] = {}
     for key, value in source.tree.items():
         if key == "blocks" and isinstance(value, dict):
@@ -168,14 +173,45 @@ def with_variables(source: Source, problems: Problems) -> Source:
                 else block
                 for name, block in value.items()
             }
+            used |= {name for block in _values(value) for name in _outside(block)}
         elif key not in ("vars", "extends"):
             tree[key] = substitution.replace(value, (key,), variables)
-    for name in raw if isinstance(raw, dict) else ():
-        span = source.key_span(("vars", name))
-        inherited = span is not None and span.file not in (source.main, SET_FILE)
-        used = name in substitution.used or name in in_vars
-        if not used and not inherited and valid_variable(name):
-            hint = f"use it as `${name}`, or remove it"
+    used |= substitution.used
+    renamed = _misspelt_definitions(source, substitution, used, problems)
+    for item in found.report({}).diagnostics:
+        if item.span not in renamed:
+            problems.append(item)
+    for name in raw if isinstance(raw, dict) and isinstance(source.tree.get("network"), list) else ():
+        if name not in used and name not in substitution.misspelt and _is_own(source, name) and valid_variable(name):
+            span, hint = source.key_span(("vars", name)), f"use it as `${name}`, or remove it"
             problems.add("DLC109", f"the variable `{name}` is never used", span, hint=hint)
-    origins = {path: names for path, names in substitution.origins.items() if path[0] != "vars"}
-    return Source(tree, source.values, source.keys, source.texts, source.main, source.findings, origins)
+    return replace(source, tree=tree, origins=substitution.origins)
+
+
+def _outside(block: Tree) -> list[str]:
+    """The names in the body of a block that are not its parameters: a mistake, but a use of the variable as well."""
+    params = block.get("params") if isinstance(block, dict) else None
+    names = names_of(block.get("layers")) if isinstance(block, dict) else []
+    return [name for name in names if not isinstance(params, dict) or name not in params]
+
+
+def _is_own(source: Source, name: str) -> bool:
+    """Whether a variable is defined in the file itself or on the command line, and not in a base file."""
+    span = source.key_span(("vars", name))
+    return span is None or span.file in (source.main, SET_FILE)
+
+
+def _misspelt_definitions(
+    source: Source, substitution: Substitution, used: set[str], problems: Problems
+) -> set[Span | None]:
+    """Report variables whose definition is misspelt: all uses have another name; the spans of these uses."""
+    renamed: set[Span | None] = set()
+    for name, uses in substitution.misspelt.items():
+        names = set(uses.values())
+        if len(uses) > 1 and len(names) == 1 and name not in used and _is_own(source, name):
+            (meant,) = names
+            message, hint = f"the variable `{name}` is never used, and `{meant}` is unknown", f"rename it to `{meant}`"
+            notes = [Note(f"`${meant}` is used here", span) for span in list(uses)[:4]]
+            problems.add("DLC107", message, source.key_span(("vars", name)), hint=hint, notes=notes)
+            renamed |= set(uses)
+    return renamed

@@ -6,8 +6,8 @@ recurses, and size, depth and the expansion of aliases are bounded.
 
 from __future__ import annotations
 
+import errno
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path as FilePath
@@ -23,27 +23,21 @@ from dlc.diagnostics import (
     Span,
     SpecError,
     did_you_mean,
+    lines_of,
 )
+from dlc.language.scalars import comma_hint, scalar
 from dlc.language.source import BROKEN, Path, Source, Tree
-from dlc.language.yaml_errors import report_syntax
+from dlc.language.yaml_errors import in_braces, oddity, report_oddity, report_syntax
 from dlc.support.fast_dataclass import fast_dataclass
+from dlc.support.regular_files import open_regular
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
-_PADDED_INT = re.compile(r"[-+]?0[0-9]+\Z")
-_BASED_INT = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
-_CONSTANTS: dict[str, Any] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
-    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
-    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
-}
+NO_KEY = "\0"  # instead of the digits after a decimal comma; no file contains this character
+_FRACTION = re.compile(r"[0-9]+([eE][-+]?[0-9]+)?\Z")
 
 
 @fast_dataclass
@@ -59,31 +53,6 @@ class _Node:
     key: tuple[str, Span] | None = None  # a mapping's key whose value comes next
 
 
-def scalar(text: str) -> Any:
-    """The value of a plain scalar in YAML 1.2's core schema.
-
-    Raises:
-        ValueError: for an integer with leading zeros, which YAML 1.1 and 1.2 read differently.
-
-    >>> scalar("1e-3"), scalar("on"), scalar("0x1F"), scalar("1:30"), scalar("~")
-    (0.001, 'on', 31, '1:30', None)
-    """
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    first = text[0]
-    if first.isalpha():
-        return text
-    if _INT.match(text):
-        return int(text) if len(text) < 400 else text
-    if _PADDED_INT.match(text):
-        raise ValueError(text)
-    if _BASED_INT.match(text):
-        return int(text, 0)
-    if _FLOAT.match(text):
-        return float(text)
-    return text
-
-
 def read(path: FilePath | str) -> str:
     """The text of a spec file.
 
@@ -92,11 +61,9 @@ def read(path: FilePath | str) -> str:
     """
     name = str(path)
     try:
-        mode = FilePath(path).stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe would block, a device may never end
-            raise SpecError.of("DLC001", f"`{name}` is not a regular file", expected="a YAML file")
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        file, size = open_regular(path)
+        with file:
+            data = file.read(min(size, MAX_BYTES + 1))
     except FileNotFoundError:
         raise SpecError.of("DLC001", f"file not found: `{name}`", hint=_neighbour(FilePath(path))) from None
     except IsADirectoryError:
@@ -104,6 +71,8 @@ def read(path: FilePath | str) -> str:
             "DLC001", f"`{name}` is a directory", expected="a YAML file", hint=f"pass its files: `{name}/*.yaml`"
         ) from None
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EINVAL:
+            raise SpecError.of("DLC001", f"`{name}` is not a regular file", expected="a YAML file") from None
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SpecError.of("DLC001", f"can't read `{name}`: {(reason or 'unknown error').lower()}") from None
     if len(data) > MAX_BYTES:
@@ -187,9 +156,11 @@ class _Composer:
         self.unused: dict[str, Span] = {}
         self.root: _Node | None = None
         self.documents = 0
+        self.lines: list[str] = []
 
     def compose(self, text: str) -> _Node | None:
         """The root, or None when a finding ended the reading or the document is empty."""
+        self.lines = lines_of(text)
         try:
             for event in _events(text):
                 self.take(event, _span(self.name, event))
@@ -216,7 +187,9 @@ class _Composer:
             self.attach(node)
         elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
             if self.awaits_key():
-                self.stop("DLC005", "a key must be a plain word", span, found="a list or mapping as a key")
+                braces = in_braces(self.lines[span.line - 1])
+                hint = braces[1] if braces is not None else None
+                self.stop("DLC005", "a key must be a plain word", span, found="a list or mapping as a key", hint=hint)
             node = _Node([] if isinstance(event, yaml.SequenceStartEvent) else {}, span)
             node.broken = self.tagged(event, span)
             self.stack.append(node)
@@ -271,8 +244,12 @@ class _Composer:
     def scalar(self, event: Any, span: Span) -> _Node:
         """The node of a scalar; an ambiguous value is reported and marked broken."""
         text = event.value
+        if event.implicit[0] and self.awaits_key() and (not text.isascii() or text.startswith("-")):
+            self.check_key(text, span)
         if not event.implicit[0] or self.awaits_key():  # quoted, a block scalar, or a key: always a string
             return _Node(text, span, done=True)
+        if not text.isascii() and self.looks_odd(span):
+            return _Node(BROKEN, span, done=True)
         try:
             return _Node(scalar(text), span, done=True)
         except ValueError:
@@ -288,6 +265,23 @@ class _Composer:
             self.problems.add("DLC010", f"`{text}` is ambiguous", span, hint=readings)
             return _Node(BROKEN, span, done=True)
 
+    def check_key(self, text: str, span: Span) -> None:
+        """Stop at a plain key with a character that only looks like one of YAML's, or with the `-` of an item."""
+        if not text.isascii() and self.looks_odd(span):
+            raise _Stop
+        if text.startswith("-") and text[1:2].isalpha():
+            message, hint = "not valid YAML: a space is missing after the `-` of an item", f"write `- {text[1:]}`"
+            self.stop("DLC005", message, span.inside(0, 1), hint=hint)
+
+    def looks_odd(self, span: Span) -> bool:
+        """Report a character in a plain string that only looks like one of YAML's; returns whether there is one."""
+        for number in range(span.line, span.end_line + 1):
+            found = oddity(self.lines[number - 1])
+            if found is not None:
+                report_oddity(found, self.name, number, self.problems)
+                return True
+        return False
+
     def attach(self, node: _Node, at: Span | None = None) -> None:
         """Put a finished node into the collection being built; without one it is the root."""
         if not self.stack:
@@ -296,14 +290,40 @@ class _Composer:
         holder = self.stack[-1]
         holder.size += node.size
         if isinstance(holder.value, list):
-            holder.value.append(node)
+            if not self.is_fraction(node, holder):
+                holder.value.append(node)
         elif holder.key is None:
-            holder.key = (self.key(node, holder, at or node.span), at or node.span)
+            key = NO_KEY if self.is_fraction(node, holder) else self.key(node, holder, at or node.span)
+            holder.key = (key, at or node.span)
+        elif holder.key[0] == NO_KEY:
+            holder.key = None
         else:
             key, span = holder.key
             holder.value.setdefault(key, node)
             holder.keys.setdefault(key, span)
             holder.key = None
+
+    def is_fraction(self, node: _Node, holder: _Node) -> bool:
+        """Report a number with a decimal comma inside brackets, whose fraction is read as a key or an item.
+
+        Returns whether this is one. A list such as `[1,7]` holds two numbers.
+        """
+        pair = holder
+        if isinstance(holder.value, list):
+            pair = holder.value[-1] if holder.value else node
+        number = next(reversed(pair.value.values()), None) if isinstance(pair.value, dict) else None
+        if number is None or isinstance(node.value, (dict, list)):
+            return False
+        start, end = number.span, node.span
+        text = self.lines[end.line - 1][start.column - 1 : end.end_column - 1] if start.line == end.line else ""
+        before, comma, after = text.partition(",")
+        if not comma or not _FRACTION.match(after) or not _INT.match(before):
+            return False
+        span = Span(self.name, start.line, start.column, end.end_line, end.end_column)
+        message, hint = f"`{text}` is not a number: the comma separates values", comma_hint(before, after)
+        self.problems.add("DLC010", message, span, hint=hint)
+        number.broken = True
+        return True
 
     def key(self, node: _Node, holder: _Node, span: Span) -> str:
         """The text of a key."""

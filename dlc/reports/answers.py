@@ -14,7 +14,7 @@ from dlc.reports import charts
 from dlc.reports.arrays import arrays, numbers
 from dlc.reports.examples import MOST_COLUMNS, SAMPLES, image_input, rows_of
 from dlc.reports.images import picture, value_range
-from dlc.reports.markup import Markup, element, table
+from dlc.reports.markup import Markup, element, number, table
 from dlc.reports.predictions import THRESHOLD, Answer, Answers, Classes, Labels, Sequences
 
 MOST_CELLS = 20  # classes of a confusion matrix with counts; larger ones only have shades
@@ -51,7 +51,7 @@ def _drawn(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:
 
 def _classes(plan: Plan, found: Answers, answer: Classes) -> list[Markup]:
     counted = answer.there if answer.there is not None else np.ones(answer.guess.shape, bool)
-    parts: list[Markup] = []
+    parts = [element("p", note, class_="note") for note in _notes(answer, counted)]
     if len(answer.classes) > MOST_SHADES:
         parts += confusions(answer, counted)
     elif answer.classes:
@@ -72,11 +72,23 @@ def _classes(plan: Plan, found: Answers, answer: Classes) -> list[Markup]:
     return [*parts, element("h3", "First examples"), _maps(plan, found, answer)]
 
 
+def _notes(answer: Classes, counted: NDArray[np.bool_]) -> list[str]:
+    """The threshold of the target, and how many predictions are no class."""
+    found = []
+    if answer.threshold is not None and len(answer.classes) == 2:
+        least = number(float(answer.threshold), 4)
+        found.append(f"\u201c{answer.classes[1]}\u201d is predicted where its score is above {least}.")
+    undefined = int((counted & (answer.guess < 0)).sum())
+    if undefined:
+        found.append(f"{undefined:,} predictions are NaN: they are wrong, and not in the matrix.")
+    return found
+
+
 def confusion(answer: Classes, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Counts by true class (rows) and predicted class (columns)."""
     size = len(answer.classes)
     guess, truth = answer.guess.astype(np.int64), answer.truth.astype(np.int64)
-    there = counted & (truth >= 0) & (truth < size)
+    there = counted & (truth >= 0) & (truth < size) & (guess >= 0)
     return np.bincount(truth[there] * size + guess[there], minlength=size * size).reshape(size, size)
 
 
@@ -149,7 +161,9 @@ def _shown(plan: Plan, found: Answers, answer: Classes, rows: NDArray[Any]) -> M
 
 def _name(answer: Classes, value: Any) -> str:
     names = answer.classes
-    return names[int(value)] if 0 <= int(value) < len(names) else str(int(value))
+    if value < 0:
+        return "NaN"
+    return names[int(value)] if int(value) < len(names) else str(int(value))
 
 
 def _guess(answer: Classes, row: int, probable: bool) -> str:

@@ -19,6 +19,7 @@ from dlc.reports import charts
 from dlc.reports.markup import Markup, concatenated, element, number, table
 from dlc.reports.network import MOST_DRAWN, anchor, pictures, shape_text
 from dlc.reports.record import Record, read_record
+from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import write_atomic
 from dlc.training.run_folder import RunFolder, check_output
 
@@ -33,6 +34,7 @@ LONGEST_SPEC = 1 << 16  # characters of the spec that are shown
 POINTS = 100  # points of the learning-rate curve
 
 
+@noticing_exhaustion()
 def write_report(
     run: RunFolder, out: Path | None = None, data: Dataset | None = None, most_flops: float = math.inf
 ) -> tuple[Path, list[str]]:
@@ -57,7 +59,7 @@ def write_report(
     with active(record.spec.plugins):
         text, notes = page(record, data, most_flops)
     path = out or run.report
-    write_atomic(path, text.encode())
+    write_atomic(path, text.encode(), follow=out is not None)
     return path, notes
 
 
@@ -367,10 +369,13 @@ def _network(record: Record, sizes: Sizes) -> list[Markup]:
 
 
 _YAML = re.compile(
-    r"""(?P<c>(?:(?<=\s)|^)\#[^\n]*)|(?P<q>"(?:[^"\\\n]|\\.)*"|'(?:[^'\n]|'')*')|(?P<k>[\w.*/-]+(?=:(?:\s|$)))"""
-    r"""|(?P<v>\$(?:\w+|\([^)\n]*\)))|(?P<n>(?<![\w.$])[-+]?\d[\d_]*(?:\.\d*)?(?:[eE][-+]?\d+)?%?(?![\w.]))""",
+    r"""(?P<c>(?:(?<=\s)|^)\#[^\n]*+)|(?P<q>"(?:[^"\\\n]|\\.)*+"?|(?<!\w)'(?:[^'\n]|'')*+'?)"""
+    r"""|(?P<k>(?<![\w.*/-])[\w.*/-]++(?=:(?:\s|$)))|(?P<v>\$(?:\w++|\([^)\n]*+\)?))"""
+    r"""|(?P<n>(?<![\w.$])[-+]?\d[\d_]*+(?:\.\d*+)?(?:[eE][-+]?\d++)?%?(?![\w.]))""",
     re.MULTILINE,
 )
+"""The parts of YAML text that are highlighted. No match begins within a word or gives back what it took, so the time is
+linear in the text; a quote that is not closed ends with its line."""
 
 
 def _spec(text: str) -> Markup:

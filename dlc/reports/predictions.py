@@ -13,16 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlc.backend.loss import answers_of, feature_of, input_feature
+from dlc.backend.predict import blank
+from dlc.components.features.decision import limit
 from dlc.components.features.feature import Feature
 from dlc.components.features.tensor import Tensor
 from dlc.components.metrics.class_checks import answered, need_answers
+from dlc.components.metrics.classification import Accuracy
 from dlc.components.metrics.language import TokenErrorRate, edit_distance
 from dlc.components.metrics.metric import Metric
 from dlc.data.dataset import Dataset
+from dlc.frontend.decisions import threshold_of
 from dlc.frontend.passes.sizes import Sizes
 from dlc.frontend.plan import LossTerm, MetricTerm, Plan
 from dlc.frontend.summary import table
-from dlc.ir import TensorType
+from dlc.ir import MASK, TensorType
 from dlc.language.options import RuleViolation
 from dlc.reports.images import gray
 from dlc.serving.evaluation import MOST_CLASSES, classes_of
@@ -48,6 +52,7 @@ class Classes:
         truth: the true ones, like `guess`.
         surety: (n,) the probability of the predicted class; None for maps of classes.
         there: bool like guess, false where there is nothing to predict; None if everything counts.
+        threshold: that of the target, above which the second of two classes is predicted; None for the default.
     """
 
     name: str
@@ -56,6 +61,7 @@ class Classes:
     truth: NDArray[Any]
     surety: NDArray[Any] | None
     there: NDArray[np.bool_] | None
+    threshold: float | None = None
 
 
 @fast_dataclass(frozen=True)
@@ -163,7 +169,10 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
     found = _run(model, terms, records, len(rows)) if terms else []
     answers = tuple(_answer(plan, term, part, stats) for term, part in zip(terms, found, strict=True))
     inputs = {
-        name: input_feature(plan, name).decode(records["inputs"][name], stats[name]) for name in plan.graph.inputs
+        name: blank(
+            input_feature(plan, name).decode(records["inputs"][name], stats[name]), records["inputs"].get(name + MASK)
+        )
+        for name in plan.graph.inputs
     }
     return Answers(split, len(data.splits[split]), len(rows), inputs, answers)
 
@@ -249,12 +258,12 @@ def _asked(term: LossTerm, metric: Metric) -> MetricTerm:
 def _shown_classes(plan: Plan, term: LossTerm, results: Any, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
     """Classes, the probability of the predicted one for examples of one class, and which places count."""
     prediction, target, _, mask, known = answers_of(plan, _asked(term, Metric()), results, batch, None)
-    guess, truth = answered(prediction, target, THRESHOLD)
+    guess, truth = answered(prediction, target, threshold_of(plan, _asked(term, Accuracy())))
     found = {"guess": guess, "truth": truth, "there": _there(guess, mask, known)}
     if guess.ndim == 1:
         scores = prediction.astype(jnp.float32)
-        best = scores.max(-1)
-        found["surety"] = jnp.where(guess > 0, best, 1 - best) if scores.shape[-1] == 1 else best
+        chosen = jnp.take_along_axis(scores, jnp.clip(guess, 0, scores.shape[-1] - 1)[:, None], axis=-1)[:, 0]
+        found["surety"] = jnp.where(guess > 0, chosen, 1 - chosen) if scores.shape[-1] == 1 else chosen
     return found
 
 
@@ -299,7 +308,9 @@ def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], stats
     there = None if found["there"].all() else found["there"]
     classes = _classes(plan, term, feature)
     if classes is not None:
-        return Classes(name, classes, guess, truth, found.get("surety"), there)
+        rule = feature.decision
+        threshold = float(limit(rule)) if rule is not None and np.ndim(limit(rule)) == 0 else None
+        return Classes(name, classes, guess, truth, found.get("surety"), there, threshold)
     kind = feature.value_type()
     if guess.size == truth.size:  # an axis of size 1 may differ
         guess, there = guess.reshape(truth.shape), None if there is None else there.reshape(truth.shape)

@@ -9,11 +9,15 @@ from typing import Any
 from dlc.diagnostics import SpecError, reason
 from dlc.frontend.pipeline import Spec
 from dlc.frontend.plan import Plan
+from dlc.language.yaml_text import MAX_BYTES
 from dlc.support.fast_dataclass import fast_dataclass
-from dlc.support.files import figures, from_json, read_json
+from dlc.support.files import history_of
+from dlc.support.records import read_record as read_typed
+from dlc.support.regular_files import read_whole
 from dlc.training.callbacks.timing import read_sessions
 from dlc.training.evaluation import better, monitored
-from dlc.training.result import finished
+from dlc.training.records import EnvironmentRecord
+from dlc.training.result import finished, read_result
 from dlc.training.run_folder import RunFolder
 
 
@@ -74,17 +78,15 @@ def read_record(run: RunFolder) -> Record:
         SpecError: DLC502 when it is not a run folder, DLC503 when a file is damaged.
     """
     spec = run.load_spec()
-    environment = read_json(run.path / "environment.json")
-    if not isinstance(environment, dict):
-        raise SpecError.of("DLC503", f"`{run.path / 'environment.json'}` is damaged: it is not a mapping")
+    environment = read_typed(run.path / "environment.json", EnvironmentRecord).model_dump()
     try:
-        text = (run.path / "spec.yaml").read_text(encoding="utf-8")
+        text = read_whole(run.path / "spec.yaml", MAX_BYTES).decode()
     except (OSError, ValueError) as error:
         raise SpecError.of("DLC503", f"`{run.path / 'spec.yaml'}` can't be read: {reason(error)}") from None
     sessions = tuple(read_sessions(run))
     if run.finished:
         result = finished(run)
-        kept = read_json(run.result)
+        kept = read_result(run).plain()
         return Record(run, spec, text, result.history, result.best_epoch, result.test, kept, environment, sessions)
     history = _history(run)
     return Record(run, spec, text, history, _best(spec.plan, history), {}, None, environment, sessions)
@@ -95,13 +97,9 @@ def _history(run: RunFolder) -> tuple[Mapping[str, float], ...]:
     if not run.metrics.exists():
         return ()
     try:
-        whole = run.metrics.read_text(encoding="utf-8").rpartition("\n")[0]
-        lines = [figures(from_json(line)) for line in whole.splitlines()]
-        history = tuple(line for line in lines if "train/loss" in line)
-        good = all(isinstance(value, (int, float)) for line in history for value in line.values())
-        if not good or [line["epoch"] for line in history] != list(range(1, len(history) + 1)):
-            raise ValueError("epochs are missing")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        whole = read_whole(run.metrics).rpartition(b"\n")[0]
+        history = tuple(line for line in history_of(whole) if "train/loss" in line)
+    except (OSError, ValueError) as error:
         raise SpecError.of("DLC503", f"`{run.metrics}` is damaged: {reason(error)}") from None
     return history
 

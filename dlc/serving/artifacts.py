@@ -12,22 +12,28 @@ from typing import Any
 
 import numpy as np
 
+from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.predict import predictions_of, raw_inputs, serving, weight_shapes
 from dlc.components.exports.export import Export, TrainedNetwork
+from dlc.components.features.category import Category
+from dlc.components.features.decision import limit
 from dlc.components.modifiers import NoModifiers
 from dlc.components.registry import KINDS
 from dlc.diagnostics import Problems, SpecError, did_you_mean, listing
 from dlc.frontend.passes.sizes import least_sizes, prove_sizes
+from dlc.frontend.plan import Plan
 from dlc.frontend.plugins import active
 from dlc.ir import DTYPES
 from dlc.language.item_syntax import read_item
 from dlc.language.options import RuleViolation
 from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import Model, load_model
+from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import cannot_write, sync_folder
 from dlc.training.run_folder import RunFolder, check_output
 
 
+@noticing_exhaustion()
 def export_run(run: RunFolder, to: str, out: Path | None = None) -> Path:
     """Export a run's best network.
 
@@ -41,6 +47,8 @@ def export_run(run: RunFolder, to: str, out: Path | None = None) -> Path:
     """
     if out is not None:
         check_output(out)
+    else:
+        run.need_own(run.path / "exports")
     with active(run.load_spec().plugins):
         export = read_export(to)
         network = describe(load_model(run))
@@ -70,17 +78,34 @@ def read_export(to: str) -> Export:
 def describe(model: Model) -> TrainedNetwork:
     """A trained network as export formats see it."""
     plan, program = model.plan, model.program
+    named = predictions_of(plan)
     return TrainedNetwork(
         name=plan.name,
         weights=model.weights,
         weight_shapes=weight_shapes(plan, program),
         inputs=raw_inputs(plan),
-        outputs=tuple(predictions_of(plan)),
+        outputs=tuple(named),
+        decisions=_decisions(plan),
         least=least_sizes(plan),
         function=serving(plan, program),
-        predict=model.predict,
+        predict=lambda inputs: {name: value for name, value in model.predict(inputs).items() if name in named},
         sample=lambda batch: sample_inputs(model, batch),
     )
+
+
+def _decisions(plan: Plan) -> dict[str, dict[str, Any]]:
+    """How a class or labels follow from each prediction of a target."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, answer in predictions_of(plan).items():
+        feature = feature_of(plan, answer.against)
+        rule = feature.decision if feature is not None else None
+        if isinstance(feature, Category):
+            single = plan.graph.types[answer.output].shape[-1] == 1
+            threshold = limit(rule).tolist() if single or rule is not None else None
+            found[name] = {"classes": feature.names, "threshold": threshold}
+        elif rule is not None:
+            found[name] = {"threshold": limit(rule).tolist()}
+    return found
 
 
 def write_verified(export: Export, network: TrainedNetwork, target: Path) -> Path:
@@ -161,4 +186,6 @@ def sample_inputs(model: Model, batch: int) -> dict[str, Any]:
             found[name] = generator.integers(0, kind.bound, shape).astype(DTYPES[kind.dtype])
         else:
             found[name] = generator.standard_normal(shape).astype(DTYPES[kind.dtype])
+        if kind.mask:  # the last position of every second example is padding
+            found[name][::2, max(1, shape[1] - 1) :] = float(getattr(input_feature(model.plan, name), "padding"))  # noqa: B009
     return found

@@ -22,13 +22,15 @@ from dlc.data.feeder import Feeder, evaluated_together
 from dlc.data.fitted import device_stats
 from dlc.data.tables import allowed_memory
 from dlc.diagnostics import SpecError, did_you_mean, listing, quoting
+from dlc.frontend.decisions import threshold_of
 from dlc.frontend.plan import MetricTerm
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
 from dlc.serving.model import BATCH, Model, load_model
 from dlc.serving.tables import read_encoded, source_of
+from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.fast_dataclass import fast_dataclass
-from dlc.training.evaluation import evaluate_rows
+from dlc.training.evaluation import evaluate_rows, undefined_note
 from dlc.training.run_folder import RunFolder
 
 MOST_CLASSES = 100  # of targets without names of classes, such as tokens: a larger confusion matrix tells nobody much
@@ -42,20 +44,24 @@ class Evaluation:
         split: the split's name, or the file's.
         examples: how many records.
         metrics: loss and metrics by name.
+        undefined: how many records have a prediction that is NaN, for each prediction that has any. Their class is a
+            wrong one in all metrics, and no class in `confusion`.
         confusion: for each target of classes, counts by true class (rows) and predicted class; of places, for a target
             of several places, without padding. Weights of examples have no part in it.
         classes: the names of the classes of each such target.
-        notes: what is noteworthy about the records.
+        notes: what is noteworthy about the records and the predictions.
     """
 
     split: str
     examples: int
     metrics: Mapping[str, float]
+    undefined: Mapping[str, int]
     confusion: Mapping[str, np.ndarray[Any, Any]]
     classes: Mapping[str, list[str]]
     notes: tuple[str, ...] = ()
 
 
+@noticing_exhaustion()
 def evaluate(run: RunFolder, split: str | None = None, data: str | Path | None = None) -> Evaluation:
     """Metrics of a run's best weights.
 
@@ -98,10 +104,11 @@ def _evaluated(model: Model, run: RunFolder, split: str | None, data: str | Path
         rows, table = dataset.splits[label], dataset.rows
     variables = model.program.from_flat(model.weights)
     feeder = Feeder(table, None, len(rows), evaluated_together(plan), memory=allowed_memory(plan))
-    metrics = evaluate_rows(plan, make_evaluate(plan, model.program), variables, feeder, rows, stats)
-    assert metrics is not None, "nobody asked for a stop"
+    found = evaluate_rows(plan, make_evaluate(plan, model.program), variables, feeder, rows, stats)
+    assert found is not None, "nobody asked for a stop"
     confusion, classes = _confusion(model, table, rows, variables, stats)
-    return Evaluation(label, len(rows), metrics, confusion, classes, tuple(notes))
+    notes += [undefined_note(name, count, len(rows)) for name, count in found.undefined.items()]
+    return Evaluation(label, len(rows), found.values, found.undefined, confusion, classes, tuple(notes))
 
 
 def _confusion(
@@ -130,7 +137,7 @@ def _confusion(
         found = {}
         for name, term in terms.items():
             prediction, target, _, mask, known = answers_of(plan, term, results, batch, stats)
-            found[name] = (*answered(prediction, target, 0.5), mask, known)
+            found[name] = (*answered(prediction, target, threshold_of(plan, term)), mask, known)
         return found
 
     apply = jax.jit(answer)
@@ -143,7 +150,7 @@ def _confusion(
         for name, (guess, truth, mask, known) in jax.device_get(apply(variables, batch)).items():
             count = len(names[name])
             cells = (truth.astype(np.int64) * count + guess)[: len(part)]
-            there = (truth >= 0)[: len(part)] & (truth < count)[: len(part)]
+            there = ((truth >= 0) & (truth < count) & (guess >= 0))[: len(part)]  # an undefined guess is no class
             if known is not None:
                 there &= known[: len(part)]
             if mask is not None:

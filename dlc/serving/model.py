@@ -10,12 +10,15 @@ import numpy as np
 
 from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.network import Program, lower
-from dlc.backend.predict import predicting, predictions_of, with_stats
+from dlc.backend.predict import blank, predicting, predictions_of, with_stats
 from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.data.fitted import FittedData, device_stats
+from dlc.data.ranges import with_ranges
 from dlc.diagnostics import SpecError
+from dlc.frontend.decisions import THRESHOLDS, decided, read_thresholds
 from dlc.frontend.plan import Plan
 from dlc.frontend.plugins import Plugin
+from dlc.ir import MASK
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.run_folder import RunFolder
 
@@ -27,7 +30,7 @@ class Model:
     """A trained network, ready to use.
 
     Args:
-        plan: its checked spec.
+        plan: its checked spec, with the thresholds that were fitted.
         program: its program.
         weights: flat weights with what the features fitted, as `serving` takes them.
         fitted: what the run learned about its data.
@@ -46,7 +49,8 @@ class Model:
         """Predictions for raw inputs of n records, by name: probabilities for classes, numbers in the target's unit.
 
         The host encodes the inputs and decodes the predictions in float64. Numbers whose differences float32 would lose
-        stay in float64.
+        stay in float64. At padding they are NaN. The mask of a prediction that has one is beside it, under its name
+        with the suffix `ir.MASK`.
         """
         plan, stats = self.plan, self.fitted.stats
         found = self._predictions({name: inputs[name] for name in plan.graph.inputs})
@@ -54,6 +58,7 @@ class Model:
             feature = feature_of(plan, answer.against)
             if answer.against is not None and feature is not None:
                 found[name] = _decoded(feature, found[name], stats[answer.against.name])
+            found[name] = blank(found[name], found.get(name + MASK))
         return found
 
     def _predictions(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
@@ -110,5 +115,11 @@ def load_model(run: RunFolder, only: str | None = None) -> Model:
     for name, (shape, dtype) in program.shapes().items():
         if name not in weights or weights[name].shape != shape or weights[name].dtype != dtype:
             raise SpecError.of("DLC503", f"`{run.weights}` does not fit the spec: `{name}` differs or is missing")
+    try:
+        plan = decided(plan, read_thresholds(plan, weights))
+    except (KeyError, ValueError):
+        raise SpecError.of("DLC503", f"`{run.weights}` does not fit the spec: a threshold is missing") from None
+    own = {name: value for name, value in weights.items() if not name.startswith(THRESHOLDS)}
     fitted = run.load_fitted(plan)
-    return Model(plan, program, with_stats(weights, device_stats(fitted.stats)), fitted, spec.texts, spec.plugins)
+    plan = with_ranges(plan, fitted.ranges, fitted.stats)
+    return Model(plan, program, with_stats(own, device_stats(fitted.stats)), fitted, spec.texts, spec.plugins)

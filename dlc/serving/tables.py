@@ -29,10 +29,13 @@ from dlc.diagnostics import Problems, SpecError, listing
 from dlc.frontend.plan import Plan
 from dlc.frontend.plugins import active
 from dlc.frontend.predictions import Answer, decoded
+from dlc.ir import MASK
 from dlc.language.item_syntax import read_item
 from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import Model, load_model
+from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import plain, write_atomic
+from dlc.training.evaluation import undefined_note
 from dlc.training.run_folder import RunFolder, check_output
 
 
@@ -215,8 +218,10 @@ def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[
         if answer.decodes:
             spelt = [None if tokens is None else " ".join(map(str, tokens)) for tokens in sequences(answer, value)]
             _add(columns, name, {decoded(name): np.array(spelt, object)})
-        else:
-            _add(columns, name, feature.present(name, value) if feature is not None else present_array(name, value))
+            continue
+        found = feature.present(name, value) if feature is not None else present_array(name, value)
+        mask = predictions.get(name + MASK)
+        _add(columns, name, found if mask is None else _without_padding(name, found, mask, value.shape))
     return columns
 
 
@@ -228,10 +233,29 @@ def sequences(answer: Answer, prediction: np.ndarray[Any, Any]) -> list[list[int
     return [None if lost else row[row >= 0].tolist() for row, lost in zip(rows, undefined, strict=True)]
 
 
+def _without_padding(
+    name: str, columns: Mapping[str, Any], mask: np.ndarray[Any, Any], shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """The columns of a prediction (n, time, *axes), or of its positions, with None at padding."""
+    places: dict[str, Any] = {}
+    for whole in (shape[:2], shape):
+        real = np.broadcast_to(mask.reshape(*mask.shape, *(1,) * (len(whole) - 2)), whole)
+        places |= present_array(name, real)
+    found = dict(columns)
+    for column in found.keys() & places.keys():
+        if not places[column].all():
+            values = np.asarray(_exact({column: found[column]})[column]).tolist()
+            found[column] = np.array(
+                [value if real else None for value, real in zip(values, places[column], strict=True)]
+            )
+    return found
+
+
 def as_arrays(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """Predictions by name, each in its own shape.
 
-    Of a category the class, and the probability of each class; of a decoded sequence a list of tokens.
+    Of a category the class, and the probability of each class; of a decoded sequence a list of tokens. At padding
+    numbers are NaN, and tokens -1.
     """
     found: dict[str, Any] = {}
     for name, answer in predictions_of(plan).items():
@@ -241,8 +265,12 @@ def as_arrays(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarra
             for row, tokens in enumerate(sequences(answer, value)):
                 lists[row] = tokens
             _add(found, name, {decoded(name): lists})
-        else:
-            _add(found, name, feature.arrays(name, value) if feature is not None else {name: single_values(value)})
+            continue
+        arrays = feature.arrays(name, value) if feature is not None else {name: single_values(value)}
+        mask = predictions.get(name + MASK)
+        if mask is not None and arrays[name].dtype.kind in "iu" and arrays[name].shape == mask.shape:
+            arrays[name] = np.where(mask, arrays[name], -1)
+        _add(found, name, arrays)
     return found
 
 
@@ -259,8 +287,25 @@ def _add(columns: dict[str, Any], name: str, more: Mapping[str, Any]) -> None:
     columns.update(more)
 
 
-def predict_table(run: Path, path: str | Path, keep: Sequence[str]) -> dict[str, Any]:
-    """The predictions of a run for a table as columns, after the kept columns of the table.
+def undefined_notes(predictions: Mapping[str, Any]) -> list[str]:
+    """For each prediction that is NaN for some records, how many these are."""
+    notes = []
+    for name, value in predictions.items():
+        if name.endswith(MASK):
+            continue
+        undefined = np.isnan(value)
+        mask = predictions.get(name + MASK)
+        if mask is not None:
+            undefined &= mask.reshape(*mask.shape, *(1,) * (value.ndim - mask.ndim))
+        count = int(undefined.reshape(len(value), -1).any(1).sum())
+        if count:
+            notes.append(undefined_note(name, count, len(value)))
+    return notes
+
+
+@noticing_exhaustion()
+def predict_table(run: Path, given: str | Path, keep: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The predictions of a run for a table as columns, after the kept columns of the table; and notes about them.
 
     Raises:
         SpecError: DLC402 when a kept column is missing, DLC406 when it holds arrays, DLC510 when it has the name of a
@@ -268,20 +313,21 @@ def predict_table(run: Path, path: str | Path, keep: Sequence[str]) -> dict[str,
     """
     model = load_model(RunFolder(run), platform())
     kept = Kept(tuple(normalize("NFC", name) for name in keep))
-    inputs = read_inputs(model.plan, model.fitted, source_of(model, path), str(path), kept)
+    inputs = read_inputs(model.plan, model.fitted, source_of(model, given), str(given), kept)
     beside: dict[str, Any] = {}
     for name in kept.names:
         beside[name] = kept.column(name)
         if beside[name].ndim > 1 or beside[name].dtype.kind not in "fiubOUS":
-            message = f"the column `{name}` of `{path}` can't be kept: it holds no numbers or strings"
+            message = f"the column `{name}` of `{given}` can't be kept: it holds no numbers or strings"
             found_type = f"{beside[name].dtype} of shape {list(beside[name].shape[1:])}"
             raise SpecError.of("DLC406", message, found=found_type)
         if beside[name].dtype.kind == "S":
             beside[name] = np.array([as_text(value) for value in beside[name]])
-    found = present(model.plan, model.predict(inputs))
+    predictions = model.predict(inputs)
+    found = present(model.plan, predictions)
     for name in sorted(beside.keys() & found.keys()):
         raise SpecError.of("DLC510", f"`--keep {name}`: a prediction has the same name", hint="rename the column")
-    return {**beside, **found}
+    return {**beside, **found}, undefined_notes(predictions)
 
 
 def source_of(model: Model, text: str | Path) -> Source:
@@ -330,7 +376,7 @@ def write_table(columns: Mapping[str, Any], path: Path | None) -> str:
     else:
         text.writelines(json.dumps(plain(dict(zip(columns, row, strict=True)))) + "\n" for row in rows)
     if path is not None:
-        write_atomic(path, text.getvalue().encode())
+        write_atomic(path, text.getvalue().encode(), follow=True)
     return text.getvalue()
 
 

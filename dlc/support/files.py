@@ -10,21 +10,30 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dlc.diagnostics import SpecError, reason
+from dlc.support.regular_files import read_whole
+
+unfinished: set[Path] = set()
+"""Files that are being written: a process that ends at once removes them first."""
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, *, follow: bool = False) -> None:
     """Write a file so that a crash leaves the old or the new file, never a partial one.
+
+    Args:
+        path: the file.
+        data: its content.
+        follow: whether to write to where a symbolic link points; otherwise the file replaces the link.
 
     Raises:
         SpecError: DLC507 when it can't be written.
     """
     try:
-        if path.is_symlink():  # a link to itself is replaced
+        if follow and path.is_symlink():  # a link to itself is replaced
             path = Path(os.path.realpath(path))
-        if path.exists() and not path.is_file():
+        if (follow or not path.is_symlink()) and path.exists() and not path.is_file():
             raise SpecError.of(
                 "DLC507", f"can't write `{path}`: it is not a regular file", hint="choose another file name"
             )
@@ -36,28 +45,22 @@ def write_atomic(path: Path, data: bytes) -> None:
 def _write_through(path: Path, data: bytes) -> None:
     # The name may have the maximum length, so that of the temporary file is its digest.
     part = path.with_name(f".{digest(os.fsencode(path.name))[:16]}.{os.getpid()}.part")
+    unfinished.add(part)
     try:
-        with open(part, "wb") as file:
+        with suppress(FileNotFoundError):  # a link of that name would be followed
+            part.unlink()
+        with open(part, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
         sync_folder(path.parent)
-    except OSError:
+    except BaseException:
         with suppress(OSError):  # there may be none
             part.unlink()
         raise
-
-
-def read_whole(path: Path) -> bytes:
-    """A file's bytes.
-
-    Raises:
-        OSError: when it can't be read, or is not a regular file: reading a pipe would block.
-    """
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-    return path.read_bytes()
+    finally:
+        unfinished.discard(part)
 
 
 class Log:
@@ -89,7 +92,8 @@ class Log:
         """
         line = (json.dumps(plain(record), allow_nan=False) + "\n").encode()
         try:
-            with open(self.path, "ab") as file:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(self.path, flags, 0o666), "ab") as file:
                 file.write(line)
         except OSError as error:
             raise cannot_write(self.path, error) from None
@@ -105,7 +109,10 @@ class Log:
         data = self.check(mark)
         write_atomic(self.path, data)
         self._hash, self._length = hashlib.sha256(data), len(data)
-        return [figures(from_json(line)) for line in data.splitlines()]
+        try:
+            return history_of(data)
+        except ValueError as error:
+            raise SpecError.of("DLC503", f"`{self.path}` is damaged: {reason(error)}") from None
 
     def check(self, mark: Mapping[str, Any], last: bool = False) -> bytes:
         """The content up to an earlier position; with `last`, nothing may follow it.
@@ -124,6 +131,32 @@ class Log:
                 hint="restore the file, or train again in another folder with `--run`",
             )
         return data
+
+
+def history_of(data: bytes) -> list[dict[str, float]]:
+    """The lines of `metrics.jsonl`: numbers by name, NaN for null. Epochs are numbered from 1.
+
+    Raises:
+        ValueError: when a line holds anything else.
+    """
+    found = []
+    for number, line in enumerate(data.decode().splitlines(), 1):
+        record = from_json(line)
+        if not isinstance(record, dict) or not {"epoch", "step"} <= record.keys():
+            raise ValueError(f"line {number} is not a record of an epoch")
+        for name, value in record.items():
+            whole = name in ("epoch", "step")
+            if not name.isprintable() or len(name) > 1000:
+                raise ValueError(f"line {number} has a name that is not valid")
+            if type(value) is not int and (whole or (value is not None and type(value) is not float)):
+                raise ValueError(f"`{name}` in line {number} is not a number")
+            if value is not None and not abs(value) < (2**53 if whole else math.inf):
+                raise ValueError(f"`{name}` in line {number} is out of range")
+        found.append(figures(record))
+    epochs = [record["epoch"] for record in found if "train/loss" in record]
+    if epochs != list(range(1, len(epochs) + 1)):
+        raise ValueError("epochs are missing")
+    return found
 
 
 def plain(value: Any) -> Any:
@@ -183,9 +216,13 @@ def from_json(text: str | bytes) -> Any:
         ValueError: when it is not valid JSON, or is nested too deeply.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"`{text}` is not a number")
 
 
 def read_json(path: Path) -> Any:
@@ -204,7 +241,7 @@ def read_json(path: Path) -> Any:
         raise SpecError.of("DLC503", f"`{path}` is damaged: {error}") from None
 
 
-def pack(arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> bytes:
+def pack(arrays: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> bytes:
     """Arrays as a safetensors file, the same bytes every time, with a digest that `unpack` checks.
 
     The arrays are made contiguous: safetensors silently writes others wrongly. The metadata is stored as one JSON

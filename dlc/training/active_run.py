@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Any
 
+import numpy as np
+
 from dlc.backend import statistics
 from dlc.backend.train_step import TrainState
 from dlc.components.callbacks.callback import Status
 from dlc.components.schedules.schedule import rate_at
 from dlc.diagnostics import SpecError
+from dlc.frontend.decisions import with_thresholds
 from dlc.frontend.plan import Plan
 from dlc.frontend.trainable import need_trainable
 from dlc.support.fast_dataclass import fast_dataclass
@@ -34,6 +37,7 @@ class Progress:
         plateau_best: the best value that the plateau has seen.
         plateau_waited: the epochs since then.
         plateau_cooling: the epochs in which it waits after a change.
+        thresholds: those of the newest evaluation, by target, if they are fitted.
         recovery: the values of `recovery.Memory`.
         stop: the values of `Stop` when a callback has ended the run; a checkpoint of any other run has none.
     """
@@ -47,25 +51,14 @@ class Progress:
     plateau_best: float | None = None
     plateau_waited: int = 0
     plateau_cooling: int = 0
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
     recovery: Mapping[str, Any] = field(default_factory=dict)
     stop: Mapping[str, Any] | None = None
 
     def plain(self, recovery: Mapping[str, Any]) -> dict[str, Any]:
         """The values as a checkpoint keeps them, with those of the recovery."""
         values = {**vars(self), "recovery": recovery}
-        return {name: value for name, value in values.items() if name != "stop" or value is not None}
-
-    @classmethod
-    def restored(cls, values: Mapping[str, Any]) -> Progress:
-        """The values of a checkpoint.
-
-        Raises:
-            SpecError: DLC503 when they have other names.
-        """
-        try:
-            return cls(**values)
-        except TypeError:
-            raise SpecError.of("DLC503", "the checkpoint was written by another version of dlc") from None
+        return {name: value for name, value in values.items() if name not in ("stop", "thresholds") or value}
 
 
 @fast_dataclass(frozen=True)
@@ -116,6 +109,7 @@ class ActiveRun:
         self.failure: SpecError | None = None  # raised when the state is saved
         self.status: Status = "training"
         self._state: TrainState | None = None
+        self._noted: set[str] = set()
 
     @property
     def state(self) -> TrainState:
@@ -136,6 +130,18 @@ class ActiveRun:
     def figures(self) -> dict[str, float]:
         """Loss and metrics of the epoch so far, NaN for those that are not finite."""
         return finite(self.values)
+
+    def note_once(self, what: str, text: str) -> None:
+        """Print a note, if it is the first about something."""
+        if what not in self._noted:
+            self._noted.add(what)
+            self.note(text)
+
+    def decide(self, thresholds: Mapping[str, Any]) -> None:
+        """Take thresholds, float32 (labels,) by target, for all metrics from here on."""
+        self.progress.thresholds = {name: np.asarray(values).tolist() for name, values in thresholds.items()}
+        found = {name: np.asarray(values, np.float32) for name, values in self.progress.thresholds.items()}
+        self.chunks.stats = with_thresholds(self.setup.stats, found)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""

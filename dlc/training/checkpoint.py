@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,13 +19,14 @@ from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import (
     cannot_write,
     digest,
-    from_json,
     pack,
-    read_whole,
     sync_folder,
     to_json,
     unpack,
 )
+from dlc.support.records import read_record
+from dlc.support.regular_files import read_whole
+from dlc.training.records import CheckpointRecord
 from dlc.training.run_folder import RunFolder
 
 STATE, BEST, GOOD = "state.safetensors", "best.safetensors", "good.safetensors"
@@ -91,12 +92,12 @@ class Policy:
 
     last: int
     best: bool = False
-    lasting: frozenset[int] = frozenset()
+    lasting: Container[int] = ()
 
     def surplus(self, paths: Sequence[Path], best: int) -> list[Path]:
         """Those that go, of checkpoints that are sorted from the newest on; `best` is the step of the best epoch."""
-        stays = self.lasting | ({best} if self.best else set())
-        return [path for path in paths[self.last :] if step_of(path) not in stays]
+        steps = {path: step_of(path) for path in paths[self.last :]}
+        return [path for path, step in steps.items() if step not in self.lasting and not (self.best and step == best)]
 
 
 def save(run: RunFolder, checkpoint: Checkpoint, policy: Policy) -> None:
@@ -108,6 +109,7 @@ def save(run: RunFolder, checkpoint: Checkpoint, policy: Policy) -> None:
     final = run.checkpoints / name_of(checkpoint.step)
     part = run.checkpoints / f".part-{final.name}"
     try:
+        run.need_own(run.checkpoints)
         run.checkpoints.mkdir(exist_ok=True)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
@@ -201,28 +203,22 @@ def load(path: Path) -> Checkpoint:
         SpecError: DLC503 when a file is missing or damaged.
     """
     try:
-        index = from_json(read_whole(path / INDEX))
-        stated = index.pop("digest")
-        if stated != digest(to_json(index)):
-            raise SpecError.of("DLC503", f"`{path / INDEX}` is damaged: its digest differs")
-        files = {}
-        for name, wanted in index["files"].items():
+        index = read_record(path / INDEX, CheckpointRecord, signed="digest")
+        files: dict[str, Any] = {}
+        for name, wanted in index.files.items():
             data = read_whole(path / name)
             if digest(data) != wanted:
                 raise SpecError.of("DLC503", f"`{path / name}` is damaged: its digest differs")
             files[name] = unpack(data, path / name)
-        mark = index["metrics"]
-        sound = (
-            isinstance(index["progress"], dict) and isinstance(mark["bytes"], int) and isinstance(mark["sha256"], str)
-        )
-        if not sound:
-            raise ValueError
-        best, good = files.get(BEST), files.get(GOOD)
-        found = Checkpoint(index["step"], files[STATE], index["progress"], index["metrics"], best, index["spec"], good)
     except OSError as error:
         raise SpecError.of("DLC503", f"`{error.filename or path}` can't be read: {reason(error)}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise SpecError.of("DLC503", f"`{path / INDEX}` is damaged") from None
+    if STATE not in files:
+        raise SpecError.of("DLC503", f"`{path / INDEX}` is damaged: it names no `{STATE}`")
+    progress, best, good = index.progress.plain(), files.get(BEST), files.get(GOOD)
+    found = Checkpoint(index.step, files[STATE], progress, index.metrics.plain(), best, index.spec, good)
+    at = index.progress
+    if max(at.best_step, at.recovery.good) > index.step or at.best_epoch > at.epoch:
+        raise SpecError.of("DLC503", f"`{path / INDEX}` is damaged: its steps and epochs don't fit together")
     if found.step != step_of(path):
         raise SpecError.of("DLC503", f"`{path}` holds the checkpoint of step {found.step}: it was renamed")
     return found
@@ -260,6 +256,7 @@ def newest(run: RunFolder, spec: str) -> Newest:
     Raises:
         SpecError: DLC503 when there are checkpoints but none can be used.
     """
+    run.need_own(run.checkpoints)
     tidy(run)
     errors: dict[Path, str] = {}
     foreign = 0

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from dlc.backend.train_step import TrainState
+from dlc.frontend.decisions import deciding
 from dlc.training.setup import Setup
 
 CHUNK_SECONDS = 0.5  # progress moves about twice per second
@@ -51,6 +52,7 @@ class Chunks:
         self, setup: Setup, began: float, iterations: int | None = None, started: Callable[[], None] = lambda: None
     ) -> None:
         self.setup, self.began, self.iterations, self.started = setup, began, iterations, started
+        self.stats = setup.stats  # with the newest thresholds
         self.first_step_seconds = 0.0  # from `began` to the end of the first chunk
         self.seconds = self.input_seconds = 0.0  # of all other chunks, and how long of that the device waited for input
         self.blocked = 0.0  # how long the training thread was occupied with them
@@ -100,7 +102,8 @@ class Chunks:
         ends the run, `begin` ignores them: whether steps are begun ahead can't change the result. Nothing is done
         where it would save little: see `AHEAD_SECONDS`.
         """
-        if self.seconds_per_step is None or step >= self.setup.horizon.steps:
+        fits = bool(deciding(self.setup.plan))  # the steps then need the thresholds that the evaluation finds
+        if fits or self.seconds_per_step is None or step >= self.setup.horizon.steps:
             return
         iterations = self.next_length(step, self._epoch_end(step) - step)
         size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
@@ -142,7 +145,7 @@ class Chunks:
         began, waited = time.perf_counter(), self.setup.feeder.waited
         feed = self.setup.feeder.training(step, iterations)
         steps = self.setup.compiled_steps
-        after = steps.chunk(state, feed, np.int32(iterations), np.bool_(fresh), self.setup.stats)
+        after = steps.chunk(state, feed, np.int32(iterations), np.bool_(fresh), self.stats)
         del feed  # otherwise the batches would outlive their use
         self._prepare(step + iterations)
         if not self.compiling:

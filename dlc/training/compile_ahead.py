@@ -18,6 +18,7 @@ from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.feed import Feed, Rows
 from dlc.data.feeder import Portions, batching_of, horizon_of, portions_of
+from dlc.data.ranges import awaits_ranges
 from dlc.data.splits import split_sizes
 from dlc.data.tables import COPIES, allowed_memory
 from dlc.diagnostics import SpecError
@@ -94,7 +95,7 @@ def _foreseen(plan: Plan) -> Known | None:
     data = plan.data
     sources = [source for source in (data.source, data.validation, data.test) if source is not None] if data else []
     kinds = [feature.value_type() for feature in (*plan.inputs.values(), *plan.targets.values())]
-    if any(isinstance(dim, str) for kind in kinds for dim in kind.shape[1:]):
+    if any(isinstance(dim, str) for kind in kinds for dim in kind.shape[1:]) or awaits_ranges(plan):
         return None
     try:
         counts = [source.count(Path(plan.folder)) for source in sources]

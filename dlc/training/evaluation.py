@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,10 +12,31 @@ from numpy.typing import NDArray
 
 from dlc.backend import statistics
 from dlc.backend.evaluate import Evaluate
-from dlc.backend.loss import Answers, Stats
-from dlc.components.metrics.metric import Metric
+from dlc.backend.loss import FITTED, Answers, Stats, collected_terms
 from dlc.data.feeder import Feeder
+from dlc.frontend.decisions import starting_thresholds
 from dlc.frontend.plan import Plan
+from dlc.training.thresholds import best_f1
+
+
+class Measured(NamedTuple):
+    """What an evaluation found.
+
+    Args:
+        values: loss and metrics by name.
+        examples: the number of examples.
+        undefined: the number of examples whose prediction is NaN, for each prediction that has any.
+        thresholds: the thresholds of targets that fit these examples best, float32 (labels,); of those to fit.
+    """
+
+    values: dict[str, float]
+    examples: int = 0
+    undefined: Mapping[str, int] = {}
+    thresholds: Mapping[str, Any] = {}
+
+    def notes(self, split: str) -> dict[str, str]:
+        """What to know about the predictions of a split, by name."""
+        return {name: undefined_note(name, count, self.examples, split) for name, count in self.undefined.items()}
 
 
 def evaluate_rows(
@@ -25,7 +46,7 @@ def evaluate_rows(
     feeder: Feeder,
     chosen: NDArray[np.int32],
     stats: Stats,
-) -> dict[str, float]:
+) -> Measured:
     """Loss and metrics on the chosen rows."""
     found = SplitEvaluation(plan, evaluator, variables, feeder, chosen, stats).values()
     assert found is not None, "nothing asked it to stop"
@@ -54,15 +75,16 @@ class SplitEvaluation:
         stats: Stats,
     ) -> None:
         self.plan, self.evaluator, self.variables, self.stats = plan, evaluator, variables, stats
+        self.examples = len(chosen)
         self._chunks = feeder.evaluation(chosen)
         self._sent = self._send()
         assert self._sent is not None, "no rows were chosen"
 
-    def values(self, stop: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
+    def values(self, stop: Callable[[], bool] = lambda: False) -> Measured | None:
         """Loss and metrics; None if `stop`, called between two chunks, returned true."""
         plan = self.plan
         totals: dict[str, Any] | None = None
-        parts: dict[str, list[Answers]] = {term.name: [] for term in plan.metrics if term.metric.collected}
+        parts: dict[str, list[Answers]] = {term.name: [] for term in collected_terms(plan)}
         while self._sent is not None:
             if totals is not None and stop():
                 return None
@@ -76,9 +98,13 @@ class SplitEvaluation:
         values = statistics.values(plan, totals)
         for term in plan.metrics:
             if term.metric.collected:
-                values[term.name] = _judged(term.metric, parts[term.name])
+                values[term.name] = term.metric.judge(*_whole(parts[term.name]))
         order = [term.name for term in plan.metrics]
-        return {**{n: value for n, value in values.items() if n not in order}, **{n: values[n] for n in order}}
+        values = {**{n: value for n, value in values.items() if n not in order}, **{n: values[n] for n in order}}
+        undefined = {name: int(count) for name, count in totals[statistics.UNDEFINED].items() if count}
+        fitted = {name: len(start) for name, start in starting_thresholds(plan).items()}
+        thresholds = {name: best_f1(*_whole(parts[FITTED + name]), labels) for name, labels in fitted.items()}
+        return Measured(values, self.examples, undefined, thresholds)
 
     def _send(self) -> tuple[Any, NDArray[np.bool_]] | None:
         """Send the next chunk: what the device makes of it, and which of its examples are real."""
@@ -89,13 +115,22 @@ class SplitEvaluation:
         return self.evaluator(self.variables, feed, real, np.int32(iterations), self.stats), real
 
 
-def _judged(metric: Metric, parts: Sequence[Answers]) -> float:
-    """The value of a metric that needs all answers at once."""
+def undefined_note(name: str, count: int, examples: int, split: str = "") -> str:
+    """How many predictions are NaN.
+
+    >>> undefined_note("y", 2, 1200, "test")
+    'the prediction of `y` is NaN for 2 of 1,200 test examples'
+    """
+    return f"the prediction of `{name}` is NaN for {count:,} of {examples:,} {split + ' ' if split else ''}examples"
+
+
+def _whole(parts: Sequence[Answers]) -> tuple[Any, Any, Any]:
+    """Predictions, targets, and weights of examples or positions, of all batches."""
     whole: Answers = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     weights = whole.weights.astype(np.float64)
     if whole.mask is not None:
         weights = weights[:, None] * whole.mask
-    return metric.judge(np.asarray(whole.prediction), np.asarray(whole.target), np.asarray(weights))
+    return np.asarray(whole.prediction), np.asarray(whole.target), np.asarray(weights)
 
 
 def monitored(plan: Plan, name: str | None = None) -> tuple[str, bool]:

@@ -11,7 +11,9 @@ from typing import Any
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
 from dlc.language.yaml_text import parse_yaml
-from dlc.support.files import read_json, read_whole
+from dlc.support.records import read_value
+from dlc.support.regular_files import read_whole
+from dlc.training.records import LocationRecord
 
 Key = tuple[str, ...]
 
@@ -51,13 +53,14 @@ def moved(run: Path, sets: Sequence[str] = ()) -> list[str]:
     path = run / "locations.json"
     if not path.exists():
         return []
-    found, given = read_json(path), {text.partition("=")[0].strip() for text in sets}
+    found, given = read_value(path), {text.partition("=")[0].strip() for text in sets}
     try:
         tree = parse_yaml(read_whole(run / "resolved.yaml").decode(), "resolved").tree
+        places = {key: LocationRecord.of(place) for key, place in found.items()}
         changed = {
-            key: os.path.realpath(run / place["relative"])
-            for key, place in found.items()
-            if _value(tree, key) == place["absolute"] and key not in given and not Path(place["absolute"]).exists()
+            key: os.path.realpath(run / place.relative)
+            for key, place in places.items()
+            if _value(tree, key) == place.absolute and key not in given and not Path(place.absolute).exists()
         }
         return [f"{key}={json.dumps(target)}" for key, target in changed.items() if Path(target).is_file()]
     except (AttributeError, KeyError, TypeError, ValueError, OSError, SpecError):

@@ -11,9 +11,11 @@ import jax
 
 from dlc.backend import statistics
 from dlc.backend.train_step import TrainState
+from dlc.data.fitted import Stats
+from dlc.frontend.decisions import read_thresholds, with_thresholds
 from dlc.training.active_run import ActiveRun, finite
 from dlc.training.callbacks.loop_callback import Chunk, Epoch, Evaluation, LoopCallback
-from dlc.training.evaluation import SplitEvaluation
+from dlc.training.evaluation import Measured, SplitEvaluation
 from dlc.training.result import Result
 
 
@@ -90,7 +92,7 @@ class Loop:
                 self.sent = self.send(run.state)
             variables, evaluating = self.sent.variables, self.sent.evaluating
             self.sent = None
-            evaluation = Evaluation(variables, self.values_of(evaluating))
+            evaluation = Evaluation(variables, self.values_of(evaluating, "validation"))
             state = run.state
             for callback in self.callbacks:
                 callback.on_evaluation(run, evaluation)
@@ -138,19 +140,38 @@ class Loop:
         sums = statistics.to_host(jax.device_get(state.sums))
         return sums, statistics.values(self.active.setup.plan, sums)
 
-    def evaluation(self, variables: Any, split: str) -> SplitEvaluation | None:
-        """The evaluation of a whole split, its first part sent to the device; None if there is no such split."""
+    def evaluation(self, variables: Any, split: str, stats: Stats | None = None) -> SplitEvaluation | None:
+        """The evaluation of a whole split, its first part sent to the device; None if there is no such split.
+
+        Args:
+            variables: the weights.
+            split: its name.
+            stats: the statistics of the features, with thresholds; the newest if None.
+        """
         run, setup = self.active, self.active.setup
         if split not in setup.data.splits:
             return None
         rows = setup.data.splits[split]
         with run.timed("evaluation"):
-            return SplitEvaluation(setup.plan, setup.evaluate, variables, setup.feeder, rows, setup.stats)
+            newest = run.chunks.stats
+            return SplitEvaluation(setup.plan, setup.evaluate, variables, setup.feeder, rows, stats or newest)
 
-    def values_of(self, evaluation: SplitEvaluation | None) -> dict[str, float]:
-        """Loss and metrics of an evaluation; empty if there is none."""
+    def values_of(self, evaluation: SplitEvaluation | None, split: str) -> dict[str, float]:
+        """Loss and metrics of an evaluation; empty if there is none. Thresholds are fitted to the validation split."""
         if evaluation is None:
             return {}
+        found = self._measured(evaluation)
+        if split == "validation" and found.thresholds:
+            self.active.decide(found.thresholds)
+            again = self.evaluation(evaluation.variables, split)
+            assert again is not None, "it was evaluated before"
+            found = self._measured(again)
+        for name, text in found.notes(split).items():
+            self.active.note_once(f"{split}/{name}", text)
+        return found.values
+
+    def _measured(self, evaluation: SplitEvaluation) -> Measured:
+        """What an evaluation finds."""
         with self.active.timed("evaluation"):
             found = evaluation.values(self.asked)
         if found is None:
@@ -164,7 +185,9 @@ class Loop:
             variables = setup.program.from_flat(run.best)
         else:
             variables = jax.device_get(setup.compiled_steps.shown(run.state))
-        test = self.values_of(self.evaluation(variables, "test"))
+        thresholds = read_thresholds(setup.plan, run.best) if run.best is not None else {}
+        stats = with_thresholds(run.chunks.stats, thresholds)
+        test = self.values_of(self.evaluation(variables, "test", stats), "test")
         for callback in self.callbacks:
             callback.on_finish(run, test)
         run.status = "finished"
@@ -178,6 +201,7 @@ class Loop:
             seconds=run.chunks.seconds,
             first_step_seconds=run.chunks.first_step_seconds,
             data=setup.data,
+            thresholds={name: values.tolist() for name, values in thresholds.items()},
             input_seconds=run.chunks.input_seconds,
         )
 

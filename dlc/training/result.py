@@ -8,11 +8,14 @@ from typing import Any
 
 from dlc.data.dataset import Dataset
 from dlc.diagnostics import SpecError
+from dlc.frontend.decisions import THRESHOLDS
 from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass
-from dlc.support.files import Log, digest, figures, from_json, read_json, to_json
+from dlc.support.files import Log, figures, history_of
+from dlc.support.records import read_record
 from dlc.training.active_run import Stop
 from dlc.training.callbacks.early_stopping import Stopping
+from dlc.training.records import ResultRecord
 from dlc.training.run_folder import RunFolder
 
 
@@ -30,6 +33,7 @@ class Result:
         seconds: time of all chunks of steps but the first, which compiles.
         first_step_seconds: time from the call to the first finished step.
         data: the records that it was trained on; None of a run that was finished before.
+        thresholds: those that were fitted with the best weights, one for each label, by target.
         input_seconds: how long of `seconds` the device waited for records.
         spent: seconds by part of the run, see `Profile`; empty of a run that was finished before.
     """
@@ -43,6 +47,7 @@ class Result:
     seconds: float = 0.0
     first_step_seconds: float = 0.0
     data: Dataset | None = field(repr=False, default=None)
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
     input_seconds: float = 0.0
     spent: Mapping[str, float] = field(repr=False, default_factory=dict)
 
@@ -53,16 +58,16 @@ def finished(run: RunFolder) -> Result:
     Raises:
         SpecError: DLC503 when its files are damaged.
     """
-    record = _record(run)
+    record = read_result(run)
     history = _history(run, record)
     if not run.weights.is_file():
         message, hint = f"`{run.weights}` is missing", "put it back, or train again in another folder with `--run`"
         raise SpecError.of("DLC503", message, hint=hint)
-    run.load_weights()
-    try:
-        return Result(run, history, record["best_epoch"], figures(record["test"]), steps=record["steps"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise SpecError.of("DLC503", f"`{run.result}` is damaged: {error}") from None
+    weights = run.load_weights()
+    own = len(THRESHOLDS)
+    fitted = {name[own:]: value.tolist() for name, value in weights.items() if name.startswith(THRESHOLDS)}
+    test, steps = figures(record.test), record.steps
+    return Result(run, history, record.best_epoch, test, steps=steps, thresholds=fitted)
 
 
 def extended(run: RunFolder, plan: Plan) -> bool:
@@ -71,32 +76,31 @@ def extended(run: RunFolder, plan: Plan) -> bool:
     Raises:
         SpecError: DLC503 when its files are damaged.
     """
-    record = _record(run)
-    if "stop" in record:
-        asked = not Stop(**record["stop"]).holds(plan) and plan.train.epochs > record["epochs"]
+    record = read_result(run)
+    if record.stop is not None:
+        asked = not Stop(**record.stop.plain()).holds(plan) and plan.train.epochs > record.epochs
         return asked and not Stopping(plan, _history(run, record)).due
-    if record["stopped_early"]:
+    if record.stopped_early:
         return not Stopping(plan, _history(run, record)).due
-    return bool(plan.train.epochs > record["epochs"])
+    return plan.train.epochs > record.epochs
 
 
-def _history(run: RunFolder, record: Mapping[str, Any]) -> tuple[Mapping[str, float], ...]:
+def _history(run: RunFolder, record: ResultRecord) -> tuple[Mapping[str, float], ...]:
     """The epochs' records, checked against `result.json`."""
-    data = Log(run.metrics).check(record["metrics"], last=True)
+    data = Log(run.metrics).check(record.metrics.plain(), last=True)
     try:
-        lines = [figures(from_json(line)) for line in data.splitlines()]
-        history = tuple(line for line in lines if "train/loss" in line)
-        if len(history) != record["epochs"]:
+        history = tuple(line for line in history_of(data) if "train/loss" in line)
+        if len(history) != record.epochs or record.best_epoch > record.epochs:
             raise ValueError("epochs are missing")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise SpecError.of("DLC503", f"`{run.metrics}` or `{run.result}` is damaged: {error}") from None
     return history
 
 
-def _record(run: RunFolder) -> dict[str, Any]:
-    """The contents of `result.json`, with the digest checked."""
-    record = read_json(run.result)
-    stated = record.pop("digest", None) if isinstance(record, dict) else None
-    if stated != digest(to_json(record)):
-        raise SpecError.of("DLC503", f"`{run.result}` is damaged: its digest differs")
-    return dict(record)
+def read_result(run: RunFolder) -> ResultRecord:
+    """The contents of `result.json`.
+
+    Raises:
+        SpecError: DLC502 or DLC503 when it is missing or damaged.
+    """
+    return read_record(run.result, ResultRecord, signed="digest")

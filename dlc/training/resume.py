@@ -9,11 +9,13 @@ import jax
 from dlc.backend.train_step import TrainState
 from dlc.data.fitted import FittedData
 from dlc.diagnostics import SpecError
+from dlc.frontend.decisions import starting_thresholds
 from dlc.frontend.plan import Plan
 from dlc.support.files import Log
 from dlc.training.active_run import ActiveRun, Progress, Stop
 from dlc.training.callbacks.loop_callback import LoopCallback
 from dlc.training.checkpoint import Checkpoint, newest, restore_state
+from dlc.training.numerics import NAME, need_as_began, numerics
 from dlc.training.run_folder import RunFolder, SpecTexts, environment
 
 
@@ -27,7 +29,8 @@ def fitted_before(folder: RunFolder, plan: Plan) -> FittedData | None:
 
 def begin(run: ActiveRun, folder: RunFolder, texts: SpecTexts, log: Log) -> None:
     """Write the files that describe a new run."""
-    folder.begin(run.setup.plan, texts, run.setup.data.fitted, environment(), run.setup.program.lowering.plain())
+    lowering = run.setup.program.lowering.plain()
+    folder.begin(run.setup.plan, texts, run.setup.data.fitted, environment(), lowering, numerics().plain())
     log.begin()
 
 
@@ -57,13 +60,24 @@ def resume(
     Raises:
         SpecError: DLC503, DLC504.
     """
+    changed = need_as_began(folder.path)
     found = newest(folder, identity)
     checkpoint = found.checkpoint
     if checkpoint is not None:
         run.progress = _progress(run, folder, checkpoint)
+        starting = starting_thresholds(run.setup.plan)
+        thresholds = run.progress.thresholds or starting
+        if {name: len(values) for name, values in thresholds.items()} != {n: len(v) for n, v in starting.items()}:
+            raise SpecError.of("DLC503", f"the checkpoint of step {checkpoint.step:,} holds other thresholds")
+        run.decide(thresholds)
         state = jax.device_put(restore_state(state, checkpoint.state))
+        if int(state.step) != checkpoint.step:
+            raise SpecError.of("DLC503", f"the checkpoint of step {checkpoint.step:,} holds the state of another step")
         log.check(checkpoint.metrics)
     found.set_aside(run.note)
+    if changed is not None:
+        run.note(changed)
+    folder.keep(NAME, numerics().plain())
     folder.keep_spec(run.setup.plan, texts)
     for path in folder.restore(run.setup.data.fitted):
         run.note(f"`{path}` did not hold what the run learned about its data: it was rewritten")
@@ -85,7 +99,7 @@ def _progress(run: ActiveRun, folder: RunFolder, checkpoint: Checkpoint) -> Prog
     Raises:
         SpecError: DLC503, DLC504.
     """
-    progress = Progress.restored(checkpoint.progress)
+    progress = Progress(**checkpoint.progress)
     if progress.data != run.setup.data.fingerprint:
         raise SpecError.of(
             "DLC504",

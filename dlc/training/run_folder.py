@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -11,28 +12,31 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlc.components.features.feature import fitted_types
+from dlc.components.value_ranges import ValueRange
 from dlc.data.fitted import FittedData
+from dlc.data.ranges import ranged_features
 from dlc.diagnostics import SpecError, reason
 from dlc.frontend.pipeline import Spec, check_file
 from dlc.frontend.plan import Plan
-from dlc.language.yaml_text import parse_yaml
+from dlc.language.yaml_text import MAX_BYTES, parse_yaml
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import (
     cannot_write,
     digest,
     pack,
-    read_json,
-    read_whole,
     to_json,
     unpack,
     write_atomic,
 )
+from dlc.support.records import check_digest, read_value
+from dlc.support.regular_files import read_whole
 from dlc.training.locations import Key, location_keys, moved, recorded
 
 if TYPE_CHECKING:
@@ -48,6 +52,7 @@ MAY_CHANGE = (
     ("train", "tensorboard"),
     ("train", "on_nan"),
     ("train", "callbacks"),
+    ("train", "memory"),
     ("data", "memory"),
 )
 """The settings that a resumed run may change."""
@@ -123,7 +128,7 @@ class RunFolder:
         """The name of the spec that began this run; None when that can't be read."""
         path = self.path / "resolved.yaml"
         try:
-            name = parse_yaml(path.read_text(encoding="utf-8"), str(path)).tree.get("name")
+            name = parse_yaml(read_whole(path, MAX_BYTES).decode(), str(path)).tree.get("name")
         except (OSError, ValueError, SpecError):
             return None
         return name if isinstance(name, str) else None
@@ -133,15 +138,27 @@ class RunFolder:
         """Whether the run is finished."""
         return self.result.is_file()
 
+    def need_own(self, path: Path) -> None:
+        """Check that a folder within the run folder is no link: files written there would land elsewhere.
+
+        Raises:
+            SpecError: DLC507.
+        """
+        if path.is_symlink():
+            hint = f"replace the link with a folder, or move `{self.path}` as a whole"
+            raise SpecError.of("DLC507", f"can't write to `{path}`: it is a symbolic link", hint=hint)
+
     def lock(self) -> None:
         """Hold the folder until this process ends.
 
         Raises:
             SpecError: DLC505 when another process holds it, DLC507 when it can't be made.
         """
+        if self._lock is not None:  # `new_run_folder` has locked it
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise cannot_write(self.path, error) from None
         try:
@@ -175,11 +192,13 @@ class RunFolder:
         fitted: FittedData,
         environment: Mapping[str, Any],
         lowering: Mapping[str, Any],
+        numerics: Mapping[str, Any],
     ) -> None:
         """Write what describes the run. `resolved.yaml` comes last: with it the run exists."""
         write_atomic(self.path / "spec.yaml", texts.given.encode())
         write_atomic(self.path / "environment.json", to_json(environment))
         write_atomic(self.path / "lowering.json", to_json(lowering))
+        write_atomic(self.path / "numerics.json", to_json(numerics))
         write_atomic(self.path / "locations.json", to_json(recorded(plan, self.path)))
         write_atomic(self.features, _features(fitted))
         write_atomic(self.splits, pack(fitted.splits))
@@ -239,12 +258,16 @@ class RunFolder:
 
     def keep_spec(self, plan: Plan, texts: SpecTexts) -> None:
         """Write a spec as that of the run, if a setting changed."""
-        files = {"locations.json": to_json(recorded(plan, self.path)), "resolved.yaml": texts.resolved.encode()}
-        for name, data in files.items():
-            with suppress(OSError):
-                if read_whole(self.path / name) == data:
-                    continue
-            write_atomic(self.path / name, data)
+        self.keep("locations.json", recorded(plan, self.path))
+        self.keep("resolved.yaml", texts.resolved.encode())
+
+    def keep(self, name: str, content: Mapping[str, Any] | bytes) -> None:
+        """Write a file, if it holds something else."""
+        data = content if isinstance(content, bytes) else to_json(content)
+        with suppress(OSError):
+            if read_whole(self.path / name) == data:
+                return
+        write_atomic(self.path / name, data)
 
     def need_epochs(self, plan: Plan, done: int) -> None:
         """Check that a spec asks for the epochs that the run has begun.
@@ -289,7 +312,7 @@ class RunFolder:
 
         path = self.path / "lowering.json"
         try:
-            return Lowering.read(read_json(path))
+            return Lowering.read(read_value(path))
         except (KeyError, TypeError, ValueError):
             raise SpecError.of("DLC503", f"`{path}` is damaged: it names no variants and flags") from None
 
@@ -300,13 +323,14 @@ class RunFolder:
             SpecError: DLC502 or DLC503 when it is missing or does not fit the spec.
         """
         path = self.features
-        found = read_json(path)
+        found = read_value(path)
         stats: dict[str, dict[str, Any]] = {}
         columns: dict[str, tuple[str, ...]] = {}
         try:
-            stated = found.pop("sha256")
-            if digest(to_json(found)) != stated:
-                raise ValueError("its digest differs")
+            check_digest(found, "sha256")
+            ranges = {name: ValueRange(*map(float, found["ranges"][name])) for name in ranged_features(plan)}
+            if not all(isfinite(held.span) and held.span > 0 for held in ranges.values()):
+                raise ValueError("ranges")
             read, found = found["columns"], found["fitted"]
             for name, feature in {**plan.inputs, **plan.targets}.items():
                 columns[name] = tuple(read[name])
@@ -322,7 +346,7 @@ class RunFolder:
                     raise ValueError(name)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError):
             raise SpecError.of("DLC503", f"`{path}` is damaged: it does not fit the spec") from None
-        return FittedData(columns, stats, self._splits())
+        return FittedData(columns, stats, self._splits(), ranges)
 
     def _splits(self) -> dict[str, Any]:
         """The digests of the records of each split.
@@ -379,14 +403,28 @@ def check_output(path: Path) -> None:
 
 
 def new_run_folder(name: str, base: Path | None = None) -> RunFolder:
-    """The first free folder `runs/NAME`, `runs/NAME-2`, ..."""
+    """The first free folder `runs/NAME`, `runs/NAME-2`, ..., made and locked: two runs that start at once get two.
+
+    Raises:
+        SpecError: DLC507 when it can't be made.
+    """
     base = base or Path("runs")
     number = 1
     while True:
         path = base / (name if number == 1 else f"{name}-{number}")
-        if not path.exists():
-            return RunFolder(path)
-        number += 1
+        try:
+            base.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+        except FileExistsError:  # a link to nowhere, too
+            if not base.is_dir():
+                raise cannot_write(base, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))) from None
+            number += 1
+            continue
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        run = RunFolder(path)
+        run.lock()
+        return run
 
 
 def last_run_folder(name: str, base: Path | None = None) -> RunFolder | None:
@@ -414,7 +452,7 @@ def environment() -> dict[str, Any]:
     devices = jax.devices()
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        "command": [os.fsencode(argument).decode(errors="backslashreplace") for argument in sys.argv],
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
@@ -445,6 +483,7 @@ def _features(fitted: FittedData) -> bytes:
             name: {key: np.asarray(value).tolist() for key, value in stats.items()}
             for name, stats in fitted.stats.items()
         },
+        "ranges": {name: list(held) for name, held in fitted.ranges.items()},
     }
     return to_json({**plain, "sha256": digest(to_json(plain))})
 

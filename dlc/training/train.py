@@ -10,10 +10,13 @@ import jax
 
 from dlc.backend.update import plateau_of
 from dlc.diagnostics import SpecError, quoting
+from dlc.frontend.memory import least_memory
 from dlc.frontend.pipeline import Spec
 from dlc.frontend.plan import Plan
 from dlc.frontend.resolved import resolved_text
+from dlc.frontend.summary import human
 from dlc.frontend.trainable import need_trainable
+from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import Log, cannot_use
 from dlc.support.gc_pause import gc_paused
@@ -71,11 +74,11 @@ def train(
 
     Raises:
         Stopped: when `stop` returned true.
-        SpecError: DLC115, DLC401-DLC406, DLC501, DLC503-DLC505, DLC507, DLC508.
+        SpecError: DLC115, DLC217, DLC218, DLC320, DLC321, DLC401-DLC406, DLC501, DLC503-DLC505, DLC507, DLC508, DLC512.
     """
     began = time.perf_counter()
     reporter = reporter or Silent()
-    with quoting(spec.texts):
+    with quoting(spec.texts), noticing_exhaustion(lambda: _least_memory(spec.plan)):
         need_trainable(spec.plan)
         if resume and run is None:
             raise SpecError.of("DLC510", "there is nothing to resume without a run folder", hint="name the folder")
@@ -87,6 +90,8 @@ def train(
                 return request.dry_run(spec.plan) if dry_run else request.train(spec.plan)
         run.lock()
         try:
+            for name in ("profile", "events"):
+                run.need_own(run.path / name)
             texts = SpecTexts(spec.given, resolved_text(spec))
             found = _opened(run, spec.plan, texts, resume, reporter)
             if found is not None:
@@ -100,6 +105,12 @@ def train(
             raise cannot_use(error, run.path) from None
         finally:
             run.unlock()
+
+
+def _least_memory(plan: Plan) -> str:
+    """What training needs at least, in words."""
+    need = least_memory(plan)
+    return f"at least {human(need.total, 'B', 1024)}: {need}"
 
 
 def _never() -> bool:

@@ -11,6 +11,13 @@ import pytest
 import dlc
 from dlc.backend.emit import training_chunk
 from dlc.backend.memory import _peak, planned, predicted
+from dlc.cli.refusals import refused
+from dlc.components.optimizers import OPTIMIZERS
+from dlc.components.optimizers.optimizer import Optimizer
+from dlc.components.schedules.schedule import Horizon
+from dlc.diagnostics import SpecError
+from dlc.frontend.memory import least_memory
+from dlc.language.options import build_word
 from tests.common import ROOT, run_dlc
 
 HEAD = "data: {{source: {{npz: x.npz}}}}\ninputs: {{x: {{tensor: {shape}}}}}\ntargets: {{y: {{category: 10}}}}\n"
@@ -117,3 +124,83 @@ def test_flags_that_do_not_fit_are_errors(flags: list[str], message: str) -> Non
     done = run_dlc(["show", str(ROOT / "specs" / "iris_perceptron.yaml"), *flags])
     assert done.returncode == 2
     assert f"error[DLC510]: {message}" in done.stderr
+
+
+# ---- the lower bound that `dlc check` uses ----
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_lower_bound_is_below_the_prediction(name: str) -> None:
+    """It is counted from types alone, and is most of what a step needs."""
+    plan = step_of(name).plan
+    assert 0.3 * predicted(plan).peak < least_memory(plan).total <= predicted(plan).peak
+
+
+def test_the_lower_bound_by_hand() -> None:
+    spec = dlc.loads(
+        HEAD.format(shape="[5]") + "network: [dense: 7, dense: 10]\nloss: cross_entropy\n"
+        "optimizer: {adam: 0.01, ema: 0.9}\ntrain: {batch_size: 3}\n"
+    )
+    weights = 4 * (5 * 7 + 7 + 7 * 10 + 10)
+    assert least_memory(spec.plan) == (3, weights, weights, 3 * weights, 4 * 3 * (5 + 7))
+    assert least_memory(spec.plan, 6).activations == 4 * 6 * (5 + 7)
+
+
+@pytest.mark.parametrize("word", OPTIMIZERS)
+def test_an_optimizer_keeps_at_least_what_it_declares(word: str) -> None:
+    optimizer = build_word({word: {}}, OPTIMIZERS, "optimizer")
+    if isinstance(optimizer, list):  # it has an option without a default
+        optimizer = build_word({word: {"learning_rate": 0.1, "weight_decay": 0.1}}, OPTIMIZERS, "optimizer")
+    assert isinstance(optimizer, Optimizer)
+    weights = {"kernel": jnp.zeros((64, 32))}
+    state = jax.eval_shape(optimizer.build(Horizon(100, 10.0)).init, weights)
+    assert sum(leaf.size for leaf in jax.tree.leaves(state)) >= optimizer.copies * 64 * 32
+    assert optimizer.copies or word not in ("adam", "adamw", "lamb", "lion")
+
+
+def small(more: str = "") -> str:
+    return HEAD.format(shape="[50]") + "network: [dense: 70, dense: 10]\nloss: cross_entropy\noptimizer: adam\n" + more
+
+
+def test_check_compares_it_with_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlc.frontend.memory.has_accelerator", lambda: False)
+    path = tmp_path / "spec.yaml"
+    path.write_text(small())
+    assert dlc.check(path).ok
+    monkeypatch.setattr("dlc.frontend.memory.usable_memory", lambda: 70_000)
+    (found,) = dlc.check(path).diagnostics
+    assert found.code == "DLC218" and found.span is not None and found.span.line == 4
+    assert "67.3" in found.message or "KiB" in found.message
+    assert dlc.check(path, ["train.memory=1 GB"]).ok  # it is for another machine
+    dlc.load(path)  # a network that can't be trained here can be shown, and a trained one evaluated
+    with pytest.raises(SpecError) as caught:
+        dlc.train(path)
+    assert caught.value.report.codes == ("DLC218",)
+    monkeypatch.setattr("dlc.frontend.memory.usable_memory", lambda: None)
+    assert dlc.check(path).ok
+    assert dlc.check(path, ["train.memory=10 kB"]).codes == ("DLC218",)
+    monkeypatch.setattr("dlc.frontend.memory.usable_memory", lambda: 70_000)
+    monkeypatch.setattr("dlc.frontend.memory.has_accelerator", lambda: True)  # its memory is not the machine's
+    assert dlc.check(path).ok
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("Unable to allocate 8.00 GiB"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")],
+    ids=["python", "xla"],
+)
+def test_running_out_of_memory_is_a_diagnostic(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what training needs, where it is known; on the command line never as a bug in dlc."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("dlc.training.train.set_up", fail)
+    spec = dlc.loads(small())
+    with pytest.raises(SpecError) as caught:
+        dlc.train(spec)
+    (item,) = caught.value.report.diagnostics
+    assert item.code == "DLC512" and item.expected is not None and "weights" in item.expected
+    found = refused(error)
+    assert found is not None and found.report.codes == ("DLC512",)
+    assert refused(RuntimeError("something else")) is None

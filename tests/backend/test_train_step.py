@@ -14,7 +14,7 @@ import pytest
 
 import dlc
 from dlc.backend import statistics
-from dlc.backend.averaging import Averaging
+from dlc.backend.averaging import Averaging, precise
 from dlc.backend.hyperparameters import Hyperparameters
 from dlc.backend.network import lower
 from dlc.backend.train_step import CompiledSteps, TrainState, make_compiled_steps
@@ -250,6 +250,54 @@ def test_an_exponential_average_is_optax_s() -> None:
         mean, kept = average.update(params, kept)
     close(compiled_steps.shown(state)["params"], mean)
     close(state.variables["params"], history[-1])
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_an_average_has_the_statistics_of_its_weights(accumulate: int) -> None:
+    """Here they depend on no weight: the same average, without bias, of the moments of the batches.
+
+    Running means would still be near their initial values after 5 steps.
+    """
+    network = "network: [{batch_norm: 0.9, name: norm}, dense: 2]\n"
+    data = batched(5, 8)
+    more = f", accumulate: {accumulate}" if accumulate > 1 else ""
+    state, compiled_steps = trained(spec_of(f"{{sgd: 0.5, ema: 0.8{more}}}", network=network), data, 5)
+    x = np.asarray(data["inputs"]["x"], np.float64).reshape(5, accumulate, -1, 3)
+    inside = np.array([0.9, 1.0][-accumulate:]) / sum([0.9, 1.0][-accumulate:])  # the batches of a step
+    shares = 0.8 ** np.arange(4, -1, -1) * 0.2 / (1 - 0.8**5)
+    found = compiled_steps.shown(state)["state"]["norm"]
+    for name, moment in (("mean", x.mean(2)), ("variance", x.var(2))):
+        want = np.einsum("s,a,sac->c", shares, inside, moment)
+        np.testing.assert_allclose(found[name], want, rtol=1e-4, atol=1e-5)
+    running = np.asarray(state.variables["state"]["norm"]["variance"])
+    assert np.abs(running - found["variance"]).max() > 0.05
+
+
+def test_the_skipped_steps_of_an_epoch_are_counted_anew() -> None:
+    """`fresh` begins an epoch: its first chunk forgets those of the epoch before, later chunks don't."""
+    data = batched(3, 4)
+    data["targets"]["y"] = data["targets"]["y"].at[1].set(jnp.nan)
+    state, compiled_steps = trained(spec_of("{sgd: 0.1}", head=f"{HEAD}train: {{on_nan: skip}}\n"), data, 3)
+    assert int(state.skipped.epoch) == 1 and int(state.skipped.row) == 0
+    feed = feed_of({"inputs": data["inputs"], "targets": {"y": data["targets"]["y"]}})
+    for fresh, want in ((False, 2), (True, 1)):
+        state = compiled_steps.chunk(state, feed, np.int32(3), np.bool_(fresh), {"x": {}, "y": {}})
+        assert int(state.skipped.epoch) == want
+
+
+def test_an_average_of_half_precision_moves() -> None:
+    """Steps of 0.001 of the distance are lost in bfloat16, whose neighbours of 1 are 0.004 and 0.008 away."""
+    averaging = Averaging(decay=0.999)
+    narrow, wide = {"w": jnp.zeros(3, jnp.bfloat16)}, {"w": jnp.zeros(3, jnp.float32)}
+    averages = [precise(narrow), wide]
+    for step in range(1, 41):
+        value = 1.0 if step < 3 else 3.0
+        averages = [
+            averaging.moved(average, jax.tree.map(lambda leaf, value=value: leaf + value, weights), jnp.int32(step))
+            for average, weights in zip(averages, (narrow, wide), strict=True)
+        ]
+    assert float(averages[1]["w"][0]) > 2.8
+    close(*averages)
 
 
 @pytest.mark.parametrize(("start", "every"), [("2 steps", "1 steps"), ("1 steps", "2 steps"), ("9 steps", "1 steps")])

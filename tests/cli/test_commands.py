@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import dlc
 from dlc.cli import main
-from dlc.cli.entry import _refused
+from dlc.cli.refusals import refused as refused_by_system
 from dlc.training.run_folder import RunFolder
 from tests.common import ROOT, SMALL, run_dlc
 
@@ -350,10 +350,10 @@ def test_what_the_system_refuses_is_no_bug(command: str, tmp_path: Path) -> None
 
 def test_only_what_the_system_refuses_is_no_bug() -> None:
     """A file that is not there may well be one."""
-    assert _refused(FileNotFoundError(2, "No such file or directory", "table.bin")) is None
-    assert _refused(OSError("it broke")) is None
-    assert _refused(ValueError("it broke")) is None
-    refused = _refused(PermissionError(13, "Permission denied", "table.bin"))
+    assert refused_by_system(FileNotFoundError(2, "No such file or directory", "table.bin")) is None
+    assert refused_by_system(OSError("it broke")) is None
+    assert refused_by_system(ValueError("it broke")) is None
+    refused = refused_by_system(PermissionError(13, "Permission denied", "table.bin"))
     assert refused is not None
     assert refused.report.codes == ("DLC507",)
     assert str(refused) == "DLC507: can't use `table.bin`: permission denied"

@@ -24,17 +24,20 @@ from dlc.components.features.feature import FeatureExample, encoded, encoded_on_
 from dlc.components.initializers.initializer import draw, init_of
 from dlc.components.losses.loss import LossExample
 from dlc.components.registry import Kind
-from dlc.components.rules.rule import LintContext, RuleExample
+from dlc.components.rules.rule import RuleExample
 from dlc.components.schedules.schedule import Horizon
 from dlc.components.sources.source import wrong_columns
 from dlc.data.fitted import device_stats
 from dlc.diagnostics import Problems
 from dlc.frontend.document import parse
+from dlc.frontend.passes.augment import augment
 from dlc.frontend.passes.expand import expand
 from dlc.frontend.passes.infer import infer
-from dlc.frontend.passes.match import used_targets
+from dlc.frontend.passes.lint import context_of
+from dlc.frontend.passes.match import match
 from dlc.frontend.passes.resolve import resolve
 from dlc.frontend.pipeline import check_text
+from dlc.frontend.plan import UpdateRule
 from dlc.ir import DTYPES, ONES, Example, ParamSpec, TensorType
 from dlc.language.loader import source_of
 from dlc.language.options import RuleViolation, build_word
@@ -423,7 +426,8 @@ def _check_feature(kind: Kind, example: FeatureExample) -> None:
     assert compiled.dtype == value.dtype
     np.testing.assert_allclose(compiled, value, rtol=1e-6)
     if made.value_type() == made.raw_type():
-        np.testing.assert_allclose(made.decode(value, stats), made.filled(raw, stats), rtol=1e-6)
+        real = made.mask(raw) if made.value_type().mask else slice(None)  # padding is 0, not a number of the data
+        np.testing.assert_allclose(made.decode(value, stats)[real], made.filled(raw, stats)[real], rtol=1e-6)
     assert made.read([column(example.column)[:0]], "x").shape == (0, *raw.shape[1:])
 
 
@@ -512,8 +516,13 @@ def findings(cls: type[Any], example: RuleExample) -> list[Any]:
     source: Source = source_of(example.wrong, "example.yaml")
     document = parse(source, problems)
     graph = resolve(document, expand(document, problems), problems)
+    augmented, typed = augment(document, problems), infer(graph, problems)
+    objectives = match(document, graph, typed.types if typed else None, problems)
     assert problems.ok, problems.report({}).diagnostics
-    return list(cls().check(LintContext(document, graph, used_targets(document))))
+    update = None
+    if document.optimizer is not None:
+        update = UpdateRule(document.optimizer.thing, document.optimizer.modifiers)
+    return list(cls().check(context_of(document, graph, typed, objectives, augmented, update)))
 
 
 LAYER_CHECKS: dict[str, Callable[[type[Any]], None]] = {

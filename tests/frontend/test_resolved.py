@@ -49,7 +49,9 @@ network:
 outputs: {y: previous}
 loss: {mse: {}, weight: 0.5}
 metrics: [mae, rmse]
-optimizer: {sgd: {learning_rate: {cosine: {peak: 0.1, warmup: 2 epochs, length: 80%}}, momentum: 0.9}, clip_norm: 1}
+optimizer:
+  sgd: {learning_rate: {cosine: {peak: 0.1, end: 0.01, warmup: 2 epochs, length: 80%}}, momentum: 0.9}
+  clip_norm: 1
 train: {epochs: 7, batch_size: full, early_stopping: {patience: 3}}
 """.replace("  - share: right_end\n", "").replace("  - join\n    inputs", "  - join:\n    inputs")
 

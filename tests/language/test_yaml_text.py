@@ -255,10 +255,20 @@ def test_deep_variables_are_bounded() -> None:
 
 
 def test_many_errors_are_quick() -> None:
-    text = "inputs: {x: {tensor: [4]}}\nnetwork:\n" + "  - dense: {unist: $a}\n" * 3000
-    start = time.perf_counter()
-    assert check_text(text)[1].codes == ("DLC101", "DLC107") * 3000  # an unknown option and an unknown variable, each
-    assert time.perf_counter() - start < 5
+    head = "inputs: {x: {tensor: [4]}}\nnetwork:\n"
+    lines = [f"  - dense: {{unist: 3, e{n}: $a{n}}}\n" for n in range(3000)]
+    start = time.process_time()
+    codes = check_text(head + "".join(lines))[1].codes
+    assert codes == ("DLC101", *("DLC101", "DLC107") * 3000)  # the same unknown option in each, and others in each
+    assert time.process_time() - start < 5
+
+
+def test_a_wrong_name_that_is_repeated_is_one_finding() -> None:
+    _, report = check_text("inputs: {x: {tensor: [4]}}\nnetwork:\n" + "  - dense: {unist: $a}\n" * 3000)
+    assert report.codes == ("DLC101", "DLC107")  # the same names again and again
+    for item in report.diagnostics:
+        assert [note.message for note in item.notes] == ["also here"] * 4 + ["and 2,995 more times"]
+        assert [note.span.line for note in item.notes[:-1] if note.span] == [4, 5, 6, 7]
 
 
 # ---- properties ----

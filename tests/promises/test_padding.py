@@ -18,9 +18,11 @@ from safetensors.numpy import load_file
 
 import dlc
 from dlc.backend.tree import nest
+from dlc.data.dataset import load_dataset
 from dlc.frontend.pipeline import Spec, check_text
 from dlc.ir import MASK, Context, Outcome, TensorType
 from dlc.serving.model import load_model
+from dlc.serving.tables import predict_table, write_table
 from dlc.training.run_folder import RunFolder
 from tests.reference.keras_conformance import build, random_values
 
@@ -346,3 +348,104 @@ def test_predict_takes_a_feature_of_many_columns_as_one_array(tmp_path: Path) ->
     )
     one, many = dlc.predict(tmp_path / "run", {"words": words}), dlc.predict(tmp_path / "run", columns)
     np.testing.assert_array_equal(one["tags_0"], many["tags_0"])
+
+
+# ---- padding of real-valued series ----
+
+SERIES = """
+data: {{source: {{npz: {path}}}, split: {{validation: 6}}}}
+inputs: {{x: {{tensor: {{shape: [time, 2], normalize: standard, padding: 0}}}}}}
+targets:
+  y: {{tensor: {{shape: [time, 1], normalize: standard, padding: -999.9}}}}
+  w: {{tokens: {{vocabulary: 4, padding: 0}}}}
+  z: number
+network:
+  - {{conv1d: {{filters: 3, kernel: 3, padding: same, activation: tanh}}, name: hidden}}
+  - {{dense: 1, name: each}}
+  - {{dense: 4, inputs: hidden, name: tokens}}
+  - {{take: -1, inputs: hidden}}
+  - {{dense: 1, name: last}}
+outputs: {{each: each, tokens: tokens, last: last}}
+loss:
+  - {{mse: , output: each, target: y}}
+  - {{cross_entropy: , output: tokens, target: w}}
+  - {{mse: , output: last, target: z, name: last_mse}}
+metrics: [{{max_error: , output: each, target: y}}]
+optimizer: {{adam: 0.1}}
+train: {{epochs: 2, batch_size: 8}}
+"""
+
+
+def series(path: Path, length: int) -> dict[str, Any]:
+    """Series of 2 to 5 steps, padded to a length. The last real step is the target `z`."""
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(2, 6, 22)
+    real = np.arange(length) < lengths[:, None]
+    x = np.zeros((22, length, 2))
+    x[:, :5] = generator.normal(50, 10, (22, 5, 2)).round(2)
+    w = np.where(real, (x[:, :, 0] % 3 + 1).astype(int), 0)
+    x *= real[:, :, None]
+    arrays = {"x": x, "y": np.where(real[:, :, None], x[:, :, :1], -999.9), "w": w, "z": x[range(22), lengths - 1, 0]}
+    np.savez(path, **arrays)
+    return {**arrays, "real": real}
+
+
+def test_padding_of_series_has_no_part_in_a_run(tmp_path: Path) -> None:
+    """What is fitted, metrics, predictions and their tables: five steps with padding or eight."""
+    data = [series(tmp_path / f"{length}.npz", length) for length in (5, 8)]
+    plan = dlc.loads(SERIES.format(path=tmp_path / "5.npz")).plan
+    dlc.train(dlc.loads(SERIES.format(path=tmp_path / "5.npz")), tmp_path / "5")
+    short, real = data[0], data[0]["real"]
+    fitted = RunFolder(tmp_path / "5").load_fitted(plan)
+    train = load_dataset(plan).splits["train"]
+    rows = short["x"][train][real[train]]
+    np.testing.assert_allclose(fitted.stats["x"]["shift"], rows.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(fitted.stats["x"]["scale"], rows.std(0), rtol=1e-12)
+
+    found = [dlc.predict(tmp_path / "5", {"x": arrays["x"]}) for arrays in data]
+    for name, value in found[0].items():
+        np.testing.assert_array_max_ulp(value, found[1][name][:, :5] if name != "z" else found[1][name], 2)
+    np.testing.assert_array_equal(np.isnan(found[1]["y"][:, :, 0]), ~data[1]["real"])
+    np.testing.assert_array_equal(found[1]["w"] == -1, ~data[1]["real"])
+    one, other = (dlc.evaluate(tmp_path / "5", data=tmp_path / f"{length}.npz").metrics for length in (5, 8))
+    assert one == pytest.approx(other, rel=1e-6)
+
+    table = predict_table(tmp_path / "5", tmp_path / "5.npz", ())
+    lines = [json.loads(line) for line in text_of(table, tmp_path / "p.jsonl").splitlines()]
+    cells = [line.split(",") for line in text_of(table, tmp_path / "p.csv").splitlines()]
+    for row, line in enumerate(lines):
+        for step in range(5):
+            there = bool(real[row, step])
+            for column in (f"y_{step}_0", f"w_{step}"):
+                assert (line[column] is not None) == there
+                assert (cells[row + 1][cells[0].index(column)] != "") == there
+
+
+@pytest.mark.slow  # test_padding_of_series_has_no_part_in_a_run trains and predicts the same
+def test_a_run_on_longer_series_is_the_same_run(tmp_path: Path) -> None:
+    """Losses and metrics, a report and an export, whose program leaves padding empty as well."""
+    runs = []
+    for length in (5, 8):
+        series(tmp_path / f"{length}.npz", length)
+        runs.append(dlc.train(dlc.loads(SERIES.format(path=tmp_path / f"{length}.npz")), tmp_path / str(length)))
+    for one, other in zip(runs[0].history, runs[1].history, strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+    dlc.report(tmp_path / "8")
+    dlc.export(tmp_path / "8", "stablehlo")
+
+
+def text_of(table: dict[str, Any], path: Path) -> str:
+    write_table(table, path)
+    return path.read_text()
+
+
+def test_series_of_other_lengths_are_padded(tmp_path: Path) -> None:
+    longer = series(tmp_path / "train.npz", 8)
+    series(tmp_path / "test.npz", 5)
+    text = SERIES.format(path=tmp_path / "train.npz")
+    text = text.replace("split: {validation: 6}", f"test: {{npz: {tmp_path / 'test.npz'}}}")
+    data = load_dataset(dlc.loads(text).plan)
+    for section, name in (("inputs", "x"), ("targets", "y"), ("targets", "w")):
+        values = getattr(data, section)
+        np.testing.assert_array_equal(values[name][:22], values[name][22:])
+        np.testing.assert_array_equal(values[name + MASK][22:], longer["real"])

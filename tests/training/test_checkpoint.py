@@ -15,13 +15,16 @@ import pytest
 from safetensors import safe_open
 
 import dlc
+from dlc.data.dataset import Batching
+from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import check_text
 from dlc.frontend.sections import Keep
+from dlc.support.files import Log, history_of
 from dlc.training import checkpoint as checkpoints
-from dlc.training.callbacks.checkpointing import Checkpointing
+from dlc.training.callbacks.checkpointing import Checkpointing, EpochEnds
 from dlc.training.callbacks.progress import Silent
-from dlc.training.checkpoint import Policy
-from dlc.training.run_folder import RunFolder
+from dlc.training.checkpoint import Policy, newest
+from dlc.training.run_folder import RunFolder, new_run_folder
 from dlc.training.train import train as train_spec
 from tests.common import SMALL
 from tests.training.test_training import same_run
@@ -175,3 +178,60 @@ def test_a_number_is_short_for_the_newest() -> None:
 def test_what_is_wrong_with_a_policy(sets: list[str], message: str) -> None:
     _, report = check_text(SMALL, sets=sets)
     assert [(item.code, item.message) for item in report.diagnostics] == [("DLC104", message)]
+
+
+def test_two_runs_that_start_at_once_get_two_folders(tmp_path: Path) -> None:
+    (tmp_path / "name").symlink_to("nowhere")  # a name that is taken, though nothing exists there
+    first, second = new_run_folder("name", tmp_path), new_run_folder("name", tmp_path)
+    try:
+        assert (first.path.name, second.path.name) == ("name-2", "name-3")
+    finally:
+        first.unlock()
+        second.unlock()
+    assert [path.name for path in tmp_path.iterdir()] == ["name"], "folders in which no run began are removed"
+
+
+def test_nothing_is_written_through_links_of_a_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("kept")
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    run.checkpoints.symlink_to(tmp_path / "outside")
+    run.weights.symlink_to(tmp_path / "outside" / "file")
+    run.metrics.symlink_to(tmp_path / "outside" / "file")
+    (run.path / ".lock").symlink_to(tmp_path / "outside" / "lock")
+    with pytest.raises(SpecError, match="DLC507"):
+        newest(run, "x")
+    with pytest.raises(SpecError, match="DLC507"):
+        run.lock()
+    with pytest.raises(SpecError, match="DLC507"):
+        Log(run.metrics).append({"epoch": 1})
+    run.save_weights({"w": np.zeros(1)}, {})
+    assert not run.weights.is_symlink()
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["file"]
+    assert (tmp_path / "outside" / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('{"epoch": 2, "step": 1, "train/loss": 1.0}', '{"epoch": 1, "step": 1, "train/loss": "1"}', "[]", "3"),
+        *('{"epoch": 1, "step": 1, "train/loss": true}', '{"epoch": 1.0, "step": 1}', '{"epoch": 1, "step": 1e999}'),
+        *('{"epoch": 1, "step": 1, "a\\ud800": 1.0}', '{"epoch": 1, "step": 1, "\\u001b[2J": 1.0}', '{"step": 1}'),
+    ],
+)
+def test_a_line_of_the_log_is_numbers_by_name(line: str) -> None:
+    with pytest.raises(ValueError, match=r"line 1|epochs are missing|is not a number|out of range"):
+        history_of(line.encode())
+
+
+def test_kept_checkpoints_of_a_run_of_any_length() -> None:
+    """As the set of all their steps, which for 10^9 epochs does not fit into memory."""
+    for examples, size, every in ((10, 4, 1), (10, 4, 3), (7, 7, 2), (100, 3, 5)):
+        batching = Batching(examples, size)
+        steps = {batching.steps(epoch) for epoch in range(every, 200, every)}
+        ends = EpochEnds(batching, every)
+        assert {step for step in range(batching.steps(190)) if step in ends} == {
+            step for step in steps if step < batching.steps(190)
+        }
+    assert Batching(1797, 32).steps(10**9) in EpochEnds(Batching(1797, 32), 1)

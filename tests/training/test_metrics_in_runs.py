@@ -23,6 +23,7 @@ from dlc.language.options import build_word, load_class
 from dlc.language.yaml_text import parse_yaml
 from dlc.training import loop as fitting
 from dlc.training.callbacks.progress import Silent
+from dlc.training.evaluation import Measured
 from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
 from dlc.training.train import train as train_spec
@@ -95,7 +96,7 @@ def test_thresholds_of_labels_are_probabilities() -> None:
     assert values == pytest.approx(
         {
             "f1": sk.f1_score(target, p > 0.5, average="macro"),
-            "exact_match": sk.accuracy_score(target, p > 0.3),
+            "exact_match@0.3": sk.accuracy_score(target, p > 0.3),
             "hamming_loss": sk.hamming_loss(target, p > 0.5),
         }
     )
@@ -176,11 +177,57 @@ def test_a_metric_without_value_stops_nothing(one_sided: str, tmp_path: Path, dl
     same_run(other, run)
 
 
+def test_predictions_that_are_nan_are_counted(tmp_path: Path, dlc_command) -> None:  # noqa: F811
+    """Once by `train`, `eval` and `predict`; their classes are wrong, and in no cell of the confusion matrix."""
+    a = np.array([1, 2, 3, 1, 2, 3, -1, -2, 2])
+    rows = "\n".join(f"{x},{x + 1},{i % 2}" for i, x in enumerate(a))
+    (tmp_path / "all.csv").write_text(f"a,b,kind\n{rows}\n")
+    (tmp_path / "bad.csv").write_text("a,b,kind\n-1,-2,0\n-2,-1,1\n2,3,0\n")
+    text = (
+        f"data: {{source: {{csv: {tmp_path / 'all.csv'}}}, split: {{test: 3, shuffle: false}}}}\n"
+        "inputs: {ab: {tensor: {shape: [2], columns: [a, b]}}}\ntargets: {kind: {category: 2}}\n"
+        "network: [formula: log(x), scale]\nloss: cross_entropy\nmetrics: [accuracy, specificity, brier]\n"
+        "optimizer: {sgd: 1.0e-30}\ntrain: {epochs: 2, batch_size: 6}\n"
+    )
+    listening = Listening()
+    result = train_spec(dlc.loads(text), run=RunFolder(tmp_path / "run"), reporter=listening)
+    assert listening.notes == ["the prediction of `kind` is NaN for 2 of 3 test examples"]
+    assert result.test["accuracy"] == 0 and math.isnan(result.test["loss"]) and math.isnan(result.test["brier"])
+    note = "note: the prediction of `kind` is NaN for 2 of 3 examples\n"
+    code, out, err = dlc_command("eval", str(tmp_path / "run"), "--data", str(tmp_path / "bad.csv"), "--json")
+    found = strict(out)
+    assert code == 0 and err == note and found["undefined"] == {"kind": 2}
+    guess = int(np.log(2) < np.log(3))  # of the only row with logarithms
+    assert found["metrics"]["accuracy"] == pytest.approx((guess == 0) / 3)
+    assert np.sum(found["confusion"]["kind"]) == 1 and found["confusion"]["kind"][0][guess] == 1
+    code, out, err = dlc_command("predict", str(tmp_path / "run"), str(tmp_path / "bad.csv"))
+    assert code == 0 and err == note
+    assert [line.split(",")[0] for line in out.splitlines()] == ["kind", "", "", str(guess)]
+
+
+def test_losses_of_small_numbers_are_not_0(tmp_path: Path) -> None:
+    """Their squares leave float32: else all epochs would be equally good, and the first would be kept."""
+    x = np.linspace(-1, 1, 24)[:, None]
+    np.savez(tmp_path / "small.npz", x=x, y=1e-25 * x)
+    text = (
+        f"data: {{source: {{npz: {tmp_path / 'small.npz'}}}, split: {{validation: 8}}}}\n"
+        "inputs: {x: {tensor: [1]}}\ntargets: {y: {tensor: [1]}}\n"
+        "network: [{dense: 1, initializer: zeros}]\nloss: mse\nmetrics: [mse, r2]\noptimizer: {sgd: 0.5}\n"
+        "train: {epochs: 3, batch_size: 8}\n"
+    )
+    result = train_spec(dlc.loads(text))
+    losses = [record["validation/loss"] for record in result.history]
+    assert 1e-51 > losses[0] > losses[1] > losses[2] > 0 and result.best_epoch == 3
+    assert [record["validation/mse"] for record in result.history] == pytest.approx(losses, rel=1e-5)
+
+
 def test_no_value_is_no_improvement(one_sided: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def follow(values: list[float], patience: int | None = None) -> tuple[int, int]:
         left = iter(values)
         monkeypatch.setattr(
-            fitting.SplitEvaluation, "values", lambda *_: {"loss": 1.0, "accuracy": 0.5, "roc_auc": next(left)}
+            fitting.SplitEvaluation,
+            "values",
+            lambda *_: Measured({"loss": 1.0, "accuracy": 0.5, "roc_auc": next(left)}),
         )
         text = one_sided.replace("epochs: 4", f"epochs: {len(values)}")
         if patience is not None:

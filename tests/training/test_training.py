@@ -54,6 +54,7 @@ def test_a_run_folder_holds_what_the_design_says(small_run: RunFolder) -> None:
         "splits.safetensors",
         "locations.json",
         "lowering.json",
+        "numerics.json",
         "metrics.jsonl",
         "checkpoints",
         "weights.safetensors",

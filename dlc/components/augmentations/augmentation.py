@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BeforeValidator
 
+from dlc.components.value_ranges import ValueRange
 from dlc.ir import TensorType
 from dlc.language.options import OptionError, Options, RuleViolation, option, reject, spell
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
     from jax import Array
+
+
+Bounds = tuple[Any, Any]  # the lowest and the highest value: a number, or a number for each entry of the last axis
 
 
 class AugmentExample(NamedTuple):
@@ -37,6 +41,7 @@ class Augmentation(Options):
     mixes: ClassVar[bool] = False  # whether it mixes examples with each other: a `Mixing`
     same_draws: ClassVar[bool] = True  # whether aligned values get the same draws; noise is independent
     chooses: ClassVar[bool] = False  # whether `draw` itself follows `p`
+    ranged: ClassVar[bool] = False  # whether it depends on the range of the values: it has an option `value_range`
     still: ClassVar[Mapping[str, Any]] = {}  # options with the value that would change nothing
 
     p: float = option(1.0, ge=0, le=1, description="probability with which an example is changed")
@@ -76,13 +81,28 @@ class Augmentation(Options):
         """The changed value, of the same shape, for the numbers drawn. Values at padding are ignored."""
         raise NotImplementedError(f"{type(self).__name__} defines no change")
 
-    def apply(self, key: Array, *values: Array, masks: Sequence[Array | None] = ()) -> tuple[Array, ...]:
+    def own_range(self) -> ValueRange | None:
+        """The range of values that the options state, if it is `ranged`; None if it is that of the feature."""
+        return None
+
+    def within(self, bounds: Bounds) -> Augmentation:
+        """The augmentation for values that lie in a range, if it is `ranged`."""
+        return self
+
+    def apply(
+        self,
+        key: Array,
+        *values: Array,
+        masks: Sequence[Array | None] = (),
+        ranges: Sequence[Bounds | None] = (),
+    ) -> tuple[Array, ...]:
         """The changed values. Padding, and the examples that `p` does not select, stay the same.
 
         Args:
             key: the random key of this item in this step.
             values: (batch, *axes) each.
             masks: bool (batch, time) or None for each value; empty if no value has one.
+            ranges: the range of each value, or None where it is not known; empty if it doesn't count.
         """
         chosen, rest = jax.random.split(key)
         acts = None
@@ -92,7 +112,8 @@ class Augmentation(Options):
         for index, x in enumerate(values):
             mask = masks[index] if masks else None
             drawn = self.draw(rest if self.same_draws else jax.random.fold_in(rest, index), x, mask)
-            y = self.change(x, drawn, mask).astype(x.dtype)
+            bounds = ranges[index] if ranges else None
+            y = (self if bounds is None else self.within(bounds)).change(x, drawn, mask).astype(x.dtype)
             for kept in (mask, acts):
                 y = y if kept is None else jnp.where(over(kept, x), y, x)
             changed.append(y)

@@ -8,15 +8,18 @@ from dlc.components.augmentations.augmentation import (
     Amounts,
     Augmentation,
     AugmentExample,
+    Bounds,
     Factors,
     Range,
     need_image,
     over,
     uniform,
 )
+from dlc.components.value_ranges import Bounds as OwnRange
+from dlc.components.value_ranges import ValueRange
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, main, option
-from dlc.support.lazy import jax, jnp
+from dlc.support.lazy import jax, jnp, np
 
 if TYPE_CHECKING:
     from jax import Array
@@ -37,18 +40,20 @@ def blend(x: Array, other: Array, factor: Array) -> Array:
 class Color(Augmentation):
     """An augmentation of colors of images (batch, height, width, channels).
 
-    The first number of `value_range` is black, the second full brightness; results are clipped to that range. Use
-    `value_range: [0, 255]` for bytes, `[0, 1]` for images scaled to 0..1.
+    The lowest value of an image's range is black, the highest full brightness; results are clipped to that range. It is
+    that of the feature, from its `value_range`, its `scale` or the training split, unless the augmentation states one
+    in the network's values. Without either it is 0..1.
     """
 
+    ranged = True
     rgb: ClassVar[bool] = False  # whether it needs the three channels red, green, blue
-    value_range: Range = option((0.0, 1.0), description="the values of black and of full brightness")
+    value_range: OwnRange = option(
+        None, description="the network's values of black and of full brightness; default: those of the feature"
+    )
 
     def check(self, x: TensorType) -> None:
         """Images of real numbers, with three channels if `rgb`."""
         need_image(x, self.word)
-        if self.value_range[0] == self.value_range[1]:
-            raise RuleViolation("DLC104", "`value_range` is empty", option="value_range", expected="[black, white]")
         if self.rgb and x.shape[-1] != 3:
             code = "DLC205" if isinstance(x.shape[-1], int) else "DLC203"
             raise RuleViolation(
@@ -57,9 +62,19 @@ class Color(Augmentation):
 
     def change(self, x: Array, drawn: Any, mask: Array | None) -> Array:
         """The images with changed colors."""
-        low, high = self.value_range
+        low, high = self.value_range or (0.0, 1.0)
+        if not isinstance(low, float):  # a number for each channel
+            low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
         light = (x.astype(jnp.float32) - low) / (high - low)
         return jnp.clip(self.color(light, drawn), 0.0, 1.0) * (high - low) + low
+
+    def own_range(self) -> ValueRange | None:
+        """`value_range`."""
+        return ValueRange(*self.value_range) if self.value_range is not None else None
+
+    def within(self, bounds: Bounds) -> Augmentation:
+        """The augmentation with another `value_range`, unless it has one."""
+        return self if self.value_range is not None else self.model_copy(update={"value_range": bounds})
 
     def color(self, x: Array, drawn: Any) -> Array:
         """Changed colors of images of 0..1."""

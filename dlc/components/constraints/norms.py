@@ -73,6 +73,14 @@ class UnitNorm(NormConstraint):
     word = "unit_norm"
     examples = ("unit_norm",)
 
+    def over(self, spec: ParamSpec) -> tuple[int, ...]:
+        """The named axes, or those of the inputs; of a single element only the sign would be left."""
+        axes = super().over(spec)
+        if all(spec.shape[axis] == 1 for axis in axes):
+            message, found = "the norm of a single element leaves its sign", f"a weight {list(spec.shape)}"
+            raise RuleViolation("DLC217", message, found=found, expected="more than one element along its axes")
+        return axes
+
     def apply(self, weight: Any, axes: Sequence[int]) -> Any:
         """Weights w / |w|; zeros stay."""
         return weight / (norm(weight, axes) + EPSILON)

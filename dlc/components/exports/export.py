@@ -21,6 +21,9 @@ class TrainedNetwork:
         weight_shapes: their shapes and element types, by path, as `jax.ShapeDtypeStruct`.
         inputs: the types of the raw inputs, the batch axis first; a size that is a symbol may vary.
         outputs: the names of the predictions.
+        decisions: how a class or labels follow from a prediction, by its name: `classes`, the names in order, and
+            `threshold`, the score above which a label, or the second of two classes, is predicted; None where the
+            largest score decides. Plain values.
         least: the smallest allowed value of each symbol.
         function: (weights, inputs) -> predictions by name, which JAX can trace.
         predict: inputs -> predictions by name as numpy arrays, computed by dlc.
@@ -32,6 +35,7 @@ class TrainedNetwork:
     weight_shapes: Mapping[str, Any]
     inputs: Mapping[str, TensorType]
     outputs: tuple[str, ...]
+    decisions: Mapping[str, Mapping[str, Any]]
     least: Mapping[str, int]
     function: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
     predict: Callable[[Mapping[str, Any]], Mapping[str, Any]]

@@ -12,7 +12,10 @@ from dlc.support.lazy import np
 
 
 class Safetensors(Export):
-    """One file with all weights and state by path, and what the features fitted; the name of the spec is metadata."""
+    """One file with all weights and state by path, and what the features fitted.
+
+    Its metadata are the name of the spec, and `decisions`, as in `signature.json` of `stablehlo`.
+    """
 
     word = "safetensors"
     examples = ("safetensors",)
@@ -20,7 +23,9 @@ class Safetensors(Export):
 
     def write(self, network: TrainedNetwork, target: Path) -> None:
         """Write the file."""
-        write_atomic(target, pack(network.weights, {"spec": network.name, "format": "dlc"}))
+        decisions = {name: dict(rule) for name, rule in network.decisions.items()}
+        metadata = {"spec": network.name, "format": "dlc", "decisions": decisions}
+        write_atomic(target, pack(network.weights, metadata))
 
     def verify(self, network: TrainedNetwork, target: Path) -> None:
         """Compare every array bit by bit."""

@@ -11,8 +11,10 @@ from unicodedata import normalize
 
 from pydantic import BeforeValidator, model_validator
 
-from dlc.components.features.feature import FeatureExample, Stats, as_text, only
+from dlc.components.features.decision import Threshold, limit, read_threshold
+from dlc.components.features.feature import FeatureExample, Stats, as_text, only, where_defined
 from dlc.components.features.missing import DROP, MissingValues
+from dlc.components.value_ranges import ValueRange
 from dlc.components.wrong_values import WrongValues
 from dlc.diagnostics import did_you_mean, listing
 from dlc.ir import TensorType
@@ -86,11 +88,17 @@ class Category(MissingValues):
     `classes` is a count (the data holds 0, 1, ...), a list of the names in the data, or groups of them:
     `{flower: [rose, tulip], tree: [oak]}`. `ignored` is the number for unlabelled positions, in the data and in the
     target: a loss with this `ignore_index` skips them.
+
+    Of two classes the second is predicted where its probability is above `threshold`: in metrics, predictions and
+    reports alike. `best_f1` fits it after every epoch, and keeps that of the best weights.
     """
 
     word = "category"
     classes: Annotated[Classes, BeforeValidator(_classes)] = main(description="number, names or groups of the classes")
     one_hot: bool = option(False, description="return rows of 0 and 1 instead of numbers")
+    threshold: Annotated[Threshold, BeforeValidator(read_threshold)] = option(
+        None, description="probability above which the second of two classes is predicted; `best_f1`: fitted"
+    )
     ignored: int | None = option(
         None, ge=-(2**31) + 1, lt=2**31, description="the number in the data for no class; only for targets"
     )
@@ -112,6 +120,11 @@ class Category(MissingValues):
         FeatureExample("category: ['', a]", "i32[batch]<2", [None, "a"], [0, 1]),
         FeatureExample("category: {classes: 2, ignored: -1}", "i32[batch]<2", ["1", "-1", 0.0], [1, -1, 0]),
         FeatureExample("category: {classes: [a, b], ignored: 255}", "i32[batch]<2", ["b", 255], [1, 255]),
+        FeatureExample("category: {classes: [no, yes], threshold: 0.2}", "i32[batch]<2", ["yes", "no"], [1, 0]),
+        FeatureExample("category: {classes: 2, threshold: best_f1}", "i32[batch]<2", [0, 1], [0, 1]),
+        FeatureExample("category: {classes: 3, threshold: 0.2}", "i32[batch]<3", [0, 2], error="DLC303"),
+        FeatureExample("category: {classes: 2, threshold: 20}", "i32[batch]<2", [0, 1], error="DLC104"),
+        FeatureExample("category: {classes: 2, threshold: [0.2, 0.3]}", "i32[batch]<2", [0, 1], error="DLC104"),
         FeatureExample("category: {classes: 2, ignored: -1}", "i32[batch]<2", ["0", "-2"], error="DLC404"),
         FeatureExample("category: {classes: 2, ignored: 1}", "i32[batch]<2", ["0"], error="DLC104"),
         FeatureExample("category: {classes: 2, ignored: 2, one_hot: true}", "f32[batch, 2]", ["0"], error="DLC303"),
@@ -159,6 +172,9 @@ class Category(MissingValues):
 
     @model_validator(mode="after")
     def _check(self) -> Category:
+        if self.threshold is not None and self.count > 2:
+            message = "`threshold` has no effect on more than two classes: the most probable one is predicted"
+            raise reject(OptionError(("threshold",), "DLC303", message, hint="remove it", at_key=True))
         if self.ignored is None:
             return self
         if 0 <= self.ignored < self.count:
@@ -169,6 +185,11 @@ class Category(MissingValues):
             message = "`ignored` has no effect with `one_hot`: rows of 0 and 1 can't represent it"
             raise reject(OptionError(("ignored",), "DLC303", message, hint="remove `one_hot`", at_key=True))
         return self
+
+    @property
+    def decision(self) -> Threshold:
+        """The option's value."""
+        return self.threshold
 
     @property
     def count(self) -> int:
@@ -219,7 +240,7 @@ class Category(MissingValues):
             numbers = np.where(numbers == _ABSENT, np.int32(NO_CLASS), numbers)
         return numbers if self.ignored is None else np.where(numbers == _IGNORED, np.int32(self.ignored), numbers)
 
-    def absent(self, raw: Any) -> Any:
+    def gaps(self, raw: Any) -> Any:
         """True where there is no class."""
         return raw == NO_CLASS
 
@@ -271,6 +292,10 @@ class Category(MissingValues):
             return None
         return self._unknown(unknown, codes, self.word, 1) if unknown else None
 
+    def encoded_range(self) -> ValueRange | None:
+        """0 to 1 with one_hot."""
+        return ValueRange(0.0, 1.0) if self.one_hot else None
+
     def encode(self, raw: Any, stats: Stats) -> Any:
         """Class numbers, or rows of 0 and 1."""
         if not self.one_hot:
@@ -285,11 +310,11 @@ class Category(MissingValues):
     def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """A column of the class, and columns of probabilities. A record whose probabilities are NaN has no class."""
         rows = prediction.reshape(prediction.shape[0], prod(prediction.shape[1:]))
-        best = (rows[:, 0] > 0.5).astype(int) if rows.shape[1] == 1 else rows.argmax(axis=1)
-        classes = np.array(self.names)[best]
-        undefined = np.isnan(rows).any(axis=1)
-        if undefined.any():
-            classes = np.where(undefined, None, classes.astype(object))
+        if rows.shape[1] == 1 or self.threshold is not None:
+            best = (rows[:, -1] > limit(self.threshold)).astype(int)
+        else:
+            best = rows.argmax(axis=1)
+        classes = where_defined(np.array(self.names)[best], np.isnan(rows).any(axis=1))
         columns = self.prediction_columns(name, prediction.shape[1:])
         return dict(zip(columns, [classes, *rows.T], strict=True))
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import product
-from math import prod
+from math import inf, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dlc.components.features.decision import Thresholds
+from dlc.components.value_ranges import ValueRange
 from dlc.components.wrong_values import WrongValues, field
 from dlc.ir import MASK, TensorType
 from dlc.language.options import Options, RuleViolation, option
-from dlc.support.lazy import np
+from dlc.support.lazy import jnp, np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,12 +38,18 @@ class Feature(Options):
     """A kind of input or target.
 
     A value passes these stages: `read` parses columns on the host (strings, class names) into an array of numbers;
-    `filled` replaces missing ones; `encode` converts that to the network's values; `decode` converts predictions back.
-    The last two use only operators, so that they work on numpy arrays, inside a compiled program and in an exported
-    one. On the host they compute in float64: differences of large numbers keep their digits.
+    `filled` replaces missing ones; `encode` converts that to the network's values; `marked` marks padding and missing
+    values in them; `decode` converts predictions back. All but the first use only operators, so that they work on numpy
+    arrays, inside a compiled program and in an exported one. On the host they compute in float64: differences of large
+    numbers keep their digits.
     """
 
     column: str | None = option(None, description="column to read; default: the name of the feature")
+
+    @property
+    def decision(self) -> Thresholds:
+        """The score above which a label, or the second of two classes, is predicted; None for the default."""
+        return None
 
     def reads(self, name: str) -> tuple[str, ...]:
         """The columns that it reads; `*` in a name matches several."""
@@ -98,12 +106,23 @@ class Feature(Options):
         return raw
 
     def marked(self, value: Any, raw: Any) -> Any:
-        """Encoded values, and where raw ones are missing, if the network gets that."""
+        """Encoded values with 0 at padding, and where raw ones are missing, if the network gets that.
+
+        Only raw values show both: filled ones may equal padding.
+        """
         return value
 
     def encode(self, raw: Any, stats: Stats) -> Any:
         """Raw values without missing ones -> the network's values."""
         return raw
+
+    def declared_range(self) -> ValueRange | None:
+        """What the raw values lie in, in the user's unit; None if only the data tell."""
+        return None
+
+    def encoded_range(self) -> ValueRange | None:
+        """What the network's values lie in, as far as it is known without the data; infinite for centered values."""
+        return None
 
     def mask(self, raw: Any) -> Any:
         """Bool (n, time), false at padding; only for features with a masked type."""
@@ -134,6 +153,15 @@ class Feature(Options):
         return {name: single_values(prediction)}
 
 
+def where_defined(values: NDArray[Any], undefined: NDArray[np.bool_]) -> NDArray[Any]:
+    """Values with None in the place of undefined ones; as they are if all are defined."""
+    if not undefined.any():
+        return values
+    found = values.astype(object)
+    found[undefined] = None
+    return found
+
+
 def array_columns(name: str, sizes: Sequence[int]) -> list[str]:
     """The names of the elements of an array: `name` of a single one, else `name_0`, or `name_0_0` with two axes."""
     if prod(sizes) == 1:
@@ -156,7 +184,7 @@ def present_array(name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]
 def fitted(feature: Feature, name: str, raw: Any) -> dict[str, NDArray[Any]]:
     """Everything that a feature learns from the training split: replacements of missing values, then the rest."""
     fill = feature.fit_fill(raw, name)
-    return {**fill, **feature.fit(_Filled(feature, raw, fill) if fill else raw)}  # type: ignore[arg-type]
+    return {**fill, **feature.fit(with_filled(feature, raw, fill))}
 
 
 def fitted_types(feature: Feature) -> dict[str, TensorType]:
@@ -164,12 +192,17 @@ def fitted_types(feature: Feature) -> dict[str, TensorType]:
     return {**feature.fill_types(), **feature.stats_types()}
 
 
+def with_filled(feature: Feature, raw: Any, stats: Stats) -> Any:
+    """Raw values whose missing ones are replaced on access, which can be sliced like an array."""
+    return _Filled(feature, raw, stats) if feature.fill_types() else raw
+
+
 class _Filled:
-    """Raw values whose missing ones are replaced on access. It can be sliced like an array."""
+    """The result of `with_filled`."""
 
     def __init__(self, feature: Feature, raw: Any, stats: Stats) -> None:
         self.feature, self.raw, self.stats = feature, raw, stats
-        self.shape, self.ndim = raw.shape, len(raw.shape)
+        self.shape, self.ndim, self.dtype = raw.shape, len(raw.shape), raw.dtype
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -319,26 +352,57 @@ def _number(value: Any) -> float | None:
 _BLOCK = 1 << 17  # elements of a block in float64: 1 MiB, whatever the size of the split
 
 
-def fit_normalizer(raw: NDArray[Any], how: str) -> dict[str, NDArray[Any]]:
-    """The shift and scale that normalise the entries of the last axis: `standard` or `minmax`.
+def rows_of(raw: Any, mask: Callable[[Any], Any] | None = None) -> Iterator[NDArray[Any]]:
+    """The entries of the last axis of all records, block by block: (k, width).
 
-    `standard` scales them to mean 0 and deviation 1, `minmax` to 0..1. Constant entries become 0. Records are read
-    block by block, so that the result is the same for data in memory and on disk.
+    Records are read in blocks, so that a fold over the rows is the same for data in memory and on disk. With a mask the
+    rows of padding are left out, and the others make blocks of one size: further padding changes no sum.
+
+    Args:
+        raw: (n, *axes), an array or an object that is sliced like one.
+        mask: raw values of some records -> bool (n, time), false at padding.
     """
-    if not len(raw):
-        raise RuleViolation("DLC405", "there are no examples to compute the normalisation from")
     width = raw.shape[-1] if raw.ndim > 1 else 1
     step = max(1, _BLOCK // max(1, prod(raw.shape[1:])))
+    blocks = [slice(start, start + step) for start in range(0, len(raw), step)]
+    if mask is None:
+        yield from (raw[block].reshape(-1, width) for block in blocks)
+        return
+    read = raw.raw if isinstance(raw, _Filled) else raw  # padding is recognized before missing values are filled
+    size = max(1, _BLOCK // max(1, width))
+    rest = np.empty((0, width), raw.dtype)
+    for block in blocks:
+        rest = np.concatenate([rest, raw[block][mask(read[block])].reshape(-1, width)])
+        while len(rest) >= size:
+            yield rest[:size]
+            rest = rest[size:]
+    if len(rest):
+        yield rest
+
+
+def fit_normalizer(raw: NDArray[Any], how: str, mask: Callable[[Any], Any] | None = None) -> dict[str, NDArray[Any]]:
+    """The shift and scale that normalise the entries of the last axis: `standard` or `minmax`.
+
+    `standard` scales them to mean 0 and deviation 1, `minmax` to 0..1. Constant entries become 0.
+
+    Args:
+        raw: the records of the training split, (n, *axes).
+        how: `standard` or `minmax`.
+        mask: raw values of some records -> bool (n, time), false at padding, which does not count.
+    """
 
     def blocks() -> Iterator[NDArray[Any]]:
-        return (raw[start : start + step].reshape(-1, width) for start in range(0, len(raw), step))
+        return rows_of(raw, mask)
 
+    count = sum(len(block) for block in blocks()) if mask is not None else len(raw)
+    if not count:
+        raise RuleViolation("DLC405", "there are no examples to compute the normalisation from")
     least = reduce(np.minimum, (block.min(0) for block in blocks())).astype(np.float64)
     most = reduce(np.maximum, (block.max(0) for block in blocks())).astype(np.float64)
     if how == "minmax":
         shift, scale = least, most - least
     else:
-        count = prod(raw.shape) / width
+        count = count if mask is not None else prod(raw.shape[:-1]) if raw.ndim > 1 else count
         shift = sum(block.sum(0, dtype=np.float64) for block in blocks()) / count
         scale = np.sqrt(sum(np.square(block - shift).sum(0) for block in blocks()) / count)
     constant = least == most
@@ -348,6 +412,7 @@ def fit_normalizer(raw: NDArray[Any], how: str) -> dict[str, NDArray[Any]]:
     return {"shift": shift, "shift_rest": np.zeros_like(shift), "scale": scale}
 
 
+NORMALIZED = {"standard": ValueRange(-inf, inf), "minmax": ValueRange(0.0, 1.0)}  # what the normalized values lie in
 NORMALIZER = ("shift", "shift_rest", "scale")  # the results of `fit_normalizer`
 
 
@@ -359,6 +424,12 @@ def normalized(raw: Any, stats: Stats) -> Any:
 def denormalized(value: Any, stats: Stats) -> Any:
     """The inverse of `normalized`."""
     return (value * stats["scale"] + stats["shift_rest"]) + stats["shift"]
+
+
+def where_real(mask: Any, value: Any) -> Any:
+    """A value (n, time, *axes) with 0 where a mask (n, time) is false, as numpy or JAX array."""
+    arrays = np if isinstance(value, np.ndarray) else jnp
+    return arrays.where(mask.reshape(*mask.shape, *(1,) * (value.ndim - 2)), value, 0)
 
 
 def without_shift(stats: Stats) -> Stats:

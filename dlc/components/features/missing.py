@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import model_validator
 
-from dlc.components.features.feature import Feature, Stats
+from dlc.components.features.feature import Feature, Stats, rows_of, where_real
 from dlc.ir import TensorType
 from dlc.language.options import OptionError, RuleViolation, option, reject, spell
 from dlc.support.lazy import jnp, np
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DROP = "drop"
-_BLOCK = 1 << 17  # elements of a block of records
 _GATHERED = 1 << 23  # numbers of some entries of all records that are in memory at a time: 64 MiB
 
 
@@ -55,9 +54,14 @@ class MissingValues(Feature):
         """The constant that replaces missing values; None if it is fitted."""
         return None if isinstance(self.missing, str) else float(self.missing)
 
-    def absent(self, raw: Any) -> Any:
-        """Bool like `raw`: true where a value is missing."""
+    def gaps(self, raw: Any) -> Any:
+        """Bool like `raw`: true at the mark of a missing value, which may be that of padding too."""
         return raw != raw
+
+    def absent(self, raw: Any) -> Any:
+        """Bool like `raw`: true where a value is missing, and not padding."""
+        gaps = self.gaps(raw)
+        return where_real(self.mask(raw), gaps) if self.value_type().mask else gaps
 
     def fill_types(self) -> dict[str, TensorType]:
         """The type of the values that replace missing ones: one for each entry of the last axis."""
@@ -78,7 +82,7 @@ class MissingValues(Feature):
         constant = self.constant()
         if constant is not None:
             return {"fill": np.array([constant], np.float64)}
-        return {"fill": fit_fill(raw, self.missing, name, self.absent)}
+        return {"fill": fit_fill(raw, self.missing, name, self.gaps, self.mask if self.value_type().mask else None)}
 
     def filled(self, raw: Any, stats: Stats) -> Any:
         """Raw values with replacements for missing ones."""
@@ -90,7 +94,9 @@ class MissingValues(Feature):
         return jnp.where(self.absent(raw), stats["fill"].astype(raw.dtype), raw)
 
     def marked(self, value: Any, raw: Any) -> Any:
-        """Encoded values, with the indicators at the end of the last axis if there are some."""
+        """Encoded values, 0 at padding, with the indicators at the end of the last axis if there are some."""
+        if self.value_type().mask:
+            value = where_real(self.mask(raw), value)
         if not self.missing_indicator:
             return value
         arrays = np if isinstance(value, np.ndarray) else jnp
@@ -129,8 +135,10 @@ def numeric_missing(value: Any) -> Any:
     raise reject(OptionError((), "DLC104", "not a valid `missing`", found=spell(value), expected=expected, hint=hint))
 
 
-def fit_fill(raw: Any, how: str, name: str, absent: Any) -> NDArray[np.float64]:
-    """The mean, median or most frequent value of each entry of the last axis, without missing values.
+def fit_fill(
+    raw: Any, how: str, name: str, gaps: Callable[[Any], Any], mask: Callable[[Any], Any] | None = None
+) -> NDArray[np.float64]:
+    """The mean, median or most frequent value of each entry of the last axis, without missing values and padding.
 
     The smallest of several most frequent values is taken, as by scikit-learn's SimpleImputer.
 
@@ -138,7 +146,8 @@ def fit_fill(raw: Any, how: str, name: str, absent: Any) -> NDArray[np.float64]:
         raw: (n, *axes), an array or an object that is sliced like one.
         how: `mean`, `median` or `most_frequent`.
         name: the feature's name, for messages.
-        absent: raw values -> true where a value is missing.
+        gaps: raw values -> true where a value is missing.
+        mask: raw values of some records -> bool (n, time), false at padding.
 
     Raises:
         RuleViolation: DLC405 when an entry is missing in all records.
@@ -148,9 +157,10 @@ def fit_fill(raw: Any, how: str, name: str, absent: Any) -> NDArray[np.float64]:
     together = max(1, _GATHERED // max(1, records))
     found = np.empty(width, np.float64)
     for start in range(0, width, together):
-        part = np.concatenate([block[:, start : start + together] for block in _blocks(raw, width)])
+        parts = [_widened(rows[:, start : start + together]) for rows in rows_of(raw, mask)]
+        part = np.concatenate(parts) if parts else np.empty((0, min(together, width - start)))
         for index in range(part.shape[1]):
-            values = part[:, index][~absent(part[:, index])]
+            values = part[:, index][~gaps(part[:, index])]
             if not len(values):
                 entry = f"`{name}`" if width == 1 else f"`{name}[..., {start + index}]`"
                 message = f"no record of the training split has a value of {entry} to fill others with"
@@ -160,11 +170,8 @@ def fit_fill(raw: Any, how: str, name: str, absent: Any) -> NDArray[np.float64]:
     return found
 
 
-def _blocks(raw: Any, width: int) -> Iterator[NDArray[Any]]:
-    step = max(1, _BLOCK // max(1, prod(raw.shape[1:])))
-    for start in range(0, len(raw), step):
-        block = raw[start : start + step].reshape(-1, width)
-        yield block.astype(np.float64) if block.dtype.kind == "f" else block
+def _widened(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(np.float64) if values.dtype.kind == "f" else values
 
 
 def _typical(values: NDArray[Any], how: str) -> float:

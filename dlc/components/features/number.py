@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from dlc.components.features.feature import (
+    NORMALIZED,
     NORMALIZER,
     FeatureExample,
     Stats,
@@ -19,6 +20,7 @@ from dlc.components.features.feature import (
     without_shift,
 )
 from dlc.components.features.missing import MissingValues, numeric_missing
+from dlc.components.value_ranges import Bounds, ValueRange, need_bounds
 from dlc.ir import TensorType
 from dlc.language.options import main, option
 
@@ -38,6 +40,9 @@ class Number(MissingValues):
     word = "number"
     normalize: Literal["none", "standard", "minmax"] = main(
         "none", description="scale to mean 0 and deviation 1, or to 0..1, by the training split"
+    )
+    value_range: Bounds = option(
+        None, description="[lowest, highest] number that the data may hold, before scaling; others are errors"
     )
     missing: Annotated[float | str | None, BeforeValidator(numeric_missing)] = option(
         None,
@@ -77,7 +82,17 @@ class Number(MissingValues):
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """The numbers as a column of one."""
-        return as_numbers(only(columns, name, self.word), name, first_row, self.gap).reshape(-1, 1)
+        values = as_numbers(only(columns, name, self.word), name, first_row, self.gap).reshape(-1, 1)
+        need_bounds(self.value_range, values, name, first_row)
+        return values
+
+    def declared_range(self) -> ValueRange | None:
+        """`value_range`."""
+        return ValueRange(*self.value_range) if self.value_range is not None else None
+
+    def encoded_range(self) -> ValueRange | None:
+        """That of `normalize`, else the declared one."""
+        return self.declared_range() if self.normalize == "none" else NORMALIZED[self.normalize]
 
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Shift and scale."""

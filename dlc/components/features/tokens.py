@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, model_validator
 
-from dlc.components.features.feature import Feature, FeatureExample, as_numbers
+from dlc.components.features.feature import Feature, FeatureExample, as_numbers, where_defined
 from dlc.components.wrong_values import WrongValues
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
@@ -156,7 +156,7 @@ class Tokens(Feature):
         return super().prediction_columns(name, sizes[:-1] if len(sizes) == 2 else sizes)
 
     def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """The most probable token at each position, a column each."""
+        """The most probable token at each position, a column each; none where a score is NaN."""
         return super().present(name, _best(prediction))
 
     def arrays(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -165,5 +165,7 @@ class Tokens(Feature):
 
 
 def _best(prediction: NDArray[Any]) -> NDArray[Any]:
-    """Tokens of (n, time, vocabulary) scores; tokens as they are."""
-    return np.asarray(prediction.argmax(-1)) if prediction.ndim == 3 else prediction
+    """Tokens of (n, time, vocabulary) scores, None where one is NaN; tokens as they are."""
+    if prediction.ndim != 3:
+        return prediction
+    return where_defined(np.asarray(prediction.argmax(-1)), np.isnan(prediction).any(-1))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from dlc.components.layers import ACTIVATIONS, OPTION_ACTIVATIONS
-from dlc.ir import Context, Decoding, Example, Layer, Masks, Signature, TensorType, need_float
+from dlc.ir import Context, Decoding, Example, Layer, Masks, Normalized, Signature, TensorType, need_float
 from dlc.language.options import RuleViolation, main, option, word_field
 from dlc.support.lazy import jax, jnp
 
@@ -110,7 +110,7 @@ class Relu(Elementwise):
     """
 
     word = "relu"
-    max_value: float | None = option(None, ge=0, description="the largest value, if there is one")
+    max_value: float | None = option(None, gt=0, description="the largest value, if there is one")
     negative_slope: float = option(0.0, ge=0, description="slope below the threshold")
     threshold: float = option(0.0, ge=0, description="where the function leaves 0")
     examples = (
@@ -226,11 +226,17 @@ class AlongLast(Elementwise):
 
     masks = "pointwise"
     decoding = "pointwise"
+    single: ClassVar[str] = "always 1"
 
     def infer(self, x: TensorType) -> Signature:
         """(*lead, d) -> (*lead, d); without an axis besides the batch it would mix the examples."""
         need_axis(x, self.word)
         return super().infer(x)
+
+    def normalized(self, *inputs: TensorType) -> Normalized:
+        """The last axis."""
+        hint = "give it a score for each class; for a single probability write `sigmoid`"
+        return Normalized(inputs[0].shape[-1:], self.single, hint)
 
 
 class Softmax(AlongLast):
@@ -249,7 +255,7 @@ class Softmax(AlongLast):
 
     def function(self, x: Array) -> Array:
         """exp(x) / sum(exp(x)), last axis."""
-        return jax.nn.softmax(x, axis=-1)
+        return jax.nn.softmax(x.astype(jnp.float32), axis=-1).astype(x.dtype)  # the sum may exceed float16
 
 
 class LogSoftmax(AlongLast):
@@ -257,6 +263,7 @@ class LogSoftmax(AlongLast):
 
     word = "log_softmax"
     cost = 5
+    single = "always 0"
     examples = (
         Example("log_softmax", "f32[batch, 3]", "f32[batch, 3]"),
         Example("log_softmax", "f32[batch]", error="DLC204"),
@@ -264,4 +271,4 @@ class LogSoftmax(AlongLast):
 
     def function(self, x: Array) -> Array:
         """X - log(sum(exp(x))), last axis."""
-        return jax.nn.log_softmax(x, axis=-1)
+        return jax.nn.log_softmax(x.astype(jnp.float32), axis=-1).astype(x.dtype)

@@ -11,6 +11,7 @@ from dlc.ir import (
     Example,
     Init,
     Layer,
+    Normalized,
     Outcome,
     ParamSpec,
     Signature,
@@ -122,6 +123,12 @@ class Attention(Layer):
             cache |= {"real": TensorType(x.shape[:2], "bool")} if x.mask else {}
         return Signature(TensorType((*x.shape[:2], out), x.dtype, x.mask), params, flops=flops, cache=cache)
 
+    def normalized(self, *inputs: TensorType) -> Normalized:
+        """The positions of keys and values."""
+        hint = "write `dense`: queries and keys have no effect, and are not trained"
+        positions = (1,) if self.window == 1 else inputs[-1].shape[1:2]  # a window of 1 holds the position itself
+        return Normalized(positions, "the value of that element, whatever the query", hint)
+
     def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
         """Self-attention must be causal; cross-attention must have its whole second input at every step."""
         if len(inputs) == 2:
@@ -136,9 +143,8 @@ class Attention(Layer):
             raise RuleViolation("DLC205", message, found=f"`{size}`", expected=expected, option="rotary")
         if self.rotary_base is not None and not self.rotary:
             hint = "set `rotary: true`, or remove it"
-            raise RuleViolation(
-                "DLC303", "`rotary_base` has no effect without `rotary`", hint=hint, option="rotary_base"
-            )
+            message, because = "`rotary_base` has no effect without `rotary`", ("rotary",)
+            raise RuleViolation("DLC303", message, hint=hint, option="rotary_base", because=because)
         for name, used in (("causal", self.causal), ("window", self.window), ("rotary", self.rotary)):
             if used and cross:
                 message = f"`{name}` compares positions of one sequence, and this attention reads another"

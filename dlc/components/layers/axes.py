@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator
 
 from dlc.components.layers.axis_options import axes_list, place_of, with_mask
+from dlc.components.layers.windows import shifted
 from dlc.ir import (
     Context,
     Dim,
@@ -127,7 +128,8 @@ class Slice(Layer):
         """The axis gets the length of the part."""
         axis = place_of(self.axis, x.rank, self.word)
         if self.start == 0 and self.stop is None:
-            raise RuleViolation("DLC303", "`slice` takes everything", hint="set `start` or `stop`")
+            hint, because = "set `start` or `stop`", ("start", "stop")
+            raise RuleViolation("DLC303", "`slice` takes everything", hint=hint, because=because)
         counted = self.start >= 0 and (self.stop is None or self.stop >= 0)
         shape = list(x.shape)
         shape[axis] = self.length(x, axis)
@@ -154,7 +156,7 @@ class Slice(Layer):
         if stop is not None and start < 0:
             known_size(x, axis, self.word)
         cut = start - (stop or 0)
-        return f"({size} - {cut})" if cut else size
+        return shifted(size, -cut)
 
     def _fixed(self, length: int) -> int:
         if length < 1:
@@ -180,8 +182,9 @@ class Slice(Layer):
 class Take(Layer):
     """(batch, n, *axes) -> (batch, *axes): one position of an axis, which goes.
 
-    A negative index counts from the end. Along an axis with a mask only a position counted from the start can be taken:
-    where the end is depends on the padding; it is 0 where that position is padding.
+    A negative index counts from the end: `take: -1` is the last position. Along an axis with a mask it counts only real
+    positions, so that padding never changes what is taken. The result is 0 where the position is padding, or a sequence
+    too short.
     """
 
     word = "take"
@@ -194,7 +197,7 @@ class Take(Layer):
         Example("take: -1", "f32[batch, 5, 3]", "f32[batch, 3]"),
         Example("take: {index: 1, axis: -1}", "i32[batch, time, 3]<4 masked", "i32[batch, time]<4 masked"),
         Example("take: 1", "f32[batch, 5, 3, 2] masked", "f32[batch, 3, 2]"),
-        Example("take: -1", "f32[batch, time, 3] masked", error="DLC212"),
+        Example("take: -1", "f32[batch, time, 3] masked", "f32[batch, 3]"),
         Example("take: 3", "f32[batch, 3]", error="DLC205"),
         Example("take: -4", "f32[batch, 3]", error="DLC205"),
         Example("take: {index: 0, axis: 0}", "f32[batch, 3]", error="DLC104"),
@@ -209,18 +212,22 @@ class Take(Layer):
             message = f"axis {axis} has no position {self.index}"
             raise RuleViolation("DLC205", message, found=str(x), expected=f"{-size} to {size - 1}", option="index")
         output = x.resized(*x.shape[:axis], *x.shape[axis + 1 :])
-        if axis == 1 and self.index >= 0:
-            return Signature(output.masked(False))
-        return Signature(with_mask(x, output, axis > 1, self.word, "it counts from the end of a padded axis"))
+        return Signature(output.masked(x.mask and axis > 1))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The elements at the position."""
         axis = place_of(self.axis, x.ndim, self.word)
-        taken = lax.index_in_dim(x, self.index, axis, keepdims=False)
         if ctx.mask is None or axis > 1:
-            return taken
-        real = ctx.mask[:, self.index].reshape(-1, *(1,) * (taken.ndim - 1))  # (B, 1, ...)
-        return jnp.where(real, taken, jnp.zeros((), x.dtype))
+            return lax.index_in_dim(x, self.index, axis, keepdims=False)
+        if self.index >= 0:
+            taken, real = lax.index_in_dim(x, self.index, axis, keepdims=False), ctx.mask[:, self.index]
+        else:
+            left = jnp.cumsum(ctx.mask[:, ::-1], axis=1)[:, ::-1]  # (B, T): real positions from here to the end
+            chosen = ctx.mask & (left == -self.index)
+            place = jnp.argmax(chosen, axis=1).reshape(-1, *(1,) * (x.ndim - 1))  # (B, 1, ...)
+            taken, real = jnp.take_along_axis(x, place, axis=1)[:, 0], chosen.any(axis=1)
+        shown = real.reshape(-1, *(1,) * (taken.ndim - 1))  # (B, 1, ...)
+        return jnp.where(shown, taken, jnp.zeros((), x.dtype))
 
 
 class Squeeze(Layer):
@@ -373,10 +380,7 @@ class PadChannels(Layer):
                 "DLC204", f"`{self.word}` takes at least 2 axes", found=str(x), expected="f32[batch, ..., d]"
             )
         need_behind_mask(x, self.word)
-        channels, more = x.shape[-1], sum(self.amount)
-        return Signature(
-            x.resized(*x.shape[:-1], f"({channels} + {more})" if isinstance(channels, str) else channels + more)
-        )
+        return Signature(x.resized(*x.shape[:-1], shifted(x.shape[-1], sum(self.amount))))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """Zeros on both sides of the last axis."""

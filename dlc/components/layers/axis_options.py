@@ -39,6 +39,6 @@ def place_of(axis: int, rank: int, word: str, option: str | None = "axis") -> in
 def with_mask(x: TensorType, output: TensorType, kept: bool, word: str, why: str) -> TensorType:
     """An output with the mask of its input where axis 1 stays what it is; raises DLC212 where it does not."""
     if x.mask and not kept:
-        hint = "reduce the time axis first: the last state of a recurrent layer, `global_avg_pool1d`, `attention`"
+        hint = "reduce the time axis first: `take: -1` (the last position), `global_avg_pool1d`, `attention`"
         raise RuleViolation("DLC212", f"`{word}` can't honor the mask of its input: {why}", found=str(x), hint=hint)
     return output.masked(x.mask)

@@ -26,7 +26,7 @@ from dlc.ir import (
     need_float,
 )
 from dlc.kernels.products import product
-from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell, unquoted_hint
 from dlc.support.lazy import jnp
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ def _output_shape(value: Any) -> Any:
     good = all(part is None or (isinstance(part, int) and not isinstance(part, bool) and part > 0) for part in parts)
     if not good:
         expected = "sizes after the batch axis; null for an axis that the input has"
-        raise reject(OptionError((), "DLC104", "this is not a shape", found=spell(value), expected=expected))
+        hint = unquoted_hint(value)
+        raise reject(OptionError((), "DLC104", "not a valid shape", found=spell(value), expected=expected, hint=hint))
     return tuple(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from dlc.components.layers.windows import shifted
 from dlc.ir import (
     Context,
     Example,
@@ -242,9 +243,8 @@ class ClassToken(Layer):
         """One position more."""
         need_rank(x, 3, self.word, _SEQUENCE)
         need_float(x, self.word)
-        size, time = known_size(x, -1, self.word), x.shape[1]
-        longer = time + 1 if isinstance(time, int) else f"({time} + 1)"
-        output = x.resized(x.shape[0], longer, size).masked(x.mask)
+        size = known_size(x, -1, self.word)
+        output = x.resized(x.shape[0], shifted(x.shape[1], 1), size).masked(x.mask)
         return Signature(output, {"token": ParamSpec((size,), _SMALL, ("channels",))})
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Outcome:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from dlc.components.layers.axis_options import place_of, with_mask
-from dlc.components.layers.norm import affine, averaging, need_vectors
+from dlc.components.layers.norm import BIAS, affine, averaging, need_vectors
 from dlc.ir import (
     Context,
     Example,
     Layer,
     Masks,
+    Normalized,
     Signature,
     TensorType,
     known_size,
@@ -24,6 +25,9 @@ from dlc.support.lazy import jnp, lax
 
 if TYPE_CHECKING:
     from jax import Array
+
+
+SIGN = "the sign of that element"  # what norms without a mean make of a single element
 
 
 class RMSNorm(Layer):
@@ -54,6 +58,10 @@ class RMSNorm(Layer):
         size = known_size(x, -1, self.word)
         return Signature(x, affine(size, center=False, scale=self.scale), flops=5 * x.size)
 
+    def normalized(self, *inputs: TensorType) -> Normalized:
+        """The last axis."""
+        return Normalized(inputs[0].shape[-1:], SIGN)
+
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """X / sqrt(mean(x^2) + epsilon) * scale, along the last axis."""
         wide = x.astype(jnp.float32)
@@ -80,6 +88,11 @@ class Grouped(Layer):
         need_behind_mask(x, self.word)
         self.groups_of(x)
         return Signature(x, affine(known_size(x, -1, self.word), self.center, self.scale), flops=8 * x.size)
+
+    def normalized(self, *inputs: TensorType) -> Normalized:
+        """The positions and channels of a group."""
+        x = inputs[0]
+        return Normalized((*x.shape[1:-1], known_size(x, -1, self.word) // self.groups_of(x)), BIAS)
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """(x - mean) / sqrt(variance + epsilon) * scale + bias, each group of each example by itself."""
@@ -197,6 +210,11 @@ class L2Normalize(Layer):
         super().check_decoding(inputs, stepped)
         if place_of(self.axis, inputs[0].rank, self.word) == 1:
             raise refused_decoding(self.word, "it sums over the time axis")
+
+    def normalized(self, *inputs: TensorType) -> Normalized:
+        """The axis."""
+        x = inputs[0]
+        return Normalized((x.shape[place_of(self.axis, x.rank, self.word)],), SIGN)
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """X / sqrt(sum(x^2)) along the axis."""

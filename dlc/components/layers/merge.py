@@ -17,6 +17,7 @@ from dlc.ir import (
     Example,
     Layer,
     Masks,
+    Normalized,
     Outcome,
     Signature,
     TensorType,
@@ -179,7 +180,8 @@ class Average(ElementwiseMerge):
 
     def apply(self, weights: Mapping[str, Array], *inputs: Array, ctx: Context) -> Array:
         """The sum over the count."""
-        return reduce(self.combine, inputs) / len(inputs)
+        total = reduce(self.combine, [x.astype(jnp.float32) for x in inputs])  # the sum may exceed float16
+        return (total / len(inputs)).astype(inputs[0].dtype)
 
     def combine(self, a: Array, b: Array) -> Array:
         """The sum."""
@@ -263,6 +265,12 @@ class Dot(Merge):
         shape = (*left, *right[1:])
         output = TensorType(shape if len(shape) > 1 else (*shape, 1), a.dtype)
         return Signature(output, flops=2 * output.size * (size if isinstance(size, int) else 1))
+
+    def normalized(self, *inputs: TensorType) -> Normalized | None:
+        """The vectors, with `normalize`."""
+        a, b = inputs
+        size = a.shape[self.places(a.rank, b.rank)[0]]
+        return Normalized((size,), "the product of two signs") if self.normalize else None
 
     def places(self, a: int, b: int) -> tuple[int, int]:
         """The axes counted from 0, for inputs of `a` and `b` axes."""

@@ -11,8 +11,10 @@ from dlc.ir import (
     Context,
     Example,
     Layer,
+    Normalized,
     Outcome,
     ParamSpec,
+    RunningMean,
     Signature,
     TensorType,
     known_size,
@@ -58,6 +60,9 @@ def need_vectors(x: TensorType, word: str) -> None:
         )
 
 
+BIAS = "its bias, whatever the input"  # what norms that subtract a mean make of a single element
+
+
 class BatchNorm(Layer):
     """(batch, *axes, channels) -> (batch, *axes, channels): each channel to mean 0, variance 1, then scale and bias.
 
@@ -92,10 +97,17 @@ class BatchNorm(Layer):
         need_behind_mask(x, self.word)
         channels = known_size(x, -1, self.word)
         state = {
-            "mean": ParamSpec((channels,), ZEROS, ("channels",), trainable=False),
-            "variance": ParamSpec((channels,), ONES, ("channels",), trainable=False),
+            "mean": ParamSpec((channels,), ZEROS, ("channels",), trainable=False, running=RunningMean(self.momentum)),
+            "variance": ParamSpec(
+                (channels,), ONES, ("channels",), trainable=False, running=RunningMean(self.momentum, 0.0)
+            ),
         }
         return Signature(x, affine(channels, self.center, self.scale), state, flops=8 * x.size)
+
+    def normalized(self, *inputs: TensorType) -> Normalized:
+        """The elements of a channel, over the examples and positions of a batch."""
+        hint = "raise `batch_size`, or normalize each example by itself: `layer_norm`, `group_norm`"
+        return Normalized(inputs[0].shape[:-1], BIAS, hint)
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Outcome:
         """(x - mean) / sqrt(variance + epsilon) * scale + bias, and the new running statistics."""
@@ -160,6 +172,10 @@ class LayerNorm(Layer):
         need_vectors(x, self.word)
         size = known_size(x, -1, self.word)
         return Signature(x, affine(size, self.center, self.scale), flops=8 * x.size)
+
+    def normalized(self, *inputs: TensorType) -> Normalized:
+        """The last axis."""
+        return Normalized(inputs[0].shape[-1:], BIAS)
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """(x - mean) / sqrt(variance + epsilon) * scale + bias, along the last axis."""

@@ -98,10 +98,12 @@ class Recurrent(Layer):
         need_float(x, self.word)
         if self.merge is not None and not self.bidirectional:
             message = "`merge` has no effect in one direction"
-            raise RuleViolation("DLC303", message, hint="set `bidirectional: true`, or remove it", option="merge")
+            hint = "set `bidirectional: true`, or remove it"
+            raise RuleViolation("DLC303", message, hint=hint, option="merge", because=("bidirectional",))
         if self.go_backwards and self.bidirectional:
             message = "`go_backwards` has no effect beside `bidirectional`, which reads both ways"
-            raise RuleViolation("DLC303", message, hint="remove it", option="go_backwards")
+            because = ("bidirectional",)
+            raise RuleViolation("DLC303", message, hint="remove it", option="go_backwards", because=because)
         directions = 2 if self.bidirectional else 1
         self._need_states(x, initial, directions)
         d = known_size(x, -1, self.word)
@@ -320,7 +322,8 @@ class Lstm(Recurrent):
         """As every recurrent layer."""
         if self.unit_forget_bias is not None and not self.use_bias:
             message = "`unit_forget_bias` has no effect without biases"
-            raise RuleViolation("DLC303", message, hint="remove it", option="unit_forget_bias")
+            because = ("use_bias",)
+            raise RuleViolation("DLC303", message, hint="remove it", option="unit_forget_bias", because=because)
         return super().infer(x, *initial)
 
     def bias(self) -> ParamSpec:

@@ -258,6 +258,7 @@ class Resize(Spatial):
                 "`antialias` has no effect with `interpolation: nearest`",
                 hint="leave it out, or use bilinear or bicubic",
                 option="antialias",
+                because=("interpolation",),
             )
         interpolation_errors(self)
         if self.antialias and (self.align_corners or self.cubic_a is not None):

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from dlc.components.layers.activations import Activation, Relu
-from dlc.ir import CompositeBlock, Example
-from dlc.language.options import OptionError, main, option, reject
+from dlc.ir import CompositeBlock, Example, TensorType, need_rank
+from dlc.language.options import OptionError, RuleViolation, main, option, reject
 
 
 class Transformer(CompositeBlock):
@@ -35,6 +35,15 @@ class Transformer(CompositeBlock):
             message = f"`heads` must divide the size {self.size}"
             raise reject(OptionError(("heads",), "DLC205", message, found=f"`{self.heads}`", expected=expected))
         return self
+
+    def check_inputs(self, *inputs: TensorType) -> None:
+        """Vectors of its size, one for each position."""
+        x = inputs[0]
+        need_rank(x, 3, self.word, "(batch, time, size)", "give it a sequence of vectors, as `embedding` makes them")
+        if x.shape[-1] != self.size:
+            hint = f"set `size: {x.shape[-1]}`" if isinstance(x.shape[-1], int) else None
+            message, found = f"`{self.word}` takes vectors of its `size`", f"`size: {self.size}` for {x}"
+            raise RuleViolation("DLC205", message, found=found, hint=hint, option="size")
 
     def attention(self, **options: Any) -> dict[str, Any]:
         """The options of one attention."""

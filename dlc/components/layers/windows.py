@@ -5,6 +5,7 @@ One mechanism serves sequences (time), images (height, width) and volumes (depth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import reduce
 from itertools import product
@@ -124,14 +125,33 @@ def read_padding(value: Any, rank: int, causal: bool) -> Any:
 
 
 def shifted(size: Dim, amount: int) -> Dim:
-    """A size plus an amount.
+    """A size plus an amount; amounts that follow each other are one.
 
-    >>> shifted(5, -2), shifted("time", 0), shifted("time", -2)
-    (3, 'time', '(time - 2)')
+    >>> shifted(5, -2), shifted("time", 0), shifted("time", -2), shifted("(time - 2)", -2), shifted("(time - 2)", 2)
+    (3, 'time', '(time - 2)', '(time - 4)', 'time')
+    >>> shifted("((time - 2) * (width - 2))", -2)
+    '(((time - 2) * (width - 2)) - 2)'
     """
     if isinstance(size, int):
         return size + amount
+    if (match := _SUM.match(size)) and _balanced(inner := match.group(1)):
+        total = amount + int(match.group(2) + match.group(3))
+        whole = inner.isidentifier() or (inner[0] == "(" and _balanced(inner[1:-1]))
+        return f"({inner} {'+' if total > 0 else '-'} {abs(total)})" if total else inner if whole else f"({inner})"
     return f"({size} {'+' if amount > 0 else '-'} {abs(amount)})" if amount else size
+
+
+_SUM = re.compile(r"\((.+) ([+-]) ([0-9]+)\)\Z")
+
+
+def _balanced(formula: str) -> bool:
+    """Whether each parenthesis of a formula is closed inside it."""
+    depth = 0
+    for character in formula:
+        depth += (character == "(") - (character == ")")
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def scaled(size: Dim, factor: int, amount: int = 0) -> Dim:

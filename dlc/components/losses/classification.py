@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.losses.loss import Loss, LossExample
-from dlc.components.losses.shape_checks import need_classes, need_pairs, need_probabilities, paired, rows
+from dlc.components.losses.shape_checks import need_classes, need_pairs, paired, rows
 from dlc.components.losses.value_checks import need_length, need_scores_behind_mask, read_factor, read_numbers
+from dlc.components.value_ranges import PROBABILITIES
 from dlc.ir import TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
     from jax import Array
-    from numpy.typing import NDArray
 
 SMALL = 1e-7  # probabilities are clipped to [this, 1 - this], as in Keras
 
@@ -51,6 +51,7 @@ class CrossEntropy(Loss):
     """
 
     word = "cross_entropy"
+    domain = PROBABILITIES
     from_logits: bool = main(True, description="whether the output is logits, without softmax")
     label_smoothing: float = option(
         0.0, ge=0, lt=1, description="share of the probability spread evenly over all classes"
@@ -107,10 +108,6 @@ class CrossEntropy(Loss):
         """Whether positions with this number in the target do not count."""
         return number == self.ignore_index
 
-    def check_values(self, target: NDArray[Any]) -> None:
-        """Probabilities must lie between 0 and 1."""
-        need_probabilities(self.word, target)
-
     def elements(self, output: Array, target: Array) -> Array:
         """-log p(target), computed stably from logits."""
         losses = -log_probabilities(output, self.from_logits)
@@ -166,6 +163,7 @@ class BinaryCrossEntropy(Loss):
     """
 
     word = "binary_cross_entropy"
+    domain = PROBABILITIES
     from_logits: bool = main(True, description="whether the output is logits, without sigmoid")
     label_smoothing: float = option(0.0, ge=0, lt=1, description="how far targets move towards 1/2")
     pos_weight: Annotated[float | tuple[float, ...] | None, BeforeValidator(read_factor)] = option(
@@ -198,10 +196,6 @@ class BinaryCrossEntropy(Loss):
         need_pairs(self.code, self.word, output, target)
         if isinstance(self.pos_weight, tuple):
             need_length("pos_weight", self.pos_weight, output.shape[-1] if output.rank > 1 else 1, "entry")
-
-    def check_values(self, target: NDArray[Any]) -> None:
-        """Probabilities must lie between 0 and 1."""
-        need_probabilities(self.word, target)
 
     def elements(self, output: Array, target: Array) -> Array:
         """-(t log p + (1 - t) log(1 - p)), computed stably from logits."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dlc.components.losses.loss import Loss, LossExample, Score
 from dlc.components.losses.shape_checks import need_real_output
-from dlc.components.losses.value_checks import need_between, need_scores_behind_mask, need_unmasked
+from dlc.components.losses.value_checks import need_scores_behind_mask, need_unmasked
+from dlc.components.value_ranges import Domain
 from dlc.ir import TensorType
 from dlc.kernels.maxima import largest
 from dlc.language.options import RuleViolation, main, option
@@ -14,7 +15,6 @@ from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
     from jax import Array
-    from numpy.typing import NDArray
 
 
 def root(squares: Array) -> Array:
@@ -61,6 +61,13 @@ def unit(x: Array) -> Array:
     return wide / jnp.sqrt(jnp.maximum(jnp.square(wide).sum(-1, keepdims=True), 1e-12))
 
 
+def _need_directions(code: str, word: str, output: TensorType) -> None:
+    """Raise an error for vectors of one element, whose direction is a sign."""
+    if output.rank > 1 and output.shape[-1] == 1:
+        message, expected = f"`{word}` compares the directions of vectors", "vectors of more than one element"
+        raise RuleViolation(code, message, found=f"output {output}", expected=expected)
+
+
 class Contrastive(Loss):
     """(batch, 2, d) pairs of embeddings with (batch,) 0 and 1: D^2 for pairs of one kind, else max(0, margin - D)^2.
 
@@ -69,6 +76,7 @@ class Contrastive(Loss):
     """
 
     word = "contrastive"
+    domain = Domain(0.0, 1.0, hint="1 means the same kind, 0 different ones")
     margin: float = main(1.0, gt=0, description="the distance beyond which pairs of different kinds cost nothing")
     examples = (
         LossExample("contrastive", "f32[batch, 2, 8]", "i32[batch]<2"),
@@ -95,9 +103,9 @@ class Contrastive(Loss):
             hint = None if pair or single else "pass both through one network, and combine the embeddings with `stack`"
             raise RuleViolation(self.code, message, found=found, expected=expected, hint=hint)
 
-    def check_values(self, target: NDArray[Any]) -> None:
-        """1 for the same kind, 0 for different ones."""
-        need_between(self.word, target, 0, 1)
+    def pairs_views(self, target: TensorType | None) -> bool:
+        """The two embeddings."""
+        return True
 
     def predicts(self, output: TensorType, target: TensorType) -> bool:
         """Never: embeddings are not classes."""
@@ -144,6 +152,7 @@ class Triplet(Loss):
         LossExample("triplet: {mining: hard}", "f32[batch, 3, 8]", None, error="DLC303"),
         LossExample("triplet", "f32[batch, 8]", None, error="DLC301"),
         LossExample("triplet", "f32[batch, 8]", "f32[batch, 1]", error="DLC301"),
+        LossExample("triplet: {distance: cosine}", "f32[batch, 1]", "i32[batch]<2", error="DLC301"),
         LossExample("triplet", "f32[batch, 3, 8]", "i32[batch]<2", error="DLC301"),
         LossExample("triplet: {mining: easy}", "f32[batch, 8]", "i32[batch]<2", error="DLC104"),
     )
@@ -153,10 +162,20 @@ class Triplet(Loss):
         """Whether triplets are formed within the batch."""
         return True
 
+    def fewest_examples(self, target: TensorType | None) -> int:
+        """An anchor, another of its class, and one of another class, unless the output holds triplets."""
+        return 1 if target is None else 3
+
+    def pairs_views(self, target: TensorType | None) -> bool:
+        """The three of a triplet."""
+        return target is None
+
     def infer(self, output: TensorType, target: TensorType | None) -> None:
         """Embeddings and classes, or triplets of embeddings."""
         need_real_output(self.code, self.word, output)
         need_unmasked(self.word, output)
+        if self.distance == "cosine":
+            _need_directions(self.code, self.word, output)
         if target is None and output.rank == 3 and output.shape[1] == 3:
             if "mining" in self.model_fields_set:
                 message = "`mining` has no effect: the output already holds triplets"
@@ -237,6 +256,7 @@ class NTXent(Loss):
         LossExample("nt_xent", "f32[batch, 8]", None, error="DLC301"),
         LossExample("nt_xent", "f32[batch, 8]", "f32[batch, 4]", error="DLC301"),
         LossExample("nt_xent", "f32[batch, 8]", "i32[batch]<10", error="DLC301"),
+        LossExample("nt_xent", "f32[batch, 1]", "f32[batch, 1]", error="DLC301"),
         LossExample("nt_xent: 0", "f32[batch, 2, 8]", None, error="DLC104"),
     )
 
@@ -245,10 +265,19 @@ class NTXent(Loss):
         """Each view is compared with the others of the batch."""
         return True
 
+    def fewest_examples(self, target: TensorType | None) -> int:
+        """A pair of views and the views of another example."""
+        return 2
+
+    def pairs_views(self, target: TensorType | None) -> bool:
+        """The two views."""
+        return target is None
+
     def infer(self, output: TensorType, target: TensorType | None) -> None:
         """Two views of each example."""
         need_real_output(self.code, self.word, output)
         need_unmasked(self.word, output)
+        _need_directions(self.code, self.word, output)
         both = target is None and output.rank == 3 and output.shape[1] == 2
         distances = target is not None and target.is_float and output.rank == 2 and output.shape == target.shape
         if not both and not distances:
@@ -275,4 +304,5 @@ class NTXent(Loss):
         with_partner = jnp.where(partner, scores, 0.0).sum(1)
         total = jax.nn.logsumexp(jnp.where(counted | partner, scores, -jnp.inf), axis=1)
         each = (total - with_partner).reshape(2, size).mean(0)
-        return Score(each, jnp.ones_like(each))
+        others = (counted & ~partner).any(1)[:size]  # without any the loss is 0, whatever the views
+        return Score(jnp.where(others, each, 0.0), others.astype(jnp.float32))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.losses.classification import SMALL, binary_logs, log_probabilities, of_target
 from dlc.components.losses.loss import Loss, LossExample
-from dlc.components.losses.shape_checks import need_classes, need_pairs, need_probabilities, paired
+from dlc.components.losses.shape_checks import need_classes, need_pairs, paired
 from dlc.components.losses.value_checks import need_length, need_scores_behind_mask, read_numbers
+from dlc.components.value_ranges import PROBABILITIES
 from dlc.ir import TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
     from jax import Array
-    from numpy.typing import NDArray
 
 
 def missed(logs: Array, gamma: float) -> Array:
@@ -33,6 +33,7 @@ class Focal(Loss):
     """
 
     word = "focal"
+    domain = PROBABILITIES
     gamma: float = main(2.0, gt=0, description="how strongly confident predictions are down-weighted")
     alpha: Annotated[tuple[float, ...] | None, BeforeValidator(read_numbers)] = option(
         None, description="factor of each class, one number for each"
@@ -56,10 +57,6 @@ class Focal(Loss):
         if self.alpha is not None:
             need_length("alpha", self.alpha, output.shape[-1], "class")
 
-    def check_values(self, target: NDArray[Any]) -> None:
-        """Probabilities must lie between 0 and 1."""
-        need_probabilities(self.word, target)
-
     def elements(self, output: Array, target: Array) -> Array:
         """-alpha * (1 - p)^gamma * log p of the target."""
         logs = log_probabilities(output, self.from_logits)
@@ -82,6 +79,7 @@ class Poly(Loss):
     """
 
     word = "poly"
+    domain = PROBABILITIES
     epsilon: float = main(2.0, ge=-1, description="weight of the added term 1 - p; 0 is the cross-entropy")
     from_logits: bool = option(True, description="whether the output is logits, without softmax")
 
@@ -104,10 +102,6 @@ class Poly(Loss):
         """One score per class."""
         need_scores_behind_mask(self.word, output)
         need_classes(self.code, self.word, output, target)
-
-    def check_values(self, target: NDArray[Any]) -> None:
-        """Probabilities must lie between 0 and 1."""
-        need_probabilities(self.word, target)
 
     def elements(self, output: Array, target: Array) -> Array:
         """-log p + epsilon * (1 - p) of the target."""
@@ -136,6 +130,7 @@ class BinaryFocal(Loss):
     """
 
     word = "binary_focal"
+    domain = PROBABILITIES
     gamma: float = main(2.0, gt=0, description="how strongly confident predictions are down-weighted")
     alpha: float | None = option(0.25, gt=0, lt=1, description="factor of class 1; class 0 has 1 - alpha")
     from_logits: bool = option(True, description="whether the output is logits, without sigmoid")
@@ -158,10 +153,6 @@ class BinaryFocal(Loss):
         if not target.is_float and self.soft_targets == "averaged":
             message = "`soft_targets` has no effect: the target is class numbers"
             raise RuleViolation("DLC303", message, found=f"target {target}", hint="remove it", option="soft_targets")
-
-    def check_values(self, target: NDArray[Any]) -> None:
-        """Probabilities must lie between 0 and 1."""
-        need_probabilities(self.word, target)
 
     def elements(self, output: Array, target: Array) -> Array:
         """The cross-entropy times how far its probability is missed, or the losses of both classes by the target."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from dlc.components.losses.shape_checks import rows
+from dlc.components.sums import in_units
+from dlc.components.value_ranges import Domain, need_domain
 from dlc.ir import TensorType
 from dlc.language.options import Options
 from dlc.support.lazy import jnp
@@ -57,13 +59,35 @@ class Loss(Options):
     higher_is_better: ClassVar[bool] = False
     # whether it needs a target, takes none, or allows both
     compares: ClassVar[Literal["always", "never", "either"]] = "always"
+    # the values of real-valued targets for which it is defined
+    domain: ClassVar[Domain | None] = None
     # whether output and target share the time axis and its mask; else `apply` gets `Masks`, and no metric of elements
     # can be used. An output that is not aligned is a prediction of its target if the loss defines `decode`.
     aligned: ClassVar[bool] = True
 
+    # the prediction above which a label, or the second of two classes with a single score, is the answer
+    boundary: ClassVar[float] = 0.5
+
+    @property
+    def default_name(self) -> str:
+        """Its name in reports, unless the spec gives it one."""
+        return self.word
+
     @property
     def in_batch(self) -> bool:
         """Whether the loss of an example depends on the others of its batch."""
+        return False
+
+    def fewest_examples(self, target: TensorType | None) -> int:
+        """The fewest examples that a batch must have: the loss of fewer is the same for all weights.
+
+        Args:
+            target: the type of its target, or None.
+        """
+        return 1
+
+    def pairs_views(self, target: TensorType | None) -> bool:
+        """Whether it compares the values along axis 1 of the output with each other, beside this target."""
         return False
 
     @property
@@ -105,6 +129,17 @@ class Loss(Options):
         shown = output if mask is None else where_there(output, mask)
         return score(self.elements(shown, target), mask, self.importance(target))
 
+    def reported(self, total: Array, output: Array, target: Any, mask: Any = None) -> tuple[Array, Array, Array]:
+        """The totals of `apply` as they are reported: in three parts, so that their sums fit into float32.
+
+        Args:
+            total: those of `apply`, (batch,).
+            output: as `apply` gets it.
+            target: as `apply` gets it.
+            mask: as `apply` gets it.
+        """
+        return in_units(total)
+
     def elements(self, output: Array, target: Array) -> Array:
         """The loss of each element: (batch, *axes)."""
         raise NotImplementedError(f"`{self.word}` defines no loss of elements")
@@ -120,11 +155,12 @@ class Loss(Options):
         return wrong_elements(result, inputs[0]) if method == "elements" and inputs else None
 
     def check_values(self, target: NDArray[Any]) -> None:
-        """Check the encoded targets of all records, on the host.
+        """Check the encoded targets of all records, on the host; by default against the `domain`.
 
         Raises:
             RuleViolation: DLC403 when the loss is not defined for them.
         """
+        need_domain(self.word, self.domain, target)
 
     def activate(self, output: Array) -> Array:
         """The prediction made from an output: probabilities from logits; the output itself by default."""

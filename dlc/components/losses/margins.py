@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dlc.components.losses.loss import Loss, LossExample
 from dlc.components.losses.shape_checks import need_classes, need_pairs, paired
 from dlc.components.losses.value_checks import need_distributions, need_scores_behind_mask, need_signs
+from dlc.components.value_ranges import PROBABILITIES, SIGNS
 from dlc.ir import TensorType
 from dlc.support.lazy import jnp
 
@@ -29,6 +30,8 @@ class Hinge(Loss):
     """
 
     word = "hinge"
+    domain = SIGNS
+    boundary = 0.0
     examples = (
         LossExample("hinge", "f32[batch, 1]", "i32[batch]<2"),
         LossExample("hinge", "f32[batch, 3]", "f32[batch, 3]"),
@@ -56,6 +59,8 @@ class SquaredHinge(Loss):
     """
 
     word = "squared_hinge"
+    domain = SIGNS
+    boundary = 0.0
     examples = (
         LossExample("squared_hinge", "f32[batch, 1]", "i32[batch]<2"),
         LossExample("squared_hinge", "f32[batch, 3]", "f32[batch, 3]"),
@@ -83,6 +88,8 @@ class Perceptron(Loss):
     """
 
     word = "perceptron"
+    domain = SIGNS
+    boundary = 0.0
     examples = (
         LossExample("perceptron", "f32[batch, 1]", "i32[batch]<2"),
         LossExample("perceptron", "f32[batch]", "i32[batch]<2"),
@@ -111,6 +118,7 @@ class CategoricalHinge(Loss):
     """
 
     word = "categorical_hinge"
+    domain = PROBABILITIES
     examples = (
         LossExample("categorical_hinge", "f32[batch, 10]", "i32[batch]<10"),
         LossExample("categorical_hinge", "f32[batch, 4, 3]", "f32[batch, 4, 3]"),

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import model_validator
 
 from dlc.components.losses.loss import Loss, LossExample, Score
-from dlc.components.losses.shape_checks import need_classes, need_pairs, need_probabilities
+from dlc.components.losses.shape_checks import need_classes, need_pairs
 from dlc.components.losses.value_checks import need_scores_behind_mask
+from dlc.components.value_ranges import PROBABILITIES
 from dlc.ir import TensorType
 from dlc.language.options import OptionError, main, option, reject
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
     from jax import Array
-    from numpy.typing import NDArray
 
 
 class Overlap(Loss):
     """Shared by overlap losses: probabilities, and for each class the overlap, false and missed parts of its region."""
 
+    domain = PROBABILITIES
     from_logits: bool = main(True, description="whether the output is logits, without softmax (one score: sigmoid)")
     smooth: float = option(1.0, gt=0, description="added to numerator and denominator, so that an absent class gives 0")
     per_batch: bool = option(False, description="treat the regions of a batch as one region")
@@ -38,10 +39,6 @@ class Overlap(Loss):
             need_pairs(self.code, self.word, output, target)
         else:
             need_classes(self.code, self.word, output, target)
-
-    def check_values(self, target: NDArray[Any]) -> None:
-        """Targets must lie between 0 and 1."""
-        need_probabilities(self.word, target)
 
     def index(self, hit: Array, extra: Array, lost: Array) -> Array:
         """The overlap, 0 to 1, from the common, false and missed parts of a region."""

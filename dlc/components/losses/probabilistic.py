@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.components.losses.loss import Loss, LossExample
 from dlc.components.losses.shape_checks import need_classes, need_pairs, need_real_output, paired
-from dlc.components.losses.value_checks import need_between, need_distributions, need_scores_behind_mask
+from dlc.components.losses.value_checks import need_distributions, need_scores_behind_mask
+from dlc.components.value_ranges import PROBABILITIES, Domain
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
@@ -25,6 +26,7 @@ class KLDivergence(Loss):
     """
 
     word = "kl_divergence"
+    domain = PROBABILITIES
     from_logits: bool = main(True, description="whether the output is logits, without softmax")
     examples = (
         LossExample("kl_divergence", "f32[batch, 3]", "f32[batch, 3]"),
@@ -72,6 +74,7 @@ class Poisson(Loss):
     """
 
     word = "poisson"
+    domain = Domain(0.0, hint="do not normalize counts; `mse` accepts any values")
     log_input: bool = main(True, description="whether the output is the logarithm of the rate")
     examples = (
         LossExample("poisson", "f32[batch, 1]", "f32[batch, 1]"),
@@ -82,10 +85,6 @@ class Poisson(Loss):
     def infer(self, output: TensorType, target: TensorType) -> None:
         """One rate per count."""
         need_pairs(self.code, self.word, output, target)
-
-    def check_values(self, target: NDArray[Any]) -> None:
-        """Counts must not be negative."""
-        need_between(self.word, target, 0, hint="do not normalize counts; `mse` accepts any values")
 
     def elements(self, output: Array, target: Array) -> Array:
         """The rate minus target * log(rate)."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dlc.components.losses.loss import Loss, LossExample
+from dlc.components.losses.loss import Loss, LossExample, score
 from dlc.components.losses.shape_checks import need_pairs, paired
-from dlc.components.losses.value_checks import need_between
+from dlc.components.sums import in_units
+from dlc.components.value_ranges import Domain
 from dlc.ir import TensorType
 from dlc.support.lazy import jnp
 
 if TYPE_CHECKING:
     from jax import Array
-    from numpy.typing import NDArray
 
 
 class _Pairs(Loss):
@@ -39,6 +39,12 @@ class MeanSquaredError(_Pairs):
         y, t = paired(output, target)
         return jnp.square(y - t)
 
+    def reported(self, total: Array, output: Array, target: Any, mask: Any = None) -> tuple[Array, Array, Array]:
+        """The means of the squares, which may be too small for float32."""
+        y, t = paired(output, target)
+        low, middle, high = (score(part, mask).total for part in in_units(y - t, 2))
+        return low, middle, jnp.where(jnp.isfinite(total), high, total)  # a loss that overflows in training diverges
+
 
 class MeanAbsoluteError(_Pairs):
     """(batch, *axes) with (batch, *axes): the mean of |output - target|."""
@@ -59,10 +65,11 @@ class MeanAbsoluteError(_Pairs):
 class MeanAbsolutePercentageError(_Pairs):
     """(batch, *axes) with (batch, *axes): the mean of 100 * |output - target| / |target|.
 
-    A target closer to 0 than 1e-7 counts as 1e-7, as in Keras: do not use it for targets around 0.
+    Targets must differ from 0, by more than 1e-7.
     """
 
     word = "mape"
+    domain = Domain(nonzero=True, hint="`mae` and `huber` accept any values; do not normalize the target")
     examples = (
         LossExample("mape", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("mape", "f32[batch, 2]", "f32[batch, 1]", error="DLC301"),
@@ -82,15 +89,11 @@ class MeanSquaredLogarithmicError(_Pairs):
     """
 
     word = "msle"
+    domain = Domain(-1.0, above=True, hint="do not center it with `normalize: standard`; `mse` accepts any values")
     examples = (
         LossExample("msle", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("msle", "f32[batch, 2]", "f32[batch, 1]", error="DLC301"),
     )
-
-    def check_values(self, target: NDArray[Any]) -> None:
-        """Targets must lie above -1, where the logarithm is defined."""
-        hint = "a normalized target is centered: remove `normalize`; `mse` accepts any values"
-        need_between(self.word, target, -1, above=True, hint=hint)
 
     def elements(self, output: Array, target: Array) -> Array:
         """The squared differences of logarithms."""

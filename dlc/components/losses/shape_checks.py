@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
 
 if TYPE_CHECKING:
     from jax import Array
-    from numpy.typing import NDArray
 
 
 def need_classes(code: str, word: str, output: TensorType, target: TensorType) -> None:
@@ -78,19 +77,6 @@ def need_pairs(code: str, word: str, output: TensorType, target: TensorType) -> 
             expected=f"an output f32[{', '.join(map(str, target.shape))}]",
             hint=hint,
         )
-
-
-def need_probabilities(word: str, target: NDArray[Any]) -> None:
-    """Raise DLC403 unless real-valued targets lie between 0 and 1."""
-    if target.dtype.kind != "f" or not target.size or (target.min() >= 0 and target.max() <= 1):
-        return
-    raise RuleViolation(
-        "DLC403",
-        f"`{word}` compares probabilities, but the target has values outside of 0 to 1",
-        found=f"values from {target.min():g} to {target.max():g}",
-        expected="values from 0 to 1",
-        hint="use `mse` for real values, or declare a `category`",
-    )
 
 
 def need_real_output(code: str, word: str, output: TensorType) -> None:

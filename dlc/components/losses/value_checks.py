@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, isfinite
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from dlc.diagnostics import plural
@@ -71,27 +71,6 @@ def need_unmasked(word: str, output: TensorType) -> None:
     if output.mask:
         hint = "reduce the time axis first: `global_avg_pool1d`"
         raise RuleViolation("DLC301", f"`{word}` would count padding", found=f"output {output}", hint=hint)
-
-
-def need_between(
-    word: str,
-    target: NDArray[Any],
-    low: float = -inf,
-    high: float = inf,
-    *,
-    above: bool = False,
-    hint: str | None = None,
-) -> None:
-    """Raise DLC403 unless targets lie between two numbers; `above` excludes `low`."""
-    if not target.size:
-        return
-    least, most = target.min(), target.max()
-    if (least > low if above else least >= low) and most <= high:
-        return
-    expected = f"values above {low:g}" if above else f"values of at least {low:g}"
-    expected = expected if high == inf else f"values from {low:g} to {high:g}"
-    message = f"`{word}` is not defined for the target's values"
-    raise RuleViolation("DLC403", message, found=f"values from {least:g} to {most:g}", expected=expected, hint=hint)
 
 
 def need_signs(word: str, target: NDArray[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dlc.components.losses.shape_checks import need_classes, need_pairs, need_real_output
 from dlc.ir import TensorType
@@ -11,6 +11,8 @@ from dlc.support.lazy import jnp
 
 if TYPE_CHECKING:
     from jax import Array
+
+THRESHOLD = "a probability above this means class 1, or that a label is present; default: the `threshold` of the target"
 
 
 def need_answers(code: str, word: str, output: TensorType, target: TensorType, multi_label: bool = False) -> int:
@@ -50,20 +52,32 @@ def _count(code: str, word: str, output: TensorType) -> int:
     raise RuleViolation(code, message, found=f"output {output}")
 
 
-def need_threshold(threshold: float, output: TensorType, multi_label: bool = False) -> None:
+def need_threshold(threshold: Any, output: TensorType, multi_label: bool = False) -> None:
     """Raise DLC303 when a threshold has no effect."""
-    if threshold != 0.5 and output.shape[-1] != 1 and not multi_label:
+    if threshold is not None and output.shape[-1] not in (1, 2) and not multi_label:
         message = "`threshold` has no effect on several scores: the largest score is the answer"
         raise RuleViolation("DLC303", message, found=f"output {output}", hint="remove `threshold`", option="threshold")
 
 
-def answered(prediction: Array, target: Array, threshold: float, multi_label: bool = False) -> tuple[Array, Array]:
-    """The classes of prediction and target, (batch, *axes) int32 each; with `multi_label` 0 or 1 for each label."""
+def answered(prediction: Array, target: Array, threshold: Any = None, multi_label: bool = False) -> tuple[Array, Array]:
+    """The classes of prediction and target, (batch, *axes) int32 each; with `multi_label` 0 or 1 for each label.
+
+    Args:
+        prediction: scores (batch, *axes, classes). A class is -1 where a score is NaN: the answer is wrong, whatever
+            the target.
+        target: classes, or rows of one probability for each class or label.
+        threshold: the probability above which a label, or the second of two classes, is the answer; one for each label
+            or for all. By default 0.5, and the largest of several scores.
+        multi_label: whether each score is a label of its own.
+    """
     if multi_label or prediction.shape[-1] == 1:
         shape = prediction.shape if multi_label else prediction.shape[:-1]
+        chosen = (prediction > (0.5 if threshold is None else threshold)).astype("int32")
+        answer = jnp.where(jnp.isnan(prediction), -1, chosen)
         truth = target if jnp.issubdtype(target.dtype, jnp.integer) else target > 0.5
-        return (prediction > threshold).astype("int32").reshape(shape), truth.astype("int32").reshape(shape)
-    return jnp.argmax(prediction, axis=-1).astype("int32"), true_class(target)
+        return answer.reshape(shape), truth.astype("int32").reshape(shape)
+    best = jnp.argmax(prediction, axis=-1) if threshold is None else prediction[..., 1] > threshold
+    return jnp.where(jnp.isnan(prediction).any(-1), -1, best.astype("int32")), true_class(target)
 
 
 def true_class(target: Array) -> Array:

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 from dlc.components.losses.loss import LossExample, weights_of
 from dlc.components.losses.shape_checks import need_classes, need_pairs, paired, rows
-from dlc.components.metrics.class_checks import answered, need_answers, need_threshold, true_class
+from dlc.components.metrics.class_checks import THRESHOLD, answered, need_answers, need_threshold, true_class
 from dlc.components.metrics.metric import Metric, Statistics
+from dlc.components.value_ranges import PROBABILITIES
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
 
 if TYPE_CHECKING:
     from jax import Array
-
-_THRESHOLD = "a single probability above this means class 1"
 
 
 class Accuracy(Metric):
@@ -25,8 +24,9 @@ class Accuracy(Metric):
     """
 
     word = "accuracy"
+    bounded = True
     ranks = True
-    threshold: float = main(0.5, ge=0, le=1, description=_THRESHOLD)
+    threshold: float | None = main(None, ge=0, le=1, description=THRESHOLD)
     examples = (
         LossExample("accuracy", "f32[batch, 10]", "i32[batch]<10"),
         LossExample("accuracy", "f32[batch, 1]", "i32[batch]<2"),
@@ -62,6 +62,7 @@ class TopKAccuracy(Metric):
     """
 
     word = "top_k_accuracy"
+    bounded = True
     ranks = True
     k: int = main(5, ge=1, description="how many of the largest scores count")
     examples = (
@@ -97,10 +98,12 @@ class TopKAccuracy(Metric):
 class MeanReciprocalRank(Metric):
     """(batch, *axes, classes) scores with (batch, *axes) classes: the mean of 1 / the target's rank by score, from 1.
 
-    Ties are resolved in favour of the lower class number, as in `accuracy`.
+    Ties are resolved in favour of the lower class number, as in `accuracy`. Without a rank, where a score is NaN, it is
+    0.
     """
 
     word = "mean_reciprocal_rank"
+    bounded = True
     ranks = True
     examples = (
         LossExample("mean_reciprocal_rank", "f32[batch, 10]", "i32[batch]<10"),
@@ -117,8 +120,9 @@ class MeanReciprocalRank(Metric):
         need_classes(self.code, self.word, output, target)
 
     def elements(self, prediction: Array, target: Array) -> Array:
-        """1 / place."""
-        return 1 / (1 + rank(prediction, target)).astype("float32")
+        """1 / place; 0 where the target has none."""
+        place = rank(prediction, target)
+        return jnp.where(place < prediction.shape[-1], 1 / (1 + place).astype("float32"), 0.0)
 
 
 def rank(prediction: Array, target: Array) -> Array:
@@ -143,7 +147,7 @@ class ExactMatch(Metric):
     word = "exact_match"
     ranks = True
     multi_label: bool = main(False, description="whether each score is an independent label")
-    threshold: float = option(0.5, ge=0, le=1, description=_THRESHOLD)
+    threshold: float | None = option(None, ge=0, le=1, description=THRESHOLD)
     examples = (
         LossExample("exact_match", "f32[batch, 4, 3]", "i32[batch, 4]<3"),
         LossExample("exact_match: {multi_label: true}", "f32[batch, 5]", "f32[batch, 5]"),
@@ -179,8 +183,9 @@ class HammingLoss(Metric):
     """(batch, *axes, labels) scores with (batch, *axes, labels) of 0 and 1: the share of wrong labels."""
 
     word = "hamming_loss"
+    bounded = True
     upward = False
-    threshold: float = main(0.5, ge=0, le=1, description="a label counts as predicted if its probability is above this")
+    threshold: float | None = main(None, ge=0, le=1, description=THRESHOLD)
     examples = (
         LossExample("hamming_loss", "f32[batch, 5]", "f32[batch, 5]"),
         LossExample("hamming_loss: 0.2", "f32[batch, 4, 5]", "f32[batch, 4, 5]"),
@@ -211,6 +216,7 @@ class LogLoss(Metric):
     """
 
     word = "log_loss"
+    domain = PROBABILITIES
     upward = False
     logs = True
     examples = (
@@ -243,13 +249,14 @@ class LogLoss(Metric):
 
 
 def surprise(logs: Array, target: Array) -> Array:
-    """-log p(target) of log-probabilities (batch, *axes, classes): (batch, *axes); NaN where there is no such class."""
+    """-log p(target) of log-probabilities (batch, *axes, classes): (batch, *axes); NaN without a class or score."""
     logs = logs.astype("float32")
+    defined = ~jnp.isnan(logs).any(-1)
     if not jnp.issubdtype(target.dtype, jnp.integer):
-        return -jnp.where(target > 0, logs * target, 0.0).sum(-1)  # 0 log 0 is 0
+        return -jnp.where(defined, jnp.where(target > 0, logs * target, 0.0).sum(-1), jnp.nan)  # 0 log 0 is 0
     chosen = target[..., None] == jnp.arange(logs.shape[-1], dtype=target.dtype)
     known = (target >= 0) & (target < logs.shape[-1])
-    return -jnp.where(known, jnp.where(chosen, logs, 0.0).sum(-1), jnp.nan)
+    return -jnp.where(known & defined, jnp.where(chosen, logs, 0.0).sum(-1), jnp.nan)
 
 
 class Brier(Metric):
@@ -260,6 +267,8 @@ class Brier(Metric):
     """
 
     word = "brier"
+    domain = PROBABILITIES
+    bounded = True
     upward = False
     examples = (
         LossExample("brier", "f32[batch, 10]", "i32[batch]<10"),

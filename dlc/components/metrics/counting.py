@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dlc.components.losses.loss import LossExample
 from dlc.components.losses.shape_checks import rows
-from dlc.components.metrics.class_checks import answered, need_answers, need_threshold
+from dlc.components.metrics.class_checks import THRESHOLD, answered, need_answers, need_threshold
 from dlc.components.metrics.metric import Metric, Statistics, spread
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, main, option
@@ -24,17 +24,17 @@ Average = Literal["binary", "macro", "micro", "weighted"] | None
 _OVER = "over the classes: `binary` (only class 1), `macro`, `micro` or `weighted`"
 _AVERAGE = f"{_OVER}; default: `binary` for two classes, else `macro`"
 _LABELS = "whether each score is an independent label"
-_THRESHOLD = "a single probability above this means class 1"
 
 
 class Counting(Metric):
-    """Shared by metrics of counts: `statistics` are `right`, `answered` and `true`, (classes,) each, and `weight`.
+    """Shared by metrics of counts: `statistics` are `right`, `answered`, `true` and `undefined`, (classes,) each.
 
-    Counts are exact within an example and are weighted afterwards.
+    An answer whose score is NaN is no class: `undefined` counts those whose true class is another one. `weight` is the
+    number of positions. Counts are exact within an example and are weighted afterwards.
     """
 
     ranks = True
-    threshold: float = option(0.5, ge=0, le=1, description=_THRESHOLD)
+    threshold: float | None = option(None, ge=0, le=1, description=THRESHOLD)
 
     @property
     def labels(self) -> bool:
@@ -75,6 +75,7 @@ class Counting(Metric):
             "right": total(chosen & true),
             "answered": total(chosen),
             "true": total(true),
+            "undefined": total((answer if self.labels else answer[..., None]) < jnp.where(true, -1, 0)),
             "weight": (rows(positions).sum(-1) * weights).sum(),
         }
 
@@ -191,8 +192,8 @@ class Specificity(Averaged):
 
     def ratio(self, counts: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
         """The true negatives, and all that are not true."""
-        positions = counts["weight"]
-        return positions - counts["true"] - counts["answered"] + counts["right"], positions - counts["true"]
+        others, wrong = counts["weight"] - counts["true"], counts["answered"] - counts["right"]
+        return others - wrong - counts["undefined"], others
 
 
 class FBeta(Averaged):
@@ -314,7 +315,7 @@ class BalancedAccuracy(Counting):
     """
 
     word = "balanced_accuracy"
-    threshold: float = main(0.5, ge=0, le=1, description=_THRESHOLD)
+    threshold: float | None = main(None, ge=0, le=1, description=THRESHOLD)
     examples = (
         LossExample("balanced_accuracy", "f32[batch, 10]", "i32[batch]<10"),
         LossExample("balanced_accuracy: 0.3", "f32[batch, 1]", "i32[batch]<2"),
@@ -356,10 +357,13 @@ class CohenKappa(Counting):
         found = super().statistics(prediction, target, weights, mask)
         answer, truth = answered(prediction, target, self.threshold)
         positions = spread(weights, mask, answer.shape)
-        return {**found, "distance": (self.distance(answer - truth).astype("float32") * positions).sum()}
+        distance = self.distance(answer - truth).astype("float32")
+        if self.weights != "none":
+            distance = jnp.where(answer < 0, jnp.nan, distance)
+        return {**found, "distance": jnp.where(positions > 0, distance * positions, 0.0).sum()}
 
     def distance(self, difference: Any) -> Any:
-        """The weight of an answer that is off by so many classes."""
+        """The weight of an answer that is off by so many classes; an undefined answer has no distance."""
         return {"none": difference != 0, "linear": abs(difference), "quadratic": difference * difference}[self.weights]
 
     def of_counts(self, counts: dict[str, NDArray[Any]]) -> float:
@@ -381,7 +385,7 @@ class Matthews(Counting):
     """
 
     word = "matthews"
-    threshold: float = main(0.5, ge=0, le=1, description=_THRESHOLD)
+    threshold: float | None = main(None, ge=0, le=1, description=THRESHOLD)
     examples = (
         LossExample("matthews", "f32[batch, 3]", "i32[batch]<3"),
         LossExample("matthews: 0.3", "f32[batch, 1]", "i32[batch]<2"),
@@ -397,6 +401,10 @@ class Matthews(Counting):
 
 
 def _shares(counts: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """How often each class is true and answered; exactly 1 for the only one."""
+    """How often each class is true, and how often answered, with the undefined answers as a class of their own.
+
+    Exactly 1 for the only class.
+    """
     true, chosen = counts["true"], counts["answered"]
-    return true / true.sum(), chosen / chosen.sum()
+    answers = np.append(chosen, counts["undefined"].sum() / (len(true) - 1))
+    return np.append(true / true.sum(), 0.0), answers / answers.sum()

@@ -11,6 +11,7 @@ from dlc.components.formulas.formula import ELEMENTWISE, Function, parse
 from dlc.components.losses.loss import LossExample
 from dlc.components.losses.shape_checks import need_pairs
 from dlc.components.metrics.metric import Metric, Statistics, spread
+from dlc.components.sums import in_units
 from dlc.ir import TensorType
 from dlc.language.interpolation import ExpressionError
 from dlc.language.options import OptionError, main, option, reject
@@ -74,7 +75,8 @@ class FormulaMetric(Metric):
     """(batch, *axes) with (batch, *axes): the mean of a formula of `prediction` and `target` over the split's elements.
 
     `mean(x)`, `sum(x)`, `max(x)` and `min(x)` reduce the elements of an example, without padding. If a formula has one
-    value for each example, the metric is their mean. Other functions are those of the layer `formula`:
+    value for each example, the metric is their mean. It is computed in float32, where squares of numbers above 1.8e19
+    are infinite. Other functions are those of the layer `formula`:
     `sqrt(mean((prediction - target) ** 2))` is the mean of each example's root mean squared error.
     """
 
@@ -115,4 +117,5 @@ class FormulaMetric(Metric):
             counted = counted.any(tuple(range(1, len(shape))), keepdims=True)
         each = counted * spread(weights, None, counted.shape)
         scaled = each / (counted.size // max(1, counted.shape[0]))  # sums of examples, so that float32 is exact enough
-        return {"total": jnp.where(each > 0, values * scaled, 0.0).sum(), "weight": scaled.sum()}
+        parts = [jnp.where(each > 0, part * scaled, 0.0).sum() for part in in_units(values)]
+        return {"total": jnp.stack(parts), "weight": scaled.sum()}

@@ -47,7 +47,7 @@ class Perplexity(Metric):
 
     def finish(self, mean: float) -> float:
         """The exponential; infinite beyond float64."""
-        return math.exp(mean) if mean < 709 else math.inf
+        return math.inf if mean >= 709 else math.exp(mean)
 
 
 class BitsPerCharacter(Metric):

@@ -70,6 +70,10 @@ class Moments(Metric):
 
     def merge(self, first: Statistics, second: Statistics) -> Statistics:
         """The merged moments of two sets of examples; those of an empty set are all zero."""
+        with np.errstate(invalid="ignore", over="ignore"):  # of values that are not finite
+            return self._merged(first, second)
+
+    def _merged(self, first: Statistics, second: Statistics) -> Statistics:
         weight = first["weight"] + second["weight"]
         share = second["weight"] / (weight + (weight == 0))
         none = first["weight"] == 0
@@ -101,7 +105,8 @@ class Moments(Metric):
         found = {name: np.asarray(value, np.float64) for name, value in statistics.items()}
         if not found["weight"].all():
             return float("nan")
-        return float(np.mean(self.of_products(found["products"] + found["rest"], found["count"])))
+        with np.errstate(invalid="ignore"):
+            return float(np.mean(self.of_products(found["products"] + found["rest"], found["count"])))
 
     def of_products(self, products: NDArray[Any], count: NDArray[Any]) -> NDArray[Any]:
         """The value of each output from `products` and the number of positions; it does not depend on the unit."""
@@ -126,7 +131,8 @@ def _explained(missed: NDArray[Any], spread_: NDArray[Any]) -> NDArray[Any]:
     """1 - missed / spread; for a constant target 1 if predicted exactly, else 0, as in scikit-learn."""
     varies = spread_ > 0
     shares = 1 - np.divide(missed, spread_, out=np.ones_like(missed), where=varies)
-    return np.where(varies, shares, np.where(missed > 0, 0.0, 1.0))
+    constant = np.where(missed > 0, 0.0, 1.0)
+    return np.where(np.isnan(missed), np.nan, np.where(varies, shares, constant))
 
 
 class R2(Moments):

@@ -10,6 +10,7 @@ from pydantic import model_validator
 from dlc.components.losses.loss import LossExample
 from dlc.components.losses.shape_checks import need_pairs, paired, rows
 from dlc.components.metrics.metric import Metric, Statistics, spread
+from dlc.components.sums import in_units, whole
 from dlc.ir import TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject
 from dlc.support.lazy import jnp, np
@@ -50,15 +51,16 @@ class MeanSquaredError(Deviation):
 
     word = "mse"
     shift_invariant = True
+    power = 2
     examples = (
         LossExample("mse", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("mse", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
     )
 
     def elements(self, prediction: Array, target: Array) -> Array:
-        """The squared differences."""
+        """The differences, which are squared."""
         y, t = paired(prediction, target)
-        return jnp.square(y - t)
+        return y - t
 
 
 class RootMeanSquaredError(Deviation):
@@ -66,15 +68,16 @@ class RootMeanSquaredError(Deviation):
 
     word = "rmse"
     shift_invariant = True
+    power = 2
     examples = (
         LossExample("rmse", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("rmse", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
     )
 
     def elements(self, prediction: Array, target: Array) -> Array:
-        """The squared differences."""
+        """The differences, which are squared."""
         y, t = paired(prediction, target)
-        return jnp.square(y - t)
+        return y - t
 
     def finish(self, mean: float) -> float:
         """The root of the mean."""
@@ -93,10 +96,14 @@ class MeanAbsolutePercentageError(Deviation):
         LossExample("mape", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
     )
 
-    def elements(self, prediction: Array, target: Array) -> Array:
-        """The relative differences."""
+    def parts(self, prediction: Array, target: Array) -> tuple[Array, Array, Array]:
+        """The relative differences; those of a target of 0 may leave float32."""
         y, t = paired(prediction, target)
-        return jnp.abs(y - t) / jnp.maximum(jnp.abs(t), 2.0**-52)
+        factor = 2.0**85
+        error, size = jnp.abs(y - t), jnp.maximum(jnp.abs(t), 2.0**-52)
+        scaled = error / factor / size
+        large = scaled >= 1 / factor * 2.0**80
+        return jnp.zeros_like(error), jnp.where(large, 0.0, error / size), jnp.where(large, scaled / factor, 0.0)
 
 
 class SymmetricMeanAbsolutePercentageError(Deviation):
@@ -106,6 +113,7 @@ class SymmetricMeanAbsolutePercentageError(Deviation):
     """
 
     word = "smape"
+    bounded = True
     examples = (
         LossExample("smape", "f32[batch, 1]", "f32[batch, 1]"),
         LossExample("smape", "f32[batch, 3]", "i32[batch]<3", error="DLC302"),
@@ -114,8 +122,10 @@ class SymmetricMeanAbsolutePercentageError(Deviation):
     def elements(self, prediction: Array, target: Array) -> Array:
         """The relative differences."""
         y, t = paired(prediction, target)
+        scale = jnp.where(jnp.maximum(jnp.abs(y), jnp.abs(t)) > 1, 0.25, 1.0)  # the sum stays in float32
+        y, t = y * scale, t * scale
         size = jnp.abs(y) + jnp.abs(t)
-        return jnp.where(size > 0, 2 * jnp.abs(y - t) / jnp.where(size > 0, size, 1.0), 0.0)
+        return jnp.where(size == 0, 0.0, 2 * jnp.abs(y - t) / jnp.where(size == 0, 1.0, size))
 
 
 class MeanAbsoluteScaledError(Deviation):
@@ -172,7 +182,7 @@ class MeanAbsoluteScaledError(Deviation):
 
     def result(self, statistics: Statistics) -> float:
         """The ratio of the means; undefined for constant targets."""
-        values = {name: float(value) for name, value in statistics.items()}
+        values = {name: whole(value) for name, value in statistics.items()}
         scale = self.scale
         if scale is None:
             scale = values["naive"] / values["pairs"] if values["pairs"] else 0.0
@@ -180,8 +190,8 @@ class MeanAbsoluteScaledError(Deviation):
 
 
 def _kept(values: Array, weights: Array) -> Array:
-    """The weighted sum; elements of weight 0 may be NaN."""
-    return jnp.where(weights > 0, values * weights, 0.0).sum()
+    """The weighted sum in three parts, see `in_units`; elements of weight 0 may be NaN."""
+    return jnp.stack([jnp.where(weights > 0, part * weights, 0.0).sum() for part in in_units(values)])
 
 
 class MaxError(Deviation):
@@ -235,7 +245,7 @@ class MedianAbsoluteError(Deviation):
 
         shape = with_columns(prediction.shape, target.shape, masked=weights.ndim > 1)
         counted = spread(weights, None, shape[:-1]).reshape(-1)
-        y, t = (value.reshape(-1, shape[-1])[counted > 0] for value in (prediction, target))
+        y, t = (value.reshape(-1, shape[-1])[counted > 0].astype(np.float64) for value in (prediction, target))
         if not len(y) or not np.isfinite(y).all():
             return float("nan")
         counted = counted[counted > 0]

@@ -34,6 +34,7 @@ class Adam(Optimizer):
     """
 
     word = "adam"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -60,6 +61,7 @@ class AdamW(Optimizer):
     """
 
     word = "adamw"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)

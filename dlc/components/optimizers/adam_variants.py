@@ -34,6 +34,7 @@ class NAdam(Optimizer):
     """
 
     word = "nadam"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -56,6 +57,7 @@ class NAdamW(Optimizer):
     """nadam with decoupled weight decay: plus rate * weight_decay * w (arXiv:1711.05101)."""
 
     word = "nadamw"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -87,6 +89,7 @@ class AmsGrad(Optimizer):
     """
 
     word = "amsgrad"
+    copies = 3
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -121,6 +124,7 @@ class RAdam(Optimizer):
     """
 
     word = "radam"
+    copies = 2
     static = frozenset({"b2"})
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
@@ -153,6 +157,7 @@ class Adamax(Optimizer):
     """
 
     word = "adamax"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: float = option(0.999, ge=0, lt=1, description="decay of the norm")
@@ -168,6 +173,7 @@ class AdamaxW(Optimizer):
     """adamax with decoupled weight decay: plus rate * weight_decay * w (arXiv:1412.6980, arXiv:1711.05101)."""
 
     word = "adamaxw"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: float = option(0.999, ge=0, lt=1, description="decay of the norm")
@@ -192,6 +198,7 @@ class AdaBelief(Optimizer):
     """
 
     word = "adabelief"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -215,6 +222,7 @@ class Yogi(Optimizer):
     """
 
     word = "yogi"
+    copies = 2
     learning_rate: LearningRate = rate(0.01)
     b1: B1 = option(0.9)
     b2: B2 = option(0.999)
@@ -235,6 +243,7 @@ class Adan(Optimizer):
     """
 
     word = "adan"
+    copies = 3
     learning_rate: LearningRate = rate(1e-3)
     b1: float = option(0.98, ge=0, lt=1, description="decay of the mean of gradients")
     b2: float = option(0.92, ge=0, lt=1, description="decay of the mean of their changes")
@@ -257,6 +266,7 @@ class AdEMAMix(Optimizer):
     """
 
     word = "ademamix"
+    copies = 3
     learning_rate: LearningRate = rate(1e-3)
     b1: float = option(0.9, ge=0, lt=1, description="decay of the fast mean")
     b2: B2 = option(0.999)
@@ -289,6 +299,7 @@ class Adopt(Optimizer):
     """
 
     word = "adopt"
+    copies = 2
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)
     b2: B2 = option(0.9999)

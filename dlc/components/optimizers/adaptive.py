@@ -24,6 +24,7 @@ class Adagrad(Optimizer):
     """
 
     word = "adagrad"
+    copies = 1
     learning_rate: LearningRate = rate(0.01)
     initial_accumulator_value: float = option(0.1, ge=0, description="the sum before the first step")
     eps: float = option(1e-7, gt=0, description="added to the sum, under its root")
@@ -46,6 +47,7 @@ class Adadelta(Optimizer):
     """
 
     word = "adadelta"
+    copies = 2
     learning_rate: LearningRate = rate(1.0)
     rho: float = option(0.9, ge=0, lt=1, description="decay of both means")
     eps: float = option(1e-6, gt=0, description="added to both means, under their roots")
@@ -66,6 +68,7 @@ class RmsProp(Optimizer):
     """
 
     word = "rmsprop"
+    copies = 1
     learning_rate: LearningRate = rate(1e-3)
     decay: float = option(0.9, ge=0, lt=1, description="decay of the mean of squares")
     eps: float = option(1e-8, gt=0, description="added to the mean, under its root")

@@ -29,6 +29,7 @@ class Lamb(Optimizer):
     """adamw with steps u scaled to the weight's norm: w - rate * u * |w| / |u| (You et al. 2019, arXiv:1904.00962)."""
 
     word = "lamb"
+    copies = 2
     per_weight = True
     learning_rate: LearningRate = rate(1e-3)
     b1: B1 = option(0.9)

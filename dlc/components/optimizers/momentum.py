@@ -62,6 +62,7 @@ class Signum(Optimizer):
     """w - rate * sign(m) with the running mean m = beta * m + (1 - beta) * g (arXiv:1802.04434)."""
 
     word = "signum"
+    copies = 1
     learning_rate: LearningRate = rate(1e-3)
     beta: float = option(0.9, gt=0, lt=1, description="decay of the mean of gradients")
     examples = ("signum", "signum: {learning_rate: 1e-3, beta: 0.95}")
@@ -79,6 +80,7 @@ class Lion(Optimizer):
     """
 
     word = "lion"
+    copies = 1
     learning_rate: LearningRate = rate(1e-4)
     b1: float = option(0.9, ge=0, lt=1, description="weight of the mean of gradients in a step")
     b2: float = option(0.99, ge=0, lt=1, description="decay of the mean of gradients")

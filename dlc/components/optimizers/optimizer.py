@@ -45,6 +45,9 @@ class Optimizer(Options):
     Stacked weights of a `repeat` are then updated one iteration at a time.
     """
 
+    copies: ClassVar[int] = 0
+    """How many numbers it keeps for each trained one, at least: two moments are 2."""
+
     learning_rate: LearningRate
 
     @model_validator(mode="after")
@@ -116,14 +119,16 @@ def needs_momentum(nesterov: bool, momentum: float) -> Iterator[OptionError]:
     """The error of Nesterov's step without momentum, which is the plain step."""
     if nesterov and not momentum:
         hint = "add `momentum: 0.9`, or remove `nesterov`"
-        yield OptionError(("nesterov",), "DLC303", "`nesterov` has no effect without `momentum`", hint=hint)
+        message, because = "`nesterov` has no effect without `momentum`", ("nesterov", "momentum")
+        yield OptionError(("nesterov",), "DLC303", message, hint=hint, because=because)
 
 
 def decays_nothing(optimizer: Optimizer, weight_decay: float, plain: str) -> Iterator[OptionError]:
     """The error of an optimizer with decoupled weight decay whose decay is 0."""
     if not weight_decay:
         message = f"without decay `{optimizer.word}` is the same as `{plain}`"
-        yield OptionError(("weight_decay",), "DLC303", message, hint=f"write `{plain}`, or a `weight_decay` above 0")
+        hint = f"write `{plain}`, or a `weight_decay` above 0"
+        yield OptionError(("weight_decay",), "DLC303", message, hint=hint, because=("weight_decay",))
 
 
 def no_schedule(optimizer: Optimizer, why: str) -> Iterator[OptionError]:

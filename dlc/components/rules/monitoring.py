@@ -71,12 +71,12 @@ def _splits(document: CheckedDocument) -> list[str]:
 
 def _collected(document: CheckedDocument) -> set[str]:
     """The metrics that need all answers at once."""
-    return {item.modifiers.name or item.thing.word for item in document.metrics if item.thing.collected}
+    return {item.modifiers.name or item.thing.default_name for item in document.metrics if item.thing.collected}
 
 
 def _names(document: CheckedDocument) -> list[str]:
     reported = [*document.losses, *document.metrics] if len(document.losses) > 1 else document.metrics
-    return ["loss", *(item.modifiers.name or item.thing.word for item in reported)]
+    return ["loss", *(item.modifiers.name or item.thing.default_name for item in reported)]
 
 
 def _known(document: CheckedDocument) -> list[str]:

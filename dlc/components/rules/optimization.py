@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dlc.components.optimizers.optimizer import Optimizer
 from dlc.components.rules.rule import Finding, LintContext, Rule, RuleExample, findings_of
 from dlc.components.schedules.schedule import Run
+from dlc.language.options import judged
 
 BEGIN = "inputs: {x: {tensor: [4]}}\ntargets: {y: number}\nnetwork: [dense: 1]\nloss: mse\n"
 BEGIN_DATA = "data: {source: diabetes, split: {validation: 0.2}}\ninputs: {features: {tensor: [10]}}\n"
@@ -21,7 +22,8 @@ def averages_weights(optimizer: Optimizer) -> bool:
 class IdleOptimizerOption(Rule):
     """Finds an option of an optimizer that has no effect, such as `nesterov` without `momentum`.
 
-    Options that a group of weights sets to another value are left out: there they may have an effect.
+    Options that a group of weights sets to another value are left out: there they may have an effect. So are those
+    whose effect depends on the value of a variable.
     """
 
     word = "idle_optimizer_option"
@@ -38,8 +40,9 @@ class IdleOptimizerOption(Rule):
         item = spec.document.optimizer
         if item is not None:
             grouped = {name for group in item.modifiers.groups for name in group}
+            path = (*item.path, item.thing.word)
             idle = [error for error in item.thing.idle() if not error.loc or error.loc[0] not in grouped]
-            yield from findings_of(idle, spec.source, (*item.path, item.thing.word))
+            yield from findings_of([error for error in idle if judged(error, spec.source, path)], spec.source, path)
 
 
 class SecondPlateau(Rule):
@@ -99,6 +102,33 @@ class LateSchedule(Rule):
             for error in schedule.late(Run(float(spec.document.train.epochs))):
                 given = (*place, *error.loc) in spec.source.values
                 yield from findings_of([error if given else error._replace(loc=(), at_key=True)], spec.source, place)
+
+
+class IdleShuffle(Rule):
+    """Finds `shuffle` beside `batch_size: full`.
+
+    A batch of the whole split has no order.
+    """
+
+    word = "idle_shuffle"
+    code = "DLC303"
+    examples = (
+        RuleExample(
+            wrong=BEGIN + "optimizer: {adam: 0.01}\ntrain: {batch_size: full, shuffle: false}",
+            right=BEGIN + "optimizer: {adam: 0.01}\ntrain: {batch_size: full}",
+        ),
+    )
+
+    def check(self, spec: LintContext) -> Iterator[Finding]:
+        """At most one finding."""
+        given = spec.source.keys.get(("train", "shuffle"))
+        if (
+            given is not None
+            and spec.document.train.batch_size == "full"
+            and "shuffle" in spec.document.train.model_fields_set
+        ):
+            message = "`shuffle` has no effect on a batch of the whole split"
+            yield Finding(message, given, hint="remove it, or give `batch_size` a number")
 
 
 class IdleAccumulate(Rule):

@@ -82,6 +82,10 @@ class CheckedDocument(Protocol):
         """The metrics."""
 
     @property
+    def augment(self) -> Sequence[Placed]:
+        """The augmentations."""
+
+    @property
     def optimizer(self) -> Placed | None:
         """The optimizer."""
 
@@ -106,11 +110,13 @@ class LintContext:
         document: the sections.
         graph: the network, its names resolved. A layer that was wrong is None.
         compared: the names that losses and metrics read; the empty name where one reads a target that it doesn't name.
+        training: the `Training` of `dlc.components.rules.learning`; None while its types or losses are unknown.
     """
 
     document: CheckedDocument
     graph: Graph
     compared: Collection[str]
+    training: Any = None
 
     @property
     def source(self) -> Source:

@@ -129,6 +129,10 @@ class OneCycle(Schedule):
         """The length."""
         return self.length
 
+    def stops(self) -> bool:
+        """Always: the final rate is a small part of the initial one."""
+        return True
+
     def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
         """`optax.cosine_onecycle_schedule` or `optax.linear_onecycle_schedule`, whose phases take at least one step.
 

@@ -61,6 +61,10 @@ class Linear(Schedule):
         """The length."""
         return self.length
 
+    def stops(self) -> bool:
+        """With an `end` of 0."""
+        return self.end == 0
+
     def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
         """`optax.linear_schedule`."""
         steps = self.length.in_steps(horizon) - warmup
@@ -76,7 +80,7 @@ class Polynomial(Schedule):
     end: float = option(0.0, ge=0, description="the final rate")
     power: float = option(2.0, gt=0, description="above 1 the rate falls fastest at the start")
     length: RunLength = option(WHOLE, description="length including the warm-up: steps, `20 epochs` or `100%`")
-    examples = ("polynomial: 0.1", "polynomial: {value: 0.01, power: 0.9, length: 50 epochs}")
+    examples = ("polynomial: 0.1", "polynomial: {value: 0.01, end: 1e-4, power: 0.9, length: 50 epochs}")
 
     def wrong(self) -> Iterator[OptionError]:
         """A constant curve or a line, or a length of 0."""
@@ -92,6 +96,10 @@ class Polynomial(Schedule):
     def until(self) -> Length:
         """The length."""
         return self.length
+
+    def stops(self) -> bool:
+        """With an `end` of 0."""
+        return self.end == 0
 
     def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
         """`optax.polynomial_schedule`."""
@@ -163,6 +171,10 @@ class Cosine(Schedule):
     def until(self) -> Length:
         """The length."""
         return self.length
+
+    def stops(self) -> bool:
+        """With an `end` of 0."""
+        return self.end == 0
 
     def after_warmup(self, horizon: Horizon, warmup: int) -> Rate:
         """`optax.cosine_decay_schedule`; with a warm-up, `optax.warmup_cosine_decay_schedule`."""

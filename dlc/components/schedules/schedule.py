@@ -101,7 +101,8 @@ class Schedule(Options):
         if not errors and self.warmup.amount:
             errors = list(self._warmup_errors())
         elif not errors and self.warmup_from:
-            errors = [OptionError(("warmup_from",), "DLC303", "`warmup_from` has no effect without `warmup`")]
+            message, because = "`warmup_from` has no effect without `warmup`", ("warmup",)
+            errors = [OptionError(("warmup_from",), "DLC303", message, because=because)]
         if errors:
             raise reject(*errors)
         return self
@@ -129,6 +130,29 @@ class Schedule(Options):
         elif warmup and until is not None and warmup >= until:
             found, expected = f"a warm-up of {self.warmup}", f"less than {self.until()}"
             yield OptionError(("warmup",), "DLC303", _TOO_WARM, found, expected, "shorten it, as in `warmup: 10%`")
+
+    def unfinished(self, run: Run) -> Iterator[OptionError]:
+        """Errors of a length that is not the run's: the rate would be 0 before its end, or never reach its last value.
+
+        A length in steps may be a little shorter than the run.
+        """
+        until = self.until()
+        end = run.position(until)
+        if end is None or next(self.late(run), None) is not None:
+            return
+        slack = 1e-6 + (1 / run.steps_per_epoch if run.steps_per_epoch else 0.0)
+        early = slack + (0.05 * run.epochs if until.unit == "steps" else 0.0)
+        hint = "remove `length`, so that the schedule ends with the run"
+        if end < run.epochs - early and self.stops():
+            message, found = f"the schedule ends after {until}, and the run goes on with a rate of 0", run_length(run)
+            yield OptionError(("length",), "DLC321", message, found, hint=hint)
+        elif end > run.epochs + slack:
+            message, found = f"the run ends before the schedule, which takes {until}", run_length(run)
+            yield OptionError(("length",), "DLC321", message, found, hint=hint)
+
+    def stops(self) -> bool:
+        """Whether nothing is left of the rate at the end of its length."""
+        return False
 
     def first(self) -> float:
         """The rate after the warm-up."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import lzma
+import shutil
 import struct
 import zipfile
 import zlib
@@ -13,15 +15,20 @@ from math import prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from dlc.components.sources.stored import Scratch, Stored
+from dlc.components.sources.stored import Scratch, Stored, scratch_folder
 from dlc.diagnostics import listing, reason
 from dlc.language.options import RuleViolation
 from dlc.support.lazy import np
+from dlc.support.machine import fitting_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PIECE = 1 << 20  # bytes that are read at a time
+_HEADER = 10_000  # bytes of the header of an array, at most: the limit of numpy
+_HARMLESS = 64 << 20  # bytes that any archive may unpack to
+MOST_GROWTH = 200
+"""How many times its size an archive may grow when it is unpacked. Zeros grow 1,000 times."""
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")  # PKWARE's APPNOTE.TXT 4.3.7
 _DAMAGE = (
     OSError,
@@ -78,7 +85,9 @@ def read_columns(path: Path, room: int | None) -> dict[str, Any]:
     with _opened(path) as archive:
         members = archive.infolist()
         _need_once(members, path)
-        in_memory = room is None or sum(member.file_size for member in members) <= room
+        size = sum(member.file_size for member in members)
+        in_memory = room is None or size <= room
+        _need_room(members, size, path, room)
         for member in members:
             with _member(archive, member, path) as (stream, head):
                 if in_memory or not head.shape:
@@ -95,6 +104,30 @@ def read_columns(path: Path, room: int | None) -> dict[str, Any]:
                     column = _unpacked(stream, head)
             columns[_name(member)] = column
     return columns
+
+
+def _need_room(members: Sequence[zipfile.ZipInfo], size: int, path: Path, room: int | None) -> None:
+    """Check, before anything is unpacked, that the arrays fit where they go: into memory, or into a scratch file.
+
+    An archive that grows many times when it is unpacked is not data that somebody wants to train on.
+
+    Raises:
+        RuleViolation: DLC401.
+    """
+    packed = [member for member in members if member.compress_type != zipfile.ZIP_STORED]
+    unpacked = sum(member.file_size for member in packed)
+    most, hint = room, "save them with `np.savez`, which does not compress, or increase `data.memory`"
+    if room is None:
+        most, hint = fitting_bytes(), "use a part of the records"
+    elif size <= room or unpacked <= max(_HARMLESS, MOST_GROWTH * sum(member.compress_size for member in packed)):
+        free = shutil.disk_usage(scratch_folder()).free
+        if size <= room or unpacked <= free:
+            return
+        most, hint = free, "set the environment variable TMPDIR to a folder with enough space"
+    if most is not None and size > most:
+        message = f"the arrays of `{path}` take more than the allowed memory"
+        found, expected = f"{size / 10**9:.3g} GB", f"at most {most / 10**9:.3g} GB"
+        raise RuleViolation("DLC401", message, found=found, expected=expected, hint=hint, option="path")
 
 
 def _need_once(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
@@ -145,9 +178,13 @@ def _head(stream: IO[bytes], member: zipfile.ZipInfo, path: Path) -> Head:
     if not magic.startswith(np.lib.format.MAGIC_PREFIX):
         message = f"`{_name(member)}` in `{path}` is not an array"
         raise RuleViolation("DLC401", message, expected="a file written by np.savez", option="path")
-    read = np.lib.format.read_array_header_1_0 if magic[-2:] == b"\1\0" else np.lib.format.read_array_header_2_0
+    old = magic[-2:] == b"\1\0"
+    read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+    length = stream.read(2 if old else 4)
+    if int.from_bytes(length, "little") > _HEADER:
+        raise ValueError("its header is too long")
     try:
-        shape, fortran, dtype = read(stream)
+        shape, fortran, dtype = read(io.BytesIO(length + stream.read(int.from_bytes(length, "little"))))
         np.empty((0, *shape[1:]), dtype)  # raises if such records can't exist
     except Exception:  # a header is a Python literal: numpy passes on any parsing error
         raise ValueError("its header is damaged") from None

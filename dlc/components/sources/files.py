@@ -37,6 +37,7 @@ class FileSource(Source):
 
     locations: ClassVar[tuple[str, ...]] = ("path",)
     suffixes: ClassVar[tuple[str, ...]] = ()  # of the names of its files, such as `.csv`
+    empty: ClassVar[str] = "is empty"  # what is said of a file without content
 
     path: str = main(min_length=1, description="the file; relative to the spec's folder")
 
@@ -71,12 +72,15 @@ class FileSource(Source):
         path = self._full_path(base)
         try:
             is_file, is_folder = path.is_file(), path.is_dir()
+            empty = is_file and not path.stat().st_size
         except (OSError, ValueError) as error:
             raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
         if not is_file:
             kind = "is a directory" if is_folder else "is not a plain file" if path.exists() else "does not exist"
             hint = None if path.exists() else _similar(path)
             raise RuleViolation("DLC401", f"the data file `{path}` {kind}", hint=hint, option="path")
+        if empty:  # as the files of /proc, which may have no end
+            raise RuleViolation("DLC401", f"`{path}` {self.empty}", expected="a table", option="path")
         return path
 
     def _full_path(self, base: Path) -> Path:
@@ -100,6 +104,7 @@ class Npz(FileSource):
 
     word = "npz"
     suffixes = (".npz",)
+    empty = "is empty, not a numpy archive"
     examples = ("npz: data/train.npz",)
 
     @classmethod

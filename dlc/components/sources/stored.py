@@ -86,9 +86,9 @@ class Stored:
                 raise self._changed()
             done += count
 
-    def _now(self) -> tuple[int, int]:
+    def _now(self) -> tuple[int, int, int]:
         status = os.fstat(self._descriptor)
-        return status.st_size, status.st_mtime_ns
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns  # the last one can't be set
 
     def _changed(self) -> SpecError:
         hint = "start again with data that no other program writes to"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from math import isinf
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.modifiers import AugmentationModifiers
+from dlc.components.value_ranges import ValueRange, mismatch
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
 from dlc.frontend.document import Document, Item
 from dlc.frontend.plan import AugmentTerm
@@ -202,20 +204,23 @@ class _Matcher:
             )
         self.problems.add("DLC210", message, span, found=found, hint=hint)
 
-    def in_range(self, item: Item[Augmentation, AugmentationModifiers], types: Mapping[str, TensorType]) -> bool:
-        """Whether values can lie in the value range of an augmentation; if not, it is reported."""
-        value_range = dict(item.thing).get("value_range")
-        for name in types:
-            feature = self.document.inputs.get(name) or self.document.targets.get(name)
-            if value_range == (0.0, 1.0) and dict(feature or ()).get("normalize") == "standard":
-                self.problems.add(
-                    "DLC104",
-                    f"`{item.thing.word}` takes values from 0 to 1, but those of `{name}` have mean 0",
-                    self.document.source.key_span((*item.path, item.thing.word)),
-                    hint="scale the input by `scale:` or `normalize: minmax`, or set `value_range: [black, white]`",
-                )
-                return False
+    def in_range(self, item: Item[Augmentation, AugmentationModifiers], names: Iterable[str]) -> bool:
+        """Whether values can lie in the range that an augmentation states; if not, it is reported."""
+        own = item.thing.own_range()
+        for name in names:
+            held = self.range_of(name)
+            if own is None or held is None or own.fits(held) or (isinf(held.span) and own.low < 0 < own.high):
+                continue
+            message = f"`{item.thing.word}` expects values from {own}, but those of `{name}` {mismatch(own, held)}"
+            hint = f"remove `value_range`: the default is the range of `{name}`"
+            self.problems.add("DLC313", message, self.span_of(item, "value_range"), hint=hint)
+            return False
         return True
+
+    def range_of(self, name: str) -> ValueRange | None:
+        """The range of the network's values, as far as it is known without the data."""
+        feature = self.document.inputs.get(name) or self.document.targets.get(name)
+        return feature.encoded_range() if feature is not None else None
 
 
 def _types(features: Mapping[str, Feature | None]) -> dict[str, TensorType | None]:

@@ -13,9 +13,9 @@ from dataclasses import field, replace
 from typing import NamedTuple
 
 from dlc.components.modifiers import ItemModifiers, settings_of
-from dlc.components.registry import KINDS, kind_of, words_of
-from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing, one_of, plural
-from dlc.frontend.blocks import Block, is_kind
+from dlc.components.registry import KINDS, Kind, kind_of, words_of
+from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing, nearest, one_of, plural
+from dlc.frontend.blocks import Block
 from dlc.frontend.containers import CONTAINERS, Parallel, Repeat, Residual, Share
 from dlc.frontend.document import Document
 from dlc.frontend.passes.steps import (
@@ -33,6 +33,7 @@ from dlc.language.item_syntax import NAME_RULE, read_options, valid_name
 from dlc.language.loader import SET_FILE
 from dlc.language.options import (
     OptionError,
+    judged,
     report_option_errors,
     spell,
     split_item,
@@ -46,6 +47,8 @@ from dlc.support.fast_dataclass import fast_dataclass
 __all__ = ["CONTAINERS", "expand"]
 
 MAX_NESTING = 48
+
+Placed = tuple[Tree, Path]  # an item and its path in the source
 
 
 class _Shared(NamedTuple):
@@ -113,7 +116,7 @@ def expand(document: Document, problems: Problems) -> tuple[Step, ...]:
     if isinstance(tree, list):
         inputs = {name: source.key_span(("inputs", name)) for name in document.inputs}
         root = _Scope(taken=inputs, settings=_root_settings(document))
-        steps = expander.items(tree, ("network",), "", "", root, ())
+        steps = expander.items(expander.placed(tree, ("network",)), "", "", root, ())
         expander.unused()
     elif tree not in (None, {}) and not isinstance(tree, Broken):
         report_option_errors([wrong_type("network", tree, "a list of items")], source, ("network",), problems)
@@ -148,26 +151,36 @@ class _Expander:
         self.nesting = 0
         self.words = {**dict.fromkeys(self.blocks, ""), **words_of("network"), **dict.fromkeys(CONTAINERS, "")}
 
+    def placed(self, trees: Sequence[Tree], path: Path) -> list[Placed]:
+        """The items of the list at `path`; the items of a list that a variable or a parameter holds are among them."""
+        found: list[Placed] = []
+        base = self.source.place(path)
+        for index, tree in enumerate(trees):
+            at = (*base, index)
+            if isinstance(tree, list) and self.source.is_reference(at):
+                found += self.placed(tree, at)
+            else:
+                found.append((tree, self.source.place(at)))
+        return found
+
     def items(
         self,
-        trees: Sequence[Tree],
-        path: Path,
+        trees: Sequence[Placed],
         prefix: str,
         weights: str,
         scope: _Scope,
         uses: tuple[Note, ...],
         reserved: Iterable[str] = (),
     ) -> tuple[Step, ...]:
-        """The steps of one list. `path` is its path in the source; `prefix` starts the paths of its items."""
+        """The steps of one list; `prefix` starts the paths of its items."""
         taken = {*reserved, *scope.taken}
-        taken |= {tree["name"] for tree in trees if isinstance(tree, dict) and isinstance(tree.get("name"), str)}
+        taken |= {tree["name"] for tree, _ in trees if isinstance(tree, dict) and isinstance(tree.get("name"), str)}
         counts: dict[str, int] = {}
         steps: list[Step] = []
         self.nesting += 1
-        for index, tree in enumerate(trees):
-            if not self.within_bounds(path, uses):
+        for tree, location in trees:
+            if not self.within_bounds(location[:-1], uses):
                 break
-            location = (*path, index)
             name = tree.get("name") if isinstance(tree, dict) else None
             good = isinstance(name, str) and self.name(name, location, scope, set(reserved), uses)
             label = str(name) if good else self.label(tree, counts, taken)
@@ -232,6 +245,8 @@ class _Expander:
         parts = split_item(tree, self.words, "layer", self.beside(tree), self.options)
         if isinstance(parts, list):
             report_option_errors([_mended(error, tree) for error in parts], self.source, location, self.problems, uses)
+            words = list(tree) if isinstance(tree, dict) else [tree]
+            self.used |= {str(nearest(word, self.blocks)) for word in words if isinstance(word, str)}  # what is meant
             return broken
         report_option_errors(parts.errors, self.source, location, self.problems, uses)
         keys = validate(ItemModifiers, {key: value for key, value in parts.common.items() if not holds_broken(value)})
@@ -244,7 +259,8 @@ class _Expander:
         assert isinstance(keys, ItemModifiers)
         at = (*location, *parts.loc)
         names = self.names(keys.inputs, parts.word, (*location, "inputs"), uses) if keys.inputs is not None else None
-        origin = Origin(self.source.key_span(at), self.option_spans(parts.body, at), uses)
+        given = self.from_variables(parts.word, parts.body, at)
+        origin = Origin(self.source.key_span(at), self.option_spans(parts.body, at), uses, given)
         if keys.share is not None:
             shared = self.shared(keys.share, (*location, "share"), scope, uses)
             bad = bad or shared is None
@@ -252,18 +268,29 @@ class _Expander:
         spans = {key: self.source.key_span((*location, key)) for key in parts.common}
         for what, named in (("initializer", keys.initializer), ("constraint", keys.constraint)):
             spans.update({f"{what}.{key}": self.source.key_span((*location, what, key)) for key in named or ()})
-        settings = (*scope.settings, *keys.settings(spans, uses, path))
+        settings = scope.settings
+        if set(parts.common) - {"name", "inputs", "share"}:
+            given = frozenset(key for key in parts.common if not self.source.is_literal((*location, key)))
+            settings = (*settings, *keys.settings(spans, uses, path, given, self.varies(parts.body, at)))
         step = Step(path, keys.name, names, origin, weights, parts.word, settings)
-        kind = kind_of(parts.word, "network")
-        if kind is KINDS["layer"]:
+        kind = self.kind(parts.word)
+        if self.is_block(parts.word):
+            made = self.block(step, parts.body, at, parts.misplaced)
+        elif kind is KINDS["layer"]:
             made = self.layer(step, parts.body, at, scope, parts.misplaced, keys.share is not None)
         elif kind is not None:
             made = self.macro(step, parts.body, at, parts.misplaced)
-        elif parts.word in CONTAINERS:
-            made = self.container(step, parts.body, at, scope, parts.misplaced)
         else:
-            made = self.block(step, parts.body, at, parts.misplaced)
+            made = self.container(step, parts.body, at, scope, parts.misplaced)
         return _broken(made) if bad or (keys.inputs is not None and names is None) else made
+
+    def is_block(self, word: str) -> bool:
+        """Whether a word is a block of the file here; inside a block that replaces a component, it is the component."""
+        return word in self.blocks and not (self.blocks[word].shadows and word in self.open[-1:])
+
+    def kind(self, word: str) -> Kind | None:
+        """The kind of component that a word names here; none for blocks of the file and containers."""
+        return None if self.is_block(word) else kind_of(word, "network")
 
     def beside(self, tree: Tree) -> list[str]:
         """The keys allowed beside this item's name; `share` may be the item itself."""
@@ -274,16 +301,34 @@ class _Expander:
 
     def options(self, word: str) -> list[str]:
         """The options of a layer, container or block."""
-        kind = kind_of(word, "network")
+        kind = self.kind(word)
         if kind is not None:
             return list(kind.load(word).model_fields)
-        return list(CONTAINERS[word].model_fields if word in CONTAINERS else self.blocks[word].params)
+        return list(self.blocks[word].params if self.is_block(word) else CONTAINERS[word].model_fields)
 
     def option_spans(self, body: Tree, at: Path) -> dict[str, Span]:
         """The span of each option."""
         if not isinstance(body, dict):
             return {}
         return {key: span for key in body if (span := self.source.span((*at, key))) is not None}
+
+    def from_variables(self, word: str, body: Tree, at: Path) -> frozenset[str]:
+        """The options of a layer whose values come from a variable or a parameter."""
+        kind = self.kind(word)
+        if kind is not KINDS["layer"] or (not self.source.moved and self.source.is_literal(at)):
+            return frozenset()
+        if isinstance(body, dict):
+            return frozenset(key for key in body if not self.source.is_literal((*at, key)))
+        main = kind.load(word).main_option() if body is not None else None
+        return frozenset({main} if main is not None and not self.source.is_literal(at) else ())
+
+    def varies(self, tree: Tree, path: Path) -> bool:
+        """Whether a variable or a parameter takes items or weights away: it holds items, or is false, null or 0."""
+        if self.source.is_reference(path):
+            holds = path[-1] if isinstance(path[-1], str) else "layers"
+            return not tree or any(holds in cls.holds_items for cls in CONTAINERS.values())
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+        return any(self.varies(item, (*path, key)) for key, item in items)
 
     def names(self, value: Tree, word: str, at: Path, uses: tuple[Note, ...]) -> tuple[Name, ...] | None:
         """The names in `inputs:` or a merge's short form, or None after an error was added."""
@@ -361,11 +406,13 @@ class _Expander:
         if isinstance(made, Residual):
             within = scope.inside(step.settings)
             reserved = ("shortcut",) * bool(made.shortcut) + ("activation",) * (made.activation is not None)
-            inner = self.items(made.layers, main_at, f"{step.path}/", f"{step.weights}/", within, uses, reserved)
+            layers = self.placed(made.layers, main_at)
+            inner = self.items(layers, f"{step.path}/", f"{step.weights}/", within, uses, reserved)
             shortcut = None
             if made.shortcut:
                 prefixes = f"{step.path}/shortcut/", f"{step.weights}/shortcut/"
-                shortcut = self.items(made.shortcut, (*at, "shortcut"), *prefixes, scope.inside(step.settings), uses)
+                layers = self.placed(made.shortcut, (*at, "shortcut"))
+                shortcut = self.items(layers, *prefixes, scope.inside(step.settings), uses)
             return ResidualStep(**vars(step), body=inner, shortcut=shortcut, activation=made.activation)
         if isinstance(made, Parallel):
             return self.parallel(step, made, main_at, scope)
@@ -379,47 +426,71 @@ class _Expander:
     def repeat(self, step: Step, made: Repeat, main_at: Path, at: Path, scope: _Scope) -> Step:
         uses = step.origin.uses
         prefixes = f"{step.path}/*/", f"{step.weights}/*/"
-        inner = self.items(made.layers, main_at, *prefixes, scope.inside(step.settings), uses)
+        body = self.placed(made.layers, main_at)
+        inner = self.items(body, *prefixes, scope.inside(step.settings), uses)
         first: tuple[Step, ...] | None = None
         if made.first is not None:
-            trees, location = made.first, (*at, "first")
-            if isinstance(trees, dict):
-                merged = self.first(made.layers, trees, location, uses)
+            location, moved = (*at, "first"), dict(self.source.moved)
+            if isinstance(made.first, dict):
+                merged = self.first(body, made.first, location, uses)
                 if merged is None:
                     return _broken(step)
-                trees, location = merged, main_at
-            note = Note("in the first iteration", self.source.key_span((*at, "first")))
+            else:
+                merged = self.placed(made.first, location)
+            note = Note("in the first iteration", self.source.key_span(location))
             prefixes = f"{step.path}/0/", f"{step.weights}/0/"
-            first = self.items(trees, location, *prefixes, scope.inside(step.settings), (note, *uses))
-        if made.unroll and made.times == 1:
-            message, span = "`unroll` has no effect on a single iteration", self.source.key_span((*at, "unroll"))
-            self.problems.add("DLC303", message, span, hint="remove it", notes=uses)
+            if [tree for tree, _ in merged] != [tree for tree, _ in body]:
+                first = self.items(merged, *prefixes, scope.inside(step.settings), (note, *uses))
+            self.source.moved.clear()
+            self.source.moved.update(moved)
+        if made.unroll and made.times < 2:
+            what = "a single iteration" if made.times else "no iterations"
+            message, because = f"`unroll` has no effect on {what}", ("unroll", "times")
+            error = OptionError(("unroll",), "DLC303", message, hint="remove it", at_key=True, because=because)
+            self.idle(error, at, uses)
         return RepeatStep(**vars(step), times=made.times, body=inner, first=first, unroll=made.unroll)
 
     def first(
-        self, trees: Sequence[Tree], options: dict[str, Tree], at: Path, uses: tuple[Note, ...]
-    ) -> list[Tree] | None:
+        self, trees: Sequence[Placed], options: dict[str, Tree], at: Path, uses: tuple[Note, ...]
+    ) -> list[Placed] | None:
         """The body of the first iteration: its only item with other options; None after an error was added."""
+        if not options:
+            expected, because = "options, or a list of items", ("first",)
+            error = OptionError(("first",), "DLC104", "`first` is empty", expected=expected, because=because)
+            self.idle(error, at[:-1], uses)
+            return list(trees)
         span = self.source.key_span(at)
         if len(trees) != 1:
             message = "`first` has options, but the body has several items"
+            if not trees:
+                message = "`first` has options, but the body has no items"
             hint = "put them into a block, or make `first` a list of items"
             self.problems.add("DLC106", message, span, found=plural(len(trees), "item"), hint=hint, notes=uses)
             return None
-        item = {trees[0]: None} if isinstance(trees[0], str) else trees[0]
+        tree, location = trees[0]
+        item = {tree: None} if isinstance(tree, str) else tree
         words = [key for key in item if key in self.words] if isinstance(item, dict) else []
         if not isinstance(item, dict) or len(words) != 1:
             return None if isinstance(item, Broken) else list(trees)  # its errors are reported in the body
-        body = item[words[0]]
+        word = words[0]
+        body = item[word]
         if body is not None and not isinstance(body, dict):
-            message = f"`first` has options, but `{words[0]}` is in the short form"
-            self.problems.add("DLC106", message, span, hint=f"write them out: `{words[0]}: {{...}}`", notes=uses)
+            message = f"`first` has options, but `{word}` is in the short form"
+            self.problems.add("DLC106", message, span, hint=f"write them out: `{word}: {{...}}`", notes=uses)
             return None
-        same = [key for key, value in options.items() if body is not None and key in body and body[key] == value]
-        if same:
-            message = f"`{same[0]}` of the first iteration is the same as in all"
-            self.problems.add("DLC303", message, self.source.key_span((*at, same[0])), hint="remove it", notes=uses)
-        return [{**item, words[0]: {**(body or {}), **options}}]
+        for key, value in options.items():
+            same = body is not None and key in body and body[key] == value
+            if same and self.source.is_literal((*location, word, key)):
+                message = f"`{key}` of the first iteration is the same as in all"
+                error = OptionError((key,), "DLC303", message, hint="remove it", at_key=True, because=(key,))
+                self.idle(error, at, uses)
+            self.source.moved[(*location, word, key)] = (*at, key)
+        return [({**item, word: {**(body or {}), **options}}, location)]
+
+    def idle(self, error: OptionError, path: Path, uses: tuple[Note, ...]) -> None:
+        """Report an option without effect."""
+        if judged(error, self.source, path):
+            report_option_errors([error], self.source, path, self.problems, uses)
 
     def parallel(self, step: Step, made: Parallel, at: Path, scope: _Scope) -> Step:
         uses = step.origin.uses
@@ -433,12 +504,9 @@ class _Expander:
                 span = self.source.key_span(location)
                 self.problems.add("DLC104", f"`{key}` is not a valid branch name", span, expected=NAME_RULE, notes=uses)
                 return _broken(step)
-            if not trees:
-                span, hint = self.source.span(location), "for a branch that passes its input on, write `[linear]`"
-                self.problems.add("DLC104", f"the branch `{key}` has no items", span, hint=hint, notes=uses)
-                return _broken(step)
             prefixes = f"{step.path}/{key}/", f"{step.weights}/{key}/"
-            branches.append((key, self.items(trees, location, *prefixes, scope.inside(step.settings), uses)))
+            layers = self.placed(trees, location)
+            branches.append((key, self.items(layers, *prefixes, scope.inside(step.settings), uses)))
         return ParallelStep(**vars(step), branches=tuple(branches), merge=made.merge)
 
     def again(self, step: Step, found: _Shared, scope: _Scope) -> Step:
@@ -450,7 +518,7 @@ class _Expander:
         own = step.settings[len(scope.settings) :]  # the item as before, with the settings given here
         within = replace(scope, settings=(*_moved(found, scope.settings, step.path), *own))
         again = self.item(tree, location, step.path, weights, within, (note, *step.origin.uses))
-        origin = Origin(step.origin.span, again.origin.options, step.origin.uses)
+        origin = replace(again.origin, span=step.origin.span, uses=step.origin.uses)
         return replace(again, name=step.name, inputs=step.inputs, origin=origin)
 
     # ---- blocks ----
@@ -465,9 +533,10 @@ class _Expander:
             return _broken(step)
         within = _Scope(taken=dict.fromkeys(cls.names), settings=step.settings)
         note = Note(f"in `{step.word}`, used here", step.origin.span)
-        inner = self.items(made.items(), at, f"{step.path}/", f"{step.weights}/", within, (note, *uses))
+        layers = [(tree, (*at, index)) for index, tree in enumerate(made.items())]
+        inner = self.items(layers, f"{step.path}/", f"{step.weights}/", within, (note, *uses))
         spans = (None,) * len(cls.names)
-        return BlockStep(**vars(step), block=step.word, names=cls.names, spans=spans, body=inner)
+        return BlockStep(**vars(step), block=step.word, names=cls.names, spans=spans, body=inner, composite=made)
 
     def block(self, step: Step, body: Tree, at: Path, misplaced: tuple[str, ...]) -> Step:
         block = self.blocks[step.word]
@@ -481,64 +550,83 @@ class _Expander:
             return _broken(step)
         form = self.source.tree["blocks"][block.name]
         trees = form.get("layers") if isinstance(form, dict) else None
-        arguments = self.arguments(block, body, at, step.origin, misplaced)
+        arguments, places = self.arguments(block, body, at, step.origin, misplaced)
         if not block.sound or not isinstance(trees, list):
             return _broken(step)
         location: Path = (*block.path, "layers")
         uses = (Note(f"in the block `{block.name}`, used here", step.origin.span), *step.origin.uses)
+        self.source.arguments[block.name] = places
         self.bodies.used = set()
         bound = self.bodies.replace(trees, location, arguments, uses[:1])
         self.mentioned.setdefault(block.name, set()).update(self.bodies.used)
         inputs = {name: self.source.span((*block.path, "inputs", at)) for at, name in enumerate(block.inputs)}
         self.open.append(block.name)
-        inner = self.items(
-            bound, location, f"{step.path}/", f"{step.weights}/", _Scope(taken=inputs, settings=step.settings), uses
-        )
+        within = _Scope(taken=inputs, settings=step.settings)
+        inner = self.items(self.placed(bound, location), f"{step.path}/", f"{step.weights}/", within, uses)
         self.open.pop()
         return BlockStep(**vars(step), block=block.name, names=block.inputs, spans=tuple(inputs.values()), body=inner)
 
     def arguments(
         self, block: Block, body: Tree, at: Path, origin: Origin, misplaced: tuple[str, ...]
-    ) -> dict[str, Tree]:
-        """The values of a block's parameters in one use; `BROKEN` for those that are wrong or missing."""
-        required = [name for name in block.params if name not in block.defaults]
-        short = required if len(required) == 1 else list(block.params) if len(block.params) == 1 else []
-        given: dict[str, Tree] = body if isinstance(body, dict) else {}
-        values: dict[str, Tree] = {**dict.fromkeys(block.params, Broken()), **block.defaults}
+    ) -> tuple[dict[str, Tree], dict[str, Path]]:
+        """The values of a block's parameters in one use, `BROKEN` for those that are wrong or missing; their paths."""
+        values: dict[str, Tree] = {
+            name: Broken() if param.required else param.default for name, param in block.params.items()
+        }
+        places = {name: param.path for name, param in block.params.items()}
         if not block.sound:
-            return values
-        if body is not None and not isinstance(body, dict):
-            if not short:
-                expected = f"a mapping of {listing(block.params)}" if block.params else "no arguments"
-                message, span = f"the block `{block.name}` has no short form", self.source.span(at)
-                self.problems.add("DLC112", message, span, found=spell(body), expected=expected, notes=origin.uses)
-                return values
-            given = {short[0]: body}
+            return values, places
+        given = self.given(block, body)
+        if given is None:
+            expected = f"a mapping of {listing(block.params)}" if block.params else "no arguments"
+            message, span = f"the block `{block.name}` has no short form", self.source.span(at)
+            self.problems.add("DLC112", message, span, found=spell(body), expected=expected, notes=origin.uses)
+            return values, places
         meant = set(misplaced)
         for name, value in given.items():
-            location = (*at, name) if isinstance(body, dict) else at
-            if name not in block.params:
-                expected, hint = one_of(block.params) or "no arguments", did_you_mean(name, block.params)
-                if name in ItemModifiers.model_fields:
-                    hint = f"`{name}` goes beside `{block.name}`, not inside it"
-                message, span = f"the block `{block.name}` has no parameter `{name}`", self.source.key_span(location)
-                self.problems.add("DLC112", message, span, expected=expected, hint=hint, notes=origin.uses)
-                likely = {param for param in block.params if hint == f"did you mean `{param}`?"} - set(given)
+            location = at if given is not body else (*at, name)
+            param = block.params.get(name)
+            if param is None:
+                likely = self.no_parameter(name, block, location, origin) - set(given)
                 values.update(dict.fromkeys(likely, Broken()))  # its default would cause further errors
                 meant |= likely
-            elif is_kind(value, block.params[name]):
-                values[name] = value
+            elif isinstance(value, Broken) or param.accepts(value):
+                values[name], places[name] = value, self.source.place(location)
             else:
-                notes = (Note("declared here", self.source.key_span((*block.path, "params", name))), *origin.uses)
-                what = f"{name}` of the block `{block.name}"
-                error = wrong_type(what, value, Block.KINDS[block.params[name]])._replace(code="DLC112")
-                report_option_errors([error], self.source, location, self.problems, notes)
-        for name in required:
-            if name not in given and name not in meant:
-                notes = (Note("declared here", self.source.key_span((*block.path, "params", name))), *origin.uses)
-                message, expected = f"the block `{block.name}` needs `{name}`", Block.KINDS[block.params[name]]
-                self.problems.add("DLC112", message, origin.span, expected=expected, notes=notes)
-        return values
+                notes = (Note("declared here", self.declaration(block, name)), *origin.uses)
+                error = wrong_type(f"{name}` of the block `{block.name}", value, param.expected)
+                report_option_errors([error._replace(code="DLC112")], self.source, location, self.problems, notes)
+                values[name] = Broken()
+        for name, param in block.params.items():
+            if param.required and name not in given and name not in meant:
+                notes = (Note("declared here", self.declaration(block, name)), *origin.uses)
+                message = f"the block `{block.name}` needs `{name}`"
+                self.problems.add("DLC112", message, origin.span, expected=param.expected, notes=notes)
+        return values, places
+
+    def given(self, block: Block, body: Tree) -> dict[str, Tree] | None:
+        """The arguments by name; None if the block has no short form and this is one."""
+        if body is None:
+            return {}
+        short = block.short
+        if isinstance(body, dict):
+            item = len(body) == 1 and not set(body) & set(block.params) and set(body) <= set(self.words)
+            if not item or short is None or block.params[short].type != "item":
+                return body
+        return {short: body} if short is not None else None
+
+    def declaration(self, block: Block, name: str) -> Span | None:
+        """Where a parameter is declared."""
+        return self.source.key_span((*block.path, "params", name))
+
+    def no_parameter(self, name: str, block: Block, location: Path, origin: Origin) -> set[str]:
+        """Report an argument without parameter; returns the parameter that it probably means."""
+        expected, hint = one_of(block.params) or "no arguments", did_you_mean(name, block.params)
+        if name in ItemModifiers.model_fields:
+            hint = f"`{name}` goes beside `{block.name}`, not inside it"
+        message, span = f"the block `{block.name}` has no parameter `{name}`", self.source.key_span(location)
+        self.problems.add("DLC112", message, span, expected=expected, hint=hint, notes=origin.uses)
+        return {param for param in block.params if hint == f"did you mean `{param}`?"}
 
     def unused(self) -> None:
         """Report unused blocks, and parameters that their body does not use."""

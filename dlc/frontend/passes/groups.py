@@ -11,7 +11,7 @@ from dlc.diagnostics import Problems, Span, nearest
 from dlc.frontend.document import Document
 from dlc.frontend.passes.freeze import weight_paths
 from dlc.frontend.plan import Label
-from dlc.ir import TypedGraph, instances
+from dlc.ir import TypedGraph
 from dlc.ir.weight_patterns import matches, pattern_error
 from dlc.language.options import OptionError, report_option_errors, wrong_type
 from dlc.language.source import Path
@@ -152,8 +152,6 @@ def check_groups(document: Document, grouping: Grouping, typed: TypedGraph, prob
     if problems.ok:
         _changes(document, grouping, left, problems)
         _schedules(document, grouping, problems)
-    if problems.ok:
-        _frozen_settings(document, grouping, typed, problems)
 
 
 def _fits_some(pattern: str, weights: Sequence[str], span: Span | None, problems: Problems) -> None:
@@ -207,21 +205,6 @@ def _schedules(document: Document, grouping: Grouping, problems: Problems) -> No
                 given = (*location, *error.loc) in document.source.values
                 placed = error if given else error._replace(loc=(), at_key=True)
                 report_option_errors([placed], document.source, location, problems)
-
-
-def _frozen_settings(document: Document, grouping: Grouping, typed: TypedGraph, problems: Problems) -> None:
-    """Report penalties of the whole network if `freeze` covers all kernels."""
-    sized = {
-        path
-        for node, around in typed.walk()
-        for name, spec in node.signature.params.items()
-        if spec.trainable and (spec.l1 or spec.l2)
-        for _, path in instances(f"{node.weights}/{name}", around[: node.weights.split("/").count("*")])
-    }
-    decay = document.regularization
-    if sized and all(grouping.freezes(path) for path in sized) and (decay.l1 or decay.l2):
-        message = "`regularization` has no effect: `freeze` leaves no kernel to train"
-        problems.add("DLC303", message, document.source.key_span(("regularization",)), hint="remove it")
 
 
 def _without(label: Label, index: int) -> Label:

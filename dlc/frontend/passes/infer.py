@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 from dlc.components.initializers.initializer import Weight
@@ -34,11 +35,17 @@ from dlc.support.fast_dataclass import fast_dataclass
 
 MAX_FORMULA = 200
 
+MAX_ITERATIONS = 1_000_000  # of repeats inside of each other
 MAX_ELEMENTS = 1 << 31  # of one array: more is probably a typing error
 Types = dict[Ref, TensorType | None]  # None: unknown because of a reported error
 
 
-def infer(graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] | None = None) -> TypedGraph | None:
+def infer(
+    graph: Graph,
+    problems: Problems,
+    group_of: Callable[[str], Hashable] | None = None,
+    freezes: Callable[[str], bool] | None = None,
+) -> TypedGraph | None:
     """The typed graph, or None after an error.
 
     Args:
@@ -46,10 +53,11 @@ def infer(graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] 
         problems: what findings are added to.
         group_of: the group of a trained weight by its full path. A repeat whose iterations have weights of different
             groups is not scanned: it runs as with `unroll: true`, with the same paths and numbers.
+        freezes: whether the optimizer freezes a weight by its full path: penalties and constraints don't reach it.
 
     Finds DLC201 (results), DLC203-DLC207, DLC211, DLC212 and DLC303 (settings of weights that do not exist).
     """
-    engine = _Inference(graph, problems, group_of)
+    engine = _Inference(graph, problems, group_of, freezes)
     types: Types = {Ref(name): kind for name, kind in graph.inputs.items()}
     nodes = engine.nodes(graph.nodes, types, {})
     outputs = {name: engine.follow(ref, {}) for name, ref in graph.outputs.items()}
@@ -64,16 +72,42 @@ def infer(graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] 
     return TypedGraph(inputs, tuple(nodes), outputs, known, graph.matmul)
 
 
+def _without(wrong: RuleViolation, layer: Layer, given: frozenset[str]) -> Layer | None:
+    """The layer without an option that has no effect; None unless that follows from the value of a variable.
+
+    Args:
+        wrong: what the layer found: an option without effect, or that the layer as a whole has none.
+        layer: the layer.
+        given: the options whose values come from a variable or a parameter: for another value, it has an effect.
+    """
+    if wrong.code != "DLC303" or not given & {wrong.option, *wrong.because}:
+        return None
+    if wrong.option is None:
+        from dlc.components.layers.activations import Linear  # imported only for specs that need it
+
+        return Linear()
+    field = type(layer).model_fields[wrong.option]
+    return layer.model_copy(update={wrong.option: field.get_default(call_default_factory=True)})
+
+
 class _Inference:
-    def __init__(self, graph: Graph, problems: Problems, group_of: Callable[[str], Hashable] | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        problems: Problems,
+        group_of: Callable[[str], Hashable] | None = None,
+        freezes: Callable[[str], bool] | None = None,
+    ) -> None:
         self.problems = problems
         self.group_of = group_of
+        self.freezes = freezes
         self.around: Iterations = ()  # the iterations of repeats that are being tried as scans
         self.declared: dict[str, _Owner] = {}
         self.settings: dict[tuple[str, Span | None], Settings] = {}  # all settings seen
         self.effective: set[tuple[str, Span | None]] = set()  # settings that had an effect
         self.peeled: dict[str, int] = {}  # by weights of a repeat: the number of leading iterations outside of the scan
         self.origins: dict[str, Origin] = dict(graph.origins)
+        self.composites = graph.composites
         self.unrolled_nodes = 0
         self.ends: dict[str, Ref] = {}  # the results of unrolled repeats
 
@@ -125,11 +159,16 @@ class _Inference:
             return None
         dtype = self.setting(node, "dtype", "f32")
         inputs = tuple(kind.of(dtype) if kind.is_float else kind for kind in known)
+        layer = node.layer
         try:
-            signature = self.signature(node, node.layer, inputs, dtype)
+            signature = self.signature(node, layer, inputs, dtype)
         except RuleViolation as wrong:
-            self.wrong(wrong, node, inputs)
-            return None
+            neutral = _without(wrong, layer, node.origin.given)
+            if neutral is None:
+                if not self.misused(node, types):
+                    self.wrong(wrong, node, inputs)
+                return None
+            return self.node(replace(node, layer=neutral), types, renames)
         shared = self.shares(node, signature)
         if shared is None or not self.bounded(node, signature):
             return None
@@ -139,16 +178,14 @@ class _Inference:
         refs = tuple(self.follow(ref, renames) for ref in node.inputs)
         frozen = bool(signature.state) and self.declared[node.weights].frozen
         segments = self.segments(node)
-        return TypedNode(
-            node.path, node.layer, refs, inputs, signature, node.origin, node.weights, dtype, frozen, segments
-        )
+        return TypedNode(node.path, layer, refs, inputs, signature, node.origin, node.weights, dtype, frozen, segments)
 
     def signature(self, node: Node, layer: Layer, inputs: tuple[TensorType, ...], dtype: str) -> Signature:
         """A layer's signature for its inputs, with the mask and element type of its output."""
         masked = any(x.mask for x in inputs)
         if masked and layer.masks == "refused":
             first = next(x for x in inputs if x.mask)
-            hint = "reduce the time axis first, with `global_avg_pool1d` or the last state of a recurrent layer"
+            hint = "reduce the time axis first, with `global_avg_pool1d`, or `take: -1` for the last position"
             raise RuleViolation(
                 "DLC212", f"`{layer.word}` does not support the mask of its input", found=str(first), hint=hint
             )
@@ -171,11 +208,18 @@ class _Inference:
     def setting(self, node: Node, key: str, default: Any) -> Any:
         """The setting of the innermost item around a node that has it, or a default."""
         for level in reversed(node.settings):
-            self.settings.setdefault((key, level.spans.get(key)), level)
+            self.see(level, key)
             if key in level.values:
                 self.effective.add((key, level.spans.get(key)))
                 return level.values[key]
         return default
+
+    def see(self, level: Settings, key: str) -> None:
+        """Remember a setting; one that depends on variables has an effect for other values of them."""
+        place = (key, level.spans.get(key))
+        self.settings.setdefault(place, level)
+        if level.given:
+            self.effective.add(place)
 
     def configured(self, node: Node, signature: Signature) -> Signature:
         """A signature with the settings of its weights."""
@@ -183,20 +227,26 @@ class _Inference:
             return signature
         for level in node.settings:
             for key in level.values:
-                self.settings.setdefault((key, level.spans.get(key)), level)
+                self.see(level, key)
         trainable = self.setting(node, "trainable", True) if signature.params or signature.state else True
         params = {}
         for name, spec in signature.params.items():
             init, _ = self.by_name(node, "initializer", name, spec)
-            sized = spec.kernel and trainable  # frozen weights have no penalty
-            l1, l2 = (self.setting(node, key, 0.0) if sized else 0.0 for key in ("l1", "l2"))
+            moves = trainable and not self.frozen(node, name)  # a frozen weight has no penalty and no constraint
+            l1, l2 = (self.setting(node, key, 0.0) if spec.kernel and moves else 0.0 for key in ("l1", "l2"))
             made = spec.init
             if init is not None:
                 assert node.layer is not None  # a node with weights is a layer
                 made = init.for_weight(Weight(node.layer.word, name, spec, signature.params))
-            bound = self.constraint(node, name, spec) if trainable else None
+            bound = self.constraint(node, name, spec) if moves else None
             params[name] = replace(spec, init=made, l1=l1, l2=l2, trainable=trainable, constraint=bound)
         return replace(signature, params=params)
+
+    def frozen(self, node: Node, name: str) -> bool:
+        """Whether the optimizer freezes a weight of a node, in all iterations of the repeats around it."""
+        path = f"{node.weights}/{name}"
+        around = self.around[: path.split("/").count("*")]
+        return self.freezes is not None and all(self.freezes(full) for _, full in instances(path, around))
 
     def by_name(self, node: Node, what: str, name: str, spec: ParamSpec) -> tuple[Any, Span | None]:
         """The initializer or constraint set for a weight, by its name, for kernels or all weights, with its span."""
@@ -230,7 +280,7 @@ class _Inference:
             if setting is None:
                 continue
             key = ("rematerialize", level.spans.get("rematerialize"))
-            self.settings.setdefault(key, level)
+            self.see(level, "rematerialize")
             if setting:
                 found.append((Segment(level.path, "dots" if setting == "dots" else "nothing"), key))
             elif found:
@@ -259,6 +309,19 @@ class _Inference:
                 kind = {**kinds, "initializer": "kernel"}.get(what, "weight")
                 message = f"`{what}` has no effect: there is no {kind} here"
             self.problems.add("DLC303", message, span, hint="remove it", notes=level.uses)
+
+    def misused(self, node: Node, types: Types) -> bool:
+        """Report that the inputs of a composite block around a node don't fit; whether that is so."""
+        for path, (block, refs, origin) in self.composites.items():
+            kinds = [kind for ref in refs if (kind := types.get(ref)) is not None]
+            if not node.path.startswith(f"{path}/") or len(kinds) < len(refs):
+                continue
+            try:
+                block.check_inputs(*kinds)
+            except RuleViolation as wrong:
+                self.wrong(wrong, Node(path, None, refs[:1], origin, path), ())
+                return True
+        return False
 
     def wrong(self, wrong: RuleViolation, node: Node, inputs: tuple[TensorType, ...]) -> None:
         """Report a violated shape rule; several inputs are listed with name and origin."""
@@ -370,6 +433,12 @@ class _Inference:
         saved = (dict(self.declared), dict(self.ends), dict(self.peeled))
         around, numbers = self.around, range(node.start + index, node.start + node.times)
         self.around = (*around, numbers)
+        total = prod(len(iterations) for iterations in self.around)
+        if total > MAX_ITERATIONS:
+            message, count = "the repeats around these items run too often", f"{total:,} iterations in all"
+            expected, uses = f"at most {MAX_ITERATIONS:,}", node.origin.uses
+            self.problems.add("DLC117", message, node.origin.span, found=count, expected=expected, notes=uses)
+            return False, None
         body = self.nodes(self.noted(node, node.body, index) if index else node.body, inner, renames)
         self.around = around
         end = self.type_of(node.output, inner, node.origin.span, node.origin.uses)

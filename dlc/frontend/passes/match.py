@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
+from dlc.components.features.decision import BEST_F1
 from dlc.components.features.feature import Feature
 from dlc.components.features.missing import DROP
 from dlc.components.features.number import Number
@@ -13,7 +14,9 @@ from dlc.components.losses.loss import Loss
 from dlc.components.metrics.metric import Metric
 from dlc.components.modifiers import LossModifiers, MetricModifiers
 from dlc.components.sources.source import select
+from dlc.components.value_ranges import ValueRange, mismatch
 from dlc.diagnostics import Note, Problems, did_you_mean, listing
+from dlc.frontend.decisions import decided_labels
 from dlc.frontend.document import Document, Item
 from dlc.frontend.plan import Against, LossTerm, MetricTerm
 from dlc.frontend.predictions import ambiguous, answers
@@ -78,6 +81,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
             problems.add("DLC202", message, document.source.key_span(("outputs", term.target)), hint=hint)
     if types is not None and len(losses) == len(document.losses) and set(types) == set(outputs):
         _prediction_columns(document, losses, types, problems)
+        _thresholds(document, losses, types, problems)
     _ignored(document, problems)
     _missing(document, problems)
     _columns(document, problems)
@@ -205,13 +209,13 @@ class _Matcher:
     def name(self, item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers], taken: Sequence[str]) -> str:
         """The name of an item in reports."""
         source, given, word = self.document.source, item.modifiers.name, item.thing.word
-        name = word if given is None else given
+        name = given or item.thing.default_name
         at = (*item.path, "name") if given else item.path
         if name == "loss" or name in taken:
             message = "`loss` is the name of the total loss" if name == "loss" else f"two values are named `{name}`"
             hint = "choose another name" if given else "set `name:` beside this one"
             self.problems.add("DLC202", message, source.span(at), hint=hint)
-        elif not valid_name(name):
+        elif not valid_name(given or word):
             message = f"`{name}` is not a valid name of a loss or metric"
             self.problems.add("DLC104", message, source.span(at), expected=NAME_RULE)
         return name
@@ -284,7 +288,38 @@ class _Matcher:
                 wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint
             )
             return False
-        return True
+        unfit = self.out_of_range(thing, pair.against) if pair.against is not None else None
+        if unfit is not None:
+            span = self.document.source.key_span((*path, thing.word))
+            self.problems.add(unfit.code, unfit.message, span, expected=unfit.expected, hint=unfit.hint)
+        return unfit is None
+
+    def feature_of(self, against: Against | None) -> Feature | None:
+        """The feature of a target or input; None if it is an output, or unknown."""
+        if against is None or against.section == "outputs":
+            return None
+        found: Feature | None = getattr(self.document, against.section)[against.name]
+        return found
+
+    def out_of_range(self, thing: Loss | Metric, against: Against) -> RuleViolation | None:
+        """Why the values of a target are not those that a loss or metric needs, as far as it is known without data."""
+        feature, name = self.feature_of(against), against.name
+        if isinstance(thing, Metric) and thing.ranged and thing.own_range() is None and against.section == "outputs":
+            message, hint = f"`{thing.word}` needs the range of `{name}`, which is an output", "set `max_value`"
+            return RuleViolation("DLC313", message, hint=hint)
+        if feature is None or not feature.value_type().is_float:
+            return None
+        held = feature.declared_range() if isinstance(thing, Metric) else feature.encoded_range()
+        if held is None:
+            return None
+        if thing.domain is not None and not thing.domain.holds(held):
+            message = f"`{thing.word}` is not defined for the values of `{name}`, which {mismatch(held, held)}"
+            return RuleViolation("DLC313", message, expected=str(thing.domain), hint=thing.domain.hint)
+        own = thing.own_range() if isinstance(thing, Metric) else None
+        if own is not None and not own.fits(ValueRange(0.0, held.span)):
+            message = f"`{thing.word}` expects values from {own}, but those of `{name}` {mismatch(own, held)}"
+            return RuleViolation("DLC313", message, hint=f"remove `max_value`: the default is the range of `{name}`")
+        return None
 
     def aligns(self, metric: Metric, losses: Sequence[Loss], chosen: Loss | None, path: Path) -> bool:
         """Whether a metric of elements reads an output that is aligned with its target, one of sequences a decoded one.
@@ -397,6 +432,33 @@ def _missing(document: Document, problems: Problems) -> None:
                 message, expected = "`missing: drop` is only for targets", "a value for the missing ones"
                 hint = "a prediction is made for each record; remove the others from the data"
             problems.add("DLC104", message, span, expected=expected, hint=hint)
+
+
+def _thresholds(
+    document: Document, losses: Sequence[LossTerm], types: Mapping[str, TensorType], problems: Problems
+) -> None:
+    """Report thresholds of targets that have no effect or can't be fitted. Those of inputs never have an effect."""
+    for section, features in (("inputs", document.inputs), ("targets", document.targets)):
+        for name, feature in features.items():
+            if feature is None or feature.decision is None:
+                continue
+            span = document.source.key_span((section, name, feature.word, "threshold"))
+            term = next((term for term in losses if term.target == name and section == "targets"), None)
+            labels = decided_labels(term.loss, types[term.output], feature) if term is not None else None
+            if term is None or labels is None:
+                why = "it is an input" if section == "inputs" else f"no loss predicts `{name}`"
+                found = None
+                if term is not None:
+                    kinds = "the probability of one of two classes or of independent labels"
+                    why, found = f"`{term.loss.word}` does not predict {kinds}", f"output {types[term.output]}"
+                problems.add("DLC303", f"`threshold` has no effect: {why}", span, found=found, hint="remove it")
+            elif isinstance(feature.decision, tuple) and len(feature.decision) not in (1, labels):
+                message, found = "one threshold for each label is needed", f"{len(feature.decision)} thresholds"
+                problems.add("DLC104", message, span, found=found, expected=f"{labels}, or a single number")
+            elif feature.decision == BEST_F1 and document.data and "validation" not in document.data.splits():
+                message = f"the threshold of `{name}` is fitted on the validation split, but there is none"
+                hint = "add `split: {validation: 0.2}` to `data`, or set a number"
+                problems.add("DLC317", message, span, hint=hint)
 
 
 def _columns(document: Document, problems: Problems) -> None:

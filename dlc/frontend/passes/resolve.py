@@ -17,7 +17,7 @@ from dlc.frontend.passes.steps import (
     ResidualStep,
     Step,
 )
-from dlc.ir import Graph, Layer, Node, Origin, Ref, RepeatNode
+from dlc.ir import CompositeUse, Graph, Layer, Node, Origin, Ref, RepeatNode
 from dlc.support.fast_dataclass import fast_dataclass
 
 Nodes = list[Node | RepeatNode]
@@ -79,7 +79,8 @@ def resolve(document: Document, steps: tuple[Step, ...], problems: Problems) -> 
         ref = last if text == "previous" else resolver.find(Name(text, spans[key]), root, ())
         if ref is not None:
             outputs[key] = ref
-    return Graph(inputs, tuple(nodes), outputs, origins, spans, document.precision.matmul)
+    matmul = document.precision.matmul
+    return Graph(inputs, tuple(nodes), outputs, origins, spans, matmul, resolver.composites)
 
 
 def _all_names(steps: Iterable[Step]) -> set[str]:
@@ -104,6 +105,7 @@ class _Resolver:
     def __init__(self, problems: Problems, everywhere: set[str]) -> None:
         self.problems = problems
         self.everywhere = everywhere
+        self.composites: dict[str, CompositeUse] = {}
 
     def sequence(
         self, steps: Sequence[Step], nodes: Nodes, scope: _Scope, previous: Ref | None, unclear: str | None = None
@@ -204,6 +206,8 @@ class _Resolver:
 
     def block(self, step: BlockStep, refs: tuple[Ref, ...], nodes: Nodes, scope: _Scope) -> Ref:
         """A block in use: its body sees its own inputs and nothing else."""
+        if step.composite is not None:
+            self.composites[step.path] = CompositeUse(step.composite, refs, step.origin)
         inner = _Scope(names=dict(zip(step.names, refs, strict=False)), outside=scope)
         first = refs[0] if len(refs) == 1 else None
         result = self.sequence(step.body, nodes, inner, first, "the block has several inputs")
@@ -239,14 +243,17 @@ class _Resolver:
     def repeat(self, step: RepeatStep, source: Ref, nodes: Nodes, scope: _Scope) -> Ref:
         body: Nodes = []
         output = self.sequence(step.body, body, _Scope(scope), Ref(f"{step.path}/*"))
-        assert output is not None, "a body has at least one item"
+        assert output is not None, "the result of an empty body is its input"
+        if step.times == 0:
+            self.sequence(step.first or (), [], _Scope(scope), None)  # only for findings
+            return source
         start = 0
         if step.first is not None:
             first = self.sequence(step.first, nodes, _Scope(scope), source)
-            assert first is not None, "a body has at least one item"
+            assert first is not None, "the result of an empty body is its input"
             source, start = first, 1
-            if step.times == 1:
-                return source
+        if step.times == start or not step.body:
+            return source
         path, weights = step.path, step.weights
         left = step.times - start
         nodes.append(RepeatNode(path, left, source, tuple(body), output, step.origin, weights, start, step.unroll))
@@ -265,6 +272,8 @@ class _Resolver:
             hint = "merge them first, with `concat` or `add`"
         message = f"wrong number of inputs for `{step.word}`"
         expected = f"at least {plural(least, 'input')}" if most is None else plural(least, "input")
+        if most is not None and most > least:
+            expected = f"{least} {'or' if most == least + 1 else 'to'} {plural(most, 'input')}"
         found, uses = plural(len(refs), "input"), step.origin.uses
         self.problems.add("DLC206", message, step.origin.span, found=found, expected=expected, hint=hint, notes=uses)
         return False

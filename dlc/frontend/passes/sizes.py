@@ -127,8 +127,10 @@ def graph_of_sizes(plan: Plan, sizes: Mapping[str, int]) -> TypedGraph:
 def _inferred(plan: Plan, sizes: Mapping[str, int], problems: Problems) -> TypedGraph | None:
     inputs = {name: _sized(kind, sizes) for name, kind in plan.graph.inputs.items()}
     rule = plan.update
-    group_of = (lambda weight: (rule.freezes(weight), rule.label(weight))) if rule is not None else None
-    return infer(replace(plan.untyped, inputs=inputs), problems, group_of)
+    graph = replace(plan.untyped, inputs=inputs)
+    if rule is None:
+        return infer(graph, problems)
+    return infer(graph, problems, lambda weight: (rule.freezes(weight), rule.label(weight)), rule.freezes)
 
 
 def _sized(kind: TensorType, sizes: Mapping[str, int]) -> TensorType:

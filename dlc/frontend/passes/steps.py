@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dlc.diagnostics import Span
-from dlc.ir import Layer, Origin, Settings
+from dlc.ir import CompositeBlock, Layer, Origin, Settings
 from dlc.support.fast_dataclass import fast_dataclass
 
 
@@ -71,6 +71,7 @@ class BlockStep(Step):
     names: tuple[str, ...]
     spans: tuple[Span | None, ...]  # the spans of the inputs' declarations
     body: tuple[Step, ...]
+    composite: CompositeBlock | None = None
 
 
 @fast_dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dlc.frontend.decisions import kept_thresholds
 from dlc.frontend.plan import Plan
 from dlc.training.active_run import ActiveRun
 from dlc.training.callbacks.loop_callback import Epoch, LoopCallback
@@ -42,7 +43,8 @@ class BestWeights(LoopCallback):
         self.improved = improved or progress.best_value is None
         if self.improved:
             progress.best_epoch, progress.best_step = run.epoch, run.step
-            run.best = run.setup.program.to_flat(jax.tree.map(np.array, epoch.variables))
+            weights = run.setup.program.to_flat(jax.tree.map(np.array, epoch.variables))
+            run.best = {**weights, **kept_thresholds(progress.thresholds)}
 
     def metadata(self, run: ActiveRun) -> dict[str, Any]:
         """The metadata of the weights file."""

@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from dlc.data.dataset import Sampler
+from dlc.data.dataset import Batching, Sampler
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
+from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.files import Log
 from dlc.training.active_run import ActiveRun
 from dlc.training.callbacks.best_weights import BestWeights
@@ -115,5 +116,28 @@ class Checkpointing(LoopCallback):
 def policy_of(plan: Plan, sampler: Sampler) -> Policy:
     """Which checkpoints of a run are kept."""
     keep = plan.train.keep_checkpoints
-    lasting = range(keep.every, plan.train.epochs + 1, keep.every) if keep.every is not None else ()
-    return Policy(keep.last, keep.best, frozenset(sampler.steps(epoch) for epoch in lasting))
+    return Policy(keep.last, keep.best, EpochEnds(sampler.batching, keep.every) if keep.every is not None else ())
+
+
+@fast_dataclass(frozen=True)
+class EpochEnds:
+    """The steps at the ends of every so many epochs, of however many epochs.
+
+    Args:
+        batching: the number of batches of an epoch.
+        every: epochs between two of them.
+
+    >>> steps = EpochEnds(Batching(examples=10, batch_size=4), 2)
+    >>> [step for step in range(16) if step in steps]
+    [5, 10, 15]
+    """
+
+    batching: Batching
+    every: int
+
+    def __contains__(self, step: object) -> bool:
+        examples, size = self.batching.examples, self.batching.batch_size
+        if not isinstance(step, int) or step < 1:
+            return False
+        newest = step * size // examples // self.every * self.every  # the last such epoch that is over by then
+        return newest > 0 and self.batching.steps(newest) == step

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dlc.diagnostics import SpecError
-from dlc.support.files import read_json, to_json, write_atomic
+from dlc.support.files import to_json, write_atomic
+from dlc.support.records import read_record
 from dlc.training.active_run import ActiveRun
 from dlc.training.callbacks.loop_callback import Chunk, Epoch, LoopCallback
 from dlc.training.callbacks.progress import device_name
+from dlc.training.records import TimingRecord
 from dlc.training.run_folder import RunFolder
 
 WRITE_SECONDS = 30.0  # a killed process loses no more
@@ -89,15 +91,4 @@ def read_sessions(run: RunFolder) -> list[dict[str, Any]]:
     """
     if not run.timing.is_file():
         return []
-    found = read_json(run.timing)
-    numbers = ("first_step", "last_step", "examples", "training", "steady_examples", "total")
-    try:
-        for session in found["sessions"]:
-            figures = [session[name] for name in numbers] + list(session["epochs"].values())
-            figures += [session["first_chunk"]] if session["first_chunk"] is not None else []
-            whole = isinstance(session["started"], str) and all(name.isdecimal() for name in session["epochs"])
-            if not whole or not all(isinstance(value, (int, float)) for value in figures):
-                raise ValueError
-        return list(found["sessions"])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise SpecError.of("DLC503", f"`{run.timing}` is damaged: it holds no times") from None
+    return [session.model_dump() for session in read_record(run.timing, TimingRecord).sessions]

@@ -13,9 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dlc.components.features import FEATURES
-from dlc.components.features.feature import Feature, as_numbers, encoded_on_host, fit_normalizer, fitted
+from dlc.components.features.feature import (
+    Feature,
+    as_numbers,
+    encoded,
+    encoded_on_host,
+    fit_normalizer,
+    fitted,
+)
 from dlc.components.wrong_values import Violations, WrongValues
-from dlc.data.fitted import device_stats
+from dlc.data.fitted import Unpadded, device_stats, record_digests
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
@@ -244,9 +251,8 @@ def test_missing_values_against_scikit_learn(how: str, normalize: str, monkeypat
         np.testing.assert_allclose(found, np.hstack([pipeline.transform(rows), flags]), rtol=1e-6)
         np.testing.assert_allclose(made.decode(found, stats)[:, :3], imputer.transform(rows), rtol=1e-6, atol=1e-4)
     np.testing.assert_array_equal(stats["fill"], imputer.statistics_ if not number else [-2.5])
-    monkeypatch.setattr("dlc.components.features.missing._BLOCK", 6)
-    monkeypatch.setattr("dlc.components.features.missing._GATHERED", 5)
     monkeypatch.setattr("dlc.components.features.feature._BLOCK", 6)
+    monkeypatch.setattr("dlc.components.features.missing._GATHERED", 5)
     for name, value in fitted(made, "x", GAPS).items():
         np.testing.assert_allclose(value, stats[name], rtol=1e-12)
     single = feature(f"number: {{{options}}}")
@@ -484,3 +490,86 @@ def test_no_value_breaks_a_feature(values: list[Any]) -> None:
             stats = fitted(feature(spec), "x", raw)
             assert len(raw) == len(values)
             assert np.isfinite(encoded_on_host(feature(spec), "x", raw, stats)["x"]).all()
+
+
+# ---- padding ----
+
+SERIES = {
+    "tensor: {shape: [time, 2], padding: -7.1}": -7.1,
+    "tensor: {shape: [time, 2], padding: nan, normalize: standard}": np.nan,
+    "tensor: {shape: [time, 2], padding: 0, normalize: standard}": 0.0,
+    "tensor: {shape: [time, 2], padding: 0, normalize: minmax}": 0.0,
+    "tensor: {shape: [time, 2], padding: -1, scale: 4}": -1.0,
+    "tensor: {shape: [time], padding: nan}": np.nan,
+    "tokens: {vocabulary: 9, padding: 0}": 0,
+}
+
+
+@pytest.mark.parametrize("spec", SERIES)
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(lengths=st.lists(st.integers(0, 4), min_size=2, max_size=5), further=st.integers(1, 4), seed=st.integers(0, 99))
+def test_further_padding_changes_nothing_of_a_feature(spec: str, lengths: list[int], further: int, seed: int) -> None:
+    """Not what is fitted, nor a value, nor a digest; what is fitted is that of the real values alone, by numpy."""
+    made, value = feature(spec), SERIES[spec]
+    lengths = [4, *lengths]
+    width = made.value_type().shape[2:]
+    real = np.arange(4) < np.array(lengths)[:, None]
+    numbers = np.random.default_rng(seed).integers(1, 9, (len(lengths), 4, *width)).astype(np.float64)
+    short = np.where(real.reshape(*real.shape, *(1,) * len(width)), numbers, value)
+    long = np.pad(short, ((0, 0), (0, further), *((0, 0),) * len(width)), constant_values=value)
+    found = []
+    for column_ in (short, long, long.astype(np.float32)):
+        raw = made.read([column_], "x")
+        stats = made.fit(raw)
+        part = encoded_on_host(made, "x", raw, stats)
+        assert not part["x.mask"][:, 4:].any() and not part["x"][~part["x.mask"]].any()
+        np.testing.assert_array_equal(part["x.mask"][:, :4], real)
+        compiled = jax.jit(lambda raw, stats: encoded(made, "x", raw, stats))(
+            jnp.asarray(raw, (made.raw_type().is_float and jnp.float32) or jnp.int32),
+            {key: jnp.asarray(item, jnp.float32) for key, item in stats.items()},
+        )
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), compiled, part)
+        found.append((stats, part["x"][:, :4], record_digests([Unpadded(raw, made)])))
+    jax.tree.map(np.testing.assert_array_equal, found[0], found[1])
+    np.testing.assert_array_equal(found[0][2], found[1][2])
+    if made.stats_types():
+        rows = numbers[real]
+        centre, spread = (rows.min(0), np.ptp(rows, 0)) if "minmax" in spec else (rows.mean(0), rows.std(0))
+        np.testing.assert_allclose(found[0][0]["shift"], centre, rtol=1e-12)
+        np.testing.assert_allclose(found[0][0]["scale"], np.where(np.ptp(rows, 0) > 0, spread, 1), rtol=1e-12)
+
+
+def test_padding_is_left_out_of_the_fit_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = feature("tensor: {shape: [time, 3], padding: 0, normalize: standard}")
+    raw = np.random.default_rng(0).normal(5, 2, (50, 6, 3)) * (np.arange(6) < 4)[:, None]
+    whole = made.fit(raw)
+    monkeypatch.setattr("dlc.components.features.feature._BLOCK", 64)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), made.fit(raw), whole)
+    with pytest.raises(RuleViolation, match="no examples") as error:
+        made.fit(0 * raw)
+    assert error.value.code == "DLC405"
+
+
+def test_empty_fields_are_padding_of_nan() -> None:
+    made = feature("tensor: {shape: [3], columns: [a, b, c], padding: nan}")
+    raw = made.read([np.array(["1", "2"]), np.array(["3", ""]), np.array(["nan", ""])], "x")
+    np.testing.assert_array_equal(made.mask(raw), [[True, True, False], [True, False, False]])
+    parts = made.aligned([raw[:, :2], raw])
+    np.testing.assert_array_equal(parts[0], [[1, 3, np.nan], [2, np.nan, np.nan]])
+    assert "before data" in wrong("tensor: {shape: [3], padding: nan}", [[1.0, np.nan, 2.0]], first_row=4).message
+    assert "row 4" in wrong("tensor: {shape: [2], padding: 5}", [[5.0, 2.0]], first_row=4).message
+    assert "is not a number" in wrong("tensor: {shape: [2], padding: 5}", [[5.0, np.nan]]).message
+
+
+def test_values_lie_in_the_declared_range() -> None:
+    assert feature("tensor: {shape: [2], scale: 255, value_range: [-255, 510]}").encoded_range() == (-1, 2)
+    assert feature("tensor: {shape: [2], scale: 255}").declared_range() == (0, 255)
+    assert feature("number: {normalize: minmax, value_range: [5, 9]}").encoded_range() == (0, 1)
+    assert feature("number").encoded_range() is None and feature("number").declared_range() is None
+    error = wrong("tensor: {shape: [2], value_range: [0, 1]}", [[0, 1], [1, 1.5]], first_row=3)
+    assert (error.code, error.found) == ("DLC403", "`1.5`") and "row 4" in error.message
+    assert wrong("number: {value_range: [0, 1]}", [-1]).code == "DLC403"
+    raw = feature("tensor: {shape: [2, 1], value_range: [0, 1], padding: 7}").read([np.float32([[0.5, 7]])], "x")
+    np.testing.assert_array_equal(raw, [[[0.5], [7]]])
+    for bounds in ("[1, 0]", "[1, 1]", "3", "[0, .inf]"):
+        assert isinstance(built(f"number: {{value_range: {bounds}}}"), list), bounds

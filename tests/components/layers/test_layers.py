@@ -383,6 +383,22 @@ def test_a_place_taken_from_padding_is_zero() -> None:
     np.testing.assert_array_equal(got, [[0.0, 0.0, 0.0], x[1, 2]])
 
 
+@pytest.mark.parametrize("index", [-1, -2, -4])
+def test_the_last_real_places_are_taken(index: int) -> None:
+    """Wherever padding is: the k-th real position from the end, 0 where there are fewer."""
+    x = np.random.default_rng(0).normal(size=(6, 5, 2, 3))
+    lengths = np.array([5, 4, 3, 2, 1, 0])
+    real = np.arange(5) < lengths[:, None]
+    real[1] = [True, False, True, True, False]  # a gap
+    made = build_word({"take": index}, LAYERS, "layer")
+    assert isinstance(made, Layer)
+    got = made.apply({}, jnp.asarray(x), ctx=Context(masks=(jnp.asarray(real),)))
+    for row in range(6):
+        places = np.flatnonzero(real[row])
+        want = x[row, places[index]] if len(places) >= -index else np.zeros((2, 3))
+        np.testing.assert_allclose(got[row], want, rtol=1e-6)
+
+
 def test_shape_layers_keep_the_order() -> None:
     x = np.arange(48.0).reshape(2, 2, 3, 4)
     np.testing.assert_array_equal(apply("flatten", x), x.reshape(2, 24))
@@ -538,3 +554,14 @@ def test_half_precision_stays_half(spec: str) -> None:
     y, moved = (result.output, result.state or {}) if isinstance(result, Outcome) else (result, {})
     assert y.dtype == jnp.bfloat16 and signature.output.dtype == "bf16"
     assert all(leaf.dtype == jnp.float32 for leaf in moved.values())
+
+
+def test_sums_of_half_precision_do_not_overflow() -> None:
+    """65,504 is the largest number of float16: more equal scores than that, and a mean of large numbers."""
+    x = jnp.zeros((1, 70_000), jnp.float16)
+    for spec, want in (("softmax", 1 / 70_000), ("log_softmax", -math.log(70_000))):
+        y = layer(spec).apply({}, x, ctx=Context())
+        assert y.dtype == jnp.float16
+        np.testing.assert_allclose(np.asarray(y, np.float64), want, rtol=0.01)
+    large = [jnp.full((1, 3), value, jnp.float16) for value in (61_440, 40_960)]
+    assert layer("average").apply({}, *large, ctx=Context()).tolist() == [[51_200.0] * 3]

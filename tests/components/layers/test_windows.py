@@ -20,7 +20,7 @@ from dlc.components.initializers.initializer import draw
 from dlc.components.layers import LAYERS
 from dlc.components.layers.conv import by_patches, by_window
 from dlc.components.layers.depthwise import by_channels, by_elements
-from dlc.components.layers.windows import Window
+from dlc.components.layers.windows import Window, scaled, shifted, window_size
 from dlc.frontend.passes.sizes import least_sizes
 from dlc.ir import Context, Layer, Outcome, TensorType
 from dlc.kernels.maxima import larger
@@ -510,3 +510,28 @@ def test_a_wrong_option_says_what_fits(spec: str, expected: str, hint: str) -> N
     assert errors[0].code == "DLC104"
     assert expected in str(errors[0].expected)
     assert hint in str(errors[0].hint)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["shift", "scale", "window"]), st.integers(1, 5), st.integers(1, 3)), max_size=6)
+)
+@settings(deadline=None, max_examples=60)
+def test_formulas_of_symbolic_sizes_equal_the_numbers(steps: list[tuple[str, int, int]]) -> None:
+    number: int | str = 10**9
+    formula: int | str = "time"
+    for what, amount, stride in steps:
+        if what == "shift":
+            number, formula = shifted(number, -amount), shifted(formula, -amount)
+        elif what == "scale":
+            number, formula = scaled(number, amount, stride), scaled(formula, amount, stride)
+        else:
+            arguments: Any = (amount, stride, 1, "valid", "conv1d", "time")
+            number, formula = window_size(number, *arguments), window_size(formula, *arguments)
+    assert substitute(f"$({formula})", {"time": 10**9}) == number
+
+
+def test_sums_in_a_formula_are_added_up() -> None:
+    size: int | str = "time"
+    for _ in range(200):
+        size = window_size(size, 3, 1, 1, "valid", "conv1d", "time")
+    assert size == "(time - 400)"

@@ -10,8 +10,9 @@ import numpy as np
 import optax
 import pytest
 
-from dlc.components.schedules.schedule import Horizon, Length, Schedule, rate_at, rate_of
+from dlc.components.schedules.schedule import Horizon, Length, Run, Schedule, rate_at, rate_of
 from dlc.diagnostics import SpecError
+from dlc.frontend.pipeline import check_text
 from tests.components.building import HORIZON, built, option_error
 
 
@@ -101,3 +102,46 @@ def test_rates_as_numbers() -> None:
     made = built("cosine: 0.1", "schedule")
     assert rate_at(made, HORIZON, 0) == pytest.approx(0.1) and rate_at(made, HORIZON, 200) == 0.0
     assert callable(rate_of(made, HORIZON))
+
+
+@pytest.mark.parametrize(
+    ("text", "steps_per_epoch", "told"),
+    [
+        ("cosine: {peak: 0.1, length: 10 epochs}", None, "a rate of 0"),
+        ("cosine: {peak: 0.1, length: 50%}", None, "a rate of 0"),
+        ("linear: {value: 0.1, length: 49 epochs}", None, "a rate of 0"),
+        ("polynomial: {value: 0.1, length: 10 epochs}", None, "a rate of 0"),
+        ("one_cycle: {peak: 0.1, length: 10 epochs}", None, "a rate of 0"),
+        ("one_cycle: {peak: 0.1, length: 60 epochs}", None, "before the schedule"),
+        ("cosine: {peak: 0.1, length: 51 epochs}", None, "before the schedule"),
+        ("linear: {value: 0.1, end: 0.01, length: 60 epochs}", None, "before the schedule"),
+        ("linear: {value: 0.1, end: 0.01, length: 10 epochs}", None, None),  # stays at 0.01
+        ("cosine: {peak: 0.1, length: 50 epochs}", None, None),
+        ("cosine: {peak: 0.1, length: 100%}", None, None),
+        ("cosine: 0.1", None, None),
+        ("cosine: {peak: 0.1, length: 100}", None, None),  # the steps of the run are not known
+        ("cosine: {peak: 0.1, length: 100}", 10.5, "a rate of 0"),
+        ("cosine: {peak: 0.1, length: 520}", 10.5, None),  # of 525: rounded down by hand
+        ("cosine: {peak: 0.1, length: 525}", 10.5, None),
+        ("cosine: {peak: 0.1, length: 600}", 10.5, "before the schedule"),
+        ("cosine: {peak: 0.1, length: 50 epochs}", 10.51, None),  # the last step is a part of a batch
+    ],
+)
+def test_schedules_end_with_the_run(text: str, steps_per_epoch: float | None, told: str | None) -> None:
+    """A run of 50 epochs. Where a finding says that the rate is 0, it is, long before the last step."""
+    made = built(text, "schedule")
+    epochs = 50.0 if steps_per_epoch is None else np.ceil(50 * steps_per_epoch) / steps_per_epoch
+    found = [item.message for item in made.unfinished(Run(epochs, steps_per_epoch))]
+    assert len(found) == (told is not None) and all(told in message for message in found)
+    rate = made.build(Horizon(525, 10.5))
+    assert (float(rate(515)) < 1e-5 * 0.1) == (told == "a rate of 0")
+
+
+def test_a_group_may_have_a_schedule_that_is_too_short() -> None:
+    text = (
+        "inputs: {x: {tensor: [4]}}\ntargets: {y: number}\nnetwork: [dense: 4, dense: 1]\nloss: mse\n"
+        "optimizer:\n  adam: {learning_rate: {cosine: 0.1}}\n"
+        "  groups: [{match: dense/**, learning_rate: {cosine: {peak: 0.1, length: 5 epochs}}}]\n"
+    )
+    _, report = check_text(text, "spec.yaml")
+    assert [(item.code, item.span.line if item.span else 0) for item in report.diagnostics] == [("DLC321", 7)]
