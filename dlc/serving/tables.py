@@ -268,8 +268,9 @@ def as_arrays(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarra
             continue
         arrays = feature.arrays(name, value) if feature is not None else {name: single_values(value)}
         mask = predictions.get(name + MASK)
-        if mask is not None and arrays[name].dtype.kind in "iu" and arrays[name].shape == mask.shape:
-            arrays[name] = np.where(mask, arrays[name], -1)
+        if mask is not None and arrays[name].dtype.kind in "iuO" and arrays[name].shape == mask.shape:
+            padded: np.ndarray[Any, Any] = np.where(mask, arrays[name], -1)
+            arrays[name] = padded if any(token is None for token in padded.flat) else padded.astype(np.int64)
         _add(found, name, arrays)
     return found
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import model_validator
 
 from dlc.components.features.feature import Feature, Stats, rows_of, where_real
+from dlc.components.value_ranges import ValueRange
 from dlc.ir import TensorType
 from dlc.language.options import OptionError, RuleViolation, option, reject, spell
 from dlc.support.lazy import jnp, np
@@ -38,6 +39,15 @@ class MissingValues(Feature):
         if self.missing_indicator and self.missing in (None, DROP):
             message = "`missing_indicator` has no effect without `missing`"
             raise reject(OptionError(("missing_indicator",), "DLC303", message, at_key=True))
+        return self
+
+    @model_validator(mode="after")
+    def _check_range(self) -> MissingValues:
+        bounds = dict(self).get("value_range")
+        if bounds is not None and isinstance(self.missing, float) and not bounds[0] <= self.missing <= bounds[1]:
+            message, expected = "`missing` lies outside of `value_range`", f"a number from {ValueRange(*bounds)}"
+            found = f"`{self.missing:g}`"
+            raise reject(OptionError(("missing",), "DLC104", message, found=found, expected=expected))
         return self
 
     @property

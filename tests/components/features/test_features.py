@@ -573,3 +573,62 @@ def test_values_lie_in_the_declared_range() -> None:
     np.testing.assert_array_equal(raw, [[[0.5], [7]]])
     for bounds in ("[1, 0]", "[1, 1]", "3", "[0, .inf]"):
         assert isinstance(built(f"number: {{value_range: {bounds}}}"), list), bounds
+
+
+STEPS = np.array([[1, np.nan], [np.nan, 3], [0, 3.5], [np.nan, np.nan], [5, np.nan], [0, 0.25], [4, 9]])
+
+
+@pytest.mark.parametrize("further", [0, 3])
+@pytest.mark.parametrize(
+    ("padding", "missing"), [("nan", "mean"), ("nan", "0.5"), ("0", "0"), ("7", "7"), ("0", "most_frequent")]
+)
+def test_missing_values_of_padded_series(padding: str, missing: str, further: int) -> None:
+    """By scikit-learn, from the real steps alone; also where steps equal padding after they are filled in."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import StandardScaler
+
+    steps = STEPS if padding != "nan" else STEPS[~np.isnan(STEPS).all(1)]
+    lengths = [len(steps) - 2, 0, 2]
+    real = np.arange(len(steps) + further) < np.array(lengths)[:, None]
+    series = np.full((*real.shape, 2), float(padding))
+    series[real] = steps
+    made = feature(
+        f"tensor: {{shape: [time, 2], padding: {padding}, missing: {missing}, missing_indicator: true, "
+        "normalize: standard}"
+    )
+    raw = made.read([series], "x")
+    stats = fitted(made, "x", raw)
+    number = missing.replace(".", "").isdecimal()
+    imputer = SimpleImputer(
+        strategy="constant" if number else missing, fill_value=float(missing) if number else None
+    ).fit(steps)
+    wanted = np.zeros((*real.shape, 4))
+    wanted[real] = np.hstack([StandardScaler().fit_transform(imputer.transform(steps)), np.isnan(steps)])
+    found = encoded_on_host(made, "x", raw, stats)
+    np.testing.assert_array_equal(found["x.mask"], real)
+    np.testing.assert_allclose(found["x"], wanted, rtol=1e-6)
+    compiled = jax.jit(lambda raw, stats: encoded(made, "x", raw, stats))(
+        jnp.asarray(raw, jnp.float32), device_stats({"x": stats})["x"]
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), compiled, found)
+    longer = made.read([np.pad(series, ((0, 0), (0, 2), (0, 0)), constant_values=float(padding))], "x")
+    digests = [record_digests([Unpadded(values, made)]) for values in (raw, longer)]
+    np.testing.assert_array_equal(*digests)
+
+
+def test_missing_values_and_padding_that_have_no_part() -> None:
+    """Single values are missing only where a whole step can be padding; a target is left out for a gap, not padding."""
+    for spec in ("{shape: [time, 1], padding: nan, missing: 0}", "{shape: [3], padding: nan, missing: drop}"):
+        assert [error.code for error in built(f"tensor: {spec}")] == ["DLC303"]
+    for options in ("missing: mean", "missing: 0, missing_indicator: true"):
+        assert [error.code for error in built(f"tensor: {{shape: [3], padding: 0, {options}}}")] == ["DLC203"]
+    for spec in (
+        "number: {value_range: [0, 1], missing: 2}",
+        "tensor: {shape: [2], scale: 5, value_range: [0, 1], missing: -1}",
+    ):
+        assert [error.code for error in built(spec)] == ["DLC104"]
+    assert feature("number: {value_range: [0, 1], missing: 0.5}")
+    assert "some values missing" in wrong("tensor: {shape: [2, 2], padding: nan}", [[[1, np.nan], [2, 3]]]).message
+    kept = feature("tensor: {shape: [2, 2], padding: nan, missing: drop}")
+    raw = kept.read([np.array([[[1, 2], [np.nan, np.nan]], [[1, np.nan], [2, 3]]])], "y")
+    np.testing.assert_array_equal(kept.absent(raw).any((1, 2)), [False, True])
