@@ -209,13 +209,13 @@ class _Matcher:
     def name(self, item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers], taken: Sequence[str]) -> str:
         """The name of an item in reports."""
         source, given, word = self.document.source, item.modifiers.name, item.thing.word
-        name = given or item.thing.default_name
-        at = (*item.path, "name") if given else item.path
+        name = item.thing.default_name if given is None else given
+        at = (*item.path, "name") if given is not None else item.path
         if name == "loss" or name in taken:
             message = "`loss` is the name of the total loss" if name == "loss" else f"two values are named `{name}`"
             hint = "choose another name" if given else "set `name:` beside this one"
             self.problems.add("DLC202", message, source.span(at), hint=hint)
-        elif not valid_name(given or word):
+        elif not valid_name(word if given is None else given):
             message = f"`{name}` is not a valid name of a loss or metric"
             self.problems.add("DLC104", message, source.span(at), expected=NAME_RULE)
         return name
