@@ -31,6 +31,7 @@ SAME, REFUSED, WRONG = "the same", "refused", "DIFFERENT"
 OMITTED = "omitted"
 TOLERANCE = 2e-5  # of float32 sums in another order
 FORMATS = (".csv", ".npz", ".tsv", ".csv.gz")
+SERIES, PADDING = "series", -7.0  # a column of real-valued series, and the number that pads them
 COLORS = ("red", "green", "blue", "grün")
 
 Table = dict[str, list[Any]]  # columns by name
@@ -54,6 +55,11 @@ class Given(NamedTuple):
     spec: str
     suffix: str
     splits: Sequence[str]
+
+    @property
+    def formats(self) -> Sequence[str]:
+        """The formats that can hold the records: arrays of several numbers stand in an archive only."""
+        return (".npz",) if SERIES in self.table else FORMATS
 
 
 def drawn(chance: random.Random) -> Given:
@@ -98,10 +104,24 @@ def drawn(chance: random.Random) -> Given:
     )
     batch = chance.choice(("8", "full", "7"))
     suffix = chance.choice(FORMATS)
+    if suffix == ".npz" and chance.random() < 0.6:
+        table[SERIES] = padded_series(count, rng)
+        inputs.append(f"{SERIES}: {{tensor: {{shape: [time, 1], padding: {PADDING:g}, normalize: standard}}}}")
+        features.append(SERIES)
     spec = f"data: {{source: {{source}}, {split}}}\ninputs:\n  " + "\n  ".join(inputs) + "\n"
     spec += f"targets:\n  y: {{{target}}}\nnetwork:\n{network(features, units)}{loss}\noptimizer: {{adam: 0.05}}\n"
     spec += f"train: {{epochs: {{epochs}}, batch_size: {batch}}}\n"
     return Given(table, spec, suffix, splits)
+
+
+def padded_series(count: int, rng: np.random.Generator) -> list[Any]:
+    """Series of 1 to 6 numbers, padded to 6: arrays (6, 1)."""
+    found = []
+    for length in rng.integers(1, 7, count):
+        values = rng.normal(3.0, 2.0, (6, 1))
+        values[length:] = PADDING
+        found.append(values)
+    return found
 
 
 def network(features: Sequence[str], units: int) -> str:
@@ -115,6 +135,10 @@ def network(features: Sequence[str], units: int) -> str:
         elif name == "n":
             lines.append("  - {reshape: [1], inputs: n, name: n_vector}")
             names.append("n_vector")
+        elif name == SERIES:
+            lines.append(f"  - {{dense: 3, inputs: {SERIES}, name: steps}}")
+            lines.append("  - {take: -1, inputs: steps, name: last_step}")
+            names.append("last_step")
         else:
             names.append(name)
     if len(names) > 1:
@@ -183,6 +207,14 @@ def as_it_was(table: Table, chance: random.Random) -> Table:  # noqa: ARG001 - a
     return table
 
 
+def further_padding(table: Table, chance: random.Random) -> Table:
+    """Longer padding of series, if there are any."""
+    if SERIES not in table:
+        return table
+    width = ((0, chance.randrange(1, 5)), (0, 0))
+    return {**table, SERIES: [np.pad(values, width, constant_values=PADDING) for values in table[SERIES]]}
+
+
 def more_rows(table: Table, chance: random.Random) -> Table:
     """New records at the end."""
     new = rows_in([chance.randrange(len(table["id"])) for _ in range(5)], table)
@@ -215,7 +247,14 @@ def swapped_names(table: Table, chance: random.Random) -> Table:  # noqa: ARG001
 
 
 Change = Callable[[Table, random.Random], Table]
-HARMLESS: tuple[Change, ...] = (shuffled_rows, shuffled_columns, another_column, both, as_it_was)
+HARMLESS: tuple[Change, ...] = (
+    shuffled_rows,
+    shuffled_columns,
+    another_column,
+    both,
+    as_it_was,
+    further_padding,
+)
 HARMFUL: tuple[Change, ...] = (missing_column, renamed_column)
 OTHER_RECORDS: tuple[Change, ...] = (changed_value, swapped_names)
 
@@ -356,7 +395,7 @@ def combined(trained: Trained, chance: random.Random, folder: Path) -> Outcome:
         (work / trained.file.name).unlink()
         file = written(table, work / trained.file.name, chance)
     else:
-        file = written(table, work / f"later{chance.choice(FORMATS)}", chance)
+        file = written(table, work / f"later{chance.choice(trained.given.formats)}", chance)
     moved = uses_run_data or chance.random() < 0.5
     if moved:  # the place where it was trained is gone: otherwise the copy of the run would read the data there
         trained.folder.rename(folder / "elsewhere")

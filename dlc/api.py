@@ -163,7 +163,7 @@ def train(
 
 
 def evaluate(run: Path | str, split: str | None = None, data: Path | str | None = None) -> Evaluation:
-    """Metrics of a run's best weights on a split, or on a table file.
+    """Metrics of a run's best weights on a split, or on other data: a file, or a source as in a spec.
 
     Raises:
         SpecError: when there is no such run or split, or the data don't fit.
@@ -174,7 +174,7 @@ def evaluate(run: Path | str, split: str | None = None, data: Path | str | None 
     from dlc.serving.evaluation import evaluate as evaluate_run
     from dlc.training.run_folder import RunFolder
 
-    return evaluate_run(RunFolder(run), split, Path(data) if data is not None else None)
+    return evaluate_run(RunFolder(run), split, data)
 
 
 def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
@@ -186,7 +186,7 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
 
     Args:
         run: the run folder.
-        inputs: a .csv or .npz file, or columns by name.
+        inputs: a file, a source as in a spec, such as `csv: {path: new.txt, delimiter: ";"}`, or columns by name.
 
     Raises:
         SpecError: when there is no such run, or the inputs don't fit.
@@ -196,17 +196,17 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     configure()
     from dlc.backend.lowering import platform
     from dlc.serving.model import load_model
-    from dlc.serving.tables import as_arrays, as_columns, read_inputs, read_table
+    from dlc.serving.tables import as_arrays, as_columns, read_inputs, source_of
     from dlc.support.exhaustion import noticing_exhaustion
     from dlc.training.run_folder import RunFolder
 
     with noticing_exhaustion():
         model = load_model(RunFolder(run), platform())
         if isinstance(inputs, Mapping):
-            columns, where = as_columns(inputs), None
+            source, where = as_columns(inputs), None
         else:
-            columns, where = dict(read_table(Path(inputs), model.plan)), str(inputs)
-        return as_arrays(model.plan, model.predict(read_inputs(model.plan, model.fitted, columns, where)))
+            source, where = source_of(model, inputs), str(inputs)
+        return as_arrays(model.plan, model.predict(read_inputs(model.plan, model.fitted, source, where)))
 
 
 def report(run: Path | str, out: Path | str | None = None) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.network import Program
-from dlc.components.features.feature import encoded
+from dlc.components.features.feature import encoded, fitted_types
 from dlc.frontend.plan import Plan
 from dlc.frontend.predictions import Answer, answers
 from dlc.ir import DTYPES, MASK, TensorType
@@ -98,7 +98,7 @@ def weight_shapes(plan: Plan, program: Program) -> dict[str, jax.ShapeDtypeStruc
     shapes = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in program.shapes().items()}
     for section in (plan.inputs, plan.targets):
         for name, feature in section.items():
-            for key, kind in feature.stats_types().items():
+            for key, kind in fitted_types(feature).items():
                 whole = tuple(dim for dim in kind.shape if isinstance(dim, int))
                 shapes[f"features/{name}/{key}"] = jax.ShapeDtypeStruct(whole, DTYPES[kind.dtype])
     return shapes

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dlc.components.features.feature import fitted_types
 from dlc.data.feed import Rows
 from dlc.frontend.decisions import starting_thresholds, with_thresholds
 from dlc.frontend.plan import Plan
@@ -24,7 +25,7 @@ def stats_shapes(plan: Plan) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
     """The features' statistics, and the thresholds to fit."""
     features = {**plan.inputs, **plan.targets}
     shapes = {
-        name: {key: _shape(kind, 1, {}) for key, kind in feature.stats_types().items()}
+        name: {key: _shape(kind, 1, {}) for key, kind in fitted_types(feature).items()}
         for name, feature in features.items()
     }
     fitted = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in starting_thresholds(plan).items()}

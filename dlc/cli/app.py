@@ -196,7 +196,12 @@ def evaluate(
         typer.Option(help="train, validation or test. [default: the last that exists]", show_default=False),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="A .csv or .npz file to evaluate on instead of a split.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="A file, or a source as in a spec, to evaluate on instead of a split.",
+            show_default=False,
+        ),
     ] = None,
     confusion: Annotated[bool, typer.Option("--confusion", help="Print the confusion matrix.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -212,7 +217,8 @@ def evaluate(
 def predict(
     run: RunPath,
     input: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="A .csv or .npz file with the inputs.", show_default=False)
+        str,
+        typer.Argument(metavar="INPUT", help="A file with the inputs, or a source as in a spec.", show_default=False),
     ],
     out: Annotated[
         Path | None,

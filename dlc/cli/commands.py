@@ -19,15 +19,18 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str]) -> int:
-    """Check specs and print the findings; the exit code."""
+    """Check specs and print the findings; the exit code. A data file that does not exist is a warning."""
     from dlc.diagnostics import render
+    from dlc.frontend.data_files import absent_files
+    from dlc.frontend.pipeline import check_file
 
     if how not in render.FORMATS:
         raise unknown("format", how, render.FORMATS)
     report = Report()
     code = 0
     for file in files:
-        found = dlc.check(file, sets)
+        spec, found = check_file(file, sets)
+        found += absent_files(spec.plan) if spec is not None else Report()
         code = max(code, exit_code(found))
         report += found
     if how != "text":
@@ -40,8 +43,8 @@ def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str]) -> i
     return code
 
 
-def predict_file(run: Path, input_file: Path, out: Path | None, keep: Sequence[str]) -> None:
-    """Predict for the records of a file, and write a table: the kept columns of the file, then the predictions.
+def predict_file(run: Path, given: str, out: Path | None, keep: Sequence[str]) -> None:
+    """Predict for given records, and write a table: the kept columns of the input, then the predictions.
 
     Raises:
         SpecError: DLC402 when a kept column is missing, DLC510 when it has the name of a prediction.
@@ -49,7 +52,7 @@ def predict_file(run: Path, input_file: Path, out: Path | None, keep: Sequence[s
     from dlc.serving.tables import checked_format, predict_table, write_table
 
     checked_format(out)  # before the work is done
-    table, notes = predict_table(run, input_file, keep)
+    table, notes = predict_table(run, given, keep)
     text = write_table(table, out)
     _print_notes(notes)
     if out is None:
@@ -58,7 +61,7 @@ def predict_file(run: Path, input_file: Path, out: Path | None, keep: Sequence[s
         print(f"wrote {out}")
 
 
-def evaluate_run(run: Path, split: str | None, data: Path | None, *, confusion: bool, as_json: bool) -> None:
+def evaluate_run(run: Path, split: str | None, data: str | None, *, confusion: bool, as_json: bool) -> None:
     """Print the metrics of a run."""
     if as_json and confusion:
         raise excludes("--confusion", "--json", hint="the JSON contains the confusion matrix")

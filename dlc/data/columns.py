@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.feature import Feature, Stats, encoded_on_host
@@ -41,6 +41,32 @@ class Picked(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.columns)
+
+
+class Hiding(Mapping[str, Any]):
+    """A table without some of its columns.
+
+    Args:
+        columns: the table.
+        hidden: the names of the columns that it does not have.
+    """
+
+    def __init__(self, columns: Columns, hidden: Collection[str]) -> None:
+        self.columns, self.hidden = columns, hidden
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.hidden:
+            raise KeyError(name)
+        return self.columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name not in self.hidden and name in self.columns
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self.columns if name not in self.hidden)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class Parsed:
@@ -128,7 +154,7 @@ class Chosen:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, where: slice) -> NDArray[Any]:
+    def __getitem__(self, where: Any) -> NDArray[Any]:
         found: NDArray[Any] = self.raw[self.rows[where]]
         return found
 

@@ -8,11 +8,14 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.features.feature import Feature, encoded_on_host
+from dlc.components.features.feature import fitted as fit_feature
 from dlc.data.columns import Chosen, Encoded, Joined, block_slices, blocks_of
-from dlc.data.findings import all_of, lost_values
+from dlc.data.errors import DataErrors, wrong_data
+from dlc.data.findings import all_of, lost_values, untrained_classes, without_absent_targets
 from dlc.data.fitted import FittedData, Stats, Unpadded, device_stats, record_digests
 from dlc.data.ranges import find_ranges, ranged_features
-from dlc.data.tables import COPIES, FeatureKey, Room, allowed_memory, read_table, wrong_data
+from dlc.data.splits import Labels, divide
+from dlc.data.tables import COPIES, FeatureKey, Room, allowed_memory, features_of, read_values
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.passes.sizes import prove_sizes
 from dlc.frontend.plan import Against, Plan
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from dlc.frontend.sections import Data
 
-_SPLIT, _ORDER = 0x5E11, 0x0BDE  # separate the random streams of splitting and shuffling
+_ORDER = 0x0BDE  # separates the random stream of shuffling from others
 
 
 @fast_dataclass(frozen=True)
@@ -161,50 +164,105 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         raise SpecError.of("DLC115", "the spec has no `data` section", hint="for example `data: {source: digits}`")
     limit = allowed_memory(plan) // COPIES
     columns = dict(fitted.columns) if fitted is not None else {}
-    raws, splits = _read(plan, data, Room(limit), columns, divide=fitted is None)
+    raws, splits, notes = _read(plan, data, Room(limit), columns, divides=fitted is None)
     digests = record_digests(_unpadded(plan, raws))
     if fitted is None:
         members = {name: digests[rows] for name, rows in splits.items()}
-    else:
-        members, splits = dict(fitted.splits), fitted.find(digests)
-    stats: Stats = {}
-    values: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
-    for (section, name), raw in raws.items():
-        feature = _feature(plan, section, name)
-        stats[name] = feature.fit(_chosen(raw, splits["train"])) if fitted is None else fitted.stats[name]
-        keys = encoded_on_host(feature, name, raw[:1], stats[name])
-        values[section].update({key: Encoded(feature, name, key, raw, stats[name]) for key in keys})
-    if fitted is None:
+        notes += untrained_classes(features_of(plan), raws, splits)
+        stats = _fitted(plan, raws, splits["train"])
         asked = {name: (section, name) for name, (section, _) in ranged_features(plan).items()}
         train = {name: _chosen(raws[key], splits["train"]) for name, key in asked.items()}
         ranges = find_ranges(plan, train, stats)
     else:
-        ranges = dict(fitted.ranges)
+        members, splits = dict(fitted.splits), fitted.find(digests)
+        stats, ranges = dict(fitted.stats), dict(fitted.ranges)
+    values = encode_records(plan, raws, stats, limit)
+    notes += all_of(
+        [
+            note
+            for (section, name), raw in raws.items()
+            for note in lost_values(_feature(plan, section, name), name, columns[name], raw, values[section][name])
+        ]
+    )
+    learned = FittedData(columns, stats, members, ranges)
+    return Dataset(values["inputs"], values["targets"], splits, learned, device_stats(stats), tuple(notes))
+
+
+def _fitted(plan: Plan, raws: Mapping[FeatureKey, Any], rows: NDArray[np.int32]) -> Stats:
+    """What each feature learns from the training split.
+
+    Raises:
+        SpecError: DLC405, for all features that can't learn from it.
+    """
+    stats: Stats = {}
+    errors = DataErrors(plan)
+    for (section, name), raw in raws.items():
+        feature = _feature(plan, section, name)
+        try:
+            stats[name] = fit_feature(feature, name, _chosen(raw, rows))
+        except RuleViolation as wrong:
+            errors.add((section, name, feature.word), wrong)
+    errors.check()
+    return stats
+
+
+def encode_records(plan: Plan, raws: Mapping[FeatureKey, Any], stats: Stats, limit: int) -> dict[str, dict[str, Any]]:
+    """The encoded inputs and targets of records, `{"inputs": ..., "targets": ...}`, checked against the plan.
+
+    Args:
+        plan: the plan of the spec.
+        raws: the raw values of each feature.
+        stats: the features' statistics, in float64.
+        limit: the most bytes of encoded values in memory; more than that are encoded on access.
+
+    Raises:
+        SpecError: DLC403 and DLC406 when a loss is not defined for them, or they don't fit together.
+    """
+    values: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
+    for (section, name), raw in raws.items():
+        feature = _feature(plan, section, name)
+        keys = encoded_on_host(feature, name, raw[:1], stats[name])
+        values[section].update({key: Encoded(feature, name, key, raw, stats[name]) for key in keys})
     values = _in_memory(values, limit)
     _sizes_agree(plan, values)
     check_values(plan, values, stats)
-    notes = [
-        note
-        for (section, name), raw in raws.items()
-        for note in lost_values(_feature(plan, section, name), name, columns[name], raw, values[section][name])
-    ]
-    learned = FittedData(columns, stats, members, ranges)
-    return Dataset(values["inputs"], values["targets"], splits, learned, device_stats(stats), tuple(all_of(notes)))
+    return values
 
 
 def _read(
-    plan: Plan, data: Data, room: Room, columns: dict[str, tuple[str, ...]], *, divide: bool
-) -> tuple[dict[FeatureKey, Any], dict[str, NDArray[np.int32]]]:
-    """The raw values of each feature from all sources in turn, and with `divide` the rows of a new split."""
-    tables = [read_table(plan, data.source, "source", room, columns)]
-    splits = _divide(plan, _count(tables[0])) if divide else {}
-    for name, source in (("validation", data.validation), ("test", data.test)):
+    plan: Plan, data: Data, room: Room, columns: dict[str, tuple[str, ...]], *, divides: bool
+) -> tuple[dict[FeatureKey, Any], dict[str, NDArray[np.int32]], list[str]]:
+    """The raw values of each feature from all sources in turn; with `divides` the rows of a new split, and notes.
+
+    Raises:
+        SpecError: DLC401-DLC406, with everything that is wrong in all sources.
+    """
+    named = {option: getattr(data.split, option) for option in ("group", "stratify")} if divides else {}
+    labels = {option: Labels(column, option) for option, column in named.items() if column is not None}
+    sources = {"source": data.source, "validation": data.validation, "test": data.test}
+    errors, tables = DataErrors(plan), {}
+    for name, source in sources.items():
         if source is not None:
-            start = sum(map(_count, tables))
-            tables.append(read_table(plan, source, name, room, columns))
-            splits[name] = np.arange(start, start + _count(tables[-1]), dtype=np.int32)
+            also = list(labels.values()) if name == "source" else ()
+            tables[name] = read_values(plan, source, room, columns, errors, ("data", name, source.word), also=also)
+    errors.check()
+    notes: list[str] = []
+    kept = {}
+    for name, table in tables.items():
+        tables[name], kept[name], dropped = without_absent_targets(features_of(plan), table)
+        notes += dropped
+    splits: dict[str, NDArray[np.int32]] = {}
+    if divides:
+        codes = {option: label.codes()[kept["source"]] for option, label in labels.items()}
+        splits, more = divide(plan, _count(tables["source"]), codes)
+        notes += more
+    start = _count(tables["source"])
+    for name in list(tables)[1:]:
+        splits[name] = np.arange(start, start + _count(tables[name]), dtype=np.int32)
+        start += _count(tables[name])
     _not_empty(plan, splits)
-    return {key: _joined(plan, key, [table.pop(key) for table in tables]) for key in list(tables[0])}, splits
+    parts = list(tables.values())
+    return {key: _joined(plan, key, [part.pop(key) for part in parts]) for key in list(parts[0])}, splits, notes
 
 
 def _feature(plan: Plan, section: str, name: str) -> Feature:
@@ -238,7 +296,12 @@ def _chosen(raw: Any, rows: NDArray[np.int32]) -> Any:
 
 
 def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]], stats: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that losses and metrics are defined for all targets, and that sample weights are not negative."""
+    """Check that losses and metrics are defined for all targets, and that sample weights are not negative.
+
+    Raises:
+        SpecError: DLC403 and others, with everything that is wrong.
+    """
+    errors = DataErrors(plan)
     for term in plan.losses:
         if term.against is not None and term.against.section != "outputs":
             compared = values[term.against.section][term.against.name]
@@ -251,7 +314,7 @@ def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]], stats: Map
                 for block in _real_blocks(values, term.against):
                     term.loss.check_values(block)
             except RuleViolation as wrong:
-                raise wrong_data(plan, wrong, term.against) from None
+                errors.add(term.against, wrong)
     for measured in plan.metrics:
         against = measured.against
         if measured.metric.domain is not None and against.section != "outputs":
@@ -259,7 +322,7 @@ def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]], stats: Map
                 for block in _real_blocks(values, against):
                     measured.metric.check_values(_feature(plan, *against).decode(block, stats[against.name]))
             except RuleViolation as wrong:
-                raise wrong_data(plan, wrong, against) from None
+                errors.add(against, wrong)
     names = [*(term.sample_weight for term in plan.losses), *(term.sample_weight for term in plan.metrics)]
     for name in sorted({name for name in names if name is not None}):
         least, some = 0.0, False
@@ -268,8 +331,9 @@ def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]], stats: Map
         if least < 0 or not some:
             message = f"`{name}` is not a valid `sample_weight`"
             found = f"{least:g}" if some else "only 0"
-            error = RuleViolation("DLC403", message, found=found, expected="numbers of at least 0, not all 0")
-            raise wrong_data(plan, error, ("targets", name))
+            expected = "numbers of at least 0, not all 0"
+            errors.add(("targets", name), RuleViolation("DLC403", message, found=found, expected=expected))
+    errors.check()
 
 
 def _real_blocks(values: Mapping[str, Mapping[str, Any]], against: Against) -> Iterator[NDArray[Any]]:
@@ -342,46 +406,6 @@ def fit_sizes(plan: Plan, sizes: Mapping[str, int]) -> None:
             replace(item, code="DLC406", message=f"{item.message}, for data of {listed}") for item in report.diagnostics
         ]
         raise SpecError(Report(tuple(items)))
-
-
-def split_sizes(plan: Plan, count: int) -> dict[str, int]:
-    """The number of the main source's records in each split.
-
-    Raises:
-        SpecError: DLC405 when nothing is left to train on.
-    """
-    assert plan.data is not None
-    split = plan.data.split
-    sizes = {
-        name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
-        for name, part in (("validation", split.validation), ("test", split.test))
-    }
-    held = sum(sizes.values())
-    if held >= count:
-        raise wrong_data(
-            plan,
-            RuleViolation(
-                "DLC405", "the splits leave nothing to train on", found=f"{held} of {count} records held out"
-            ),
-            ("data", "split"),
-        )
-    return {"train": count - held, **{name: size for name, size in sizes.items() if size}}
-
-
-def _divide(plan: Plan, count: int) -> dict[str, NDArray[np.int32]]:
-    """The splits of the main source. Held-out splits are drawn first; the rest is for training."""
-    assert plan.data is not None
-    split = plan.data.split
-    order = np.arange(count, dtype=np.int32)
-    if split.shuffle:
-        order = np.random.Generator(np.random.Philox(key=[split.seed, _SPLIT])).permutation(order)
-    splits, start = {}, 0
-    for name, size in split_sizes(plan, count).items():
-        splits[name] = order[start : start + size]
-        start += size
-    if not plan.train.shuffle:
-        splits["train"] = np.sort(splits["train"])  # the order of the file
-    return splits
 
 
 def _not_empty(plan: Plan, splits: Mapping[str, NDArray[np.int32]]) -> None:

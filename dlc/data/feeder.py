@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.dataset import Batching, Sampler, padded_batches
+from dlc.data.errors import wrong_data
 from dlc.data.feed import Feed, Rows
 from dlc.data.prefetch import Prefetcher
-from dlc.data.tables import wrong_data
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
 
+from dlc.components.features.category import Category
 from dlc.components.features.feature import Feature
+from dlc.components.features.missing import DROP
+from dlc.data.columns import Chosen, block_slices
 from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FeatureKey = tuple[str, str]  # section and name of a feature
 
 _COARSE = 2**12  # a column whose spread is fewer float32 steps than this is looked at
 
@@ -22,6 +31,8 @@ def lost_values(feature: Feature, name_of: str, columns: Sequence[str], raw: Any
         value: the same values encoded in float32, (n, ...).
     """
     in_memory = isinstance(raw, np.ndarray) and isinstance(value, np.ndarray)
+    if in_memory and getattr(feature, "missing_indicator", False):
+        value = value[..., : raw.shape[-1]]
     if not in_memory or raw.dtype != np.float64 or value.shape != raw.shape or not raw.size:
         return []
     width = raw.shape[-1] if raw.ndim > 1 else 1
@@ -32,6 +43,8 @@ def lost_values(feature: Feature, name_of: str, columns: Sequence[str], raw: Any
     wide, narrow = wide.reshape(-1, width), narrow.reshape(-1, width)
     if not wide.size:
         return []
+    gaps = np.isnan(wide)
+    wide = np.where(gaps, narrow, wide) if gaps.any() else wide
     with np.errstate(over="ignore"):
         spread = np.ptp(narrow, 0)
         coarse = (np.spacing(np.abs(narrow).max(0)) * _COARSE > spread) & (np.ptp(wide, 0) > 0)
@@ -44,6 +57,70 @@ def lost_values(feature: Feature, name_of: str, columns: Sequence[str], raw: Any
             advice = "; `normalize: standard` keeps them apart" if plain else ""
             notes.append(f"float32 holds {after:,} of the {before:,} distinct values of `{name}`{advice}")
     return notes
+
+
+def untrained_classes(
+    features: Mapping[FeatureKey, Feature], raws: Mapping[FeatureKey, Any], splits: Mapping[str, NDArray[Any]]
+) -> list[str]:
+    """A note for each feature with classes that other splits have and the training split lacks.
+
+    Args:
+        features: the features by section and name.
+        raws: their raw values, (n,) for classes.
+        splits: row numbers of each split.
+    """
+    notes = []
+    for key, feature in features.items():
+        if not isinstance(feature, Category) or len(splits) < 2:
+            continue
+        seen = {name: np.unique(raws[key][np.sort(rows)], return_counts=True) for name, rows in splits.items()}
+        known = set(seen["train"][0].tolist())
+        lacking: dict[int, list[str]] = {}
+        for name in list(splits)[1:]:
+            for number, count in zip(*(part.tolist() for part in seen[name]), strict=True):
+                if number not in known and 0 <= number < feature.count:
+                    lacking.setdefault(number, []).append(f"{count:,} in {name}")
+        if lacking:
+            shown = [f"`{feature.class_name(number)}` ({', '.join(lacking[number])})" for number in sorted(lacking)[:5]]
+            more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+            what = "a class" if len(lacking) == 1 else f"{len(lacking)} classes"
+            advice = "" if key[0] == "inputs" else "; `data.split: {stratify: COLUMN}` divides each class"
+            notes.append(f"the training split lacks {what} of `{key[1]}`: {', '.join(shown)}{more}{advice}")
+    return notes
+
+
+def without_absent_targets(
+    features: Mapping[FeatureKey, Feature], table: Mapping[FeatureKey, Any]
+) -> tuple[dict[FeatureKey, Any], NDArray[np.int32], list[str]]:
+    """The records of a table that have all targets, their row numbers, and a note if there are others.
+
+    Args:
+        features: the features by section and name.
+        table: the raw values of each feature: arrays, or objects that are sliced like arrays.
+    """
+    values = list(table.values())
+    count = len(values[0])
+    absent = np.zeros(count, bool)
+    notes = []
+    for key, feature in features.items():
+        if getattr(feature, "missing", None) != DROP or key not in table:
+            continue
+        raw = table[key]
+        for block in block_slices(count, 8 * prod(raw.shape)):
+            gaps = np.asarray(feature.absent(raw[block]))
+            absent[block] |= gaps.reshape(len(gaps), prod(gaps.shape[1:])).any(1)
+    rows = np.flatnonzero(~absent).astype(np.int32)
+    if len(rows) == count:
+        return dict(table), rows, []
+    names = ", ".join(f"`{key[1]}`" for key, feature in features.items() if getattr(feature, "missing", None) == DROP)
+    left = count - len(rows)
+    which = "1 record has" if left == 1 else f"{left:,} records have"
+    notes.append(f"{which} no {names}, and {'is' if left == 1 else 'are'} left out: {len(rows):,} remain")
+    return (
+        {key: raw[rows] if isinstance(raw, np.ndarray) else Chosen(raw, rows) for key, raw in table.items()},
+        rows,
+        notes,
+    )
 
 
 def all_of(notes: Sequence[str], most: int = 5) -> list[str]:

@@ -169,7 +169,12 @@ def _narrowed(block: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64] | 
         return flat, None
     with np.errstate(over="ignore", invalid="ignore"):  # infinite values have no rounding error
         narrow = flat.astype(np.float32) + np.float32(0)  # -0.0 and 0.0 are the same value
-        return narrow, flat - narrow if flat.dtype == np.float64 else None
+        rest = flat - narrow if flat.dtype == np.float64 else None
+        gaps = np.isnan(narrow)
+        if gaps.any():  # all missing values are the same, whatever their bits
+            narrow = np.where(gaps, np.float32(np.nan), narrow)
+            rest = None if rest is None else np.where(gaps, 0.0, rest)
+        return narrow, rest
 
 
 def _words(block: NDArray[Any]) -> NDArray[np.uint64]:

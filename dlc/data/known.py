@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dlc.data.dataset import split_sizes
 from dlc.data.feeder import batching_of
+from dlc.data.splits import split_sizes
 from dlc.diagnostics import Diagnostic, SpecError
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
@@ -19,7 +19,9 @@ def known_findings(plan: Plan) -> tuple[Diagnostic, ...]:
     try:
         count = data.source.count(Path(plan.folder))
         if count is not None:
-            batching_of(plan, split_sizes(plan, count)["train"])
+            sizes = split_sizes(plan, count)
+            if data.split.group is None:  # else the sizes depend on those of the groups
+                batching_of(plan, sizes["train"])
     except RuleViolation:
         return ()  # reported when the data are read
     except SpecError as error:

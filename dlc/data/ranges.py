@@ -7,9 +7,9 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from dlc.components.features.feature import Feature, rows_of
+from dlc.components.features.feature import Feature, rows_of, with_filled
 from dlc.components.value_ranges import ValueRange, mismatch
-from dlc.data.tables import wrong_data
+from dlc.data.errors import DataErrors
 from dlc.frontend.plan import AugmentTerm, MetricTerm, Plan
 from dlc.language.options import RuleViolation
 from dlc.support.lazy import np
@@ -51,23 +51,25 @@ def find_ranges(plan: Plan, train: Mapping[str, Any], stats: Mapping[str, Mappin
         stats: the features' statistics.
 
     Raises:
-        SpecError: DLC313 when the values are in another unit than is stated.
+        SpecError: DLC313 when values are in another unit than is stated, for all features.
     """
+    errors = DataErrors(plan)
     found: dict[str, ValueRange] = {}
     for name, (section, feature) in ranged_features(plan).items():
-        least, most = _extremes(feature, train[name])
+        least, most = _extremes(feature, with_filled(feature, train[name], stats[name]))
         held = ValueRange(float(least.min()), float(most.max()))
         found[name] = feature.declared_range() or held
-        encoded = [feature.scaled(values[None], stats[name]) for values in (least, most)]
+        encoded = [feature.encode(values[None], stats[name]) for values in (least, most)]
         inside = ValueRange(float(encoded[0].min()), float(encoded[1].max()))
         wrong = _wrong(plan, name, feature, held, inside)
         if wrong is not None:
-            raise wrong_data(plan, wrong, (section, name, feature.word))
+            errors.add((section, name, feature.word), wrong)
+    errors.check()
     return found
 
 
 def _extremes(feature: Feature, raw: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The least and the largest value of each entry of the last axis."""
+    """The least and the largest value of each entry of the last axis, without padding."""
     least, most = np.float64(inf), np.float64(-inf)
     for rows in rows_of(raw, feature.mask if feature.value_type().mask else None):
         least, most = np.minimum(least, rows.min(0)), np.maximum(most, rows.max(0))
@@ -141,7 +143,7 @@ def with_ranges(plan: Plan, ranges: Mapping[str, ValueRange], stats: Mapping[str
 
 def _encoded(feature: Feature, held: ValueRange, stats: Mapping[str, Any]) -> Bounds:
     """A range in the network's values: two numbers, or two for each entry of the last axis if it is normalized."""
-    low, high = (np.asarray(feature.scaled(np.full((1, 1), value), stats), np.float64)[0] for value in held)
+    low, high = (np.asarray(feature.encode(np.full((1, 1), value), stats), np.float64)[0] for value in held)
     if len(low) == 1:
         return float(low[0]), float(high[0])
     return tuple(low.tolist()), tuple(high.tolist())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from unicodedata import is_normalized
 
 from dlc.components.features.feature import Feature
-from dlc.components.sources.source import Columns, Opened, Source, select
+from dlc.components.sources.source import Columns, Opened, Source, normalized_names, select
 from dlc.components.sources.stored import Scratch, Stored
-from dlc.data.columns import Parsed, Picked, Read, block_slices
-from dlc.diagnostics import Diagnostic, Report, SpecError, did_you_mean, listing
+from dlc.components.wrong_values import Violations, WrongValues
+from dlc.data.columns import Hiding, Parsed, Picked, Read, block_slices
+from dlc.data.errors import DataErrors
+from dlc.diagnostics import did_you_mean, listing
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
@@ -92,60 +95,204 @@ class _Gathered:
         return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
 
+Numbers = Callable[["NDArray[Any]", str, int], "NDArray[Any]"]  # `Source.numbers`
+
+
 def read_table(
     plan: Plan, source: Source, key: str, room: Room, columns: dict[str, tuple[str, ...]]
 ) -> dict[FeatureKey, Any]:
-    """The raw values of every feature from one source, all of them checked.
-
-    If they don't fit into memory, the largest are moved out first: small values, such as classes, may stay.
+    """Read one source of a spec, and parse the raw values of each feature.
 
     Args:
         plan: the plan of the spec.
         source: the source.
-        key: its key in the section `data`.
-        room: the memory for all tables.
-        columns: the columns that features read, by name of the feature. Those of features that are missing are selected
-            from this table, and added: later tables are read by the same names.
-
-    Returns:
-        (n, ...) for each feature: an array, or an object on disk that is sliced and indexed like one.
+        key: its key in `data`, for messages.
+        room: the memory for it; the memory that its values take is added.
+        columns: the columns that each feature reads from earlier tables; those of the first table are added.
 
     Raises:
-        SpecError: DLC401-DLC407, DLC507.
+        SpecError: DLC401-DLC406, with everything that is wrong in all of its columns.
     """
-    features = {
-        (section, name): feature
-        for section, part in (("inputs", plan.inputs), ("targets", plan.targets))
-        for name, feature in part.items()
-    }
-    count = 0
-    read_from: dict[FeatureKey, tuple[str, ...]] = {}
+    errors = DataErrors(plan)
+    found = read_values(plan, source, room, columns, errors, ("data", key, source.word))
+    errors.check()
+    return found
+
+
+def read_values(
+    plan: Plan,
+    source: Source,
+    room: Room,
+    columns: dict[str, tuple[str, ...]],
+    errors: DataErrors,
+    path: tuple[str, ...],
+    features: Mapping[FeatureKey, Feature] | None = None,
+    also: Sequence[Other] = (),
+    folder: Path | None = None,
+) -> dict[FeatureKey, Any]:
+    """`read_table` with errors that are collected, and with some of the features.
+
+    Args:
+        plan: the plan of the spec.
+        source: the source.
+        room: the memory for the table.
+        columns: the columns that each feature reads.
+        errors: collects what is wrong.
+        path: the position of the source in the spec, for messages.
+        features: the features to read; all of the plan if None.
+        also: get the blocks of the table as well.
+        folder: the folder that relative paths start from; that of the plan if None.
+
+    Returns:
+        The raw values of each feature; none of a feature with errors.
+    """
+    reading = _Reading(plan, features_of(plan) if features is None else features, columns, errors, source.numbers)
+    gathered: dict[FeatureKey, _Gathered] = {}
     try:
-        opened = source.open(Path(plan.folder), room.limit)
-        again = opened if isinstance(opened, Mapping) else None
-        gathered = {feature_key: _Gathered(again) for feature_key in features}
-        for size, block in _blocks(opened):
-            for feature_key, feature in features.items() if size else ():
-                chosen = selected(plan, *feature_key, feature, block, columns.get(feature_key[1]))
-                columns.setdefault(feature_key[1], chosen)
-                read_from[feature_key] = chosen
-                values = read_feature(plan, *feature_key, feature, block, chosen, first_row=count + 1)
-                if again is None and feature.raw_type().is_float and values.dtype.kind in "fiu":
-                    values = values.astype(np.float64, copy=False)  # one type for all blocks
-                if block is again and any(np.may_share_memory(values, column) for column in block.values()):
-                    values = values.copy()  # so that it does not keep the columns alive
-                _add(plan, feature_key, gathered[feature_key], values)
+        opened = source.open(Path(plan.folder) if folder is None else folder, room.limit)
+        again = normalized(opened, source.word) if isinstance(opened, Mapping) else None
+        gathered = {feature_key: _Gathered(again) for feature_key in reading.features}
+        for size, block in _blocks(opened if again is None else again):
+            named = block if again is not None else normalized(block, source.word)
+            also = [other for other in also if _added(other, named, errors, path)]
+            if size:
+                visible = Hiding(named, hidden) if (hidden := _hidden(also, columns)) else named
+                reading.block(visible, gathered, in_memory=block is again, streamed=again is None)
                 _make_room(gathered, room)
-            count += size
+            reading.count += size
     except RuleViolation as wrong:
-        raise wrong_data(plan, wrong, ("data", key, source.word)) from None
-    if not count:
-        raise wrong_data(plan, RuleViolation("DLC405", "the data have no records"), ("data", key))
+        errors.add(path, wrong)
+        return {}
+    if not reading.count:
+        errors.add(path[:2], RuleViolation("DLC405", "the data have no records"))
     room.taken += sum(each.nbytes for each in gathered.values())
     return {
-        feature_key: gathered[feature_key].collected(partial(parse, plan, feature_key, feature, read_from[feature_key]))
-        for feature_key, feature in features.items()
+        feature_key: gathered[feature_key].collected(
+            partial(parse, plan, feature_key, feature, reading.chosen[feature_key], numbers=source.numbers)
+        )
+        for feature_key, feature in reading.features.items()
+        if feature_key not in reading.failed and reading.count
     }
+
+
+def features_of(plan: Plan) -> dict[FeatureKey, Feature]:
+    """All features of a plan."""
+    sections = (("inputs", plan.inputs), ("targets", plan.targets))
+    return {(section, name): feature for section, part in sections for name, feature in part.items()}
+
+
+def normalized(columns: Columns, where: str) -> Columns:
+    """Columns whose names are in Unicode's composed form (NFC).
+
+    Raises:
+        RuleViolation: DLC401 when two names are then the same.
+    """
+    if all(name.isascii() or is_normalized("NFC", name) for name in columns):
+        return columns
+    return dict(zip(normalized_names(list(columns), where), columns.values(), strict=True))
+
+
+class Other(Protocol):
+    """What gets the blocks of a table besides the features."""
+
+    def add(self, block: Columns) -> None:
+        """Add a block."""
+
+
+def _added(other: Other, block: Columns, errors: DataErrors, path: tuple[str, ...]) -> bool:
+    """Hand over a block; false if that is an error."""
+    try:
+        other.add(block)
+    except RuleViolation as wrong:
+        errors.add(("data", "split") if wrong.option else path, wrong)
+        return False
+    return True
+
+
+def _hidden(also: Sequence[Other], columns: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+    """The kept columns that no feature reads: patterns don't match them."""
+    kept = {name for other in also if isinstance(other, Kept) for name in other.names}
+    return frozenset(kept - {name for part in columns.values() for name in part}) if kept else frozenset()
+
+
+@fast_dataclass
+class Kept:
+    """Columns of a table that no feature reads, block by block.
+
+    Args:
+        names: their names.
+        parts: their blocks.
+    """
+
+    names: tuple[str, ...]
+    parts: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+
+    def add(self, block: Columns) -> None:
+        """Add a block.
+
+        Raises:
+            RuleViolation: DLC402 when the table has no such column.
+        """
+        for name in self.names:
+            if name not in block:
+                hint, found = did_you_mean(name, list(block)), f"columns {listing(list(block), 12)}"
+                raise RuleViolation("DLC402", f"the data has no column `{name}`", found=found, hint=hint)
+            self.parts.setdefault(name, []).append(np.asarray(block[name][:]))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A whole column."""
+        parts = self.parts[name]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+class _Reading:
+    """The features of one table while its blocks are read.
+
+    Args:
+        plan: the plan.
+        features: the features to read.
+        columns: the columns that each feature reads from earlier tables; those of the first table are added.
+        errors: collects what is wrong.
+        numbers: makes strings of the source numbers as Python spells them.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        features: Mapping[FeatureKey, Feature],
+        columns: dict[str, tuple[str, ...]],
+        errors: DataErrors,
+        numbers: Numbers,
+    ) -> None:
+        self.plan, self.features, self.columns, self.errors, self.numbers = plan, features, columns, errors, numbers
+        self.count = 0
+        self.chosen: dict[FeatureKey, tuple[str, ...]] = {}
+        self.failed: set[FeatureKey] = set()
+
+    def block(
+        self, block: Columns, gathered: Mapping[FeatureKey, _Gathered], *, in_memory: bool, streamed: bool
+    ) -> None:
+        """Add the values of one block. A feature with errors is parsed further, to find all of them."""
+        for key, feature in self.features.items():
+            path = (*key, feature.word)
+            if key in self.failed and key not in self.chosen:  # its columns are missing
+                continue
+            try:
+                if key not in self.chosen:
+                    self.chosen[key] = choose(self.plan, *key, feature, block, self.columns.get(key[1]))
+                    self.columns.setdefault(key[1], self.chosen[key])
+                values = values_of(feature, key[1], block, self.chosen[key], self.count + 1, self.numbers)
+                if key in self.failed:
+                    continue
+                if streamed and feature.raw_type().is_float and values.dtype.kind in "fiu":
+                    values = values.astype(np.float64, copy=False)  # one type for all blocks
+                if in_memory and any(np.may_share_memory(values, column) for column in block.values()):
+                    values = values.copy()  # so that it does not keep the columns alive
+                _add(key, gathered[key], values)
+            except (RuleViolation, Violations) as wrong:
+                self.errors.add(path, wrong, self.chosen.get(key, ()))
+                self.failed.add(key)
+                gathered[key].parts.clear()
 
 
 def _make_room(gathered: Mapping[FeatureKey, _Gathered], room: Room) -> None:
@@ -174,46 +321,75 @@ def _blocks(opened: Opened) -> Iterator[tuple[int, Columns]]:
         yield len(range(count)[rows]), Picked(opened, rows)
 
 
-def _add(plan: Plan, feature_key: FeatureKey, gathered: _Gathered, values: NDArray[Any]) -> None:
+def _add(feature_key: FeatureKey, gathered: _Gathered, values: NDArray[Any]) -> None:
     if gathered.like is None:
         gathered.like = values[:1].copy()
     elif gathered.like.shape[1:] != values.shape[1:]:
         message = f"records of `{feature_key[1]}` have different sizes"
         found = f"{list(gathered.like.shape[1:])}, from row {gathered.count + 1} on {list(values.shape[1:])}"
-        raise wrong_data(plan, RuleViolation("DLC406", message, found=found), feature_key)
+        raise RuleViolation("DLC406", message, found=found)
     gathered.parts.append(values)
     gathered.count += len(values)
 
 
+def as_they_are(column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:  # noqa: ARG001 - a `Numbers`
+    """The numbers of columns that come from no source."""
+    return column
+
+
 def parse(
-    plan: Plan, feature_key: FeatureKey, feature: Feature, chosen: Sequence[str], columns: Columns, first_row: int
-) -> NDArray[Any]:
-    """`read_feature` by section and name of the feature."""
-    return read_feature(plan, *feature_key, feature, columns, chosen, first_row=first_row)
-
-
-def read_feature(
     plan: Plan,
-    section: str,
-    name: str,
+    feature_key: FeatureKey,
     feature: Feature,
-    columns: Columns,
     chosen: Sequence[str],
-    *,
-    first_row: int = 1,
+    columns: Columns,
+    first_row: int,
+    numbers: Numbers = as_they_are,
 ) -> NDArray[Any]:
-    """The raw values of one feature, from the chosen columns.
+    """`values_of` by section and name of the feature.
 
     Raises:
         SpecError: DLC402-DLC406.
     """
     try:
-        return feature.read([columns[column] for column in chosen], ", ".join(chosen[:3]), first_row)
-    except RuleViolation as wrong:
-        raise wrong_data(plan, wrong, (section, name, feature.word)) from None
+        return values_of(feature, feature_key[1], columns, chosen, first_row, numbers)
+    except (RuleViolation, Violations) as wrong:
+        errors = DataErrors(plan)
+        errors.add((*feature_key, feature.word), wrong, chosen)
+        raise errors.error() from None
 
 
-def selected(
+def values_of(
+    feature: Feature, name: str, columns: Columns, chosen: Sequence[str], first_row: int, numbers: Numbers
+) -> NDArray[Any]:
+    """The raw values of one feature, from the chosen columns.
+
+    Raises:
+        RuleViolation: DLC402-DLC406; `Violations` if there are several.
+    """
+    label = chosen[0] if len(chosen) == 1 else name
+    found: list[RuleViolation] = []
+    parts = []
+    for index, column in enumerate(chosen):
+        try:
+            part = columns[column]
+            parts.append(numbers(part, column, first_row) if feature.raw_type().is_float else part)
+        except WrongValues as wrong:
+            found.append(wrong.of(column, index))
+    try:
+        if not found:
+            return feature.read(parts, label, first_row)
+    except WrongValues as wrong:
+        found.append(wrong.of(chosen[wrong.index], wrong.index))
+    except Violations as several:
+        found += [
+            wrong.of(chosen[wrong.index], wrong.index) if isinstance(wrong, WrongValues) else wrong
+            for wrong in several.found
+        ]
+    raise Violations(found)
+
+
+def choose(
     plan: Plan, section: str, name: str, feature: Feature, columns: Columns, known: tuple[str, ...] | None = None
 ) -> tuple[str, ...]:
     """The columns that a feature reads from a table, in order.
@@ -225,39 +401,39 @@ def selected(
         feature: the feature.
         columns: the table.
         known: the columns that it read from an earlier table: it reads the same ones, by name. If a pattern selects a
-            series whose length varies, there may be more or fewer at its end.
+            series whose length varies, there may be more or fewer at its end. Several columns may be given as one
+            array under the name of the feature.
 
     Raises:
-        SpecError: DLC402 when a column is missing, or a pattern matches others than in the earlier table.
+        RuleViolation: DLC402 when a column is missing, or a pattern matches others than in the earlier table.
     """
-    try:
-        if known is None:
-            return tuple(select(feature.reads(name), _visible(plan, section, columns)))
-        there = tuple(column for column in known if column in columns)
-        missing = [column for column in known if column not in columns]
-        patterns = tuple(pattern for pattern in feature.reads(name) if "*" in pattern and pattern not in columns)
-        more = set(_selected(patterns, _visible(plan, section, columns))) - set(known)
-        varies = bool(patterns) and any(isinstance(dim, str) for dim in feature.value_type().shape[1:])
-        if varies and there and there == known[: len(there)]:  # a longer or shorter series
-            return (*there, *(column for column in columns if column in more))
-        if missing:
-            raise RuleViolation(
-                "DLC402",
-                f"the data has no column {listing(missing, 8)}, which training read",
-                found=f"columns {listing(list(columns), 12)}",
-                hint=did_you_mean(missing[0], [column for column in columns if column not in known]),
-            )
-        if more:
-            raise RuleViolation(
-                "DLC402",
-                f"{listing(patterns)} of `{name}` matches columns that training did not read",
-                found=listing([column for column in columns if column in more], 8),
-                expected=f"only {listing(known, 8)}",
-                hint="rename or remove the other columns",
-            )
-        return known
-    except RuleViolation as wrong:
-        raise wrong_data(plan, wrong, (section, name, feature.word)) from None
+    if known is None:
+        return tuple(select(feature.reads(name), _visible(plan, section, columns)))
+    there = tuple(column for column in known if column in columns)
+    missing = [column for column in known if column not in columns]
+    if not there and name in columns and columns[name].ndim > 1:
+        return (name,)
+    patterns = tuple(pattern for pattern in feature.reads(name) if "*" in pattern and pattern not in columns)
+    more = set(_selected(patterns, _visible(plan, section, columns))) - set(known)
+    varies = bool(patterns) and any(isinstance(dim, str) for dim in feature.value_type().shape[1:])
+    if varies and there and there == known[: len(there)]:  # a longer or shorter series
+        return (*there, *(column for column in columns if column in more))
+    if missing:
+        raise RuleViolation(
+            "DLC402",
+            f"the data has no column {listing(missing, 8)}, which training read",
+            found=f"columns {listing(list(columns), 12)}",
+            hint=did_you_mean(missing[0], [column for column in columns if column not in known]),
+        )
+    if more:
+        raise RuleViolation(
+            "DLC402",
+            f"{listing(patterns)} of `{name}` matches columns that training did not read",
+            found=listing([column for column in columns if column in more], 8),
+            expected=f"only {listing(known, 8)}",
+            hint="rename or remove the other columns",
+        )
+    return known
 
 
 def _visible(plan: Plan, section: str, columns: Columns) -> tuple[str, ...]:
@@ -279,11 +455,3 @@ def _selected(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
         return select(columns, known)
     except RuleViolation:  # a missing target, as in prediction
         return []
-
-
-def wrong_data(plan: Plan, wrong: RuleViolation, path: tuple[str, ...]) -> SpecError:
-    """An error in data, with the span of the feature that declares the data."""
-    location = (*path, wrong.option) if wrong.option else path
-    span = plan.places.values.get(location) or plan.places.key_span(path)
-    item = Diagnostic(wrong.code, wrong.message, span, wrong.found, wrong.expected, wrong.hint)
-    return SpecError(Report((item,)))

@@ -279,9 +279,9 @@ CODES: dict[str, Code] = {
         "that depends on no trained weight can't be reduced.",
     ),
     "DLC321": Code(
-        "a schedule doesn't end with the run",
+        "a schedule ends before the run",
         "A schedule that ends before the run leaves a learning rate of 0, so that the rest of the run learns nothing. "
-        "One that is longer than the run never reaches its last rate. Without `length`, a schedule ends with the run.",
+        "Without `length`, a schedule ends with the run.",
     ),
     "DLC322": Code(
         "splits share their records",
@@ -298,7 +298,8 @@ CODES: dict[str, Code] = {
     ),
     "DLC403": Code(
         "a value can't be read",
-        "The value does not fit the feature, for example a string in a column of numbers. The message names the row.",
+        "The value does not fit the feature, for example a string in a column of numbers. The message names the first "
+        "row, and how often each such value occurs.",
     ),
     "DLC404": Code(
         "unknown class",
@@ -306,7 +307,7 @@ CODES: dict[str, Code] = {
     ),
     "DLC405": Code(
         "too few examples",
-        "Each declared split must contain at least one example.",
+        "Each declared split must contain at least one example, and one group if records are divided by `group`.",
     ),
     "DLC406": Code(
         "data has another shape than declared",

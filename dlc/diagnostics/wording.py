@@ -26,18 +26,20 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     'conv2d'
     >>> nearest("adma", ["adamax", "adam"])  # two letters swapped
     'adam'
+    >>> nearest("conv2", ["conv1d", "conv2d"])
+    'conv2d'
     >>> nearest("drop", ["dropout"]), nearest("pool_max2d", ["max_pool2d"]), nearest("stage", ["take"])
     ('dropout', 'max_pool2d', None)
     """
     plain = _folded(word)
-    best: tuple[int, str] | None = None
+    best: tuple[float, str] | None = None
     for choice in known:
         other = _folded(choice)
         allowed = max(1, (max(len(plain), len(other)) + 1) // 4)
-        edits = _edits(plain, other, allowed)
+        edits: float = _edits(plain, other, allowed)
         if edits > allowed and _related(plain, other):
-            edits = allowed
-        if edits <= allowed and edits < len(plain) and (best is None or edits < best[0]):
+            edits = allowed + 0.5  # after those that have few edits
+        if edits < allowed + 1 and edits < len(plain) and (best is None or edits < best[0]):
             best = edits, choice
     return best[1] if best is not None else None
 

@@ -73,6 +73,12 @@ class Split(Options):
     test: Share = option(0, description="part held out for the final figures")
     seed: int = option(0, ge=0, lt=2**32, description="seed of the division, independent of the seed of the run")
     shuffle: bool = option(True, description="divide at random; else the last records are held out")
+    stratify: str | None = option(
+        None, min_length=1, description="a column: each split gets its share of the records of each value"
+    )
+    group: str | None = option(
+        None, min_length=1, description="a column: records with the same value are in the same split"
+    )
 
 
 class Data(Options):

@@ -15,7 +15,7 @@ from dlc.reports.arrays import arrays, numbers
 from dlc.reports.examples import MOST_COLUMNS, SAMPLES, image_input, rows_of
 from dlc.reports.images import picture, value_range
 from dlc.reports.markup import Markup, element, number, table
-from dlc.reports.predictions import THRESHOLD, Answer, Answers, Classes, Labels, Sequences
+from dlc.reports.predictions import Answer, Answers, Classes, Labels, Sequences
 
 MOST_CELLS = 20  # classes of a confusion matrix with counts; larger ones only have shades
 MOST_SHADES = 400  # classes of a confusion matrix with shades
@@ -203,11 +203,13 @@ def _listed(answer: Classes, values: NDArray[Any]) -> str:
 
 def _labels(plan: Plan, found: Answers, answer: Labels) -> list[Markup]:
     """Labels that don't exclude each other: their probabilities, and how often they are right."""
-    caption = f"Each label is predicted where its probability is above {THRESHOLD:g}."
+    same = len(set(answer.thresholds.tolist())) == 1
+    where = f"{answer.thresholds[0]:.3g}" if same else "its threshold"
+    caption = f"Each label is predicted where its probability is above {where}."
     parts = [element("p", caption, class_="note"), _strips(answer), _by_label(answer)]
     heading = element("h3", "First examples")
     if answer.guess.ndim > 2:
-        return [*parts, heading, *arrays(plan, found, answer.name, answer.truth, answer.guess, (0.0, 1.0))]
+        return [*parts, heading, *arrays(plan, found, answer.name, answer.truth, answer.guess, answer.thresholds)]
     rows = range(min(SAMPLES, found.count))
     image = image_input(plan)
     if image is None and len(answer.labels) <= MOST_COLUMNS:
@@ -241,12 +243,14 @@ def _by_label(answer: Labels) -> Markup:
     rows = []
     for at, name in enumerate(answer.labels[:MOST_CLASSES]):
         guess, truth = answer.guess[..., at], answer.truth[..., at]
-        hit = int(((guess > THRESHOLD) & (truth == 1)).sum())
-        guessed, there = int(((guess > THRESHOLD) & np.isfinite(truth)).sum()), int((truth == 1).sum())
+        predicted = guess > answer.thresholds[at]
+        hit = int((predicted & (truth == 1)).sum())
+        guessed, there = int((predicted & np.isfinite(truth)).sum()), int((truth == 1).sum())
         shares = (hit / guessed if guessed else None, hit / there if there else None)
         means = [_mean(guess[truth == value]) for value in (1, 0)]
-        rows.append((name, *(_share(value) for value in (*shares, *means)), f"{there:,}"))
-    head = ("label", "precision", "recall", "mean probability where true", "where false", "true")
+        shown = (f"{answer.thresholds[at]:.3g}", *(_share(value) for value in (*shares, *means)), f"{there:,}")
+        rows.append((name, *shown))
+    head = ("label", "threshold", "precision", "recall", "mean probability where true", "where false", "true")
     more = len(answer.labels) - MOST_CLASSES
     note = element("p", f"{more} more labels", class_="note") if more > 0 else None
     return element("div", table(head, rows, class_="numbers"), note)
@@ -272,7 +276,7 @@ def _true_labels(answer: Labels, row: int) -> str:
 
 def _predicted_labels(answer: Labels, row: int) -> str:
     order = np.argsort(-answer.guess[row], kind="stable")
-    sure = [at for at in order if answer.guess[row, at] > THRESHOLD] or order[:1]
+    sure = [at for at in order if answer.guess[row, at] > answer.thresholds[at]] or order[:1]
     return _several([f"{answer.labels[at]} ({100 * float(answer.guess[row, at]):.0f} %)" for at in sure])
 
 

@@ -14,7 +14,7 @@ from dlc.reports import charts
 from dlc.reports.examples import SAMPLES, image_input, rows_of
 from dlc.reports.images import gray, picture, pictured, value_range
 from dlc.reports.markup import Markup, element, number
-from dlc.reports.predictions import THRESHOLD, Answers, Numbers
+from dlc.reports.predictions import Answers, Numbers
 
 MOST_DOTS = 600  # points of a scatter plot
 MOST_CURVES = 6  # numbers that have plots of their own
@@ -74,12 +74,12 @@ def arrays(
     name: str,
     truth: NDArray[Any],
     guess: NDArray[Any],
-    limits: tuple[float, float] | None = None,
+    thresholds: NDArray[Any] | None = None,
 ) -> list[Markup]:
     """The first examples of arrays (n, *axes): a vector or series as curves, channels of maps as pictures.
 
-    Of a volume (depth, height, width, channels) the slice in the middle is drawn. `limits` are the values of black and
-    white; those of the true values if None.
+    Of a volume (depth, height, width, channels) the slice in the middle is drawn. With `thresholds`, one for each
+    channel, values are probabilities: black is 0 and white 1. Otherwise these are the lowest and highest true value.
     """
     if guess.ndim <= 3:
         return _series(found, name, truth, guess)
@@ -88,7 +88,7 @@ def arrays(
         middle = guess.shape[1] // 2
         notes.append(f"slice {middle + 1} of {guess.shape[1]}")
         truth, guess = truth[:, middle], guess[:, middle]
-    return _channels(plan, found, name, truth, guess, notes, limits)
+    return _channels(plan, found, name, truth, guess, notes, thresholds)
 
 
 def _series(found: Answers, name: str, truth: NDArray[Any], guess: NDArray[Any]) -> list[Markup]:
@@ -113,7 +113,7 @@ def _channels(
     truth: NDArray[Any],
     guess: NDArray[Any],
     notes: Sequence[str],
-    limits: tuple[float, float] | None,
+    thresholds: NDArray[Any] | None,
 ) -> list[Markup]:
     """Each channel of maps (n, height, width, channels) as pictures beside the input."""
     count = guess.shape[-1]
@@ -125,28 +125,31 @@ def _channels(
     for row in rows:
         for at in range(shown):
             label = name if count == 1 else f"{name}_{at}"
-            black_white = limits or value_range(truth[: len(rows), ..., at])
+            threshold = None if thresholds is None else float(thresholds[at])
+            black_white = value_range(truth[: len(rows), ..., at]) if threshold is None else (0.0, 1.0)
             drawn = [] if image is None else [picture(found.inputs[image][row], beside, image)]
             drawn.append(picture(truth[row, ..., at], black_white, f"{label}, true"))
             drawn.append(picture(guess[row, ..., at], black_white, f"{label}, predicted"))
-            verdict = _agreement(guess[row, ..., at], truth[row, ..., at], limits is not None)
+            verdict = _agreement(
+                guess[row, ..., at], truth[row, ..., at], None if thresholds is None else thresholds[at]
+            )
             items.append(element("li", drawn, element("div", f"{label}: {verdict}")))
     legend = ["True and predicted" if image is None else "Input, true and predicted", *notes]
     if count > 1:
         legend.append("each channel by itself" if shown == count else f"the first {shown} of {count} channels")
-    if limits is not None:
+    if thresholds is not None:
         legend.append("probabilities from 0 (black) to 1 (white)")
     style = "samples wide" if image is None else "samples wide triple"
     note = element("p", f"{'; '.join(legend)}; the first examples.", class_="note")
     return [note, element("ul", items, class_=style)]
 
 
-def _agreement(guess: NDArray[Any], truth: NDArray[Any], probable: bool) -> str:
+def _agreement(guess: NDArray[Any], truth: NDArray[Any], threshold: float | None) -> str:
     """How well a map agrees with the true one: the share of right labels, or the error of numbers."""
     known = np.isfinite(guess) & np.isfinite(truth)
-    if not probable or not known.any():
+    if threshold is None or not known.any():
         return f"rms error {_rms(guess - truth)}"
-    right = (guess > THRESHOLD) == (truth > THRESHOLD)
+    right = (guess > threshold) == (truth == 1)
     return f"{100 * float(right[known].mean()):.1f} % agree"
 
 

@@ -37,7 +37,6 @@ MOST_EXAMPLES = 4096  # examples of a split that are used
 MOST_NUMBERS = 1 << 25  # bound on the numbers of inputs and predictions
 LEAST_EXAMPLES = 12
 BATCH = 128
-THRESHOLD = 0.5
 QUICK = {"xla_backend_optimization_level": 0}  # it runs only a few times: compilation dominates
 
 
@@ -73,12 +72,14 @@ class Labels:
         labels: the names of the labels.
         guess: (n, *axes, labels) probabilities, NaN where there is nothing to predict.
         truth: 0 and 1, like `guess`.
+        thresholds: (labels,) the probability above which each label is predicted.
     """
 
     name: str
     labels: list[str]
     guess: NDArray[Any]
     truth: NDArray[Any]
+    thresholds: NDArray[Any]
 
 
 @fast_dataclass(frozen=True)
@@ -326,7 +327,10 @@ def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], stats
                 name, names, guess.argmax(-1), truth.argmax(-1), surety, None if there is None else there[..., 0]
             )
         lost = truth if there is None else np.where(there, truth, np.nan)
-        return Labels(name, _label_names(feature, name, guess.shape[-1]), np.where(np.isnan(lost), np.nan, guess), lost)
+        count = guess.shape[-1]
+        thresholds = np.broadcast_to(limit(feature.decision), (count,))
+        guess = np.where(np.isnan(lost), np.nan, guess)
+        return Labels(name, _label_names(feature, name, count), guess, lost, thresholds)
     guess, truth = (feature.decode(value.astype(np.float64), stats[name]) for value in (guess, truth))
     if there is not None:
         guess, truth = (np.where(there, value, np.nan) for value in (guess, truth))

@@ -17,7 +17,7 @@ from dlc.components.features.category import Category
 from dlc.components.features.feature import Feature
 from dlc.components.metrics.class_checks import answered, need_answers
 from dlc.components.metrics.classification import Accuracy
-from dlc.data.dataset import check_values, load_dataset
+from dlc.data.dataset import load_dataset
 from dlc.data.feeder import Feeder, evaluated_together
 from dlc.data.fitted import device_stats
 from dlc.data.tables import allowed_memory
@@ -27,7 +27,7 @@ from dlc.frontend.plan import MetricTerm
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
 from dlc.serving.model import BATCH, Model, load_model
-from dlc.serving.tables import read_encoded, read_table
+from dlc.serving.tables import read_encoded, source_of
 from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.evaluation import evaluate_rows, undefined_note
@@ -49,6 +49,7 @@ class Evaluation:
         confusion: for each target of classes, counts by true class (rows) and predicted class; of places, for a target
             of several places, without padding. Weights of examples have no part in it.
         classes: the names of the classes of each such target.
+        notes: what is noteworthy about the records and the predictions.
     """
 
     split: str
@@ -57,21 +58,17 @@ class Evaluation:
     undefined: Mapping[str, int]
     confusion: Mapping[str, np.ndarray[Any, Any]]
     classes: Mapping[str, list[str]]
-
-    @property
-    def notes(self) -> list[str]:
-        """What to know about the predictions."""
-        return [undefined_note(name, count, self.examples) for name, count in self.undefined.items()]
+    notes: tuple[str, ...] = ()
 
 
 @noticing_exhaustion()
-def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None) -> Evaluation:
+def evaluate(run: RunFolder, split: str | None = None, data: str | Path | None = None) -> Evaluation:
     """Metrics of a run's best weights.
 
     Args:
         run: the run.
         split: `train`, `validation` or `test`; the last that exists when None.
-        data: a table file to evaluate on instead of the spec's own data.
+        data: a file, or a source as in a spec, to evaluate on instead of the spec's own data.
 
     Raises:
         SpecError: DLC401-DLC406, DLC502, DLC503, DLC510.
@@ -81,18 +78,17 @@ def evaluate(run: RunFolder, split: str | None = None, data: Path | None = None)
         return _evaluated(model, run, split, data)
 
 
-def _evaluated(model: Model, run: RunFolder, split: str | None, data: Path | None) -> Evaluation:
+def _evaluated(model: Model, run: RunFolder, split: str | None, data: str | Path | None) -> Evaluation:
     plan = model.plan
     assert plan.data is not None
     fitted = run.load_fitted(plan)
     stats = device_stats(fitted.stats)
+    notes: list[str] = []
     if data is not None:
         if split is not None:
             raise SpecError.of("DLC510", "`--split` has no effect beside `--data`", hint="remove one of them")
-        columns = read_table(data, plan)
-        table = read_encoded(plan, fitted, columns, str(data))
-        check_values(plan, table, fitted.stats)
-        rows = np.arange(len(next(iter(columns.values()))), dtype=np.int32)
+        table, notes = read_encoded(plan, fitted, source_of(model, data), str(data))
+        rows = np.arange(len(next(iter(table["inputs"].values()))), dtype=np.int32)
         label = str(data)
     else:
         dataset = load_dataset(plan, fitted)
@@ -111,7 +107,8 @@ def _evaluated(model: Model, run: RunFolder, split: str | None, data: Path | Non
     found = evaluate_rows(plan, make_evaluate(plan, model.program), variables, feeder, rows, stats)
     assert found is not None, "nobody asked for a stop"
     confusion, classes = _confusion(model, table, rows, variables, stats)
-    return Evaluation(label, len(rows), found.values, found.undefined, confusion, classes)
+    notes += [undefined_note(name, count, len(rows)) for name, count in found.undefined.items()]
+    return Evaluation(label, len(rows), found.values, found.undefined, confusion, classes, tuple(notes))
 
 
 def _confusion(

@@ -17,6 +17,7 @@ from dlc.data.ranges import with_ranges
 from dlc.diagnostics import SpecError
 from dlc.frontend.decisions import THRESHOLDS, decided, read_thresholds
 from dlc.frontend.plan import Plan
+from dlc.frontend.plugins import Plugin
 from dlc.ir import MASK
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.run_folder import RunFolder
@@ -34,6 +35,7 @@ class Model:
         weights: flat weights with what the features fitted, as `serving` takes them.
         fitted: what the run learned about its data.
         texts: the texts that places of the plan point into, by file, for messages.
+        plugins: the plugins of the spec.
     """
 
     plan: Plan
@@ -41,6 +43,7 @@ class Model:
     weights: Mapping[str, Any]
     fitted: FittedData
     texts: Mapping[str, str]
+    plugins: tuple[Plugin, ...] = ()
 
     def predict(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Predictions for raw inputs of n records, by name: probabilities for classes, numbers in the target's unit.
@@ -50,7 +53,7 @@ class Model:
         with the suffix `ir.MASK`.
         """
         plan, stats = self.plan, self.fitted.stats
-        found = self._predictions({name: np.asarray(inputs[name]) for name in plan.graph.inputs})
+        found = self._predictions({name: inputs[name] for name in plan.graph.inputs})
         for name, answer in predictions_of(plan).items():
             feature = feature_of(plan, answer.against)
             if answer.against is not None and feature is not None:
@@ -119,4 +122,4 @@ def load_model(run: RunFolder, only: str | None = None) -> Model:
     own = {name: value for name, value in weights.items() if not name.startswith(THRESHOLDS)}
     fitted = run.load_fitted(plan)
     plan = with_ranges(plan, fitted.ranges, fitted.stats)
-    return Model(plan, program, with_stats(own, device_stats(fitted.stats)), fitted, spec.texts)
+    return Model(plan, program, with_stats(own, device_stats(fitted.stats)), fitted, spec.texts, spec.plugins)

@@ -6,72 +6,115 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
-from dlc.backend.loss import feature_of, input_feature, target_feature
+from dlc.backend.loss import feature_of
 from dlc.backend.lowering import platform
 from dlc.backend.predict import predictions_of, raw_inputs
-from dlc.components.features.feature import as_text, encoded_on_host, present_array, single_values
-from dlc.components.sources.files import Csv, Npz
-from dlc.components.sources.source import Columns, Source
-from dlc.data.dataset import fit_sizes
+from dlc.components.features.feature import as_text, present_array, single_values
+from dlc.components.modifiers import NoModifiers
+from dlc.components.registry import KINDS
+from dlc.components.sources.files import FileSource
+from dlc.components.sources.source import Opened, Source, kind_of_file
+from dlc.data.dataset import encode_records, fit_sizes
+from dlc.data.errors import DataErrors
+from dlc.data.findings import without_absent_targets
 from dlc.data.fitted import FittedData
-from dlc.data.tables import read_feature, selected
-from dlc.diagnostics import Report, SpecError, did_you_mean, listing
+from dlc.data.tables import COPIES, FeatureKey, Kept, Room, allowed_memory, features_of, read_values
+from dlc.diagnostics import Problems, SpecError, listing
 from dlc.frontend.plan import Plan
+from dlc.frontend.plugins import active
 from dlc.frontend.predictions import Answer, decoded
 from dlc.ir import MASK
-from dlc.language.options import RuleViolation
-from dlc.serving.model import load_model
+from dlc.language.item_syntax import read_item
+from dlc.language.yaml_text import parse_yaml
+from dlc.serving.model import Model, load_model
 from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import plain, write_atomic
 from dlc.training.evaluation import undefined_note
 from dlc.training.run_folder import RunFolder, check_output
 
 
-def source_for(path: Path, like: Source | None = None) -> Source:
-    """The source for a table file, by its extension; a CSV file has the header and delimiter of `like`.
+def source_for(text: str | Path, like: Source | None = None) -> Source:
+    """The source for new data.
+
+    A file is read by the source that recognizes its content, else by that of the spec if its file has the same ending,
+    else by the one whose files have its ending, else by that of the spec. Other sources are written as in a spec, such
+    as `digits` or `csv: {path: new.txt, delimiter: ";"}`.
+
+    Args:
+        text: a path, or a source as in a spec.
+        like: the source of the spec, whose format other files of its kind have.
 
     Raises:
-        SpecError: DLC510 for an unknown extension.
+        SpecError: DLC510 when no source reads such a file, DLC1xx when a source is wrong.
     """
-    if path.suffix == ".csv":
-        options = {"header": like.header, "delimiter": like.delimiter} if isinstance(like, Csv) else {}
-        return Csv.model_validate({"path": str(path), **options})
-    if path.suffix == ".npz":
-        return Npz(path=str(path))
-    raise SpecError.of(
-        "DLC510",
-        f"unknown file type of `{path}`",
-        found=f"the extension `{path.suffix}`",
-        expected="a .csv or .npz file",
-    )
-
-
-def read_table(path: Path, plan: Plan) -> Columns:
-    """The columns of a table file, read like the spec's own data.
-
-    Raises:
-        SpecError: DLC401 when it can't be read, DLC405 when it is empty, DLC510 for an unknown extension.
-    """
-    try:
-        data = plan.data
-        columns = source_for(path, data.source if data is not None else None).load(Path())
-    except RuleViolation as wrong:
+    path, table = Path(text), KINDS["source"].table
+    if isinstance(text, str) and not path.exists() and (text in table or ": " in text):
+        return read_source(text)
+    classes = [cls for word in table if issubclass(cls := KINDS["source"].load(word), FileSource)]
+    kind, head = kind_of_file(path), _head(path)
+    found = next((cls for cls in classes if cls.recognizes(head)), None)
+    if found is None and isinstance(like, FileSource) and kind == kind_of_file(Path(like.path)):
+        return like.for_file(path)
+    found = found or next((cls for cls in classes if kind in cls.suffixes), None)
+    if found is None and isinstance(like, FileSource) and head:
+        return like.for_file(path)
+    if found is None:
+        known = listing([ending for cls in classes for ending in cls.suffixes])
         raise SpecError.of(
-            wrong.code, wrong.message, found=wrong.found, expected=wrong.expected, hint=wrong.hint
-        ) from None
-    if not len(next(iter(columns.values()))):
-        raise SpecError.of("DLC405", f"`{path}` has no records")
-    return columns
+            "DLC510",
+            f"unknown file type of `{path}`",
+            found=f"the extension `{path.suffix}`",
+            expected=f"a file with the extension {known}, which may be compressed",
+            hint=f"name its source, for example `csv: {path.name}`",
+        )
+    return like.for_file(path) if isinstance(like, found) else found.model_validate({"path": str(path)})
 
 
-def as_columns(inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """Columns given as arrays or lists.
+def _head(path: Path) -> bytes:
+    """The beginning of a file; empty if it can't be read, which is reported when the source reads it."""
+    try:
+        if not path.is_file():
+            return b""
+        with open(path, "rb") as file:
+            return file.read(512)
+    except (OSError, ValueError):
+        return b""
+
+
+def read_source(text: str) -> Source:
+    """The source that a text names, with its options.
+
+    Raises:
+        SpecError: DLC1xx when it is wrong.
+    """
+    source = parse_yaml(f"data:\n  {text}\n", "--data")
+    problems = Problems()
+    table = KINDS["source"].table
+    made = read_item(source.tree["data"], ("data",), source, table, Source, NoModifiers, "source", problems)
+    if made is None:
+        raise SpecError(problems.report(source.texts))
+    return made.thing
+
+
+class GivenColumns(Source):
+    """Columns that are in memory."""
+
+    word = "columns"
+    given: dict[str, Any]
+
+    def open(self, base: Path, room: int) -> Opened:
+        """The columns."""
+        return self.given
+
+
+def as_columns(inputs: Mapping[str, Any]) -> Source:
+    """Columns given as arrays or lists, as a source.
 
     Raises:
         SpecError: DLC401 unless all have the same number of records, DLC405 when that is zero.
@@ -83,29 +126,59 @@ def as_columns(inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         raise SpecError.of("DLC401", "the columns have different lengths", found=found or "no columns")
     if not next(iter(counts.values())):
         raise SpecError.of("DLC405", "the columns have no records")
-    return columns
+    return GivenColumns(given=columns)
 
 
-def read_inputs(
-    plan: Plan, fitted: FittedData, columns: Columns, where: str | None = None
-) -> dict[str, np.ndarray[Any, Any]]:
-    """The raw inputs of a network from columns, found by the names that training read.
+def read_raw(
+    plan: Plan, fitted: FittedData, source: Source, where: str | None, *, targets: bool, kept: Kept | None = None
+) -> dict[FeatureKey, Any]:
+    """The raw values of new records: those of the network's inputs, and with `targets` those of all features.
+
+    Columns are found by the names that training read.
 
     Args:
         plan: the plan of the run.
         fitted: what the run learned about its data.
-        columns: the columns.
+        source: the records.
         where: their origin, for messages.
+        targets: whether to read the targets and the inputs that only losses read.
+        kept: receives columns of the table.
 
     Raises:
-        SpecError: DLC402-DLC406.
+        SpecError: DLC401-DLC406.
     """
-    found = {}
-    for name in raw_inputs(plan):
-        found[name] = _read(plan, fitted, "inputs", name, columns, where)
+    features = {
+        key: feature
+        for key, feature in features_of(plan).items()
+        if targets or (key[0] == "inputs" and key[1] in plan.graph.inputs)
+    }
+    errors, columns = DataErrors(plan, where or ""), dict(fitted.columns)
+    room = Room(allowed_memory(plan) // COPIES)
+    also = () if kept is None else (kept,)
+    found = read_values(plan, source, room, columns, errors, (), features, also, folder=Path())
+    errors.check()
+    return found
+
+
+def read_inputs(
+    plan: Plan, fitted: FittedData, source: Source, where: str | None = None, kept: Kept | None = None
+) -> dict[str, Any]:
+    """The raw inputs of a network, found by the names that training read.
+
+    Args:
+        plan: the plan of the run.
+        fitted: what the run learned about its data.
+        source: the records.
+        where: their origin, for messages.
+        kept: receives columns of the table.
+
+    Raises:
+        SpecError: DLC401-DLC406.
+    """
+    found = {key[1]: raw for key, raw in read_raw(plan, fitted, source, where, targets=False, kept=kept).items()}
     sizes: dict[str, int] = {}
     for name, kind in raw_inputs(plan).items():
-        if len(kind.shape) == found[name].ndim:
+        if len(kind.shape) == len(found[name].shape):
             sizes |= {
                 dim: size
                 for dim, size in zip(kind.shape[1:], found[name].shape[1:], strict=True)
@@ -115,38 +188,21 @@ def read_inputs(
     return found
 
 
-def _read(
-    plan: Plan, fitted: FittedData, section: str, name: str, columns: Columns, where: str | None
-) -> np.ndarray[Any, Any]:
-    """`read_feature` for columns from outside the spec: errors refer to the file, not to a span in the spec.
-
-    A feature of several columns may be given as one array under its own name.
-    """
-    feature = input_feature(plan, name) if section == "inputs" else target_feature(plan, name)
-    known = fitted.columns[name]
-    whole = name in columns and columns[name].ndim > 1 and not set(known) & set(columns)
-    try:
-        chosen = (name,) if whole else selected(plan, section, name, feature, columns, known)
-        return read_feature(plan, section, name, feature, columns, chosen)
-    except SpecError as error:
-        prefix = f"{where}: " if where else ""
-        items = [replace(item, span=None, message=f"{prefix}{item.message}") for item in error.report.diagnostics]
-        raise SpecError(Report(tuple(items))) from None
-
-
-def read_encoded(plan: Plan, fitted: FittedData, columns: Columns, where: str) -> dict[str, dict[str, Any]]:
+def read_encoded(
+    plan: Plan, fitted: FittedData, source: Source, where: str
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The encoded inputs and targets, `{"inputs": ..., "targets": ...}`, with the columns and statistics of a run.
 
+    Records without a target that `missing: drop` leaves out in training are left out, and a note says how many.
+
     Raises:
-        SpecError: DLC402-DLC406.
+        SpecError: DLC401-DLC406.
     """
-    inputs = read_inputs(plan, fitted, columns, where)
-    targets = {name: _read(plan, fitted, "targets", name, columns, where) for name in plan.targets}
-    found: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
-    for section, raws, feature in (("inputs", inputs, input_feature), ("targets", targets, target_feature)):
-        for name, raw in raws.items():
-            found[section].update(encoded_on_host(feature(plan, name), name, raw, fitted.stats[name]))
-    return found
+    table = read_raw(plan, fitted, source, where, targets=True)
+    raws, rows, notes = without_absent_targets(features_of(plan), table)
+    if not len(rows):
+        raise SpecError.of("DLC405", f"{where}: no record has all targets")
+    return encode_records(plan, raws, fitted.stats, allowed_memory(plan) // COPIES), notes
 
 
 def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
@@ -212,8 +268,9 @@ def as_arrays(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarra
             continue
         arrays = feature.arrays(name, value) if feature is not None else {name: single_values(value)}
         mask = predictions.get(name + MASK)
-        if mask is not None and arrays[name].dtype.kind in "iu" and arrays[name].shape == mask.shape:
-            arrays[name] = np.where(mask, arrays[name], -1)
+        if mask is not None and arrays[name].dtype.kind in "iuO" and arrays[name].shape == mask.shape:
+            padded: np.ndarray[Any, Any] = np.where(mask, arrays[name], -1)
+            arrays[name] = padded if any(token is None for token in padded.flat) else padded.astype(np.int64)
         _add(found, name, arrays)
     return found
 
@@ -248,33 +305,41 @@ def undefined_notes(predictions: Mapping[str, Any]) -> list[str]:
 
 
 @noticing_exhaustion()
-def predict_table(run: Path, path: Path, keep: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """The predictions of a run for a table file as columns, after the kept columns of the file; and notes about them.
+def predict_table(run: Path, given: str | Path, keep: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The predictions of a run for a table as columns, after the kept columns of the table; and notes about them.
 
     Raises:
         SpecError: DLC402 when a kept column is missing, DLC406 when it holds arrays, DLC510 when it has the name of a
             prediction, and those of `load_model` and `read_inputs`.
     """
     model = load_model(RunFolder(run), platform())
-    columns = read_table(path, model.plan)
-    kept: dict[str, Any] = {}
-    for name in keep:
-        if name not in columns:
-            hint, there = did_you_mean(name, list(columns)), f"columns {listing(list(columns), 12)}"
-            raise SpecError.of("DLC402", f"`{path}` has no column `{name}`", found=there, hint=hint)
-        kept[name] = np.asarray(columns[name])
-        if kept[name].ndim > 1 or kept[name].dtype.kind not in "fiubOUS":
-            message = f"the column `{name}` of `{path}` can't be kept: it holds no numbers or strings"
-            raise SpecError.of("DLC406", message, found=f"{kept[name].dtype} of shape {list(kept[name].shape[1:])}")
-        if kept[name].dtype.kind == "S":
-            kept[name] = np.array([as_text(value) for value in kept[name]])
-    read = {column for part in model.fitted.columns.values() for column in part}
-    inputs = {name: column for name, column in columns.items() if name in read or name not in kept}
-    predictions = model.predict(read_inputs(model.plan, model.fitted, inputs, str(path)))
+    kept = Kept(tuple(normalize("NFC", name) for name in keep))
+    inputs = read_inputs(model.plan, model.fitted, source_of(model, given), str(given), kept)
+    beside: dict[str, Any] = {}
+    for name in kept.names:
+        beside[name] = kept.column(name)
+        if beside[name].ndim > 1 or beside[name].dtype.kind not in "fiubOUS":
+            message = f"the column `{name}` of `{given}` can't be kept: it holds no numbers or strings"
+            found_type = f"{beside[name].dtype} of shape {list(beside[name].shape[1:])}"
+            raise SpecError.of("DLC406", message, found=found_type)
+        if beside[name].dtype.kind == "S":
+            beside[name] = np.array([as_text(value) for value in beside[name]])
+    predictions = model.predict(inputs)
     found = present(model.plan, predictions)
-    for name in sorted(kept.keys() & found.keys()):
+    for name in sorted(beside.keys() & found.keys()):
         raise SpecError.of("DLC510", f"`--keep {name}`: a prediction has the same name", hint="rename the column")
-    return {**kept, **found}, undefined_notes(predictions)
+    return {**beside, **found}, undefined_notes(predictions)
+
+
+def source_of(model: Model, text: str | Path) -> Source:
+    """The source for new data of a run.
+
+    Raises:
+        SpecError: as by `source_for`.
+    """
+    data = model.plan.data
+    with active(model.plugins):
+        return source_for(text, data.source if data is not None else None)
 
 
 def checked_format(path: Path | None) -> str:

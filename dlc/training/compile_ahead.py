@@ -16,10 +16,10 @@ from dlc.backend.shapes import batch_shapes, stats_shapes
 from dlc.backend.train_step import CompiledSteps, make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
-from dlc.data.dataset import split_sizes
 from dlc.data.feed import Feed, Rows
 from dlc.data.feeder import Portions, batching_of, horizon_of, portions_of
 from dlc.data.ranges import awaits_ranges
+from dlc.data.splits import split_sizes
 from dlc.data.tables import COPIES, allowed_memory
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
@@ -103,13 +103,14 @@ def _foreseen(plan: Plan) -> Known | None:
         if len(known) < len(counts) or not known:
             return None
         batching = batching_of(plan, split_sizes(plan, known[0])["train"])
+        horizon = horizon_of(plan, batching)
     except (SpecError, RuleViolation):  # the error is reported when the records are read
         return None
     rows = batch_shapes(plan, sum(known), {})
     memory = allowed_memory(plan)
     nbytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(rows))
     portions = portions_of(sum(known), nbytes, nbytes <= memory // COPIES, batching, memory)
-    return Known(feed_shapes(portions, rows), stats_shapes(plan), horizon_of(plan, batching))
+    return Known(feed_shapes(portions, rows), stats_shapes(plan), horizon)
 
 
 def _compiled(plan: Plan, program: Program, known: Known, batch_statistics: Future[Any]) -> Callable[..., Any]:

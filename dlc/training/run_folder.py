@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.components.features.feature import fitted_types
 from dlc.components.value_ranges import ValueRange
 from dlc.data.fitted import FittedData
 from dlc.data.ranges import ranged_features
@@ -336,7 +337,7 @@ class RunFolder:
                 named = isinstance(read[name], list) and all(isinstance(column, str) for column in read[name])
                 if not named or not read[name]:
                     raise ValueError(name)
-                wanted = feature.stats_types()
+                wanted = fitted_types(feature)
                 stats[name] = {key: np.asarray(found[name][key], np.float64) for key in wanted}
                 if any(array.ndim != 1 or not np.isfinite(array).all() for array in stats[name].values()):
                     raise ValueError(name)

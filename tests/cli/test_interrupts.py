@@ -14,6 +14,9 @@ MAIN = "from dlc.cli import main\nmain()\n"
 
 def outcome(code: str, *arguments: str) -> tuple[int, str]:
     """The exit code of a program, and what it printed."""
+    code = (
+        f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{code}"  # jobs of a shell ignore it
+    )
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout + done.stderr

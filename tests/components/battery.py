@@ -20,7 +20,7 @@ from dlc.backend.network import lower
 from dlc.components.augmentations.augmentation import Augmentation, AugmentExample
 from dlc.components.augmentations.mixing import Mixing
 from dlc.components.callbacks.callback import RunView
-from dlc.components.features.feature import FeatureExample, encoded_on_host
+from dlc.components.features.feature import FeatureExample, encoded, encoded_on_host, fitted, fitted_types
 from dlc.components.initializers.initializer import draw, init_of
 from dlc.components.losses.loss import LossExample
 from dlc.components.registry import Kind
@@ -411,18 +411,23 @@ def _check_feature(kind: Kind, example: FeatureExample) -> None:
     exported = raw.astype(DTYPES[made.raw_type().dtype])  # what an exported program takes
     np.testing.assert_array_equal(exported, raw)
     has_type(exported, made.raw_type())
-    stats = made.fit(raw)
-    assert {name: TensorType(part.shape) for name, part in stats.items()} == made.stats_types()
+    stats = fitted(made, "x", raw)
+    assert {name: TensorType(part.shape) for name, part in stats.items()} == fitted_types(made)
     assert all(part.dtype == np.float64 for part in stats.values())
-    encoded = encoded_on_host(made, "x", raw, stats)["x"]
-    assert encoded.dtype == DTYPES[made.value_type().dtype]
-    has_type(encoded, made.value_type())
-    compiled = jax.jit(made.encode)(jnp.asarray(exported), device_stats({"x": stats})["x"])
-    assert compiled.dtype == encoded.dtype
-    np.testing.assert_allclose(compiled, encoded, rtol=1e-6)
+    value = encoded_on_host(made, "x", raw, stats)["x"]
+    assert value.dtype == DTYPES[made.value_type().dtype]
+    assert np.isfinite(value).all(), f"{example}: the network would get {value}"
+    has_type(value, made.value_type())
+
+    def program(raw: Any, stats: Any) -> Any:
+        return encoded(made, "x", raw, stats)["x"]
+
+    compiled = jax.jit(program)(jnp.asarray(exported), device_stats({"x": stats})["x"])
+    assert compiled.dtype == value.dtype
+    np.testing.assert_allclose(compiled, value, rtol=1e-6)
     if made.value_type() == made.raw_type():
         real = made.mask(raw) if made.value_type().mask else slice(None)  # padding is 0, not a number of the data
-        np.testing.assert_allclose(made.decode(encoded, stats)[real], raw[real], rtol=1e-6)
+        np.testing.assert_allclose(made.decode(value, stats)[real], made.filled(raw, stats)[real], rtol=1e-6)
     assert made.read([column(example.column)[:0]], "x").shape == (0, *raw.shape[1:])
 
 

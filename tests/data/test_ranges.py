@@ -67,6 +67,32 @@ def test_colors_change_in_the_pictures_own_range(word: str) -> None:
     assert max(shares) < 0.6, "clipped to black and white"
 
 
+def test_a_range_is_that_of_real_values_and_of_filled_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Padding has no part in it; the median, which stands for a missing value, is a value of the data."""
+    steps = np.array([[[1.0, 2], [3, np.nan], [-9, -9]], [[4, 5], [-9, -9], [-9, -9]]])
+    np.savez(tmp_path / "x.npz", x=steps)
+    text = (
+        f"data: {{source: {{npz: {tmp_path / 'x.npz'}}}}}\n"
+        "inputs: {x: {tensor: {shape: [3, 2], padding: -9, missing: FILL}}}\nnetwork: [{dense: 2}]\n"
+        "loss: {mse: , target: x}\noptimizer: adam\ntrain: {epochs: 1, batch_size: 2}\n"
+    )
+    for module in ("dataset", "ranges"):  # no component takes images with padding
+        monkeypatch.setattr(f"dlc.data.{module}.ranged_features", lambda plan: {"x": ("inputs", plan.inputs["x"])})
+    data = load_dataset(dlc.loads(text.replace("FILL", "median")).plan)
+    assert data.fitted.ranges == {"x": (1, 5)}
+    np.testing.assert_array_equal(data.inputs["x"], [[[1, 2], [3, 3.5], [0, 0]], [[4, 5], [0, 0], [0, 0]]])
+    assert load_dataset(dlc.loads(text.replace("FILL", "-9")).plan).fitted.ranges == {"x": (-9, 5)}
+    assert data.notes == ()
+
+
+def test_colors_do_not_change_indicators_of_missing_values() -> None:
+    text = text_of("missing: mean, missing_indicator: true").replace(
+        "dense: 64, reshape: [8, 8, 1]", "dense: 128, reshape: [8, 8, 2]"
+    )
+    assert check_text(text)[1].codes == ("DLC313",)
+    assert check_text(text.replace("random_brightness: 0.9", "random_flip: horizontal"))[1].codes == ()
+
+
 @pytest.mark.parametrize("options", OPTIONS)
 def test_psnr_follows_the_range_of_the_target(options: str) -> None:
     plan, data = ready(text_of(options))
@@ -185,8 +211,8 @@ def test_targets_that_are_inputs_are_asked_as_well() -> None:
 def test_an_output_that_is_a_target_has_no_range() -> None:
     text = (
         "inputs: {a: {tensor: [8, 8, 1]}, b: {tensor: [8, 8, 1]}}\ntargets: {y: {tensor: [8, 8, 1]}}\n"
-        "network: [{scale: , inputs: a, name: p}, {scale: , inputs: b, name: q}]\noutputs: {p: p, q: q}\n"
-        "loss: {mse: , output: p, target: y}\nmetrics: [{psnr: M, output: q, target: p}]\n"
+        "network: [{scale: , inputs: a, name: p}, {scale: , inputs: b, name: q, trainable: false}]\n"
+        "outputs: {p: p, q: q}\nloss: {mse: , output: p, target: y}\nmetrics: [{psnr: M, output: q, target: p}]\n"
     )
     assert check_text(text.replace("M", ""))[1].codes == ("DLC313",)
     assert check_text(text.replace("M", "1"))[1].codes == ()

@@ -47,7 +47,8 @@ network:
       merge: concat
   - {flatten: , name: flat}
   - {dense: 16, name: a}
-  - {dense: 16, inputs: flat, share: a, name: b}
+  - {dropout: 0.1, inputs: flat, name: noisy}
+  - {dense: 16, inputs: noisy, share: a, name: b}
   - {join: , inputs: [a, b], name: joined}
   - {share: a, inputs: flat}
   - add: [previous, joined]

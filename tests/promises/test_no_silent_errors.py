@@ -234,7 +234,7 @@ def test_a_run_that_never_began_leaves_no_folder(tmp_path: Path) -> None:
 
 
 def test_an_output_called_like_the_target_of_another_is_refused() -> None:
-    text = SMALL.replace("  - dense: 3\n", "  - dense: 3\n    name: main\n  - dense: 2\n    name: aux\n").replace(
+    text = SMALL.replace("  - dense: 3\n", "  - dense: 3\n    name: main\n  - {relu: , name: aux}\n").replace(
         "loss: cross_entropy", "outputs: {species: aux, main: main}\nloss: {cross_entropy: , output: main}"
     )
     text = text.replace("metrics: [accuracy]", "metrics: {accuracy: , output: main}")

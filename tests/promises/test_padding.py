@@ -410,7 +410,8 @@ def test_padding_of_series_has_no_part_in_a_run(tmp_path: Path) -> None:
     one, other = (dlc.evaluate(tmp_path / "5", data=tmp_path / f"{length}.npz").metrics for length in (5, 8))
     assert one == pytest.approx(other, rel=1e-6)
 
-    table = predict_table(tmp_path / "5", tmp_path / "5.npz", ())
+    table, notes = predict_table(tmp_path / "5", tmp_path / "5.npz", ())
+    assert notes == []
     lines = [json.loads(line) for line in text_of(table, tmp_path / "p.jsonl").splitlines()]
     cells = [line.split(",") for line in text_of(table, tmp_path / "p.csv").splitlines()]
     for row, line in enumerate(lines):

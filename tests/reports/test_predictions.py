@@ -174,8 +174,10 @@ def one(feature: str, network: str, loss: str, inputs: str = "x: {tensor: [2]}")
 
 
 def test_labels_are_shown_with_probabilities(tmp_path: Path) -> None:
+    """Each label is predicted above its own threshold."""
     x, y = np.random.default_rng(1).normal(size=(EXAMPLES, 2)), BITS[:, 0, 0, 0, :3]
-    text = one("{tensor: {shape: [3], columns: [red, '<b>', blue]}}", "[dense: 3]", "binary_cross_entropy")
+    feature = "{tensor: {shape: [3], columns: [red, '<b>', blue], threshold: [0.3, 0.5, 0.8]}}"
+    text = one(feature, "[dense: 3]", "binary_cross_entropy")
     columns = dict(zip(("red", "<b>", "blue"), y.T, strict=True))
     model, found, outline = answers_of(text, tmp_path, 3.0, x=x, **columns)
     (answer,) = found.answers
@@ -190,9 +192,10 @@ def test_labels_are_shown_with_probabilities(tmp_path: Path) -> None:
     for index, cell in enumerate(shown):
         row, label = divmod(index, 3)
         assert cell == ("\u25cf " if y[rows[row], label] else "") + f"{want[row, label]:.3f}"
-    precision = float(cells[0])
-    guessed = want[:, 0] > 0.5
-    assert precision == pytest.approx(y[rows, 0][guessed].mean(), abs=5e-4)
+    for label, threshold in enumerate((0.3, 0.5, 0.8)):
+        at, guessed = cells.index(f"{threshold:g}", 6 * label), want[:, label] > threshold
+        shares = y[rows, label][guessed].mean(), guessed[y[rows, label] == 1].mean()
+        assert (float(cells[at + 1]), float(cells[at + 2])) == pytest.approx(shares, abs=5e-4)
     assert [text for _, text in outline.all("figcaption")] == ["Probabilities of y"]
     dots = [points for a, _ in outline.all("path", "many") for points in str(a["d"]).split("M")[1:]]
     assert len(dots) == 39

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
+from unicodedata import normalize
 
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.features.decision import Threshold, limit, read_threshold
-from dlc.components.features.feature import Feature, FeatureExample, Stats, as_text, only, where_defined
+from dlc.components.features.feature import FeatureExample, Stats, as_text, only, where_defined
+from dlc.components.features.missing import DROP, MissingValues
 from dlc.components.value_ranges import ValueRange
+from dlc.components.wrong_values import WrongValues
 from dlc.diagnostics import did_you_mean, listing
 from dlc.ir import TensorType
-from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
+from dlc.language.options import OptionError, main, option, reject, spell
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_UNKNOWN, _IGNORED = -1, -2  # codes of spellings that are not a class
+_UNKNOWN, _IGNORED, _ABSENT = -1, -2, -3  # codes of spellings that are not a class
+
+NO_CLASS = -(2**31)  # a raw value: the class is missing
 
 Classes = int | tuple[str, ...] | dict[str, tuple[str, ...]]
 
@@ -55,11 +61,11 @@ _WHOLE = re.compile(r"([+-]?\d{1,18})\.0*")
 
 
 def _loose(text: str) -> str:
-    """A normalized spelling, for tables that write `True` for `true` and `2.0` for `2`."""
+    """A normalized spelling, for tables that write `True` for `true`, `2.0` for `2`, or compose letters of accents."""
     if text.lower() in ("true", "false"):
         return text.lower()
     match = _WHOLE.fullmatch(text)
-    return match.group(1) if match else text
+    return match.group(1) if match else normalize("NFC", text)
 
 
 def _spelling(value: Any) -> str:
@@ -68,7 +74,15 @@ def _spelling(value: Any) -> str:
     return as_text(value)
 
 
-class Category(Feature):
+def _missing(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"constant"}:
+        value = value["constant"]
+    if value is None or (name := _name(value)) is not None:
+        return None if value is None else name
+    raise reject(OptionError((), "DLC104", "not a valid `missing`", found=spell(value), expected="the name of a class"))
+
+
+class Category(MissingValues):
     """A class: (batch,) in int32, numbers from 0; or (batch, classes) in float32 with `one_hot`.
 
     `classes` is a count (the data holds 0, 1, ...), a list of the names in the data, or groups of them:
@@ -86,7 +100,12 @@ class Category(Feature):
         None, description="probability above which the second of two classes is predicted; `best_f1`: fitted"
     )
     ignored: int | None = option(
-        None, ge=-(2**31), lt=2**31, description="the number in the data for no class; only for targets"
+        None, ge=-(2**31) + 1, lt=2**31, description="the number in the data for no class; only for targets"
+    )
+    missing: Annotated[str | None, BeforeValidator(_missing)] = option(
+        None,
+        description="what stands for an empty field: a class, or the `most_frequent` one of the training split; `drop` "
+        "leaves out records without this target",
     )
 
     examples = (
@@ -119,7 +138,37 @@ class Category(Feature):
         FeatureExample("category: [a, null]", "i32[batch]<1", ["a"], error="DLC104"),
         FeatureExample("category: {classes: {a: [x, y], b: y}}", "i32[batch]<2", ["y"], error="DLC104"),
         FeatureExample("category", "i32[batch]<2", ["y"], error="DLC102"),
+        FeatureExample("category: {classes: [a, b], missing: b}", "i32[batch]<2", ["a", ""], [0, NO_CLASS]),
+        FeatureExample(
+            "category: {classes: [a, b], one_hot: true, missing: most_frequent, missing_indicator: true}",
+            "f32[batch, 3]",
+            ["a", "b", "b", None],
+            [0, 1, 1, NO_CLASS],
+        ),
+        FeatureExample("category: {classes: [a, b], missing: c}", "i32[batch]<2", ["a"], error="DLC104"),
+        FeatureExample("category: {classes: [a, ''], missing: a}", "i32[batch]<2", ["a"], error="DLC303"),
+        FeatureExample(
+            "category: {classes: 2, missing: '1', missing_indicator: true}", "i32[batch]<2", ["1"], error="DLC303"
+        ),
     )
+
+    @model_validator(mode="after")
+    def _check_missing(self) -> Category:
+        if self.missing is None:
+            return self
+        known = self._numbering()
+        if known("") >= 0:
+            message = "`missing` has no effect: empty fields are a class"
+            raise reject(OptionError(("missing",), "DLC303", message, hint="remove it, or the class `''`", at_key=True))
+        if self.missing not in (DROP, "most_frequent") and known(self.missing) < 0:
+            expected = "one of the classes, `most_frequent`, or `drop` for a target"
+            message, hint = "not a valid `missing`", did_you_mean(self.missing, [*self.names[:1000], "most_frequent"])
+            found = spell(self.missing)
+            raise reject(OptionError(("missing",), "DLC104", message, found=found, expected=expected, hint=hint))
+        if self.missing_indicator and not self.one_hot:
+            message, hint = "`missing_indicator` needs `one_hot`", "or make missing values a class: name it `''`"
+            raise reject(OptionError(("missing_indicator",), "DLC303", message, hint=hint, at_key=True))
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> Category:
@@ -152,9 +201,13 @@ class Category(Feature):
         """The names of the classes, in order."""
         return [str(index) for index in range(self.classes)] if isinstance(self.classes, int) else list(self.classes)
 
+    def class_name(self, number: int) -> str:
+        """The name of a class."""
+        return str(number) if isinstance(self.classes, int) else list(self.classes)[number]
+
     def value_type(self) -> TensorType:
-        """i32[batch], or f32[batch, classes] with one_hot."""
-        return TensorType(("batch", self.count)) if self.one_hot else self.raw_type()
+        """i32[batch], or f32[batch, classes] with one_hot, and one more with an indicator."""
+        return TensorType(("batch", self.count + self.missing_indicator)) if self.one_hot else self.raw_type()
 
     def raw_type(self) -> TensorType:
         """i32[batch]."""
@@ -167,6 +220,8 @@ class Category(Feature):
 
         def number(text: str) -> int:
             code = known(text)
+            if code == _UNKNOWN and self.missing is not None and text.lower() in ("", "nan"):
+                return _ABSENT
             return _IGNORED if code == _UNKNOWN and ignored is not None and _loose(text) == ignored else code
 
         if column.dtype.kind in "OUS":  # objects of several types can't be sorted, so no np.unique
@@ -180,9 +235,18 @@ class Category(Feature):
             numbers = np.array([codes[text] for text in texts], np.int32)[inverse]
         bad = numbers == _UNKNOWN
         if bad.any():
-            row = int(bad.argmax())
-            raise self._unknown(column[row], codes, f"row {first_row + row} of column `{name}`")
+            raise self._unknown(column[bad].tolist(), codes, name, first_row + int(bad.argmax()))
+        if self.missing is not None:
+            numbers = np.where(numbers == _ABSENT, np.int32(NO_CLASS), numbers)
         return numbers if self.ignored is None else np.where(numbers == _IGNORED, np.int32(self.ignored), numbers)
+
+    def gaps(self, raw: Any) -> Any:
+        """True where there is no class."""
+        return raw == NO_CLASS
+
+    def constant(self) -> float | None:
+        """The number of the class that replaces missing ones; None if it is fitted."""
+        return None if self.missing in ("most_frequent", None) else float(self._numbering()(self.missing))
 
     def _numbering(self) -> Callable[[str], int]:
         """A function from a spelling to its class number, -1 for none."""
@@ -196,25 +260,37 @@ class Category(Feature):
             loose[_loose(key)] = index if loose.get(_loose(key), index) == index else -1
         return lambda text: exact.get(text, loose.get(_loose(text), -1))
 
-    def _unknown(self, value: Any, codes: Mapping[str, int], where: str) -> RuleViolation:
-        text = _spelling(value)
-        unknown = [key for key, code in codes.items() if code == _UNKNOWN]
-        classes, hint = self.classes, None
+    def _unknown(self, values: Sequence[Any], codes: Mapping[str, int], column: str, row: int) -> WrongValues:
+        """The error of unknown classes, the first of which is in `row`."""
+        first, classes, hint = _spelling(values[0]), self.classes, None
         if isinstance(classes, int):
             expected = f"an integer from 0 to {classes - 1}"
-            if len(codes) <= 12 and not any(_WHOLE.fullmatch(f"{key}.") for key in codes):
+            numbered = any(_WHOLE.fullmatch(f"{key}.") for key in codes)
+            if len(codes) <= 12 and not numbered:
                 hint = f"list the names: `classes: [{', '.join(sorted(codes))}]`"
+            highest = max((int(key) for key in codes if key.isdecimal() and len(key) < 10), default=0)
+            if numbered and classes <= highest < 2 * classes + 10 and all(map(str.isdecimal, codes)):
+                hint = f"they are numbered up to {highest}: write `category: {highest + 1}`"
+                if "0" not in codes and len(codes) <= 12:
+                    hint = f"they are not numbered from 0: write `category: [{', '.join(sorted(codes, key=int))}]`"
         else:
-            values = [key for keys in classes.values() for key in keys] if isinstance(classes, dict) else list(classes)
-            expected, hint = f"one of {listing(values, 8)}", did_you_mean(text, values)
-        if not text:
-            hint = "to make empty fields a class, name it `''`"
-        counted = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-        shown = f"the number `{text}`" if counted else spell(text)
-        found = shown if text else "an empty field"
-        more = f", the first of {len(unknown)} unknown ones" if len(unknown) > 1 else ""
-        message = f"{where} holds an unknown class"
-        return RuleViolation("DLC404", message, found=found + more, expected=expected, hint=hint, option="classes")
+            known = [key for keys in classes.values() for key in keys] if isinstance(classes, dict) else list(classes)
+            expected, hint = f"one of {listing(known, 8)}", did_you_mean(first, known)
+        if not first:
+            hint = "to make empty fields a class, name it `''`; to replace them, set `missing`"
+        counts = Counter(map(_shown, values))
+        return WrongValues(
+            "DLC404", "holds an unknown class", column, row, counts, expected=expected, hint=hint, option="classes"
+        )
+
+    def undeclared(self, values: Sequence[str]) -> WrongValues | None:
+        """The error of a column with these values, as strings; None if all are classes."""
+        known = self._numbering()
+        codes = {value: known(value) for value in values}
+        unknown = [value for value, code in codes.items() if code < 0 and value != str(self.ignored)]
+        if len(unknown) == self.classes:  # their number is right: what they are called is reported with the data
+            return None
+        return self._unknown(unknown, codes, self.word, 1) if unknown else None
 
     def encoded_range(self) -> ValueRange | None:
         """0 to 1 with one_hot."""
@@ -245,6 +321,13 @@ class Category(Feature):
     def arrays(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The same as the columns of a table."""
         return self.present(name, prediction)
+
+
+def _shown(value: Any) -> str:
+    """A value of a column as messages spell it."""
+    text = as_text(value) if isinstance(value, str) else _spelling(value)
+    counted = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return "an empty field" if not text else f"the number `{text}`" if counted else spell(text)
 
 
 def _index(text: str, count: int) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import product
@@ -10,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.features.decision import Thresholds
 from dlc.components.value_ranges import ValueRange
+from dlc.components.wrong_values import WrongValues, field
 from dlc.ir import MASK, TensorType
-from dlc.language.options import Options, RuleViolation, option, spell
+from dlc.language.options import Options, RuleViolation, option
 from dlc.support.lazy import jnp, np
 
 if TYPE_CHECKING:
@@ -33,10 +37,11 @@ class FeatureExample(NamedTuple):
 class Feature(Options):
     """A kind of input or target.
 
-    A value passes three stages: `read` parses columns on the host (strings, class names) into an array of numbers;
-    `encode` converts that to the network's values; `decode` converts predictions back. The last two use only operators,
-    so that they work on numpy arrays, inside a compiled program and in an exported one. On the host they compute in
-    float64: differences of large numbers keep their digits.
+    A value passes these stages: `read` parses columns on the host (strings, class names) into an array of numbers;
+    `filled` replaces missing ones; `encode` converts that to the network's values; `marked` marks padding and missing
+    values in them; `decode` converts predictions back. All but the first use only operators, so that they work on numpy
+    arrays, inside a compiled program and in an exported one. On the host they compute in float64: differences of large
+    numbers keep their digits.
     """
 
     column: str | None = option(None, description="column to read; default: the name of the feature")
@@ -66,6 +71,10 @@ class Feature(Options):
         """
         raise NotImplementedError
 
+    def undeclared(self, values: Sequence[str]) -> RuleViolation | None:
+        """What is wrong with a column of classes that has these values, None if nothing is."""
+        return None
+
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Statistics learned from the training split: means, ranges, in float64. Empty by default.
 
@@ -80,13 +89,32 @@ class Feature(Options):
         """The types of the results of `fit`."""
         return {}
 
-    def encode(self, raw: Any, stats: Stats) -> Any:
-        """Raw values -> the network's values."""
+    def absent(self, raw: Any) -> Any:
+        """Bool like `raw`: true where a value is missing; None if none can be."""
+        return None
+
+    def fill_types(self) -> dict[str, TensorType]:
+        """The types of the results of `fit_fill`."""
+        return {}
+
+    def fit_fill(self, raw: NDArray[Any], name: str) -> dict[str, NDArray[Any]]:
+        """What replaces missing values, learned before `fit`, in float64. Nothing by default."""
+        return {}
+
+    def filled(self, raw: Any, stats: Stats) -> Any:
+        """Raw values with replacements for missing ones, as `fit` and `encode` get them."""
         return raw
 
-    def scaled(self, raw: Any, stats: Stats) -> Any:
-        """Numbers in the user's unit -> the network's numbers, as in `encode` but without padding."""
-        return self.encode(raw, stats)
+    def marked(self, value: Any, raw: Any) -> Any:
+        """Encoded values with 0 at padding, and where raw ones are missing, if the network gets that.
+
+        Only raw values show both: filled ones may equal padding.
+        """
+        return value
+
+    def encode(self, raw: Any, stats: Stats) -> Any:
+        """Raw values without missing ones -> the network's values."""
+        return raw
 
     def declared_range(self) -> ValueRange | None:
         """What the raw values lie in, in the user's unit; None if only the data tell."""
@@ -153,9 +181,40 @@ def present_array(name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]
     return {column: flat[:, index] for index, column in enumerate(columns)}
 
 
+def fitted(feature: Feature, name: str, raw: Any) -> dict[str, NDArray[Any]]:
+    """Everything that a feature learns from the training split: replacements of missing values, then the rest."""
+    fill = feature.fit_fill(raw, name)
+    return {**fill, **feature.fit(with_filled(feature, raw, fill))}
+
+
+def fitted_types(feature: Feature) -> dict[str, TensorType]:
+    """The types of the results of `fitted`."""
+    return {**feature.fill_types(), **feature.stats_types()}
+
+
+def with_filled(feature: Feature, raw: Any, stats: Stats) -> Any:
+    """Raw values whose missing ones are replaced on access, which can be sliced like an array."""
+    return _Filled(feature, raw, stats) if feature.fill_types() else raw
+
+
+class _Filled:
+    """The result of `with_filled`."""
+
+    def __init__(self, feature: Feature, raw: Any, stats: Stats) -> None:
+        self.feature, self.raw, self.stats = feature, raw, stats
+        self.shape, self.ndim, self.dtype = raw.shape, len(raw.shape), raw.dtype
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __getitem__(self, where: slice) -> NDArray[Any]:
+        found: NDArray[Any] = self.feature.filled(self.raw[where], self.stats)
+        return found
+
+
 def encoded(feature: Feature, name: str, raw: Any, stats: Stats) -> dict[str, Any]:
     """The network's values of a feature under its name, and its mask, if it has one."""
-    values = {name: feature.encode(raw, stats)}
+    values = {name: feature.marked(feature.encode(feature.filled(raw, stats), stats), raw)}
     return {**values, name + MASK: feature.mask(raw)} if feature.value_type().mask else values
 
 
@@ -206,44 +265,70 @@ def only(columns: Sequence[NDArray[Any]], name: str, word: str) -> NDArray[Any]:
 def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float | None = None) -> NDArray[Any]:
     """A column as numbers, exactly: in its own type if float32 holds all of its values, else in float64.
 
-    `missing` replaces empty fields; if it is NaN, they and NaN stay NaN.
+    `missing`, which may be NaN, replaces empty fields and NaN.
 
     Raises:
-        RuleViolation: DLC403, naming the first row that is not a number.
+        WrongValues: DLC403, with all values that are not numbers.
     """
     if column.dtype.kind not in "fiubOUS":
         raise RuleViolation("DLC403", f"the column `{name}` holds no numbers", found=f"values of type {column.dtype}")
+    texts: NDArray[np.bool_] | None = None
     with np.errstate(over="ignore", invalid="ignore"):  # overflow is reported below, with its row
         try:
             values = column.astype(_EXACT.get(column.dtype.name, np.float64), copy=False)
         except (ValueError, TypeError, OverflowError):
-            record = max(1, prod(column.shape[1:]))
-            numbers = [
-                _number(value, name, first_row + index // record, missing) for index, value in enumerate(column.flat)
-            ]
-            values = np.array(numbers, np.float64).reshape(column.shape)
+            numbers = [_number(value) for value in column.flat]
+            texts = np.array([number is None for number in numbers], bool).reshape(column.shape)
+            values = np.array([np.nan if number is None else number for number in numbers]).reshape(column.shape)
         if values.dtype.kind != "f":
             return values
         bad = ~(np.abs(values) <= _LARGEST)
         if missing is not None and bad.any():
-            values = np.where(np.isnan(values), missing, values)
-            bad = ~(np.abs(values) <= _LARGEST) & ~(np.isnan(values) & np.isnan(missing))
-    if not bad.any():
-        return values
-    position = np.unravel_index(int(bad.argmax()), bad.shape)
-    gap = bool(np.isnan(values[position]))
-    raise RuleViolation(
+            gaps = np.isnan(values) if texts is None else np.isnan(values) & ~texts
+            values, bad = np.where(gaps, np.asarray(missing, values.dtype), values), bad & ~gaps
+    if bad.any():
+        raise _not_numbers(column, values, bad, name, first_row)
+    return values
+
+
+def _not_numbers(
+    column: NDArray[Any], values: NDArray[Any], bad: NDArray[np.bool_], name: str, first_row: int
+) -> WrongValues:
+    """The error of values that are not numbers."""
+    rows = np.nonzero(bad)[0]
+    found = [as_text(value) for value in column[bad].tolist()]
+    undefined = np.isnan(values[bad])
+    counts = Counter(field(text) if _number(text) is None else f"`{text}`" if text else field(text) for text in found)
+    texts = list(dict.fromkeys(found))
+    return WrongValues(
         "DLC403",
-        f"row {first_row + int(position[0])} of column `{name}` is not a finite number",
-        found=f"`{text}`" if (text := as_text(column[position])) else "an empty field",
-        expected="a number" if gap else "a number within float32, up to 3.4e38",
-        hint=_GAPS if gap else None,
+        "is not a number" if undefined[0] else "is not a finite number",
+        name,
+        first_row + int(rows[0]),
+        counts,
+        expected="a number" if undefined.any() else "a number within float32, up to 3.4e38",
+        hint=_advice(texts) if undefined.any() else None,
     )
+
+
+def _advice(texts: Sequence[str]) -> str | None:
+    """The hint for fields that are not numbers."""
+    marks = [text for text in texts if text.lower() in _MARKS]
+    if marks:
+        listed = ", ".join(json.dumps(mark) for mark in marks)
+        stand = "these stand for missing values" if len(marks) > 1 else "it stands for a missing value"
+        return f"if {stand}, set `missing_values: [{listed}]` of the `csv`"
+    if any(_COMMA.fullmatch(text) for text in texts):
+        return 'if the comma is a decimal mark, set `decimal: ","` of the `csv`'
+    if any(not text or text.lower() == "nan" for text in texts):
+        return "set `missing`: for example `median` fills an input, and `drop` leaves out records without a target"
+    return None
 
 
 _EXACT = {"float16": "float32", **{name: name for name in ("float32", "int8", "uint8", "int16", "uint16")}}
 _LARGEST = 3.4028234663852886e38  # of float32
-_GAPS = "to fill empty fields, set `missing` of a `number`"
+_COMMA = re.compile(r"[+-]?\d*,\d+")
+_MARKS = {"na", "n/a", "n.a.", "#n/a", "#na", "null", "none", "nil", "?", "-", "--", ".", "..", "missing", "unknown"}
 
 
 def as_text(value: Any) -> str:
@@ -253,28 +338,21 @@ def as_text(value: Any) -> str:
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
-def _number(value: Any, name: str, row: int, missing: float | None) -> float:
+def _number(value: Any) -> float | None:
+    """A field as a number: NaN if it is empty, infinite if it is too large, None if it is not a number."""
     if isinstance(value, float):
         return value
     text = str(int(value)) if isinstance(value, (bool, np.bool_)) else as_text(value)
-    if not text and missing is not None:
-        return missing
     try:
-        return float(text)
+        return float(text) if text else np.nan
     except ValueError:
-        raise RuleViolation(
-            "DLC403",
-            f"row {row} of column `{name}` is not a number",
-            found=spell(text) if text else "an empty field",
-            expected="a number",
-            hint=None if text else _GAPS,
-        ) from None
+        return None
 
 
 _BLOCK = 1 << 17  # elements of a block in float64: 1 MiB, whatever the size of the split
 
 
-def rows_of(raw: NDArray[Any], mask: Callable[[Any], Any] | None = None) -> Iterator[NDArray[Any]]:
+def rows_of(raw: Any, mask: Callable[[Any], Any] | None = None) -> Iterator[NDArray[Any]]:
     """The entries of the last axis of all records, block by block: (k, width).
 
     Records are read in blocks, so that a fold over the rows is the same for data in memory and on disk. With a mask the
@@ -286,14 +364,15 @@ def rows_of(raw: NDArray[Any], mask: Callable[[Any], Any] | None = None) -> Iter
     """
     width = raw.shape[-1] if raw.ndim > 1 else 1
     step = max(1, _BLOCK // max(1, prod(raw.shape[1:])))
-    blocks = (raw[start : start + step] for start in range(0, len(raw), step))
+    blocks = [slice(start, start + step) for start in range(0, len(raw), step)]
     if mask is None:
-        yield from (block.reshape(-1, width) for block in blocks)
+        yield from (raw[block].reshape(-1, width) for block in blocks)
         return
+    read = raw.raw if isinstance(raw, _Filled) else raw  # padding is recognized before missing values are filled
     size = max(1, _BLOCK // max(1, width))
     rest = np.empty((0, width), raw.dtype)
     for block in blocks:
-        rest = np.concatenate([rest, block[mask(block)].reshape(-1, width)])
+        rest = np.concatenate([rest, raw[block][mask(read[block])].reshape(-1, width)])
         while len(rest) >= size:
             yield rest[:size]
             rest = rest[size:]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from dlc.components.features.feature import (
     NORMALIZED,
     NORMALIZER,
-    Feature,
     FeatureExample,
     Stats,
     as_numbers,
@@ -18,6 +19,7 @@ from dlc.components.features.feature import (
     only,
     without_shift,
 )
+from dlc.components.features.missing import MissingValues, numeric_missing
 from dlc.components.value_ranges import Bounds, ValueRange, need_bounds
 from dlc.ir import TensorType
 from dlc.language.options import main, option
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Number(Feature):
+NAN = float("nan")
+
+
+class Number(MissingValues):
     """One number per record: (batch, 1) in float32.
 
     A normalised target is predicted in the normalised range; metrics and predictions use its own unit.
@@ -39,30 +44,45 @@ class Number(Feature):
     value_range: Bounds = option(
         None, description="[lowest, highest] number that the data may hold, before scaling; others are errors"
     )
-    missing: float | None = option(
-        None, description="the number for an empty field; without it empty fields are errors"
+    missing: Annotated[float | str | None, BeforeValidator(numeric_missing)] = option(
+        None,
+        description="what stands for an empty field: a number, or `mean`, `median`, `most_frequent` of the training "
+        "split; `drop` leaves out records without this target",
     )
 
     examples = (
         FeatureExample("number", "f32[batch, 1]", ["1.5", "2"], [[1.5], [2.0]]),
-        FeatureExample("number: {missing: 0}", "f32[batch, 1]", ["1.5", ""], [[1.5], [0.0]]),
+        FeatureExample("number: {missing: 0}", "f32[batch, 1]", ["1.5", ""], [[1.5], [NAN]]),
+        FeatureExample("number: {missing: mean}", "f32[batch, 1]", ["1.5", "", "3"], [[1.5], [NAN], [3.0]]),
+        FeatureExample(
+            "number: {normalize: standard, missing: median, missing_indicator: true}",
+            "f32[batch, 2]",
+            ["1", None, "3", 8.0],
+            [[1], [NAN], [3], [8]],
+        ),
+        FeatureExample("number: {missing: constant}", "f32[batch, 1]", ["1"], error="DLC104"),
+        FeatureExample("number: {missing_indicator: true}", "f32[batch, 2]", ["1"], error="DLC303"),
         FeatureExample("number: standard", "f32[batch, 1]", [1, 3], [[1.0], [3.0]]),
         FeatureExample("number", "f32[batch, 1]", ["1.5", ""], error="DLC403"),
         FeatureExample("number", "f32[batch, 1]", ["1.5", "n/a"], error="DLC403"),
         FeatureExample("number", "f32[batch, 1]", [1.5, float("nan")], error="DLC403"),
-        FeatureExample("number: {missing: -1}", "f32[batch, 1]", [1.5, None], [[1.5], [-1.0]]),
+        FeatureExample("number: {missing: -1}", "f32[batch, 1]", [1.5, None], [[1.5], [NAN]]),
         FeatureExample("number", "f32[batch, 1]", [True, False], [[1.0], [0.0]]),
         FeatureExample("number", "f32[batch, 1]", [[1, 2], [3, 4]], error="DLC406"),
         FeatureExample("number: log", "f32[batch, 1]", [1], error="DLC104"),
     )
 
     def value_type(self) -> TensorType:
+        """f32[batch, 1], or f32[batch, 2] with an indicator."""
+        return TensorType(("batch", 2 if self.missing_indicator else 1))
+
+    def raw_type(self) -> TensorType:
         """f32[batch, 1]."""
         return TensorType(("batch", 1))
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """The numbers as a column of one."""
-        values = as_numbers(only(columns, name, self.word), name, first_row, self.missing).reshape(-1, 1)
+        values = as_numbers(only(columns, name, self.word), name, first_row, self.gap).reshape(-1, 1)
         need_bounds(self.value_range, values, name, first_row)
         return values
 
@@ -88,7 +108,9 @@ class Number(Feature):
 
     def decode(self, value: Any, stats: Stats) -> Any:
         """Value * scale + shift."""
-        return denormalized(value, stats) if self.normalize != "none" else value
+        if self.normalize == "none":
+            return value
+        return self.on_values(value, lambda values: denormalized(values, stats))
 
     def centered(self, stats: Stats) -> Stats:
         """Those of a shift of 0."""

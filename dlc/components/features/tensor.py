@@ -12,7 +12,6 @@ from dlc.components.features.decision import Thresholds, limit, read_thresholds
 from dlc.components.features.feature import (
     NORMALIZED,
     NORMALIZER,
-    Feature,
     FeatureExample,
     Stats,
     array_columns,
@@ -23,16 +22,20 @@ from dlc.components.features.feature import (
     present_array,
     single_values,
     where_defined,
-    where_real,
     without_shift,
 )
+from dlc.components.features.missing import MissingValues, numeric_missing
 from dlc.components.value_ranges import Bounds, ValueRange, need_bounds
+from dlc.components.wrong_values import Violations, WrongValues
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell, unquoted_hint
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+NAN = float("nan")
 
 
 def _shape(value: Any) -> Any:
@@ -54,6 +57,13 @@ def _lays_out(record: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
     return prod(have) == prod(want) and (have == want or len(have) == 1 or len(want) == 1)
 
 
+def _described(record: tuple[int, ...], columns: int) -> str:
+    """What a record is, for a message."""
+    if columns > 1:
+        return f"{columns} columns of {prod(record)} numbers"
+    return f"arrays of shape {list(record)}" if record else "single numbers"
+
+
 def _matches(record: tuple[int, ...], shape: tuple[Dim, ...]) -> bool:
     """Whether a record has a shape; each name in it stands for one size."""
     known: dict[Dim, int] = {}
@@ -71,13 +81,14 @@ def _padding(value: Any) -> Any:
     raise reject(OptionError((), "DLC103", "not a valid `padding`", found=spell(value), expected="a number, or `nan`"))
 
 
-class Tensor(Feature):
+class Tensor(MissingValues):
     """An array of numbers: (batch, *shape) in float32.
 
     It reads one column that holds arrays, or several columns of numbers side by side, in the order given. `padding` is
     the number that fills the end of shorter series, whose first axis is time: a time step whose elements all equal it
     is padding. The value then has a mask. Padding is recognised before the values are scaled, has no part in
-    `normalize`, and becomes 0. With `padding: nan`, empty fields are padding as well.
+    `normalize`, and becomes 0. With `padding: nan`, empty fields are padding as well. `missing` fills in
+    single values of the other time steps.
 
     A target of 0 and 1 may have a `threshold`, or a list of one for each label: metrics and reports decide by it, and
     predictions contain the labels beside their probabilities. `best_f1` fits one for each label after every epoch, and
@@ -93,6 +104,11 @@ class Tensor(Feature):
     normalize: Literal["none", "standard", "minmax"] = option(
         "none",
         description="scale entries of the last axis to mean 0 and deviation 1, or to 0..1, by the training split",
+    )
+    missing: Annotated[float | str | None, BeforeValidator(numeric_missing)] = option(
+        None,
+        description="what stands for an empty field or NaN: a number, or `mean`, `median`, `most_frequent` of each "
+        "entry of the last axis in the training split; `drop` leaves out records without this target",
     )
     threshold: Annotated[Thresholds, BeforeValidator(read_thresholds)] = option(
         None, description="probability above which a label is predicted; only for targets of 0 and 1; `best_f1`: fitted"
@@ -121,6 +137,14 @@ class Tensor(Feature):
         FeatureExample("tensor: {shape: [2], scale: 2, threshold: 0.2}", "f32[batch, 2]", [[0, 1]], error="DLC303"),
         FeatureExample("tensor: [1]", "f32[batch, 1]", ["1", "x"], error="DLC403"),
         FeatureExample(
+            "tensor: {shape: [2], missing: most_frequent, missing_indicator: true, normalize: minmax}",
+            "f32[batch, 4]",
+            [[1, 2], [4, NAN], [4, 3.0]],
+            [[1, 2], [4, NAN], [4, 3]],
+        ),
+        FeatureExample("tensor: {shape: [time], missing: 0}", "f32[batch, time]", [[1, NAN]], [[1, NAN]]),
+        FeatureExample("tensor: {shape: [time], missing: mean}", "f32[batch, time]", [[1, 2]], error="DLC203"),
+        FeatureExample(
             "tensor: {shape: [time, 1], padding: 0, normalize: standard}",
             "f32[batch, time, 1] masked",
             [[[1], [3]], [[1], [0]]],
@@ -133,6 +157,20 @@ class Tensor(Feature):
         FeatureExample(
             "tensor: {shape: [1, 2], padding: nan}", "f32[batch, 1, 2] masked", [[1, float("nan")]], error="DLC403"
         ),
+        FeatureExample(
+            "tensor: {shape: [time, 2], padding: nan, missing: mean, missing_indicator: true, normalize: standard}",
+            "f32[batch, time, 4] masked",
+            [[[1, 2], [3, NAN]], [[5, 4], [NAN, NAN]]],
+            [[[1, 2], [3, NAN]], [[5, 4], [NAN, NAN]]],
+        ),
+        FeatureExample(
+            "tensor: {shape: [time, 1], padding: 0, missing: 0}",
+            "f32[batch, time, 1] masked",
+            [[[1], [NAN], [0]]],
+            [[[1], [NAN], [0]]],
+        ),
+        FeatureExample("tensor: {shape: [time, 1], padding: nan, missing: 0}", "f32[batch]", [[1]], error="DLC303"),
+        FeatureExample("tensor: {shape: [3], padding: 0, missing: mean}", "f32[batch]", [[1]], error="DLC203"),
         FeatureExample("tensor: {shape: [], padding: 0}", "f32[batch]", [1], error="DLC203"),
         FeatureExample("tensor: {shape: [3], padding: 0, normalize: minmax}", "f32[batch]", [[1]], error="DLC203"),
         FeatureExample("tensor: {shape: [3], padding: none}", "f32[batch]", [[1]], error="DLC103"),
@@ -159,18 +197,44 @@ class Tensor(Feature):
             )
             message = "`normalize` needs a last axis of known size"
             raise reject(OptionError(("normalize",), "DLC203", message, hint=hint))
-        if self.padding is not None and not self.shape:
-            message = "`padding` needs a time axis"
-            hint = "for a series of single numbers write `shape: [time, 1]`"
-            raise reject(OptionError(("padding",), "DLC203", message, hint=hint, at_key=True))
-        if self.padding is not None and self.normalize != "none" and len(self.shape) == 1:
-            message = "`normalize` needs an axis after the time axis of a padded series"
-            hint = f"write `shape: [{self.shape[0]}, 1]`"
-            raise reject(OptionError(("normalize",), "DLC203", message, hint=hint))
         if self.threshold is not None and (self.normalize != "none" or self.scale is not None):
             message, hint = "`threshold` has no effect on scaled values: labels are 0 and 1", "remove one of them"
             raise reject(OptionError(("threshold",), "DLC303", message, hint=hint, at_key=True))
+        if self._fits_fill() and self.shape and not isinstance(self.shape[-1], int):
+            name = "missing_indicator" if self.missing_indicator else "missing"
+            raise reject(OptionError((name,), "DLC203", f"`{name}` needs a last axis of known size", at_key=True))
+        if self.missing_indicator and not self.shape:
+            message = "`missing_indicator` needs a last axis of known size"
+            raise reject(OptionError(("missing_indicator",), "DLC203", message, at_key=True))
         return self
+
+    def _fits_fill(self) -> bool:
+        """Whether each entry of the last axis has a value for missing ones, or an indicator."""
+        return self.missing_indicator or (isinstance(self.missing, str) and self.fills)
+
+    @model_validator(mode="after")
+    def _check_padding(self) -> Tensor:
+        if self.padding is None:
+            return self
+        if not self.shape:
+            message = "`padding` needs a time axis"
+            hint = "for a series of single numbers write `shape: [time, 1]`"
+            raise reject(OptionError(("padding",), "DLC203", message, hint=hint, at_key=True))
+        if self.missing is not None and self.padding == "nan" and all(dim == 1 for dim in self.shape[1:]):
+            message, hint = "`missing` has no effect: all NaN are padding", "remove it, or pad with a number"
+            raise reject(OptionError(("missing",), "DLC303", message, hint=hint, at_key=True))
+        name = "normalize" if self.normalize != "none" else None
+        if self._fits_fill():
+            name = name or ("missing_indicator" if self.missing_indicator else "missing")
+        if name is not None and len(self.shape) == 1:
+            message = f"`{name}` needs an axis after the time axis of a padded series"
+            raise reject(OptionError((name,), "DLC203", message, hint=f"write `shape: [{self.shape[0]}, 1]`"))
+        return self
+
+    @property
+    def gap(self) -> float | None:
+        """NaN for a missing number, which may be padding."""
+        return nan if self.padding == "nan" else super().gap
 
     @property
     def decision(self) -> Thresholds:
@@ -182,14 +246,20 @@ class Tensor(Feature):
         return self.columns or super().reads(name)
 
     def value_type(self) -> TensorType:
+        """The raw type, with a last axis of twice the size if there are indicators."""
+        if not self.missing_indicator:
+            return self.raw_type()
+        last = self.shape[-1]
+        assert isinstance(last, int), "checked above"
+        return TensorType(("batch", *self.shape[:-1], 2 * last), mask=self.padding is not None)
+
+    def raw_type(self) -> TensorType:
         """f32[batch, *shape], masked if `padding` is set."""
         return TensorType(("batch", *self.shape), mask=self.padding is not None)
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """The columns side by side, in the declared shape."""
-        labels = self.columns if self.columns and len(self.columns) == len(columns) else [name] * len(columns)
-        gap = nan if self.padding == "nan" else None
-        parts = [as_numbers(column, label, first_row, gap) for column, label in zip(columns, labels, strict=True)]
+        parts = self._numbers(columns, name, first_row)
         rows = parts[0].shape[0]
         flat = [part.reshape(rows, prod(part.shape[1:])) for part in parts]
         values = parts[0] if len(parts) == 1 else np.concatenate(flat, axis=1)
@@ -210,13 +280,32 @@ class Tensor(Feature):
         raise RuleViolation(
             "DLC406",
             f"records of `{name}` don't have the declared shape {declared}",
-            found=f"arrays of shape {list(record)}" if record else "single numbers",
+            found=_described(record, len(columns)),
             expected=f"{prod(sizes)} numbers" if len(sizes) == len(self.shape) and not same_count else declared,
             hint="the axes are in another order; declare them in the order of the data, channels last"
             if same_count
             else None,
             option="shape",
         )
+
+    def _numbers(self, columns: Sequence[NDArray[Any]], name: str, first_row: int) -> list[NDArray[Any]]:
+        """The columns as numbers.
+
+        Raises:
+            Violations: the wrong values of all columns.
+        """
+        labels = self.columns if self.columns and len(self.columns) == len(columns) else [name] * len(columns)
+        parts, wrong = [], []
+        for index, (column, label) in enumerate(zip(columns, labels, strict=True)):
+            try:
+                parts.append(as_numbers(column, label, first_row, self.gap))
+            except WrongValues as error:
+                wrong.append(error.of(label, index))
+        if len(wrong) == 1:
+            raise wrong[0]
+        if wrong:
+            raise Violations(list(wrong))
+        return parts
 
     def _checked(self, values: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
         """The values, which lie in their range, and whose padding comes after the series and fills whole time steps."""
@@ -234,8 +323,8 @@ class Tensor(Feature):
                 hint="move the padding to the end, or pad with a number that is no value of the series",
                 option="padding",
             )
-        if self.padding == "nan":
-            gaps = np.isnan(values) & mask.reshape(*mask.shape, *(1,) * (values.ndim - 2))
+        if self.padding == "nan" and self.missing is None:
+            gaps = self.absent(values)
             if gaps.any():
                 row = first_row + int(gaps.reshape(len(values), -1).any(1).argmax())
                 raise RuleViolation(
@@ -243,6 +332,7 @@ class Tensor(Feature):
                     f"row {row} of `{name}` has a time step with some values missing",
                     found="`nan` beside numbers",
                     expected="a time step that is all `nan`, or has all its numbers",
+                    hint="set `missing` to fill in single values, for example with their `mean`",
                     option="padding",
                 )
         return values
@@ -296,11 +386,6 @@ class Tensor(Feature):
         return {} if self.normalize == "none" else dict.fromkeys(NORMALIZER, kind)
 
     def encode(self, raw: Any, stats: Stats) -> Any:
-        """(raw - shift) / deviation, or raw / scale; 0 at padding."""
-        value = self.scaled(raw, stats)
-        return value if self.padding is None else where_real(self.mask(raw), value)
-
-    def scaled(self, raw: Any, stats: Stats) -> Any:
         """(raw - shift) / deviation, or raw / scale."""
         if self.normalize != "none":
             return normalized(raw, stats)
@@ -309,8 +394,8 @@ class Tensor(Feature):
     def decode(self, value: Any, stats: Stats) -> Any:
         """The inverse of `encode`."""
         if self.normalize != "none":
-            return denormalized(value, stats)
-        return value * self.scale if self.scale else value
+            return self.on_values(value, lambda values: denormalized(values, stats))
+        return self.on_values(value, lambda values: values * self.scale) if self.scale else value
 
     def prediction_columns(self, name: str, sizes: Sequence[int]) -> list[str]:
         """The elements; with a threshold also the labels."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.features.feature import Feature, FeatureExample, as_numbers, where_defined
+from dlc.components.wrong_values import WrongValues
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import np
@@ -113,11 +115,13 @@ class Tokens(Feature):
         if self.ignored is not None:
             bad &= values != self.ignored
         if bad.any():
-            row, position = np.unravel_index(int(bad.argmax()), bad.shape)
-            raise RuleViolation(
+            row, _ = np.unravel_index(int(bad.argmax()), bad.shape)
+            raise WrongValues(
                 "DLC404",
-                f"row {first_row + int(row)} of `{name}` has a token that is not in the vocabulary",
-                found=f"`{values[row, position]:g}`",
+                "has a token that is not in the vocabulary",
+                name,
+                first_row + int(row),
+                Counter(f"`{value:g}`" for value in values[bad].tolist()),
                 expected=f"an integer from 0 to {self.vocabulary - 1}",
                 option="vocabulary",
             )

@@ -304,10 +304,7 @@ def _is_random(layer: Layer) -> bool:
 
 
 class UnfinishedSchedule(LearningRule):
-    """Finds a schedule that ends before the run with a rate of 0, or is longer than the run.
-
-    With a rate of 0 the rest of the run learns nothing; a schedule that is too long never reaches its last rate.
-    """
+    """Finds a schedule that ends before the run with a rate of 0: the rest of the run learns nothing."""
 
     word = "unfinished_schedule"
     code = "DLC321"

@@ -132,9 +132,10 @@ class Schedule(Options):
             yield OptionError(("warmup",), "DLC303", _TOO_WARM, found, expected, "shorten it, as in `warmup: 10%`")
 
     def unfinished(self, run: Run) -> Iterator[OptionError]:
-        """Errors of a length that is not the run's: the rate would be 0 before its end, or never reach its last value.
+        """The error of a length that ends before the run, if the rate is 0 from then on.
 
-        A length in steps may be a little shorter than the run.
+        A length in steps may be a little shorter than the run. One that is longer is none: short trials of a spec, and
+        runs that are to be extended, need it.
         """
         until = self.until()
         end = run.position(until)
@@ -145,9 +146,6 @@ class Schedule(Options):
         hint = "remove `length`, so that the schedule ends with the run"
         if end < run.epochs - early and self.stops():
             message, found = f"the schedule ends after {until}, and the run goes on with a rate of 0", run_length(run)
-            yield OptionError(("length",), "DLC321", message, found, hint=hint)
-        elif end > run.epochs + slack:
-            message, found = f"the run ends before the schedule, which takes {until}", run_length(run)
             yield OptionError(("length",), "DLC321", message, found, hint=hint)
 
     def stops(self) -> bool:

@@ -15,6 +15,7 @@ class Bundled(Source):
     loader: ClassVar[str] = ""
     names: ClassVar[tuple[str, ...]] = ()  # the names of the single features, in scikit-learn's order
     target: ClassVar[str] = ""
+    target_classes: ClassVar[tuple[str, ...]] = ()
     records: ClassVar[int] = 0
 
     def count(self, base: Path) -> int | None:
@@ -24,6 +25,10 @@ class Bundled(Source):
     def columns(self) -> tuple[str, ...] | None:
         """Each feature, all of them as `features`, and the target."""
         return ("features", *self.names, self.target)
+
+    def classes(self, column: str) -> tuple[str, ...] | None:
+        """Those of the target."""
+        return self.target_classes or None if column == self.target else None
 
     def load(self, base: Path) -> Columns:
         """Load through `sklearn.datasets`."""
@@ -46,6 +51,8 @@ class Digits(Bundled):
 
     word = "digits"
     records = 1797
+    target = "digit"
+    target_classes = tuple("0123456789")
     examples = ("digits",)
 
     def columns(self) -> tuple[str, ...] | None:
@@ -71,6 +78,7 @@ class Iris(Bundled):
     loader = "load_iris"
     names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
     target = "species"
+    target_classes = ("setosa", "versicolor", "virginica")
     examples = ("iris",)
 
 
@@ -99,6 +107,7 @@ class Wine(Bundled):
         "proline",
     )
     target = "cultivar"
+    target_classes = ("class_0", "class_1", "class_2")
     examples = ("wine",)
 
 
@@ -127,6 +136,7 @@ class BreastCancer(Bundled):
     loader = "load_breast_cancer"
     names = tuple(f"{part}_{name}" for part in ("mean", "error", "worst") for name in _CELL)
     target = "diagnosis"
+    target_classes = ("malignant", "benign")
     examples = ("breast_cancer",)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from unicodedata import category as unicode_category
+from unicodedata import normalize
 
 from dlc.diagnostics import did_you_mean, listing
 from dlc.language.options import Options, RuleViolation
@@ -28,6 +31,10 @@ class Source(Options):
 
     def columns(self) -> tuple[str, ...] | None:
         """The names of its columns if they are known without reading it, else None."""
+        return None
+
+    def classes(self, column: str) -> tuple[str, ...] | None:
+        """The different values of a column of classes if they are known without reading it, else None."""
         return None
 
     def load(self, base: Path) -> Columns:
@@ -61,6 +68,19 @@ class Source(Options):
             RuleViolation: DLC401 when it can't be read; an iterator may also raise it later.
         """
         return self.load(base)
+
+    def numbers(self, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
+        """A column for a feature that reads numbers: strings that spell numbers as Python does.
+
+        Args:
+            column: the column.
+            name: its name.
+            first_row: the number of its first record, from 1.
+
+        Raises:
+            RuleViolation: DLC403 for strings that are certainly no numbers in this source.
+        """
+        return column
 
     def rooted(self, base: Path) -> Source:
         """The same source with absolute paths."""
@@ -111,14 +131,33 @@ def select(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
     """
     chosen: list[str] = []
     exact = set(known)
-    for pattern in columns:
+    for pattern in (normalize("NFC", column) for column in columns):
         found = [pattern] if pattern in exact else _matching(pattern, known)
         if not found:
-            hint = did_you_mean(pattern, known) or "set `column` to the column of the feature"
+            hint = look_alike(pattern, known) or did_you_mean(pattern, known)
+            hint = hint or "set `column` to the column of the feature"
             message = f"the data has no column `{pattern}`"
             raise RuleViolation("DLC402", message, found=f"columns {listing(known, 12)}", hint=hint)
         chosen += found
     return chosen
+
+
+def look_alike(name: str, known: Iterable[str]) -> str | None:
+    r"""The hint for a name that differs from a known one only in characters that look alike or are invisible, or None.
+
+    >>> look_alike("a\u00a0b", ["c", "a b"])
+    '`a b` differs only in the form of its characters or in invisible ones: copy it from the data'
+    """
+    found = next((other for other in known if other != name and _visible(other) == _visible(name)), None)
+    return (
+        f"`{found}` differs only in the form of its characters or in invisible ones: copy it from the data"
+        if found
+        else None
+    )
+
+
+def _visible(name: str) -> str:
+    return " ".join("".join(c for c in normalize("NFKC", name) if unicode_category(c) != "Cf").split())
 
 
 def _matching(pattern: str, known: tuple[str, ...]) -> list[str]:
@@ -127,3 +166,34 @@ def _matching(pattern: str, known: tuple[str, ...]) -> list[str]:
         return []
     regex = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
     return [name for name in known if regex.fullmatch(name)]
+
+
+def normalized_names(names: Sequence[str], path: Path | str) -> list[str]:
+    """The names of columns in Unicode's composed form (NFC), so that equal names are equal strings.
+
+    Raises:
+        RuleViolation: DLC401 when two of them are then the same.
+    """
+    found = [normalize("NFC", name) for name in names]
+    twice = [name for name, count in Counter(found).items() if count > 1]
+    if twice:
+        forms = len({name for name in names if normalize("NFC", name) == twice[0]})
+        hint = "they differ only in the Unicode form of their characters (NFC and NFD)" if forms > 1 else None
+        message = f"`{path}` has duplicate column names"
+        raise RuleViolation("DLC401", message, found=listing(twice, 8), hint=hint, option="path")
+    return found
+
+
+PACKED = (".gz", ".bz2", ".xz", ".zip")
+
+
+def kind_of_file(path: Path) -> str:
+    """The ending that says what a file holds, in lower case, without those of compression.
+
+    >>> kind_of_file(Path("t.CSV.gz")), kind_of_file(Path("t.zip"))
+    ('.csv', '')
+    """
+    endings = [ending.lower() for ending in path.suffixes]
+    while endings and endings[-1] in PACKED:
+        endings.pop()
+    return endings[-1] if endings else ""

@@ -208,7 +208,12 @@ class _Matcher:
         """Whether values can lie in the range that an augmentation states; if not, it is reported."""
         own = item.thing.own_range()
         for name in names:
-            held = self.range_of(name)
+            feature, held = self.document.inputs.get(name), self.range_of(name)
+            if item.thing.ranged and getattr(feature, "missing_indicator", False):
+                message = f"`{item.thing.word}` would change the indicators of missing values of `{name}`"
+                span = self.document.source.key_span((*item.path, item.thing.word))
+                self.problems.add("DLC313", message, span, hint=f"remove `missing_indicator` from `{name}`")
+                return False
             if own is None or held is None or own.fits(held) or (isinf(held.span) and own.low < 0 < own.high):
                 continue
             message = f"`{item.thing.word}` expects values from {own}, but those of `{name}` {mismatch(own, held)}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 from dlc.components.features.decision import BEST_F1
 from dlc.components.features.feature import Feature
+from dlc.components.features.missing import DROP
 from dlc.components.features.number import Number
 from dlc.components.losses.loss import Loss
 from dlc.components.metrics.metric import Metric
@@ -81,6 +83,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         _prediction_columns(document, losses, types, problems)
         _thresholds(document, losses, types, problems)
     _ignored(document, problems)
+    _missing(document, problems)
     _columns(document, problems)
     _splits(document, problems)
     return Objectives(tuple(losses), tuple(metrics))
@@ -206,13 +209,13 @@ class _Matcher:
     def name(self, item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers], taken: Sequence[str]) -> str:
         """The name of an item in reports."""
         source, given, word = self.document.source, item.modifiers.name, item.thing.word
-        name = given or item.thing.default_name
-        at = (*item.path, "name") if given else item.path
+        name = item.thing.default_name if given is None else given
+        at = (*item.path, "name") if given is not None else item.path
         if name == "loss" or name in taken:
             message = "`loss` is the name of the total loss" if name == "loss" else f"two values are named `{name}`"
             hint = "choose another name" if given else "set `name:` beside this one"
             self.problems.add("DLC202", message, source.span(at), hint=hint)
-        elif not valid_name(given or word):
+        elif not valid_name(word if given is None else given):
             message = f"`{name}` is not a valid name of a loss or metric"
             self.problems.add("DLC104", message, source.span(at), expected=NAME_RULE)
         return name
@@ -414,6 +417,23 @@ def _ignored(document: Document, problems: Problems) -> None:
             problems.add("DLC303", message, span, hint=hint)
 
 
+def _missing(document: Document, problems: Problems) -> None:
+    """Report targets that would be filled, and inputs that would leave out records."""
+    for section, features in (("inputs", document.inputs), ("targets", document.targets)):
+        for name, feature in features.items():
+            chosen = getattr(feature, "missing", None)
+            if feature is None or chosen is None or (chosen == DROP) == (section == "targets"):
+                continue
+            span = document.source.span((section, name, feature.word, "missing"))
+            if section == "targets":
+                message, hint = f"the target `{name}` can't be filled: the network would learn invented values", None
+                expected = "`drop`, which leaves out records without the target"
+            else:
+                message, expected = "`missing: drop` is only for targets", "a value for the missing ones"
+                hint = "a prediction is made for each record; remove the others from the data"
+            problems.add("DLC104", message, span, expected=expected, hint=hint)
+
+
 def _thresholds(
     document: Document, losses: Sequence[LossTerm], types: Mapping[str, TensorType], problems: Problems
 ) -> None:
@@ -442,11 +462,17 @@ def _thresholds(
 
 
 def _columns(document: Document, problems: Problems) -> None:
-    """Check that features read existing columns, if the source's columns are known."""
+    """Check that features read existing columns with their classes, if the source's columns are known."""
     source, data = document.source, document.data
     known = data.source.columns() if data is not None else None
-    if known is None:
+    if known is None or data is None:
         return
+    for option in ("stratify", "group"):
+        column = getattr(data.split, option)
+        if column is not None and normalize("NFC", column) not in known:
+            message, found = f"the data has no column `{column}`", f"columns {listing(known, 12)}"
+            hint, span = did_you_mean(column, known), source.span(("data", "split", option))
+            problems.add("DLC402", message, span, found=found, hint=hint)
     for section, features in (("inputs", document.inputs), ("targets", document.targets)):
         for name, feature in features.items():
             for index, column in enumerate(feature.reads(name) if feature is not None else ()):
@@ -458,6 +484,21 @@ def _columns(document: Document, problems: Problems) -> None:
                     span = next((source.values[location] for location in locations if location in source.values), None)
                     span = span or source.key_span((section, name))
                     problems.add(wrong.code, wrong.message, span, found=wrong.found, hint=wrong.hint)
+            if feature is not None:
+                _classes(document, section, name, feature, problems)
+
+
+def _classes(document: Document, section: str, name: str, feature: Feature, problems: Problems) -> None:
+    """Check that a feature declares all classes of its column, if they are known."""
+    column = feature.reads(name)[0]
+    known = document.data.source.classes(column) if document.data is not None else None
+    wrong = feature.undeclared(known) if known is not None else None
+    if wrong is not None:
+        message = f"the column `{column}` has classes that `{name}` does not declare"
+        path = (section, name, feature.word)
+        at = next((found for found in ((*path, "classes"), path) if found in document.source.values), path)
+        span = document.source.span(at)
+        problems.add(wrong.code, message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint)
 
 
 def _splits(document: Document, problems: Problems) -> None:
@@ -477,7 +518,11 @@ def _splits(document: Document, problems: Problems) -> None:
     if not data.split.validation and not data.split.test:
         message, hint = "`split` has no effect", "give `validation:` or `test:` a share"
         problems.add("DLC303", message, source.key_span(path), hint=hint)
-    elif not data.split.shuffle and (*path, "seed") in source.values:
+    for option in ("stratify", "group") if not data.split.shuffle else ():
+        if getattr(data.split, option) is not None:
+            message, hint = f"`{option}` has no effect without `shuffle`", "remove one of them"
+            problems.add("DLC303", message, source.key_span((*path, option)), hint=hint)
+    if not data.split.shuffle and (*path, "seed") in source.values and (data.split.validation or data.split.test):
         message, hint = "`seed` has no effect without `shuffle`", "remove one of them"
         problems.add("DLC303", message, source.key_span((*path, "seed")), hint=hint)
 

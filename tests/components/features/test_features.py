@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dlc.components.features import FEATURES
-from dlc.components.features.feature import Feature, as_numbers, encoded_on_host, fit_normalizer
+from dlc.components.features.feature import (
+    Feature,
+    as_numbers,
+    encoded,
+    encoded_on_host,
+    fit_normalizer,
+    fitted,
+)
+from dlc.components.wrong_values import Violations, WrongValues
 from dlc.data.fitted import Unpadded, device_stats, record_digests
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, build_word, load_class
@@ -77,7 +85,7 @@ def test_large_data_are_not_copied() -> None:
         (["1", "2", "n/a"], "the string `n/a`", 3),
         (["1", "", "2"], "an empty field", 2),
         ([1.0, None, 2.0], "an empty field", 2),
-        ([1.0, 2.0, float("nan"), float("inf")], "`nan`", 3),
+        ([1.0, 2.0, float("nan"), float("inf")], "`nan` (once), `inf` (once)", 3),
         (["1", "nan"], "`nan`", 2),
         ([1.0, float("-inf")], "`-inf`", 2),
         (["1", "1e400"], "`1e400`", 2),
@@ -216,6 +224,101 @@ def test_scalars_normalise_as_one_entry() -> None:
     assert made.stats_types() == dict.fromkeys(("shift", "shift_rest", "scale"), TensorType((1,)))
 
 
+# ---- missing values ----
+
+GAPS = np.array([[1.5, np.nan, 7], [np.nan, 2, 7], [4, 2, np.nan], [4, 100, 7], [-3, np.nan, 0]])
+
+
+@pytest.mark.parametrize("how", ["mean", "median", "most_frequent", "-2.5"])
+@pytest.mark.parametrize("normalize", ["none", "standard", "minmax"])
+def test_missing_values_against_scikit_learn(how: str, normalize: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SimpleImputer with indicators for all columns, then a scaler; fitted in float64, in memory and block by block."""
+    from sklearn.impute import MissingIndicator, SimpleImputer
+    from sklearn.pipeline import FunctionTransformer, Pipeline
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    number = how == "-2.5"
+    imputer = SimpleImputer(strategy="constant" if number else how, fill_value=-2.5 if number else None)
+    scaler = {"none": FunctionTransformer(), "standard": StandardScaler(), "minmax": MinMaxScaler()}[normalize]
+    pipeline = Pipeline([("fill", imputer), ("scale", scaler)]).fit(GAPS)
+    later = np.array([[np.nan, np.nan, np.nan], [1.0, 2, 3]])
+    options = f"missing: {how}, normalize: {normalize}, missing_indicator: true"
+    made = feature(f"tensor: {{shape: [3], {options}}}")
+    stats = fitted(made, "x", made.read([GAPS], "x"))
+    for rows in (GAPS, later):
+        found = encoded_on_host(made, "x", made.read([rows], "x"), stats)["x"]
+        flags = MissingIndicator(features="all").fit_transform(rows)
+        np.testing.assert_allclose(found, np.hstack([pipeline.transform(rows), flags]), rtol=1e-6)
+        np.testing.assert_allclose(made.decode(found, stats)[:, :3], imputer.transform(rows), rtol=1e-6, atol=1e-4)
+    np.testing.assert_array_equal(stats["fill"], imputer.statistics_ if not number else [-2.5])
+    monkeypatch.setattr("dlc.components.features.feature._BLOCK", 6)
+    monkeypatch.setattr("dlc.components.features.missing._GATHERED", 5)
+    for name, value in fitted(made, "x", GAPS).items():
+        np.testing.assert_allclose(value, stats[name], rtol=1e-12)
+    single = feature(f"number: {{{options}}}")
+    column = single.read([np.array([str(value) if value == value else "" for value in GAPS[:, 1]])], "x")
+    found = encoded_on_host(single, "x", column, fitted(single, "x", column))["x"]
+    wanted = np.stack([pipeline.transform(GAPS)[:, 1], np.isnan(GAPS[:, 1])], 1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_the_mean_of_missing_values_is_fitted_in_float64() -> None:
+    wide = np.array([5_412_345.25, np.nan, 5_412_345.75, 5_412_346.25])
+    made = feature("number: {missing: mean, normalize: standard}")
+    raw = made.read([wide], "x")
+    stats = fitted(made, "x", raw)
+    assert stats["fill"][0] == 5_412_345.75
+    np.testing.assert_allclose(encoded_on_host(made, "x", raw, stats)["x"][1], 0, atol=1e-9)
+
+
+def test_missing_classes_against_scikit_learn() -> None:
+    from sklearn.impute import SimpleImputer
+
+    texts = np.array(["b", "c", None, "c", "b", "a", None], dtype=object)
+    made = feature("category: {classes: [a, b, c], missing: most_frequent, one_hot: true, missing_indicator: true}")
+    raw = made.read([np.array(["" if text is None else text for text in texts], object)], "x")
+    wanted = SimpleImputer(strategy="most_frequent", missing_values=None).fit_transform(texts[:, None])[:, 0]
+    rows = np.array([[*(text == name for name in "abc"), gap is None] for text, gap in zip(wanted, texts, strict=True)])
+    np.testing.assert_array_equal(encoded_on_host(made, "x", raw, fitted(made, "x", raw))["x"], rows)
+    made = feature("category: {classes: {low: [1, 2], high: [3]}, missing: 3}")
+    raw = made.read([np.array([1.0, np.nan, 3.0])], "x")
+    np.testing.assert_array_equal(encoded_on_host(made, "x", raw, fitted(made, "x", raw))["x"], [0, 1, 1])
+
+
+def test_a_column_without_values_can_not_fill_itself() -> None:
+    made = feature("tensor: {shape: [2], missing: median}")
+    with pytest.raises(RuleViolation, match=r"a value of `x\[..., 1\]`") as caught:
+        fitted(made, "x", np.array([[1.0, np.nan], [2.0, np.nan]]))
+    assert caught.value.code == "DLC405" and caught.value.option == "missing"
+
+
+# ---- wrong values ----
+
+
+def test_all_wrong_values_are_one_finding() -> None:
+    with pytest.raises(WrongValues) as caught:
+        as_numbers(np.array(["1", "NA", "", "NA", "x", "1e99", "?", "y"], dtype=object), "a", 1)
+    assert "row 2 of column `a`" in caught.value.message
+    assert caught.value.found == (
+        "the string `NA` (2 times), an empty field (once), the string `x` (once), `1e99` (once), "
+        "and 2 other values (2 times)"
+    )
+    assert 'missing_values: ["NA", "?"]' in (caught.value.hint or "")
+    with pytest.raises(WrongValues) as caught:
+        as_numbers(np.array(["1,5", "x"], dtype=object), "a", 1)
+    assert 'decimal: ","' in (caught.value.hint or "")
+    with pytest.raises(Violations) as several:
+        feature("tensor: {shape: [3], columns: [a, b, c]}").read(
+            [np.array(["1", "x"], object), np.array([1, 2]), np.array(["", "1"], object)], "x"
+        )
+    assert [error.message.split(" of ")[1] for error in several.value.found] == [
+        "column `a` is not a number",
+        "column `c` is not a number",
+    ]
+    found = wrong("category: [a, b]", ["c", "a", "d", "c"])
+    assert found.found == "the string `c` (2 times), the string `d` (once)"
+
+
 # ---- tensors ----
 
 
@@ -270,7 +373,15 @@ def test_records_and_shapes(record: tuple[int, ...], shape: str, fits: bool) -> 
         ("tensor: {shape: [2], scale: 0}", "DLC104"),
         ("tensor: {shape: [2], normalise: standard}", "DLC101"),
         ("tensor: {columns: [a]}", "DLC102"),
-        ("number: {missing: none}", "DLC103"),
+        ("number: {missing: none}", "DLC104"),
+        ("number: {missing: true}", "DLC104"),
+        ("number: {missing: .nan}", "DLC104"),
+        ("number: {missing: {constant: a}}", "DLC104"),
+        ("number: {missing: {fill: 0}}", "DLC104"),
+        ("tensor: {shape: [2], missing: drop, missing_indicator: true}", "DLC303"),
+        ("tensor: {shape: [], missing: 0, missing_indicator: true}", "DLC203"),
+        ("category: {classes: 2, missing: mean}", "DLC104"),
+        ("category: {classes: 2, missing: [0]}", "DLC104"),
         ("category: {classes: [a, [b]]}", "DLC104"),
         ("category: {classes: {a: [], b: [x]}}", "DLC104"),
         ("category: 3000000000", "DLC104"),
@@ -312,13 +423,15 @@ def test_spellings_that_writers_of_tables_add() -> None:
     np.testing.assert_array_equal(feature("category: [0.5, 1.5]").read([column([1.5, 0.5])], "x"), [1, 0])
     np.testing.assert_array_equal(feature("category: ['007', '7']").read([column(["7", "007"])], "x"), [1, 0])
     np.testing.assert_array_equal(feature("category: ['True', 'False']").read([np.array([True, False])], "x"), [0, 1])
+    accents = feature("category: [caf\u00e9, the\u0301]")
+    np.testing.assert_array_equal(accents.read([column(["th\u00e9", "cafe\u0301"])], "x"), [1, 0])
     assert wrong("category: 3", [True]).code == "DLC404"  # true and false count two classes, not three
 
 
 def test_unknown_classes_are_named() -> None:
     found = wrong("category: [setosa, virginica]", ["setosa", "Setosa", "rose"], first_row=11)
     assert found.message == "row 12 of column `x` holds an unknown class"
-    assert found.found == "the string `Setosa`, the first of 2 unknown ones"
+    assert found.found == "the string `Setosa` (once), the string `rose` (once)"
     assert found.expected == "one of `setosa`, `virginica`" and found.option == "classes"
     assert wrong("category: [setosa, virginica]", ["setosaa"]).hint == "did you mean `setosa`?"
     assert wrong("category: 2", ["no", "yes"]).hint == "list the names: `classes: [no, yes]`"
@@ -367,13 +480,16 @@ def test_no_value_breaks_a_feature(values: list[Any]) -> None:
     """Whatever a file holds, a feature reads it or says what is wrong."""
     data = np.empty(len(values), dtype=object)
     data[:] = values
-    for spec in ("number", "number: {missing: 0}", "tensor: [1]", "category: 2", "category: [a, b]"):
+    specs = ("number", "number: {missing: 0}", "tensor: [1]", "category: 2", "category: [a, b]")
+    for spec in (*specs, "category: {classes: [a, b], missing: b}"):
         try:
             raw = feature(spec).read([data], "x")
         except RuleViolation as found:
             assert found.code in ("DLC403", "DLC404")
         else:
-            assert len(raw) == len(values) and np.isfinite(raw).all()
+            stats = fitted(feature(spec), "x", raw)
+            assert len(raw) == len(values)
+            assert np.isfinite(encoded_on_host(feature(spec), "x", raw, stats)["x"]).all()
 
 
 # ---- padding ----
@@ -408,11 +524,11 @@ def test_further_padding_changes_nothing_of_a_feature(spec: str, lengths: list[i
         part = encoded_on_host(made, "x", raw, stats)
         assert not part["x.mask"][:, 4:].any() and not part["x"][~part["x.mask"]].any()
         np.testing.assert_array_equal(part["x.mask"][:, :4], real)
-        compiled = jax.jit(made.encode)(
+        compiled = jax.jit(lambda raw, stats: encoded(made, "x", raw, stats))(
             jnp.asarray(raw, (made.raw_type().is_float and jnp.float32) or jnp.int32),
             {key: jnp.asarray(item, jnp.float32) for key, item in stats.items()},
         )
-        np.testing.assert_allclose(compiled, part["x"], rtol=1e-5, atol=1e-6)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), compiled, part)
         found.append((stats, part["x"][:, :4], record_digests([Unpadded(raw, made)])))
     jax.tree.map(np.testing.assert_array_equal, found[0], found[1])
     np.testing.assert_array_equal(found[0][2], found[1][2])
@@ -442,7 +558,7 @@ def test_empty_fields_are_padding_of_nan() -> None:
     np.testing.assert_array_equal(parts[0], [[1, 3, np.nan], [2, np.nan, np.nan]])
     assert "before data" in wrong("tensor: {shape: [3], padding: nan}", [[1.0, np.nan, 2.0]], first_row=4).message
     assert "row 4" in wrong("tensor: {shape: [2], padding: 5}", [[5.0, 2.0]], first_row=4).message
-    assert "not a finite number" in wrong("tensor: {shape: [2], padding: 5}", [[5.0, np.nan]]).message
+    assert "is not a number" in wrong("tensor: {shape: [2], padding: 5}", [[5.0, np.nan]]).message
 
 
 def test_values_lie_in_the_declared_range() -> None:
@@ -457,3 +573,62 @@ def test_values_lie_in_the_declared_range() -> None:
     np.testing.assert_array_equal(raw, [[[0.5], [7]]])
     for bounds in ("[1, 0]", "[1, 1]", "3", "[0, .inf]"):
         assert isinstance(built(f"number: {{value_range: {bounds}}}"), list), bounds
+
+
+STEPS = np.array([[1, np.nan], [np.nan, 3], [0, 3.5], [np.nan, np.nan], [5, np.nan], [0, 0.25], [4, 9]])
+
+
+@pytest.mark.parametrize("further", [0, 3])
+@pytest.mark.parametrize(
+    ("padding", "missing"), [("nan", "mean"), ("nan", "0.5"), ("0", "0"), ("7", "7"), ("0", "most_frequent")]
+)
+def test_missing_values_of_padded_series(padding: str, missing: str, further: int) -> None:
+    """By scikit-learn, from the real steps alone; also where steps equal padding after they are filled in."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import StandardScaler
+
+    steps = STEPS if padding != "nan" else STEPS[~np.isnan(STEPS).all(1)]
+    lengths = [len(steps) - 2, 0, 2]
+    real = np.arange(len(steps) + further) < np.array(lengths)[:, None]
+    series = np.full((*real.shape, 2), float(padding))
+    series[real] = steps
+    made = feature(
+        f"tensor: {{shape: [time, 2], padding: {padding}, missing: {missing}, missing_indicator: true, "
+        "normalize: standard}"
+    )
+    raw = made.read([series], "x")
+    stats = fitted(made, "x", raw)
+    number = missing.replace(".", "").isdecimal()
+    imputer = SimpleImputer(
+        strategy="constant" if number else missing, fill_value=float(missing) if number else None
+    ).fit(steps)
+    wanted = np.zeros((*real.shape, 4))
+    wanted[real] = np.hstack([StandardScaler().fit_transform(imputer.transform(steps)), np.isnan(steps)])
+    found = encoded_on_host(made, "x", raw, stats)
+    np.testing.assert_array_equal(found["x.mask"], real)
+    np.testing.assert_allclose(found["x"], wanted, rtol=1e-6)
+    compiled = jax.jit(lambda raw, stats: encoded(made, "x", raw, stats))(
+        jnp.asarray(raw, jnp.float32), device_stats({"x": stats})["x"]
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), compiled, found)
+    longer = made.read([np.pad(series, ((0, 0), (0, 2), (0, 0)), constant_values=float(padding))], "x")
+    digests = [record_digests([Unpadded(values, made)]) for values in (raw, longer)]
+    np.testing.assert_array_equal(*digests)
+
+
+def test_missing_values_and_padding_that_have_no_part() -> None:
+    """Single values are missing only where a whole step can be padding; a target is left out for a gap, not padding."""
+    for spec in ("{shape: [time, 1], padding: nan, missing: 0}", "{shape: [3], padding: nan, missing: drop}"):
+        assert [error.code for error in built(f"tensor: {spec}")] == ["DLC303"]
+    for options in ("missing: mean", "missing: 0, missing_indicator: true"):
+        assert [error.code for error in built(f"tensor: {{shape: [3], padding: 0, {options}}}")] == ["DLC203"]
+    for spec in (
+        "number: {value_range: [0, 1], missing: 2}",
+        "tensor: {shape: [2], scale: 5, value_range: [0, 1], missing: -1}",
+    ):
+        assert [error.code for error in built(spec)] == ["DLC104"]
+    assert feature("number: {value_range: [0, 1], missing: 0.5}")
+    assert "some values missing" in wrong("tensor: {shape: [2, 2], padding: nan}", [[[1, np.nan], [2, 3]]]).message
+    kept = feature("tensor: {shape: [2, 2], padding: nan, missing: drop}")
+    raw = kept.read([np.array([[[1, 2], [np.nan, np.nan]], [[1, np.nan], [2, 3]]])], "y")
+    np.testing.assert_array_equal(kept.absent(raw).any((1, 2)), [False, True])

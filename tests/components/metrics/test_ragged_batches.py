@@ -56,7 +56,7 @@ def test_which_way_a_metric_is_better() -> None:
     falling = {word for word in METRICS if not load_class(METRICS, word).upward}
     assert falling == {
         *("hamming_loss", "log_loss", "brier", "perplexity", "bits_per_character"),
-        *("mae", "mse", "rmse", "mape", "smape", "mase", "median_absolute_error", "max_error"),
+        *("mae", "mse", "rmse", "mape", "smape", "mase", "median_absolute_error", "max_error", "token_error_rate"),
     }
     assert metric("accuracy").rises and not metric("mae").rises
     formula = "abs(prediction - target)"

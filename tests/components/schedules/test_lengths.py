@@ -112,9 +112,9 @@ def test_rates_as_numbers() -> None:
         ("linear: {value: 0.1, length: 49 epochs}", None, "a rate of 0"),
         ("polynomial: {value: 0.1, length: 10 epochs}", None, "a rate of 0"),
         ("one_cycle: {peak: 0.1, length: 10 epochs}", None, "a rate of 0"),
-        ("one_cycle: {peak: 0.1, length: 60 epochs}", None, "before the schedule"),
-        ("cosine: {peak: 0.1, length: 51 epochs}", None, "before the schedule"),
-        ("linear: {value: 0.1, end: 0.01, length: 60 epochs}", None, "before the schedule"),
+        ("one_cycle: {peak: 0.1, length: 60 epochs}", None, None),  # never reaches its end
+        ("cosine: {peak: 0.1, length: 51 epochs}", None, None),  # never reaches its end
+        ("linear: {value: 0.1, end: 0.01, length: 60 epochs}", None, None),  # never reaches its end
         ("linear: {value: 0.1, end: 0.01, length: 10 epochs}", None, None),  # stays at 0.01
         ("cosine: {peak: 0.1, length: 50 epochs}", None, None),
         ("cosine: {peak: 0.1, length: 100%}", None, None),
@@ -123,7 +123,7 @@ def test_rates_as_numbers() -> None:
         ("cosine: {peak: 0.1, length: 100}", 10.5, "a rate of 0"),
         ("cosine: {peak: 0.1, length: 520}", 10.5, None),  # of 525: rounded down by hand
         ("cosine: {peak: 0.1, length: 525}", 10.5, None),
-        ("cosine: {peak: 0.1, length: 600}", 10.5, "before the schedule"),
+        ("cosine: {peak: 0.1, length: 600}", 10.5, None),
         ("cosine: {peak: 0.1, length: 50 epochs}", 10.51, None),  # the last step is a part of a batch
     ],
 )
@@ -134,6 +134,8 @@ def test_schedules_end_with_the_run(text: str, steps_per_epoch: float | None, to
     found = [item.message for item in made.unfinished(Run(epochs, steps_per_epoch))]
     assert len(found) == (told is not None) and all(told in message for message in found)
     rate = made.build(Horizon(525, 10.5))
+    if steps_per_epoch is None and text.endswith("length: 100}"):
+        return  # whether it ends too early shows with the data
     assert (float(rate(515)) < 1e-5 * 0.1) == (told == "a rate of 0")
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
+import io
+import lzma
 import re
 import zipfile
 from pathlib import Path
@@ -95,6 +99,11 @@ def test_targets_of_bundled_sets() -> None:
     assert {name: int((diagnosis == name).sum()) for name in set(diagnosis)} == {"malignant": 212, "benign": 357}
     progression = source("diabetes").load(Path())["progression"]
     assert (progression.min(), progression.max()) == (25, 346)
+    for word, (_, shapes) in SETS.items():
+        made, target = source(word), next(name for name, shape in shapes.items() if not shape)
+        known = made.classes(target)
+        assert (known is None) == (word == "diabetes") and made.classes("features") is None
+        assert known is None or set(known) == set(map(str, made.load(Path())[target].tolist()))
     digits = source("digits").load(Path())
     assert digits["image"].min() == 0 and digits["image"].max() == 16 and set(digits["digit"]) == set(range(10))
 
@@ -128,6 +137,18 @@ def plain(columns: Columns) -> dict[str, list[Any]]:
         ("only\n1\n2\n", "csv: t.csv", {"only": ["1", "2"]}),
         ("größe,名前\n1,é\n", "csv: t.csv", {"größe": ["1"], "名前": ["é"]}),
         ("a,b\n", "csv: t.csv", {"a": [], "b": []}),
+        ("a;b\n1,5;x\n", "csv: t.csv", {"a": ["1,5"], "b": ["x"]}),
+        ("a\tb\n1,5\t2,5\n", "csv: t.csv", {"a": ["1,5"], "b": ["2,5"]}),
+        ("a|b\n1|x, y\n", "csv: t.csv", {"a": ["1"], "b": ["x, y"]}),
+        ('"a;b",c\n"1;2",3\n', "csv: t.csv", {"a;b": ["1"], "c": ["3"]} | {"a;b": ["1;2"]}),
+        ("a;b,c\n1;2,3\n", 'csv: {path: t.csv, decimal: ","}', {"a": ["1"], "b,c": ["2,3"]}),
+        ("e\u0301,b\n1,2\n", "csv: t.csv", {"\u00e9": ["1"], "b": ["2"]}),
+        (
+            "a,b\n NA,?\n-999.0,x\nnone,NAN\n",
+            "csv: {path: t.csv, missing_values: [NA, -999, none]}",
+            {"a": ["", "", ""], "b": ["?", "x", "NAN"]},
+        ),
+        ("a,b\n?,1\n", "csv: {path: t.csv, missing_values: '?'}", {"a": [""], "b": ["1"]}),
     ],
 )
 def test_csv_tables(tmp_path: Path, text: str, spec: str, want: dict[str, list[str]]) -> None:
@@ -136,21 +157,116 @@ def test_csv_tables(tmp_path: Path, text: str, spec: str, want: dict[str, list[s
     assert all(column.ndim == 1 for column in columns.values())
 
 
+def zipped(**members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+TABLE = "gr\u00f6\u00dfe,b\n1,\u20ac\n2,x\n".encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(TABLE),
+        bz2.compress(TABLE),
+        lzma.compress(TABLE),
+        zipped(**{"folder/t.csv": TABLE, "__MACOSX/t.csv": b"x", ".hidden": b"x"}),
+        zipped(**{"t.csv.gz": gzip.compress(TABLE)}),
+        *(TABLE.decode().encode(name) for name in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")),
+        gzip.compress(TABLE.decode().encode("utf-16")),
+    ],
+)
+def test_compression_and_encoding_are_recognized_by_content(tmp_path: Path, data: bytes) -> None:
+    wanted = {"gr\u00f6\u00dfe": ["1", "2"], "b": ["\u20ac", "x"]}
+    assert plain(table(tmp_path, data)) == wanted
+    blocks = list(source("csv: t.csv").open(tmp_path, 4000))
+    assert [plain(block) for block in blocks] == [
+        {name: [value] for name, value in zip(wanted, values, strict=True)}
+        for values in zip(*wanted.values(), strict=True)
+    ] or plain(blocks[0]) == wanted
+
+
+def test_declared_encodings(tmp_path: Path) -> None:
+    for name in ("latin-1", "windows-1252", "utf-16", "utf-8"):
+        data = "a,b\n1,\u00e9\n".encode(name)
+        assert plain(table(tmp_path, data, f"csv: {{path: t.csv, encoding: {name}}}"))["b"] == ["\u00e9"]
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, lambda data: zipped(t=data)])
+def test_what_unpacks_to_more_than_the_memory_is_refused(tmp_path: Path, compress: Any) -> None:
+    """It stops while it unpacks: the end of the file, which is damaged, is never reached."""
+    data = compress(b"a,b\n" + b"1,2\n" * 10**5)
+    (tmp_path / "t.csv").write_bytes(data if data.startswith(b"PK") else data[:-4])
+    with pytest.raises(RuleViolation, match="unpacks to more than the allowed memory") as caught:
+        for _ in source("csv: t.csv").open(tmp_path, 10**5):
+            pass
+    assert caught.value.expected == "at most 100 kB" and "data.memory" in (caught.value.hint or "")
+
+
+def test_decimal_commas(tmp_path: Path) -> None:
+    made = source('csv: {path: t.csv, decimal: ","}')
+    fields = np.array(["1,5", " -2,25e3", "3", "", "x,y", "1,2,3"], dtype=object)
+    assert made.numbers(fields, "a", 1).tolist() == ["1.5", "-2.25e3", "3", "", "x.y", "1,2,3"]
+    with pytest.raises(RuleViolation) as caught:
+        made.numbers(np.array(["1,5", "1.234", "1.234,5", "31.12.2020"], dtype=object), "a", 11)
+    assert caught.value.code == "DLC403" and "row 12 of column `a`" in caught.value.message
+    assert (
+        caught.value.found == "the string `1.234` (once), the string `1.234,5` (once), the string `31.12.2020` (once)"
+    )
+
+
+def test_a_name_that_only_looks_the_same_has_a_hint(tmp_path: Path) -> None:
+    columns = tuple(table(tmp_path, "gro\u0308\u00dfe,a\u00a0b,c\u200bd\n1,2,3\n"))
+    assert select(("gr\u00f6\u00dfe", "gro\u0308*"), columns) == ["gr\u00f6\u00dfe", "gr\u00f6\u00dfe"]
+    for name in ("a b", "cd"):
+        with pytest.raises(RuleViolation) as caught:
+            select((name,), columns)
+        assert "differs only in the form of its characters" in (caught.value.hint or "")
+
+
+def test_a_missing_file_has_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "titanic.csv").write_text("a\n1\n")
+    assert wrong("csv: titanik.csv", tmp_path).hint == "did you mean `titanic.csv`?"
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["missing_values: [[1]]", "decimal: ;", "encoding: rot13"],
+)
+def test_wrong_options(option: str) -> None:
+    made = build_word(parse_yaml(f"csv: {{path: t.csv, {option}}}", "example").tree, SOURCES, "source")
+    assert isinstance(made, list) and [error.code for error in made] == ["DLC104"]
+
+
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
         ("", "is empty", None),
         ("\n\n", "is empty", None),
         ("a,b\n1,2\n3\n", "line 3 of .* has 1 field", "delimiter"),
-        ("a,b\n1,2\n\n\n1,2,3\n", "line 5 of .* has 3 fields", None),
+        ("a,b\n1,2\n\n\n1,2,3\n1\n", "line 5 of .* has 3 fields", None),
         ('a,b\n"x\ny",2\n1,2,3\n', "line 4 of .* has 3 fields", None),
-        ("a;b\n1,5;2\n", "line 2 of .* has 2 fields", "delimiter"),
+        ("a;b\n1;2\n3\n", "line 3 of .* has 1 field", "delimiter"),
+        ("a;b,c\n1;2,3\n", "the delimiter of .* is ambiguous", "delimiter: "),
+        ("e\u0301,\u00e9\n1,2\n", "has duplicate column names", "NFC"),
+        (b"PAR1\x15\x04", "is a Parquet file", None),
+        (b"(\xb5/\xfd\0", "compressed with Zstandard", "unpack"),
+        ("a,b\n1,2\n".encode("utf-16")[:-1], "is not UTF-16 text", None),
+        (gzip.compress(b"a,b\n1,2\n")[:-8], "can't be read: compressed file ended", None),
+        (gzip.compress(b"a,b\n1,2\n")[:10] + b"\0" * 9, "can't be read", None),
+        (zipped(**{"a.csv": b"a\n1\n", "b.csv": b"b\n1\n"}), "is an archive of 2 files", "unpack"),
+        (zipped(), "is an empty archive", "unpack"),
+        (zipped(**{"a.npy": b"", "b.npy": b""}), "is a numpy archive", "npz"),
+        (b"\0" * (1 << 24), "has a line of more than", None),
         ("a,b,a\n1,2,3\n", "has duplicate column names", None),
         ("1,1\n2,3\n", "holds numbers instead of column names", "header: false"),
         ('a,b\n1,"open\n', "line 2 of .* is malformed", None),
         ('a,b\n1,"x"y\n', "line 2 of .* is malformed", None),
         ("a,b\n1,é\n".encode("latin-1"), "line 2 of .* is not UTF-8", "UTF-8"),
-        ("a,b\n1,2\n".encode("utf-16"), "line 1 of .* is not UTF-8", "UTF-8"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "is not UTF-8", "UTF-8"),
         (f"a\n{'x' * 200_000}\n", "line 2 of .* is malformed", None),
     ],
@@ -241,6 +357,8 @@ def test_wrong_npz_archives(tmp_path: Path) -> None:
     assert "single array" in message("npz: t.npy")
     path.write_text("a,b\n1,2\n")
     assert "not a numpy archive" in message()
+    path.write_bytes(gzip.compress(b"PK"))
+    assert "is compressed" in message() and "unpack it" in message()
     path.write_bytes(b"")
     assert "not a numpy archive" in message()
     with zipfile.ZipFile(path, "w") as archive:

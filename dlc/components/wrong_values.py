@@ -1,0 +1,97 @@
+"""Values of a column that can't be read: all of them in one finding, with the first row and how often each occurs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from dlc.language.options import RuleViolation, spell
+
+_SHOWN = 4  # different values in a message
+
+
+class WrongValues(RuleViolation):
+    """Values of a column that a feature can't read.
+
+    Args:
+        code: the diagnostic's code.
+        what: what is wrong with the first one: `is not a number`.
+        column: the column.
+        row: the row of the first one, from 1.
+        counts: how often each occurs, as messages spell it; the first one first.
+        expected: what would fit.
+        hint: the likely fix.
+        option: the option to point at; the whole feature when None.
+        index: the number of the column among those that the feature reads.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        what: str,
+        column: str,
+        row: int,
+        counts: Mapping[str, int],
+        *,
+        expected: str | None = None,
+        hint: str | None = None,
+        option: str | None = None,
+        index: int = 0,
+    ) -> None:
+        message = f"row {row} of column `{column}` {what}"
+        super().__init__(code, message, found=_listed(counts), expected=expected, hint=hint, option=option)
+        self.what, self.column, self.row, self.index = what, column, row, index
+        self.counts = Counter(dict(counts))
+
+    def of(self, column: str, index: int) -> WrongValues:
+        """The same values of another column."""
+        return self._with(column, index, self.counts)
+
+    def joined(self, later: WrongValues) -> WrongValues:
+        """These values, and later ones of the same column."""
+        return self._with(self.column, self.index, self.counts + later.counts)
+
+    def _with(self, column: str, index: int, counts: Counter[str]) -> WrongValues:
+        return WrongValues(
+            self.code,
+            self.what,
+            column,
+            self.row,
+            counts,
+            expected=self.expected,
+            hint=self.hint,
+            option=self.option,
+            index=index,
+        )
+
+
+class Violations(Exception):  # noqa: N818 - findings, not an error of the program
+    """Several findings about the values of one feature."""
+
+    def __init__(self, found: list[RuleViolation]) -> None:
+        super().__init__("; ".join(violation.message for violation in found))
+        self.found = found
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """The first values, with their numbers if there is more than one.
+
+    >>> _listed({"`?`": 1}), _listed({"`?`": 2, "an empty field": 1})
+    ('`?`', '`?` (2 times), an empty field (once)')
+    """
+    if sum(counts.values()) == 1:
+        return next(iter(counts))
+    shown = [f"{value} ({_times(count)})" for value, count in list(counts.items())[:_SHOWN]]
+    rest = list(counts.values())[_SHOWN:]
+    if rest:
+        shown.append(f"and {len(rest)} other value{'s' if len(rest) > 1 else ''} ({_times(sum(rest))})")
+    return ", ".join(shown)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def field(text: str) -> str:
+    """A field of a table as messages spell it."""
+    return spell(text) if text else "an empty field"

@@ -1,0 +1,236 @@
+"""How the records of the main source are divided: at random, by classes, or by groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
+
+from dlc.components.features.feature import as_text
+from dlc.components.sources.source import Columns
+from dlc.data.errors import wrong_data
+from dlc.diagnostics import did_you_mean, listing
+from dlc.frontend.plan import Plan
+from dlc.language.options import RuleViolation
+from dlc.support.fast_dataclass import fast_dataclass
+from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SPLIT = 0x5E11  # separates the random stream of splitting from others
+
+Splits = dict[str, "NDArray[np.int32]"]
+
+
+@fast_dataclass
+class Labels:
+    """A column of the main source whose values are only compared: classes to stratify by, or groups.
+
+    Args:
+        name: the column.
+        option: the option of `data.split` that names it.
+        numbers: a number for each value, by its spelling.
+        parts: the numbers of the records, block by block.
+    """
+
+    name: str
+    option: str
+    numbers: dict[str, int] = field(default_factory=dict)
+    parts: list[NDArray[np.int32]] = field(default_factory=list)
+
+    def add(self, block: Columns) -> None:
+        """Add the values of a block.
+
+        Raises:
+            RuleViolation: DLC402 when the column is missing, DLC406 when it holds arrays.
+        """
+        name = normalize("NFC", self.name)
+        if name not in block:
+            message, found = f"the data has no column `{name}`", f"columns {listing(list(block), 12)}"
+            hint = did_you_mean(name, list(block))
+            raise RuleViolation("DLC402", message, found=found, hint=hint, option=self.option)
+        column = np.asarray(block[name][:])
+        if column.size != len(column):
+            found = f"arrays of shape {list(column.shape[1:])}"
+            message = f"the column `{name}` can't divide records"
+            raise RuleViolation("DLC406", message, found=found, expected="single values", option=self.option)
+        texts = [as_text(value) for value in column.reshape(len(column)).tolist()]
+        numbers = self.numbers
+        self.parts.append(np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32))
+
+    def codes(self) -> NDArray[np.int32]:
+        """A number for each record, in the order of the spelled values, whatever the order of the records."""
+        ranks = np.empty(len(self.numbers), np.int32)
+        ranks[[self.numbers[text] for text in sorted(self.numbers)]] = np.arange(len(self.numbers), dtype=np.int32)
+        found: NDArray[np.int32] = ranks[np.concatenate(self.parts)]
+        return found
+
+
+def split_sizes(plan: Plan, count: int) -> dict[str, int]:
+    """The number of the main source's records in each split, unless groups must be kept together.
+
+    Raises:
+        SpecError: DLC405 when nothing is left to train on.
+    """
+    assert plan.data is not None
+    split = plan.data.split
+    sizes = {
+        name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
+        for name, part in (("validation", split.validation), ("test", split.test))
+    }
+    held = sum(sizes.values())
+    if held >= count:
+        message, found = "the splits leave nothing to train on", f"{held} of {count} records held out"
+        raise wrong_data(plan, RuleViolation("DLC405", message, found=found), ("data", "split"))
+    return {"train": count - held, **{name: size for name, size in sizes.items() if size}}
+
+
+def divide(plan: Plan, count: int, labels: Mapping[str, NDArray[np.int32]]) -> tuple[Splits, list[str]]:
+    """The splits of the main source, and what is noteworthy about them.
+
+    Args:
+        plan: the plan.
+        count: the number of records.
+        labels: for `stratify` and `group`, if they are set, a number for each record.
+
+    Raises:
+        SpecError: DLC405 when there are too few records or groups.
+    """
+    assert plan.data is not None
+    split = plan.data.split
+    sizes = split_sizes(plan, count)
+    order = np.arange(count, dtype=np.int32)
+    if split.shuffle:
+        order = np.random.Generator(np.random.Philox(key=[split.seed, _SPLIT])).permutation(order)
+    notes: list[str] = []
+    if "group" in labels:
+        classes = labels.get("stratify", np.zeros(count, np.int32))
+        try:
+            owner = _by_groups(labels["group"][order], classes[order], list(sizes.values()))
+        except RuleViolation as wrong:
+            raise wrong_data(plan, wrong, ("data", "split")) from None
+        notes = _other_sizes(owner, sizes, str(split.group))
+    elif "stratify" in labels:
+        owner = _by_classes(labels["stratify"][order], list(sizes.values()))
+    else:
+        owner = np.repeat(np.arange(len(sizes)), list(sizes.values()))
+    splits = {name: order[owner == index] for index, name in enumerate(sizes)}
+    if not plan.train.shuffle:
+        splits["train"] = np.sort(splits["train"])  # the order of the file
+    return splits, notes
+
+
+def _by_classes(classes: NDArray[np.int32], sizes: Sequence[int]) -> NDArray[np.intp]:
+    """The split of each record. Each split has its share of each class, but for less than one record.
+
+    Args:
+        classes: the class of each record, in random order.
+        sizes: the number of records of each split.
+    """
+    table = rounded_shares(np.bincount(classes), sizes)
+    owner = np.empty(len(classes), np.intp)
+    by_class = np.argsort(classes, kind="stable")
+    owner[by_class] = np.repeat(np.tile(np.arange(len(sizes)), len(table)), table.reshape(-1))
+    return owner
+
+
+def rounded_shares(counts: NDArray[Any], sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Integers close to counts[i] * sizes[j] / n, with n the sum of `sizes` and of `counts`: (classes, splits).
+
+    Each is rounded down or up, and the sums of rows and columns are exactly `counts` and `sizes`: a controlled rounding
+    (Cox 1987), which always exists. Rows are rounded by their largest remainders first. Then units are moved between
+    columns, along at most one other column.
+    """
+    exact = np.multiply.outer(np.asarray(counts, np.int64), np.asarray(sizes, np.int64))
+    total = int(sum(sizes))
+    table, rest = exact // total, exact % total
+    up = np.zeros_like(table)
+    for row, units in enumerate((np.asarray(counts) - table.sum(1)).tolist()):
+        up[row, np.argsort(-rest[row], kind="stable")[:units]] = 1
+    surplus = (table + up).sum(0) - np.asarray(sizes)
+    while surplus.any():
+        giver, taker = int(surplus.argmax()), int(surplus.argmin())
+        _move(up, rest, giver, taker)
+        surplus[giver] -= 1
+        surplus[taker] += 1
+    found: NDArray[np.int64] = table + up
+    return found
+
+
+def _move(up: NDArray[np.int64], rest: NDArray[np.int64], giver: int, taker: int) -> None:
+    """Move a unit from a column to another one, possibly through a third one."""
+
+    def movable(source: int, target: int) -> NDArray[np.intp]:
+        return np.flatnonzero((up[:, source] == 1) & (up[:, target] == 0) & (rest[:, target] > 0))
+
+    for through in (taker, *(index for index in range(up.shape[1]) if index not in (giver, taker))):
+        path = [(giver, through)] if through == taker else [(giver, through), (through, taker)]
+        rows = [movable(source, target) for source, target in path]
+        if all(len(found) for found in rows):
+            for (source, target), found in zip(path, rows, strict=True):
+                up[found[0], source], up[found[0], target] = 0, 1
+            return
+    raise AssertionError("a controlled rounding exists")
+
+
+def _by_groups(groups: NDArray[np.int32], classes: NDArray[np.int32], sizes: Sequence[int]) -> NDArray[np.intp]:
+    """The split of each record. All records of a group are in the same split.
+
+    Groups are assigned one after another, each to the split whose numbers of records of each class it brings closest
+    to the wanted ones, relative to these.
+
+    Args:
+        groups: the group of each record, in random order.
+        classes: the class of each record.
+        sizes: the wanted number of records of each split.
+
+    Raises:
+        RuleViolation: DLC405 when there are fewer groups than splits.
+    """
+    names, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    if len(names) < len(sizes):
+        message = "there are fewer groups than splits"
+        found = f"{len(names)} group{'s' if len(names) > 1 else ''} for {len(sizes)} splits"
+        raise RuleViolation("DLC405", message, found=found, option="group")
+    pairs, counts = np.unique(inverse * (int(classes.max()) + 1) + classes, return_counts=True)
+    owners, kinds = np.divmod(pairs, int(classes.max()) + 1)
+    members: list[list[tuple[int, int]]] = [[] for _ in names]
+    for owner, kind, count in zip(owners.tolist(), kinds.tolist(), counts.tolist(), strict=True):
+        members[owner].append((kind, count))
+    shares = np.bincount(classes) / len(classes)
+    wanted = np.multiply.outer(np.asarray(sizes, float), shares).tolist()
+    missing = [list(row) for row in wanted]
+    assigned = np.zeros(len(names), np.intp)
+    for group in np.argsort(first, kind="stable").tolist():
+        gains = [
+            sum(count * (2 * missing[split][kind] - count) / wanted[split][kind] for kind, count in members[group])
+            for split in range(len(sizes))
+        ]
+        best = gains.index(max(gains))
+        assigned[group] = best
+        for kind, count in members[group]:
+            missing[best][kind] -= count
+    _fill_empty(assigned, np.bincount(inverse), len(sizes))
+    return assigned[inverse.reshape(-1)]
+
+
+def _fill_empty(assigned: NDArray[np.intp], sizes: NDArray[Any], splits: int) -> None:
+    """Give each split without a group the smallest group of the split that has the most."""
+    for split in range(splits):
+        if not (assigned == split).any():
+            donor = int(np.bincount(assigned, minlength=splits).argmax())
+            groups = np.flatnonzero(assigned == donor)
+            assigned[groups[sizes[groups].argmin()]] = split
+
+
+def _other_sizes(owner: NDArray[np.intp], sizes: Mapping[str, int], group: str) -> list[str]:
+    """A note for splits whose size differs from the wanted one by more than a tenth, because groups stay together."""
+    found = np.bincount(owner, minlength=len(sizes)).tolist()
+    notes = []
+    for (name, wanted), size in zip(sizes.items(), found, strict=True):
+        if abs(size - wanted) > max(1, wanted / 10):
+            reason = f"because groups of `{group}` stay together"
+            notes.append(f"the {name} split has {size:,} records instead of {wanted:,}, {reason}")
+    return notes

@@ -1,0 +1,148 @@
+"""Splits by classes and by groups, beside scikit-learn's properties of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dlc
+from dlc.data.dataset import load_dataset
+from dlc.data.splits import rounded_shares
+
+TABLE = """
+data: {source: {csv: PATH}, split: SPLIT, memory: MEMORY}
+inputs: {x: number}
+targets: {y: {category: [a, b, c]}}
+network: [dense: 3]
+loss: cross_entropy
+"""
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=7), st.integers(0, 40), st.integers(0, 40))
+def test_shares_are_rounded_by_less_than_one(counts: list[int], first: int, second: int) -> None:
+    total = sum(counts)
+    low, high = sorted((first % (total + 1), second % (total + 1)))
+    sizes = [size for size in (total - high, high - low, low) if size]
+    table = rounded_shares(np.array(counts), sizes)
+    np.testing.assert_array_equal(table.sum(1), counts)
+    np.testing.assert_array_equal(table.sum(0), sizes)
+    assert (np.abs(table - np.outer(counts, sizes) / total) < 1).all()
+    assert table.min() >= 0
+
+
+def table(folder: Path, count: int = 200) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """A table of classes with shares of 70, 25 and 5 percent, and of groups of different sizes."""
+    rng = np.random.default_rng(0)
+    classes = rng.permutation(np.repeat(["a", "b", "c"], [140 * count // 200, 50 * count // 200, 10 * count // 200]))
+    groups = rng.integers(0, 12, count) ** 2 // 5
+    rows = [f"{i},{kind},p {group}" for i, (kind, group) in enumerate(zip(classes, groups, strict=True))]
+    (folder / "t.csv").write_text("\n".join(["x,y,patient", *rows]) + "\n")
+    return classes, groups
+
+
+def loaded(folder: Path, split: str, memory: str = "auto") -> Any:
+    text = TABLE.replace("PATH", str(folder / "t.csv")).replace("SPLIT", split).replace("MEMORY", memory)
+    return load_dataset(dlc.loads(text).plan)
+
+
+@pytest.mark.parametrize("memory", ["auto", "3 kB"])
+def test_each_split_has_its_share_of_each_class(tmp_path: Path, memory: str) -> None:
+    from sklearn.model_selection import StratifiedShuffleSplit
+
+    classes, _ = table(tmp_path)
+    data = loaded(tmp_path, "{validation: 0.2, test: 30, stratify: y}", memory)
+    assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 130, "validation": 40, "test": 30}
+    assert sorted(np.concatenate(list(data.splits.values()))) == list(range(200))
+    for rows in data.splits.values():
+        for kind, share in (("a", 0.7), ("b", 0.25), ("c", 0.05)):
+            assert abs((classes[rows] == kind).sum() - share * len(rows)) < 1
+    _, held = next(StratifiedShuffleSplit(1, test_size=40, random_state=0).split(classes, classes))
+    mine = data.splits["validation"]
+    assert (
+        np.unique(classes[held], return_counts=True)[1].tolist()
+        == np.unique(classes[mine], return_counts=True)[1].tolist()
+    )
+    again, other = (loaded(tmp_path, f"{{validation: 0.2, test: 30, stratify: y{seed}}}") for seed in ("", ", seed: 1"))
+    np.testing.assert_array_equal(again.splits["test"], data.splits["test"])
+    assert set(other.splits["test"].tolist()) != set(data.splits["test"].tolist())
+
+
+@pytest.mark.parametrize(
+    "split", ["{validation: 0.2, test: 0.1, group: patient}", "{test: 0.3, group: patient, stratify: y}"]
+)
+@pytest.mark.parametrize("memory", ["auto", "3 kB"])
+def test_no_group_is_in_two_splits(tmp_path: Path, split: str, memory: str) -> None:
+    _, groups = table(tmp_path)
+    data = loaded(tmp_path, split, memory)
+    assert sorted(np.concatenate(list(data.splits.values()))) == list(range(200))
+    members = [set(groups[rows].tolist()) for rows in data.splits.values()]
+    assert all(members) and sum(map(len, members)) == len(set(groups.tolist()))
+    for name, share in (("validation", 0.2), ("test", 0.1)) if "validation" in split else (("test", 0.3),):
+        assert abs(len(data.splits[name]) / 200 - share) < 0.1
+    other = loaded(tmp_path, split.replace("group", "seed: 3, group"))
+    assert any(set(other.splits[name].tolist()) != set(rows.tolist()) for name, rows in data.splits.items())
+
+
+def test_groups_of_one_record_are_records(tmp_path: Path) -> None:
+    table(tmp_path)
+    data = loaded(tmp_path, "{validation: 0.2, test: 0.1, group: x}")
+    assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 140, "validation": 40, "test": 20}
+    assert data.notes == ()
+
+
+def test_large_groups_change_the_sizes_with_a_note(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,y,g\n" + "".join(f"{i},{'abc'[i % 3]},{i // 40}\n" for i in range(120)))
+    data = loaded(tmp_path, "{validation: 5, test: 10, group: g}")
+    assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 40, "validation": 40, "test": 40}
+    assert any("the validation split has 40 records instead of 5" in note for note in data.notes)
+    with pytest.raises(dlc.SpecError, match="fewer groups than splits") as caught:
+        (tmp_path / "t.csv").write_text("x,y,g\n1,a,0\n2,b,0\n3,c,1\n4,a,1\n")
+        loaded(tmp_path, "{validation: 1, test: 1, group: g}")
+    (item,) = caught.value.report.diagnostics
+    assert item.code == "DLC405" and item.span and item.span.line == 2 and item.found == "2 groups for 3 splits"
+
+
+def test_a_class_that_training_lacks_is_noted(tmp_path: Path) -> None:
+    rows = [f"{i},{'a' if i < 90 else 'b' if i < 96 else 'c'}" for i in range(100)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]) + "\n")
+    data = loaded(tmp_path, "{validation: 5, test: 5, shuffle: false}")
+    (note,) = data.notes
+    assert "the training split lacks 2 classes of `y`: `b` (5 in validation, 1 in test), `c` (4 in test)" in note
+    assert "stratify" in note
+    assert loaded(tmp_path, "{validation: 20, test: 20, stratify: y}").notes == ()
+
+
+@pytest.mark.parametrize(
+    ("split", "code", "said"),
+    [
+        ("{test: 0.1, stratify: kind}", "DLC402", "no column `kind`"),
+        ("{test: 0.1, group: '*'}", "DLC402", "no column `*`"),
+    ],
+)
+def test_wrong_columns_of_a_split(tmp_path: Path, split: str, code: str, said: str) -> None:
+    table(tmp_path)
+    with pytest.raises(dlc.SpecError) as caught:
+        loaded(tmp_path, split)
+    (item,) = caught.value.report.diagnostics
+    assert item.code == code and said in item.message
+    assert item.span is not None and (item.span.line, item.span.column) == (2, item.span.column)
+
+
+def test_known_columns_of_a_split_are_checked_without_data() -> None:
+    text = "data: {source: iris, split: {test: 0.1, stratify: specie, group: petal_width}}\n"
+    text += "inputs: {features: {tensor: [4]}}\nnetwork: [dense: 1]\n"
+    with pytest.raises(dlc.SpecError) as caught:
+        dlc.loads(text)
+    (item,) = caught.value.report.diagnostics
+    assert item.code == "DLC402" and item.hint == "did you mean `species`?"
+    for option in ("stratify: species", "group: species"):
+        with pytest.raises(dlc.SpecError, match="no effect without `shuffle`"):
+            dlc.loads(
+                f"data: {{source: iris, split: {{test: 0.1, shuffle: false, {option}}}}}\n" + text.split("\n", 1)[1]
+            )

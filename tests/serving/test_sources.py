@@ -1,0 +1,139 @@
+"""New data for a run: every source, every format of a file, and the same answers from all of them."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import unicodedata
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc.serving.model import load_model
+from dlc.serving.tables import source_of
+from dlc.training.run_folder import RunFolder
+
+SPEC = """
+data: {source: {csv: {path: train.csv, missing_values: [NA]}}, validation: {csv: {path: train.tsv, missing_values: NA}}}
+inputs:
+  size: {number: {column: größe, missing: median, missing_indicator: true, normalize: standard}}
+  kind: {category: {classes: [u, v], one_hot: true, missing: most_frequent}}
+targets: {y: {number: {missing: drop}}}
+network: [concat: [size, kind], dense: 1]
+loss: mse
+metrics: [mae]
+optimizer: adam
+train: {epochs: 1, batch_size: 8}
+"""
+
+
+def text_of(separator: str = ",", decimal: str = ".") -> str:
+    rows = [["größe", "kind", "y"]]
+    for i in range(30):
+        size, y = (str(value).replace(".", decimal) for value in (5e5 + i / 8, i / 4))
+        rows.append(["NA" if i % 7 == 3 else size, "" if i % 9 == 2 else "uv"[i % 2], "" if i == 4 else y])
+    return "".join(separator.join(row) + "\n" for row in rows)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run, and its records in several formats."""
+    folder = tmp_path_factory.mktemp("project")
+    plain = text_of().encode()
+    files = {
+        "train.csv": plain,
+        "train.tsv": text_of("\t").encode(),
+        "semicolons.csv": text_of(";").encode("utf-8-sig"),
+        "wide.csv": text_of("|").encode("utf-16"),
+        "packed.csv.gz": gzip.compress(plain),
+        "packed.csv.xz": lzma.compress(plain),
+        "packed.bin": bz2.compress(text_of("\t").encode()),
+        "decomposed.csv": unicodedata.normalize("NFD", text_of()).encode(),
+        "german.txt": text_of(";", ",").encode("windows-1252"),
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    with zipfile.ZipFile(folder / "packed.zip", "w") as archive:
+        archive.writestr("in/train.csv", plain)
+    columns = [line.split(",") for line in text_of().splitlines()]
+    sizes, kinds, ys = (np.array(column, object) for column in zip(*columns[1:], strict=True))
+    numbers = {"größe": np.where(sizes == "NA", "nan", sizes).astype(float), "kind": kinds.astype(str)}
+    np.savez(folder / "arrays.npz", **numbers, y=np.where(ys == "", "nan", ys).astype(float))
+    (folder / "arrays.csv").write_bytes((folder / "arrays.npz").read_bytes())
+    (folder / "s.yaml").write_text(SPEC, encoding="utf-8")
+    dlc.train(folder / "s.yaml", folder / "run")
+    return folder
+
+
+GIVEN = [
+    "train.csv",
+    "train.tsv",
+    "semicolons.csv",
+    "wide.csv",
+    "packed.csv.gz",
+    "packed.csv.xz",
+    "packed.bin",
+    "packed.zip",
+    "decomposed.csv",
+    "arrays.npz",
+    "arrays.csv",
+    'csv: {path: PATH/german.txt, decimal: ",", missing_values: NA, encoding: windows-1252}',
+    "npz: PATH/arrays.npz",
+]
+
+
+@pytest.fixture(scope="module")
+def wanted(project: Path) -> tuple[dict[str, float], dict[str, np.ndarray[Any, Any]]]:
+    metrics = dict(dlc.evaluate(project / "run", "train").metrics)
+    columns = np.load(project / "arrays.npz")
+    return metrics, dlc.predict(project / "run", {name: columns[name] for name in columns})
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_the_same_records_give_the_same_answers(project: Path, given: str, wanted: Any) -> None:
+    data = given.replace("PATH", str(project)) if "PATH" in given else project / given
+    found = dlc.evaluate(project / "run", data=data)
+    assert found.examples == 29 and found.notes == ("1 record has no `y`, and is left out: 29 remain",)
+    assert found.metrics == pytest.approx(wanted[0], rel=1e-6)
+    predicted = dlc.predict(project / "run", data)
+    np.testing.assert_array_equal(predicted["y"], wanted[1]["y"])
+    assert len(predicted["y"]) == 30 and np.isfinite(predicted["y"]).all()
+
+
+def test_the_values_that_replace_missing_ones_are_those_of_training(project: Path) -> None:
+    model = load_model(RunFolder(project / "run"))
+    known = [5e5 + i / 8 for i in range(30) if i % 7 != 3 and i != 4]
+    np.testing.assert_array_equal(model.fitted.stats["size"]["fill"], [np.median(known)])
+    alone = dlc.predict(project / "run", {"größe": [None], "kind": [""]})["y"]
+    filled = dlc.predict(project / "run", {"größe": [5e5], "kind": ["u"]})["y"]
+    assert alone.shape == (1,) and alone != filled
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        ("nothing.csv", "DLC401", "does not exist"),
+        ("nothing.dat", "DLC510", "unknown file type"),
+        ("csv: {path: train.csv, delimeter: x}", "DLC101", "delimeter"),
+        ("csvs: train.csv", "DLC105", "csvs"),
+        ("iris", "DLC402", "which training read"),
+    ],
+)
+def test_wrong_sources(project: Path, given: str, code: str, said: str) -> None:
+    for function in (lambda: dlc.evaluate(project / "run", data=given), lambda: dlc.predict(project / "run", given)):
+        with pytest.raises(dlc.SpecError) as caught:
+            function()
+        items = caught.value.report.diagnostics
+        assert {item.code for item in items} == {code} and said in items[0].message
+
+
+def test_the_format_of_the_spec_holds_for_other_files(project: Path) -> None:
+    model = load_model(RunFolder(project / "run"))
+    for name in ("x.csv", "x.tsv.gz", "x.bin"):
+        (project / name).write_text("a\n")
+        assert source_of(model, project / name).missing_values == ("NA",)  # type: ignore[attr-defined]
