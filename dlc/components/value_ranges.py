@@ -137,9 +137,9 @@ class Domain(NamedTuple):
         return f"values above {self.low:g}" if self.above else f"values of at least {self.low:g}"
 
     def holds(self, values: ValueRange) -> bool:
-        """Whether all values of a range are in the domain."""
+        """Whether values of a range can be in the domain. Those around a mean of 0 are too close to 0 for `nonzero`."""
         least = values.low > self.low if self.above else values.low >= self.low
-        return least and values.high <= self.high and not (self.nonzero and values.low <= 0 <= values.high)
+        return least and values.high <= self.high and not (self.nonzero and isinf(values.span))
 
 
 PROBABILITIES = Domain(0.0, 1.0, hint="use `mse` for real values, or declare a `category`")

@@ -107,7 +107,7 @@ def read_options(
     options = as_options(cls, body, ())
     made = [options] if isinstance(options, OptionError) else validate(cls, options[0], given)
     while isinstance(made, list) and isinstance(body, dict):
-        idle = next((error for error in made if error.because and not judged(error, source, path)), None)
+        idle = next((error for error in made if not judged(error, source, path)), None)
         if idle is None:
             break
         body = _left_out(body, idle.loc)

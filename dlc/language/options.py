@@ -665,7 +665,8 @@ def judged(error: OptionError, source: Source, path: Path) -> bool:
         source: the source.
         path: leads to the options that it is about.
     """
-    return all(source.is_literal((*path, *error.loc[:-1], name)) for name in error.because)
+    because = error.because or (error.loc[-1:] if error.code == "DLC303" else ())
+    return all(source.is_literal((*path, *error.loc[:-1], name)) for name in because)
 
 
 def report_option_errors(

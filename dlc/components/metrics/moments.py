@@ -117,7 +117,7 @@ def _unit(size: Any) -> Any:
     """The powers of two next to sizes; the smallest normal one for 0."""
     arrays = np if isinstance(size, np.ndarray) else jnp
     _, exponent = arrays.frexp(size)
-    return arrays.ldexp(arrays.ones_like(size), arrays.clip(exponent, -125, 127))
+    return arrays.ldexp(arrays.ones_like(size), arrays.clip(arrays.where(size == 0, -125, exponent), -125, 127))
 
 
 def _two(a: Any, b: Any) -> tuple[Any, Any]:

@@ -304,7 +304,10 @@ def _is_random(layer: Layer) -> bool:
 
 
 class UnfinishedSchedule(LearningRule):
-    """Finds a schedule that ends before the run with a rate of 0: the rest of the run learns nothing."""
+    """Finds a schedule that ends before the run with a rate of 0.
+
+    The rest of the run learns nothing. Layers may be frozen one after another: some weights then go on.
+    """
 
     word = "unfinished_schedule"
     code = "DLC321"
@@ -318,9 +321,12 @@ class UnfinishedSchedule(LearningRule):
     )
 
     def learn(self, training: Training) -> Iterator[Finding]:
-        """One finding for each; the schedule itself knows its length."""
-        for use in training.schedules:
-            for error in use.schedule.unfinished(training.run):
+        """One finding for each, if all weights stop; the schedule itself knows its length."""
+        ends = [list(use.schedule.unfinished(training.run)) for use in training.schedules]
+        if not all(ends):
+            return  # some weights go on, as where layers are frozen one after another
+        for use, errors in zip(training.schedules, ends, strict=True):
+            for error in errors:
                 span = use.span_of(str(error.loc[0]))
                 yield Finding(error.message, span, error.found, error.expected, error.hint)
 

@@ -31,6 +31,7 @@ class CosineRestarts(Schedule):
     """
 
     word = "cosine_restarts"
+    static = frozenset({"peak", "factor", "growth", "end"})  # the cycles are made of them
     peak: float = main(gt=0, description="the highest rate of the first cycle")
     period: RunLength = option(description="length of the first cycle: steps, `10 epochs` or `10%`")
     growth: int = option(1, ge=1, description="how many times as long each further cycle is")

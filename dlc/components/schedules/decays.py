@@ -115,6 +115,7 @@ class Exponential(Schedule):
     """
 
     word = "exponential"
+    static = frozenset({"factor", "end"})  # whether the rate falls decides how it is computed
     value: float = main(gt=0, description="the initial rate, after the warm-up")
     factor: float = option(gt=0, description="factor of the rate after each `every`")
     every: RunLength = option(description="the time that one factor takes: steps, `1 epochs` or `10%`")

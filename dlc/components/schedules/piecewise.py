@@ -18,6 +18,7 @@ class Step(Schedule):
     """value * factor^n after n periods of `every`; with `end` the rate stays there after reaching it."""
 
     word = "step"
+    static = frozenset({"factor", "end"})  # whether the rate falls decides how it is computed
     value: float = main(gt=0, description="the initial rate, after the warm-up")
     every: RunLength = option(description="time between two changes: steps, `30 epochs` or `30%`")
     factor: float = option(0.1, gt=0, description="factor of the rate at each change")

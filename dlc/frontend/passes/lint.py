@@ -129,10 +129,15 @@ def _losses(
 
 
 def _schedules(update: UpdateRule, path: Path, places: Places) -> list[ScheduleUse]:
-    """The schedules of the optimizer and of its groups; `path` leads to the optimizer."""
+    """The schedules of the optimizer and of its groups; none if the rate of some weights is constant.
+
+    `path` leads to the optimizer.
+    """
     found = []
     for label in ((), *((index,) for index in range(len(update.groups)))):
         optimizer = update.for_label(label)
+        if not optimizer.schedules():
+            return []
         for name, schedule in optimizer.schedules().items():
             own = not label or name in update.groups[label[0]].options
             inside: Path = (*path, "groups", *label, name) if label else (*path, optimizer.word, name)

@@ -9,11 +9,15 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics as sk
 
 from dlc.components.metrics import METRICS
+from dlc.components.sums import in_units, whole
+from tests.components.building import built
 from tests.components.metrics.test_metrics import NUMBERS, example_of, values
 
 # ---- numbers of any magnitude ----
@@ -216,3 +220,31 @@ def test_ties_go_to_the_first_class() -> None:
     assert found["roc_auc"] == 0.5 and found["pr_auc"] == pytest.approx(0.2)
     half = np.full((4, 1), 0.5, np.float32)  # not above the threshold
     assert values(("accuracy", "recall"), half, np.int32([0, 0, 0, 1]), 4) == {"accuracy": 0.75, "recall": 0.0}
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_units_are_exact_in_a_compiled_program(power: int) -> None:
+    """XLA joins the constants of products; zeros, subnormal, infinite and undefined numbers among the others."""
+    edges = np.float32([0.0, -0.0, 1e-45, 1e-38, 1e-26, -1e-24, 1.0, -3.0, 1e24, -1.3e24, 1e30, 3e38])
+    for numbers in (edges, np.zeros(4, np.float32), np.float32([1e-26, 1.0]), np.float32([1e30, 1.0])):
+        sums = jax.jit(lambda array: jnp.stack([part.sum() for part in in_units(array, power)]))(numbers)
+        normal = np.where(np.abs(numbers) < 2.0**-126, 0, numbers).astype(np.float64)
+        np.testing.assert_allclose(whole(sums), (normal**power).sum(), rtol=1e-6)
+    for value in (np.inf, np.nan):
+        sums = jax.jit(lambda array: jnp.stack([part.sum() for part in in_units(array, power)]))(np.float32([value, 1]))
+        np.testing.assert_array_equal(whole(sums), value)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-21, 1e-20])
+def test_moments_of_tiny_numbers_are_merged(scale: float) -> None:
+    """Also with those of no examples, with which each split begins."""
+    rng = np.random.default_rng(0)
+    target = (rng.normal(size=(31, 1)) * scale).astype(np.float32)
+    prediction = (target / 2).astype(np.float32)
+    made = {"r2": sk.r2_score, "explained_variance": sk.explained_variance_score}
+    for word, wanted in made.items():
+        metric = built(word, "metric")
+        found = metric.statistics(jnp.asarray(prediction), jnp.asarray(target), jnp.ones(31))
+        empty = jax.tree.map(jnp.zeros_like, found)
+        value = metric.result(jax.tree.map(np.asarray, metric.merge(metric.merge(empty, found), empty)))
+        np.testing.assert_allclose(value, wanted(target / scale, prediction / scale), rtol=1e-4)

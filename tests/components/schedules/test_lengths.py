@@ -10,9 +10,14 @@ import numpy as np
 import optax
 import pytest
 
+import dlc
+from dlc.backend.network import lower
+from dlc.backend.update import make_updater
+from dlc.components.schedules import SCHEDULES
 from dlc.components.schedules.schedule import Horizon, Length, Run, Schedule, rate_at, rate_of
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import check_text
+from dlc.language.options import load_class
 from tests.components.building import HORIZON, built, option_error
 
 
@@ -139,11 +144,54 @@ def test_schedules_end_with_the_run(text: str, steps_per_epoch: float | None, to
     assert (float(rate(515)) < 1e-5 * 0.1) == (told == "a rate of 0")
 
 
-def test_a_group_may_have_a_schedule_that_is_too_short() -> None:
+@pytest.mark.parametrize(
+    ("rate", "group", "codes"),
+    [
+        ("cosine: {peak: 0.1, length: 6 epochs}", "cosine: {peak: 0.1, length: 5 epochs}", ("DLC321", "DLC321")),
+        ("cosine: 0.1", "cosine: {peak: 0.1, length: 5 epochs}", ()),
+        ("constant: 0.1", "cosine: {peak: 0.1, length: 5 epochs}", ()),
+    ],
+)
+def test_layers_may_be_frozen_one_after_another(rate: str, group: str, codes: tuple[str, ...]) -> None:
+    """It is a mistake only if all weights stop."""
+    rate = rate.removeprefix("constant: ") if "constant" in rate else f"{{{rate}}}"
     text = (
         "inputs: {x: {tensor: [4]}}\ntargets: {y: number}\nnetwork: [dense: 4, dense: 1]\nloss: mse\n"
-        "optimizer:\n  adam: {learning_rate: {cosine: 0.1}}\n"
-        "  groups: [{match: dense/**, learning_rate: {cosine: {peak: 0.1, length: 5 epochs}}}]\n"
+        f"optimizer:\n  adam: {{learning_rate: {rate}}}\n"
+        f"  groups: [{{match: dense/**, learning_rate: {{{group}}}}}]\n"
     )
-    _, report = check_text(text, "spec.yaml")
-    assert [(item.code, item.span.line if item.span else 0) for item in report.diagnostics] == [("DLC321", 7)]
+    assert check_text(text, "spec.yaml")[1].codes == codes
+
+
+RESTARTS = (
+    "growth: 2, warmup: 1 epochs",
+    "factor: 0.5",
+    "factor: 0.5, end: 0.001",
+    "growth: 2, factor: 0.5, end: 0.001",
+)
+FALLING = ("exponential: {value: 0.1, every: 1 epochs, factor: 0.5", "step: {value: 0.1, every: 1 epochs, factor: 0.5")
+ALL = [
+    *(text for word in SCHEDULES for text in load_class(SCHEDULES, word).examples),
+    *(f"cosine_restarts: {{peak: 0.1, period: 3 epochs, {more}}}" for more in RESTARTS),
+    *(f"{text}{more}}}" for text in FALLING for more in (", end: 0.01", ", warmup: 1 epochs")),
+]
+
+
+@pytest.mark.parametrize("text", ALL)
+def test_schedules_are_traced_with_hyperparameters_as_arguments(text: str) -> None:
+    """As the training step traces them: a number that decides how a rate is computed must be part of the program."""
+    spec = (
+        "inputs: {x: {tensor: [4]}}\ntargets: {y: number}\nnetwork: [dense: 1]\nloss: mse\ntrain: {epochs: 500}\n"
+        "data: {source: {npz: x.npz}, split: {validation: 5}}\n"
+    )
+    plan = dlc.loads(spec + f"optimizer: {{adam: {{learning_rate: {{{text}}}}}}}\n").plan
+    program = lower(plan.graph)
+    updater = make_updater(plan, program, Horizon(5250, 10.5))
+    weights = program.init(0)["params"]
+
+    def update(numbers: Any, gradients: Any) -> Any:
+        built = updater.build(numbers)
+        factor = {"factor": jnp.float32(1)} if updater.plateau else {}
+        return built.update(gradients, built.init(gradients), gradients, **factor)[0]
+
+    assert jax.tree.structure(jax.eval_shape(update, updater.numbers.values, weights)) == jax.tree.structure(weights)
