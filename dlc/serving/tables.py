@@ -35,6 +35,7 @@ from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import Model, load_model
 from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import plain, write_atomic
+from dlc.support.regular_files import open_regular
 from dlc.training.evaluation import undefined_note
 from dlc.training.run_folder import RunFolder, check_output
 
@@ -79,10 +80,9 @@ def source_for(text: str | Path, like: Source | None = None) -> Source:
 def _head(path: Path) -> bytes:
     """The beginning of a file; empty if it can't be read, which is reported when the source reads it."""
     try:
-        if not path.is_file():
-            return b""
-        with open(path, "rb") as file:
-            return file.read(512)
+        file, size = open_regular(path)
+        with file:
+            return file.read(min(size, 512))  # files of /proc have no size, and may block
     except (OSError, ValueError):
         return b""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.diagnostics import SpecError
 from dlc.serving.model import load_model
-from dlc.serving.tables import source_of
+from dlc.serving.tables import source_for, source_of
 from dlc.training.run_folder import RunFolder
 
 SPEC = """
@@ -137,3 +139,12 @@ def test_the_format_of_the_spec_holds_for_other_files(project: Path) -> None:
     for name in ("x.csv", "x.tsv.gz", "x.bin"):
         (project / name).write_text("a\n")
         assert source_of(model, project / name).missing_values == ("NA",)  # type: ignore[attr-defined]
+
+
+def test_the_kind_of_a_file_is_not_found_by_reading_what_may_block(tmp_path: Path) -> None:
+    """A file of `/proc` has no size, a pipe no end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/proc/kmsg"), Path("/dev/zero")):
+        with pytest.raises(SpecError) as caught:
+            source_for(path)
+        assert caught.value.report.codes == ("DLC510",)
