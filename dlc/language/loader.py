@@ -245,7 +245,8 @@ def _put(new: Source, path: Path, holder: Any, values: dict[Path, Span], keys: d
     for location in [location for location in values if location[: len(path)] == path]:
         del values[location]
     if new.tree["value"] is None and len(path) == 1:  # null removes a section, as in a file that extends another
-        del holder[path[-1]]
+        holder.pop(path[-1], None)  # it may not be there
+        keys.pop(path, None)
         return
     holder[path[-1]] = new.tree["value"]
     for table, found in ((values, new.values), (keys, new.keys)):

@@ -71,6 +71,11 @@ class TestExtends:
         assert spec is not None, report
         assert list(spec.texts) == ["spec.yaml", "base.yaml"]
 
+    @pytest.mark.parametrize("section", ["seed", "train", "name"])
+    def test_null_in_a_setting_removes_a_section_that_may_not_be_there(self, section: str) -> None:
+        spec, report = check_file("base.yaml", [f"{section}=null"])
+        assert spec is not None, report
+
     def test_what_a_base_defines_too_much_is_no_error(self) -> None:
         Path("spec.yaml").write_text("extends: base.yaml\nnetwork: [dense: 3]")
         assert check_file("spec.yaml")[1].codes == ()
