@@ -53,7 +53,9 @@ def _related(one: str, other: str) -> bool:
     shared = next((at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right), None)
     shared = min(len(one), len(other)) if shared is None else shared
     begins = shared > 2 and shared == min(len(one), len(other))
-    return begins or 3 * shared >= 2 * max(len(one), len(other)) or sorted(one) == sorted(other)
+    if begins or 3 * shared >= 2 * max(len(one), len(other)):
+        return True
+    return len(one) == len(other) and sorted(one) == sorted(other)
 
 
 def _edits(one: str, other: str, most: int) -> int:
@@ -61,7 +63,7 @@ def _edits(one: str, other: str, most: int) -> int:
 
     The optimal string alignment distance.
     """
-    if abs(len(one) - len(other)) > most:
+    if abs(len(one) - len(other)) > most or len(set(one).difference(other)) > most:  # each of these needs an edit
         return most + 1
     before: list[int] = []
     last = list(range(len(other) + 1))
