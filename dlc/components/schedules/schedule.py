@@ -200,7 +200,7 @@ _TOO_WARM = "the warm-up leaves no time for the schedule"
 def run_length(run: Run) -> str:
     """A run's length in messages."""
     steps = f", {run.epochs * run.steps_per_epoch:.0f} steps" if run.steps_per_epoch else ""
-    return f"{run.epochs:g} epochs in all{steps}"
+    return f"{run.epochs:g} epoch{'' if run.epochs == 1 else 's'} in all{steps}"
 
 
 def need_length(name: str, length: Length) -> Iterator[OptionError]:

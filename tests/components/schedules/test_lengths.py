@@ -14,7 +14,7 @@ import dlc
 from dlc.backend.network import lower
 from dlc.backend.update import make_updater
 from dlc.components.schedules import SCHEDULES
-from dlc.components.schedules.schedule import Horizon, Length, Run, Schedule, rate_at, rate_of
+from dlc.components.schedules.schedule import Horizon, Length, Run, Schedule, rate_at, rate_of, run_length
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import check_text
 from dlc.language.options import load_class
@@ -175,6 +175,11 @@ ALL = [
     *(f"cosine_restarts: {{peak: 0.1, period: 3 epochs, {more}}}" for more in RESTARTS),
     *(f"{text}{more}}}" for text in FALLING for more in (", end: 0.01", ", warmup: 1 epochs")),
 ]
+
+
+def test_the_length_of_a_run_in_words() -> None:
+    assert run_length(Run(1, None)) == "1 epoch in all"
+    assert run_length(Run(2, None)) == "2 epochs in all"
 
 
 @pytest.mark.parametrize("text", ALL)
