@@ -33,18 +33,19 @@ OTHERS = ("keras", "flax", *TORCH)
 
 
 class Job(NamedTuple):
-    """The steps of an epoch, and the epochs: some ten seconds in all."""
+    """The steps of an epoch, the epochs beside the loop (some ten seconds in all), and those beside the others."""
 
     steps: int
     epochs: int
+    shared: int
 
 
 JOBS = {
-    "digits_mlp": Job(40, 2400),
-    "mnist_cnn": Job(100, 6),
-    "resnet20": Job(30, 3),
-    "lstm": Job(60, 4),
-    "char_gpt": Job(60, 4),
+    "digits_mlp": Job(40, 2400, 400),
+    "mnist_cnn": Job(100, 6, 6),
+    "resnet20": Job(30, 3, 3),
+    "lstm": Job(60, 4, 4),
+    "char_gpt": Job(60, 4, 4),
 }
 
 
@@ -94,7 +95,7 @@ def other(program: str, work: Work, job: Job, path: Path, python: str) -> float:
     """The seconds of the same job by another framework."""
     rivals = str(Path(__file__).with_name("rivals.py"))
     data, held = str(path.with_suffix(".npz")), held_out(work, job)
-    command = [python, rivals, program, work.name, data, str(work.batch), str(job.epochs), str(held)]
+    command = [python, rivals, program, work.name, data, str(work.batch), str(job.shared), str(held)]
     return timed(command, path.parent)
 
 
@@ -107,22 +108,24 @@ def measured(name: str, python: str | None, folder: Path) -> None:
     own(path, 1, folder)
     if python is not None:
         for program in programs:
-            other(program, work, Job(job.steps, 1), path, python)
+            other(program, work, job._replace(shared=1), path, python)
     loop = begin("dlc", work, path, sys.executable)
     whole: dict[str, list[float]] = {program: [] for program in ("dlc", *programs)}
     rates: list[float] = []
     steps: list[float] = []
     for _ in range(ROUNDS):
         steps.append(iteration(loop))
-        whole["dlc"].append(own(path, job.epochs, folder))
-        rates.append(examples * (job.epochs - 1) / (whole["dlc"][-1] - own(path, 1, folder)))
+        longer = own(path, job.epochs, folder)
+        rates.append(examples * (job.epochs - 1) / (longer - own(path, 1, folder)))
+        whole["dlc"].append(longer if job.shared == job.epochs else own(path, job.shared, folder))
         for program in programs:
             assert python is not None
             whole[program].append(other(program, work, job, path, python))
     loop.communicate()
-    print(f"{name}: {job.epochs} epochs of {job.steps} steps, batches of {work.batch}")
+    print(f"{name}: {job.epochs:,} epochs of {job.steps} steps, batches of {work.batch}")
     print(f"  loop: {summary(steps, 'examples/s')}; job beside its start: {summary(rates, 'examples/s')}; ", end="")
     print(f"job / loop: {ratio(rates, steps)}", flush=True)
+    print(f"  whole jobs of {job.shared} epochs:")
     for program, values in whole.items():
         beside = "" if program == "dlc" else f"; dlc is {compared(values, whole['dlc'])}"
         print(f"  {program:14} {summary(values)}{beside}", flush=True)
