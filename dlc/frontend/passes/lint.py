@@ -43,7 +43,10 @@ def lint(
     context = context_of(document, graph, typed, objectives, augment, update)
     for rule in _rules():
         for finding in rule.check(context):
-            _add(problems, rule, finding)
+            written = all(document.source.is_literal(path) for path in finding.because)
+            severity = "error" if written else rule.otherwise
+            if severity is not None:
+                _add(problems, rule, finding, severity)
 
 
 def context_of(
@@ -66,9 +69,11 @@ def _rules() -> list[Rule]:
     return [kind.load(word)() for word in kind.table]
 
 
-def _add(problems: Problems, rule: Rule, finding: Finding) -> None:
-    message, span, found, expected, hint, notes, code = finding
-    problems.add(code or rule.code, message, span, found=found, expected=expected, hint=hint, notes=notes)
+def _add(problems: Problems, rule: Rule, finding: Finding, severity: str = "error") -> None:
+    message, span, found, expected, hint, notes, code, _ = finding
+    problems.add(
+        code or rule.code, message, span, found=found, expected=expected, hint=hint, notes=notes, severity=severity
+    )
 
 
 def _training_of(
