@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from dlc.backend import statistics
+from dlc.backend.batches import unpacked
 from dlc.backend.loss import Answers, Stats, answers_of, collected_terms, loss_scores, undefined_counts
 from dlc.backend.lowering import options
 from dlc.backend.network import Program
@@ -33,7 +34,7 @@ def make_evaluate(plan: Plan, program: Program) -> Evaluate:
         penalty = program.penalty(variables)
 
         def of(iteration: Any) -> tuple[dict[str, Any], dict[str, Answers]]:
-            batch = feed.batch(iteration)
+            batch = unpacked(plan, feed.batch(iteration), stats)
             counted = jax.lax.dynamic_index_in_dim(real, iteration, keepdims=False)  # (batch,)
             results = program.run(variables, batch["inputs"], train=False)
             scores = loss_scores(plan, results, batch, counted)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from dlc.backend import loss_scale, statistics
 from dlc.backend.augment import augmenter
+from dlc.backend.batches import unpacked
 from dlc.backend.loss import Mixing, Stats, combined, loss_scores
 from dlc.backend.loss_scale import LossScale
 from dlc.backend.network import Program
@@ -53,8 +54,9 @@ class Gradients:
         self.augment = augmenter(plan)
         self._traced = jax.jit(self._of)  # traced once, for `batch_statistics` and for the step
 
-    def given(self, batch: Rows, key: jax.Array) -> Given:
-        """A batch after its augmentations."""
+    def given(self, batch: Rows, key: jax.Array, stats: Stats) -> Given:
+        """A batch as the network sees it, after its augmentations."""
+        batch = unpacked(self.plan, batch, stats)
         if not self.plan.augment:
             return Given(batch, None)
         changed, mixed = self.augment(key, batch)
@@ -121,7 +123,9 @@ class Gradients:
         self, variables: Tree, batch: Rows, key: Any, scale: LossScale | None, stats: Stats
     ) -> dict[str, Any]:
         """The statistics of a batch, for their shapes; tracing it includes the gradients."""
-        return self.of(variables["params"], variables, self.given(batch, key), key, scale, stats).batch_statistics
+        return self.of(
+            variables["params"], variables, self.given(batch, key, stats), key, scale, stats
+        ).batch_statistics
 
     def _of_part(
         self,

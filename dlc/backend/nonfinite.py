@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlc.backend import statistics
+from dlc.backend.batches import unpacked
 from dlc.backend.gradients import Gradients
 from dlc.backend.loss import PENALTY, Stats
 from dlc.backend.network import Program
@@ -64,11 +65,15 @@ class NonfiniteTracer:
                 return NonfiniteValue("loss", name)
         return self._first_gradient(gradient)
 
-    def evaluation(self, variables: Mapping[str, Any], batches: Iterator[Rows]) -> NonfiniteValue | None:
+    def evaluation(self, variables: Mapping[str, Any], batches: Iterator[Rows], stats: Stats) -> NonfiniteValue | None:
         """The first value that is not finite when batches are evaluated."""
-        look = jax.jit(lambda variables, inputs: self._flags(variables, inputs, None, train=False)[0])
+
+        @jax.jit
+        def look(variables: Mapping[str, Any], batch: Rows) -> Any:
+            return self._flags(variables, unpacked(self.plan, batch, stats)["inputs"], None, train=False)[0]
+
         for batch in batches:
-            found = self._forward(jax.device_get(look(variables, batch["inputs"])))
+            found = self._forward(jax.device_get(look(variables, batch)))
             if found is not None:
                 return found
         return None
@@ -85,7 +90,7 @@ class NonfiniteTracer:
 
     def _looked(self, state: TrainState, batch: Rows, stats: Stats) -> tuple[Any, dict[str, Any], Any]:
         key = jax.random.fold_in(root_key(self.plan.seed, self.program.platform), state.step)
-        given = self.gradients.given(batch, key)
+        given = self.gradients.given(batch, key, stats)
         count = self.updater.accumulate
         parts, keys = (
             self.gradients.parts(given, key) if count > 1 else jax.tree.map(lambda leaf: leaf[None], (given, key))

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dlc.backend.loss import input_feature
 from dlc.components.features.feature import fitted_types
 from dlc.data.feed import Rows
 from dlc.frontend.decisions import starting_thresholds, with_thresholds
@@ -16,9 +17,10 @@ from dlc.ir import DTYPES, MASK, TensorType
 
 
 def batch_shapes(plan: Plan, batch: int, sizes: Mapping[str, int]) -> Rows:
-    """The encoded inputs and targets of `batch` examples, with numbers for symbolic sizes."""
-    targets = {name: feature.value_type() for name, feature in plan.targets.items()}
-    return {"inputs": value_shapes(plan.graph.inputs, batch, sizes), "targets": value_shapes(targets, batch, sizes)}
+    """The inputs and targets of `batch` examples as a data set holds them, with numbers for symbolic sizes."""
+    inputs = {name: input_feature(plan, name).data_type() for name in plan.graph.inputs}
+    targets = {name: feature.data_type() for name, feature in plan.targets.items()}
+    return {"inputs": value_shapes(inputs, batch, sizes), "targets": value_shapes(targets, batch, sizes)}
 
 
 def stats_shapes(plan: Plan) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:

@@ -166,7 +166,7 @@ def _make_step(
 
     def step(state: TrainState, batch: Rows, stats: Stats) -> TrainState:
         key = jax.random.fold_in(root, state.step)
-        found, gradient = step_gradients(updater, gradients, state, gradients.given(batch, key), key, stats)
+        found, gradient = step_gradients(updater, gradients, state, gradients.given(batch, key, stats), key, stats)
         new = moved(state, found, gradient)
         if updater.may_skip:
             new = skip_if_nonfinite(state, new, found, gradient)

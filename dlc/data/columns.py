@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.feature import Feature, Stats, encoded_on_host
@@ -82,6 +83,7 @@ class Parsed:
         self.columns, self.read = columns, read
         self.shape: tuple[int, ...] = (len(next(iter(columns.values()))), *like.shape[1:])
         self.dtype = like.dtype
+        self.nbytes = prod(self.shape) * self.dtype.itemsize
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -119,6 +121,7 @@ class Joined:
         none = np.concatenate(self.aligned([part[:0] for part in parts]))
         self.shape: tuple[int, ...] = (int(self.ends[-1]), *none.shape[1:])
         self.dtype = none.dtype
+        self.nbytes = prod(self.shape) * self.dtype.itemsize
 
     def __len__(self) -> int:
         return self.shape[0]

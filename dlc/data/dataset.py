@@ -219,14 +219,20 @@ def encode_records(plan: Plan, raws: Mapping[FeatureKey, Any], stats: Stats, lim
         SpecError: DLC403 and DLC406 when a loss is not defined for them, or they don't fit together.
     """
     values: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
+    packed: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
     for (section, name), raw in raws.items():
         feature = _feature(plan, section, name)
         keys = encoded_on_host(feature, name, raw[:1], stats[name])
-        values[section].update({key: Encoded(feature, name, key, raw, stats[name]) for key in keys})
+        found = {key: Encoded(feature, name, key, raw, stats[name]) for key in keys}
+        (packed if feature.packed else values)[section].update(found)
     values = _in_memory(values, limit)
-    _sizes_agree(plan, values)
-    check_values(plan, values, stats)
-    return values
+    network = {section: {**values[section], **packed[section]} for section in values}
+    _sizes_agree(plan, network)
+    check_values(plan, network, stats)
+    return {
+        section: {**values[section], **{value.name: value.raw for value in packed[section].values()}}
+        for section in values
+    }
 
 
 def _read(

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from unicodedata import is_normalized
 
 from dlc.components.features.feature import Feature
+from dlc.components.sources.references import file_entries
 from dlc.components.sources.source import Columns, Opened, Source, normalized_names, select
 from dlc.components.sources.stored import Scratch, Stored
 from dlc.components.wrong_values import Violations, WrongValues
@@ -98,6 +99,42 @@ class _Gathered:
 Numbers = Callable[["NDArray[Any]", str, int], "NDArray[Any]"]  # `Source.numbers`
 
 
+def as_they_are(column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:  # noqa: ARG001 - a `Numbers`
+    """The numbers of columns that come from no source."""
+    return column
+
+
+class Entries(NamedTuple):
+    """How a source means the entries of its columns.
+
+    Args:
+        numbers: makes strings of the source numbers as Python spells them.
+        folder: the folder that the names of files start from.
+    """
+
+    numbers: Numbers = as_they_are
+    folder: Path = Path()
+
+    @classmethod
+    def of(cls, source: Source, base: Path) -> Entries:
+        """Those of a source whose relative paths start from `base`."""
+        return cls(source.numbers, source.names_from(base))
+
+    def read_by(self, feature: Feature, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
+        """A column as a feature reads it.
+
+        Raises:
+            WrongValues: DLC403 for what is certainly no number, or no name of a file.
+        """
+        if feature.reads_files and column.dtype.kind in "OUS":
+            return file_entries(column, self.folder, name, first_row)
+        return self.numbers(column, name, first_row) if feature.raw_type().is_float else column
+
+
+UNCHANGED = Entries()
+"""Entries of columns that come from no source."""
+
+
 def read_table(
     plan: Plan, source: Source, key: str, room: Room, columns: dict[str, tuple[str, ...]]
 ) -> dict[FeatureKey, Any]:
@@ -146,10 +183,12 @@ def read_values(
     Returns:
         The raw values of each feature; none of a feature with errors.
     """
-    reading = _Reading(plan, features_of(plan) if features is None else features, columns, errors, source.numbers)
+    base = Path(plan.folder) if folder is None else folder
+    entries = Entries.of(source, base)
+    reading = _Reading(plan, features_of(plan) if features is None else features, columns, errors, entries)
     gathered: dict[FeatureKey, _Gathered] = {}
     try:
-        opened = source.open(Path(plan.folder) if folder is None else folder, room.limit)
+        opened = source.open(base, room.limit)
         again = normalized(opened, source.word) if isinstance(opened, Mapping) else None
         gathered = {feature_key: _Gathered(again) for feature_key in reading.features}
         for size, block in _blocks(opened if again is None else again):
@@ -168,7 +207,7 @@ def read_values(
     room.taken += sum(each.nbytes for each in gathered.values())
     return {
         feature_key: gathered[feature_key].collected(
-            partial(parse, plan, feature_key, feature, reading.chosen[feature_key], numbers=source.numbers)
+            partial(parse, plan, feature_key, feature, reading.chosen[feature_key], entries=entries)
         )
         for feature_key, feature in reading.features.items()
         if feature_key not in reading.failed and reading.count
@@ -253,7 +292,7 @@ class _Reading:
         features: the features to read.
         columns: the columns that each feature reads from earlier tables; those of the first table are added.
         errors: collects what is wrong.
-        numbers: makes strings of the source numbers as Python spells them.
+        entries: how the source means its entries.
     """
 
     def __init__(
@@ -262,9 +301,9 @@ class _Reading:
         features: Mapping[FeatureKey, Feature],
         columns: dict[str, tuple[str, ...]],
         errors: DataErrors,
-        numbers: Numbers,
+        entries: Entries,
     ) -> None:
-        self.plan, self.features, self.columns, self.errors, self.numbers = plan, features, columns, errors, numbers
+        self.plan, self.features, self.columns, self.errors, self.entries = plan, features, columns, errors, entries
         self.count = 0
         self.chosen: dict[FeatureKey, tuple[str, ...]] = {}
         self.failed: set[FeatureKey] = set()
@@ -281,7 +320,7 @@ class _Reading:
                 if key not in self.chosen:
                     self.chosen[key] = choose(self.plan, *key, feature, block, self.columns.get(key[1]))
                     self.columns.setdefault(key[1], self.chosen[key])
-                values = values_of(feature, key[1], block, self.chosen[key], self.count + 1, self.numbers)
+                values = values_of(feature, key[1], block, self.chosen[key], self.count + 1, self.entries)
                 if key in self.failed:
                     continue
                 if streamed and feature.raw_type().is_float and values.dtype.kind in "fiu":
@@ -332,11 +371,6 @@ def _add(feature_key: FeatureKey, gathered: _Gathered, values: NDArray[Any]) -> 
     gathered.count += len(values)
 
 
-def as_they_are(column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:  # noqa: ARG001 - a `Numbers`
-    """The numbers of columns that come from no source."""
-    return column
-
-
 def parse(
     plan: Plan,
     feature_key: FeatureKey,
@@ -344,7 +378,7 @@ def parse(
     chosen: Sequence[str],
     columns: Columns,
     first_row: int,
-    numbers: Numbers = as_they_are,
+    entries: Entries = UNCHANGED,
 ) -> NDArray[Any]:
     """`values_of` by section and name of the feature.
 
@@ -352,7 +386,7 @@ def parse(
         SpecError: DLC402-DLC406.
     """
     try:
-        return values_of(feature, feature_key[1], columns, chosen, first_row, numbers)
+        return values_of(feature, feature_key[1], columns, chosen, first_row, entries)
     except (RuleViolation, Violations) as wrong:
         errors = DataErrors(plan)
         errors.add((*feature_key, feature.word), wrong, chosen)
@@ -360,7 +394,7 @@ def parse(
 
 
 def values_of(
-    feature: Feature, name: str, columns: Columns, chosen: Sequence[str], first_row: int, numbers: Numbers
+    feature: Feature, name: str, columns: Columns, chosen: Sequence[str], first_row: int, entries: Entries
 ) -> NDArray[Any]:
     """The raw values of one feature, from the chosen columns.
 
@@ -373,7 +407,7 @@ def values_of(
     for index, column in enumerate(chosen):
         try:
             part = columns[column]
-            parts.append(numbers(part, column, first_row) if feature.raw_type().is_float else part)
+            parts.append(entries.read_by(feature, part, column, first_row))
         except WrongValues as wrong:
             found.append(wrong.of(column, index))
     try:

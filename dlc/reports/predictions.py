@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from math import prod
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from dlc.backend.batches import unpacked
 from dlc.backend.loss import answers_of, feature_of, input_feature
 from dlc.backend.predict import blank
 from dlc.components.features.decision import limit
@@ -166,7 +168,8 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
     size += sum(row.output.size for row in counts.rows if row.path in ends)
     affordable = min(MOST_NUMBERS // max(1, size), most_flops / max(1, counts.flops), MOST_EXAMPLES)
     rows = data.splits[split][: max(LEAST_EXAMPLES, int(affordable))]
-    records = {section: {name: array[rows] for name, array in arrays.items()} for section, arrays in data.rows.items()}
+    held = {section: {name: array[rows] for name, array in arrays.items()} for section, arrays in data.rows.items()}
+    records = jax.device_get(jax.jit(partial(unpacked, plan))(held, data.stats))
     found = _run(model, terms, records, len(rows)) if terms else []
     answers = tuple(_answer(plan, term, part, stats) for term, part in zip(terms, found, strict=True))
     inputs = {

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dlc.backend.batches import unpacked
 from dlc.backend.evaluate import make_evaluate
 from dlc.backend.loss import Stats, answers_of, feature_of
 from dlc.backend.lowering import platform
@@ -133,6 +134,7 @@ def _confusion(
         return {}, {}
 
     def answer(variables: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
+        batch = unpacked(plan, batch, stats)
         results = model.program.run(variables, batch["inputs"], train=False)
         found = {}
         for name, term in terms.items():

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from dlc.backend.batches import unpacked
 from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.network import Program, lower
-from dlc.backend.predict import blank, predicting, predictions_of, with_stats
+from dlc.backend.predict import blank, predicting, predictions_of, stats_of, with_stats
 from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.data.fitted import FittedData, device_stats
 from dlc.data.ranges import with_ranges
@@ -64,17 +65,19 @@ class Model:
     def _predictions(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Predictions for raw inputs, not decoded."""
         count = len(next(iter(inputs.values())))
-        function = jax.jit(predicting(self.plan, self.program))
+        predict = predicting(self.plan, self.program)
+
+        @jax.jit
+        def function(weights: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:
+            stats = {name: stats_of(weights, name) for name in inputs}
+            return predict(weights, unpacked(self.plan, {"inputs": dict(batch)}, stats)["inputs"])
+
         parts: list[dict[str, Any]] = []
         size = min(BATCH, max(count, 1))
         for start in range(0, count, size):
-            batch = {
-                key: value
-                for name, raw in inputs.items()
-                for key, value in encoded_on_host(
-                    input_feature(self.plan, name), name, raw[start : start + size], self.fitted.stats[name]
-                ).items()
-            }
+            batch: dict[str, Any] = {}
+            for name, raw in inputs.items():
+                batch |= self._held(name, raw[start : start + size])
             rows = len(next(iter(batch.values())))
             if rows < size:  # one shape, one compilation
                 batch = {
@@ -83,6 +86,11 @@ class Model:
                 }
             parts.append({name: np.asarray(value)[:rows] for name, value in function(self.weights, batch).items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _held(self, name: str, raw: Any) -> dict[str, Any]:
+        """Raw inputs as a data set holds them."""
+        feature = input_feature(self.plan, name)
+        return {name: raw} if feature.packed else dict(encoded_on_host(feature, name, raw, self.fitted.stats[name]))
 
 
 def _decoded(feature: Feature, value: np.ndarray[Any, Any], stats: Mapping[str, Any]) -> np.ndarray[Any, Any]:

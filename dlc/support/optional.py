@@ -9,6 +9,7 @@ from typing import Any
 from dlc.diagnostics import SpecError
 
 EXTRAS: dict[str, tuple[str, str]] = {
+    "PIL": ("images", "reads pictures"),
     "tensorboard": ("tensorboard", "writes TensorBoard events"),
 }
 """Package -> the extra that installs it, and what it is for."""

@@ -6,5 +6,6 @@ FEATURES: dict[str, str] = {
     "tensor": "dlc.components.features.tensor:Tensor",
     "number": "dlc.components.features.number:Number",
     "category": "dlc.components.features.category:Category",
+    "image": "dlc.components.features.image:Image",
     "tokens": "dlc.components.features.tokens:Tokens",
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import product
 from math import inf, prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dlc.components.features.decision import Thresholds
 from dlc.components.value_ranges import ValueRange
@@ -44,6 +44,11 @@ class Feature(Options):
     numbers keep their digits.
     """
 
+    packed: ClassVar[bool] = False
+    """Whether a data set and a batch hold the raw values, and the compiled program encodes them."""
+    reads_files: ClassVar[bool] = False
+    """Whether strings in its columns are the names of files: `read` then gets a `FileEntry` for each."""
+
     column: str | None = option(None, description="column to read; default: the name of the feature")
 
     @property
@@ -62,6 +67,10 @@ class Feature(Options):
     def raw_type(self) -> TensorType:
         """The type that `read` returns and an exported program takes."""
         return self.value_type()
+
+    def data_type(self) -> TensorType:
+        """The type of the values that a data set and a batch hold: raw ones if they are `packed`."""
+        return self.raw_type() if self.packed else self.value_type()
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """Columns of n records -> an array of n rows with the shape of the raw type, without loss of precision.

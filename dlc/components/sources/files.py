@@ -79,6 +79,10 @@ class FileSource(Source):
             raise RuleViolation("DLC401", f"`{path}` {self.empty}", expected="a table", option="path")
         return path
 
+    def names_from(self, base: Path) -> Path:
+        """The folder of the file."""
+        return self._full_path(base).parent
+
     def _full_path(self, base: Path) -> Path:
         try:
             return base / Path(self.path).expanduser()

@@ -89,6 +89,10 @@ class Source(Options):
         """
         return column
 
+    def names_from(self, base: Path) -> Path:
+        """The folder that relative names of files in its columns start from: that of the spec."""
+        return base
+
     def rooted(self, base: Path) -> Source:
         """The same source with absolute paths."""
         return self

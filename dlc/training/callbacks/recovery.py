@@ -187,7 +187,7 @@ class Recovery(LoopCallback):
         finding = self.find(state)
         if finding.step is None and evaluated is not None:
             variables, rows = evaluated
-            finding = Finding(None, self.tracer.evaluation(variables, self._batches(rows)))
+            finding = Finding(None, self.tracer.evaluation(variables, self._batches(rows), self.setup.stats))
         if self.mode != "rollback" or self.memory.returns >= RETURNS:
             raise self.error(finding, int(state.step), what, _kept(run))
         run.go_back(self._back(run, finding, what))

@@ -1,0 +1,173 @@
+"""Decoding pictures with Pillow: files of any common format as arrays of bytes of one size."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dlc.components.sources.references import unreadable
+from dlc.components.wrong_values import WrongValues
+from dlc.language.options import RuleViolation
+from dlc.support.lazy import np
+from dlc.support.optional import require
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""The formats that are read: none of them runs another program, as EPS does."""
+MOST_PIXELS = 1 << 27
+"""The most pixels of a picture. A small file may declare more than fit into memory."""
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Pillow's modes by the number of channels."""
+
+
+class Target(NamedTuple):
+    """What a picture becomes.
+
+    Args:
+        height: in pixels.
+        width: in pixels.
+        channels: 1, 3 or 4: gray, RGB, or RGB with alpha.
+        fit: `stretch` to the size; `crop` the center to its aspect ratio; `pad` with black.
+        interpolation: `nearest`, `bilinear`, `bicubic` or `lanczos`; they average when a picture shrinks.
+    """
+
+    height: int
+    width: int
+    channels: int
+    fit: str
+    interpolation: str
+
+
+def decoded(data: bytes, target: Target) -> NDArray[Any]:
+    """The picture in a file: uint8 (height, width, channels).
+
+    It is turned as its EXIF orientation says. Transparency is dropped unless there are four channels. Of 16 bits the
+    upper 8 are kept. JPEG files are decoded at the smallest scale of 1, 1/2, 1/4 and 1/8 that is not below the size.
+
+    Raises:
+        ValueError: when it is not a picture, damaged, or too large; with the reason.
+    """
+    image_module, image_ops = require("PIL", "PIL.Image"), require("PIL", "PIL.ImageOps")
+    try:
+        with image_module.open(io.BytesIO(data), formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > MOST_PIXELS:
+                raise ValueError(f"it has {width:,} x {height:,} pixels; at most {MOST_PIXELS:,} are read")
+            turned = picture.getexif().get(0x0112, 1) >= 5  # the orientation swaps height and width
+            wanted = (target.height, target.width) if turned else (target.width, target.height)
+            picture.draft(MODES[min(target.channels, 3)], wanted)
+            return resized(image_ops.exif_transpose(picture), target)
+    except image_module.UnidentifiedImageError:
+        raise ValueError("it is not a picture of a known format") from None
+    except ValueError:
+        raise
+    except Exception as error:  # Pillow passes on whatever its decoders raise
+        raise ValueError(f"it is damaged: {str(error)[:200] or type(error).__name__}") from None
+
+
+def resized(picture: Any, target: Target) -> NDArray[Any]:
+    """A picture of Pillow with the size and channels of a target: uint8 (height, width, channels)."""
+    image_module, image_ops = require("PIL", "PIL.Image"), require("PIL", "PIL.ImageOps")
+    mode = MODES[target.channels]
+    if picture.mode.startswith(("I", "F")):  # Pillow would clip the numbers above 255
+        picture = image_module.fromarray(bytes_of(np.asarray(picture)))
+    if picture.mode != mode:
+        picture = picture.convert("RGBA" if picture.mode == "P" and "transparency" in picture.info else mode).convert(
+            mode
+        )
+    size = (target.width, target.height)
+    if picture.size != size:
+        method = getattr(image_module.Resampling, target.interpolation.upper())
+        if target.fit == "crop":
+            picture = image_ops.fit(picture, size, method)
+        elif target.fit == "pad":
+            picture = image_ops.pad(picture, size, method)
+        else:
+            picture = picture.resize(size, method)
+    found = np.asarray(picture, np.uint8)
+    return found.reshape(target.height, target.width, target.channels)
+
+
+def bytes_of(numbers: NDArray[Any]) -> NDArray[Any]:
+    """The upper 8 bits of numbers of 16 bits, or bytes as they are."""
+    if numbers.dtype == np.uint8:
+        return numbers
+    wide = numbers.astype(np.int64)
+    if wide.size and (wide.min() < 0 or wide.max() > 0xFFFF):
+        raise ValueError("it has numbers outside of 0 to 65,535")
+    return (wide >> 8).astype(np.uint8)
+
+
+def read_files(column: NDArray[Any], target: Target, name: str, first_row: int) -> NDArray[Any]:
+    """The pictures that a column of `FileEntry` names: uint8 (n, height, width, channels).
+
+    Raises:
+        WrongValues: DLC403, with all files that can't be read.
+    """
+    found = np.empty((len(column), target.height, target.width, target.channels), np.uint8)
+    wrong: dict[str, int] = {}
+    first = 0
+    for index, entry in enumerate(column.tolist()):
+        try:
+            found[index] = decoded(entry.read(), target)
+        except (OSError, ValueError) as error:
+            why = unreadable(error) if isinstance(error, OSError) else str(error)
+            first = first if wrong else index
+            wrong[f"`{entry}`: {why}"] = 1
+    if wrong:
+        what = "is not a picture that can be read"
+        raise WrongValues("DLC403", what, name, first_row + first, wrong, expected=f"a picture ({', '.join(FORMATS)})")
+    return found
+
+
+def read_arrays(column: NDArray[Any], target: Target, name: str, first_row: int) -> NDArray[Any]:
+    """Pictures from arrays of bytes, (n, height, width) or (n, height, width, channels), with the size of a target.
+
+    Raises:
+        RuleViolation: DLC406 for arrays of another shape.
+        WrongValues: DLC403 for numbers that are not bytes.
+    """
+    expected = f"[height, width, {target.channels}]" if target.channels > 1 else "[height, width] or [height, width, 1]"
+    shape = column.shape[1:]
+    if len(shape) == 2:
+        column, shape = column[..., None], (*shape, 1)
+    if len(shape) != 3 or shape[2] not in MODES or not all(shape):
+        message = f"records of `{name}` are not pictures"
+        found = f"arrays of shape {list(column.shape[1:])}" if shape else "single values"
+        raise RuleViolation("DLC406", message, found=found, expected=f"arrays of shape {expected}")
+    whole = _bytes(column, name, first_row)
+    if shape == (target.height, target.width, target.channels):
+        return np.ascontiguousarray(whole)
+    image_module = require("PIL", "PIL.Image")
+    pictures = [image_module.fromarray(record[..., 0] if shape[2] == 1 else record) for record in whole]
+    return (
+        np.stack([resized(picture, target) for picture in pictures])
+        if pictures
+        else np.empty((0, target.height, target.width, target.channels), np.uint8)
+    )
+
+
+def _bytes(column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
+    """Numbers as bytes.
+
+    Raises:
+        WrongValues: DLC403, if there are others.
+    """
+    if column.dtype == np.uint8:
+        return column
+    if column.dtype.kind not in "fiub":
+        raise RuleViolation("DLC403", f"the column `{name}` holds no pictures", found=f"values of type {column.dtype}")
+    with np.errstate(invalid="ignore"):
+        found = column.astype(np.uint8)
+    bad = found != column
+    if bad.any():
+        rows = np.nonzero(bad.reshape(len(column), -1).any(1))[0]
+        counts = Counter(f"`{value:g}`" for value in column[bad].tolist()[:1000])
+        hint = "declare arrays of other numbers as a `tensor`"
+        what = "is not a picture of bytes"
+        row = first_row + int(rows[0])
+        raise WrongValues("DLC403", what, name, row, counts, expected="integers from 0 to 255", hint=hint)
+    return found

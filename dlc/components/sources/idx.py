@@ -1,0 +1,110 @@
+"""Arrays in the IDX format of the MNIST database."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dlc.components.sources.files import FileSource
+from dlc.components.sources.source import Columns, Source
+from dlc.language.options import RuleViolation, main, option
+from dlc.support.lazy import np
+from dlc.support.machine import fitting_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+"""The element types by the third byte of a file."""
+
+
+class Idx(Source):
+    """Arrays in the IDX format, such as those of MNIST: `image`, and `label` if there is a file of labels.
+
+    The files may be compressed with gzip, bzip2 or xz (Y. LeCun, C. Cortes, C. Burges: The MNIST database of
+    handwritten digits, "FILE FORMATS FOR THE MNIST DATABASE").
+    """
+
+    word = "idx"
+    locations: ClassVar[tuple[str, ...]] = ("images", "labels")
+    images: str = main(min_length=1, description="the file of the arrays; relative to the spec's folder")
+    labels: str | None = option(None, min_length=1, description="the file of the labels, if there is one")
+    examples = (
+        "idx: train-images-idx3-ubyte.gz",
+        "idx: {images: train-images-idx3-ubyte.gz, labels: train-labels-idx1-ubyte.gz}",
+    )
+
+    def columns(self) -> tuple[str, ...] | None:
+        """`image`, and `label` if there is a file of labels."""
+        return ("image", "label") if self.labels is not None else ("image",)
+
+    def rooted(self, base: Path) -> Idx:
+        """The same source with absolute paths."""
+        return self.model_copy(update={name: file.rooted(base).path for name, file in self._files().items()})
+
+    def find(self, base: Path) -> None:
+        """Check that the files exist."""
+        for name, file in self._files().items():
+            _of(name, file, base)
+
+    def load(self, base: Path) -> Columns:
+        """Read the arrays."""
+        names = {"images": "image", "labels": "label"}
+        found = {names[name]: _array(_of(name, file, base), name) for name, file in self._files().items()}
+        lengths = {name: len(array) for name, array in found.items()}
+        if len(set(lengths.values())) > 1:
+            counts = ", ".join(f"{count:,} entries of `{name}`" for name, count in lengths.items())
+            raise RuleViolation("DLC401", "the files have different lengths", found=counts, option="labels")
+        return found
+
+    def _files(self) -> dict[str, FileSource]:
+        paths = {"images": self.images, "labels": self.labels}
+        return {name: _File.model_validate({"path": path}) for name, path in paths.items() if path is not None}
+
+
+class _File(FileSource):
+    """One of the files."""
+
+    empty = "is empty, not an IDX file"
+
+
+def _of(name: str, file: FileSource, base: Path) -> Path:
+    """The full path of a file.
+
+    Raises:
+        RuleViolation: DLC401 at the option that names it.
+    """
+    try:
+        return file.file(base)
+    except RuleViolation as wrong:
+        wrong.option = name
+        raise
+
+
+def _array(path: Path, option: str) -> NDArray[Any]:
+    """The array of a file.
+
+    Raises:
+        RuleViolation: DLC401 when it is not an IDX file, or damaged.
+    """
+    from dlc.components.sources.packed import reported, unpacked
+
+    try:
+        with reported(path), unpacked(path, fitting_bytes()) as file:
+            head = file.read(4)
+            rank = head[3] if len(head) == 4 else 0
+            dims = np.frombuffer(file.read(4 * rank), ">u4").tolist()
+            if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in TYPES or len(dims) != rank or not rank:
+                raise RuleViolation("DLC401", f"`{path}` is not an IDX file", found=f"the first bytes {head.hex(' ')}")
+            dtype = np.dtype(TYPES[head[2]])
+            size = prod(dims) * dtype.itemsize
+            data = file.read(size + 1) if size <= fitting_bytes() else b""
+            if len(data) != size:
+                message = f"`{path}` is damaged: its header declares {' x '.join(map(str, dims))} elements"
+                raise RuleViolation("DLC401", message, found=f"{len(data):,} bytes", expected=f"{size:,} bytes")
+    except RuleViolation as wrong:
+        wrong.option = option
+        raise
+    found: NDArray[Any] = np.frombuffer(data, dtype).reshape(dims)
+    return found.astype(dtype.newbyteorder("="))
