@@ -132,6 +132,7 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
         precision=document.precision,
         untyped=graph,
         plugins=tuple(plugin.name for plugin in plugins),
+        trial=not source.is_literal(("train", "epochs")),
         places=source.places(PLACED),
     )
     return Spec(document, plan, tuple(plugins)), report

@@ -192,3 +192,28 @@ def need_something_to_learn(
                 _add(problems, rule, finding)
     if not problems.ok:
         raise SpecError(problems.report({}))
+
+
+def late_settings(plan: Plan, run: Run) -> list[str]:
+    """A note for each setting of a schedule that takes effect only after the end of a trial.
+
+    Args:
+        plan: the plan of a spec that trains.
+        run: the length of the run, with the steps of an epoch.
+
+    Raises:
+        SpecError: DLC303 for the first one, unless the run is a trial.
+    """
+    update = plan.update
+    labels = ((), *((index,) for index in range(len(update.groups)))) if update is not None else ()
+    notes: list[str] = []
+    for label in labels:
+        assert update is not None
+        for schedule in update.for_label(label).schedules().values():
+            for error in schedule.late(run):
+                if error.code != "DLC303" or not plan.trial:
+                    raise SpecError.of(
+                        error.code, error.message, found=error.found, expected=error.expected, hint=error.hint
+                    )
+                notes.append(f"{error.message}, {error.found}" if error.found else error.message)
+    return list(dict.fromkeys(notes))

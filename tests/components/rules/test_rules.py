@@ -70,7 +70,7 @@ DIABETES = (
 )
 LATE = (
     "optimizer: {adam: {learning_rate: {cosine: {peak: 0.1, warmup: 2 epochs}}}, swa: 3 epochs, "
-    "groups: [{match: dense/**, learning_rate: {linear: {peak: 0.2, warmup: 2 epochs}}}]}\n"
+    "groups: [{match: dense/**, learning_rate: {cosine: {peak: 0.2, warmup: 2 epochs}}}]}\n"
     "train: {epochs: EPOCHS, early_stopping: {patience: 2}}\n"
 )
 
