@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:
@@ -12,3 +14,15 @@ def parser(name: str, description: str | None) -> argparse.ArgumentParser:
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def one_of(choices: Iterable[Any]) -> Callable[[str], Any]:
+    """The type of an argument that is one of some values. `choices` of argparse refuses an empty list of them."""
+    known = {str(choice): choice for choice in choices}
+
+    def chosen(text: str) -> Any:
+        if text not in known:
+            raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {', '.join(known)})")
+        return known[text]
+
+    return chosen

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.arguments import parser
+from benchmarks.arguments import one_of, parser
 from benchmarks.timing import machine, ratios, summary
 from benchmarks.work import BY_NAME, Work
 from dlc.cli.huge_pages import environment
@@ -91,7 +91,7 @@ def main() -> None:
     """Measure and print."""
     arguments = parser("beside_others", __doc__)
     arguments.add_argument("python", metavar="PYTHON", help="an interpreter that has keras, flax and torch")
-    arguments.add_argument("names", metavar="NAME", nargs="*", choices=BY_NAME, help=f"of {', '.join(BY_NAME)}")
+    arguments.add_argument("names", metavar="NAME", nargs="*", type=one_of(BY_NAME), help=f"of {', '.join(BY_NAME)}")
     options = arguments.parse_args()
     python, names = options.python, options.names or list(BY_NAME)
     print(f"{machine()}; examples a second, median (smallest to largest) of {ROUNDS} interleaved turns")

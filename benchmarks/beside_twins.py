@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arguments import parser
+from benchmarks.arguments import one_of, parser
 from benchmarks.timing import machine, ratio, summary
 from benchmarks.work import BY_NAME, Work
 
@@ -111,7 +111,7 @@ def starts(work: Work, path: Path, folder: Path) -> dict[str, tuple[list[Any], l
 def main() -> None:
     """Measure and print."""
     arguments = parser("beside_twins", __doc__)
-    arguments.add_argument("names", metavar="NAME", nargs="*", choices=BY_NAME, help=f"of {', '.join(BY_NAME)}")
+    arguments.add_argument("names", metavar="NAME", nargs="*", type=one_of(BY_NAME), help=f"of {', '.join(BY_NAME)}")
     names = arguments.parse_args().names or list(BY_NAME)
     print(f"{machine()}; median (smallest to largest)")
     with tempfile.TemporaryDirectory() as temporary:

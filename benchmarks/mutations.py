@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.arguments import parser
+from benchmarks.arguments import one_of, parser
 
 ROOT = Path(__file__).parent.parent
 COPIED = ("dlc", "tests", "specs", "examples", "docs", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md")
@@ -387,7 +387,7 @@ def main() -> None:
     """Break, test and print."""
     every = range(1, len(MUTATIONS) + 1)
     arguments = parser("mutations", __doc__)
-    arguments.add_argument("numbers", metavar="NUMBER", nargs="*", type=int, choices=every, help="all by default")
+    arguments.add_argument("numbers", metavar="NUMBER", nargs="*", type=one_of(every), help="all by default")
     chosen = arguments.parse_args().numbers or every
     missed = []
     for number in chosen:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.arguments import parser
+from benchmarks.arguments import one_of, parser
 from benchmarks.beside_others import TORCH, begin, compared, iteration
 from benchmarks.timing import machine, ratio, summary
 from benchmarks.work import BY_NAME, Work
@@ -132,7 +132,7 @@ def main() -> None:
     """Measure and print."""
     arguments = parser("whole_jobs", __doc__)
     arguments.add_argument("--beside", metavar="PYTHON", help="measure the others, too; it has keras, flax and torch")
-    arguments.add_argument("names", metavar="NAME", nargs="*", choices=JOBS, help=f"of {', '.join(JOBS)}")
+    arguments.add_argument("names", metavar="NAME", nargs="*", type=one_of(JOBS), help=f"of {', '.join(JOBS)}")
     options = arguments.parse_args()
     print(f"{machine()}; seconds from the command to its exit, median (smallest to largest) of {ROUNDS} rounds")
     for name in options.names or JOBS:
