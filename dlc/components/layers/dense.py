@@ -44,7 +44,7 @@ class Dense(Layer):
     decoding = "pointwise"
     units: int = main(ge=1, description="size of the new last axis")
     use_bias: bool = option(True, description="add a learned vector to the result")
-    activation: Activation = option(None, description="what follows the affine map")
+    activation: Activation = option(None, description="activation applied to the affine map")
 
     examples = (
         Example("dense: 4", "f32[batch, 3]", "f32[batch, 4]", params=16),
@@ -84,14 +84,14 @@ class Dense(Layer):
 class Scale(Layer):
     """(*lead, channels) -> (*lead, channels): each channel times a learned factor.
 
-    Begun near 0 at the end of a residual's body it lets deep networks train: layer scale (Touvron et al. 2021,
-    arXiv:2103.17239), as in ConvNeXt.
+    With factors that start near 0, at the end of a residual's body, it lets deep networks train: layer scale (Touvron
+    et al. 2021, arXiv:2103.17239), as in ConvNeXt.
     """
 
     word = "scale"
     masks = "pointwise"
     decoding = "pointwise"
-    initial: float = main(1.0, description="what each factor begins with")
+    initial: float = main(1.0, description="initial value of the factors")
 
     examples = (
         Example("scale", "f32[batch, height, width, 3]", "f32[batch, height, width, 3]", params=3),
@@ -191,7 +191,7 @@ class EinsumDense(Layer):
         description="sizes of the output's axes after the batch and without `...`; null for one that the input has"
     )
     bias_axes: str | None = option(None, min_length=1, description="the letters of the output that have a bias")
-    activation: Activation = option(None, description="what follows")
+    activation: Activation = option(None, description="activation applied to the result")
 
     examples = (
         Example(

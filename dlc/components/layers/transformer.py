@@ -79,8 +79,8 @@ class Transformer(CompositeBlock):
 class TransformerEncoder(Transformer):
     """(batch, time, size) -> (batch, time, size): self-attention, then two dense layers (Vaswani et al. 2017).
 
-    arXiv:1706.03762. With `causal: true` it is the block of a language model (GPT). A last `layer_norm` follows the
-    stack when `norm: pre` (Xiong et al. 2020, arXiv:2002.04745).
+    arXiv:1706.03762. With `causal: true` it is the block of a language model (GPT). With
+    `norm: pre`, put a `layer_norm` after the stack (Xiong et al. 2020, arXiv:2002.04745).
     """
 
     word = "transformer_encoder"

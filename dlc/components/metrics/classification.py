@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Accuracy(Metric):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of right answers.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of correct predictions.
 
-    With a single score, (batch, *axes, 1), the answer is 1 where the probability is above 0.5.
+    With a single score, (batch, *axes, 1), the prediction is 1 where the probability is above 0.5.
     """
 
     word = "accuracy"
@@ -138,10 +138,10 @@ def rank(prediction: Array, target: Array) -> Array:
 
 
 class ExactMatch(Metric):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of examples without any wrong answer.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of examples without a wrong prediction.
 
     With `multi_label`, (batch, labels) scores with (batch, labels) of 0 and 1: the share of examples whose labels are
-    all right, scikit-learn's `accuracy_score` of label indicators. Masked positions do not count.
+    all correct, scikit-learn's `accuracy_score` of label indicators. Masked positions do not count.
     """
 
     word = "exact_match"
