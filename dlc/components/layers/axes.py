@@ -54,14 +54,14 @@ class Permute(Layer):
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             expected = f"each of 1 to {len(self.dims)}"
             raise RuleViolation(
-                "DLC104", "this is no order of axes", found=f"{list(self.dims)}", expected=expected, option="dims"
+                "DLC104", "not a valid order of the axes", found=f"{list(self.dims)}", expected=expected, option="dims"
             )
         if x.rank != len(self.dims) + 1:
             expected = f"{x.rank - 1} numbers" if x.rank > 1 else "an input with more axes"
             message = "`permute` must name every axis after the batch"
             raise RuleViolation("DLC204", message, found=str(x), expected=expected, option="dims")
         output = x.resized(x.shape[0], *(x.shape[axis] for axis in self.dims))
-        return Signature(with_mask(x, output, self.dims[0] == 1, self.word, "the time axis moves"))
+        return Signature(with_mask(x, output, self.dims[0] == 1, self.word, "it moves the time axis"))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The axes in the new order."""
@@ -257,12 +257,12 @@ class Squeeze(Layer):
         places = self.places(x.shape)
         for axis in places:
             if x.shape[axis] != 1:
-                message = f"axis {axis} can't go: its size is not 1"
+                message = f"axis {axis} can't be removed: its size is not 1"
                 raise RuleViolation("DLC205", message, found=str(x), expected="a size of 1", option="axis")
         if not places:
             raise RuleViolation("DLC303", "`squeeze` has no effect: no axis has size 1", found=str(x), hint="remove it")
         output = x.resized(*(size for axis, size in enumerate(x.shape) if axis not in places))
-        return Signature(with_mask(x, output, 1 not in places, self.word, "the masked axis goes"))
+        return Signature(with_mask(x, output, 1 not in places, self.word, "it removes the masked axis"))
 
     def places(self, shape: Sequence[Any]) -> tuple[int, ...]:
         """The axes that go, counted from 0."""
@@ -343,9 +343,7 @@ def _sides(value: Any) -> Any:
     whole = all(isinstance(part, int) and not isinstance(part, bool) and part >= 0 for part in parts)
     if len(parts) != 2 or not whole or not any(parts):
         expected = "an integer of at least 1, or [before, after]"
-        raise reject(
-            OptionError((), "DLC104", "this is not an amount of channels", found=spell(value), expected=expected)
-        )
+        raise reject(OptionError((), "DLC104", "not a valid number of channels", found=spell(value), expected=expected))
     return tuple(parts)
 
 

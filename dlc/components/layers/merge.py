@@ -54,7 +54,7 @@ class ElementwiseMerge(Merge):
         shape = self.shape(inputs)
         for x in inputs:
             if x.mask and x.shape[1:2] != shape[1:2]:
-                message = f"`{self.word}` can't spread a mask of size {x.shape[1]} over {shape[1]}"
+                message = f"`{self.word}` can't broadcast a mask of size {x.shape[1]} over {shape[1]}"
                 raise RuleViolation("DLC212", message, expected="a masked input of the full size of axis 1")
         output = TensorType(shape, inputs[0].dtype, any(x.mask for x in inputs))
         return Signature(output, flops=(len(inputs) - 1) * output.size)
@@ -220,7 +220,7 @@ def _pair(value: Any) -> Any:
     parts = value if isinstance(value, (list, tuple)) else [value, value]
     if len(parts) != 2 or not all(isinstance(part, int) and not isinstance(part, bool) for part in parts):
         expected = "an integer, or a list of two"
-        raise reject(OptionError((), "DLC103", "these are no axes", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC103", "not a valid list of axes", found=spell(value), expected=expected))
     return tuple(parts)
 
 

@@ -46,7 +46,7 @@ class Recurrent(Layer):
     decoding = "cached"
 
     units: int = main(ge=1, description="size of the state")
-    activation: Activation = option(Tanh(), description="what the new state goes through")
+    activation: Activation = option(Tanh(), description="activation of the new state")
     use_bias: bool = option(True, description="add a learned vector")
     return_sequences: bool = option(False, description="give the state after every step, not only after the last")
     go_backwards: bool = option(False, description="read the sequence from its end; the states come in that order")

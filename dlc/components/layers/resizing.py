@@ -360,7 +360,7 @@ def _read_amounts(value: Any, rank: int) -> Any:
     found = read_pads(value, rank)
     if found is None:
         expected = f"an integer, or {SIDES[rank]}"
-        raise reject(OptionError((), "DLC104", "these are no amounts", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC104", "not valid amounts", found=spell(value), expected=expected))
     return found
 
 

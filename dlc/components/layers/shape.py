@@ -115,7 +115,7 @@ class Reshape(Layer):
         sizes = [x.shape[axis] if part is None else part for axis, part in enumerate(self.shape, 1)]
         output = x.resized(x.shape[0], *(left if part == -1 else part for part in sizes))
         kept = output.shape[1:2] == x.shape[1:2]
-        return Signature(with_mask(x, output, kept, self.word, "axis 1 gets another size"))
+        return Signature(with_mask(x, output, kept, self.word, "it changes the size of axis 1"))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The same elements in the new shape."""

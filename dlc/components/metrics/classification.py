@@ -41,7 +41,7 @@ class Accuracy(Metric):
 
     @property
     def picks(self) -> bool:
-        """True: the largest score is the answer."""
+        """True: the largest score is the prediction."""
         return True
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -84,7 +84,7 @@ class TopKAccuracy(Metric):
         need_classes(self.code, self.word, output, target)
         count = output.shape[-1]
         if isinstance(count, int) and self.k >= count:
-            message = f"with {count} classes every answer is among the {self.k} best"
+            message = f"with {count} classes every class is among the {self.k} best"
             given = "k" in self.model_fields_set
             hint = None if given else f"write `top_k_accuracy: {max(1, count - 1)}`; without a number `k` is {self.k}"
             expected = f"`k` below {count}"
