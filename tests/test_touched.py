@@ -171,7 +171,7 @@ def test_a_component_that_is_asked_for_passes_its_whole_battery() -> None:
 
 def test_pytest_samples_the_slow_tests() -> None:
     """The options and the markers, in a process of its own."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", KILL]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", KILL]
     done = subprocess.run([*command, "--slow-sample", "2"], cwd=ROOT, capture_output=True, text=True, check=False)
     found = [line for line in done.stdout.splitlines() if line.startswith(KILL)]
     assert len(found) == 3 and f"{KILL}::test_sigterm_writes_a_checkpoint_and_says_resume_me[digits_mlp]" in found
