@@ -66,8 +66,9 @@ def _init(self: Any, *values: Any, **named: Any) -> None:
     for name, factory in cls.__record_factories__:
         if name not in state:
             state[name] = factory()
-    twice = bool(named) and not named.keys().isdisjoint(names[: len(values)])
-    if twice or len(values) > len(names) or state.keys() != cls.__record_set__:
+    known = cls.__record_set__
+    fitting = not named or (named.keys() <= known and named.keys().isdisjoint(names[: len(values)]))
+    if not fitting or len(values) > len(names) or not state.keys() >= known:
         missing = [name for name in names if name not in state]
         given = f"{len(values)} values and {_listed(named)}"
         raise TypeError(f"{cls.__name__} takes {_listed(names)}; given {given}: missing {_listed(missing)}")
