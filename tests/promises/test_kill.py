@@ -26,7 +26,7 @@ from tests.training.test_training import same_run
 SPEC = ROOT / "specs" / "digits_cnn.yaml"
 SMALLER = ROOT / "specs" / "digits_mlp.yaml"
 KILLS = 10
-EPOCHS = {SPEC: 20, SMALLER: 300}
+EPOCHS = {SPEC: 20, SMALLER: 100}
 """Few epochs, so that the tests stay short, but enough that a signal after the first one arrives before the last."""
 
 
