@@ -18,6 +18,7 @@ from dlc.frontend.pipeline import check_file, check_text
 from dlc.language.source import BROKEN, Source
 from dlc.language.yaml_errors import oddity
 from dlc.language.yaml_text import parse_yaml, read, scalar
+from tests.common import examples
 
 SCALARS: list[tuple[str, Any]] = [
     ("1", 1),
@@ -309,7 +310,7 @@ def test_dumped_trees_read_back(tree: dict[str, Any], flow: bool | None) -> None
 
 
 @given(TREES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=examples(30))
 def test_every_value_and_key_has_a_place(tree: dict[str, Any]) -> None:
     text = yaml.dump(tree, Dumper=Quoting)
     if "<<" in str(tree):

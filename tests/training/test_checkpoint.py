@@ -99,7 +99,7 @@ def test_a_run_that_diverges_keeps_its_best_weights_though_no_checkpoint_has_the
     best = json.loads(safetensors_metadata(run.weights)["dlc"])
     assert best["epoch"] == "3"
     if mode == "rollback":  # it went back to epoch 3, which no checkpoint holds
-        assert "went back 5 times" in found.message
+        assert "returned 5 times" in found.message
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:

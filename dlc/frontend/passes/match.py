@@ -366,7 +366,7 @@ class _Matcher:
                 return True
             message = f"`{metric.word}` compares sequences that a loss decodes, such as `ctc`"
             found = f"the loss `{losses[0].word}`" if losses else "no loss of this output and target"
-            hint = "for one answer at each place use `accuracy` or `exact_match`"
+            hint = "for one class per position use `accuracy` or `exact_match`"
         else:
             if chosen is not None or not losses:
                 return True
@@ -392,7 +392,7 @@ class _Matcher:
         labels = "multi_label" in type(metric).model_fields
         hint = f"write `{metric.word}: {{multi_label: true}}`" if labels else "use `hamming_loss`, `f1` or `roc_auc`"
         message = (
-            f"`{metric.word}` takes one score as the answer, but `{loss.word}` treats each as an independent label"
+            f"`{metric.word}` takes one score as the prediction, but `{loss.word}` treats each as an independent label"
         )
         span = self.document.source.key_span((*path, metric.word))
         self.problems.add(metric.code, message, span, found=f"output {output}, target {target}", hint=hint)
