@@ -6,19 +6,22 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from glob import glob
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
 import numpy as np
 
-from dlc.backend.loss import feature_of
+from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.lowering import platform
 from dlc.backend.predict import predictions_of, raw_inputs
 from dlc.components.features.feature import as_text, present_array, single_values
 from dlc.components.modifiers import NoModifiers
 from dlc.components.registry import KINDS
 from dlc.components.sources.files import FileSource
+from dlc.components.sources.folders import IMAGES, FolderSource, ImageFolder
+from dlc.components.sources.references import FileEntry
 from dlc.components.sources.source import Opened, Source, kind_of_file
 from dlc.data.dataset import encode_records, fit_sizes
 from dlc.data.errors import DataErrors
@@ -43,9 +46,10 @@ from dlc.training.run_folder import RunFolder, check_output
 def source_for(text: str | Path, like: Source | None = None) -> Source:
     """The source for new data.
 
-    A file is read by the source that recognizes its content, else by that of the spec if its file has the same ending,
-    else by the one whose files have its ending, else by that of the spec. Other sources are written as in a spec, such
-    as `digits` or `csv: {path: new.txt, delimiter: ";"}`.
+    A folder is read as pictures, unless the spec reads folders of another kind. A file is read by the source that
+    recognizes its content, else by that of the spec if its file has the same ending, else by the one whose files have
+    its ending, else by that of the spec. Other sources are written as in a spec, such as `digits` or
+    `csv: {path: new.txt, delimiter: ";"}`.
 
     Args:
         text: a path, or a source as in a spec.
@@ -57,6 +61,8 @@ def source_for(text: str | Path, like: Source | None = None) -> Source:
     path, table = Path(text), KINDS["source"].table
     if isinstance(text, str) and (text in table or ": " in text) and not _exists(path):
         return read_source(text)
+    if _exists(path) and path.is_dir():
+        return (like if isinstance(like, FolderSource) else ImageFolder(path=str(path))).for_folder(path)
     classes = [cls for word in table if issubclass(cls := KINDS["source"].load(word), FileSource)]
     kind, head = kind_of_file(path), _head(path)
     found = next((cls for cls in classes if cls.recognizes(head)), None)
@@ -107,6 +113,10 @@ def read_source(text: str) -> Source:
     if made is None:
         raise SpecError(problems.report(source.texts))
     return made.thing
+
+
+FILE = "file"
+"""The column of the names of files: a table of predictions for files begins with it."""
 
 
 class GivenColumns(Source):
@@ -320,8 +330,10 @@ def predict_table(run: Path, given: str | Path, keep: Sequence[str]) -> tuple[di
             prediction, and those of `load_model` and `read_inputs`.
     """
     model = load_model(RunFolder(run), platform())
-    kept = Kept(tuple(normalize("NFC", name) for name in keep))
-    inputs = read_inputs(model.plan, model.fitted, source_of(model, given), str(given), kept)
+    source = source_of(model, given)
+    named = isinstance(source, (GivenColumns, FolderSource))
+    kept = Kept(tuple(dict.fromkeys([*([FILE] if named else []), *(normalize("NFC", name) for name in keep)])))
+    inputs = read_inputs(model.plan, model.fitted, source, str(given), kept)
     beside: dict[str, Any] = {}
     for name in kept.names:
         beside[name] = kept.column(name)
@@ -339,14 +351,51 @@ def predict_table(run: Path, given: str | Path, keep: Sequence[str]) -> tuple[di
 
 
 def source_of(model: Model, text: str | Path) -> Source:
-    """The source for new data of a run.
+    """The source for new data of a run: as by `source_for`, or pictures that a path or a pattern with `*` names.
 
     Raises:
-        SpecError: as by `source_for`.
+        SpecError: as by `source_for`, DLC401 when no file matches a pattern.
     """
     data = model.plan.data
+    files = picture_files(text)
+    if files is not None:
+        return picture_source(model, files)
     with active(model.plugins):
         return source_for(text, data.source if data is not None else None)
+
+
+def picture_files(text: str | Path) -> list[Path] | None:
+    """The files that a path or a pattern of pictures names, in the order of their names; None if it is none.
+
+    Raises:
+        SpecError: DLC401 when no file matches a pattern.
+    """
+    path = Path(text)
+    if path.suffix.lower() not in IMAGES:
+        return None
+    if _exists(path) or "*" not in str(text):
+        return [path]
+    found = sorted(Path(name) for name in glob(str(text), recursive=True))  # noqa: PTH207 - the pattern may be absolute
+    if not found:
+        raise SpecError.of("DLC401", f"no file matches `{text}`")
+    return found
+
+
+def picture_source(model: Model, files: Sequence[Path]) -> Source:
+    """Pictures as the column that the only input of pictures of a run reads, and their names as the column `file`.
+
+    Raises:
+        SpecError: DLC510 when the run has no such input, or several.
+    """
+    names = [name for name in model.plan.graph.inputs if input_feature(model.plan, name).reads_files]
+    if len(names) != 1:
+        message = "the run has no input that reads pictures" if not names else "the run has several inputs of pictures"
+        hint = "give a table that names the files of each" if names else "give a table with its inputs"
+        raise SpecError.of("DLC510", message, found=f"`{files[0]}`", hint=hint)
+    (column,) = model.fitted.columns[names[0]]
+    entries = np.empty(len(files), object)
+    entries[:] = [FileEntry(str(file), str(file)) for file in files]
+    return GivenColumns(given={column: entries, FILE: np.array([str(file) for file in files], object)})
 
 
 def checked_format(path: Path | None) -> str:

@@ -432,10 +432,10 @@ def _check_feature(kind: Kind, example: FeatureExample) -> None:
 
 
 def check_sources(kind: Kind, cls: type[Any]) -> None:
-    """Each example gives the columns that it declares, of one length; one with a path reads the class's `sample`."""
+    """Each example gives the columns that it declares, of one length; one with files reads its own samples."""
     for text in cls.examples:
         made = right(kind, text)
-        if "path" not in type(made).model_fields:
+        if not made.locations:
             _check_columns(made, Path(), text)
             continue
         with TemporaryDirectory() as folder:
@@ -443,12 +443,12 @@ def check_sources(kind: Kind, cls: type[Any]) -> None:
             with pytest.raises(RuleViolation) as caught:
                 made.load(base)
             assert caught.value.code == "DLC401", f"`{text}`: a missing file is DLC401, not {_refusal(caught.value)}"
-            file = base / made.path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(made.sample())
+            made.write_sample(base)
+            made.find(base)
             _check_columns(made, base, text)
             rooted = made.rooted(base)
-            assert Path(rooted.path).is_absolute(), f"`{text}`: `rooted` returned the relative path {rooted.path}"
+            for path in (dict(rooted)[name] for name in made.locations):
+                assert path is None or Path(path).is_absolute(), f"`{text}`: `rooted` returned the relative path {path}"
             _check_columns(rooted, Path(), text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,7 +53,10 @@ def decoded(data: bytes, target: Target) -> NDArray[Any]:
     """
     image_module, image_ops = require("PIL", "PIL.Image"), require("PIL", "PIL.ImageOps")
     try:
-        with image_module.open(io.BytesIO(data), formats=FORMATS) as picture:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", image_module.DecompressionBombWarning)  # the size is checked here
+            picture = image_module.open(io.BytesIO(data), formats=FORMATS)
+        with picture:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise ValueError(f"it has {width:,} x {height:,} pixels; at most {MOST_PIXELS:,} are read")
@@ -60,6 +64,8 @@ def decoded(data: bytes, target: Target) -> NDArray[Any]:
             wanted = (target.height, target.width) if turned else (target.width, target.height)
             picture.draft(MODES[min(target.channels, 3)], wanted)
             return resized(image_ops.exif_transpose(picture), target)
+    except image_module.DecompressionBombError:
+        raise ValueError(f"it has too many pixels; at most {MOST_PIXELS:,} are read") from None
     except image_module.UnidentifiedImageError:
         raise ValueError("it is not a picture of a known format") from None
     except ValueError:

@@ -38,6 +38,12 @@ class FileSource(Source):
         """The content of a small file, which the tests read with each of its examples."""
         raise NotImplementedError(f"`{cls.__name__}` defines no `sample`, the content of a small file for the tests")
 
+    def write_sample(self, base: Path) -> None:
+        """Write the `sample`."""
+        file = self._full_path(base)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(self.sample())
+
     @classmethod
     def recognizes(cls, head: bytes) -> bool:  # noqa: ARG003 - used by others
         """Whether a file with this beginning is one of its files, whatever its name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from dlc.components.sources.references import FileEntry
 from dlc.components.sources.source import Columns, Source
@@ -26,6 +26,10 @@ class FolderSource(Source):
     locations: ClassVar[tuple[str, ...]] = ("path",)
 
     path: str = main(min_length=1, description="the folder; relative to the spec's folder")
+
+    def for_folder(self, path: Path) -> Self:
+        """A source of the same kind that reads another folder."""
+        return self.model_copy(update={"path": str(path)})
 
     def rooted(self, base: Path) -> FolderSource:
         """The same source with an absolute path."""
@@ -64,6 +68,13 @@ class ImageFolder(FolderSource):
 
     word = "image_folder"
     examples = ("image_folder: pictures/train",)
+
+    def write_sample(self, base: Path) -> None:
+        """Write two pictures of one pixel, of two classes."""
+        for name, pixel in (("black", b"\0"), ("white", b"\xff")):
+            folder = self.folder(base) / name
+            folder.mkdir(parents=True)
+            (folder / "1.pgm").write_bytes(b"P5 1 1 255\n" + pixel)
 
     def load(self, base: Path) -> Columns:
         """The names of the pictures; they are decoded later."""

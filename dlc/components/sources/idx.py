@@ -48,6 +48,12 @@ class Idx(Source):
         for name, file in self._files().items():
             _of(name, file, base)
 
+    def write_sample(self, base: Path) -> None:
+        """Write two pictures of 1 x 2 pixels, and their labels."""
+        base.joinpath(self.images).write_bytes(b"\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x02\0\x01\xfe\xff")
+        if self.labels is not None:
+            base.joinpath(self.labels).write_bytes(b"\0\0\x08\x01\0\0\0\x02\0\x01")
+
     def load(self, base: Path) -> Columns:
         """Read the arrays."""
         names = {"images": "image", "labels": "label"}

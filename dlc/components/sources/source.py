@@ -88,6 +88,10 @@ class Source(Options):
         """
         return column
 
+    def write_sample(self, base: Path) -> None:
+        """Write the small files that it reads, for the tests of its examples."""
+        raise NotImplementedError(f"`{type(self).__name__}` defines no `write_sample` for the tests")
+
     def names_from(self, base: Path) -> Path:
         """The folder that relative names of files in its columns start from: that of the spec."""
         return base
