@@ -20,7 +20,7 @@ from dlc.components.losses import LOSSES
 from dlc.components.losses.loss import Loss
 from dlc.data.dataset import load_dataset
 from dlc.data.fitted import device_stats
-from dlc.frontend.summary import human
+from dlc.diagnostics import human
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
 from dlc.reports.answers import sections

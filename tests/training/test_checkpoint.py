@@ -15,7 +15,7 @@ import pytest
 from safetensors import safe_open
 
 import dlc
-from dlc.data.dataset import Batching
+from dlc.data.batching import Batching
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import check_text
 from dlc.frontend.sections import Keep

@@ -91,10 +91,12 @@ def interpolation_errors(layer: Upsample2D | Resize) -> None:
     if layer.align_corners and layer.interpolation == "nearest":
         message = "`align_corners` has no effect with `interpolation: nearest`"
         hint = "leave it out, or use bilinear or bicubic"
-        raise RuleViolation("DLC303", message, hint=hint, option="align_corners")
+        because = ("align_corners", "interpolation")
+        raise RuleViolation("DLC303", message, hint=hint, option="align_corners", because=because)
     if layer.cubic_a is not None and layer.interpolation != "bicubic":
         message = f"`cubic_a` has no effect with `interpolation: {layer.interpolation}`"
-        raise RuleViolation("DLC303", message, hint="leave it out, or use bicubic", option="cubic_a")
+        hint, because = "leave it out, or use bicubic", ("cubic_a", "interpolation")
+        raise RuleViolation("DLC303", message, hint=hint, option="cubic_a", because=because)
 
 
 def enlarged(layer: Upsample2D | Resize, x: Array, sizes: Sequence[Any], antialias: bool = False) -> Array:
