@@ -311,16 +311,6 @@ def test_blocks_of_a_base_file_that_are_not_used_resolve(tmp_path: Any) -> None:
     assert layers(valid(resolved_text(spec))) == layers(spec)
 
 
-def test_a_network_that_is_too_large_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its top-level items keep their names, and no pass goes through the part of it that was expanded."""
-    inferred: list[str] = []
-    monkeypatch.setattr(expand, "MAX_NODES", 20)
-    monkeypatch.setattr(Relu, "infer", lambda self, x: inferred.append("relu"))
-    blocks = "{a: {layers: [relu, relu, relu, relu]}, b: {layers: [a, a, a, a, a, a]}}"
-    _, report = checked(f"blocks: {blocks}\nnetwork: [{{b: , name: last}}]\noutputs: {{y: last}}\n")
-    assert report.codes == ("DLC117",) and not inferred
-
-
 @pytest.mark.parametrize(
     ("variable", "where"),
     [
@@ -344,3 +334,13 @@ def test_an_option_of_a_loss_or_layer_without_effect_is_an_error_only_if_that_is
     again = valid(resolved_text(spec))
     assert again.plan.losses == spec.plan.losses
     assert again.plan.metrics == spec.plan.metrics
+
+
+def test_a_network_that_is_too_large_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its top-level items keep their names, and no pass goes through the part of it that was expanded."""
+    inferred: list[str] = []
+    monkeypatch.setattr(expand, "MAX_NODES", 20)
+    monkeypatch.setattr(Relu, "infer", lambda self, x: inferred.append("relu"))
+    blocks = "{a: {layers: [relu, relu, relu, relu]}, b: {layers: [a, a, a, a, a, a]}}"
+    _, report = checked(f"blocks: {blocks}\nnetwork: [{{b: , name: last}}]\noutputs: {{y: last}}\n")
+    assert report.codes == ("DLC117",) and not inferred

@@ -50,7 +50,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         if not matcher.fits(loss, pair, item.path):
             unfit.add(pair)
             continue
-        name = matcher.name(item, [term.name for term in losses])
+        name = matcher.name(item, loss, [term.name for term in losses])
         matcher.weighs(item)
         matcher.sums(item)
         matcher.counts(loss, pair, item.path)
@@ -63,13 +63,13 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         pair = matcher.pair(found.modifiers, found.path, found.thing.word, "always")
         if pair is None or pair.against is None:
             continue
-        name = matcher.name(found, [*several, *(term.name for term in metrics)])
+        metric = matcher.settled(found.thing, pair, found.path)
+        name = matcher.name(found, metric, [*several, *(term.name for term in metrics)])
         matcher.weighs(found)
         of_pair = [term.loss for term in losses if (term.output, term.against) == pair]
         activate = next((loss for loss in of_pair if loss.aligned != found.thing.sequences), None)
         if pair in unfit or not matcher.aligns(found.thing, of_pair, activate, found.path):
             continue
-        metric = matcher.settled(found.thing, pair, found.path)
         if matcher.fits(metric, pair, found.path) and matcher.agrees(metric, pair, activate, found.path):
             metrics.append(MetricTerm(name, metric, pair.output, pair.against, activate, found.modifiers.sample_weight))
     for item, term in zip(document.losses, losses, strict=False) if len(losses) == len(document.losses) else ():
@@ -209,10 +209,15 @@ class _Matcher:
         """Whether a section was read without errors: else its names are unknown."""
         return isinstance(self.document.source.tree.get(f"{kind}s", {}), dict)
 
-    def name(self, item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers], taken: Sequence[str]) -> str:
-        """The name of an item in reports."""
-        source, given, word = self.document.source, item.modifiers.name, item.thing.word
-        name = item.thing.default_name if given is None else given
+    def name(
+        self,
+        item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers],
+        thing: Loss | Metric,
+        taken: Sequence[str],
+    ) -> str:
+        """The name of an item, which describes `thing`, in reports."""
+        source, given, word = self.document.source, item.modifiers.name, thing.word
+        name = thing.default_name if given is None else given
         at = (*item.path, "name") if given is not None else item.path
         if name == "loss" or name in taken:
             message = "`loss` is the name of the total loss" if name == "loss" else f"two values are named `{name}`"
