@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.sources.references import unreadable
@@ -114,18 +116,24 @@ def read_files(column: NDArray[Any], target: Target, name: str, first_row: int) 
         WrongValues: DLC403, with all files that can't be read.
     """
     found = np.empty((len(column), target.height, target.width, target.channels), np.uint8)
-    wrong: dict[str, int] = {}
-    first = 0
-    for index, entry in enumerate(column.tolist()):
+
+    def decode(index: int, entry: Any) -> str | None:
+        """Decode one picture; why it can't be read."""
         try:
             found[index] = decoded(entry.read(), target)
-        except (OSError, ValueError) as error:
-            why = unreadable(error) if isinstance(error, OSError) else str(error)
-            first = first if wrong else index
-            wrong[f"`{entry}`: {why}"] = 1
+        except OSError as error:
+            return unreadable(error)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(os.cpu_count() or 1, "pictures") as pool:  # Pillow works without the GIL
+        reasons = list(pool.map(decode, range(len(column)), column.tolist()))
+    wrong = {f"`{entry}`: {why}": 1 for entry, why in zip(column.tolist(), reasons, strict=True) if why is not None}
     if wrong:
-        what = "is not a picture that can be read"
-        raise WrongValues("DLC403", what, name, first_row + first, wrong, expected=f"a picture ({', '.join(FORMATS)})")
+        first = first_row + next(index for index, why in enumerate(reasons) if why is not None)
+        what, expected = "is not a picture that can be read", f"a picture ({', '.join(FORMATS)})"
+        raise WrongValues("DLC403", what, name, first, wrong, expected=expected)
     return found
 
 
