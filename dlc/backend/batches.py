@@ -10,7 +10,7 @@ from dlc.data.feed import Rows
 from dlc.frontend.plan import Plan
 
 
-def unpacked(plan: Plan, batch: Rows, stats: Mapping[str, Stats]) -> Rows:
+def unpacked(plan: Plan, batch: Mapping[str, Mapping[str, Any]], stats: Mapping[str, Stats]) -> Rows:
     """A batch whose packed values are encoded.
 
     Args:

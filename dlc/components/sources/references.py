@@ -40,7 +40,7 @@ class FileEntry:
         Raises:
             OSError: when it can't be read, is not a regular file, or is too large.
         """
-        return read_whole(self.path, MOST_BYTES)
+        return read_whole(Path(self.path), MOST_BYTES)
 
 
 def file_entries(column: NDArray[Any], folder: Path, name: str, first_row: int) -> NDArray[Any]:
