@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from random import Random
 
 import pytest
+from hypothesis import settings
 
 from tests.common import CHEAP_FLAGS, SMALL
 
@@ -21,6 +22,11 @@ import dlc
 from dlc.backend.jax_config import configure
 from dlc.frontend.pipeline import Spec
 from dlc.training.run_folder import RunFolder
+
+# The same examples in every run, so that a change is not blamed for what another draw finds;
+# `pytest --hypothesis-profile=default` draws others.
+settings.register_profile("same", derandomize=True, print_blob=True)
+settings.load_profile("same")
 
 pytest.register_assert_rewrite("tests.components.battery", "tests.components.layer_battery")  # as those of test files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -136,13 +137,13 @@ def test_a_column_that_cannot_be_kept(series: Path, column: str, code: str) -> N
         ["export", "run", "--to", "stablehlo", "--out", "run"],
     ],
 )
-def test_no_output_takes_the_place_of_a_file_of_a_run(series: Path, command: list[str]) -> None:
-    if not (series / "link").exists():
-        (series / "link").symlink_to("run")
-    before = {path: path.read_bytes() for path in (series / "run").rglob("*") if path.is_file()}
-    done = run_dlc(command, cwd=series)
+def test_no_output_takes_the_place_of_a_file_of_a_run(series: Path, tmp_path: Path, command: list[str]) -> None:
+    folder = shutil.copytree(series, tmp_path / "series")
+    (folder / "link").symlink_to("run")
+    before = {path: path.read_bytes() for path in (folder / "run").rglob("*") if path.is_file()}
+    done = run_dlc(command, cwd=folder)
     assert done.returncode == 1 and "error[DLC507]" in done.stderr, done.stderr
-    assert {path: path.read_bytes() for path in (series / "run").rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in (folder / "run").rglob("*") if path.is_file()} == before
 
 
 def test_a_path_can_be_trained(series: Path) -> None:
@@ -150,20 +151,21 @@ def test_a_path_can_be_trained(series: Path) -> None:
     assert len(dlc.train(str(series / "pairs.yaml")).history) == 1
 
 
-def test_columns_of_other_kinds(series: Path) -> None:
+def test_columns_of_other_kinds(series: Path, tmp_path: Path) -> None:
     x = np.arange(3.0)
     np.savez(
-        series / "kinds.npz",
+        tmp_path / "kinds.npz",
         x=x,
         text=np.array([b"a", b"b", b"c"]),
         day=np.zeros(3, "datetime64[D]"),
         pair=x[:, None] * [1, 2],
     )
-    done = run_dlc(["predict", "run", "kinds.npz", "--keep", "text", "--out", "kinds.jsonl"], cwd=series)
+    given, run = ["kinds.npz", "--keep"], str(series / "run")
+    done = run_dlc(["predict", run, *given, "text", "--out", "kinds.jsonl"], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads((series / "kinds.jsonl").read_text().splitlines()[1])["text"] == "b"
+    assert json.loads((tmp_path / "kinds.jsonl").read_text().splitlines()[1])["text"] == "b"
     for name in ("day", "pair"):
-        done = run_dlc(["predict", "run", "kinds.npz", "--keep", name], cwd=series)
+        done = run_dlc(["predict", run, *given, name], cwd=tmp_path)
         assert done.returncode == 1 and "error[DLC406]" in done.stderr
 
 

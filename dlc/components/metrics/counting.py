@@ -180,7 +180,7 @@ class Specificity(Averaged):
     """(batch, *axes, classes) scores with (batch, *axes) classes: the share of other examples not taken for a class.
 
     That is true negatives / (true negatives + false positives), of one class or averaged. A single score,
-    (batch, *axes, 1), is valid for two classes.
+    (batch, *axes, 1), is valid for two classes. A class that all examples have counts as 0.
     """
 
     word = "specificity"

@@ -419,3 +419,19 @@ RULES: dict[str, Rule] = {
 
 MISSING = {"eps_hat": False, "nesterov": False, "eps_root": 0.0, "weight_decay": 0.0, "momentum_decay": None}
 """Options that some optimizers of a family do not have."""
+
+
+# ---- weights and gradients ----
+
+SHAPES = {"kernel": (4, 3), "bias": (3,)}
+START = {
+    "kernel": np.float32(np.cos(np.arange(12)).reshape(4, 3)),
+    "bias": np.float32([0.5, -0.25, 1.0]),
+}
+
+
+def gradient(t: int) -> dict[str, np.ndarray]:
+    """Gradients of step t, from 1: waves, so that signs are kept for some steps and change in others."""
+    index = np.arange(15)
+    values = np.float32(np.sin(0.3 * t + index) * (0.3 + 0.1 * index) + 0.2 * np.cos(1.7 * t * (1 + index % 4)))
+    return {"kernel": values[:12].reshape(4, 3), "bias": values[12:]}
