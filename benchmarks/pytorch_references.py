@@ -253,12 +253,12 @@ def optimizers() -> dict[str, tuple[Row, Row]]:
     return found
 
 
-def long_runs() -> dict[str, Row]:
-    """All weights after 100 steps."""
+def long_runs() -> dict[str, tuple[Row, ...]]:
+    """The rows of the kernel and the bias after 100 steps."""
     found = {}
     for spec in LONG:
         last = descent(spec, 100)[-1]
-        found[spec] = short([*last["kernel"].ravel(), *last["bias"]], 13)
+        found[spec] = tuple(short(row, 13) for row in (*last["kernel"], last["bias"]))
     return found
 
 

@@ -279,10 +279,11 @@ def fromage(o, w, g, s, t):  # Bernstein et al. 2020, algorithm 1
 def muon(o, w, g, s, t):  # kellerjordan.github.io/posts/muon; other weights than matrices follow adamw
     if w.ndim < 2:
         own = Options(**{**vars(o), "b1": o.adam_b1, "b2": o.adam_b2, "eps_root": o.adam_eps_root, "eps_hat": False})
-        own.weight_decay = o.adam_weight_decay
+        own.weight_decay, own.nesterov = o.adam_weight_decay, o.nesterov and o.bias_correction
         return adamw(own, w, g, s, t)
     m = mean(s, "m", g, o.beta)
-    x = o.beta * m / (1 - o.beta ** (t + 1)) + (1 - o.beta) * g / (1 - o.beta**t) if o.nesterov else m
+    ahead, now = (1 - o.beta ** (t + 1), 1 - o.beta**t) if o.bias_correction else (1, 1)
+    x = o.beta * m / ahead + (1 - o.beta) * g / now if o.nesterov else m
     x = x / (np.linalg.norm(x) + o.eps)
     x = x.T if w.shape[0] > w.shape[1] else x
     for _ in range(o.ns_steps):
