@@ -42,7 +42,7 @@ class Job(NamedTuple):
 
 JOBS = {
     "digits_mlp": Job(40, 2400, 400),
-    "mnist_cnn": Job(100, 6, 6),
+    "mnist_cnn": Job(100, 6, 3),
     "resnet20": Job(30, 3, 3),
     "lstm": Job(60, 4, 4),
     "char_gpt": Job(60, 4, 4),

@@ -86,6 +86,7 @@ class ItemModifiers(Options):
             self.trainable, self.dtype, self.l1, self.l2, self.initializer, self.constraint, self.rematerialize
         )
         places = {key: spans.get(key) or spans.get(key.partition(".")[0]) for key in values}
+        varies = varies or "trainable" in given  # penalties and constraints are those of trained weights
         fixed = {key: value for key, value in values.items() if not varies and key.partition(".")[0] not in given}
         loose = {key: value for key, value in values.items() if key not in fixed}
         both = (Settings(fixed, places, uses, path), Settings(loose, places, uses, path, given=True))

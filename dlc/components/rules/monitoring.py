@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlc.components.rules.rule import CheckedDocument, Finding, LintContext, Rule, RuleExample, complete, key_or_value
-from dlc.diagnostics import did_you_mean, one_of
+from dlc.diagnostics import did_you_mean, one_of, plural
 from dlc.language.source import Path
 
 BEGIN = "data: {source: iris, split: {validation: 0.2}}\ninputs: {x: {tensor: {shape: [4], column: features}}}\n"
@@ -110,6 +110,7 @@ class LateEarlyStopping(Rule):
 
     word = "late_early_stopping"
     code = "DLC303"
+    otherwise = "warning"
     examples = (
         RuleExample(
             wrong=BEGIN + "train: {epochs: 5, early_stopping: {patience: 5}}",
@@ -125,9 +126,10 @@ class LateEarlyStopping(Rule):
             return
         given = (*path, "patience") in spec.source.values
         yield Finding(
-            f"early stopping can't happen within {train.epochs} epochs",
+            f"early stopping can't happen within {plural(train.epochs, 'epoch')}",
             key_or_value(spec.source, path, "patience"),
             found=f"`patience` {stopping.patience}{'' if given else ' (its default)'}",
             expected=f"below {train.epochs}",
             hint="lower `patience`, raise `epochs`, or remove `early_stopping`",
+            because=((*path, "patience"), ("train", "epochs")),
         )

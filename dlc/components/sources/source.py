@@ -37,6 +37,13 @@ class Source(Options):
         """The different values of a column of classes if they are known without reading it, else None."""
         return None
 
+    def find(self, base: Path) -> None:
+        """Check that the files which it reads exist, without reading them.
+
+        Raises:
+            RuleViolation: DLC401 when one doesn't.
+        """
+
     def load(self, base: Path) -> Columns:
         """All columns, of equal length. Relative paths start from the folder `base`.
 
@@ -185,6 +192,8 @@ def normalized_names(names: Sequence[str], path: Path | str) -> list[str]:
 
 
 PACKED = (".gz", ".bz2", ".xz", ".zip")
+TABBED = (".tsv", ".tab")
+"""Endings of the names of tables with tabs between fields."""
 
 
 def kind_of_file(path: Path) -> str:

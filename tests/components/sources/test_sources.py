@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from dlc.components.sources import SOURCES
+from dlc.components.sources.archives import same_length
 from dlc.components.sources.bundled import Bundled
-from dlc.components.sources.files import same_length
 from dlc.components.sources.source import Columns, Source, select
 from dlc.language.options import Options, RuleViolation, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
