@@ -16,6 +16,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 import dlc
+from dlc.components.sources.files import Csv
 from dlc.diagnostics import SpecError
 from dlc.serving.model import load_model
 from dlc.serving.tables import source_for, source_of
@@ -187,3 +188,11 @@ def test_the_kind_of_a_file_is_not_found_by_reading_what_may_block(tmp_path: Pat
         with pytest.raises(SpecError) as caught:
             source_for(path)
         assert caught.value.report.codes == ("DLC510",)
+
+
+def test_a_source_may_be_written_at_length() -> None:
+    """It is longer than the name of a file may be."""
+    marks = ", ".join(f"mark_{number}" for number in range(60))
+    source = source_for(f"csv: {{path: t.csv, missing_values: [{marks}]}}")
+    assert isinstance(source, Csv)
+    assert len(source.missing_values) == 60

@@ -147,7 +147,7 @@ def with_decimal_points(column: NDArray[Any], name: str, first_row: int) -> NDAr
     return found
 
 
-_POINTED = re.compile(r"[+-]?\d[\d,]*(\.\d+)+[\d.,]*(e[+-]?\d+)?|[+-]?\.\d+", re.IGNORECASE)
+_POINTED = re.compile(r"[+-]?\d[\d,]*\.\d[\d.,]*(e[+-]?\d+)?|[+-]?\.\d+", re.IGNORECASE)
 
 
 def _fields(count: int) -> str:
