@@ -20,6 +20,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 from tests.components.losses.published_losses import GIVEN
 from tests.components.optimizers.published_rules import START, gradient
+from tests.components.waves import wave
 
 TESTS = Path(__file__).parent.parent / "tests" / "components"
 TORCH: Any = None  # PyTorch, imported by `main`: these tests and mypy do without it
@@ -306,11 +307,6 @@ def schedules() -> dict[str, Row]:
 
 
 # ---- layers ----
-
-
-def wave(start: float, *shape: int) -> Any:
-    """The input of `test_pytorchs_options`."""
-    return np.float32(np.sin(start + 1.3 * np.arange(math.prod(shape)))).reshape(shape)
 
 
 def summary(y: Any) -> Row:

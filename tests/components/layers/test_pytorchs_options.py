@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.components.building import wave
 from tests.components.layers.test_layers import apply
+from tests.components.waves import wave
 
 
 def summary(y: Any) -> list[float]:
