@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from benchmarks.attacks import SPEC
+from benchmarks.attack_kinds import SPEC
 
 CODE = "from dlc.cli import main; main()"
 SECONDS = 120.0  # for a command to end after the signal

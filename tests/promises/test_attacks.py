@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks.attacks import CHEAP, KINDS
+from benchmarks.attack_kinds import KINDS
 from tests.common import ROOT
 
 
