@@ -230,6 +230,32 @@ BOMBS: dict[str, tuple[Callable[[int], str], str]] = {
         lambda n: f"network: [{{dense: 4}}, {{add: , inputs: [{', '.join(f'n{i}' for i in range(n))}]}}]\n",
         "DLC201",
     ),
+    "unknown variables among known ones": (
+        lambda n: (
+            "vars:\n"
+            + "".join(f"  v{i}: {i}\n" for i in range(n))
+            + "network:\n"
+            + "".join(f"  - dense: $w{i}\n" for i in range(n))
+        ),
+        "DLC107",
+    ),
+    "unknown blocks among known ones": (
+        lambda n: (
+            "blocks:\n"
+            + "".join(f"  b{i}: {{layers: [dense: 4]}}\n" for i in range(n))
+            + "network:\n"
+            + "".join(f"  - c{i}\n" for i in range(n))
+        ),
+        "DLC105",
+    ),
+    "unknown items among known ones": (
+        lambda n: (
+            "network:\n"
+            + "".join(f"  - {{dense: 4, name: a{i}}}\n" for i in range(n))
+            + "".join(f"  - {{dense: 4, inputs: c{i}}}\n" for i in range(n))
+        ),
+        "DLC201",
+    ),
     "nested repeats": (
         lambda n: (
             "network: [" + "{repeat: {times: 10000, layers: [" * min(n, 20) + "dense: 4" + "]}}" * min(n, 20) + "]\n"
