@@ -60,10 +60,8 @@ metrics: [accuracy]
 optimizer: {sgd: 0.01}
 train: {epochs: 1, batch_size: 4}
 """
-X = "features_0,features_1,features_2,features_3\n5,3,1,0.2\n6,3,5,2\n"
-"""A table that a run of `SPEC` predicts from."""
 XY = "x,y\n" + "".join(f"{i},{2 * i + i % 3}\n" for i in range(8))
-"""A table that `TABLE` is trained on."""
+"""The records of `TABLE`."""
 
 LIMITS = (
     *("0", "-1", "1", "2147483647", "2147483648", "4294967296", "9223372036854775807", "9223372036854775808"),
@@ -520,7 +518,7 @@ RUN_COMMANDS = {
     "eval": ["eval", "run"],
     "report": ["report", "run"],
     "export": ["export", "run", "--to", "safetensors"],
-    "predict": ["predict", "run", "x.csv"],
+    "predict": ["predict", "run", "x.npz"],
     "resume": ["train", "unfinished", "--resume", "-q"],
     "extend": ["train", "run", "--resume", "-q", "--set", "train.epochs=3"],
 }
@@ -528,7 +526,9 @@ RUN_COMMANDS = {
 
 def on_run(command: str, folder: Path) -> list[str]:
     """The arguments of a command on the run in a folder."""
-    (folder / "x.csv").write_text(X)
+    import numpy as np
+
+    np.savez(folder / "x.npz", features=np.array([[5, 3, 1, 0.2], [6, 3, 5, 2]]))
     return RUN_COMMANDS[command]
 
 
@@ -859,24 +859,32 @@ def outputs(random: Random) -> Stream:
 
 
 def _output(command: str, out: str) -> Attack:
+    """A command with an output; predictions are from a table in CSV, as the output is."""
+
     def prepare(folder: Path) -> list[str]:
-        (folder / "link").symlink_to("run/weights.safetensors")
+        run = "table" if command == "predict" else "run"
+        (folder / "x.csv").write_text(XY)
+        (folder / "link").symlink_to(f"{run}/weights.safetensors")
         (folder / "loop").symlink_to("loop")
-        (folder / "dangling").symlink_to("run/new.json")
-        os.link(folder / "run" / "weights.safetensors", folder / "hard")
-        ending = ".csv" if command == "predict" and not out.endswith(".csv") else ""
-        return [*on_run(command, folder), "--out", out + ending]
+        (folder / "dangling").symlink_to(f"{run}/new.json")
+        os.link(folder / run / "weights.safetensors", folder / "hard")
+        if command != "predict":
+            return [*on_run(command, folder), "--out", out]
+        for name in ("link", "loop", "hard", "dangling"):
+            (folder / name).rename(folder / f"{name}.csv")
+        ending = "" if out.endswith(".csv") else ".csv"
+        return ["predict", run, "x.csv", "--out", out.replace("run", run) + ending]
 
     return Attack("output", f"{command} --out {out[:40]!a}", prepare, verify=_kept)
 
 
 def _kept(folder: Path, _: str) -> str:
     """Which files of the run and inputs a command changed."""
-    before = folder.parents[1] / "run"
-    own = ("report.html", ".lock")
-    files = [path.relative_to(before) for path in before.rglob("*") if path.is_file() and path.name not in own]
-    changed = [str(name) for name in files if not _same(before / name, folder / "run" / name)]
-    changed += [] if (folder / "x.csv").read_text() == X else ["x.csv"]
+    base, own = folder.parents[1], ("report.html", ".lock")
+    paths = [path for run in ("run", "table") for path in (base / run).rglob("*")]
+    files = [path.relative_to(base) for path in paths if path.is_file() and path.name not in own]
+    changed = [str(name) for name in files if not _same(base / name, folder / name)]
+    changed += [] if (folder / "x.csv").read_text() == XY else ["x.csv"]
     return f"it overwrote {', '.join(changed)}" if changed else ""
 
 
