@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dlc.training.run_folder import RunFolder
@@ -96,16 +97,12 @@ def test_a_background_job_ignores_interrupts() -> None:
 COMMANDS = {
     "show": (["show", "spec.yaml"], "name == 'import' and values[0] == 'dlc.frontend.summary'"),
     "layers": (["layers"], "name == 'import' and values[0] == 'dlc.cli.components'"),
-    "init": (["init", "tabular", "--out", "new.yaml"], "name == 'open' and '.part' in str(values[0])"),
+    "init": (["init", "tabular_regression", "--out", "new.yaml"], "name == 'open' and '.part' in str(values[0])"),
     "eval": (["eval", "run"], "name == 'open' and str(values[0]).endswith('weights.safetensors')"),
-    "predict": (["predict", "run", "x.csv", "--out", "out.csv"], "name == 'open' and '.part' in str(values[0])"),
+    "predict": (["predict", "run", "x.npz", "--out", "out.csv"], "name == 'open' and '.part' in str(values[0])"),
     "report": (["report", "run"], "name == 'open' and '.part' in str(values[0])"),
     "export": (["export", "run", "--to", "safetensors"], "name == 'open' and 'exports' in str(values[0])"),
     "train": (["train", "spec.yaml", "--run", "new"], "name == 'import' and values[0] == 'dlc.data.dataset'"),
-    "resume": (
-        ["train", "run", "--resume", "--set", "train.epochs=9"],
-        "name == 'open' and str(values[0]).endswith('checkpoint.json')",
-    ),
 }
 """Commands, and the moment in which they are interrupted: a condition of an audit event."""
 
@@ -115,7 +112,7 @@ COMMANDS = {
 def test_an_interrupt_of_each_command(command: str, small_run: RunFolder, tmp_path: Path) -> None:
     """`python -m benchmarks.interrupts` interrupts them at random moments."""
     (tmp_path / "spec.yaml").write_text(SMALL)
-    (tmp_path / "x.csv").write_text("features_0,features_1,features_2,features_3\n5,3,1,0.2\n")
+    np.savez(tmp_path / "x.npz", features=np.array([[5, 3, 1, 0.2]]))
     shutil.copytree(small_run.path, tmp_path / "run")
     before = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
     arguments, event = COMMANDS[command]
