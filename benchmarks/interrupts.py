@@ -149,6 +149,7 @@ def started(command: Command, base: Path, after: float | None) -> tuple[int, str
 
 
 def _blocked() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background of a shell ignores it
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
 

@@ -107,7 +107,7 @@ COMMANDS = {
 """Commands, and the moment in which they are interrupted: a condition of an audit event."""
 
 
-@pytest.mark.few(5)
+@pytest.mark.few(3)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_interrupt_of_each_command(command: str, small_run: RunFolder, tmp_path: Path) -> None:
     """`python -m benchmarks.interrupts` interrupts them at random moments."""

