@@ -35,8 +35,8 @@ def make_updater(plan: Plan, program: Program, horizon: Horizon) -> Updater:
     depths = nest({path: len(slot.around) for path, slot in program.params.items()})
     plateau = plateau_of(update.optimizer) is not None
     keys = update.modifiers
-    if keys.lookahead is not None:
-        _far_enough(keys.lookahead.period, horizon)
+    if not plan.trial:
+        _need_time(keys, horizon)
     labels = _labels(update, program)
     found = numbers_of(keys, "modifiers")
     for label in dict.fromkeys(labels.values()):
@@ -123,25 +123,27 @@ def plateau_of(optimizer: Optimizer) -> ReduceOnPlateau | None:
     return found[0] if found else None
 
 
-def _far_enough(period: int, horizon: Horizon) -> None:
-    if period > horizon.steps:
-        message, found = "the slow weights of `lookahead` would never change", f"`period` {period:,}"
+def _need_time(keys: OptimizerModifiers, horizon: Horizon) -> None:
+    """Check that averages of weights begin before the end of the run.
+
+    Raises:
+        SpecError: DLC303.
+    """
+    if keys.lookahead is not None and keys.lookahead.period > horizon.steps:
+        message, found = "the slow weights of `lookahead` would never change", f"`period` {keys.lookahead.period:,}"
         raise SpecError.of("DLC303", message, found=found, expected=f"at most {horizon.steps:,}, the steps of the run")
+    averaging = averaging_of(keys, horizon)
+    if averaging is not None and averaging.decay is None and averaging.start + averaging.every > horizon.steps:
+        found = f"a start at step {averaging.start:,} and then every {averaging.every:,} steps"
+        message, hint = "`swa` averages fewer than two steps of the run", "start it earlier, or average more often"
+        raise SpecError.of("DLC303", message, found=f"{found}, in a run of {horizon.steps:,}", hint=hint)
 
 
 def averaging_of(keys: OptimizerModifiers, horizon: Horizon) -> Averaging | None:
-    """How a run of this length averages its weights.
-
-    Raises:
-        SpecError: DLC303 when averaging would start after the end of the run.
-    """
+    """How a run of this length averages its weights."""
     if keys.ema is not None:
         return Averaging(decay=keys.ema)
     if keys.swa is None:
         return None
     start, every = max(1, keys.swa.start.in_steps(horizon)), max(1, keys.swa.every.in_steps(horizon))
-    if start + every > horizon.steps:
-        found = f"a start at step {start:,} and then every {every:,} steps, in a run of {horizon.steps:,}"
-        message, hint = "`swa` averages fewer than two steps of the run", "start it earlier, or average more often"
-        raise SpecError.of("DLC303", message, found=found, hint=hint)
     return Averaging(start=start, every=every)

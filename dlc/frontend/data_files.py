@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dlc.components.sources.files import FileSource
 from dlc.diagnostics import Diagnostic, Report
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
@@ -16,10 +15,10 @@ def absent_files(plan: Plan) -> Report:
     sources = {"source": data.source, "validation": data.validation, "test": data.test} if data is not None else {}
     items = []
     for key, source in sources.items():
-        if not isinstance(source, FileSource):
+        if source is None:
             continue
         try:
-            source.file(Path(plan.folder))
+            source.find(Path(plan.folder))
         except RuleViolation as wrong:
             path = ("data", key, source.word)
             span = plan.places.values.get((*path, "path")) or plan.places.key_span(path)

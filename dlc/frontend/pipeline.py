@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,8 @@ from dlc.frontend.passes.match import match
 from dlc.frontend.passes.resolve import resolve
 from dlc.frontend.plan import Plan, UpdateRule, WeightGroup
 from dlc.ir import TypedGraph, verify
-from dlc.language.loader import SET_FILE, load_source, source_of
-from dlc.language.source import Source
+from dlc.language.loader import load_source, source_of
+from dlc.language.source import SET_FILE, Source
 from dlc.support.fast_dataclass import fast_dataclass
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class Spec:
         source = self.document.source
         settings = source.texts.get(SET_FILE, "")
         return "".join(f"# --set {line}\n" for line in settings.splitlines()) + source.texts.get(source.main, "")
+
+
+ASSUMED = frozenset({("train", "epochs")})
+"""What a run may have been given by `--set`: a setting that takes effect after its end is no error in it."""
 
 
 def check_source(source: Source) -> tuple[Spec | None, Report]:
@@ -128,6 +133,7 @@ def _checked(source: Source, plugins: Sequence[Plugin], problems: Problems) -> t
         precision=document.precision,
         untyped=graph,
         plugins=tuple(plugin.name for plugin in plugins),
+        trial=not source.is_literal(("train", "epochs")),
         places=source.places(PLACED),
     )
     return Spec(document, plan, tuple(plugins)), report
@@ -141,19 +147,21 @@ def _update_rule(document: Document, grouping: Grouping) -> UpdateRule | None:
     return UpdateRule(optimizer.thing, optimizer.modifiers, groups, grouping.frozen)
 
 
-def check_file(path: Path | str, sets: Sequence[str] = ()) -> tuple[Spec | None, Report]:
-    """`check_source` of a file; a file that can't be read gives a report, too."""
+def check_file(path: Path | str, sets: Sequence[str] = (), *, resolved: bool = False) -> tuple[Spec | None, Report]:
+    """`check_source` of a file, or of the resolved spec of a run; a file that can't be read gives a report, too."""
     try:
         source = load_source(path, sets)
     except SpecError as error:
         return None, error.report
-    return check_source(source)
+    return check_source(replace(source, assumed=ASSUMED) if resolved else source)
 
 
-def check_text(text: str, name: str = "<text>", sets: Sequence[str] = ()) -> tuple[Spec | None, Report]:
-    """`check_source` of a text."""
+def check_text(
+    text: str, name: str = "<text>", sets: Sequence[str] = (), *, resolved: bool = False
+) -> tuple[Spec | None, Report]:
+    """`check_source` of a text, or of the resolved spec of a run."""
     try:
         source = source_of(text, name, sets)
     except SpecError as error:
         return None, error.report
-    return check_source(source)
+    return check_source(replace(source, assumed=ASSUMED) if resolved else source)

@@ -41,7 +41,7 @@ class LossTerm:
     """A loss of one output.
 
     Args:
-        name: what it is called in reports.
+        name: its name in reports.
         loss: the loss.
         output: the output that it reads.
         against: what it compares that with, or None.
@@ -161,6 +161,8 @@ class Plan:
         precision: the element types of the computation.
         untyped: the network before shape inference, to infer shapes again for the sizes of the data.
         plugins: the names of the plugins whose components it uses: modules, or full paths of files.
+        trial: whether the number of epochs comes from a variable or the command line. The run may then be too short for
+            a setting to take effect.
         places: the spans of the sections other than the network, for messages.
     """
 
@@ -179,4 +181,5 @@ class Plan:
     precision: Precision
     untyped: Graph
     plugins: tuple[str, ...] = ()
+    trial: bool = False
     places: Places = field(default_factory=Places)

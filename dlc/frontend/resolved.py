@@ -51,8 +51,12 @@ def _with_effect(text: str) -> tuple[str, Spec | None, Report]:
     """
     before = ""
     while True:
-        again, report = check_text(text, "resolved.yaml")
-        spans = {item.span for item in report.diagnostics if item.code in ("DLC109", "DLC114", "DLC303")}
+        again, report = check_text(text, "resolved.yaml", resolved=True)
+        spans = {
+            item.span
+            for item in report.diagnostics
+            if item.code in ("DLC109", "DLC114", "DLC303") and item.severity == "error"
+        }
         source = parse_yaml(text, "resolved.yaml") if spans else None
         paths = [path for path in source.keys if spans & {source.keys[path], source.values[path]}] if source else []
         if again is not None or source is None or not paths or text == before:
@@ -60,7 +64,7 @@ def _with_effect(text: str) -> tuple[str, Spec | None, Report]:
         before = text
         for path in paths:
             _leave_out(source.tree, path)
-        again, report = check_text(dump(source.tree), "resolved.yaml")
+        again, report = check_text(dump(source.tree), "resolved.yaml", resolved=True)
         text = dump(source.tree if again is None else resolve_document(again))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dlc.diagnostics import Problems, Span, SpecError, did_you_mean, listing, one_of
 from dlc.language.options import report_option_errors, spell, wrong_type
-from dlc.language.source import Path, Source, Tree
+from dlc.language.source import SET_FILE, Path, Source, Tree
 from dlc.language.yaml_text import parse_yaml, read
 
 SECTIONS = (
@@ -160,8 +160,6 @@ def _mergeable(path: Path, under: Tree, over: Tree) -> bool:
 
 
 # ---- --set ----
-
-SET_FILE = "--set"
 
 
 def apply_sets(source: Source, sets: Sequence[str]) -> Source:

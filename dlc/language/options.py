@@ -669,7 +669,12 @@ def judged(error: OptionError, source: Source, path: Path) -> bool:
 
 
 def report_option_errors(
-    option_errors: Sequence[OptionError], source: Source, path: Path, problems: Problems, notes: Sequence[Note] = ()
+    option_errors: Sequence[OptionError],
+    source: Source,
+    path: Path,
+    problems: Problems,
+    notes: Sequence[Note] = (),
+    severity: str = "error",
 ) -> None:
     """Add errors as diagnostics; `path` leads to the value that the locations start from."""
     for option_error in option_errors:
@@ -683,4 +688,5 @@ def report_option_errors(
             expected=option_error.expected,
             hint=option_error.hint,
             notes=[*source.notes(location), *notes],
+            severity=severity,
         )

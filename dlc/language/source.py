@@ -82,6 +82,10 @@ class Places:
         return self.keys.get(path) or self.span(path)
 
 
+SET_FILE = "--set"
+"""The file of the spans of settings from the command line."""
+
+
 @fast_dataclass(frozen=True)
 class Source:
     """A spec as written.
@@ -97,6 +101,7 @@ class Source:
         arguments: where the parameters of a block get their values, by block and parameter, in the use that is being
             expanded. The body of a block stays as it is written, with its parameters.
         moved: where options are written that replace others in the item that is being expanded, by their paths there.
+        assumed: paths of values that may have come from a variable or from `--set`, as in the resolved spec of a run.
     """
 
     tree: dict[str, Tree]
@@ -108,6 +113,7 @@ class Source:
     origins: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
     arguments: dict[str, Mapping[str, Path]] = field(default_factory=dict)
     moved: dict[Path, Path] = field(default_factory=dict)
+    assumed: frozenset[Path] = frozenset()
 
     def span(self, path: Path) -> Span | None:
         """The span of the value at `path`, or of the closest value that holds it."""
@@ -155,8 +161,13 @@ class Source:
         return path in self.origins or (text is not None and not rest)
 
     def is_literal(self, path: Path) -> bool:
-        """Whether the value at `path` is written there: no part of it comes from a variable or a parameter."""
+        """Whether the value at `path` is written in the file.
+
+        It is not if a part of it comes from a variable, from a parameter or from `--set`.
+        """
         path = self.moved.get(path, path)
+        if path in self.assumed or (SET_FILE in self.texts and self._is_set(path)):
+            return False
         if not self.origins and not _in_body(path):
             return True
         text, _ = self._reference(path)
@@ -164,6 +175,14 @@ class Source:
             return False
         tree = reduce(child, path, self.tree)
         return not (_holds_dollar(tree) if _in_body(path) else self._refers(tree, path))
+
+    def _is_set(self, path: Path) -> bool:
+        """Whether a part of the value at `path` comes from `--set`."""
+        span = self.values.get(path)
+        inside = span is not None and span.file == SET_FILE
+        return inside or any(
+            other[: len(path)] == path and spot.file == SET_FILE for other, spot in self.values.items()
+        )
 
     def _refers(self, tree: Tree, path: Path) -> bool:
         """Whether a value inside the one at `path` comes from a variable."""

@@ -11,9 +11,8 @@ from dataclasses import replace
 
 from dlc.diagnostics import Note, Problems, Span
 from dlc.language.interpolation import NAME, ExpressionError, mentioned, substitute
-from dlc.language.loader import SET_FILE
 from dlc.language.options import spell
-from dlc.language.source import BROKEN, Broken, Path, Source, Tree, holds_broken
+from dlc.language.source import BROKEN, SET_FILE, Broken, Path, Source, Tree, holds_broken
 from dlc.language.yaml_text import MAX_DEPTH, MAX_VALUES
 
 VARIABLE_RULE = "letters, digits and `_`, starting with a letter or `_`"

@@ -297,7 +297,7 @@ class RunFolder:
         if not self.exists:
             kind = "is not a run folder" if self.path.exists() else "does not exist"
             raise SpecError.of("DLC502", f"`{self.path}` {kind}", expected="a folder that `dlc train` made")
-        spec, report = check_file(self.path / "resolved.yaml", [*moved(self.path, sets), *sets])
+        spec, report = check_file(self.path / "resolved.yaml", [*moved(self.path, sets), *sets], resolved=True)
         if spec is None:
             raise SpecError(report)
         return spec

@@ -16,15 +16,16 @@ from dlc.backend.network import Program, lower
 from dlc.backend.train_step import CompiledSteps, TrainState, Updater, make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon, Run
+from dlc.data.batching import horizon_of
 from dlc.data.dataset import Dataset, Sampler, data_sizes, load_dataset
-from dlc.data.feeder import Feeder, evaluated_together, horizon_of, make_sampler
+from dlc.data.feeder import Feeder, evaluated_together, make_sampler
 from dlc.data.fitted import FittedData, Stats
 from dlc.data.ranges import with_ranges
 from dlc.data.tables import allowed_memory
 from dlc.diagnostics import SpecError
 from dlc.frontend.decisions import starting_thresholds, with_thresholds
 from dlc.frontend.memory import need_memory
-from dlc.frontend.passes.lint import need_something_to_learn
+from dlc.frontend.passes.lint import late_settings, need_something_to_learn
 from dlc.frontend.plan import Plan
 from dlc.frontend.trainable import need_trainable
 from dlc.support.fast_dataclass import fast_dataclass
@@ -115,7 +116,9 @@ def set_up(
         note(text)
     sampler = make_sampler(plan, data.splits["train"])
     horizon = horizon_of(plan, sampler.batching)
-    _need_something_to_learn(plan, data, sampler, horizon)
+    late = _need_something_to_learn(plan, data, sampler, horizon)
+    for text in late if fitted is None else ():
+        note(text)
     need_memory(plan, limit, sampler.batch_size // _accumulated(plan))
     longest = max((len(rows) for name, rows in data.splits.items() if name != "train"), default=1)
     feeder = Feeder(data.rows, sampler, longest, evaluated_together(plan), memory=allowed_memory(plan))
@@ -167,13 +170,14 @@ def _accumulated(plan: Plan) -> int:
     return plan.update.modifiers.accumulate if plan.update is not None else 1
 
 
-def _need_something_to_learn(plan: Plan, data: Dataset, sampler: Sampler, horizon: Horizon) -> None:
-    """Check the batches and splits that only the data show."""
+def _need_something_to_learn(plan: Plan, data: Dataset, sampler: Sampler, horizon: Horizon) -> list[str]:
+    """Check the batches, splits and lengths that only the data show. Returns notes."""
     accumulate = _accumulated(plan)
     evaluated = {name: len(rows) for name, rows in data.splits.items() if name != "train"}
     sizes = data_sizes(plan, data.rows)
     run = Run(horizon.steps / horizon.steps_per_epoch, horizon.steps_per_epoch)
     need_something_to_learn(plan, sizes, sampler.batch_size // accumulate, accumulate, evaluated, run)
+    return late_settings(plan, run)
 
 
 def initial_state(setup: Setup, lowering: Lowering | None = None, timed: Timed = untimed) -> TrainState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from dlc.data.fitted import FittedData, Unpadded, record_digests
 from dlc.diagnostics import SpecError
 from dlc.support.files import digest, pack, to_json
 from dlc.training.run_folder import RunFolder
-from tests.common import run_dlc
+from tests.cli.test_commands import dlc_command  # noqa: F401
 
 NAMES = ["m_0", "m_1", "m_2", "y"]
 SPEC = (
@@ -233,7 +233,7 @@ def _leaves(result: Any) -> list[Any]:
     return [params["kernel"], params["bias"]]
 
 
-def test_changed_records_are_refused(copy: Path) -> None:
+def test_changed_records_are_refused(copy: Path, dlc_command: Callable[..., Any]) -> None:  # noqa: F811
     run, table = copy / "runs" / "table", table_of(36)
     table["y"][[3, 17]] += 1
     write(copy / "train.csv", table)
@@ -245,34 +245,39 @@ def test_changed_records_are_refused(copy: Path) -> None:
             call()
         item = error.value.report.diagnostics[0]
         assert (item.code, item.found) == ("DLC504", "2 of its 36 records are missing")
-    page = run_dlc(["report", str(run)])
-    assert page.returncode == 0
-    assert "the data changed since the run began" in page.stderr + page.stdout
+    status, out, err = dlc_command("report", str(run))
+    assert status == 0
+    assert "the data changed since the run began" in err + out
 
 
 # ---- places ----
 
 
-def test_a_run_and_its_data_may_move_together(copy: Path) -> None:
+def test_a_run_and_its_data_may_move_together(copy: Path, dlc_command: Callable[..., Any]) -> None:  # noqa: F811
     run = copy / "runs" / "table"
     assert dlc.evaluate(run, split="test").examples == 9
-    done = run_dlc(["train", str(run), "--resume", "--set", "train.epochs=3", "--quiet"])
-    assert done.returncode == 0, done.stderr
+    status, _, err = dlc_command("train", str(run), "--resume", "--set", "train.epochs=3", "--quiet")
+    assert status == 0, err
     assert str(copy / "train.csv") in (run / "resolved.yaml").read_text()
 
 
-def test_a_spec_that_moved_resumes_its_run(copy: Path) -> None:
-    done = run_dlc(["train", "spec.yaml", "--resume", "--set", "train.epochs=3", "--quiet"], cwd=copy)
-    assert done.returncode == 0, done.stderr
+def test_a_spec_that_moved_resumes_its_run(
+    copy: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dlc_command: Callable[..., Any],  # noqa: F811
+) -> None:
+    monkeypatch.chdir(copy)
+    status, _, err = dlc_command("train", "spec.yaml", "--resume", "--set", "train.epochs=3", "--quiet")
+    assert status == 0, err
 
 
-def test_data_may_be_given_a_new_path(copy: Path, tmp_path: Path) -> None:
+def test_data_may_be_given_a_new_path(copy: Path, tmp_path: Path, dlc_command: Callable[..., Any]) -> None:  # noqa: F811
     (copy / "train.csv").rename(tmp_path / "elsewhere.csv")
     run, place = copy / "runs" / "table", f"data.source.csv.path={tmp_path / 'elsewhere.csv'}"
     with pytest.raises(SpecError, match="does not exist"):
         dlc.evaluate(run, split="test")
-    done = run_dlc(["train", str(run), "--resume", "--set", "train.epochs=3", "--set", place, "--quiet"])
-    assert done.returncode == 0, done.stderr
+    status, _, err = dlc_command("train", str(run), "--resume", "--set", "train.epochs=3", "--set", place, "--quiet")
+    assert status == 0, err
     assert dlc.evaluate(run, split="test").examples == 9
 
 

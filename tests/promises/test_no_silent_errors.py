@@ -26,14 +26,8 @@ from dlc.training import checkpoint as checkpoints
 from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder, last_run_folder
 from dlc.training.train import train as train_spec
-from tests.common import SMALL
+from tests.common import SMALL, codes
 from tests.training.test_training import same_run
-
-
-def codes(text: str, *sets: str) -> tuple[str, ...]:
-    from dlc.frontend.pipeline import check_text
-
-    return check_text(text, sets=sets)[1].codes
 
 
 def raises(code: str, call, *arguments, **options) -> dlc.Diagnostic:

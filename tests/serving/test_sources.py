@@ -17,6 +17,7 @@ import pytest
 
 import dlc
 from dlc.components.sources import archives
+from dlc.components.sources.files import Csv
 from dlc.diagnostics import SpecError
 from dlc.serving.model import load_model
 from dlc.serving.tables import source_for, source_of
@@ -244,3 +245,11 @@ def test_bombs_are_refused_by_every_command(
 
 def peak_bytes() -> int:
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+
+
+def test_a_source_may_be_written_at_length() -> None:
+    """It is longer than the name of a file may be."""
+    marks = ", ".join(f"mark_{number}" for number in range(60))
+    source = source_for(f"csv: {{path: t.csv, missing_values: [{marks}]}}")
+    assert isinstance(source, Csv)
+    assert len(source.missing_values) == 60

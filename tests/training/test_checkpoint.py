@@ -15,7 +15,7 @@ import pytest
 from safetensors import safe_open
 
 import dlc
-from dlc.data.dataset import Batching
+from dlc.data.batching import Batching
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import check_text
 from dlc.frontend.sections import Keep
@@ -99,7 +99,7 @@ def test_a_run_that_diverges_keeps_its_best_weights_though_no_checkpoint_has_the
     best = json.loads(safetensors_metadata(run.weights)["dlc"])
     assert best["epoch"] == "3"
     if mode == "rollback":  # it went back to epoch 3, which no checkpoint holds
-        assert "went back 5 times" in found.message
+        assert "returned 5 times" in found.message
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:

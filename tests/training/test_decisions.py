@@ -13,7 +13,6 @@ import sklearn.metrics as sk
 
 import dlc
 from dlc.backend.lowering import platform
-from dlc.diagnostics import Report
 from dlc.frontend.pipeline import check_text
 from dlc.reports.predictions import predicted
 from dlc.serving.model import load_model
@@ -23,6 +22,7 @@ from dlc.training.run_folder import RunFolder
 from dlc.training.thresholds import best_f1
 from dlc.training.train import train as train_spec
 from tests.cli.test_commands import dlc_command  # noqa: F401
+from tests.common import codes
 from tests.training.test_training import same_run, stop_after
 
 SPEC = """
@@ -211,10 +211,6 @@ optimizer: sgd
 """
 
 
-def _checked(text: str) -> Report:
-    return check_text(text)[1]
-
-
 @pytest.mark.parametrize(
     ("target", "size", "loss", "code"),
     [
@@ -237,7 +233,7 @@ def _checked(text: str) -> Report:
 )
 def test_a_threshold_without_effect_is_an_error(target: str, size: int, loss: str, code: str | None) -> None:
     text = SMALL.replace("TARGET", target).replace("SIZE", str(size)).replace("LOSS", loss)
-    report = _checked(text)
+    report = check_text(text)[1]
     assert report.codes == ((code,) if code else ())
     if code:
         assert "threshold" in report.diagnostics[0].message and report.diagnostics[0].span is not None
@@ -246,10 +242,9 @@ def test_a_threshold_without_effect_is_an_error(target: str, size: int, loss: st
 def test_a_threshold_needs_what_it_is_fitted_to() -> None:
     text = SMALL.replace("SIZE", "1").replace("LOSS", "binary_cross_entropy")
     text = text.replace("TARGET", "{category: {classes: 2, threshold: best_f1}}")
-    report = _checked(text.replace(", split: {validation: 0.2}", ""))
-    assert report.codes == ("DLC317",)
+    assert codes(text.replace(", split: {validation: 0.2}", "")) == ("DLC317",)
     inputs = text.replace("{x: {tensor: [3]}}", "{x: {category: {classes: 2, one_hot: true, threshold: 0.3}}}")
-    assert _checked(inputs).codes == ("DLC303",)
+    assert codes(inputs) == ("DLC303",)
 
 
 def test_margin_losses_decide_by_the_sign(tmp_path: Path) -> None:

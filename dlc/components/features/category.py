@@ -89,7 +89,7 @@ class Category(MissingValues):
     `{flower: [rose, tulip], tree: [oak]}`. `ignored` is the number for unlabelled positions, in the data and in the
     target: a loss with this `ignore_index` skips them.
 
-    Of two classes the second is predicted where its probability is above `threshold`: in metrics, predictions and
+    With two classes, the second is predicted if its probability is above `threshold`: in metrics, predictions and
     reports alike. `best_f1` fits it after every epoch, and keeps that of the best weights.
     """
 
@@ -104,7 +104,7 @@ class Category(MissingValues):
     )
     missing: Annotated[str | None, BeforeValidator(_missing)] = option(
         None,
-        description="what stands for an empty field: a class, or the `most_frequent` one of the training split; `drop` "
+        description="replacement for an empty field: a class, or the `most_frequent` one of the training split; `drop` "
         "leaves out records without this target",
     )
 

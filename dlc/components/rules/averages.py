@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlc.components.rules.optimization import BEGIN, averages_weights
+from dlc.components.rules.optimization import BEGIN, EPOCHS, averages_weights
 from dlc.components.rules.rule import Finding, LintContext, Rule, RuleExample
 from dlc.components.schedules.schedule import Run
+from dlc.diagnostics import plural
 
 
 class TwoAverages(Rule):
@@ -48,6 +49,7 @@ class LateSwa(Rule):
 
     word = "late_swa"
     code = "DLC303"
+    otherwise = "warning"
     examples = (
         RuleExample(
             wrong=BEGIN + "optimizer: {adam: 0.01, swa: 10 epochs}\ntrain: {epochs: 10}",
@@ -66,5 +68,6 @@ class LateSwa(Rule):
             path = (*item.path, "swa")
             given = (*path, "start") in spec.source.values
             span = spec.source.span((*path, "start")) if given else None
-            message, expected = "`swa` begins when the run is over", f"before the end of {epochs} epochs"
-            yield Finding(message, span or spec.source.key_span(path), found=f"`{begin}`", expected=expected)
+            message, expected = "`swa` begins when the run is over", f"before the end of {plural(epochs, 'epoch')}"
+            at = span or spec.source.key_span(path)
+            yield Finding(message, at, found=f"`{begin}`", expected=expected, because=(path, EPOCHS))

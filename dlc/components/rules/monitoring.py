@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlc.components.rules.rule import CheckedDocument, Finding, LintContext, Rule, RuleExample, complete, key_or_value
-from dlc.diagnostics import did_you_mean, one_of
+from dlc.diagnostics import did_you_mean, one_of, plural
 from dlc.language.source import Path
 
 BEGIN = "data: {source: iris, split: {validation: 0.2}}\ninputs: {x: {tensor: {shape: [4], column: features}}}\n"
@@ -70,7 +70,7 @@ def _splits(document: CheckedDocument) -> list[str]:
 
 
 def _collected(document: CheckedDocument) -> set[str]:
-    """The metrics that need all answers at once."""
+    """The metrics that need all predictions at once."""
     return {item.modifiers.name or item.thing.default_name for item in document.metrics if item.thing.collected}
 
 
@@ -93,7 +93,7 @@ def _hint(monitor: str, known: list[str], document: CheckedDocument) -> str | No
     splits = _splits(document)
     split, slash, word = monitor.partition("/")
     if split == "train" and slash and word in _collected(document):
-        hint = f"`{word}` needs all answers at once: it has no value on the training split"
+        hint = f"`{word}` needs all predictions at once: it has no value on the training split"
         return hint + (f"; write `validation/{word}`" if "validation" in splits else "")
     if split == "validation" and slash and "validation" not in splits:
         return "there is no validation split: add `split: {validation: 0.1}` to `data`"
@@ -110,6 +110,7 @@ class LateEarlyStopping(Rule):
 
     word = "late_early_stopping"
     code = "DLC303"
+    otherwise = "warning"
     examples = (
         RuleExample(
             wrong=BEGIN + "train: {epochs: 5, early_stopping: {patience: 5}}",
@@ -125,9 +126,10 @@ class LateEarlyStopping(Rule):
             return
         given = (*path, "patience") in spec.source.values
         yield Finding(
-            f"early stopping can't happen within {train.epochs} epochs",
+            f"early stopping can't happen within {plural(train.epochs, 'epoch')}",
             key_or_value(spec.source, path, "patience"),
             found=f"`patience` {stopping.patience}{'' if given else ' (its default)'}",
             expected=f"below {train.epochs}",
             hint="lower `patience`, raise `epochs`, or remove `early_stopping`",
+            because=((*path, "patience"), ("train", "epochs")),
         )

@@ -14,6 +14,9 @@ BEGIN_DATA = "data: {source: diabetes, split: {validation: 0.2}}\ninputs: {featu
 BEGIN_DATA += "targets: {progression: number}\nnetwork: [dense: 1]\nloss: mse\n"
 
 
+BATCH_SIZE, EPOCHS = ("train", "batch_size"), ("train", "epochs")
+
+
 def averages_weights(optimizer: Optimizer) -> bool:
     """Whether the optimizer evaluates with averages that it keeps itself."""
     return type(optimizer).evaluated is not Optimizer.evaluated
@@ -84,6 +87,7 @@ class LateSchedule(Rule):
 
     word = "late_schedule"
     code = "DLC303"
+    otherwise = "warning"
     examples = (
         RuleExample(
             wrong=BEGIN
@@ -101,7 +105,9 @@ class LateSchedule(Rule):
             place = (*item.path, item.thing.word, name, schedule.word)
             for error in schedule.late(Run(float(spec.document.train.epochs))):
                 given = (*place, *error.loc) in spec.source.values
-                yield from findings_of([error if given else error._replace(loc=(), at_key=True)], spec.source, place)
+                placed = error if given else error._replace(loc=(), at_key=True)
+                for finding in findings_of([placed], spec.source, place):
+                    yield finding._replace(because=(EPOCHS,)) if finding.code == self.code else finding
 
 
 class IdleShuffle(Rule):
@@ -128,7 +134,8 @@ class IdleShuffle(Rule):
             and "shuffle" in spec.document.train.model_fields_set
         ):
             message = "`shuffle` has no effect on a batch of the whole split"
-            yield Finding(message, given, hint="remove it, or give `batch_size` a number")
+            hint = "remove it, or give `batch_size` a number"
+            yield Finding(message, given, hint=hint, because=(BATCH_SIZE,))
 
 
 class IdleAccumulate(Rule):
@@ -152,4 +159,5 @@ class IdleAccumulate(Rule):
         if item is not None and item.modifiers.accumulate > 1 and spec.document.train.batch_size == "full":
             message = "`accumulate` has no effect on a batch of the whole split"
             hint = "give `batch_size` a number: `accumulate` of these make one step"
-            yield Finding(message, spec.source.key_span((*item.path, "accumulate")), hint=hint)
+            path = (*item.path, "accumulate")
+            yield Finding(message, spec.source.key_span(path), hint=hint, because=(path, BATCH_SIZE))

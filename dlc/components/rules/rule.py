@@ -31,6 +31,8 @@ class Finding(NamedTuple):
         hint: the likely fix.
         notes: further places.
         code: the code, where it is not the rule's.
+        because: the paths of the values that make a setting have no effect. If one of them comes from a variable or
+            from `--set`, the finding is what the rule's `otherwise` says.
     """
 
     message: str
@@ -40,6 +42,7 @@ class Finding(NamedTuple):
     hint: str | None = None
     notes: tuple[Note, ...] = ()
     code: str | None = None
+    because: tuple[Path, ...] = ()
 
 
 class Placed(Protocol):
@@ -162,6 +165,7 @@ class Rule:
     word: ClassVar[str] = ""
     code: ClassVar[str] = ""  # of its findings
     fix: ClassVar[str | None] = None  # the edit that fixes it, if there is only one
+    otherwise: ClassVar[str | None] = None  # the severity of a finding that follows from a variable; None for none
     examples: ClassVar[tuple[RuleExample, ...]] = ()
 
     def check(self, spec: LintContext) -> Iterator[Finding]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.schedules import SCHEDULES
-from dlc.diagnostics import SpecError
 from dlc.language.options import OptionError, Options, build_word, option, reject, spell
 from dlc.support.lazy import jnp, optax
 
@@ -145,7 +144,7 @@ class Schedule(Options):
         early = slack + (0.05 * run.epochs if until.unit == "steps" else 0.0)
         hint = "remove `length`, so that the schedule ends with the run"
         if end < run.epochs - early and self.stops():
-            message, found = f"the schedule ends after {until}, and the run goes on with a rate of 0", run_length(run)
+            message, found = f"the schedule ends after {until}, and the run continues with a rate of 0", run_length(run)
             yield OptionError(("length",), "DLC321", message, found, hint=hint)
 
     def stops(self) -> bool:
@@ -175,15 +174,12 @@ class Schedule(Options):
         raise NotImplementedError
 
     def build(self, horizon: Horizon) -> Rate:
-        """The rate at a step, for a run of this length.
-
-        Raises:
-            SpecError: DLC303 when a setting has no effect in a run of this length, such as a warm-up as long.
-        """
+        """The rate at a step, for a run of this length, which may be shorter than the warm-up."""
         run = Run(horizon.steps / horizon.steps_per_epoch, horizon.steps_per_epoch)
-        for error in self.late(run):
-            raise SpecError.of(error.code, error.message, found=error.found, expected=error.expected, hint=error.hint)
         warmup = self.warmup.in_steps(horizon)
+        if warmup and (run.position(self.warmup) or 0.0) >= run.epochs:
+            rising: Rate = optax.linear_schedule(self.warmup_from, self.first(), warmup)
+            return rising
         if warmup:  # it is shorter than the run, but in a run of a few steps both may round up to the same length
             warmup = min(warmup, max(self.until().in_steps(horizon) - 1, 0))
         rate = self.after_warmup(horizon, warmup)
@@ -200,7 +196,7 @@ _TOO_WARM = "the warm-up leaves no time for the schedule"
 def run_length(run: Run) -> str:
     """A run's length in messages."""
     steps = f", {run.epochs * run.steps_per_epoch:.0f} steps" if run.steps_per_epoch else ""
-    return f"{run.epochs:g} epoch{'' if run.epochs == 1 else 's'} in all{steps}"
+    return f"{run.epochs:.3g} epoch{'' if run.epochs == 1 else 's'} in all{steps}"
 
 
 def need_length(name: str, length: Length) -> Iterator[OptionError]:

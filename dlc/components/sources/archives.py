@@ -15,6 +15,8 @@ from math import prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from dlc.components.sources.packed import is_compressed
+from dlc.components.sources.source import Columns
 from dlc.components.sources.stored import Scratch, Stored, scratch_folder
 from dlc.diagnostics import listing, reason
 from dlc.language.options import RuleViolation
@@ -67,6 +69,48 @@ def first_length(path: Path) -> int | None:
             with _member(archive, member, path) as (_, head):
                 return head.shape[0] if head.shape else None
     return None
+
+
+def read_archive(path: Path, room: int | None) -> Columns:
+    """The arrays of an archive, with one entry per record; `read_columns` says where they are.
+
+    Raises:
+        RuleViolation: DLC401 when it is no archive of such arrays.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            with open(path, "rb") as file:
+                single = file.read(6) == b"\x93NUMPY"
+            what = "holds a single array, not an archive" if single else "is not a numpy archive"
+            hint = "write one with `np.savez(path, image=..., label=...)`"
+            if is_compressed(path):
+                what = "is compressed"
+                hint = "unpack it; `np.savez_compressed` writes an archive that is compressed itself"
+            raise RuleViolation(
+                "DLC401", f"`{path}` {what}", expected="a file written by np.savez", hint=hint, option="path"
+            )
+    except OSError as error:
+        raise RuleViolation("DLC401", f"`{path}` is not a numpy archive: {reason(error)}", option="path") from None
+    return same_length(read_columns(path, room), path)
+
+
+def same_length(columns: dict[str, Any], path: Path) -> Columns:
+    """The columns, if all have one entry per record and records are not empty.
+
+    Raises:
+        RuleViolation: DLC401 when they don't.
+    """
+    lengths = {name: column.shape[0] if column.ndim else None for name, column in columns.items()}
+    if not columns or len(set(lengths.values())) != 1 or None in lengths.values():
+        spelt = [f"`{name}` {'a single value' if count is None else count}" for name, count in lengths.items()]
+        found = ", ".join(spelt[:12]) + (f" and {len(spelt) - 12} more" if len(spelt) > 12 else "")
+        message = f"the arrays of `{path}` have different lengths"
+        raise RuleViolation(
+            "DLC401", message, found=found or "no arrays", expected="one entry per record", option="path"
+        )
+    if any(lengths.values()) and not any(column.nbytes for column in columns.values()):
+        raise RuleViolation("DLC401", f"the records of `{path}` are empty", option="path")
+    return columns
 
 
 def read_columns(path: Path, room: int | None) -> dict[str, Any]:

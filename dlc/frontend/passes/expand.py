@@ -30,7 +30,6 @@ from dlc.frontend.passes.steps import (
 )
 from dlc.ir import MAX_NODES, CompositeBlock, Layer, Origin, Settings
 from dlc.language.item_syntax import NAME_RULE, read_options, valid_name
-from dlc.language.loader import SET_FILE
 from dlc.language.options import (
     OptionError,
     judged,
@@ -40,7 +39,7 @@ from dlc.language.options import (
     validate,
     wrong_type,
 )
-from dlc.language.source import Broken, Path, Source, Tree, holds_broken
+from dlc.language.source import SET_FILE, Broken, Path, Source, Tree, holds_broken
 from dlc.language.variables import Substitution
 from dlc.support.fast_dataclass import fast_dataclass
 
@@ -118,6 +117,8 @@ def expand(document: Document, problems: Problems) -> tuple[Step, ...]:
         root = _Scope(taken=inputs, settings=_root_settings(document))
         steps = expander.items(expander.placed(tree, ("network",)), "", "", root, ())
         expander.unused()
+        if expander.count > MAX_NODES:
+            steps = tuple(map(_broken, steps))  # the other passes need not go through a part of it
     elif tree not in (None, {}) and not isinstance(tree, Broken):
         report_option_errors([wrong_type("network", tree, "a list of items")], source, ("network",), problems)
     return steps

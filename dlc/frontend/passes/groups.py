@@ -182,7 +182,8 @@ def _changes(document: Document, grouping: Grouping, weights: Sequence[str], pro
             return
     for index, group in enumerate(grouping.groups):
         labels = [label for label in made if index in label]
-        if all(made[label] == _built(document, grouping, _without(label, index)) for label in labels):
+        same = all(made[label] == _built(document, grouping, _without(label, index)) for label in labels)
+        if same and document.source.is_literal(group.path) and document.source.is_literal(_options(document)):
             message, hint = "the group has no effect", "remove it: its weights have these options anyway"
             problems.add("DLC303", message, document.source.span(group.path), hint=hint)
 
@@ -201,10 +202,18 @@ def _schedules(document: Document, grouping: Grouping, problems: Problems) -> No
                 hint = "set it on the optimizer itself; groups keep their share of its rate"
                 problems.add("DLC303", message, document.source.key_span((*group.path, name)), hint=hint)
                 continue
+            written = document.source.is_literal(("train", "epochs"))
             for error in schedule.late(Run(float(document.train.epochs))):
                 given = (*location, *error.loc) in document.source.values
                 placed = error if given else error._replace(loc=(), at_key=True)
-                report_option_errors([placed], document.source, location, problems)
+                severity = "warning" if error.code == "DLC303" and not written else "error"
+                report_option_errors([placed], document.source, location, problems, severity=severity)
+
+
+def _options(document: Document) -> Path:
+    """The path of the options of the optimizer."""
+    assert document.optimizer is not None
+    return (*document.optimizer.path, document.optimizer.thing.word)
 
 
 def _without(label: Label, index: int) -> Label:

@@ -105,6 +105,7 @@ class _Inference:
         self.declared: dict[str, _Owner] = {}
         self.settings: dict[tuple[str, Span | None], Settings] = {}  # all settings seen
         self.effective: set[tuple[str, Span | None]] = set()  # settings that had an effect
+        self.overridden: set[tuple[str, Span | None]] = set()  # settings that a setting inside of them overrides
         self.peeled: dict[str, int] = {}  # by weights of a repeat: the number of leading iterations outside of the scan
         self.origins: dict[str, Origin] = dict(graph.origins)
         self.composites = graph.composites
@@ -207,12 +208,18 @@ class _Inference:
 
     def setting(self, node: Node, key: str, default: Any) -> Any:
         """The setting of the innermost item around a node that has it, or a default."""
+        found = default
+        overridden = False
         for level in reversed(node.settings):
             self.see(level, key)
-            if key in level.values:
-                self.effective.add((key, level.spans.get(key)))
-                return level.values[key]
-        return default
+            if key not in level.values:
+                continue
+            if overridden:
+                self.overridden.add((key, level.spans.get(key)))
+                continue
+            self.effective.add((key, level.spans.get(key)))
+            found, overridden = level.values[key], True
+        return found
 
     def see(self, level: Settings, key: str) -> None:
         """Remember a setting; one that depends on variables has an effect for other values of them."""
@@ -308,6 +315,8 @@ class _Inference:
                 kinds = dict.fromkeys(("l1", "l2", "constraint"), "trained kernel")
                 kind = {**kinds, "initializer": "kernel"}.get(what, "weight")
                 message = f"`{what}` has no effect: there is no {kind} here"
+                if (key, span) in self.overridden:
+                    message = f"`{what}` has no effect: every {kind} here has its own `{what}`"
             self.problems.add("DLC303", message, span, hint="remove it", notes=level.uses)
 
     def misused(self, node: Node, types: Types) -> bool:

@@ -43,7 +43,10 @@ def lint(
     context = context_of(document, graph, typed, objectives, augment, update)
     for rule in _rules():
         for finding in rule.check(context):
-            _add(problems, rule, finding)
+            written = all(document.source.is_literal(path) for path in finding.because)
+            severity = "error" if written else rule.otherwise
+            if severity is not None:
+                _add(problems, rule, finding, severity)
 
 
 def context_of(
@@ -66,9 +69,11 @@ def _rules() -> list[Rule]:
     return [kind.load(word)() for word in kind.table]
 
 
-def _add(problems: Problems, rule: Rule, finding: Finding) -> None:
-    message, span, found, expected, hint, notes, code = finding
-    problems.add(code or rule.code, message, span, found=found, expected=expected, hint=hint, notes=notes)
+def _add(problems: Problems, rule: Rule, finding: Finding, severity: str = "error") -> None:
+    message, span, found, expected, hint, notes, code, _ = finding
+    problems.add(
+        code or rule.code, message, span, found=found, expected=expected, hint=hint, notes=notes, severity=severity
+    )
 
 
 def _training_of(
@@ -187,3 +192,28 @@ def need_something_to_learn(
                 _add(problems, rule, finding)
     if not problems.ok:
         raise SpecError(problems.report({}))
+
+
+def late_settings(plan: Plan, run: Run) -> list[str]:
+    """A note for each setting of a schedule that takes effect only after the end of a trial.
+
+    Args:
+        plan: the plan of a spec that trains.
+        run: the length of the run, with the steps of an epoch.
+
+    Raises:
+        SpecError: DLC303 for the first one, unless the run is a trial.
+    """
+    update = plan.update
+    labels = ((), *((index,) for index in range(len(update.groups)))) if update is not None else ()
+    notes: list[str] = []
+    for label in labels:
+        assert update is not None
+        for schedule in update.for_label(label).schedules().values():
+            for error in schedule.late(run):
+                if error.code != "DLC303" or not plan.trial:
+                    raise SpecError.of(
+                        error.code, error.message, found=error.found, expected=error.expected, hint=error.hint
+                    )
+                notes.append(f"{error.message}, {error.found}" if error.found else error.message)
+    return list(dict.fromkeys(notes))

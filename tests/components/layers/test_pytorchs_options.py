@@ -7,11 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.components.building import wave
 from tests.components.layers.test_layers import apply
-
-
-def wave(start: float, *shape: int) -> np.ndarray:
-    return np.float32(np.sin(start + 1.3 * np.arange(np.prod(shape)))).reshape(shape)
 
 
 def summary(y: Any) -> list[float]:

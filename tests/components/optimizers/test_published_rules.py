@@ -14,8 +14,8 @@ import pytest
 from dlc.backend.hyperparameters import Hyperparameters, numbers_of, with_numbers
 from dlc.components.optimizers import OPTIMIZERS
 from dlc.components.optimizers.optimizer import Optimizer
-from tests.components.building import HORIZON, built
-from tests.components.optimizers.published_rules import MISSING, RULES
+from tests.components.building import HORIZON, optimizer
+from tests.components.optimizers.published_rules import MISSING, RULES, SPECS
 from tests.reference.keras_conformance import keras
 
 SHAPES = {"kernel": (4, 3), "bias": (3,)}
@@ -30,12 +30,6 @@ def gradient(t: int) -> dict[str, np.ndarray]:
     index = np.arange(15)
     values = np.float32(np.sin(0.3 * t + index) * (0.3 + 0.1 * index) + 0.2 * np.cos(1.7 * t * (1 + index % 4)))
     return {"kernel": values[:12].reshape(4, 3), "bias": values[12:]}
-
-
-def optimizer(spec: str) -> Optimizer:
-    made = built(spec, "optimizer")
-    assert isinstance(made, Optimizer), made
-    return made
 
 
 def options_of(made: Optimizer) -> Any:
@@ -80,79 +74,6 @@ def trained(spec: str, steps: int = 50) -> list[dict[str, np.ndarray]]:
     return [{name: np.float64(found[name][t]) for name in found} for t in range(steps)]
 
 
-SPECS = [
-    "sgd: 0.05",
-    "sgd: {learning_rate: 0.05, momentum: 0.9}",
-    "sgd: {learning_rate: 0.05, momentum: 0.9, nesterov: true}",
-    "sign_sgd: 0.01",
-    "signum: 0.01",
-    "lion: {learning_rate: 0.01, weight_decay: 0.1}",
-    "rprop: 0.1",
-    "rprop: {learning_rate: 0.1, eta_minus: 0.4, eta_plus: 1.3, min_step_size: 0.05, max_step_size: 0.2}",
-    "optimistic_gradient_descent: {alpha: 0.8, beta: 0.5}",
-    "optimistic_adam: {b1: 0.5, nesterov: false}",
-    "optimistic_adam",
-    "adagrad: 0.1",
-    "adagrad: {learning_rate: 0.1, initial_accumulator_value: 0, eps: 1e-10, eps_in_sqrt: false}",
-    "adadelta: {weight_decay: 0.1}",
-    "rmsprop",
-    "rmsprop: {decay: 0.99, eps_in_sqrt: false}",
-    "rmsprop: {decay: 0.99, eps_in_sqrt: false, centered: true, momentum: 0.9}",
-    "rmsprop: {decay: 0.8, eps: 1e-3, centered: true, momentum: 0.9, nesterov: true}",
-    "rmsprop: {decay: 0.999, bias_correction: true, initial_scale: 0.1, momentum: 0.5}",
-    "adam",
-    "adam: {nesterov: true, eps_root: 1e-3}",
-    "adam: {eps: 1e-3, eps_hat: true}",
-    "adamw: {weight_decay: 0.1}",
-    "adamw: {weight_decay: 0.1, eps: 1e-3, eps_hat: true, nesterov: true}",
-    "nadam",
-    "nadam: {momentum_decay: 0.004}",
-    "nadam: {momentum_decay: 1}",
-    "nadamw: {weight_decay: 0.1}",
-    "nadamw: {weight_decay: 0.1, momentum_decay: 0.5}",
-    "amsgrad: {b2: 0.9}",
-    "amsgrad: {b2: 0.9, correction: after}",
-    "amsgrad: {b2: 0.9, correction: after, eps: 1e-3, eps_hat: true}",
-    "amsgrad: {b2: 0.9, correction: before, eps: 1e-3, eps_hat: true}",
-    "amsgrad: {correction: none}",
-    "radam",
-    "radam: {b1: 0.8, b2: 0.9, nesterov: true, eps_root: 1e-3, threshold: 6.0}",
-    "radam: {b2: 0.99, eps: 1e-3, eps_hat: true}",
-    "radam: {b2: 0}",
-    "adamax",
-    "adamaxw: {weight_decay: 0.1}",
-    "adabelief",
-    "adabelief: {nesterov: true, b2: 0.9}",
-    "yogi",
-    "adan",
-    "adan: {b1: 0.9, b2: 0.8, b3: 0.95, eps: 1e-3, eps_root: 1e-4, weight_decay: 0.5, learning_rate: 0.1}",
-    "ademamix: {weight_decay: 0.1}",
-    "adopt",
-    "adopt: {nesterov: true, use_clipping: false, b1: 0.8, b2: 0.99, eps: 1e-4}",
-    "adafactor",
-    "adafactor: {min_dim_size_to_factor: 2}",
-    "adafactor: {min_dim_size_to_factor: 2, momentum: 0.9, weight_decay_rate: 1e-3}",
-    "sm3: 0.1",
-    "lamb: {weight_decay: 0.1}",
-    "lars: {weight_decay: 0.1}",
-    "lars: {momentum: 0.5, nesterov: true, eps: 0.01}",
-    "novograd: {b2: 0.9, weight_decay: 0.1}",
-    "fromage",
-    "muon: {weight_decay: 0.1, adam_weight_decay: 0.1}",
-    "muon: {nesterov: false, consistent_rms: 0.2}",
-    "schedule_free_adamw: {weight_decay: 0.1}",
-    "schedule_free_sgd: {learning_rate: 0.1, b1: 0.8, weight_decay: 0.1}",
-    "madgrad: {weight_decay: 0.1}",
-    "prodigy: {estim_lr0: 1e-3, weight_decay: 0.1}",
-    "prodigy: {estim_lr0: 1e-3, safeguard_warmup: true, b3: 0.9, estim_lr_coef: 2}",
-    "dadapt_adamw: {estim_lr0: 1e-3, weight_decay: 0.1}",
-    "dog: {init_value: 1e-3, weight_decay: 0.1}",
-    "dog: {init_step: learning_rate, init_value: 0.01}",
-    "dowg: {init_estim_sq_dist: 0.01}",
-    "cocob: {weight_decay: 0.1}",
-]
-
-
 DIFFERENCES = ("fromage", "muon", "schedule_free_adamw", "schedule_free_sgd", "madgrad", "dog", "cocob")
 """Rules whose updates are differences of weights, and therefore have their rounding: 8 units in the last place of 1,
 the largest weight. Muon's iteration amplifies the rounding of its matrix."""
@@ -160,6 +81,7 @@ ESTIMATES = ("prodigy", "dadapt_adamw")
 """Rules whose rate is a quotient of sums that cancel: ten times the tolerance."""
 
 
+@pytest.mark.few()
 @pytest.mark.parametrize("spec", SPECS)
 def test_an_optimizer_follows_its_published_rule(spec: str) -> None:
     """Every update is within the rounding of float32: 2e-6 of the largest one of the step."""

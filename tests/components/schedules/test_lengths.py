@@ -16,8 +16,9 @@ from dlc.backend.update import make_updater
 from dlc.components.schedules import SCHEDULES
 from dlc.components.schedules.schedule import Horizon, Length, Run, Schedule, rate_at, rate_of, run_length
 from dlc.diagnostics import SpecError
-from dlc.frontend.pipeline import check_text
+from dlc.frontend.pipeline import Spec, check_text
 from dlc.language.options import load_class
+from dlc.training.setup import set_up
 from tests.components.building import HORIZON, built, option_error
 
 
@@ -78,10 +79,33 @@ def test_lengths_in_steps() -> None:
 def test_runs_of_a_few_steps() -> None:
     assert np.isfinite(rates("cosine: {peak: 0.1, warmup: 10%}", Horizon(1, 1.0), 3)).all()
     assert rates("cosine: {peak: 0.1, warmup: 10%}", Horizon(2, 1.0), 3)[1] == np.float32(0.1)
-    made = built("cosine: {peak: 0.1, warmup: 50}", "schedule")
-    with pytest.raises(SpecError) as caught:
-        made.build(Horizon(50, 10.0))
-    assert [item.code for item in caught.value.report.diagnostics] == ["DLC303"]
+    assert rates("cosine: {peak: 0.1, warmup: 50}", Horizon(5, 1.0), 5).tolist() == pytest.approx(
+        [0.0, 0.002, 0.004, 0.006, 0.008], rel=1e-5
+    )
+
+
+def test_a_warm_up_longer_than_the_run_is_an_error_except_in_a_trial() -> None:
+    """Its length in steps is compared with the run when the data are read."""
+    text = (
+        "data: {source: iris}\ninputs: {features: {tensor: [4]}}\n"
+        "targets: {species: {category: [setosa, versicolor, virginica]}}\n"
+        "network: [dense: 3]\nloss: cross_entropy\n"
+        "optimizer: {adam: {learning_rate: {cosine: {peak: 0.1, warmup: 50}}}, lookahead: {period: 90}}\n"
+        "train: {epochs: 20}\n"
+    )
+    notes: list[str] = []
+    set_up(spec_of(text).plan, note=notes.append)
+    assert notes == []
+    with pytest.raises(SpecError, match="the warm-up of 50 steps is as long as the run"):
+        set_up(spec_of(text.replace("epochs: 20", "epochs: 2")).plan)
+    set_up(spec_of(text, "train.epochs=2").plan, note=notes.append)
+    assert notes == ["the warm-up of 50 steps is as long as the run, 2.13 epochs in all, 10 steps"]
+
+
+def spec_of(text: str, *sets: str) -> Spec:
+    spec, report = check_text(text, sets=sets)
+    assert spec is not None, report
+    return spec
 
 
 @pytest.mark.parametrize(

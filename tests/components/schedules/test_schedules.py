@@ -15,14 +15,15 @@ import pytest
 import dlc
 from dlc.components.schedules import SCHEDULES
 from dlc.components.schedules.plateau import Plateau, ReduceOnPlateau
-from dlc.components.schedules.schedule import Horizon, Run, Schedule
+from dlc.components.schedules.schedule import Horizon, Run
 from dlc.diagnostics import SpecError
+from dlc.frontend.passes.lint import late_settings
+from dlc.frontend.pipeline import check_text
 from dlc.frontend.resolved import resolved_text
-from dlc.language.options import OptionError, build_word, load_class
-from dlc.language.yaml_text import parse_yaml
+from dlc.language.options import load_class
 from tests.common import as_users_do
+from tests.components.building import HORIZON, built, schedule
 
-HORIZON = Horizon(200, 20.0)
 SPEC = """
 data: {source: iris, split: {validation: 0.1}}
 inputs: {features: {tensor: [4]}}
@@ -30,23 +31,6 @@ targets: {species: {category: 3}}
 network: [dense: 3]
 loss: cross_entropy
 """
-
-
-def built(text: str) -> Any:
-    return build_word(parse_yaml(f"item:\n  {text}\n", "example").tree["item"], SCHEDULES, "schedule")
-
-
-def schedule(text: str) -> Schedule:
-    made = built(text)
-    assert isinstance(made, Schedule), made
-    return made
-
-
-def error(text: str) -> OptionError:
-    made = built(text)
-    assert isinstance(made, list), made
-    assert len(made) == 1, made
-    return made[0]
 
 
 def rates(rate: Any, steps: int = 230) -> Any:
@@ -296,7 +280,7 @@ def test_the_whole_run_in_a_loop() -> None:
     ],
 )
 def test_mistakes(text: str, loc: str | None, code: str | None) -> None:
-    made = built(text)
+    made = built(text, "schedule")
     assert isinstance(made, list)
     if code is None:
         assert {item.code for item in made} == {"DLC104"}
@@ -326,20 +310,23 @@ def test_settings_that_a_run_is_too_short_for(text: str, told: str) -> None:
     made = schedule(text)
     assert [told in item.message for item in made.late(Run(10.0))] == [True]
     assert list(made.late(Run(1000.0))) == [] or "%" in text
-    with pytest.raises(SpecError) as caught:
-        made.build(HORIZON)
-    assert told in caught.value.report.diagnostics[0].message
+    written = f"{SPEC}\noptimizer:\n  sgd:\n    learning_rate:\n      {text}\n"
     with pytest.raises(SpecError) as checked:
-        dlc.loads(f"{SPEC}\noptimizer:\n  sgd:\n    learning_rate:\n      {text}\n")  # ten epochs
+        dlc.loads(written)  # ten epochs
     assert [told in item.message for item in checked.value.report.diagnostics] == [True]
     assert checked.value.report.diagnostics[0].span is not None
+    trial, _ = check_text(written, sets=["train.epochs=10"])
+    if trial is not None:
+        assert not late_settings(trial.plan, Run(1000.0, 10.0)) or "%" in text
+        assert told in late_settings(trial.plan, Run(10.0, 10.0))[0]
+        assert np.isfinite(rates(made.build(HORIZON), 150)).all()
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "constant: {value: 0.1, warmup: 200}",
-        "cosine: {peak: 0.1, warmup: 100, length: 5 epochs}",
+        "cosine: {peak: 0.1, warmup: 200, length: 10 epochs}",
         "step: {value: 0.1, every: 200}",
         "piecewise: {value: 0.1, boundaries: [200], factors: [0.1]}",
         "piecewise: {value: 0.1, boundaries: [40], factors: [0.1], warmup: 2 epochs}",
@@ -350,8 +337,10 @@ def test_settings_that_a_run_is_too_short_for(text: str, told: str) -> None:
 def test_steps_are_judged_when_the_run_starts(text: str) -> None:
     made = schedule(text)
     assert list(made.late(Run(10.0))) == []
+    spec, _ = check_text(f"{SPEC}\noptimizer:\n  sgd:\n    learning_rate:\n      {text}\n")
+    assert spec is not None
     with pytest.raises(SpecError) as caught:
-        made.build(HORIZON)
+        late_settings(spec.plan, Run(HORIZON.steps / HORIZON.steps_per_epoch, HORIZON.steps_per_epoch))
     assert caught.value.report.diagnostics[0].code in ("DLC303", "DLC104")
 
 

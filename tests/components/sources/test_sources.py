@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from dlc.components.sources import SOURCES
+from dlc.components.sources.archives import same_length
 from dlc.components.sources.bundled import Bundled
-from dlc.components.sources.files import same_length
 from dlc.components.sources.source import Columns, Source, select
 from dlc.language.options import Options, RuleViolation, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
@@ -483,3 +483,25 @@ def test_select() -> None:
     with pytest.raises(RuleViolation) as caught:
         select(("lable",), known)
     assert caught.value.hint == "did you mean `label`?"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "chosen"),
+    [
+        ("*", ["abab", "aab", "b"]),
+        ("a*", ["abab", "aab"]),
+        ("*b", ["abab", "aab", "b"]),
+        ("a*b*b", ["abab"]),
+        ("a*a*b", ["abab", "aab"]),
+        ("*aa*", ["aab"]),
+        ("**b", ["abab", "aab", "b"]),
+        ("ab*ab", ["abab"]),
+    ],
+)
+def test_patterns(pattern: str, chosen: list[str]) -> None:
+    assert select((pattern,), ("abab", "aab", "b")) == chosen
+
+
+def test_a_pattern_with_many_wildcards_is_quick() -> None:
+    with pytest.raises(RuleViolation, match="no column"):
+        select(("*a" * 200 + "b",), tuple("a" * size for size in range(2000, 2100)))
