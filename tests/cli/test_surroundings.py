@@ -29,13 +29,13 @@ def command(
         environment: variables that are set.
         limit: a resource, and how much of it the process gets.
     """
+    limited = f"import resource; resource.setrlimit({limit[0]}, ({limit[1]}, {limit[1]})); " if limit else ""
     done = subprocess.run(
-        [sys.executable, "-c", "from dlc.cli import main; main()", *arguments],
+        [sys.executable, "-c", f"{limited}from dlc.cli import main; main()", *arguments],
         cwd=folder,
         env={**os.environ, "NO_COLOR": "1", "COLUMNS": "120", **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        preexec_fn=(lambda: resource.setrlimit(limit[0], (limit[1], limit[1]))) if limit else None,
         timeout=120,
         check=False,
     )
