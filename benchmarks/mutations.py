@@ -200,7 +200,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a share of records is rounded down to nothing",
-        "dlc/data/splits.py",
+        "dlc/data/batching.py",
         "max(1, round(part * count)) if part else 0",
         "int(part * count)",
         DATA,
@@ -221,7 +221,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the last batch of an epoch is dropped",
-        "dlc/data/dataset.py",
+        "dlc/data/batching.py",
         "return -(-epochs * self.examples // self.batch_size)",
         "return epochs * (self.examples // self.batch_size)",
         (*DATA, *TRAINING),

@@ -25,6 +25,10 @@ from dlc.frontend.pipeline import Spec
 from dlc.training.run_folder import RunFolder
 
 settings.register_profile("thorough", max_examples=400)  # `pytest --hypothesis-profile thorough`: see `examples`
+# The same examples in every run, so that a change is not blamed for what another draw finds;
+# `pytest --hypothesis-profile=default` draws others.
+settings.register_profile("same", derandomize=True, print_blob=True)
+settings.load_profile("same")
 
 pytest.register_assert_rewrite("tests.components.battery", "tests.components.layer_battery")  # as those of test files
 

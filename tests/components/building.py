@@ -76,11 +76,6 @@ def feature(spec: str) -> Feature:
     return made
 
 
-def wave(start: float, *shape: int, height: float = 1.0) -> np.ndarray:
-    """Numbers between -height and height, without random numbers."""
-    return np.float32(height * np.sin(start + 1.3 * np.arange(np.prod(shape)))).reshape(shape)
-
-
 def option_error(spec: str, kind: str) -> OptionError:
     made = built(spec, kind)
     assert isinstance(made, list), made

@@ -6,9 +6,10 @@ import errno
 import os
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.export
@@ -303,15 +304,23 @@ def test_a_damaged_run_is_one_clear_error_or_right(
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     else:
         path.write_bytes(b'{"a": [1]}\n')
-    for call in (
-        lambda: dlc.train(dlc.loads(SMALL), run.path, resume=True),
-        lambda: dlc.evaluate(run.path),
-        lambda: dlc.predict(run.path, {"features": np.ones((2, 4))}),
-    ):
+    x = np.random.default_rng(0).normal(5, 2, (20, 4))
+    calls: dict[str, Callable[[RunFolder], Any]] = {
+        "train": lambda run: dlc.train(dlc.loads(SMALL), run.path, resume=True) and run.load_weights(),
+        "evaluate": lambda run: dict(dlc.evaluate(run.path).metrics),
+        "predict": lambda run: dlc.predict(run.path, {"features": x}),
+    }
+    for name, call in calls.items():
         try:
-            call()
+            found = call(run)
         except dlc.SpecError as error:
-            assert len(error.report.diagnostics) >= 1
+            spans = [item.span for item in error.report.diagnostics]
+            assert len(spans) == 1 or all(span and span.file == str(run.path / "resolved.yaml") for span in spans), (
+                "or all of a spec"
+            )
+        else:
+            wanted = small_run.load_weights() if name == "train" else call(small_run)
+            jax.tree.map(np.testing.assert_array_equal, found, wanted)
 
 
 def test_a_replaced_checkpoint_is_put_back_after_a_kill(small: Spec, small_run: RunFolder, tmp_path: Path) -> None:

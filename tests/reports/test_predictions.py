@@ -21,6 +21,7 @@ from dlc.components.losses.loss import Loss
 from dlc.data.dataset import load_dataset
 from dlc.data.fitted import device_stats
 from dlc.diagnostics import human
+from dlc.frontend.pipeline import check_text
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
 from dlc.reports.answers import sections
@@ -146,6 +147,7 @@ def test_every_kind_of_target_can_be_drawn(word: str, tmp_path: Path) -> None:
     """Also outputs that are not finite."""
     item = f"{word}: {ITEMS.get(word, '')}"
     pairs = pairs_of(built(f"{{{item}}}", "loss"))
+    pairs = [pair for pair in pairs if "DLC313" not in check_text(spec_of(item, [pair]))[1].codes]  # out of its domain
     assert pairs, f"no target above fits `{word}`: add one"
     x = np.random.default_rng(1).normal(size=(EXAMPLES, 2))
     x[::3] *= 1e38 / np.abs(x[::3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,14 +139,15 @@ def test_a_column_that_cannot_be_kept(inside: Callable[..., Any], column: str, c
     ],
 )
 def test_no_output_takes_the_place_of_a_file_of_a_run(
-    series: Path, inside: Callable[..., Any], command: list[str]
+    series: Path, inside: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    if not (series / "link").exists():
-        (series / "link").symlink_to("run")
-    before = {path: path.read_bytes() for path in (series / "run").rglob("*") if path.is_file()}
+    folder = shutil.copytree(series, tmp_path / "series")
+    (folder / "link").symlink_to("run")
+    before = {path: path.read_bytes() for path in (folder / "run").rglob("*") if path.is_file()}
+    monkeypatch.chdir(folder)
     status, _, err = inside(*command)
     assert status == 1 and "error[DLC507]" in err, err
-    assert {path: path.read_bytes() for path in (series / "run").rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in (folder / "run").rglob("*") if path.is_file()} == before
 
 
 def test_a_path_can_be_trained(series: Path) -> None:
@@ -153,20 +155,24 @@ def test_a_path_can_be_trained(series: Path) -> None:
     assert len(dlc.train(str(series / "pairs.yaml")).history) == 1
 
 
-def test_columns_of_other_kinds(series: Path, inside: Callable[..., Any]) -> None:
+def test_columns_of_other_kinds(
+    series: Path, inside: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x = np.arange(3.0)
     np.savez(
-        series / "kinds.npz",
+        tmp_path / "kinds.npz",
         x=x,
         text=np.array([b"a", b"b", b"c"]),
         day=np.zeros(3, "datetime64[D]"),
         pair=x[:, None] * [1, 2],
     )
-    status, _, err = inside("predict", "run", "kinds.npz", "--keep", "text", "--out", "kinds.jsonl")
+    monkeypatch.chdir(tmp_path)
+    given = ("predict", str(series / "run"), "kinds.npz", "--keep")
+    status, _, err = inside(*given, "text", "--out", "kinds.jsonl")
     assert status == 0, err
-    assert json.loads((series / "kinds.jsonl").read_text().splitlines()[1])["text"] == "b"
+    assert json.loads((tmp_path / "kinds.jsonl").read_text().splitlines()[1])["text"] == "b"
     for name in ("day", "pair"):
-        status, _, err = inside("predict", "run", "kinds.npz", "--keep", name)
+        status, _, err = inside(*given, name)
         assert status == 1 and "error[DLC406]" in err
 
 

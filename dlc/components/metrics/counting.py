@@ -180,7 +180,7 @@ class Specificity(Averaged):
     """(batch, *axes, classes) scores with (batch, *axes) classes: true negatives / all negatives.
 
     The negatives are the examples of other classes; of one class or averaged over classes. A single score,
-    (batch, *axes, 1), is valid for two classes.
+    (batch, *axes, 1), is valid for two classes. A class that all examples have counts as 0.
     """
 
     word = "specificity"

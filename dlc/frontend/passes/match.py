@@ -528,7 +528,7 @@ def _classes(document: Document, section: str, name: str, feature: Feature, prob
         message = f"the column `{column}` has classes that `{name}` does not declare"
         path = (section, name, feature.word)
         at = next((found for found in ((*path, "classes"), path) if found in document.source.values), path)
-        span = document.source.span(at)
+        span = document.source.span((*at, *wrong.part))
         problems.add(wrong.code, message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint)
 
 

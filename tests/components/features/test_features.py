@@ -219,7 +219,7 @@ def test_scalars_normalise_as_one_entry() -> None:
 GAPS = np.array([[1.5, np.nan, 7], [np.nan, 2, 7], [4, 2, np.nan], [4, 100, 7], [-3, np.nan, 0]])
 
 
-@pytest.mark.parametrize("how", ["mean", "median", "most_frequent", "-2.5"])
+@pytest.mark.parametrize("how", ["mean", "median", "most_frequent", "-2.5", "{constant: -2.5}"])
 @pytest.mark.parametrize("normalize", ["none", "standard", "minmax"])
 def test_missing_values_against_scikit_learn(how: str, normalize: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """SimpleImputer with indicators for all columns, then a scaler; fitted in float64, in memory and block by block."""
@@ -227,7 +227,7 @@ def test_missing_values_against_scikit_learn(how: str, normalize: str, monkeypat
     from sklearn.pipeline import FunctionTransformer, Pipeline
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-    number = how == "-2.5"
+    number = "-2.5" in how
     imputer = SimpleImputer(strategy="constant" if number else how, fill_value=-2.5 if number else None)
     scaler = {"none": FunctionTransformer(), "standard": StandardScaler(), "minmax": MinMaxScaler()}[normalize]
     pipeline = Pipeline([("fill", imputer), ("scale", scaler)]).fit(GAPS)
@@ -273,6 +273,7 @@ def test_missing_classes_against_scikit_learn() -> None:
     made = feature("category: {classes: {low: [1, 2], high: [3]}, missing: 3}")
     raw = made.read([np.array([1.0, np.nan, 3.0])], "x")
     np.testing.assert_array_equal(encoded_on_host(made, "x", raw, fitted(made, "x", raw))["x"], [0, 1, 1])
+    assert feature("category: {classes: [a, b], missing: {constant: b}}").missing == "b"
 
 
 def test_a_column_without_values_can_not_fill_itself() -> None:

@@ -131,7 +131,8 @@ DRAWN: dict[tuple[str, str, str], dict[str, tuple[float, float]]] = {
         "output/kernel": (0.06248, 0.1083),
     },
 }
-"""The standard deviation and the largest magnitude of weights as PyTorch 2.14 and Keras 3.15 draw them.
+"""The standard deviation and the largest magnitude of weights as PyTorch and Keras draw them:
+`python -m benchmarks.pytorch_references` does it again, with its own seed.
 
 Biases of PyTorch's recurrent layers are the sum of `bias_ih` and `bias_hh`, but those of `GRU` a stack of both."""
 

@@ -279,10 +279,11 @@ def fromage(o, w, g, s, t):  # Bernstein et al. 2020, algorithm 1
 def muon(o, w, g, s, t):  # kellerjordan.github.io/posts/muon; other weights than matrices follow adamw
     if w.ndim < 2:
         own = Options(**{**vars(o), "b1": o.adam_b1, "b2": o.adam_b2, "eps_root": o.adam_eps_root, "eps_hat": False})
-        own.weight_decay = o.adam_weight_decay
+        own.weight_decay, own.nesterov = o.adam_weight_decay, o.nesterov and o.bias_correction
         return adamw(own, w, g, s, t)
     m = mean(s, "m", g, o.beta)
-    x = o.beta * m / (1 - o.beta ** (t + 1)) + (1 - o.beta) * g / (1 - o.beta**t) if o.nesterov else m
+    ahead, now = (1 - o.beta ** (t + 1), 1 - o.beta**t) if o.bias_correction else (1, 1)
+    x = o.beta * m / ahead + (1 - o.beta) * g / now if o.nesterov else m
     x = x / (np.linalg.norm(x) + o.eps)
     x = x.T if w.shape[0] > w.shape[1] else x
     for _ in range(o.ns_steps):
@@ -480,6 +481,7 @@ SPECS = [
     "fromage",
     "muon: {weight_decay: 0.1, adam_weight_decay: 0.1}",
     "muon: {nesterov: false, consistent_rms: 0.2}",
+    "muon: {bias_correction: false, weight_decay: 0.1}",
     "schedule_free_adamw: {weight_decay: 0.1}",
     "schedule_free_sgd: {learning_rate: 0.1, b1: 0.8, weight_decay: 0.1}",
     "madgrad: {weight_decay: 0.1}",
@@ -492,3 +494,19 @@ SPECS = [
     "cocob: {weight_decay: 0.1}",
 ]
 """Every optimizer as in a spec, also with options that change its rule."""
+
+
+# ---- weights and gradients ----
+
+SHAPES = {"kernel": (4, 3), "bias": (3,)}
+START = {
+    "kernel": np.float32(np.cos(np.arange(12)).reshape(4, 3)),
+    "bias": np.float32([0.5, -0.25, 1.0]),
+}
+
+
+def gradient(t: int) -> dict[str, np.ndarray]:
+    """Gradients of step t, from 1: waves, so that signs are kept for some steps and change in others."""
+    index = np.arange(15)
+    values = np.float32(np.sin(0.3 * t + index) * (0.3 + 0.1 * index) + 0.2 * np.cos(1.7 * t * (1 + index % 4)))
+    return {"kernel": values[:12].reshape(4, 3), "bias": values[12:]}

@@ -444,6 +444,7 @@ def test_a_error_of_an_option_that_is_not_replaced_points_at_the_group() -> None
         ("rmsprop: {nesterov: true}", "DLC303", "momentum"),
         ("lars: {momentum: 0, nesterov: true}", "DLC303", "momentum"),
         ("muon: {ns_coeffs: dion, ns_steps: 4}", "DLC303", "remove"),
+        ("muon: {nesterov: false, bias_correction: false}", "DLC303", "remove"),
         ("schedule_free_adamw: {b1: 0}", "DLC104", None),
         ("radam: {threshold: 4}", "DLC104", None),
         ("nadam: {momentum_decay: 0}", "DLC104", None),
