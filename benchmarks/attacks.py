@@ -30,8 +30,6 @@ CODES = {0, 1, 2, 75}
 CHECK_SECONDS, SECONDS = 10.0, 60.0  # of CPU time: of `dlc check`, of commands that compute
 PATIENCE = 5  # how many times as long a command may take on a busy machine
 CHECK_BYTES, BYTES = 300 << 20, 1500 << 20  # of memory: of `dlc check`, of commands that compute
-XLA_SAYS = r"flags? (in|for environment variable) \W?XLA_FLAGS"
-"""XLA itself ends a process with flags that it does not know, and names them."""
 CODE = "from dlc.cli import main; main()"
 
 
@@ -287,8 +285,6 @@ def _end(status: int | None, text: str) -> str:
     found = re.search(r"error\W+(DLC\d{3})|(DLC\d{3})", text)
     if found:
         return found[1] or found[2]
-    if re.search(XLA_SAYS, text):
-        return "XLA's refusal"
     return "usage" if "Usage: " in text else f"exit code {code}"
 
 
@@ -303,7 +299,7 @@ def _problem(status: int | None, text: str, codes: set[int]) -> str:
     if "Traceback" in text or "DLC900" in text or code not in codes:
         found = re.search(r"internal error.*|^\w+Error.*", text, re.MULTILINE)
         return f"exit code {code}: {found[0][:200] if found else last}"
-    if code in (1, 2) and not re.search(rf"DLC\d{{3}}|^Usage: |{XLA_SAYS}", text, re.MULTILINE):
+    if code in (1, 2) and not re.search(r"DLC\d{3}|^Usage: ", text, re.MULTILINE):
         return f"exit code {code} without a diagnostic: {last}"
     return ""
 

@@ -115,3 +115,23 @@ def test_a_run_whose_name_is_not_utf8(environment: dict[str, str], tmp_path: Pat
     ):
         code, text = command(*arguments, folder=folder, environment=environment)
         assert code == 0, text
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("XLA_FLAGS", "--nonsense", "Unknown flag in XLA_FLAGS: --nonsense"),
+        ("XLA_FLAGS", "nonsense", 'Could not open file "nonsense"'),
+        ("XLA_FLAGS", "--xla_cpu_enable_fast_math=maybe", "Couldn't interpret value maybe"),
+        ("JAX_ENABLE_X64", "banana", "invalid truth value 'banana'"),
+        ("JAX_PLATFORMS", "nonsense", "Unable to initialize backend 'nonsense'"),
+        ("JAX_PLATFORMS", "cuda", ""),
+        ("JAX_DEFAULT_PRNG_IMPL", "zzz", 'Invalid value "zzz"'),
+    ],
+)
+@pytest.mark.few(2)
+def test_variables_that_jax_refuses(variable: str, value: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(SMALL)
+    code, text = command("train", "spec.yaml", "--dry-run", folder=tmp_path, environment={variable: value})
+    assert (code, text[:13]) == (1, "error[DLC514]"), text
+    assert reason in text and f"`{variable}={value}`" in text
