@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 import dlc
-from tests.common import same_run
+from dlc.training.run_folder import RunFolder
+from tests.cli.test_commands import dlc_command  # noqa: F401 - a fixture
+from tests.training.test_training import same_run
 
 SPEC = """
 data: {source: {image_folder: train}, test: {image_folder: test}, split: {validation: 8}}
@@ -55,7 +57,7 @@ def test_a_split_and_its_folder_have_the_same_metrics(project: Path) -> None:
     assert split.metrics == folder.metrics
 
 
-def test_predictions_for_files_name_them(project: Path, dlc_command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_for_files_name_them(project: Path, dlc_command, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     monkeypatch.chdir(project)
     code, whole, _ = dlc_command("predict", "run", "test")
     assert code == 0
@@ -88,14 +90,13 @@ def test_a_resumed_run_has_the_bits_of_a_straight_one(project: Path, tmp_path: P
         return True
 
     from dlc.training.loop import Stopped
-    from dlc.training.run_folder import RunFolder
     from dlc.training.train import train
 
     spec = dlc.load(project / "spec.yaml")
     with pytest.raises(Stopped):
         train(spec, run=RunFolder(tmp_path / "run"), stop=stop)
     train(spec, run=RunFolder(tmp_path / "run"), resume=True)
-    same_run(project / "run", tmp_path / "run")
+    same_run(RunFolder(project / "run"), RunFolder(tmp_path / "run"))
 
 
 def test_an_exported_program_takes_bytes(project: Path) -> None:

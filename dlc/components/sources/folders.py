@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from dlc.components.sources.references import FileEntry
 from dlc.components.sources.source import Columns, Source
-from dlc.diagnostics import listing, reason
+from dlc.diagnostics import listing, plural, reason
 from dlc.language.options import RuleViolation, main
 from dlc.support.lazy import np
 
@@ -86,7 +86,7 @@ class ImageFolder(FolderSource):
             raise RuleViolation("DLC401", f"`{folder}` can't be read: {reason(error)}", option="path") from None
         pictures = [name for name in names if Path(name).suffix.lower() in IMAGES]
         if not pictures:
-            found = f"{len(names):,} other files" if names else "no files"
+            found = plural(len(names), "other file") if names else "no files"
             expected = f"files with the extension {listing(IMAGES, len(IMAGES))}"
             message = f"the folder `{folder}` has no pictures"
             raise RuleViolation("DLC401", message, found=found, expected=expected, option="path")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,11 @@ import pytest
 from dlc.components.sources import SOURCES
 from dlc.components.sources.folders import ImageFolder
 from dlc.language.options import RuleViolation
-from tests.components.building import source
+from tests.components.building import built
+
+
+def source(text: str) -> Any:
+    return built(text, "source")
 
 
 def picture(path: Path) -> None:
