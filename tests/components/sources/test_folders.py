@@ -73,7 +73,7 @@ def test_folders_without_pictures(tmp_path: Path) -> None:
     assert "has no pictures" in wrong.message and wrong.found == "no files"
     (tmp_path / "empty/notes.txt").write_text("x")
     assert refused(source("image_folder: empty"), tmp_path).found == "1 other file"
-    assert "does not exist" in refused(source(f"image_folder: {'x' * 300}"), tmp_path).message
+    assert "can't be read" in refused(source(f"image_folder: {'x' * 300}"), tmp_path).message
 
 
 # ---- IDX ----
