@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,14 @@ def test_shares_are_rounded_by_less_than_one(counts: list[int], first: int, seco
     np.testing.assert_array_equal(table.sum(0), sizes)
     assert (np.abs(table - np.outer(counts, sizes) / total) < 1).all()
     assert table.min() >= 0
+
+
+def test_shares_of_many_values_take_little_time() -> None:
+    """80,000 different values, of which each moved unit was one pass over all of them."""
+    begin = process_time()
+    shares = rounded_shares(np.ones(80_000, int), [48_000, 16_000, 16_000])
+    assert process_time() - begin < 3
+    assert shares.sum(0).tolist() == [48_000, 16_000, 16_000] and (shares.sum(1) == 1).all()
 
 
 def table(folder: Path, count: int = 200) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -106,6 +115,22 @@ def test_large_groups_change_the_sizes_with_a_note(tmp_path: Path) -> None:
         loaded(tmp_path, "{validation: 1, test: 1, group: g}")
     (item,) = caught.value.report.diagnostics
     assert item.code == "DLC405" and item.span and item.span.line == 2 and item.found == "2 groups for 3 splits"
+
+
+@pytest.mark.parametrize(
+    ("split", "note"),
+    [
+        ("stratify: x", "60 of the 60 values of `x` occur only once"),
+        ("stratify: x, group: g", "60 of the 60 values of `x` occur only once"),
+        ("stratify: one", "all records have the same value of `one`"),
+        ("stratify: y", None),
+        ("group: x", None),
+    ],
+)
+def test_a_column_that_divides_nothing_is_noted(tmp_path: Path, split: str, note: str | None) -> None:
+    (tmp_path / "t.csv").write_text("x,y,one,g\n" + "".join(f"{i},{'abc'[i % 3]},1,{i // 2}\n" for i in range(60)))
+    notes = loaded(tmp_path, f"{{validation: 0.2, {split}}}").notes
+    assert [note in found for found in notes if "stratify" in found] == [True] if note else notes == ()
 
 
 def test_a_class_that_training_lacks_is_noted(tmp_path: Path) -> None:
