@@ -10,10 +10,9 @@ from dlc.components.augmentations.augmentation import (
     need_image,
     need_real,
     need_same_axes,
-    over,
 )
 from dlc.components.augmentations.regions import Box
-from dlc.ir import TensorType
+from dlc.ir import TensorType, over
 from dlc.language.options import RuleViolation, main
 from dlc.support.lazy import jax, jnp
 

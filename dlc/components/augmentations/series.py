@@ -10,10 +10,9 @@ from dlc.components.augmentations.augmentation import (
     AugmentExample,
     need_same_axes,
     need_series,
-    over,
     uniform,
 )
-from dlc.ir import TensorType
+from dlc.ir import TensorType, over
 from dlc.kernels.resampling import at_times, curve, lengths, take_times
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp

@@ -21,6 +21,7 @@ from dlc.ir import (
     need_behind_mask,
     need_float,
     need_rank,
+    over,
 )
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import jnp, lax
@@ -334,8 +335,7 @@ class Masking(Layer):
         real = jnp.any(x != self.mask_value, axis=tuple(range(2, x.ndim)))  # (B, T)
         if ctx.mask is not None:
             real = real & ctx.mask
-        shown = real.reshape(*real.shape, *(1,) * (x.ndim - 2))
-        return Outcome(jnp.where(shown, x, jnp.zeros((), x.dtype)), mask=real)
+        return Outcome(jnp.where(over(real, x), x, jnp.zeros((), x.dtype)), mask=real)
 
 
 def _sides(value: Any) -> Any:
