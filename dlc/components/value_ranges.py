@@ -6,11 +6,13 @@ augmentations ask for it instead of assuming one.
 
 from __future__ import annotations
 
-from math import inf, isfinite, isinf, prod
+from math import inf, isfinite, isinf
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator
 
+from dlc.components.wrong_values import RecordColumns
+from dlc.ir import over
 from dlc.language.options import OptionError, RuleViolation, reject, spell
 from dlc.support.lazy import np
 
@@ -79,8 +81,7 @@ Bounds = Annotated[tuple[float, float] | None, BeforeValidator(_bounds)]
 def need_bounds(
     bounds: tuple[float, float] | None,
     values: NDArray[Any],
-    name: str,
-    first_row: int,
+    source: RecordColumns,
     mask: NDArray[np.bool_] | None = None,
 ) -> None:
     """Check values (n, *axes) against the option `value_range`.
@@ -88,28 +89,19 @@ def need_bounds(
     Args:
         bounds: the option.
         values: the values of some records.
-        name: of the feature, for the message.
-        first_row: the number of the first record.
+        source: the columns that they come from.
         mask: (n, time), false at padding, which may have any value.
 
     Raises:
-        RuleViolation: DLC403, with the first row that has another value.
+        WrongValues: DLC403, with all other values; `Violations` if several columns have some.
     """
     if bounds is None:
         return
     bad = (values < bounds[0]) | (values > bounds[1])
     if mask is not None:
-        bad &= mask.reshape(*mask.shape, *(1,) * (values.ndim - 2))
-    bad = bad.reshape(len(values), prod(values.shape[1:]))
-    if bad.any():
-        row, position = np.unravel_index(int(bad.argmax()), bad.shape)
-        raise RuleViolation(
-            "DLC403",
-            f"row {first_row + int(row)} of `{name}` has a value outside of its range",
-            found=f"`{values.reshape(bad.shape)[row, position]:g}`",
-            expected=f"a number from {ValueRange(*bounds)}",
-            option="value_range",
-        )
+        bad &= over(mask, bad)
+    what, expected = "has a value outside of its range", f"a number from {ValueRange(*bounds)}"
+    source.need_none(bad, values, "DLC403", what, expected=expected, option="value_range")
 
 
 class Domain(NamedTuple):

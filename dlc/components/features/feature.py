@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.features.decision import Thresholds
 from dlc.components.value_ranges import ValueRange
-from dlc.components.wrong_values import WrongValues, field
+from dlc.components.wrong_values import WrongValues, field, raise_all
 from dlc.ir import MASK, TensorType
 from dlc.language.options import Options, RuleViolation, option
-from dlc.support.lazy import jnp, np
+from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -291,6 +291,31 @@ def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float |
     return values
 
 
+def numbers_of(
+    columns: Sequence[NDArray[Any]], labels: Sequence[str], first_row: int, missing: float | None = None
+) -> list[NDArray[Any]]:
+    """`as_numbers` of several columns, with their names.
+
+    Raises:
+        WrongValues: those of one column; `Violations` if several columns have some.
+    """
+    parts: list[NDArray[Any]] = []
+    wrong: list[RuleViolation] = []
+    for index, (column, label) in enumerate(zip(columns, labels, strict=True)):
+        try:
+            parts.append(as_numbers(column, label, first_row, missing))
+        except WrongValues as error:
+            wrong.append(error.of(label, index))
+    raise_all(wrong)
+    return parts
+
+
+def before_data(padding: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which padding (n, time) comes before a time step that is not padding."""
+    later: NDArray[np.bool_] = np.logical_or.accumulate(~padding[:, ::-1], axis=1)[:, ::-1]
+    return padding & later
+
+
 def _not_numbers(
     column: NDArray[Any], values: NDArray[Any], bad: NDArray[np.bool_], name: str, first_row: int
 ) -> WrongValues:
@@ -424,12 +449,6 @@ def normalized(raw: Any, stats: Stats) -> Any:
 def denormalized(value: Any, stats: Stats) -> Any:
     """The inverse of `normalized`."""
     return (value * stats["scale"] + stats["shift_rest"]) + stats["shift"]
-
-
-def where_real(mask: Any, value: Any) -> Any:
-    """A value (n, time, *axes) with 0 where a mask (n, time) is false, as numpy or JAX array."""
-    arrays = np if isinstance(value, np.ndarray) else jnp
-    return arrays.where(mask.reshape(*mask.shape, *(1,) * (value.ndim - 2)), value, 0)
 
 
 def without_shift(stats: Stats) -> Stats:

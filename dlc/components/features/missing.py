@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import model_validator
 
-from dlc.components.features.feature import Feature, Stats, rows_of, where_real
+from dlc.components.features.feature import Feature, Stats, rows_of
 from dlc.components.value_ranges import ValueRange
-from dlc.ir import TensorType
+from dlc.ir import TensorType, where_real
 from dlc.language.options import OptionError, RuleViolation, option, reject, spell
 from dlc.support.lazy import jnp, np
 
