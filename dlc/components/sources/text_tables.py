@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.sources.delimiters import fields_by_delimiter, first_lines, most_frequent_delimiter, spelled
-from dlc.components.sources.packed import HEAD_BYTES, encoding_of, lines_of, reported, unpacked
+from dlc.components.sources.packed import HEAD_BYTES, encoding_of, lines_of, reported, undecodable_line, unpacked
 from dlc.components.sources.source import TABBED, Columns, kind_of_file, normalized_names
 from dlc.components.wrong_values import WrongValues, field
 from dlc.diagnostics import listing, reason
@@ -39,6 +39,7 @@ class Dialect(NamedTuple):
 
         A compressed file may unpack to at most `limit` bytes.
         """
+        encoding = self.encoding
         try:
             with reported(path), unpacked(path, limit) as file:
                 encoding = encoding_of(file.peek(HEAD_BYTES), self.encoding)
@@ -53,8 +54,8 @@ class Dialect(NamedTuple):
                 except csv.Error as error:
                     message = f"line {reader.line_num} of `{path}` is malformed: {reason(error)}"
                     raise RuleViolation("DLC401", message, option="path") from None
-        except UnicodeError as error:
-            raise _undecodable(path, error, self.encoding) from None
+        except UnicodeError:
+            raise _undecodable(path, encoding, self.encoding) from None
 
     def _found_delimiter(self, first: Sequence[str], path: Path) -> str:
         """The delimiter of the first rows.
@@ -172,19 +173,20 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _undecodable(path: Path, error: UnicodeError, encoding: str) -> RuleViolation:
-    """The error of a file in another encoding, with the line that shows it."""
-    kind = error.encoding.upper() if isinstance(error, UnicodeDecodeError) else "UTF-16"
-    if not kind.startswith("UTF-8"):
-        kind = kind.removesuffix("-LE").removesuffix("-BE")
-        return RuleViolation("DLC401", f"`{path}` is not {kind} text, or it is incomplete", option="path")
-    where = ""
+def _undecodable(path: Path, encoding: str, declared: str) -> RuleViolation:
+    """The error of a file in another encoding, with the line that shows it.
+
+    Args:
+        path: the file.
+        encoding: the encoding that it was read with.
+        declared: the option `encoding`.
+    """
     with reported(path), unpacked(path, None) as file:
-        for number, line in enumerate(iter(lambda: file.readline(FIELD_BYTES << 10), b""), 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                where = f"line {number} of "
-                break
-    hint = "set `encoding: windows-1252` or `latin-1`, or save it as UTF-8" if encoding == "auto" else None
-    return RuleViolation("DLC401", f"{where}`{path}` is not UTF-8 text", hint=hint, option="path")
+        line = undecodable_line(file, encoding)
+    where, end = (f"line {line} of ", "") if line is not None else ("", ", or it is incomplete")
+    kind = re.sub("-(SIG|LE|BE)$", "", encoding.upper()) if encoding.startswith("utf") else encoding
+    message = f"{where}`{path}` is not {kind} text{end}"
+    hint = "remove `encoding`: UTF-8 and UTF-16 are recognized"
+    if declared == "auto":
+        hint = "set `encoding: windows-1252` or `latin-1`, or save it as UTF-8" if kind == "UTF-8" else None
+    return RuleViolation("DLC401", message, hint=hint, option="path" if declared == "auto" else "encoding")
