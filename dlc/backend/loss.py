@@ -180,7 +180,7 @@ def answers_of(
     weights = jnp.ones(output.shape[0], jnp.float32) if real is None else real.astype(jnp.float32)
     if term.sample_weight is not None:
         weights = weights * batch["targets"][term.sample_weight][:, 0]
-    nothing, known = getattr(feature, "ignored", None), None
+    nothing, known = feature.unlabelled if feature is not None else None, None
     if nothing is not None:  # positions without a class do not count
         there = target != nothing
         target = jnp.where(there, target, 0)

@@ -8,6 +8,7 @@ from itertools import accumulate
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dlc.diagnostics import plural
 from dlc.language.options import RuleViolation, spell
 from dlc.support.lazy import np
 
@@ -171,7 +172,7 @@ def _listed(counts: Mapping[str, int]) -> str:
     shown = [f"{value} ({_times(count)})" for value, count in list(counts.items())[:_SHOWN]]
     rest = list(counts.values())[_SHOWN:]
     if rest:
-        shown.append(f"and {len(rest)} other value{'s' if len(rest) > 1 else ''} ({_times(sum(rest))})")
+        shown.append(f"and {plural(len(rest), 'other value')} ({_times(sum(rest))})")
     return ", ".join(shown)
 
 

@@ -11,7 +11,7 @@ from dlc.data.dataset import Batching, Sampler, padded_batches
 from dlc.data.errors import wrong_data
 from dlc.data.feed import Feed, Rows
 from dlc.data.prefetch import Prefetcher
-from dlc.diagnostics import SpecError
+from dlc.diagnostics import SpecError, plural
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.lazy import jax, np
@@ -41,7 +41,7 @@ def batching_of(plan: Plan, count: int) -> Batching:
         parts = size != train.batch_size
         raise SpecError.of(
             "DLC405",
-            f"a batch of {size} is larger than the training split of {count} examples",
+            f"a batch of {size} is larger than the training split of {plural(count, 'example')}",
             plan.places.span(("train", "batch_size")),
             found=f"`batch_size` {train.batch_size}, `accumulate` {size // int(train.batch_size)}" if parts else None,
             hint="lower `accumulate`" if parts else "lower `batch_size`, or write `batch_size: full`",

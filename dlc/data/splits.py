@@ -82,7 +82,7 @@ def split_sizes(plan: Plan, count: int) -> dict[str, int]:
     }
     held = sum(sizes.values())
     if held >= count:
-        message, found = "the splits leave nothing to train on", f"{held} of {count} records held out"
+        message, found = "the splits leave nothing to train on", f"{held:,} of {plural(count, 'record')} held out"
         raise wrong_data(plan, RuleViolation("DLC405", message, found=found), ("data", "split"))
     return {"train": count - held, **{name: size for name, size in sizes.items() if size}}
 

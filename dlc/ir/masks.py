@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from dlc.support.lazy import jnp, np
 
+T = TypeVar("T")
 
-def over(x: Any, like: Any) -> Any:
+
+def over(x: T, like: Any) -> T:
     """(batch,) or (batch, time) with trailing axes of size 1, up to the rank of `like`: an array, or a rank."""
+    array: Any = x
     rank = like if isinstance(like, int) else like.ndim
-    return x.reshape(*x.shape, *(1,) * (rank - x.ndim))
+    found: T = array.reshape(*array.shape, *(1,) * (rank - array.ndim))
+    return found
 
 
 def where_real(mask: Any, value: Any) -> Any:

@@ -172,14 +172,14 @@ def _stop_reason(result: Mapping[str, Any]) -> str:
 
 def _head(record: Record, links: Markup, sizes: Sizes) -> Markup:
     plan, result = record.plan, record.result
-    total = f"of {plan.train.epochs}"
+    total = f"of {plural(plan.train.epochs, 'epoch')}"
     if result is None:
-        status = element("span", f"unfinished: {len(record.history)} {total} epochs", class_="badge open")
+        status = element("span", f"unfinished: {len(record.history)} {total}", class_="badge open")
     elif result.get("stopped_early"):
-        text = f"stopped early after {len(record.history)} {total} epochs{_stop_reason(result)}"
+        text = f"stopped early after {len(record.history)} {total}{_stop_reason(result)}"
         status = element("span", text, class_="badge good")
     else:
-        status = element("span", f"finished: {len(record.history)} epochs", class_="badge good")
+        status = element("span", f"finished: {plural(len(record.history), 'epoch')}", class_="badge good")
     counts = summary_table(plan, sizes=sizes)
     split = "test" if record.test else "validation" if "validation/loss" in record.best else "train"
     figures = {**record.best, **record.test_record}
@@ -258,7 +258,7 @@ def _curves(record: Record, data: Dataset | None) -> list[Markup]:
         + [number(item.get(name)) for name in names]
         for item in chosen
     ]
-    label = "All epochs as a table" if step == 1 else f"Every {step}th epoch as a table"
+    label = "All epochs as a table" if step == 1 else f"One epoch of every {step} as a table"
     listed = element("details", element("summary", label), table(("epoch", *names), rows, class_="numbers"))
     return [element("div", drawn, class_="charts"), listed]
 
@@ -319,10 +319,10 @@ def _network(record: Record, sizes: Sizes) -> list[Markup]:
     """The pictures, and the table of layers."""
     first, *others = pictures(record.plan)
     counts = summary_table(record.plan, sizes=sizes)
-    state = f", and {counts.state:,} numbers of state" if counts.state else ""
+    state = f", and {plural(counts.state, 'number')} of state" if counts.state else ""
     frozen = f", {counts.frozen:,} frozen" if counts.frozen else ""
     size = human(counts.weight_bytes, "B", 1024)
-    sums = f"{counts.params:,} weights trained{frozen}{state}: {size}."
+    sums = f"{plural(counts.params, 'weight')} trained{frozen}{state}: {size}."
     legend = (
         "Each box is a layer: its name, its output shape for one example, and its number of weights (w), "
         "including state. A frame is a container; \u00d7 n marks one that runs n times with separate weights and "
@@ -389,7 +389,7 @@ def _spec(text: str) -> Markup:
         parts.append(match[0] if kind == "q" else element("span", match[0], class_=kind))
         at = match.end()
     more = (
-        element("p", f"{len(text) - LONGEST_SPEC:,} more characters are not shown.", class_="note")
+        element("p", f"The first {LONGEST_SPEC:,} of {len(text):,} characters are shown.", class_="note")
         if len(text) > LONGEST_SPEC
         else None
     )

@@ -116,8 +116,8 @@ def test_records_without_a_target_are_left_out_and_counted(tmp_path: Path, memor
     kept = [i for i in range(70) if i % 5 != 2 and i % 7 != 3]
     np.testing.assert_array_equal(np.sort(data.inputs["x"][np.sort(data.splits["train"])][:, 0]), kept)
     assert len(data.splits["validation"]) == 1
-    assert data.notes[0] == f"{70 - len(kept)} records have no `y`, `k`, and are left out: {len(kept)} remain"
-    assert data.notes[1] == "1 record has no `y`, `k`, and is left out: 1 remain"
+    assert data.notes[0] == f"{70 - len(kept)} records have no `y` or no `k`, and are left out: {len(kept)} remain"
+    assert data.notes[1] == "1 record has no `y`, and is left out: 1 remains"
     np.testing.assert_allclose(data.fitted.stats["y"]["shift"], np.mean(kept))
     (tmp_path / "v.csv").write_text("x,y,k\n1,,a\n")
     with pytest.raises(dlc.SpecError, match="the validation split is empty"):

@@ -98,7 +98,8 @@ class Mixup(Mixing):
 
     def change(self, x: Array, drawn: Mixed, mask: Array | None) -> Array:
         """The weighted means."""
-        return over(drawn.lam, x) * x + over(1 - drawn.lam, x) * x[drawn.permutation]
+        lam: Array = drawn.lam
+        return over(lam, x) * x + over(1 - lam, x) * x[drawn.permutation]
 
     def mixed(self, drawn: Mixed) -> Mixed:
         """As drawn."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import product
 from math import inf, prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dlc.components.features.decision import Thresholds
 from dlc.components.value_ranges import ValueRange
@@ -44,7 +44,34 @@ class Feature(Options):
     numbers keep their digits.
     """
 
+    categorical: ClassVar[bool] = False  # whether values are classes
+
     column: str | None = option(None, description="column to read; default: the name of the feature")
+
+    @property
+    def unlabelled(self) -> int | None:
+        """The number in the data at positions without a class or token, which losses skip; None if there is none."""
+        return None
+
+    @property
+    def fills(self) -> bool:
+        """Whether missing values are replaced."""
+        return False
+
+    @property
+    def drops(self) -> bool:
+        """Whether records without its value are left out."""
+        return False
+
+    @property
+    def indicators(self) -> int:
+        """How many entries at the end of the last axis of the network's values show what is missing."""
+        return 0
+
+    @property
+    def normalization(self) -> str | None:
+        """How values are normalized, `none` if they are not; None if they can't be."""
+        return None
 
     @property
     def decision(self) -> Thresholds:

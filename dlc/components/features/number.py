@@ -73,6 +73,11 @@ class Number(MissingValues):
         FeatureExample("number: log", "f32[batch, 1]", [1], error="DLC104"),
     )
 
+    @property
+    def normalization(self) -> str:
+        """The option `normalize`."""
+        return self.normalize
+
     def value_type(self) -> TensorType:
         """f32[batch, 1], or f32[batch, 2] with an indicator."""
         return TensorType(("batch", 2 if self.missing_indicator else 1))

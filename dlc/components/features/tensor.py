@@ -28,6 +28,7 @@ from dlc.components.features.feature import (
 from dlc.components.features.missing import MissingValues, numeric_missing
 from dlc.components.value_ranges import Bounds, ValueRange, need_bounds
 from dlc.components.wrong_values import RecordColumns
+from dlc.diagnostics import plural
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell, unquoted_hint
 from dlc.support.lazy import np
@@ -61,7 +62,7 @@ def _lays_out(record: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
 def _described(record: tuple[int, ...], columns: int) -> str:
     """What a record is, for a message."""
     if columns > 1:
-        return f"{columns} columns of {prod(record)} numbers"
+        return f"{columns} columns of {plural(prod(record), 'number')}"
     return f"arrays of shape {list(record)}" if record else "single numbers"
 
 
@@ -242,6 +243,11 @@ class Tensor(MissingValues):
         """The option's value."""
         return self.threshold
 
+    @property
+    def normalization(self) -> str:
+        """The option `normalize`."""
+        return self.normalize
+
     def reads(self, name: str) -> tuple[str, ...]:
         """The named columns, by default the column with the feature's name."""
         return self.columns or super().reads(name)
@@ -284,7 +290,7 @@ class Tensor(MissingValues):
             "DLC406",
             f"records of `{name}` don't have the declared shape {declared}",
             found=_described(record, len(columns)),
-            expected=f"{prod(sizes)} numbers" if len(sizes) == len(self.shape) and not same_count else declared,
+            expected=plural(prod(sizes), "number") if len(sizes) == len(self.shape) and not same_count else declared,
             hint="the axes are in another order; declare them in the order of the data, channels last"
             if same_count
             else None,

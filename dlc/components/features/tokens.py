@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, model_validator
 
 from dlc.components.features.feature import Feature, FeatureExample, before_data, numbers_of, where_defined
 from dlc.components.wrong_values import RecordColumns
+from dlc.diagnostics import plural
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import np
@@ -89,6 +90,11 @@ class Tokens(Feature):
             raise reject(OptionError(("ignored",), "DLC104", message, found=f"`{self.ignored}`", expected=expected))
         return self
 
+    @property
+    def unlabelled(self) -> int | None:
+        """The option `ignored`."""
+        return self.ignored
+
     def reads(self, name: str) -> tuple[str, ...]:
         """The named columns, by default the column with the feature's name."""
         return self.columns or super().reads(name)
@@ -109,8 +115,8 @@ class Tokens(Feature):
             raise RuleViolation(
                 "DLC406",
                 f"records of `{name}` have a different length",
-                found=f"{values.shape[1]} tokens",
-                expected=f"{self.length} tokens",
+                found=plural(values.shape[1], "token"),
+                expected=plural(self.length, "token"),
                 option="length",
             )
         bad = (values < 0) | (values >= self.vocabulary) | (values % 1 != 0)

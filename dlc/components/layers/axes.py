@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 
 from dlc.components.layers.axis_options import axes_list, place_of, with_mask
 from dlc.components.layers.windows import shifted
+from dlc.diagnostics import plural
 from dlc.ir import (
     Context,
     Dim,
@@ -58,7 +59,7 @@ class Permute(Layer):
                 "DLC104", "this is no order of axes", found=f"{list(self.dims)}", expected=expected, option="dims"
             )
         if x.rank != len(self.dims) + 1:
-            expected = f"{x.rank - 1} numbers" if x.rank > 1 else "an input with more axes"
+            expected = plural(x.rank - 1, "number") if x.rank > 1 else "an input with more axes"
             message = "`permute` must name every axis after the batch"
             raise RuleViolation("DLC204", message, found=str(x), expected=expected, option="dims")
         output = x.resized(x.shape[0], *(x.shape[axis] for axis in self.dims))

@@ -167,8 +167,8 @@ def unpacked(path: Path, limit: int | None) -> Iterator[io.BufferedReader]:
             file = io.BufferedReader(Bounded(stream, sys.maxsize if limit is None else limit, path), HEAD_BYTES)
         else:
             if any(file.peek(HEAD_BYTES).startswith(magic) for magic, _ in _FORMATS):
-                message, hint = f"`{path}` is compressed more than {_DEPTH} times", "unpack it"
-                raise RuleViolation("DLC401", message, hint=hint, option="path")
+                message = f"`{path}` is compressed more than {_DEPTH} times"
+                raise RuleViolation("DLC401", message, hint="unpack it", option="path")
         head = file.peek(HEAD_BYTES)
         for start, magic, what in _UNREADABLE:
             if head[start : start + len(magic)] == magic:

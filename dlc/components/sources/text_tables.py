@@ -15,7 +15,7 @@ from dlc.components.sources.delimiters import fields_by_delimiter, first_lines, 
 from dlc.components.sources.packed import HEAD_BYTES, encoding_of, lines_of, reported, undecodable_line, unpacked
 from dlc.components.sources.source import TABBED, Columns, kind_of_file, normalized_names
 from dlc.components.wrong_values import WrongValues, field
-from dlc.diagnostics import listing, reason
+from dlc.diagnostics import listing, plural, reason
 from dlc.language.options import RuleViolation
 from dlc.support.lazy import np
 
@@ -71,7 +71,7 @@ class Dialect(NamedTuple):
         if not widths:
             return most_frequent_delimiter(first)
         if len(widths) > 1:
-            found = ", ".join(f"{_fields(width)} with `{spelled(mark)}`" for mark, width in widths.items())
+            found = ", ".join(f"{plural(width, 'field')} with `{spelled(mark)}`" for mark, width in widths.items())
             message = f"the delimiter of `{path}` is ambiguous"
             hint = f'set it, for example `delimiter: "{spelled(max(widths, key=widths.__getitem__))}"`'
             raise RuleViolation("DLC401", message, found=found, expected="one delimiter", hint=hint, option="path")
@@ -118,9 +118,11 @@ class Dialect(NamedTuple):
             yield names, records
         for line, width in ragged:
             hint = "set `delimiter` to the character between fields" if 1 in (len(names), width) else None
-            message = f"line {line} of `{path}` has {_fields(width)}"
+            message = f"line {line} of `{path}` has {plural(width, 'field')}"
             found = f"{others:,} rows of another length" if others > 1 else None
-            raise RuleViolation("DLC401", message, found=found, expected=_fields(len(names)), hint=hint, option="path")
+            raise RuleViolation(
+                "DLC401", message, found=found, expected=plural(len(names), "field"), hint=hint, option="path"
+            )
 
 
 def with_decimal_points(column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
@@ -149,10 +151,6 @@ def with_decimal_points(column: NDArray[Any], name: str, first_row: int) -> NDAr
 
 
 _POINTED = re.compile(r"[+-]?\d[\d,]*(\.\d+)+[\d.,]*(e[+-]?\d+)?|[+-]?\.\d+", re.IGNORECASE)
-
-
-def _fields(count: int) -> str:
-    return "1 field" if count == 1 else f"{count} fields"
 
 
 def number_in(text: str, numbers: Collection[float], decimal: str) -> bool:
@@ -186,7 +184,7 @@ def _undecodable(path: Path, encoding: str, declared: str) -> RuleViolation:
     where, end = (f"line {line} of ", "") if line is not None else ("", ", or it is incomplete")
     kind = re.sub("-(SIG|LE|BE)$", "", encoding.upper()) if encoding.startswith("utf") else encoding
     message = f"{where}`{path}` is not {kind} text{end}"
-    hint = "remove `encoding`: UTF-8 and UTF-16 are recognized"
+    hint: str | None = "remove `encoding`: UTF-8 and UTF-16 are recognized"
     if declared == "auto":
         hint = "set `encoding: windows-1252` or `latin-1`, or save it as UTF-8" if kind == "UTF-8" else None
     return RuleViolation("DLC401", message, hint=hint, option="path" if declared == "auto" else "encoding")

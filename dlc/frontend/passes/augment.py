@@ -209,7 +209,7 @@ class _Matcher:
         own = item.thing.own_range()
         for name in names:
             feature, held = self.document.inputs.get(name), self.range_of(name)
-            if item.thing.ranged and getattr(feature, "missing_indicator", False):
+            if item.thing.ranged and feature is not None and feature.indicators:
                 message = f"`{item.thing.word}` would change the indicators of missing values of `{name}`"
                 span = self.document.source.key_span((*item.path, item.thing.word))
                 self.problems.add("DLC313", message, span, hint=f"remove `missing_indicator` from `{name}`")

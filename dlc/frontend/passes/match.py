@@ -8,7 +8,6 @@ from unicodedata import normalize
 
 from dlc.components.features.decision import BEST_F1
 from dlc.components.features.feature import Feature
-from dlc.components.features.missing import DROP
 from dlc.components.features.number import Number
 from dlc.components.losses.loss import Loss
 from dlc.components.metrics.metric import Metric
@@ -245,7 +244,8 @@ class _Matcher:
     def counts(self, thing: Loss, pair: _Pair, path: Path) -> None:
         """Report a loss that would count the number for no class as a class. Metrics skip such positions."""
         name = pair.against.name if pair.against is not None else ""
-        number = getattr(self.document.targets.get(name), "ignored", None)
+        feature = self.document.targets.get(name)
+        number = feature.unlabelled if feature is not None else None
         if number is None or thing.ignores(number):
             return
         message = f"`{name}` is {number} where there is no class, but `{thing.word}` would count it"
@@ -356,7 +356,7 @@ class _Matcher:
         feature = self.document.targets.get(pair.against.name) if pair.against is not None else None
         if loss.activations() != ("sigmoid",) or not target.is_float or output.shape[-1] == 1:
             return True
-        if feature is not None and feature.word == "category":  # its rows hold one class each, whatever the loss
+        if feature is not None and feature.categorical:  # its rows hold one class each, whatever the loss
             return True
         labels = "multi_label" in type(metric).model_fields
         hint = f"write `{metric.word}: {{multi_label: true}}`" if labels else "use `hamming_loss`, `f1` or `roc_auc`"
@@ -411,7 +411,7 @@ def _activated_twice(document: Document, path: Path, term: LossTerm, graph: Grap
 def _ignored(document: Document, problems: Problems) -> None:
     """Report `ignored` outside of targets: only losses use it."""
     for name, feature in document.inputs.items():
-        if getattr(feature, "ignored", None) is not None and feature is not None:
+        if feature is not None and feature.unlabelled is not None:
             message, hint = "`ignored` has no effect in an input", "make missing values a class"
             span = document.source.key_span(("inputs", name, feature.word, "ignored"))
             problems.add("DLC303", message, span, hint=hint)
@@ -421,8 +421,7 @@ def _missing(document: Document, problems: Problems) -> None:
     """Report targets that would be filled, and inputs that would leave out records."""
     for section, features in (("inputs", document.inputs), ("targets", document.targets)):
         for name, feature in features.items():
-            chosen = getattr(feature, "missing", None)
-            if feature is None or chosen is None or (chosen == DROP) == (section == "targets"):
+            if feature is None or not (feature.fills if section == "targets" else feature.drops):
                 continue
             span = document.source.span((section, name, feature.word, "missing"))
             if section == "targets":
