@@ -63,6 +63,29 @@ def mismatch(expected: ValueRange, held: ValueRange) -> str:
     return "are normalized to mean 0" if isinf(held.span) else f"range{only} from {held}"
 
 
+def contradicted(
+    word: str, option: str, own: ValueRange | None, held: ValueRange | None, name: str, *, spread: bool = False
+) -> RuleViolation | None:
+    """The error of a range that an augmentation or metric states, and values have another one; None if they fit.
+
+    Args:
+        word: the augmentation or metric.
+        option: the option that states its range.
+        own: this range; None if it is not stated.
+        held: what the values lie in, infinite for centered ones; None if it is unknown.
+        name: the input or target that has these values.
+        spread: whether only the distance of the lowest and the highest value counts.
+    """
+    if own is None or held is None:
+        return None
+    centered = isinf(held.span) and own.low < 0 < own.high
+    if centered or own.fits(ValueRange(0.0, held.span) if spread else held):
+        return None
+    message = f"`{word}` expects values from {own}, but those of `{name}` {mismatch(own, held)}"
+    hint = f"remove `{option}` from `{word}`: the default is the range of `{name}`"
+    return RuleViolation("DLC313", message, hint=hint)
+
+
 def _bounds(value: Any) -> Any:
     if value is None:
         return None

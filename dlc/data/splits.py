@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 from dlc.components.features.feature import as_text
-from dlc.components.sources.source import Columns
+from dlc.components.sources.source import Columns, missing_column
 from dlc.data.errors import wrong_data
-from dlc.diagnostics import did_you_mean, listing, plural
+from dlc.diagnostics import plural
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
@@ -48,9 +48,7 @@ class Labels:
         """
         name = normalize("NFC", self.name)
         if name not in block:
-            message, found = f"the data has no column `{name}`", f"columns {listing(list(block), 12)}"
-            hint = did_you_mean(name, list(block))
-            raise RuleViolation("DLC402", message, found=found, hint=hint, option=self.option)
+            raise missing_column(name, block, option=self.option)
         column = np.asarray(block[name][:])
         if column.size != len(column):
             found = f"arrays of shape {list(column.shape[1:])}"

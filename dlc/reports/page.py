@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dlc.diagnostics import SpecError, plural
 from dlc.frontend.passes.sizes import Sizes, sizes_of
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from dlc.components.schedules.schedule import Horizon
     from dlc.data.dataset import Dataset
     from dlc.frontend.plan import Plan
+
+T = TypeVar("T")
 
 HERE = Path(__file__).parent
 MOST_ROWS = 200  # rows of the table of epochs
@@ -69,8 +71,8 @@ def page(record: Record, data: Dataset | None = None, most_flops: float = math.i
     A section that can't be created is replaced by a note: the rest of the page is still worth reading.
     """
     notes: list[str] = []
-    data = data or _data(record, notes)
-    sizes = _sizes(record.plan, data)
+    data = data or _tried("the data could not be read", lambda: _data(record, notes), notes)
+    sizes = _tried("the sizes of the data could not be found", lambda: _sizes(record.plan, data), notes) or Sizes({})
     parts: dict[str, tuple[str, Callable[[], list[Markup]]]] = {
         "results": ("Results", lambda: _results(record)),
         "curves": ("Learning curves", lambda: _curves(record, data)),
@@ -80,18 +82,21 @@ def page(record: Record, data: Dataset | None = None, most_flops: float = math.i
         "times": ("Times", lambda: _times(record)),
         "environment": ("Environment", lambda: [_environment(record.environment)]),
     }
-    built = {key: (title, _built(f"the section {title}", build, notes)) for key, (title, build) in parts.items()}
+    built = {
+        key: (title, _built(f"the section {title} could not be created", build, notes))
+        for key, (title, build) in parts.items()
+    }
     shown = {key: (title, body) for key, (title, body) in built.items() if body}
     links = element(
         "nav", [element("a", title, href=f"#{key}") for key, (title, _) in shown.items()], aria_label="Sections"
     )
     sections = [element("section", element("h2", title, id=key), body) for key, (title, body) in shown.items()]
-    head = _built("the head", lambda: [_head(record, links, sizes)], notes)
+    head = _built("the head could not be created", lambda: [_head(record, links, sizes)], notes)
     return _document(record.plan.name, [*head, element("main", sections)]), notes
 
 
-def _built(what: str, build: Callable[[], list[Markup]], notes: list[str]) -> list[Markup]:
-    """A part of the page; instead of one that fails a note, which is added to the notes.
+def _tried(failure: str, build: Callable[[], T], notes: list[str]) -> T | None:
+    """What a function returns; None if it fails, with a note.
 
     Raises:
         SpecError: for a damaged run, which no part of the page would describe.
@@ -101,9 +106,14 @@ def _built(what: str, build: Callable[[], list[Markup]], notes: list[str]) -> li
     except SpecError:
         raise
     except Exception as error:
-        note = f"{what} could not be created ({type(error).__name__}: {error}); this is a bug in dlc or in a plugin"
-        notes.append(note)
-        return [element("p", f"{note[0].upper()}{note[1:]}.", class_="note")]
+        notes.append(f"{failure} ({type(error).__name__}: {error}); this is a bug in dlc or in a plugin")
+        return None
+
+
+def _built(failure: str, build: Callable[[], list[Markup]], notes: list[str]) -> list[Markup]:
+    """A part of the page; instead of one that fails its note."""
+    found = _tried(failure, build, notes)
+    return [element("p", f"{notes[-1][0].upper()}{notes[-1][1:]}.", class_="note")] if found is None else found
 
 
 def _data(record: Record, notes: list[str]) -> Dataset | None:

@@ -506,6 +506,29 @@ def test_train_writes_a_report_and_never_fails_by_it(dlc_command, tmp_path: Path
     assert RunFolder(run).finished
 
 
+def test_a_part_that_fails_costs_only_its_section(
+    small_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin may fail anywhere: while the data are read, or where a section is created."""
+
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("no rows today")
+
+    monkeypatch.setattr("dlc.data.dataset.load_dataset", broken)
+    monkeypatch.setattr("dlc.reports.page._sizes", broken)
+    monkeypatch.setattr("dlc.reports.page._times", broken)
+    path, notes = write_report(small_run, tmp_path / "page.html")
+    page, text = Outline(path.read_text(encoding="utf-8")), path.read_text(encoding="utf-8")
+    assert [note.split(" (")[0] for note in notes] == [
+        "the data could not be read",
+        "the sizes of the data could not be found",
+        "the section Times could not be created",
+    ]
+    assert "The data could not be read (RuntimeError: no rows today)" in text
+    titles = {attributes.get("id") for attributes, _ in page.all("h2")}
+    assert {"results", "curves", "predictions", "network", "times"} <= titles
+
+
 # ---- times ----
 
 

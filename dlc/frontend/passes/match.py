@@ -12,8 +12,8 @@ from dlc.components.features.number import Number
 from dlc.components.losses.loss import Loss
 from dlc.components.metrics.metric import Metric
 from dlc.components.modifiers import LossModifiers, MetricModifiers
-from dlc.components.sources.source import select
-from dlc.components.value_ranges import ValueRange, mismatch
+from dlc.components.sources.source import missing_column, select
+from dlc.components.value_ranges import contradicted, mismatch
 from dlc.diagnostics import Note, Problems, did_you_mean, listing
 from dlc.frontend.decisions import decided_labels
 from dlc.frontend.document import Document, Item
@@ -316,10 +316,7 @@ class _Matcher:
             message = f"`{thing.word}` is not defined for the values of `{name}`, which {mismatch(held, held)}"
             return RuleViolation("DLC313", message, expected=str(thing.domain), hint=thing.domain.hint)
         own = thing.own_range() if isinstance(thing, Metric) else None
-        if own is not None and not own.fits(ValueRange(0.0, held.span)):
-            message = f"`{thing.word}` expects values from {own}, but those of `{name}` {mismatch(own, held)}"
-            return RuleViolation("DLC313", message, hint=f"remove `max_value`: the default is the range of `{name}`")
-        return None
+        return contradicted(thing.word, "max_value", own, held, name, spread=True)
 
     def aligns(self, metric: Metric, losses: Sequence[Loss], chosen: Loss | None, path: Path) -> bool:
         """Whether a metric of elements reads an output that is aligned with its target, one of sequences a decoded one.
@@ -469,9 +466,8 @@ def _columns(document: Document, problems: Problems) -> None:
     for option in ("stratify", "group"):
         column = getattr(data.split, option)
         if column is not None and normalize("NFC", column) not in known:
-            message, found = f"the data has no column `{column}`", f"columns {listing(known, 12)}"
-            hint, span = did_you_mean(column, known), source.span(("data", "split", option))
-            problems.add("DLC402", message, span, found=found, hint=hint)
+            wrong, span = missing_column(column, known), source.span(("data", "split", option))
+            problems.add(wrong.code, wrong.message, span, found=wrong.found, hint=wrong.hint)
     for section, features in (("inputs", document.inputs), ("targets", document.targets)):
         for name, feature in features.items():
             for index, column in enumerate(feature.reads(name) if feature is not None else ()):
