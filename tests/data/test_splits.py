@@ -159,6 +159,18 @@ def test_wrong_columns_of_a_split(tmp_path: Path, split: str, code: str, said: s
     assert item.span is not None and (item.span.line, item.span.column) == (2, item.span.column)
 
 
+@pytest.mark.parametrize("source", ["{csv: PATH}", "iris"])
+def test_a_column_of_a_split_that_looks_like_another(tmp_path: Path, source: str) -> None:
+    """A name that differs only in an invisible character has the hint that it has in a feature."""
+    (tmp_path / "t.csv").write_text("features,species\n1,a\n2,b\n3,a\n")
+    source = source.replace("PATH", str(tmp_path / "t.csv"))
+    text = f"data: {{source: {source}, split: {{test: 1, group: species\u200b}}}}\n"
+    with pytest.raises(dlc.SpecError) as caught:
+        load_dataset(dlc.loads(text + "inputs: {features: number}\nnetwork: [dense: 1]\n").plan)
+    found = [item for item in caught.value.report.diagnostics if item.code == "DLC402"]
+    assert "`species` differs only in the form of its characters" in (found[0].hint or "")
+
+
 def test_known_columns_of_a_split_are_checked_without_data() -> None:
     text = "data: {source: iris, split: {test: 0.1, stratify: specie, group: petal_width}}\n"
     text += "inputs: {features: {tensor: [4]}}\nnetwork: [dense: 1]\n"

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from dlc.components.layers.windows import shifted
-from dlc.diagnostics import plural
 from dlc.ir import (
     Context,
     Example,
@@ -71,7 +70,7 @@ class Embedding(Layer):
             raise RuleViolation(
                 "DLC205",
                 "the vocabulary of `embedding` is smaller than the numbers that it gets",
-                found=f"{plural(x.bound, 'number')}, a vocabulary of {self.vocabulary}",
+                found=f"{x.bound} numbers, a vocabulary of {self.vocabulary}",
                 expected=f"at least {x.bound}",
                 hint=f"write `vocabulary: {x.bound}`",
                 option="vocabulary",
