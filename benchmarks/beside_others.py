@@ -15,12 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.arguments import one_of, parser
 from benchmarks.timing import machine, ratios, summary
 from benchmarks.work import BY_NAME, Work
 from dlc.cli.huge_pages import environment
 
 ROUNDS = 7
 OWN = "dlc"
+OWN_LOOP = "import sys, pathlib, benchmarks.beside_others as b; b.own(pathlib.Path(sys.argv[1]))"
 TORCH = ("torch", "torch-compile")
 
 
@@ -34,7 +36,7 @@ def begin(program: str, work: Work, path: Path, python: str) -> subprocess.Popen
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     if program == OWN:
         quiet |= environment(quiet)
-        command = [sys.executable, "-m", "benchmarks.beside_others", "--own", str(path)]
+        command = [sys.executable, "-c", OWN_LOOP, str(path)]
     else:
         rivals = str(Path(__file__).with_name("rivals.py"))
         command = [python, rivals, program, work.name, str(path.with_suffix(".npz")), str(work.batch)]
@@ -87,10 +89,11 @@ def own(path: Path) -> None:
 
 def main() -> None:
     """Measure and print."""
-    if sys.argv[1] == "--own":
-        own(Path(sys.argv[2]))
-        return
-    python, names = sys.argv[1], sys.argv[2:] or list(BY_NAME)
+    arguments = parser("beside_others", __doc__)
+    arguments.add_argument("python", metavar="PYTHON", help="an interpreter that has keras, flax and torch")
+    arguments.add_argument("names", metavar="NAME", nargs="*", type=one_of(BY_NAME), help=f"of {', '.join(BY_NAME)}")
+    options = arguments.parse_args()
+    python, names = options.python, options.names or list(BY_NAME)
     print(f"{machine()}; examples a second, median (smallest to largest) of {ROUNDS} interleaved turns")
     with tempfile.TemporaryDirectory() as temporary:
         for name in names:

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import one_of, parser
 from benchmarks.timing import machine, ratio, summary
 from benchmarks.work import BY_NAME, Work
 
@@ -109,7 +110,9 @@ def starts(work: Work, path: Path, folder: Path) -> dict[str, tuple[list[Any], l
 
 def main() -> None:
     """Measure and print."""
-    names = sys.argv[1:] or list(BY_NAME)
+    arguments = parser("beside_twins", __doc__)
+    arguments.add_argument("names", metavar="NAME", nargs="*", type=one_of(BY_NAME), help=f"of {', '.join(BY_NAME)}")
+    names = arguments.parse_args().names or list(BY_NAME)
     print(f"{machine()}; median (smallest to largest)")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.arguments import parser
 from benchmarks.timing import machine, ratio, summary
 
 ROUNDS = 10
@@ -23,6 +24,7 @@ def seconds(command: list[str]) -> float:
 
 def main() -> None:
     """Measure and print."""
+    parser("check_time", __doc__).parse_args()
     command = shutil.which("dlc", path=str(Path(sys.executable).parent)) or "dlc"
     specs = sorted(str(path) for path in Path("specs").glob("*.yaml"))
     checks = {"text": [command, "check", *specs], "json": [command, "check", "--format", "json", *specs]}

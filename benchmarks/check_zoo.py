@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import cProfile
 import pstats
 import statistics
@@ -13,6 +12,7 @@ import time
 from pathlib import Path
 
 import dlc
+from benchmarks.arguments import parser
 from benchmarks.timing import machine
 from dlc.frontend.pipeline import check_file
 
@@ -42,9 +42,9 @@ def profile(path: Path) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", metavar="NAME", help="a network of the zoo")
-    name = parser.parse_args().profile
+    arguments = parser("check_zoo", __doc__)
+    arguments.add_argument("--profile", metavar="NAME", help="a network of the zoo")
+    name = arguments.parse_args().profile
     if name is not None:
         profile(FOLDER / f"{name}.yaml")
         return

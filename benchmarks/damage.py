@@ -24,6 +24,7 @@ import jax
 import numpy as np
 
 import dlc
+from benchmarks.arguments import parser
 from dlc.backend.lowering import YNN
 from dlc.frontend.pipeline import Spec
 from dlc.support.files import digest, to_json
@@ -503,6 +504,7 @@ def well(case: Case, outcome: Outcome) -> bool:
 
 def main() -> None:
     """Try all; print a table."""
+    parser("damage", __doc__).parse_args()
     results: list[tuple[str, Outcome, bool]] = []
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)

@@ -1,7 +1,5 @@
 """What depth costs: a transformer of 2 blocks and one of 64, side by side.
 
-    python -m benchmarks.depth [ROUNDS]
-
 Each round starts a process for each, which loads the spec, draws the weights, compiles a training step and does it; the
 time is that of the process. Then the lengths of the two programs as StableHLO text. Targets: 1.5 times the time, 1.2
 times the text.
@@ -18,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import dlc
+from benchmarks.arguments import parser
 from benchmarks.timing import machine, ratio, summary
 from dlc.backend.emit import program_text
 
@@ -48,8 +47,11 @@ def seconds(path: Path) -> float:
     return time.perf_counter() - began
 
 
-def main(rounds: int = 7) -> None:
+def main() -> None:
     """Measure and print."""
+    arguments = parser("depth", __doc__)
+    arguments.add_argument("rounds", metavar="ROUNDS", nargs="?", type=int, default=7, help="7 by default")
+    rounds = arguments.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "text.npz"
         text = np.random.default_rng(0).integers(0, 100, (64, 33))
@@ -69,4 +71,4 @@ def main(rounds: int = 7) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -1,4 +1,4 @@
-"""SIGKILLs at random moments of trainings: `python -m benchmarks.kill_storm [KILLS [SPEC ...]]`.
+"""SIGKILLs at random moments of trainings.
 
 Without specs: an MLP, a convolutional network with batch norm, an LSTM with averaged weights and a plateau. Every run
 that was killed and resumed must end in the bits of the straight one, must hold no epoch twice in `metrics.jsonl` and in
@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.arguments import parser
 from benchmarks.timing import machine
 
 SPECS = ("specs/digits_mlp.yaml", "specs/digits_cnn.yaml", "benchmarks/kill_specs/lstm_ema_plateau.yaml")
@@ -174,8 +175,11 @@ def storm(spec: str, kills: int, folder: Path, chance: random.Random, sets: Sequ
 
 def main() -> None:
     """Kill until the number of kills is reached, finish, compare; print how it went."""
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    specs = sys.argv[2:] or SPECS
+    arguments = parser("kill_storm", __doc__)
+    arguments.add_argument("kills", metavar="KILLS", nargs="?", type=int, default=100, help="in all; 100 by default")
+    arguments.add_argument("specs", metavar="SPEC", nargs="*", help="what is trained")
+    options = arguments.parse_args()
+    kills, specs = options.kills, options.specs or SPECS
     chance = random.Random(0)
     print(machine())
     for number, spec in enumerate(specs):

@@ -1,9 +1,7 @@
 """Behaviors broken one at a time: which of them the suite notices, in the file where a person would look.
 
-    python -m benchmarks.mutations            all of them; prints caught or MISSED, and a count
-    python -m benchmarks.mutations 3 17       some, by number
-
 Each is one small edit of a copy of the project, and is caught when a test fails in the files that are named beside it.
+Prints `caught` or `MISSED` for each, and a count.
 """
 
 from __future__ import annotations
@@ -16,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+from benchmarks.arguments import one_of, parser
 
 ROOT = Path(__file__).parent.parent
 COPIED = ("dlc", "tests", "specs", "examples", "docs", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md")
@@ -200,7 +200,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a share of records is rounded down to nothing",
-        "dlc/data/splits.py",
+        "dlc/data/batching.py",
         "max(1, round(part * count)) if part else 0",
         "int(part * count)",
         DATA,
@@ -221,7 +221,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the last batch of an epoch is dropped",
-        "dlc/data/dataset.py",
+        "dlc/data/batching.py",
         "return -(-epochs * self.examples // self.batch_size)",
         "return epochs * (self.examples // self.batch_size)",
         (*DATA, *TRAINING),
@@ -385,7 +385,10 @@ def caught(mutation: Mutation) -> bool:
 
 def main() -> None:
     """Break, test and print."""
-    chosen = [int(number) for number in sys.argv[1:]] or range(1, len(MUTATIONS) + 1)
+    every = range(1, len(MUTATIONS) + 1)
+    arguments = parser("mutations", __doc__)
+    arguments.add_argument("numbers", metavar="NUMBER", nargs="*", type=one_of(every), help="all by default")
+    chosen = arguments.parse_args().numbers or every
     missed = []
     for number in chosen:
         mutation, began = MUTATIONS[number - 1], time.perf_counter()

@@ -1,22 +1,25 @@
-"""Test accuracy in half precision beside float32: `python -m benchmarks.precision specs/digits_cnn.yaml 0 1 2 3 4`."""
+"""Test accuracy in half precision beside float32."""
 
 from __future__ import annotations
 
 import statistics
-import sys
 
 import dlc
+from benchmarks.arguments import parser
 
 KINDS = ("float32", "bfloat16", "float16")
 
 
 def main() -> None:
     """Train once a seed and a precision, and print the test accuracies and the differences of their means."""
-    path, *seeds = sys.argv[1:] or ["specs/digits_cnn.yaml"]
+    arguments = parser("precision", __doc__)
+    arguments.add_argument("spec", metavar="SPEC", nargs="?", default="specs/digits_cnn.yaml", help="what is trained")
+    arguments.add_argument("seeds", metavar="SEED", nargs="*", type=int, help="0 to 4 by default")
+    options = arguments.parse_args()
     found: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for seed in seeds or ["0", "1", "2", "3", "4"]:
+    for seed in options.seeds or range(5):
         for kind in KINDS:
-            result = dlc.train(dlc.load(path, [f"seed={seed}", f"precision={kind}"]))
+            result = dlc.train(dlc.load(options.spec, [f"seed={seed}", f"precision={kind}"]))
             found[kind].append(result.test["accuracy"])
         print(f"seed {seed}: " + ", ".join(f"{kind} {found[kind][-1]:.4f}" for kind in KINDS), flush=True)
     means = {kind: statistics.mean(values) for kind, values in found.items()}

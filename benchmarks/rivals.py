@@ -1,15 +1,17 @@
 """The five trainings of `work.py` in Keras 3 on JAX, Flax NNX and PyTorch, as their guides write them.
 
-`python rivals.py FRAMEWORK NAME FILE BATCH` prints `ready` when two epochs are done; then, for each line it reads,
-it trains for about half a second and prints examples a second. FRAMEWORK: keras-N (N steps an execution), flax, torch,
-torch-compile.
+`rivals.py FRAMEWORK NAME FILE BATCH` prints `ready` when two epochs are done; then, for each line it reads, it trains
+for about two seconds and prints examples per second.
 
-`python rivals.py FRAMEWORK NAME FILE BATCH EPOCHS HELD` is a whole job: it trains for EPOCHS, evaluates the last HELD
-rows after each, prints a line, and writes the weights of the best epoch.
+`rivals.py FRAMEWORK NAME FILE BATCH EPOCHS HELD` is a whole job: it trains for EPOCHS, evaluates the last HELD rows
+after each, prints a line, and writes the weights of the best epoch.
+
+It runs under an interpreter of its own, and therefore imports nothing of dlc.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -367,19 +369,28 @@ def torch_rival(name, x, y, batch, compiled):  # noqa: C901 - as `flax_rival`, w
 
 def main() -> None:
     """Train on request."""
-    framework, name, path, batch = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-    with np.load(path) as found:
+    arguments = argparse.ArgumentParser(
+        prog="rivals.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("framework", metavar="FRAMEWORK", help="keras-N (N steps per call), flax, torch[-compile]")
+    arguments.add_argument("name", metavar="NAME", help="of a training")
+    arguments.add_argument("file", metavar="FILE", help="its data, .npz")
+    arguments.add_argument("batch", metavar="BATCH", type=int)
+    arguments.add_argument("epochs", metavar="EPOCHS", nargs="?", type=int)
+    arguments.add_argument("held", metavar="HELD", nargs="?", type=int, default=0)
+    options = arguments.parse_args()
+    name, batch, held = options.name, options.batch, options.held
+    with np.load(options.file) as found:
         x, y = found.values()
     y = y.astype(np.int32)
     x = x if x.dtype == np.float32 else x.astype(np.int32)
     x = x.reshape(len(x), -1) if name == "digits_mlp" else x
-    kind, _, option = framework.partition("-")
+    kind, _, option = options.framework.partition("-")
     make = {"keras": keras_rival, "flax": flax_rival, "torch": torch_rival}[kind]
-    held = int(sys.argv[6]) if len(sys.argv) > 6 else 0
     train, rest = len(x) - held, (x[len(x) - held :], y[len(x) - held :])
     rival = make(name, x[:train], y[:train], batch, int(option or 1) if kind == "keras" else option == "compile")
     if held:
-        rival.job(*rest, int(sys.argv[5]))
+        rival.job(*rest, options.epochs)
         return
     rival.epoch()
     rival.epoch()

@@ -1,4 +1,4 @@
-"""The same records, told otherwise: `python -m benchmarks.same_records [COMBINATIONS [SEED]] [--refused]`.
+"""The same records in another order, format or place give the same answers.
 
 Small runs are trained over sources, features, targets and splits, all drawn from a seed. Then their data are changed in
 a way that leaves the records the same (other order of rows or columns, another format, another place, other batches,
@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import dlc
+from benchmarks.arguments import parser
 
 COMBINATIONS, EACH = 2000, 40  # in all, and of one run
 SAME, REFUSED, WRONG = "the same", "refused", "DIFFERENT"
@@ -433,15 +434,18 @@ def battery(combinations: int, seed: int, each: int = EACH) -> list[Outcome]:
 
 def main() -> None:
     """Try, and print what came of it."""
-    numbers = [int(text) for text in sys.argv[1:] if text.isdecimal()]
-    count, seed = (*numbers, *(COMBINATIONS, 0)[len(numbers) :])
-    found = battery(count, seed)
+    arguments = parser("same_records", __doc__)
+    arguments.add_argument("combinations", metavar="COMBINATIONS", nargs="?", type=int, default=COMBINATIONS)
+    arguments.add_argument("seed", metavar="SEED", nargs="?", type=int, default=0)
+    arguments.add_argument("--refused", action="store_true", help="print what was refused, and why")
+    options = arguments.parse_args()
+    found = battery(options.combinations, options.seed)
     table = collections.Counter((item.command, item.outcome) for item in found)
     for command in sorted({item.command for item in found}):
         figures = ", ".join(f"{table[command, kind]} {kind}" for kind in (SAME, REFUSED, WRONG))
         print(f"{command:18} {figures}")
     wrong = sum(item.outcome == WRONG for item in found)
-    if "--refused" in sys.argv:
+    if options.refused:
         for item in found:
             if item.outcome == REFUSED:
                 print(f"{item.command}, {item.change}: {item.detail}")

@@ -1,19 +1,22 @@
-"""Test accuracy of a spec over seeds: `python -m benchmarks.seeds specs/digits_cnn.yaml 0 1 2 3 4`."""
+"""Test accuracy of a spec over seeds."""
 
 from __future__ import annotations
 
 import statistics
-import sys
 
 import dlc
+from benchmarks.arguments import parser
 
 
 def main() -> None:
     """Train once a seed and print the test metrics."""
-    path, *seeds = sys.argv[1:] or ["specs/digits_cnn.yaml"]
+    arguments = parser("seeds", __doc__)
+    arguments.add_argument("spec", metavar="SPEC", nargs="?", default="specs/digits_cnn.yaml", help="what is trained")
+    arguments.add_argument("seeds", metavar="SEED", nargs="*", type=int, help="0 to 4 by default")
+    options = arguments.parse_args()
     found: dict[str, list[float]] = {}
-    for seed in seeds or ["0", "1", "2", "3", "4"]:
-        result = dlc.train(dlc.load(path, [f"seed={seed}"]))
+    for seed in options.seeds or range(5):
+        result = dlc.train(dlc.load(options.spec, [f"seed={seed}"]))
         print(f"seed {seed}: " + ", ".join(f"{name} {value:.4f}" for name, value in result.test.items()), flush=True)
         for name, value in result.test.items():
             found.setdefault(name, []).append(value)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arguments import parser
 from benchmarks.timing import machine, ratio, summary
 
 ROUNDS, CHUNKS = 15, 10  # a round: so many chunks, of as many steps as the streamed side does at once
@@ -119,6 +120,7 @@ def peak(network: str, file: Path, memory: str, epochs: int) -> float:
 
 def main() -> None:
     """Measure and print."""
+    parser("streaming", __doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         large, small = Path(folder) / "large.npz", Path(folder) / "small.npz"
         write_records(large, RECORDS)

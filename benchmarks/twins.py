@@ -9,8 +9,9 @@ recurrent kernel's gradient after the loop. Nothing is checked, saved or resumed
 from __future__ import annotations
 
 import itertools
-import sys
 import time
+
+from benchmarks.arguments import parser
 
 BEGAN = time.perf_counter()
 
@@ -315,13 +316,19 @@ def make(name: str):
 
 
 def main() -> None:
-    """NAME FILE BATCH [CACHE]: an epoch of the data in FILE; print when its first step is done."""
-    name, path, batch = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    if len(sys.argv) > 4:
-        jax.config.update("jax_compilation_cache_dir", sys.argv[4])
+    """An epoch of the data in a file; print when its first step is done."""
+    arguments = parser("twins", __doc__)
+    arguments.add_argument("name", metavar="NAME", help="of a training")
+    arguments.add_argument("file", metavar="FILE", help="its data, .npz")
+    arguments.add_argument("batch", metavar="BATCH", type=int)
+    arguments.add_argument("cache", metavar="CACHE", nargs="?", help="the folder of compiled programs")
+    options = arguments.parse_args()
+    name, batch = options.name, options.batch
+    if options.cache is not None:
+        jax.config.update("jax_compilation_cache_dir", options.cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    with np.load(path) as found:
+    with np.load(options.file) as found:
         data = jax.device_put(tuple(found.values()))
     chunk, state = make(name)
     for number, rows in enumerate(np.arange(len(data[0]) // batch * batch, dtype=np.int32).reshape(-1, 1, batch)):

@@ -1,8 +1,5 @@
 """Whole training jobs, from the command to its exit: dlc beside its own loop, and beside Keras, Flax NNX and PyTorch.
 
-    python -m benchmarks.whole_jobs [NAME ...]                  dlc beside its own loop
-    python -m benchmarks.whole_jobs --beside PYTHON [NAME ...]  beside the others, too; PYTHON has keras, flax and torch
-
 Each job reads its data from a file, trains, evaluates a validation split of a tenth after each epoch, and writes the
 best weights; dlc also writes checkpoints, metrics and a report. Programs are interleaved, after one round that is not
 counted and fills the caches on disk.
@@ -24,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.arguments import one_of, parser
 from benchmarks.beside_others import TORCH, begin, compared, iteration
 from benchmarks.timing import machine, ratio, summary
 from benchmarks.work import BY_NAME, Work
@@ -66,13 +64,13 @@ def write(work: Work, job: Job, folder: Path) -> Path:
     return path
 
 
-def timed(command: list[str], folder: Path) -> float:
-    """The seconds of a process.
+def timed(command: list[str], folder: Path, **variables: str) -> float:
+    """The seconds of a process, with more variables in its environment.
 
     Raises:
         SystemExit: when it fails.
     """
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, **variables, "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -86,9 +84,8 @@ def own(path: Path, epochs: int, folder: Path) -> float:
     """The seconds of `dlc train`."""
     run = folder / f"run-{time.monotonic_ns()}"
     command = [sys.executable, "-m", "dlc", "train", str(path), "--run", str(run), "--set", f"train.epochs={epochs}"]
-    root = str(Path(__file__).parent.parent)
-    os.environ["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    return timed(command, folder)
+    found = [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return timed(command, folder, PYTHONPATH=os.pathsep.join(found))
 
 
 def other(program: str, work: Work, job: Job, path: Path, python: str) -> float:
@@ -133,14 +130,14 @@ def measured(name: str, python: str | None, folder: Path) -> None:
 
 def main() -> None:
     """Measure and print."""
-    names = sys.argv[1:]
-    python = None
-    if names[:1] == ["--beside"]:
-        python, names = names[1], names[2:]
+    arguments = parser("whole_jobs", __doc__)
+    arguments.add_argument("--beside", metavar="PYTHON", help="measure the others, too; it has keras, flax and torch")
+    arguments.add_argument("names", metavar="NAME", nargs="*", type=one_of(JOBS), help=f"of {', '.join(JOBS)}")
+    options = arguments.parse_args()
     print(f"{machine()}; seconds from the command to its exit, median (smallest to largest) of {ROUNDS} rounds")
-    for name in names or list(JOBS):
+    for name in options.names or JOBS:
         with tempfile.TemporaryDirectory() as temporary:
-            measured(name, python, Path(temporary))
+            measured(name, options.beside, Path(temporary))
 
 
 if __name__ == "__main__":

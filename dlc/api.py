@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlc.diagnostics import Report, SpecError
+from dlc.diagnostics import Diagnostic, Report, SpecError
 from dlc.support.gc_pause import gc_paused
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
     """Check a spec file: everything that is wrong with it, without JAX and without data.
 
     The last checks are whether training fits into this machine's memory, or into `train.memory`, and whether splits and
-    batches fit the data, if their number of records is known without reading them.
+    batches fit the data, if their number of records is known without reading them. A data file that does not exist is a
+    warning.
 
     Args:
         path: the YAML file.
@@ -40,16 +41,22 @@ def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
     from dlc.frontend.pipeline import check_file
 
     spec, report = check_file(path, sets)
-    if spec is None or spec.plan.update is None:
+    if spec is None:
         return report
-    from dlc.frontend.memory import too_large
+    plan = spec.plan
+    found: list[Diagnostic] = []
+    if plan.data is not None:
+        from dlc.frontend.data_files import absent_files
 
-    found = [item for item in (too_large(spec.plan),) if item is not None]
-    data = spec.plan.data
-    if data is not None and data.source.columns() is not None:
-        from dlc.data.known import known_findings
+        found += absent_files(plan).diagnostics
+    if plan.update is not None:
+        from dlc.frontend.memory import too_large
 
-        found += known_findings(spec.plan)
+        found += [item for item in (too_large(plan),) if item is not None]
+        if plan.data is not None and plan.data.source.columns() is not None:
+            from dlc.data.known import known_findings
+
+            found += known_findings(plan)
     return Report((*report.diagnostics, *found), report.texts)
 
 

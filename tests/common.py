@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from hypothesis import settings
+
+from dlc.frontend.pipeline import check_text
 
 ROOT = Path(__file__).parent.parent
 FUSION_EMITTERS = "xla_cpu_use_fusion_emitters" if version("jaxlib") < "0.12" else None
@@ -48,6 +51,21 @@ def run_dlc(
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )
+
+
+def examples(count: int) -> int:
+    """How many examples Hypothesis draws for a test: so many, or four times as many with the profile `thorough`."""
+    return count * settings.default.max_examples // 100
+
+
+def codes(text: str, *sets: str) -> tuple[str, ...]:
+    """The codes of what the checker finds in a spec."""
+    return check_text(text, sets=sets)[1].codes
+
+
+def findings(text: str) -> list[tuple[str, int]]:
+    """The code and the line of each finding in a spec; line 0 if it has none."""
+    return [(item.code, item.span.line if item.span else 0) for item in check_text(text)[1].diagnostics]
 
 
 def as_users_do(function: Callable[..., Any]) -> Any:

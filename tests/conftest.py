@@ -8,8 +8,10 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.common import CHEAP_FLAGS, SMALL
 
@@ -21,6 +23,12 @@ import dlc
 from dlc.backend.jax_config import configure
 from dlc.frontend.pipeline import Spec
 from dlc.training.run_folder import RunFolder
+
+settings.register_profile("thorough", max_examples=400)  # `pytest --hypothesis-profile thorough`: see `examples`
+# The same examples in every run, so that a change is not blamed for what another draw finds;
+# `pytest --hypothesis-profile=default` draws others.
+settings.register_profile("same", derandomize=True, print_blob=True)
+settings.load_profile("same")
 
 pytest.register_assert_rewrite("tests.components.battery", "tests.components.layer_battery")  # as those of test files
 
@@ -35,12 +43,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the further cases of tests that are `few` as slow, unless `-k` selects; keep a sample of the slow tests."""
-    cases: dict[str, list[pytest.Function]] = {}
+    cases: dict[str, list[Any]] = {}
     for item in items if not config.option.keyword else ():
-        if isinstance(item, pytest.Function) and item.get_closest_marker("few"):
+        if item.get_closest_marker("few"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for found in cases.values():
-        kept = few_of([item.callspec.id for item in found], *found[0].get_closest_marker("few").args)  # type: ignore[union-attr]
+        kept = few_of([item.callspec.id for item in found], *found[0].get_closest_marker("few").args)
         for index, item in enumerate(found):
             if index not in kept:
                 item.add_marker(pytest.mark.slow)

@@ -100,7 +100,8 @@ def test_yaml(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "block.yaml").write_text(whole(block.text) if not codes else block.text, encoding="utf-8")
     report = dlc.check("block.yaml")
-    assert sorted(set(report.codes)) == sorted(codes), dlc.SpecError(report)
+    absent = {"DLC401"}  # a warning: the examples name data files that are not there
+    assert sorted(set(report.codes) - absent) == sorted(codes), dlc.SpecError(report)
 
 
 def write_files(page: Path, folder: Path) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from dlc.components.registry import KINDS
 from tests import touched
 from tests.common import ROOT
-from tests.conftest import sampled
+from tests.conftest import pytest_collection_modifyitems, sampled
 
 BATTERY = "tests/components/test_battery.py::test_a_component_passes_its_battery[{}]"
 KILL = "tests/promises/test_kill.py"
@@ -105,32 +106,75 @@ def test_changes_are_those_of_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert touched.changed("HEAD") == ["edited", "new"]
 
 
-def collected(*arguments: str) -> list[str]:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-q", "-p", "no:cacheprovider", KILL, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return [line for line in done.stdout.splitlines() if line.startswith(KILL)]
+class Item:
+    """A test as pytest collects it, with its markers: `few` with its argument, and `slow`."""
+
+    def __init__(self, nodeid: str, *markers: str, few: int | None = None) -> None:
+        self.nodeid = nodeid
+        self.callspec = SimpleNamespace(id=nodeid.partition("[")[2].rstrip("]"))
+        self.markers = dict.fromkeys(markers, pytest.mark.slow)
+        if few is not None:
+            self.markers["few"] = pytest.mark.few(few)
+
+    def get_closest_marker(self, name: str) -> Any:
+        mark = self.markers.get(name)
+        return mark and mark.mark
+
+    def add_marker(self, mark: Any) -> None:
+        self.markers[mark.name] = mark
+
+
+def collected(items: list[Item], keyword: str = "", sample: int | None = None, seed: int = 0) -> list[str]:
+    """The names of the tests that are left, those that are slow with a star."""
+    left_out: list[Any] = []
+
+    def leave_out(items: list[Any]) -> None:
+        left_out.extend(items)
+
+    config: Any = SimpleNamespace(
+        option=SimpleNamespace(keyword=keyword),
+        getoption={"--slow-sample": sample, "--slow-seed": seed}.__getitem__,
+        hook=SimpleNamespace(pytest_deselected=leave_out),
+    )
+    kept: list[Any] = list(items)
+    pytest_collection_modifyitems(config, kept)
+    assert [item for item in items if item not in left_out] == kept
+    return [item.nodeid + "*" * ("slow" in item.markers) for item in kept]
 
 
 def test_slow_tests_run_when_asked_for() -> None:
-    def count(*arguments: str) -> int:
-        (line,) = collected(*arguments)
-        return int(line.rpartition(": ")[2])
+    usual, slow = [Item("a"), Item("b")], [Item(f"slow_{number}", "slow") for number in range(9)]
+    assert collected(usual + slow) == ["a", "b", *(f"{item.nodeid}*" for item in slow)]
+    for sample, seed, count in ((1, 0, 1), (4, 3, 4), (100, 3, 9)):
+        found = collected(usual + slow, sample=sample, seed=seed)
+        assert found[:2] == ["a", "b"] and len(found) == 2 + count
+        assert set(found[2:]) == {f"{name}*" for name in sampled([item.nodeid for item in slow], sample, seed)}
 
-    usual, slow = count(), count("-m", "slow")
-    assert usual >= 1 and slow >= 3
-    assert count("--slow-sample", "1") == usual + 1
-    assert count("--slow-sample", "100", "--slow-seed", "3") == usual + slow
+
+def test_further_cases_of_a_few_are_slow_unless_they_are_asked_for() -> None:
+    def cases() -> list[Item]:
+        return [Item(f"test[{name}]", few=2) for name in "abcde"] + [Item("other")]
+
+    assert collected(cases()) == ["test[a]", "test[b]*", "test[c]*", "test[d]*", "test[e]", "other"]
+    assert not any(name.endswith("*") for name in collected(cases(), keyword="test"))
+    assert len(collected(cases(), sample=1)) == 4
 
 
 def test_a_component_that_is_asked_for_passes_its_whole_battery() -> None:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", touched.BATTERY]
-    named = [[], ["-k", "passes_its_battery"]]
-    found = [
-        subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=False).stdout
-        for more in named
-    ]
-    counts = [int(re.findall(r"test_battery.py: (\d+)", text)[0]) for text in found]
-    assert counts[0] < counts[1] and counts[1] == sum(len(kind.words()) for kind in KINDS.values())
+    from tests.components.test_battery import ALL
+    from tests.components.test_battery import test_a_component_passes_its_battery as whole
+
+    marks = {mark.name: mark for mark in whole.pytestmark}  # type: ignore[attr-defined]
+    assert marks["parametrize"].args[1] is ALL and marks["few"].args[0] < len(ALL)
+    assert [(kind, word) for kind in KINDS.values() for word in kind.words()] == ALL
+
+
+def test_pytest_samples_the_slow_tests() -> None:
+    """The options and the markers, in a process of its own."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", KILL]
+    done = subprocess.run([*command, "--slow-sample", "2"], cwd=ROOT, capture_output=True, text=True, check=False)
+    found = [line for line in done.stdout.splitlines() if line.startswith(KILL)]
+    assert len(found) == 3 and f"{KILL}::test_sigterm_writes_a_checkpoint_and_says_resume_me[digits_mlp]" in found
 
 
 def test_a_sample_follows_from_its_seed() -> None:

@@ -220,7 +220,7 @@ def _logarithms(loss: Loss | None, output: jax.Array) -> jax.Array:
 def metric_statistics(
     plan: Plan, results: Results, batch: Batch, stats: Stats, real: jax.Array | None = None
 ) -> dict[str, Statistics]:
-    """The statistics of each metric for a batch; metrics that need all answers at once have none."""
+    """The statistics of each metric for a batch; metrics that need all predictions at once have none."""
     return {
         term.name: _deciding(term.metric, threshold_of(plan, term, stats)).statistics(
             *answers_of(plan, term, results, batch, stats, real)[:4]
@@ -255,7 +255,7 @@ def undefined_counts(plan: Plan, results: Results, real: jax.Array) -> dict[str,
 
 
 def collected_terms(plan: Plan) -> list[MetricTerm]:
-    """The metrics that need all answers at once, and the predictions by which thresholds are fitted."""
+    """The metrics that need all predictions at once, and the predictions by which thresholds are fitted."""
     fitted = [
         MetricTerm(FITTED + name, Probabilities(), term.output, term.against, term.loss)
         for name, term in deciding(plan).items()

@@ -19,18 +19,15 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str]) -> int:
-    """Check specs and print the findings; the exit code. A data file that does not exist is a warning."""
+    """Check specs and print the findings; the exit code."""
     from dlc.diagnostics import render
-    from dlc.frontend.data_files import absent_files
-    from dlc.frontend.pipeline import check_file
 
     if how not in render.FORMATS:
         raise unknown("format", how, render.FORMATS)
     report = Report()
     code = 0
     for file in files:
-        spec, found = check_file(file, sets)
-        found += absent_files(spec.plan) if spec is not None else Report()
+        found = dlc.check(file, sets)
         code = max(code, exit_code(found))
         report += found
     if how != "text":

@@ -178,7 +178,7 @@ def print_memory(spec: Spec, compiled: bool, sizes: Sizes) -> None:
 
     configure()
     from dlc.backend.memory import planned, predicted
-    from dlc.frontend.summary import human
+    from dlc.diagnostics import human
 
     found = predicted(spec.plan, sizes.numbers)
     of_size = f" with {sizes}" if sizes.numbers else ""
@@ -212,7 +212,7 @@ def _grid(table: Table) -> Grid:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    from dlc.frontend.summary import human
+    from dlc.diagnostics import human
 
     grid = Grid(title=Text(table.name), title_justify="left", title_style="bold", header_style="bold")
     for name in ("layer", "kind", "output"):
@@ -239,7 +239,7 @@ def _weights(row: Row) -> str:
 
 
 def _sums(table: Table) -> list[str]:
-    from dlc.frontend.summary import human
+    from dlc.diagnostics import human
 
     state = f", and {table.state:,} numbers of state" if table.state else ""
     frozen = f", {table.frozen:,} frozen" if table.frozen else ""

@@ -97,20 +97,20 @@ class LossModifiers(Options):
     """What may stand beside a loss."""
 
     output: str | None = option(None, description="the output it reads")
-    target: str | None = option(None, description="what it compares with: a target, an input or another output")
+    target: str | None = option(None, description="what it is compared with: a target, an input or another output")
     weight: float = option(1.0, gt=0, description="its factor in the sum")
-    sample_weight: str | None = option(None, description="the target, a `number`, that says what each example counts")
+    sample_weight: str | None = option(None, description="the target, a `number`, with the weight of each example")
     reduction: Literal["mean", "sum"] = option("mean", description="over the elements of an example")
-    name: str | None = option(None, description="what it is called in reports")
+    name: str | None = option(None, description="its name in reports")
 
 
 class MetricModifiers(Options):
     """What may stand beside a metric."""
 
     output: str | None = option(None, description="the output it reads")
-    target: str | None = option(None, description="what it compares with: a target, an input or another output")
-    sample_weight: str | None = option(None, description="the target, a `number`, that says what each example counts")
-    name: str | None = option(None, description="what it is called in reports")
+    target: str | None = option(None, description="what it is compared with: a target, an input or another output")
+    sample_weight: str | None = option(None, description="the target, a `number`, with the weight of each example")
+    name: str | None = option(None, description="its name in reports")
 
 
 def _patterns(value: Any) -> Any:
@@ -118,7 +118,7 @@ def _patterns(value: Any) -> Any:
     if isinstance(parts, (list, tuple)) and all(isinstance(part, str) for part in parts):
         return tuple(parts)
     expected = "a pattern of paths such as `encoder/**`, or a list of them"
-    raise reject(OptionError((), "DLC103", "these are no patterns", found=spell(value), expected=expected))
+    raise reject(OptionError((), "DLC103", "not a valid list of patterns", found=spell(value), expected=expected))
 
 
 def _groups(value: Any) -> Any:
@@ -142,12 +142,14 @@ class Swa(Options):
     """Stochastic weight averaging (Izmailov et al. 2018, arXiv:1803.05407): the mean of the weights from `start` on."""
 
     start: RunLength = main(Length(75, "%"), description="when it begins: steps, `10 epochs` or `75%`")
-    every: RunLength = option(Length(1, "epochs"), description="how far apart the weights are that it averages")
+    every: RunLength = option(Length(1, "epochs"), description="the time between two averaged weights")
 
     @model_validator(mode="after")
     def _check(self) -> Swa:
         if not self.every.amount:
-            raise reject(OptionError(("every",), "DLC104", "`every` is no length", spell(str(self.every)), "above 0"))
+            raise reject(
+                OptionError(("every",), "DLC104", "`every` is not a valid length", spell(str(self.every)), "above 0")
+            )
         return self
 
 

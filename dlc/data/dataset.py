@@ -5,10 +5,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.components.features.feature import fitted as fit_feature
+from dlc.data.batching import Batching
 from dlc.data.columns import Chosen, Encoded, Joined, block_slices, blocks_of
 from dlc.data.errors import DataErrors, wrong_data
 from dlc.data.findings import all_of, lost_values, untrained_classes, without_absent_targets
@@ -64,27 +65,6 @@ class Dataset:
     def rows(self) -> dict[str, dict[str, Any]]:
         """The arrays as a compiled program takes them."""
         return {"inputs": dict(self.inputs), "targets": dict(self.targets)}
-
-
-class Batching(NamedTuple):
-    """The number of batches of a split.
-
-    Args:
-        examples: rows of the split.
-        batch_size: rows per batch.
-    """
-
-    examples: int
-    batch_size: int
-
-    @property
-    def steps_per_epoch(self) -> float:
-        """Batches of one pass; the last batch of an epoch may continue into the next."""
-        return self.examples / self.batch_size
-
-    def steps(self, epochs: int) -> int:
-        """Steps until every row was used `epochs` times."""
-        return -(-epochs * self.examples // self.batch_size)
 
 
 @fast_dataclass(frozen=True)

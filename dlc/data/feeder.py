@@ -6,47 +6,21 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dlc.components.schedules.schedule import Horizon
-from dlc.data.dataset import Batching, Sampler, padded_batches
-from dlc.data.errors import wrong_data
+from dlc.data.batching import Batching, batching_of
+from dlc.data.dataset import Sampler, padded_batches
 from dlc.data.feed import Feed, Rows
 from dlc.data.prefetch import Prefetcher
-from dlc.diagnostics import SpecError, plural
 from dlc.frontend.plan import Plan
-from dlc.language.options import RuleViolation
 from dlc.support.lazy import jax, np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOST_STEPS = 2**31 - 1  # the number of a step has 32 bits
 MAX_ITERATIONS = 1024  # steps of one chunk, at most
 EVALUATION_BATCH = 256
 EVALUATION_ITERATIONS = 4  # batches of one evaluation chunk, at most: it can be stopped between chunks
 CHUNK_BYTES = 64 << 20  # batches of one chunk that is sent, at most
 PARTS = 12  # chunks per memory for records: one in use, one waiting, one being made, each with copies
-
-
-def batching_of(plan: Plan, count: int) -> Batching:
-    """The batches of a training split of `count` examples.
-
-    Raises:
-        SpecError: DLC405 when a batch is larger than the split.
-    """
-    train = plan.train
-    size = count if train.batch_size == "full" else train.batch_size
-    if plan.update is not None:
-        size *= plan.update.modifiers.accumulate
-    if size > count:
-        parts = size != train.batch_size
-        raise SpecError.of(
-            "DLC405",
-            f"a batch of {size} is larger than the training split of {plural(count, 'example')}",
-            plan.places.span(("train", "batch_size")),
-            found=f"`batch_size` {train.batch_size}, `accumulate` {size // int(train.batch_size)}" if parts else None,
-            hint="lower `accumulate`" if parts else "lower `batch_size`, or write `batch_size: full`",
-        )
-    return Batching(count, size)
 
 
 def make_sampler(plan: Plan, rows: NDArray[np.int32]) -> Sampler:
@@ -56,25 +30,6 @@ def make_sampler(plan: Plan, rows: NDArray[np.int32]) -> Sampler:
         SpecError: DLC405 when a batch is larger than the split.
     """
     return Sampler(rows, batching_of(plan, len(rows)).batch_size, plan.seed, plan.train.shuffle)
-
-
-def horizon_of(plan: Plan, batching: Batching) -> Horizon:
-    """The length of a run in steps.
-
-    Raises:
-        SpecError: DLC104 when the number of a step would not fit into 31 bits.
-    """
-    steps = batching.steps(plan.train.epochs)
-    if steps > MOST_STEPS:
-        wrong = RuleViolation(
-            "DLC104",
-            "the run has too many steps",
-            found=f"{float(steps):.3g}" if steps < 10**300 else "more than 1e300",
-            expected=f"at most {MOST_STEPS:,}",
-            hint="lower `epochs`, or raise `batch_size`",
-        )
-        raise wrong_data(plan, wrong, ("train", "epochs"))
-    return Horizon(steps, batching.steps_per_epoch)
 
 
 class Portions(NamedTuple):

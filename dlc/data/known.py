@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dlc.data.feeder import batching_of
-from dlc.data.splits import split_sizes
+from dlc.data.batching import batching_of, split_sizes
 from dlc.diagnostics import Diagnostic, SpecError
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation

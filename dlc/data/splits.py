@@ -9,6 +9,7 @@ from unicodedata import normalize
 
 from dlc.components.features.feature import as_text
 from dlc.components.sources.source import Columns, missing_column
+from dlc.data.batching import split_sizes
 from dlc.data.errors import wrong_data
 from dlc.diagnostics import plural
 from dlc.frontend.plan import Plan
@@ -64,25 +65,6 @@ class Labels:
         ranks[[self.numbers[text] for text in sorted(self.numbers)]] = np.arange(len(self.numbers), dtype=np.int32)
         found: NDArray[np.int32] = ranks[np.concatenate(self.parts)]
         return found
-
-
-def split_sizes(plan: Plan, count: int) -> dict[str, int]:
-    """The number of the main source's records in each split, unless groups must be kept together.
-
-    Raises:
-        SpecError: DLC405 when nothing is left to train on.
-    """
-    assert plan.data is not None
-    split = plan.data.split
-    sizes = {
-        name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
-        for name, part in (("validation", split.validation), ("test", split.test))
-    }
-    held = sum(sizes.values())
-    if held >= count:
-        message, found = "the splits leave nothing to train on", f"{held:,} of {plural(count, 'record')} held out"
-        raise wrong_data(plan, RuleViolation("DLC405", message, found=found), ("data", "split"))
-    return {"train": count - held, **{name: size for name, size in sizes.items() if size}}
 
 
 def divide(plan: Plan, count: int, labels: Mapping[str, NDArray[np.int32]]) -> tuple[Splits, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dlc.diagnostics.report import Diagnostic, Note, Problems, Report, Span, SpecError, lines_of, quoting
-from dlc.diagnostics.wording import article, did_you_mean, listing, nearest, one_of, plural, reason
+from dlc.diagnostics.wording import article, did_you_mean, human, listing, nearest, one_of, plural, reason
 
 __all__ = [
     "Diagnostic",
@@ -14,6 +14,7 @@ __all__ = [
     "SpecError",
     "article",
     "did_you_mean",
+    "human",
     "lines_of",
     "listing",
     "nearest",

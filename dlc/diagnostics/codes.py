@@ -153,13 +153,13 @@ CODES: dict[str, Code] = {
     ),
     "DLC120": Code(
         "a component of a plugin failed",
-        "One of its methods raised an exception, or returned something else than its base class asks for. The message "
+        "One of its methods raised an exception, or returned something else than its base class requires. The message "
         "names the component, the method and the line of the plugin.",
     ),
     "DLC121": Code(
         "a block replaces a component",
         "A block of the file has the name of a component. Every use in the file means the block, except inside the "
-        "block itself. This is a note, so that a file stays valid when dlc gets a component of this name.",
+        "block itself. This is only a note, to keep the file valid if dlc later adds a component of that name.",
     ),
     "DLC201": Code(
         "unknown name",
@@ -192,7 +192,7 @@ CODES: dict[str, Code] = {
     ),
     "DLC208": Code(
         "a layer is never used",
-        "Its result reaches no output, so it would be computed for nothing.",
+        "Its result reaches no output, so it would be computed without being used.",
     ),
     "DLC209": Code(
         "an input is never used",
@@ -285,8 +285,8 @@ CODES: dict[str, Code] = {
     ),
     "DLC322": Code(
         "splits share their records",
-        "A split that is evaluated has the same source as another one. Figures of records that the network was trained "
-        "on say nothing about new data.",
+        "A split that is evaluated has the same source as another one. Metrics on training records don't show how well "
+        "the network does on new data.",
     ),
     "DLC401": Code(
         "data can't be read",

@@ -128,3 +128,17 @@ def plural(count: int, noun: str) -> str:
     ('1 error', '2 errors', '1,000 classes')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def human(count: float, unit: str = "", step: int = 1000) -> str:
+    """A large number in few digits.
+
+    >>> human(1234567), human(2048, "B", 1024)
+    ('1.23 M', '2.00 KiB')
+    """
+    prefixes = ("", "Ki", "Mi", "Gi", "Ti") if step == 1024 else ("", "k", "M", "G", "T", "P")
+    index = 0
+    while abs(count) >= step and index < len(prefixes) - 1:
+        count /= step
+        index += 1
+    return f"{count:,.0f} {unit}".strip() if index == 0 else f"{count:.2f} {prefixes[index]}{unit}"

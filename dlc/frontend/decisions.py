@@ -122,7 +122,7 @@ def threshold_of(plan: Plan, term: MetricTerm, stats: Mapping[str, Any] | None =
         stats: the statistics of the features, which hold the thresholds that are fitted.
 
     Returns:
-        A number, an array of one for each label, or None where the largest score is the answer.
+        A number, an array of one for each label, or None where the largest score is the prediction.
     """
     own = getattr(term.metric, "threshold", None)
     if own is not None:

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from math import prod
 from typing import NamedTuple
 
-from dlc.diagnostics import Diagnostic, Span, SpecError, plural
+from dlc.diagnostics import Diagnostic, Span, SpecError, human, plural
 from dlc.diagnostics.report import Report
 from dlc.frontend.plan import Plan
-from dlc.frontend.summary import BYTES, human
-from dlc.ir import Iterations, Ref, TensorType, TypedGraph, TypedNode
+from dlc.ir import BYTES, Iterations, Ref, TensorType, TypedGraph, TypedNode
 from dlc.ir.type_backend import TypeBackend, walk_types
 from dlc.support.machine import has_accelerator, usable_memory
 

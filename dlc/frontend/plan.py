@@ -41,7 +41,7 @@ class LossTerm:
     """A loss of one output.
 
     Args:
-        name: what it is called in reports.
+        name: its name in reports.
         loss: the loss.
         output: the output that it reads.
         against: what it compares that with, or None.

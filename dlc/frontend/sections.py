@@ -32,7 +32,7 @@ def _share(value: Any) -> Any:
     if isinstance(value, float) and 0 <= value < 1:
         return value
     expected = "a share below 1, or a number of records"
-    raise reject(OptionError((), "DLC104", "this is no part of the data", found=spell(value), expected=expected))
+    raise reject(OptionError((), "DLC104", "not a valid size of a split", found=spell(value), expected=expected))
 
 
 def _batch_size(value: Any) -> Any:
@@ -40,7 +40,7 @@ def _batch_size(value: Any) -> Any:
         return value
     expected = "a number of examples, or `full`"
     hint = did_you_mean(value, ("full",)) if isinstance(value, str) else None
-    raise reject(OptionError((), "DLC104", "this is no batch size", found=spell(value), expected=expected, hint=hint))
+    raise reject(OptionError((), "DLC104", "not a valid batch size", found=spell(value), expected=expected, hint=hint))
 
 
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B\Z")
@@ -56,7 +56,7 @@ def _memory(value: Any) -> Any:
         if found >= 1:
             return found
     expected = "`512 MB`, `4 GiB`, a number of bytes, or `auto`"
-    raise reject(OptionError((), "DLC104", "this is no amount of memory", found=spell(value), expected=expected))
+    raise reject(OptionError((), "DLC104", "not a valid amount of memory", found=spell(value), expected=expected))
 
 
 Memory = Annotated[int | Literal["auto"], BeforeValidator(_memory)]
@@ -94,7 +94,7 @@ class Data(Options):
     test: DataWord | None = option(None, description="a source of its own for the test split")
     split: Split = option(Split(), description="how the records are divided")
     memory: Memory = option(
-        "auto", description="what records may take in memory, such as `4 GB`; more than that is read while training"
+        "auto", description="the memory for records, such as `4 GB`; more than that is read while training"
     )
 
     @model_validator(mode="before")
@@ -120,7 +120,7 @@ class EarlyStopping(Options):
 
     monitor: str | None = option(None, description="SPLIT/METRIC; that of `train.monitor` when left out")
     patience: int = option(5, ge=1, description="epochs without improvement")
-    min_delta: float = option(0.0, ge=0, description="what counts as an improvement")
+    min_delta: float = option(0.0, ge=0, description="the smallest change that counts as an improvement")
 
 
 class Keep(Options):
@@ -192,11 +192,12 @@ class Train(Options):
     early_stopping: EarlyStopping | None = option(None, description="stop when nothing improves")
     on_nan: Literal["stop", "skip", "rollback"] = option(
         "stop",
-        description="what a loss that is not finite does: stop, skip the step, or go back and leave out what led there",
+        description="action if a loss is not finite: stop, skip the step, or return to an earlier state and skip the "
+        "steps that led there",
     )
     checkpoint_every: int = option(1, ge=1, description="epochs between checkpoints")
     checkpoint_seconds: float = option(
-        2.0, ge=0, description="the least seconds between two checkpoints; one that is due earlier is left out"
+        2.0, ge=0, description="minimum seconds between two checkpoints; one that is due earlier is omitted"
     )
     keep_checkpoints: Annotated[Keep, short_form(Keep)] = option(Keep(), description="which checkpoints stay")
     tensorboard: bool = option(
@@ -204,7 +205,7 @@ class Train(Options):
     )
 
     memory: Memory = option(
-        "auto", description="what training may take in memory, such as `64 GiB`; `auto` is the memory of this machine"
+        "auto", description="the memory for training, such as `64 GiB`; `auto` is the memory of this machine"
     )
     callbacks: Callbacks = option((), description="a callback, or a list of them: what else happens at each epoch")
 

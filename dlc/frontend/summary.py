@@ -8,12 +8,10 @@ from math import prod
 
 from dlc.frontend.passes.sizes import Sizes, graph_of_sizes, sizes_of, symbols
 from dlc.frontend.plan import Plan
-from dlc.ir import Iterations, ParamSpec, TensorType, TypedGraph, TypedNode
+from dlc.ir import BYTES, Iterations, ParamSpec, TensorType, TypedGraph, TypedNode
 from dlc.ir.rematerialization import Part
 from dlc.ir.type_backend import TypeBackend, walk_types
 from dlc.support.fast_dataclass import fast_dataclass
-
-BYTES = {"f32": 4, "f16": 2, "bf16": 2, "i32": 4, "u8": 1, "bool": 1}
 
 
 @fast_dataclass(frozen=True)
@@ -204,17 +202,3 @@ def _expanded(graph: TypedGraph) -> list[Row]:
 def _numbered(path: str, indices: tuple[int, ...]) -> str:
     numbers = iter(indices)
     return "/".join(str(next(numbers)) if part == "*" else part for part in path.split("/"))
-
-
-def human(count: float, unit: str = "", step: int = 1000) -> str:
-    """A large number in few digits.
-
-    >>> human(1234567), human(2048, "B", 1024)
-    ('1.23 M', '2.00 KiB')
-    """
-    prefixes = ("", "Ki", "Mi", "Gi", "Ti") if step == 1024 else ("", "k", "M", "G", "T", "P")
-    index = 0
-    while abs(count) >= step and index < len(prefixes) - 1:
-        count /= step
-        index += 1
-    return f"{count:,.0f} {unit}".strip() if index == 0 else f"{count:.2f} {prefixes[index]}{unit}"

@@ -34,10 +34,11 @@ from dlc.ir.masks import over, where_real
 from dlc.ir.parameters import ONES, ZEROS, Init, ParamSpec, RunningMean
 from dlc.ir.paths import Iterations, instances
 from dlc.ir.shape_checks import known_size, need_behind_mask, need_float, need_rank
-from dlc.ir.types import DTYPES, MASK, Dim, TensorType
+from dlc.ir.types import BYTES, DTYPES, MASK, Dim, TensorType
 from dlc.ir.verify import InternalError, verify
 
 __all__ = [
+    "BYTES",
     "DTYPES",
     "MASK",
     "MAX_NODES",

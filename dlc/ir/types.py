@@ -10,6 +10,7 @@ from dlc.support.fast_dataclass import fast_dataclass
 Dim = int | str
 MASK = ".mask"  # suffix: the mask of a value is stored beside it, under its name with this suffix
 DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i32": "int32", "u8": "uint8", "bool": "bool"}
+BYTES = {"f32": 4, "f16": 2, "bf16": 2, "i32": 4, "u8": 1, "bool": 1}  # of an element
 _TYPE = re.compile(r"(f32|f16|bf16|i32|u8|bool)(?:\[([^\]]*)\])?(?:<(\d+))?( masked)?\Z")
 
 

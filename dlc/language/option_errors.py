@@ -77,7 +77,7 @@ def _type_hint(value: Any, expected: str) -> str | None:
     return None
 
 
-_KEYWORD = re.compile(r" *([A-Za-z_]\w*) *= *([^=,]+?) *\Z")
+_KEYWORD = re.compile(r" *([A-Za-z_]\w*) *= *+([^=,]*[^=, ]) *\Z")
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%\Z")
 _SIZES = re.compile(r"[(\[]? *[1-9][0-9]*(?: *[,x] *[1-9][0-9]*)+ *[)\]]?\Z")
 _COMMA = re.compile(r" *([-+]?[0-9]+),([0-9]+(?:[eE][-+]?[0-9]+)?) *\Z")

@@ -173,6 +173,7 @@ class RuleViolation(Exception):  # noqa: N818 - a finding, not an error of the p
         hint: the likely fix.
         option: the option to point at; the whole item when None.
         because: for an option without effect (DLC303), the options whose values make it have none.
+        part: the part of the option's value to point at, by keys and indices; the whole value if empty.
     """
 
     def __init__(
@@ -185,10 +186,11 @@ class RuleViolation(Exception):  # noqa: N818 - a finding, not an error of the p
         hint: str | None = None,
         option: str | None = None,
         because: tuple[str, ...] = (),
+        part: tuple[str | int, ...] = (),
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.found, self.expected, self.hint = code, message, found, expected, hint
-        self.option, self.because = option, because
+        self.option, self.because, self.part = option, because, part
 
 
 def import_name(name: str) -> type[Any]:

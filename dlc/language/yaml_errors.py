@@ -51,7 +51,7 @@ def oddity(line: str) -> Oddity | None:
 
 _SPACES = "\u00a0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 _DASHES = "\u2010-\u2015\u2212\u2022\u00b7\u25cf\uff0d"
-_ODD_SPACE = re.compile(rf" *[-?: ]*([{_SPACES}][{_SPACES} ]*)")
+_ODD_SPACE = re.compile(rf"[-?: ]*+([{_SPACES}][{_SPACES} ]*)")
 _ODD_DASH = re.compile(rf" *(?:- +)*([{_DASHES}])(?=[ {_SPACES}]|[a-z])")
 _START = r"(?:^|[:,\[{-]) *"  # where a plain string begins
 _ODD_QUOTE = re.compile(

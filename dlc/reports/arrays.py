@@ -30,7 +30,7 @@ def numbers(plan: Plan, found: Answers, answer: Numbers) -> list[Markup]:
     colors = pictured(answer.kind) and answer.kind.shape[-1] in (1, 3)  # four channels would be drawn as transparency
     if guess.shape[1:] == answer.kind.shape[1:] and (gray(answer.kind) or (colors and guess.ndim == 4)):
         return [_restored(plan, found, answer)]
-    if prod(guess.shape[1:]) > MOST_CURVES:
+    if prod(guess.shape[1:]) > MOST_CURVES or answer.kind.mask:  # padding doesn't decide how a series is drawn
         errors = element("div", _all_residuals(answer.name, guess - truth), class_="charts")
         return [errors, *arrays(plan, found, answer.name, truth, guess)]
     width = prod(guess.shape[1:])
@@ -98,9 +98,11 @@ def _series(found: Answers, name: str, truth: NDArray[Any], guess: NDArray[Any])
     shown = min(count, MOST_SERIES)
     drawn = []
     for row in range(min(max(2, SAMPLES // shown), found.count)):
+        known = np.flatnonzero((np.isfinite(truths[row]) | np.isfinite(guesses[row])).any(-1))
+        end = known[-1] + 1 if known.size else 1  # what follows is padding
         for at in range(shown):
             title = f"example {row + 1}" if count == 1 else f"example {row + 1}, {name}_{at}"
-            drawn.append(charts.curve_pair(title, truths[row, :, at].tolist(), guesses[row, :, at].tolist()))
+            drawn.append(charts.curve_pair(title, truths[row, :end, at].tolist(), guesses[row, :end, at].tolist()))
     which = f" The first {shown} of {count} series are shown." if shown < count else ""
     note = element("p", f"The first examples: true values solid, predictions dashed.{which}", class_="note")
     return [note, element("div", drawn, class_="charts")]

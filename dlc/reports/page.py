@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dlc.diagnostics import SpecError, plural
+from dlc.diagnostics import SpecError, human, plural
 from dlc.frontend.passes.sizes import Sizes, sizes_of
 from dlc.frontend.plugins import active
-from dlc.frontend.summary import human
 from dlc.frontend.summary import table as summary_table
 from dlc.reports import charts
 from dlc.reports.markup import Markup, concatenated, element, number, table
@@ -118,8 +117,8 @@ def _built(failure: str, build: Callable[[], list[Markup]], notes: list[str]) ->
 
 def _data(record: Record, notes: list[str]) -> Dataset | None:
     """The data of the run; None, with a note, if they can't be read any more."""
+    from dlc.data.batching import batching_of
     from dlc.data.dataset import load_dataset
-    from dlc.data.feeder import batching_of
 
     if not record.run.weights.is_file():
         return None
@@ -275,7 +274,7 @@ def _curves(record: Record, data: Dataset | None) -> list[Markup]:
 
 def _horizon(record: Record, data: Dataset | None) -> Horizon | None:
     """The lengths that schedules depend on; None without the data."""
-    from dlc.data.feeder import batching_of, horizon_of
+    from dlc.data.batching import batching_of, horizon_of
 
     if data is None:
         return None

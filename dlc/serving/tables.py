@@ -55,7 +55,7 @@ def source_for(text: str | Path, like: Source | None = None) -> Source:
         SpecError: DLC510 when no source reads such a file, DLC1xx when a source is wrong.
     """
     path, table = Path(text), KINDS["source"].table
-    if isinstance(text, str) and not path.exists() and (text in table or ": " in text):
+    if isinstance(text, str) and (text in table or ": " in text) and not _exists(path):
         return read_source(text)
     classes = [cls for word in table if issubclass(cls := KINDS["source"].load(word), FileSource)]
     kind, head = kind_of_file(path), _head(path)
@@ -75,6 +75,13 @@ def source_for(text: str | Path, like: Source | None = None) -> Source:
             hint=f"name its source, for example `csv: {path.name}`",
         )
     return like.for_file(path) if isinstance(like, found) else found.model_validate({"path": str(path)})
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long for the name of a file
+        return False
 
 
 def _head(path: Path) -> bytes:

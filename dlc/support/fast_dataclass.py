@@ -45,6 +45,7 @@ def _made(cls: type[T], frozen: bool) -> type[T]:
     if any(field.kw_only for field in known):
         raise TypeError(f"{cls.__name__}: a record can't have keyword-only fields")
     made.__record_names__ = tuple(field.name for field in known if field.init)
+    made.__record_set__ = frozenset(made.__record_names__)
     made.__record_defaults__ = {field.name: field.default for field in known if field.default is not MISSING}
     made.__record_factories__ = [(f.name, f.default_factory) for f in known if f.default_factory is not MISSING]
     made.__record_compared__ = tuple(field.name for field in known if field.compare)
@@ -65,9 +66,10 @@ def _init(self: Any, *values: Any, **named: Any) -> None:
     for name, factory in cls.__record_factories__:
         if name not in state:
             state[name] = factory()
-    unknown = [name for name in named if name not in names]
-    missing = [name for name in names if name not in state]
-    if unknown or missing or len(values) > len(names) or any(name in named for name in names[: len(values)]):
+    known = cls.__record_set__
+    fitting = not named or (named.keys() <= known and named.keys().isdisjoint(names[: len(values)]))
+    if not fitting or len(values) > len(names) or not state.keys() >= known:
+        missing = [name for name in names if name not in state]
         given = f"{len(values)} values and {_listed(named)}"
         raise TypeError(f"{cls.__name__} takes {_listed(names)}; given {given}: missing {_listed(missing)}")
     self.__dict__.update(state)

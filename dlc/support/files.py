@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -66,18 +67,31 @@ def _write_through(path: Path, data: bytes) -> None:
 class Log:
     """A file of JSON lines that only grows, and the digest of its content.
 
+    Lines that follow each other within `SECONDS` are written together: with epochs of milliseconds, opening the file
+    would cost more than what is written.
+
     Args:
         path: the file; it is created or emptied by `begin`, truncated to an earlier position by `rewind`.
     """
+
+    SECONDS = 0.5
+    clock = staticmethod(time.monotonic)
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._hash = hashlib.sha256()
         self._length = 0
+        self._waiting: list[bytes] = []
+        self._at = -math.inf  # when lines were written last
 
     @property
     def mark(self) -> dict[str, Any]:
-        """The current position and digest, for `rewind`."""
+        """The position and digest at the end of what is written now, for `rewind`: no line waits.
+
+        Raises:
+            SpecError: DLC507 when lines can't be written.
+        """
+        self.flush()
         return {"bytes": self._length, "sha256": self._hash.hexdigest()}
 
     def begin(self) -> None:
@@ -85,20 +99,33 @@ class Log:
         write_atomic(self.path, b"")
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Append a line.
+        """Append a line. It is written at once, or with the next ones if the last ones were written just now.
 
         Raises:
             SpecError: DLC507 when it can't be written.
         """
-        line = (json.dumps(plain(record), allow_nan=False) + "\n").encode()
+        self._waiting.append((json.dumps(plain(record), allow_nan=False) + "\n").encode())
+        if self.clock() - self._at >= self.SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the lines that wait. Those that can't be written are dropped.
+
+        Raises:
+            SpecError: DLC507 when they can't be written.
+        """
+        if not self._waiting:
+            return
+        lines, self._waiting = b"".join(self._waiting), []
         try:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             with open(os.open(self.path, flags, 0o666), "ab") as file:
-                file.write(line)
+                file.write(lines)
         except OSError as error:
             raise cannot_write(self.path, error) from None
-        self._hash.update(line)
-        self._length += len(line)
+        self._hash.update(lines)
+        self._length += len(lines)
+        self._at = self.clock()
 
     def rewind(self, mark: Mapping[str, Any]) -> list[dict[str, float]]:
         """Truncate the file to an earlier position; returns the records before it.

@@ -16,10 +16,10 @@ from dlc.backend.shapes import batch_shapes, stats_shapes
 from dlc.backend.train_step import CompiledSteps, make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
+from dlc.data.batching import batching_of, horizon_of, split_sizes
 from dlc.data.feed import Feed, Rows
-from dlc.data.feeder import Portions, batching_of, horizon_of, portions_of
+from dlc.data.feeder import Portions, portions_of
 from dlc.data.ranges import awaits_ranges
-from dlc.data.splits import split_sizes
 from dlc.data.tables import COPIES, allowed_memory
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan

@@ -16,8 +16,9 @@ from dlc.backend.network import Program, lower
 from dlc.backend.train_step import CompiledSteps, TrainState, Updater, make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon, Run
+from dlc.data.batching import horizon_of
 from dlc.data.dataset import Dataset, Sampler, data_sizes, load_dataset
-from dlc.data.feeder import Feeder, evaluated_together, horizon_of, make_sampler
+from dlc.data.feeder import Feeder, evaluated_together, make_sampler
 from dlc.data.fitted import FittedData, Stats
 from dlc.data.ranges import with_ranges
 from dlc.data.tables import allowed_memory

@@ -9,12 +9,11 @@ from dataclasses import replace
 import jax
 
 from dlc.backend.update import plateau_of
-from dlc.diagnostics import SpecError, quoting
+from dlc.diagnostics import SpecError, human, quoting
 from dlc.frontend.memory import least_memory
 from dlc.frontend.pipeline import Spec
 from dlc.frontend.plan import Plan
 from dlc.frontend.resolved import resolved_text
-from dlc.frontend.summary import human
 from dlc.frontend.trainable import need_trainable
 from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.fast_dataclass import fast_dataclass

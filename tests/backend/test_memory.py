@@ -170,7 +170,9 @@ def test_check_compares_it_with_the_memory(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("dlc.frontend.memory.usable_memory", lambda: 70_000)
     (found,) = dlc.check(path).diagnostics
     assert found.code == "DLC218" and found.span is not None and found.span.line == 4
-    assert "67.3" in found.message or "KiB" in found.message
+    weights = 4 * (50 * 70 + 70 + 70 * 10 + 10)  # four times: with gradients and both moments of adam
+    total = 4 * weights + 4 * 32 * (50 + 70)  # and the values that the 32 examples of a step keep
+    assert total == 83_840 and "needs at least 81.88 KiB of memory, and this machine has 68.36 KiB" in found.message
     assert dlc.check(path, ["train.memory=1 GB"]).ok  # it is for another machine
     dlc.load(path)  # a network that can't be trained here can be shown, and a trained one evaluated
     with pytest.raises(SpecError) as caught:

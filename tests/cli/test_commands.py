@@ -357,3 +357,21 @@ def test_only_what_the_system_refuses_is_no_bug() -> None:
     assert refused is not None
     assert refused.report.codes == ("DLC507",)
     assert str(refused) == "DLC507: can't use `table.bin`: permission denied"
+
+
+def test_check_finds_what_needs_no_data_to_be_known(tmp_path: Path, dlc_command) -> None:
+    """The command and `dlc.check` find the same."""
+    head = "inputs: {image: {tensor: [8, 8, 1]}}\ntargets: {digit: {category: 10}}\nloss: cross_entropy\n"
+    net = "network: [flatten, dense: WIDE, dense: 10]\noptimizer: {adam: 0.01}\n"
+    texts = {
+        "DLC218": f"{head}{net.replace('WIDE', '40000')}train: {{memory: 10 kB}}\n",
+        "DLC405": f"{head}{net.replace('WIDE', '4')}data: {{source: digits, split: {{validation: 2000}}}}\n",
+        "DLC401": f"{head}{net.replace('WIDE', '4')}data: {{source: {{npz: absent.npz}}}}\n",
+    }
+    for code, text in texts.items():
+        path = tmp_path / f"{code}.yaml"
+        path.write_text(text)
+        exit_code, out, _ = dlc_command("check", str(path))
+        assert dlc.check(path).codes == (code,)
+        assert f"[{code}]" in out
+        assert exit_code == (0 if code == "DLC401" else 1)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 import dlc
 from dlc.cli.show import ShowOptions, check_options, print_layers, print_memory, read_sizes
 from dlc.frontend.passes.sizes import Sizes, least_sizes, sizes_of
+from tests.cli.test_commands import dlc_command  # noqa: F401
 
 EVERYTHING = ShowOptions(
     expanded=True, emit="hlo", step=True, platform="cuda", lowering=True, memory=True, compiled=True
@@ -87,6 +91,15 @@ def test_symbolic_sizes_are_counted_as_the_given_numbers(capsys: pytest.CaptureF
     print_layers(table)
     printed = capsys.readouterr().out
     assert "one example with time = 100, forward: 27.20 kFLOPs" in printed and "assumed" not in printed
+
+
+def test_sizes_are_given_to_the_command(dlc_command: Any, tmp_path: Path) -> None:  # noqa: F811
+    path = tmp_path / "series.yaml"
+    path.write_text(SERIES.replace("NETWORK", "dense: 16"))
+    code, printed, _ = dlc_command("show", str(path), "--size", "time=100")
+    assert code == 0 and "one example with time = 100, forward: 27.20 kFLOPs" in printed and "assumed" not in printed
+    code, _, err = dlc_command("show", str(path), "--size", "tine=100")
+    assert code == 2 and "the spec has no symbolic size `tine`" in err
 
 
 def test_assumed_sizes_are_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,10 +40,10 @@ from dlc.frontend.pipeline import check_text
 from dlc.frontend.plan import UpdateRule
 from dlc.ir import DTYPES, ONES, Example, ParamSpec, TensorType
 from dlc.language.loader import source_of
-from dlc.language.options import RuleViolation, build_word
+from dlc.language.options import RuleViolation
 from dlc.language.source import Source
 from dlc.language.yaml_text import parse_yaml
-from tests.components.building import over_split, pair
+from tests.components.building import built_from, over_split, pair
 from tests.components.layer_battery import ROUNDING, check_layer, check_states, close
 from tests.components.layer_examples import sizes
 from tests.components.layer_examples import value as array_of
@@ -69,7 +69,7 @@ def check_component(kind: Kind, word: str) -> None:
 
 def built(kind: Kind, spec: str) -> Any:
     """The component that an item describes, or its faults, read as a file is read."""
-    return build_word(parse_yaml(f"item:\n  {spec}\n", "example").tree["item"], kind.table, kind.name)
+    return built_from(kind.table, spec, kind.name)
 
 
 def right(kind: Kind, spec: str) -> Any:

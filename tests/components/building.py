@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlc.components.losses import LOSSES
+from dlc.components.features.feature import Feature
 from dlc.components.losses.loss import Loss, LossExample
-from dlc.components.metrics import METRICS
 from dlc.components.metrics.metric import Metric
-from dlc.components.optimizers import OPTIMIZERS
-from dlc.components.schedules import SCHEDULES
-from dlc.components.schedules.schedule import Horizon
-from dlc.ir import DTYPES, TensorType
+from dlc.components.optimizers.optimizer import Optimizer
+from dlc.components.registry import KINDS
+from dlc.components.schedules.schedule import Horizon, Schedule
+from dlc.ir import DTYPES, Layer, TensorType
 from dlc.language.options import OptionError, build_word
 from dlc.language.yaml_text import parse_yaml
 
 HORIZON = Horizon(200, 20.0)
-TABLES = {"loss": LOSSES, "metric": METRICS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
 
+def item(spec: str) -> Any:
+    """An item as a plain tree, read as a file is read."""
+    return parse_yaml(f"item:\n  {spec}\n", "example").tree["item"]
+
+
+def built_from(table: Mapping[str, str], spec: str, kind: str) -> Any:
+    """The component of a table that an item describes, or its errors."""
+    return build_word(item(spec), table, kind)
+
+
+@cache
 def built(spec: str, kind: str) -> Any:
-    """The thing that a spec's text describes, or its faults."""
-    return build_word(parse_yaml(f"item:\n  {spec}\n", "example").tree["item"], TABLES[kind], kind)
+    """The component of a kind that an item describes, or its errors."""
+    return built_from(KINDS[kind].table, spec, kind)
 
 
 def loss(spec: str) -> Loss:
@@ -38,6 +49,30 @@ def loss(spec: str) -> Loss:
 def metric(spec: str) -> Metric:
     made = built(spec, "metric")
     assert isinstance(made, Metric), made
+    return made
+
+
+def optimizer(spec: str) -> Optimizer:
+    made = built(spec, "optimizer")
+    assert isinstance(made, Optimizer), made
+    return made
+
+
+def schedule(spec: str) -> Schedule:
+    made = built(spec, "schedule")
+    assert isinstance(made, Schedule), made
+    return made
+
+
+def layer(spec: str) -> Layer:
+    made = built(spec, "layer")
+    assert isinstance(made, Layer), made
+    return made
+
+
+def feature(spec: str) -> Feature:
+    made = built(spec, "feature")
+    assert isinstance(made, Feature), made
     return made
 
 

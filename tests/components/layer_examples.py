@@ -14,14 +14,9 @@ from dlc.components.layers import LAYERS
 from dlc.ir import DTYPES, Example, Layer, ParamSpec, Signature, TensorType
 from dlc.language.interpolation import substitute
 from dlc.language.options import RuleViolation, build_word, load_class
-from dlc.language.yaml_text import parse_yaml
+from tests.components.building import item
 
 SIZES = {"batch": 2, "time": 5, "depth": 3, "height": 6, "width": 7, "channels": 3, "classes": 4}
-
-
-def item(spec: str) -> Any:
-    """An item as a plain tree, read as a file is read."""
-    return parse_yaml(f"item:\n  {spec}\n", "example").tree["item"]
 
 
 class Built(NamedTuple):

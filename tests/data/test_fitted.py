@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from dlc.data.columns import Picked
 from dlc.data.dataset import load_dataset
 from dlc.data.fitted import FittedData, Unpadded, record_digests
 from dlc.diagnostics import SpecError
+from dlc.reports.page import write_report
 from dlc.support.files import digest, pack, to_json
 from dlc.training.run_folder import RunFolder
-from tests.common import run_dlc
+from tests.cli.test_commands import dlc_command  # noqa: F401
+from tests.reports.test_report import Outline
 
 NAMES = ["m_0", "m_1", "m_2", "y"]
 SPEC = (
@@ -233,7 +235,32 @@ def _leaves(result: Any) -> list[Any]:
     return [params["kernel"], params["bias"]]
 
 
-def test_changed_records_are_refused(copy: Path) -> None:
+def test_a_report_has_the_split_of_its_head_in_whatever_order_the_records_are_now(tmp_path: Path) -> None:
+    """The confusion matrix counts as many right answers as the accuracy in the head, before and after."""
+    x = np.random.default_rng(1).normal(size=40).round(3)
+    table: dict[str, Any] = {"x": x, "y": np.where(x + np.random.default_rng(2).normal(size=40) > 0, "up", "down")}
+    write(tmp_path / "t.csv", table)
+    (tmp_path / "spec.yaml").write_text(
+        "data: {source: {csv: t.csv}, split: {test: 15}}\ninputs: {x: number}\ntargets: {y: {category: [down, up]}}\n"
+        "network: [dense: 2]\nloss: cross_entropy\nmetrics: [accuracy]\noptimizer: {sgd: 0.1}\n"
+        "train: {epochs: 1, batch_size: 25}\n"
+    )
+    accuracy = dlc.train(tmp_path / "spec.yaml", tmp_path / "run").test["accuracy"]
+    shown = []
+    for order in (np.arange(40), np.argsort(x)):
+        write(tmp_path / "t.csv", {name: column[order] for name, column in table.items()})
+        page, notes = write_report(RunFolder(tmp_path / "run"), tmp_path / "page.html")
+        assert notes == []
+        outline = Outline(page.read_text(encoding="utf-8"))
+        head = dict(zip([text for _, text in outline.all("dt")], [text for _, text in outline.all("dd")], strict=False))
+        counts = outline.confusions()
+        assert sum(count for count, _ in counts) == 15
+        assert sum(count for count, right in counts if right) == pytest.approx(15 * accuracy)
+        shown.append((head["test accuracy"], head["test loss"], counts))
+    assert shown[0] == shown[1] and float(shown[0][0]) == pytest.approx(accuracy, rel=1e-3)
+
+
+def test_changed_records_are_refused(copy: Path, dlc_command: Callable[..., Any]) -> None:  # noqa: F811
     run, table = copy / "runs" / "table", table_of(36)
     table["y"][[3, 17]] += 1
     write(copy / "train.csv", table)
@@ -245,40 +272,61 @@ def test_changed_records_are_refused(copy: Path) -> None:
             call()
         item = error.value.report.diagnostics[0]
         assert (item.code, item.found) == ("DLC504", "2 of its 36 records are missing")
-    page = run_dlc(["report", str(run)])
-    assert page.returncode == 0
-    assert "the data changed since the run began" in page.stderr + page.stdout
+    status, out, err = dlc_command("report", str(run))
+    assert status == 0
+    assert "the data changed since the run began" in err + out
 
 
 # ---- places ----
 
 
-def test_a_run_and_its_data_may_move_together(copy: Path) -> None:
+def test_a_run_and_its_data_may_move_together(copy: Path, dlc_command: Callable[..., Any]) -> None:  # noqa: F811
     run = copy / "runs" / "table"
     assert dlc.evaluate(run, split="test").examples == 9
-    done = run_dlc(["train", str(run), "--resume", "--set", "train.epochs=3", "--quiet"])
-    assert done.returncode == 0, done.stderr
+    status, _, err = dlc_command("train", str(run), "--resume", "--set", "train.epochs=3", "--quiet")
+    assert status == 0, err
     assert str(copy / "train.csv") in (run / "resolved.yaml").read_text()
 
 
-def test_a_spec_that_moved_resumes_its_run(copy: Path) -> None:
-    done = run_dlc(["train", "spec.yaml", "--resume", "--set", "train.epochs=3", "--quiet"], cwd=copy)
-    assert done.returncode == 0, done.stderr
+def test_a_spec_that_moved_resumes_its_run(
+    copy: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dlc_command: Callable[..., Any],  # noqa: F811
+) -> None:
+    monkeypatch.chdir(copy)
+    status, _, err = dlc_command("train", "spec.yaml", "--resume", "--set", "train.epochs=3", "--quiet")
+    assert status == 0, err
 
 
-def test_data_may_be_given_a_new_path(copy: Path, tmp_path: Path) -> None:
+def test_data_may_be_given_a_new_path(copy: Path, tmp_path: Path, dlc_command: Callable[..., Any]) -> None:  # noqa: F811
     (copy / "train.csv").rename(tmp_path / "elsewhere.csv")
     run, place = copy / "runs" / "table", f"data.source.csv.path={tmp_path / 'elsewhere.csv'}"
     with pytest.raises(SpecError, match="does not exist"):
         dlc.evaluate(run, split="test")
-    done = run_dlc(["train", str(run), "--resume", "--set", "train.epochs=3", "--set", place, "--quiet"])
-    assert done.returncode == 0, done.stderr
+    status, _, err = dlc_command("train", str(run), "--resume", "--set", "train.epochs=3", "--set", place, "--quiet")
+    assert status == 0, err
     assert dlc.evaluate(run, split="test").examples == 9
 
 
 def test_a_run_that_moved_alone_finds_its_data_where_they_were(project: Path, tmp_path: Path) -> None:
     shutil.copytree(project / "runs" / "table", tmp_path / "alone")
     assert dlc.evaluate(tmp_path / "alone", split="test").examples == 9
+
+
+def test_a_project_may_be_reached_by_a_link(copy: Path, tmp_path: Path) -> None:
+    """Its folder, its run, its spec and its data."""
+    wanted = dlc.evaluate(copy / "runs" / "table", split="test").metrics
+    (tmp_path / "link").symlink_to(copy)
+    run = tmp_path / "link" / "runs" / "table"
+    assert dlc.evaluate(run, split="test").metrics == wanted
+    dlc.train(dlc.load(tmp_path / "link" / "spec.yaml", ["train.epochs=3"]), run, resume=True)
+    (tmp_path / "run").symlink_to(copy / "runs" / "table")
+    dlc.train(RunFolder(tmp_path / "run").load_spec(["train.epochs=4"]), tmp_path / "run", resume=True)
+    (copy / "train.csv").rename(tmp_path / "mounted.csv")
+    (copy / "train.csv").symlink_to(tmp_path / "mounted.csv")
+    done = dlc.train(dlc.load(copy / "spec.yaml", ["train.epochs=5"]), copy / "runs" / "table", resume=True)
+    assert [record["epoch"] for record in done.history] == [1, 2, 3, 4, 5]
+    dlc.evaluate(tmp_path / "run", split="test")
 
 
 def test_a_path_edited_by_hand_is_used(copy: Path, tmp_path: Path) -> None:

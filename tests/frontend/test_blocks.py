@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlc.components.layers.activations import Relu
 from dlc.diagnostics import Report, render
+from dlc.frontend.passes import expand
 from dlc.frontend.pipeline import Spec, check_text
 from dlc.frontend.resolved import dump, resolved_text
 from dlc.ir import TypedNode, TypedRepeat
@@ -307,3 +309,38 @@ def test_blocks_of_a_base_file_that_are_not_used_resolve(tmp_path: Any) -> None:
     spec, _ = check_file(tmp_path / "spec.yaml")
     assert spec is not None
     assert layers(valid(resolved_text(spec))) == layers(spec)
+
+
+@pytest.mark.parametrize(
+    ("variable", "where"),
+    [
+        ("averaged", "loss: {binary_focal: {soft_targets: VALUE}}\nnetwork: [flatten, dense: 1]\n"),
+        ("0.5", "loss: cross_entropy\nmetrics: [accuracy: {threshold: VALUE}]\nnetwork: [flatten, dense: 3]\n"),
+        ("nearest", "network: [{upsample2d: {interpolation: VALUE, align_corners: true}}]\n"),
+        ("nearest", "network: [{upsample2d: {interpolation: VALUE, cubic_a: -0.75}}]\n"),
+    ],
+)
+def test_an_option_of_a_loss_or_layer_without_effect_is_an_error_only_if_that_is_written(
+    variable: str, where: str
+) -> None:
+    head = "inputs: {x: {tensor: [4, 4, 3]}}\n"
+    head += (
+        f"targets: {{y: {{category: {3 if 'accuracy' in where else 2}}}}}\noptimizer: {{adam: 0.01}}\n"
+        if "loss" in where
+        else ""
+    )
+    assert checked(head + where.replace("VALUE", variable))[1].codes == ("DLC303",)
+    spec = valid(f"vars: {{v: {variable}}}\n{head}{where.replace('VALUE', '$v')}")
+    again = valid(resolved_text(spec))
+    assert again.plan.losses == spec.plan.losses
+    assert again.plan.metrics == spec.plan.metrics
+
+
+def test_a_network_that_is_too_large_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its top-level items keep their names, and no pass goes through the part of it that was expanded."""
+    inferred: list[str] = []
+    monkeypatch.setattr(expand, "MAX_NODES", 20)
+    monkeypatch.setattr(Relu, "infer", lambda self, x: inferred.append("relu"))
+    blocks = "{a: {layers: [relu, relu, relu, relu]}, b: {layers: [a, a, a, a, a, a]}}"
+    _, report = checked(f"blocks: {blocks}\nnetwork: [{{b: , name: last}}]\noutputs: {{y: last}}\n")
+    assert report.codes == ("DLC117",) and not inferred

@@ -20,7 +20,13 @@ BUNDLED = (
     [
         ("digits", "digit: {category: 9}", "they are numbered up to 9: write `category: 10`"),
         ("digits", "y: {category: {classes: 9, column: digit}}", "they are numbered up to 9: write `category: 10`"),
-        ("iris", "species: {category: [setosa, versicolor, virginca]}", "did you mean `virginca`?"),
+        ("iris", "species: {category: [setosa, versicolor, virginca]}", "did you mean `virginica`?"),
+        (
+            "iris",
+            "species: {category: {classes: {a: [setosa, Versicolour], b: virginca}}}",
+            "did you mean `versicolor`?",
+        ),
+        ("iris", "species: {category: [setosa, versicolor]}", "add `virginica` to `classes`"),
         ("wine", "cultivar: {category: 2}", "list the names: `classes: [class_0, class_1, class_2]`"),
     ],
 )
@@ -29,6 +35,25 @@ def test_the_classes_of_bundled_data_are_known(source: str, target: str, hint: s
     with pytest.raises(dlc.SpecError) as caught:
         dlc.loads(text)
     assert ("DLC404", hint) in [(item.code, item.hint) for item in caught.value.report.diagnostics]
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        "[setosa, versicolor, virginca]",
+        "{classes: [setosa, versicolor, virginca]}",
+        "{classes: {a: [setosa, versicolor], b: [virginca]}}",
+        "{classes: {a: [setosa, versicolor], b: virginca}}",
+    ],
+)
+def test_the_misspelt_class_is_pointed_at(classes: str) -> None:
+    text = BUNDLED.replace("SOURCE", "iris").replace("TARGET", f"species: {{category: {classes}}}")
+    with pytest.raises(dlc.SpecError) as caught:
+        dlc.loads(text.replace("column: features", "column: '*'"))
+    (item,) = [item for item in caught.value.report.diagnostics if item.code == "DLC404"]
+    line = text.splitlines()[2]
+    assert item.span is not None and item.span.line == 3
+    assert line[item.span.column - 1 : item.span.end_column - 1] == "virginca"
 
 
 def test_right_classes_are_right() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dlc.diagnostics import Report
 from dlc.frontend.pipeline import Spec, check_text
 from dlc.language.interpolation import ExpressionError, mentioned, substitute
+from tests.common import examples
 
 VARIABLES: dict[str, Any] = {
     "n": 8,
@@ -208,7 +209,7 @@ NOISE = st.text(st.sampled_from("$()nmax,+-*/%. 0123456789eE_\"'{}[]\n²٣é\\")
 
 
 @given(st.one_of(NOISE, NOISE.map(lambda text: f"$({text})"), st.text(max_size=80)))
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(100))
 def test_hostile_text_only_raises_errors(text: str) -> None:
     try:
         substitute(text, VARIABLES)

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import check_file, check_text
 from dlc.language.source import BROKEN, Source
+from dlc.language.yaml_errors import oddity
 from dlc.language.yaml_text import parse_yaml, read, scalar
+from tests.common import examples
 
 SCALARS: list[tuple[str, Any]] = [
     ("1", 1),
@@ -308,7 +310,7 @@ def test_dumped_trees_read_back(tree: dict[str, Any], flow: bool | None) -> None
 
 
 @given(TREES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=examples(30))
 def test_every_value_and_key_has_a_place(tree: dict[str, Any]) -> None:
     text = yaml.dump(tree, Dumper=Quoting)
     if "<<" in str(tree):
@@ -365,3 +367,14 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
         report = check_file(tmp_path / name)[1]
         assert report.codes == ("DLC001",) or report.codes == ("DLC111",), report
         assert "not a regular file" in report.diagnostics[0].message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [" " * 60000 + "x\u00e9: 1", "- " * 30000 + "x", "a: " * 20000 + "\u201c", "x=" + " " * 50000 + "=", "[1." * 20000],
+)
+def test_odd_characters_are_found_in_linear_time(line: str) -> None:
+    """A hostile line of 60,000 characters took more than half a minute."""
+    begin = time.process_time()
+    oddity(line)
+    assert time.process_time() - begin < 5

@@ -14,7 +14,7 @@ from dlc.diagnostics import render
 from dlc.diagnostics.codes import CODES
 from dlc.frontend.pipeline import check_text
 from dlc.language.yaml_text import parse_yaml
-from tests.common import ROOT
+from tests.common import ROOT, examples
 
 RICH = """
 dlc: 1
@@ -147,13 +147,13 @@ def check(text: str) -> None:
 
 
 @given(mutants())
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(100))
 def test_mutants(text: str) -> None:
     check(text)
 
 
 @given(st.sampled_from(SPECS), st.data())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(50))
 def test_damaged_texts(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     end = min(len(text), start + data.draw(st.integers(0, 12)))
@@ -165,7 +165,7 @@ PATHS = [".".join(map(str, path)) for path in places(TREES[0]) if path and path[
 
 
 @given(st.lists(st.tuples(st.sampled_from(PATHS), st.sampled_from(WORDS + [str(n) for n in NUMBERS])), max_size=3))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(50))
 def test_settings(pairs: list[tuple[str, str]]) -> None:
     spec, report = check_text(RICH, sets=[f"{path}={value}" for path, value in pairs])
     assert (spec is not None) == report.ok

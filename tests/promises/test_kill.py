@@ -1,4 +1,4 @@
-"""Exactness with real processes: trained twice, and killed at random moments, digits_cnn has the same bits.
+"""Exactness with real processes: trained twice, stopped, and killed at random moments, a network has the same bits.
 
 The storm of `benchmarks/kill_storm.py` over its other specs is here in a short form.
 """
@@ -21,34 +21,45 @@ from benchmarks import kill_storm
 from dlc.training import checkpoint as checkpoints
 from dlc.training.run_folder import RunFolder
 from tests.common import ROOT, run_dlc
+from tests.training.test_training import same_run
 
 SPEC = ROOT / "specs" / "digits_cnn.yaml"
+SMALLER = ROOT / "specs" / "digits_mlp.yaml"
 KILLS = 10
-SHORTER = ["--set", "train.epochs=20", "--set", "train.checkpoint_seconds=0"]
-"""Fewer epochs than the spec's, so that the test stays short; each is the same work, and has a checkpoint."""
+EPOCHS = {SPEC: 20, SMALLER: 100}
+"""Few epochs, so that the tests stay short, but enough that a signal after the first one arrives before the last."""
 
 
-def arguments(run: Path) -> list[str]:
-    return ["train", str(SPEC), "--run", str(run), "--resume", *SHORTER]
+def name_of(spec: Path) -> str:
+    return spec.stem
 
 
-def start(run: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from dlc.cli import main; main()", *arguments(run)]
+def arguments(run: Path, spec: Path = SPEC) -> list[str]:
+    """Each epoch has a checkpoint."""
+    shorter = ["--set", f"train.epochs={EPOCHS[spec]}", "--set", "train.checkpoint_seconds=0"]
+    return ["train", str(spec), "--run", str(run), "--resume", *shorter]
+
+
+def start(run: Path, spec: Path = SPEC) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from dlc.cli import main; main()", *arguments(run, spec)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ})
 
 
 class Straight(NamedTuple):
-    """The straight run, the time it took to its first epoch (it compiles), and from there to its end."""
+    """The straight run of a spec, the time it took to its first epoch (it compiles), and from there to its end."""
 
+    spec: Path
     run: RunFolder
     compiling: float
     training: float
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> Straight:
+def straight(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Straight:
+    """A run that nothing stops: of `SPEC`, or of the spec that a test asks for."""
+    spec = getattr(request, "param", SPEC)
     run = RunFolder(tmp_path_factory.mktemp("straight") / "run")
-    process = start(run.path)
+    process = start(run.path, spec)
     wait_for(process, "parameters")
     began = time.perf_counter()
     wait_for(process, "epoch ")
@@ -57,7 +68,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Straight:
     process.stdout.read()
     process.stdout.close()
     assert process.wait() == 0
-    return Straight(run, first - began, time.perf_counter() - first)
+    return Straight(spec, run, first - began, time.perf_counter() - first)
 
 
 def wait_for(process: subprocess.Popen[str], sign: str) -> str:
@@ -70,8 +81,7 @@ def wait_for(process: subprocess.Popen[str], sign: str) -> str:
 
 
 def assert_same(one: RunFolder, other: RunFolder) -> None:
-    assert one.weights.read_bytes() == other.weights.read_bytes()
-    assert one.metrics.read_bytes() == other.metrics.read_bytes()
+    same_run(one, other)
     assert one.result.read_bytes() == other.result.read_bytes()
 
 
@@ -128,9 +138,10 @@ def test_a_short_storm(spec: str, tmp_path: Path) -> None:
     assert ": 2 kills (" in told
 
 
+@pytest.mark.parametrize("straight", [SMALLER, pytest.param(SPEC, marks=pytest.mark.slow)], indirect=True, ids=name_of)
 def test_sigterm_writes_a_checkpoint_and_says_resume_me(straight: Straight, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    process = start(run.path)
+    process = start(run.path, straight.spec)
     assert process.stdout is not None
     wait_for(process, "epoch ")
     process.send_signal(signal.SIGTERM)
@@ -139,7 +150,7 @@ def test_sigterm_writes_a_checkpoint_and_says_resume_me(straight: Straight, tmp_
     assert process.wait() == 75, "".join(lines)
     assert "--resume" in lines[-1]
     assert checkpoints.found(run)
-    done = run_dlc(arguments(run.path))
+    done = run_dlc(arguments(run.path, straight.spec))
     assert done.returncode == 0, done.stderr
     assert "resuming after epoch" in done.stderr
     assert_same(run, straight.run)

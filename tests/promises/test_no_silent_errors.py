@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.export
@@ -24,14 +25,8 @@ from dlc.training import checkpoint as checkpoints
 from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder, last_run_folder
 from dlc.training.train import train as train_spec
-from tests.common import SMALL
+from tests.common import SMALL, codes
 from tests.training.test_training import same_run
-
-
-def codes(text: str, *sets: str) -> tuple[str, ...]:
-    from dlc.frontend.pipeline import check_text
-
-    return check_text(text, sets=sets)[1].codes
 
 
 def raises(code: str, call, *arguments, **options) -> dlc.Diagnostic:
@@ -307,15 +302,23 @@ def test_a_damaged_run_is_one_clear_error_or_right(
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     else:
         path.write_bytes(b'{"a": [1]}\n')
-    for call in (
-        lambda: dlc.train(dlc.loads(SMALL), run.path, resume=True),
-        lambda: dlc.evaluate(run.path),
-        lambda: dlc.predict(run.path, {"features": np.ones((2, 4))}),
-    ):
+    x = np.random.default_rng(0).normal(5, 2, (20, 4))
+    calls: dict[str, Callable[[RunFolder], Any]] = {
+        "train": lambda run: dlc.train(dlc.loads(SMALL), run.path, resume=True) and run.load_weights(),
+        "evaluate": lambda run: dict(dlc.evaluate(run.path).metrics),
+        "predict": lambda run: dlc.predict(run.path, {"features": x}),
+    }
+    for name, call in calls.items():
         try:
-            call()
+            found = call(run)
         except dlc.SpecError as error:
-            assert len(error.report.diagnostics) >= 1
+            spans = [item.span for item in error.report.diagnostics]
+            assert len(spans) == 1 or all(span and span.file == str(run.path / "resolved.yaml") for span in spans), (
+                "or all of a spec"
+            )
+        else:
+            wanted = small_run.load_weights() if name == "train" else call(small_run)
+            jax.tree.map(np.testing.assert_array_equal, found, wanted)
 
 
 def test_a_replaced_checkpoint_is_put_back_after_a_kill(small: Spec, small_run: RunFolder, tmp_path: Path) -> None:

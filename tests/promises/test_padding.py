@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from dlc.backend.tree import nest
 from dlc.data.dataset import load_dataset
 from dlc.frontend.pipeline import Spec, check_text
 from dlc.ir import MASK, Context, Outcome, TensorType
+from dlc.reports.answers import sections
+from dlc.reports.markup import element
+from dlc.reports.predictions import predicted
 from dlc.serving.model import load_model
 from dlc.serving.tables import predict_table, write_table
 from dlc.training.run_folder import RunFolder
@@ -201,7 +205,7 @@ def test_encoder_against_keras_parts() -> None:
 # ---- from the feature to the loss ----
 
 
-def tagger(folder: Path, length: int) -> Spec:
+def tagger(folder: Path, length: int, times: int = 2, epochs: int = 3) -> Spec:
     """A network that gives each token a class, on sequences of 2 to 5 tokens padded to a length."""
     generator = np.random.default_rng(0)
     lengths = generator.integers(2, 6, 24)
@@ -217,15 +221,18 @@ def tagger(folder: Path, length: int) -> Spec:
         "  - embedding: {vocabulary: 9, size: 4}\n"
         "  - gru: {units: 4, bidirectional: true, return_sequences: true}\n"
         "  - batch_norm: 0.5\n"
-        "  - repeat: {times: 2, layers: [transformer_encoder: {size: 8, heads: 2}]}\n"
+        f"  - repeat: {{times: {times}, layers: [transformer_encoder: {{size: 8, heads: 2}}]}}\n"
         "  - dense: 3\n"
-        "loss: cross_entropy\nmetrics: [accuracy]\noptimizer: {sgd: 0.2}\ntrain: {epochs: 3, batch_size: 8}\n"
+        "loss: cross_entropy\nmetrics: [accuracy]\noptimizer: {sgd: 0.2}\n"
+        f"train: {{epochs: {epochs}, batch_size: 8}}\n"
     )
 
 
-def test_a_run_on_longer_padding_is_the_same_run(tmp_path: Path) -> None:
+@pytest.mark.few(1)
+@pytest.mark.parametrize(("times", "epochs"), [(1, 1), (2, 3)])
+def test_a_run_on_longer_padding_is_the_same_run(times: int, epochs: int, tmp_path: Path) -> None:
     """Losses, accuracies, weights and predictions: nothing learns from padding."""
-    runs = [dlc.train(tagger(tmp_path, length), tmp_path / str(length)) for length in (5, 9)]
+    runs = [dlc.train(tagger(tmp_path, length, times, epochs), tmp_path / str(length)) for length in (5, 9)]
     for one, other in zip(runs[0].history, runs[1].history, strict=True):
         assert one == pytest.approx(other, rel=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), *(run.variables for run in runs))
@@ -431,8 +438,36 @@ def test_a_run_on_longer_series_is_the_same_run(tmp_path: Path) -> None:
         runs.append(dlc.train(dlc.loads(SERIES.format(path=tmp_path / f"{length}.npz")), tmp_path / str(length)))
     for one, other in zip(runs[0].history, runs[1].history, strict=True):
         assert one == pytest.approx(other, rel=1e-4)
-    dlc.report(tmp_path / "8")
-    dlc.export(tmp_path / "8", "stablehlo")
+    assert dlc.evaluate(tmp_path / "5").metrics == pytest.approx(dlc.evaluate(tmp_path / "8").metrics, rel=1e-4)
+
+
+def test_exports_and_reports_do_not_show_padding(tmp_path: Path) -> None:
+    """An exported program gives the same numbers at further padding, and NaN there; a report the same pictures."""
+    for length in (5, 8):
+        series(tmp_path / f"{length}.npz", length)
+    run = tmp_path / "run"
+    dlc.train(dlc.loads(SERIES.format(path=tmp_path / "5.npz"), ["train.epochs=1"]), run)
+    folder = dlc.export(run, "stablehlo: cpu", tmp_path / "artifact")
+    program = jax.export.deserialize(bytearray((folder / "model.stablehlo").read_bytes()))
+    weights, raw = load_file(folder / "weights.safetensors"), np.load(tmp_path / "5.npz")["x"][:6].astype(np.float32)
+    real = (raw != 0).any(-1)
+    short, long = (
+        jax.device_get(program.call(weights, {"x": np.pad(raw, ((0, 0), (0, more), (0, 0)))})) for more in (0, 4)
+    )
+    wanted = dlc.predict(run, {"x": raw})
+    np.testing.assert_allclose(short["y"], wanted["y"], rtol=1e-5)
+    for name in ("y", "w", "z"):
+        np.testing.assert_allclose(long[name][:, :5] if name != "z" else long[name], short[name], rtol=1e-6)
+    assert np.isnan(long["y"][:, 5:]).all() and not np.isnan(long["y"][:, :5][real]).any()
+    model, drawn = load_model(RunFolder(run)), []
+    for length in (5, 8):
+        shutil.copy(tmp_path / f"{length}.npz", tmp_path / "now.npz")
+        (tmp_path / "now.npz").replace(tmp_path / "5.npz")
+        found = predicted(model, load_dataset(model.plan, RunFolder(run).load_fitted(model.plan)))
+        drawn.append(str(element("div", sections(model.plan, found))))
+        assert f"{2 * length - 6} more columns of inputs" in drawn[-1]
+        drawn[-1] = drawn[-1].replace(f"{2 * length - 6} more columns of inputs", "more columns of inputs")
+    assert drawn[0] == drawn[1] and "nan" not in drawn[0]
 
 
 def text_of(table: dict[str, Any], path: Path) -> str:

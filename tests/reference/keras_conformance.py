@@ -15,19 +15,10 @@ import keras
 import numpy as np
 
 from dlc.backend.tree import flatten, nest
-from dlc.components.layers import LAYERS
-from dlc.ir import Context, Layer, Outcome, ParamSpec, TensorType
-from dlc.language.options import build_word
-from dlc.language.yaml_text import parse_yaml
+from dlc.ir import Context, Outcome, ParamSpec, TensorType
+from tests.components.building import layer as build
 
 __all__ = ["build", "conform", "keras"]
-
-
-def build(spec: str) -> Layer:
-    """The layer that an item describes, read as a file is read."""
-    made = build_word(parse_yaml(f"item:\n  {spec}\n", "example").tree["item"], LAYERS, "layer")
-    assert isinstance(made, Layer), made
-    return made
 
 
 def random_values(declared: Mapping[str, ParamSpec], generator: np.random.Generator, state: bool) -> dict[str, Any]:

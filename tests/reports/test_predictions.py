@@ -15,22 +15,22 @@ from dlc.backend.network import lower
 from dlc.backend.predict import with_stats
 from dlc.cli.reporters import Plain
 from dlc.cli.train import written_report
-from dlc.components.features import FEATURES
-from dlc.components.features.feature import Feature, encoded_on_host
+from dlc.components.features.feature import encoded_on_host
 from dlc.components.losses import LOSSES
 from dlc.components.losses.loss import Loss
 from dlc.data.dataset import load_dataset
 from dlc.data.fitted import device_stats
-from dlc.frontend.summary import human
+from dlc.diagnostics import human
+from dlc.frontend.pipeline import check_text
 from dlc.ir import TensorType
-from dlc.language.options import RuleViolation, build_word
-from dlc.language.yaml_text import parse_yaml
+from dlc.language.options import RuleViolation
 from dlc.reports.answers import sections
 from dlc.reports.page import page, write_report
 from dlc.reports.predictions import Answers, Classes, Labels, Numbers, Sequences, predicted
 from dlc.reports.record import Record
 from dlc.serving.model import Model
 from dlc.training.run_folder import RunFolder
+from tests.components.building import built
 from tests.reports.test_report import Outline, saved
 
 EXAMPLES = 14
@@ -74,13 +74,6 @@ ITEMS = {
 }
 
 
-def made(text: str, kind: str) -> Any:
-    table = FEATURES if kind == "feature" else LOSSES
-    item = build_word(parse_yaml(f"item: {text}\n", "example").tree["item"], table, kind)
-    assert isinstance(item, (Feature, Loss)), item
-    return item
-
-
 def outputs_for(target: TensorType) -> list[tuple[int, ...]]:
     """Shapes of outputs that a loss may compare with a target."""
     sizes = tuple(size for size in target.shape[1:] if isinstance(size, int))
@@ -93,7 +86,7 @@ def pairs_of(loss: Loss) -> list[tuple[str, tuple[int, ...]]]:
     """The kinds of targets that a loss accepts, with shapes of outputs."""
     pairs = []
     for name, (feature, values) in TARGETS.items():
-        target = made(feature, "feature")
+        target = built(feature, "feature")
         raw = target.read([values], name)
         encoded = encoded_on_host(target, name, raw, target.fit(raw))[name]
         for shape in outputs_for(target.value_type()):
@@ -153,7 +146,8 @@ def spec_of(item: str, pairs: list[tuple[str, tuple[int, ...]]]) -> str:
 def test_every_kind_of_target_can_be_drawn(word: str, tmp_path: Path) -> None:
     """Also outputs that are not finite."""
     item = f"{word}: {ITEMS.get(word, '')}"
-    pairs = pairs_of(made(f"{{{item}}}", "loss"))
+    pairs = pairs_of(built(f"{{{item}}}", "loss"))
+    pairs = [pair for pair in pairs if "DLC313" not in check_text(spec_of(item, [pair]))[1].codes]  # out of its domain
     assert pairs, f"no target above fits `{word}`: add one"
     x = np.random.default_rng(1).normal(size=(EXAMPLES, 2))
     x[::3] *= 1e38 / np.abs(x[::3])

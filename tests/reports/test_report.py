@@ -66,6 +66,11 @@ class Outline(HTMLParser):
             if name == tag and (class_ is None or class_ in (attributes.get("class") or "").split())
         ]
 
+    def confusions(self) -> list[tuple[int, bool]]:
+        """The counts in the cells of confusion matrices, and whether they are of right answers."""
+        cells = [(str(attributes.get("class")), text) for attributes, text in self.all("td")]
+        return [(int(text.replace("\u00b7", "0")), "right" in mark) for mark, text in cells if re.match(r"h\d", mark)]
+
 
 def report(run: RunFolder, folder: Path) -> tuple[Outline, str]:
     path, notes = write_report(run, folder / "report.html")

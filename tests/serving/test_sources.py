@@ -13,12 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
 
 import dlc
+from dlc.components.sources.files import Csv
 from dlc.diagnostics import SpecError
 from dlc.serving.model import load_model
 from dlc.serving.tables import source_for, source_of
 from dlc.training.run_folder import RunFolder
+from tests.frontend.test_plugins import plugins  # noqa: F401 - a fixture
+from tests.test_contributing import GUIDES
 
 SPEC = """
 data: {source: {csv: {path: train.csv, missing_values: [NA]}}, validation: {csv: {path: train.tsv, missing_values: NA}}}
@@ -111,9 +115,14 @@ def test_the_values_that_replace_missing_ones_are_those_of_training(project: Pat
     model = load_model(RunFolder(project / "run"))
     known = [5e5 + i / 8 for i in range(30) if i % 7 != 3 and i != 4]
     np.testing.assert_array_equal(model.fitted.stats["size"]["fill"], [np.median(known)])
-    alone = dlc.predict(project / "run", {"größe": [None], "kind": [""]})["y"]
-    filled = dlc.predict(project / "run", {"größe": [5e5], "kind": ["u"]})["y"]
-    assert alone.shape == (1,) and alone != filled
+    kinds = ["uv"[i % 2] for i in range(30) if i % 9 != 2 and i != 4]
+    found = dlc.predict(project / "run", {"größe": [None, 5e5], "kind": ["", "v"]})["y"]
+    values = np.array([5e5 + i / 8 if i % 7 != 3 else np.median(known) for i in range(30) if i != 4])
+    sizes = (np.array([np.median(known), 5e5]) - values.mean()) / values.std()
+    most = int(kinds.count("v") > kinds.count("u"))  # the most frequent class
+    rows = np.stack([sizes, [1, 0], np.eye(2)[[most, 1], 0], np.eye(2)[[most, 1], 1]], axis=1)
+    weights = RunFolder(project / "run").load_weights()
+    np.testing.assert_allclose(found, (rows @ weights["dense/kernel"] + weights["dense/bias"])[:, 0], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -134,11 +143,42 @@ def test_wrong_sources(project: Path, given: str, code: str, said: str) -> None:
         assert {item.code for item in items} == {code} and said in items[0].message
 
 
-def test_the_format_of_the_spec_holds_for_other_files(project: Path) -> None:
+def test_records_that_ship_with_dlc_are_a_source(small_run: RunFolder) -> None:
+    found, table = dlc.evaluate(small_run.path, data="iris"), dlc.predict(small_run.path, "iris")
+    data = load_iris()
+    names = data.target_names[data.target]
+    assert found.examples == 150 and found.metrics["accuracy"] == pytest.approx((table["species"] == names).mean())
+    again = dlc.predict(small_run.path, {"features": data.data})
+    np.testing.assert_array_equal(table["species_setosa"], again["species_setosa"])
+
+
+@pytest.mark.parametrize("module", ["sine", "levels"])
+def test_sources_of_plugins(module: str, plugins: Path) -> None:  # noqa: F811
+    """One that computes records, and one that reads files."""
+    guide = next(guide for guide in GUIDES if guide.module == module)
+    (plugins / f"{module}.py").write_text(guide.code, encoding="utf-8")
+    (plugins / "spec.yaml").write_text(guide.spec, encoding="utf-8")
+    (plugins / "levels.txt").write_text("".join(f"{i} {2 * i}\n" for i in range(9)))
+    dlc.train(dlc.load(plugins / "spec.yaml"), plugins / "run")
+    x, y = np.float32([3, 4, 5]), np.float32([1, 2, 4])
+    (plugins / "other.txt").write_text("".join(f"{a} {b}\n" for a, b in zip(x, y, strict=True)))
+    given: Any = f"levels: {plugins / 'other.txt'}"
+    if module == "sine":
+        x = np.linspace(0, 1, 7, dtype=np.float32)
+        y, given = np.sin(2 * np.pi * x), "sine: 7"
+    wanted = dlc.predict(plugins / "run", {"x": x})["y"]
+    for data in (given, plugins / "other.txt") if module == "levels" else (given,):
+        np.testing.assert_array_equal(dlc.predict(plugins / "run", data)["y"], wanted)
+        found = dlc.evaluate(plugins / "run", data=data)
+        assert found.examples == len(x)
+        assert found.metrics["loss"] == pytest.approx(np.square(wanted - y).mean(), rel=1e-5)
+
+
+def test_the_format_of_the_spec_holds_for_other_files(project: Path, tmp_path: Path) -> None:
     model = load_model(RunFolder(project / "run"))
     for name in ("x.csv", "x.tsv.gz", "x.bin"):
-        (project / name).write_text("a\n")
-        assert source_of(model, project / name).missing_values == ("NA",)  # type: ignore[attr-defined]
+        (tmp_path / name).write_text("a\n")
+        assert source_of(model, tmp_path / name).missing_values == ("NA",)  # type: ignore[attr-defined]
 
 
 def test_the_kind_of_a_file_is_not_found_by_reading_what_may_block(tmp_path: Path) -> None:
@@ -148,3 +188,11 @@ def test_the_kind_of_a_file_is_not_found_by_reading_what_may_block(tmp_path: Pat
         with pytest.raises(SpecError) as caught:
             source_for(path)
         assert caught.value.report.codes == ("DLC510",)
+
+
+def test_a_source_may_be_written_at_length() -> None:
+    """It is longer than the name of a file may be."""
+    marks = ", ".join(f"mark_{number}" for number in range(60))
+    source = source_for(f"csv: {{path: t.csv, missing_values: [{marks}]}}")
+    assert isinstance(source, Csv)
+    assert len(source.missing_values) == 60

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import dlc
 from dlc.backend.network import lower
-from dlc.components.features import FEATURES
-from dlc.components.features.feature import Feature, encoded_on_host
+from dlc.components.features.feature import encoded_on_host
 from dlc.components.losses.loss import Loss
 from dlc.components.losses.sequences import CTC
 from dlc.data.fitted import FittedData
 from dlc.frontend.pipeline import check_text
-from dlc.language.options import build_word
-from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import Model, _decoded
 from dlc.serving.tables import as_arrays, present, write_table
-from tests.common import run_dlc
+from tests.cli.test_commands import dlc_command  # noqa: F401
+from tests.components.building import feature
 
 TWO = (
     "inputs: {x: number}\n"
@@ -33,12 +34,6 @@ TWO = (
 
 def two(name: str, feature: str, size: int = 1) -> str:
     return TWO.replace("SECOND", f"{name}: {feature}").replace("NAME", name).replace("SIZE", str(size))
-
-
-def feature_of(text: str) -> Feature:
-    made = build_word(parse_yaml(f"item: {text}\n", "example").tree["item"], FEATURES, "feature")
-    assert isinstance(made, Feature), made
-    return made
 
 
 @pytest.mark.parametrize("name", ["smokes_yes", "smokes_no"])
@@ -75,14 +70,14 @@ def test_elements_of_arrays_are_columns_as_well() -> None:
     ],
 )
 def test_the_columns_are_those_that_the_checker_knows(text: str, sizes: tuple[int, ...]) -> None:
-    made = feature_of(text)
+    made = feature(text)
     table = made.present("y", np.zeros((3, *sizes), np.float32))
     assert list(table) == made.prediction_columns("y", sizes)
     assert {len(column) for column in table.values()} == {3}
 
 
 def test_a_record_without_probabilities_has_no_class(tmp_path: Path) -> None:
-    table = feature_of("{category: [a, b]}").present("y", np.float32([[0.2, 0.8], [np.nan, np.nan], [1.0, 0.0]]))
+    table = feature("{category: [a, b]}").present("y", np.float32([[0.2, 0.8], [np.nan, np.nan], [1.0, 0.0]]))
     assert table["y"].tolist() == ["b", None, "a"]
     write_table(table, tmp_path / "out.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
@@ -110,18 +105,25 @@ def test_arrays_have_their_own_shape_in_python(series: Path) -> None:
     assert dlc.predict(series / "run", {"x": np.ones(5)})["y"].shape == (5, 2)
 
 
-def test_columns_of_the_input_can_be_kept(series: Path) -> None:
-    done = run_dlc(["predict", "run", "new.csv", "--keep", "id", "--keep", "x"], cwd=series)
-    lines = done.stdout.splitlines()
+@pytest.fixture
+def inside(series: Path, monkeypatch: pytest.MonkeyPatch, dlc_command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: F811
+    """Runs a command in that folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(series)
+    return dlc_command
+
+
+def test_columns_of_the_input_can_be_kept(inside: Callable[..., Any]) -> None:
+    _, out, _ = inside("predict", "run", "new.csv", "--keep", "id", "--keep", "x")
+    lines = out.splitlines()
     assert lines[0] == "id,x,y_0,y_1" and lines[3].startswith("102,2.0,")
     assert len(lines) == 13
 
 
 @pytest.mark.parametrize(("column", "code"), [("idd", "DLC402"), ("y_0", "DLC510")])
-def test_a_column_that_cannot_be_kept(series: Path, column: str, code: str) -> None:
-    done = run_dlc(["predict", "run", "new.csv", "--keep", column], cwd=series)
-    assert done.returncode == (2 if code == "DLC510" else 1)
-    assert f"error[{code}]" in done.stderr and not done.stdout
+def test_a_column_that_cannot_be_kept(inside: Callable[..., Any], column: str, code: str) -> None:
+    status, out, err = inside("predict", "run", "new.csv", "--keep", column)
+    assert status == (2 if code == "DLC510" else 1)
+    assert f"error[{code}]" in err and not out
 
 
 @pytest.mark.parametrize(
@@ -136,13 +138,16 @@ def test_a_column_that_cannot_be_kept(series: Path, column: str, code: str) -> N
         ["export", "run", "--to", "stablehlo", "--out", "run"],
     ],
 )
-def test_no_output_takes_the_place_of_a_file_of_a_run(series: Path, command: list[str]) -> None:
-    if not (series / "link").exists():
-        (series / "link").symlink_to("run")
-    before = {path: path.read_bytes() for path in (series / "run").rglob("*") if path.is_file()}
-    done = run_dlc(command, cwd=series)
-    assert done.returncode == 1 and "error[DLC507]" in done.stderr, done.stderr
-    assert {path: path.read_bytes() for path in (series / "run").rglob("*") if path.is_file()} == before
+def test_no_output_takes_the_place_of_a_file_of_a_run(
+    series: Path, inside: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    folder = shutil.copytree(series, tmp_path / "series")
+    (folder / "link").symlink_to("run")
+    before = {path: path.read_bytes() for path in (folder / "run").rglob("*") if path.is_file()}
+    monkeypatch.chdir(folder)
+    status, _, err = inside(*command)
+    assert status == 1 and "error[DLC507]" in err, err
+    assert {path: path.read_bytes() for path in (folder / "run").rglob("*") if path.is_file()} == before
 
 
 def test_a_path_can_be_trained(series: Path) -> None:
@@ -150,25 +155,29 @@ def test_a_path_can_be_trained(series: Path) -> None:
     assert len(dlc.train(str(series / "pairs.yaml")).history) == 1
 
 
-def test_columns_of_other_kinds(series: Path) -> None:
+def test_columns_of_other_kinds(
+    series: Path, inside: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x = np.arange(3.0)
     np.savez(
-        series / "kinds.npz",
+        tmp_path / "kinds.npz",
         x=x,
         text=np.array([b"a", b"b", b"c"]),
         day=np.zeros(3, "datetime64[D]"),
         pair=x[:, None] * [1, 2],
     )
-    done = run_dlc(["predict", "run", "kinds.npz", "--keep", "text", "--out", "kinds.jsonl"], cwd=series)
-    assert done.returncode == 0, done.stderr
-    assert json.loads((series / "kinds.jsonl").read_text().splitlines()[1])["text"] == "b"
+    monkeypatch.chdir(tmp_path)
+    given = ("predict", str(series / "run"), "kinds.npz", "--keep")
+    status, _, err = inside(*given, "text", "--out", "kinds.jsonl")
+    assert status == 0, err
+    assert json.loads((tmp_path / "kinds.jsonl").read_text().splitlines()[1])["text"] == "b"
     for name in ("day", "pair"):
-        done = run_dlc(["predict", "run", "kinds.npz", "--keep", name], cwd=series)
-        assert done.returncode == 1 and "error[DLC406]" in done.stderr
+        status, _, err = inside(*given, name)
+        assert status == 1 and "error[DLC406]" in err
 
 
 def test_each_number_of_an_array_keeps_its_digits() -> None:
-    made = feature_of("{tensor: {shape: [2], normalize: standard}}")
+    made = feature("{tensor: {shape: [2], normalize: standard}}")
     raw = np.random.default_rng(0).normal([0, 1e9], [1e9, 1], (100, 2))
     stats = made.fit(raw)
     value = encoded_on_host(made, "y", raw, stats)["y"]

@@ -128,6 +128,20 @@ def test_what_a_class_defines_stays_and_subclasses_add_fields() -> None:
         More(-1)
 
 
+def test_a_field_that_is_not_an_argument() -> None:
+    @fast_dataclass(frozen=True)
+    class Kept:
+        """A record with a cache."""
+
+        x: int
+        cache: dict[str, int] = field(default_factory=dict, init=False)
+
+    assert Kept(1).cache == {} and Kept(x=1) == Kept(1)
+    for values, named in (((1, {}), {}), ((1,), {"cache": {}}), ((), {})):
+        with pytest.raises(TypeError):
+            Kept(*values, **named)
+
+
 def test_what_records_do_beside_plain_fields() -> None:
     @fast_dataclass(frozen=True)
     class Own:  # noqa: PLW1641 - the hash is a record's

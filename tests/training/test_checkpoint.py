@@ -15,15 +15,15 @@ import pytest
 from safetensors import safe_open
 
 import dlc
-from dlc.data.dataset import Batching
+from dlc.data.batching import Batching
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import check_text
 from dlc.frontend.sections import Keep
-from dlc.support.files import Log, history_of
+from dlc.support.files import Log, digest, history_of
 from dlc.training import checkpoint as checkpoints
 from dlc.training.callbacks.checkpointing import Checkpointing, EpochEnds
 from dlc.training.callbacks.progress import Silent
-from dlc.training.checkpoint import Policy, newest
+from dlc.training.checkpoint import Policy, Writer, newest
 from dlc.training.run_folder import RunFolder, new_run_folder
 from dlc.training.train import train as train_spec
 from tests.common import SMALL
@@ -79,6 +79,29 @@ def test_checkpoints_have_a_least_distance_in_time(sets: list[str], epochs: list
     assert kept(run) == epochs
 
 
+def test_a_run_that_ends_between_checkpoints_goes_on_from_the_last(small_run: RunFolder, tmp_path: Path) -> None:
+    """It has only the first epoch's checkpoint, and all lines and the best weights of three epochs."""
+    sets, run, three = ["train.checkpoint_seconds=1000"], RunFolder(tmp_path / "run"), RunFolder(tmp_path / "three")
+    train_spec(dlc.loads(SMALL, ["train.epochs=3"]), run=three)
+
+    class Fails(Silent):
+        def epoch(self, record: Mapping[str, float], seconds: float, is_best: bool) -> None:
+            if record["epoch"] == 3:
+                raise RuntimeError("the terminal is gone")
+
+    with pytest.raises(RuntimeError, match="the terminal is gone"):
+        train_spec(dlc.loads(SMALL, sets), run=run, reporter=Fails())
+    assert kept(run) == [1] and not run.finished
+    lines = small_run.metrics.read_text().splitlines(keepends=True)
+    assert run.metrics.read_text() == "".join(lines[:3])
+    best = min(map(json.loads, lines[:3]), key=lambda line: line["validation/loss"])
+    assert best["epoch"] > 1, "the checkpoint does not have the best weights"
+    assert json.loads(safetensors_metadata(run.weights)["dlc"])["epoch"] == str(best["epoch"])
+    assert run.weights.read_bytes() == three.weights.read_bytes()
+    train_spec(dlc.loads(SMALL, sets), run=run, resume=True)
+    same_run(run, small_run)
+
+
 @pytest.mark.parametrize("mode", ["stop", "rollback"])
 def test_a_run_that_diverges_keeps_its_best_weights_though_no_checkpoint_has_them(mode: str, tmp_path: Path) -> None:
     """The weights become infinite within epoch 4: the best ones, of epoch 3, are written when the run ends."""
@@ -99,7 +122,7 @@ def test_a_run_that_diverges_keeps_its_best_weights_though_no_checkpoint_has_the
     best = json.loads(safetensors_metadata(run.weights)["dlc"])
     assert best["epoch"] == "3"
     if mode == "rollback":  # it went back to epoch 3, which no checkpoint holds
-        assert "went back 5 times" in found.message
+        assert "returned 5 times" in found.message
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:
@@ -210,6 +233,45 @@ def test_nothing_is_written_through_links_of_a_run_folder(tmp_path: Path) -> Non
     assert not run.weights.is_symlink()
     assert [path.name for path in (tmp_path / "outside").iterdir()] == ["file"]
     assert (tmp_path / "outside" / "file").read_text() == "kept"
+
+
+def test_lines_of_short_epochs_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first at once, later ones twice per second, and all before a checkpoint refers to them."""
+    now = 0.0
+    monkeypatch.setattr(Log, "clock", staticmethod(lambda: now))
+    log = Log(tmp_path / "metrics.jsonl")
+
+    def written() -> list[int]:
+        return [json.loads(line)["epoch"] for line in log.path.read_text().splitlines()]
+
+    seen = []
+    for epoch in range(1, 11):
+        log.append({"epoch": epoch})
+        seen.append(len(written()))
+        now += 0.2
+    assert seen == [1, 1, 1, 4, 4, 4, 7, 7, 7, 10]
+    now -= 0.2
+    log.append({"epoch": 11})
+    assert len(written()) == 10
+    assert log.mark == {"bytes": log.path.stat().st_size, "sha256": digest(log.path.read_bytes())}
+    assert written() == list(range(1, 12))
+
+
+def test_a_checkpoint_has_all_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill can come as soon as it is written."""
+    monkeypatch.setattr(Log, "SECONDS", 1000.0)
+    lines: list[int] = []
+    submit = Writer.submit
+
+    def submitted(writer: Writer, checkpoint: Any, weights: Any) -> None:
+        Log(writer.run.metrics).check(checkpoint.metrics, last=True)
+        lines.append(len(writer.run.metrics.read_text().splitlines()))
+        submit(writer, checkpoint, weights)
+
+    monkeypatch.setattr(Writer, "submit", submitted)
+    run = RunFolder(tmp_path / "run")
+    train_spec(dlc.loads(SMALL, ["train.checkpoint_every=2", "train.epochs=5"]), run=run)
+    assert lines == [2, 4, 5] and len(run.metrics.read_text().splitlines()) == 6
 
 
 @pytest.mark.parametrize(

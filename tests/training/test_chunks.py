@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 import dlc
+from dlc.data import feeder
 from dlc.training import chunks
 from dlc.training.chunks import Begun, Chunks
+from dlc.training.evaluation import SplitEvaluation
 from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
 from dlc.training.train import train as train_spec
@@ -78,6 +80,27 @@ def test_a_run_that_stops_ignores_them(tmp_path: Path, monkeypatch: pytest.Monke
             train_spec(spec, run=other, resume=True, stop=stop_after(2))
     train_spec(spec, run=other, resume=True)
     same_run(one, other)
+
+
+def test_the_evaluation_is_sent_before_the_steps_of_its_epoch_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device goes on with it at once. The batches of a small split are made and sent a single time."""
+    order: list[str] = []
+
+    def noted(of: Any, name: str) -> None:
+        whole = getattr(of, name)
+
+        def call(*arguments: Any, **more: Any) -> Any:
+            order.append(name)
+            return whole(*arguments, **more)
+
+        monkeypatch.setattr(of, name, call)
+
+    for of, name in ((Chunks, "begin"), (Chunks, "end"), (SplitEvaluation, "_send"), (feeder, "padded_batches")):
+        noted(of, name)
+    train_spec(dlc.loads(SMALL))
+    assert order.count("padded_batches") == 2  # of validation and test
+    sent = [name for name in order if name != "padded_batches"]
+    assert list(pairwise(sent)).count(("begin", "_send")) == 4  # epochs
 
 
 @pytest.mark.parametrize("name", ["AHEAD_SECONDS", "AHEAD_BYTES"])

@@ -13,8 +13,9 @@ import sklearn.metrics as sk
 
 import dlc
 from dlc.backend.lowering import platform
-from dlc.diagnostics import Report
 from dlc.frontend.pipeline import check_text
+from dlc.reports.answers import sections
+from dlc.reports.markup import element
 from dlc.reports.predictions import predicted
 from dlc.serving.model import load_model
 from dlc.support.files import unpack
@@ -23,6 +24,8 @@ from dlc.training.run_folder import RunFolder
 from dlc.training.thresholds import best_f1
 from dlc.training.train import train as train_spec
 from tests.cli.test_commands import dlc_command  # noqa: F401
+from tests.common import codes
+from tests.reports.test_report import Outline
 from tests.training.test_training import same_run, stop_after
 
 SPEC = """
@@ -55,6 +58,9 @@ metrics:
 optimizer: {adam: 0.05}
 train: {epochs: 3, batch_size: 16, monitor: validation/tags}
 """
+
+
+LABELS = {"risk": ["low", "high"], "pair": ["no", "yes"]}
 
 
 class Trained(NamedTuple):
@@ -132,6 +138,19 @@ def test_one_rule_for_metrics_predictions_confusion_and_report(trained: Trained)
     np.testing.assert_array_equal(answers["risk"].guess == 1, table["risk"] == "high")
 
 
+def test_the_report_has_the_rule(trained: Trained) -> None:
+    """It states the threshold, and its confusion matrix counts the classes of the predictions."""
+    data, table = trained.of("test")
+    model = load_model(trained.run, platform())
+    outline = Outline(str(element("div", sections(model.plan, predicted(model, trained.result.data)))))
+    notes = [text for attributes, text in outline.all("p") if attributes.get("class") == "note"]
+    (risk,) = trained.result.thresholds["risk"]
+    for name, threshold in (("high", risk), ("yes", 0.3)):
+        assert f"\u201c{name}\u201d is predicted where its score is above {threshold:.4f}." in notes
+    wanted = [sk.confusion_matrix(data[name], table[name], labels=names) for name, names in LABELS.items()]
+    assert [count for count, _ in outline.confusions()] == np.stack(wanted).ravel().tolist()
+
+
 def test_tables_and_exports_have_the_rule(trained: Trained, tmp_path: Path, dlc_command: Callable[..., Any]) -> None:  # noqa: F811
     path, out = tmp_path / "x.npz", tmp_path / "p.csv"
     np.savez(path, x=trained.data["x"][:3])
@@ -150,6 +169,8 @@ def test_tables_and_exports_have_the_rule(trained: Trained, tmp_path: Path, dlc_
         "tags": {"threshold": trained.result.thresholds["tags"]},
         "marks": {"threshold": pytest.approx([0.2, 0.6])},
     }
+    folder = dlc.export(trained.run.path, "stablehlo: cpu", tmp_path / "stablehlo")
+    assert json.loads((folder / "signature.json").read_text())["decisions"] == decisions
     assert "thresholds/risk" in unpack(trained.run.weights.read_bytes(), trained.run.weights)
 
 
@@ -211,10 +232,6 @@ optimizer: sgd
 """
 
 
-def _checked(text: str) -> Report:
-    return check_text(text)[1]
-
-
 @pytest.mark.parametrize(
     ("target", "size", "loss", "code"),
     [
@@ -237,7 +254,7 @@ def _checked(text: str) -> Report:
 )
 def test_a_threshold_without_effect_is_an_error(target: str, size: int, loss: str, code: str | None) -> None:
     text = SMALL.replace("TARGET", target).replace("SIZE", str(size)).replace("LOSS", loss)
-    report = _checked(text)
+    report = check_text(text)[1]
     assert report.codes == ((code,) if code else ())
     if code:
         assert "threshold" in report.diagnostics[0].message and report.diagnostics[0].span is not None
@@ -246,10 +263,9 @@ def test_a_threshold_without_effect_is_an_error(target: str, size: int, loss: st
 def test_a_threshold_needs_what_it_is_fitted_to() -> None:
     text = SMALL.replace("SIZE", "1").replace("LOSS", "binary_cross_entropy")
     text = text.replace("TARGET", "{category: {classes: 2, threshold: best_f1}}")
-    report = _checked(text.replace(", split: {validation: 0.2}", ""))
-    assert report.codes == ("DLC317",)
+    assert codes(text.replace(", split: {validation: 0.2}", "")) == ("DLC317",)
     inputs = text.replace("{x: {tensor: [3]}}", "{x: {category: {classes: 2, one_hot: true, threshold: 0.3}}}")
-    assert _checked(inputs).codes == ("DLC303",)
+    assert codes(inputs) == ("DLC303",)
 
 
 def test_margin_losses_decide_by_the_sign(tmp_path: Path) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 import types
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import r2_score
 
 import dlc
 from dlc.frontend.plan import Plan
 from dlc.training.callbacks.early_stopping import Stopping
+from dlc.training.run_folder import RunFolder
 from tests.common import SMALL
 from tests.reference.keras_conformance import keras
 
@@ -60,3 +64,22 @@ def test_it_stops_when_keras_does(
 @pytest.mark.parametrize(("min_delta", "stops"), [(0.0, None), (0.25, 2)])
 def test_a_small_improvement_is_none(min_delta: float, stops: int | None) -> None:
     assert stop_of(plan_of("validation/loss", min_delta, 2), [1.0, 0.9, 0.8, 0.7]) == stops
+
+
+def test_it_sees_r2_of_large_numbers_improve(tmp_path: Path) -> None:
+    """Their squares leave float32. With an r2 of 1.0 from the start the run would keep the first epoch's weights."""
+    x = np.random.default_rng(0).normal(size=(40, 1))
+    y = 1e20 * (3 * x[:, 0] + 1)
+    np.savez(tmp_path / "t.npz", x=x, y=y)
+    text = (
+        f"data: {{source: {{npz: {tmp_path / 't.npz'}}}, split: {{validation: 10}}}}\n"
+        "inputs: {x: {tensor: [1]}}\ntargets: {y: {number: standard}}\nnetwork: [dense: 1]\n"
+        "loss: mse\nmetrics: [r2]\noptimizer: {sgd: 0.05}\n"
+        "train: {epochs: 6, batch_size: 30, monitor: validation/r2, early_stopping: {patience: 1}}\n"
+    )
+    result = dlc.train(dlc.loads(text), tmp_path / "run")
+    values = [record["validation/r2"] for record in result.history]
+    assert values == sorted(set(values)) and len(values) == result.best_epoch == 6 and values[-1] < 0.9
+    rows = result.data.splits["validation"]
+    predicted = dlc.predict(RunFolder(tmp_path / "run").path, {"x": x[rows]})["y"].astype(np.float64)
+    assert values[-1] == pytest.approx(r2_score(y[rows] / 1e20, predicted.ravel() / 1e20), rel=1e-5)

@@ -286,7 +286,7 @@ def test_the_steps_of_a_run_that_goes_back_are_timed(spec_of, tmp_path: Path) ->
 def test_a_run_goes_back_only_so_often(spec_of) -> None:
     item = divergence(spec_of(LOG, bad=range(0, 36, 4), value=-1.0, train=BACK))
     assert f"at step {recovery.RETURNS + 1}: " in item.message
-    assert f"went back {recovery.RETURNS} times to the same weights" in item.message
+    assert f"returned {recovery.RETURNS} times to the same weights" in item.message
 
 
 def test_an_epoch_whose_last_step_failed_has_no_loss(spec_of) -> None:

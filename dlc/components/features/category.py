@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
 from unicodedata import normalize
@@ -18,7 +18,7 @@ from dlc.components.value_ranges import ValueRange
 from dlc.components.wrong_values import WrongValues
 from dlc.diagnostics import did_you_mean, listing
 from dlc.ir import TensorType
-from dlc.language.options import OptionError, main, option, reject, spell
+from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Category(MissingValues):
     `{flower: [rose, tulip], tree: [oak]}`. `ignored` is the number for unlabelled positions, in the data and in the
     target: a loss with this `ignore_index` skips them.
 
-    Of two classes the second is predicted where its probability is above `threshold`: in metrics, predictions and
+    With two classes, the second is predicted if its probability is above `threshold`: in metrics, predictions and
     reports alike. `best_f1` fits it after every epoch, and keeps that of the best weights.
     """
 
@@ -105,7 +105,7 @@ class Category(MissingValues):
     )
     missing: Annotated[str | None, BeforeValidator(_missing)] = option(
         None,
-        description="what stands for an empty field: a class, or the `most_frequent` one of the training split; `drop` "
+        description="replacement for an empty field: a class, or the `most_frequent` one of the training split; `drop` "
         "leaves out records without this target",
     )
 
@@ -289,14 +289,34 @@ class Category(MissingValues):
             "DLC404", "holds an unknown class", column, row, counts, expected=expected, hint=hint, option="classes"
         )
 
-    def undeclared(self, values: Sequence[str]) -> WrongValues | None:
-        """The error of a column with these values, as strings; None if all are classes."""
+    def undeclared(self, values: Sequence[str]) -> RuleViolation | None:
+        """The error of a column with these values, as strings; None if all are classes.
+
+        The values are right: a declared name that is similar to one of them is misspelt.
+        """
         known = self._numbering()
         codes = {value: known(value) for value in values}
         unknown = [value for value, code in codes.items() if code < 0 and value != str(self.ignored)]
-        if len(unknown) == self.classes:  # their number is right: what they are called is reported with the data
+        if not unknown or len(unknown) == self.classes:  # what classes of the right number are called is seen in data
             return None
-        return self._unknown(unknown, codes, self.word, 1) if unknown else None
+        wrong = self._unknown(unknown, codes, self.word, 1)
+        if isinstance(self.classes, int):
+            return wrong
+        wrong.hint = f"add {listing(unknown, 8)} to `classes`"
+        for part, name in self._written():
+            close = did_you_mean(name, unknown) if not {name, _loose(name)} & {*values, *map(_loose, values)} else None
+            if close is not None:
+                wrong.hint, wrong.part = close, part
+                break
+        return wrong
+
+    def _written(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """The names that are listed, with their position in the option."""
+        if isinstance(self.classes, dict):
+            for group, names in self.classes.items():
+                yield from (((group, index), name) for index, name in enumerate(names))
+        elif not isinstance(self.classes, int):
+            yield from (((index,), name) for index, name in enumerate(self.classes))
 
     def encoded_range(self) -> ValueRange | None:
         """0 to 1 with one_hot."""

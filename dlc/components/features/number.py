@@ -47,7 +47,7 @@ class Number(MissingValues):
     )
     missing: Annotated[float | str | None, BeforeValidator(numeric_missing)] = option(
         None,
-        description="what stands for an empty field: a number, or `mean`, `median`, `most_frequent` of the training "
+        description="replacement for an empty field: a number, or `mean`, `median`, `most_frequent` of the training "
         "split; `drop` leaves out records without this target",
     )
 

@@ -88,11 +88,11 @@ class Tensor(MissingValues):
 
     It reads one column that holds arrays, or several columns of numbers side by side, in the order given. `padding` is
     the number that fills the end of shorter series, whose first axis is time: a time step whose elements all equal it
-    is padding. The value then has a mask. Padding is recognised before the values are scaled, has no part in
-    `normalize`, and becomes 0. With `padding: nan`, empty fields are padding as well. `missing` fills in
-    single values of the other time steps.
+    is padding. The value then has a mask. Padding is recognised before the values are scaled, does not count in
+    `normalize`, and becomes 0. With `padding: nan`, empty fields are padding as well. `missing` fills in single values
+    of the other time steps.
 
-    A target of 0 and 1 may have a `threshold`, or a list of one for each label: metrics and reports decide by it, and
+    A target of 0 and 1 may have a `threshold`, or a list of one for each label: metrics and reports use it, and
     predictions contain the labels beside their probabilities. `best_f1` fits one for each label after every epoch, and
     keeps those of the best weights.
     """
@@ -109,7 +109,7 @@ class Tensor(MissingValues):
     )
     missing: Annotated[float | str | None, BeforeValidator(numeric_missing)] = option(
         None,
-        description="what stands for an empty field or NaN: a number, or `mean`, `median`, `most_frequent` of each "
+        description="replacement for an empty field or NaN: a number, or `mean`, `median`, `most_frequent` of each "
         "entry of the last axis in the training split; `drop` leaves out records without this target",
     )
     threshold: Annotated[Thresholds, BeforeValidator(read_thresholds)] = option(

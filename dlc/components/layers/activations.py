@@ -50,7 +50,7 @@ def activated(signature: Signature, activation: Elementwise | None) -> Signature
 
 
 class Linear(Elementwise):
-    """(*shape) -> (*shape): f(x) = x, for saying in the file that no activation is meant."""
+    """(*shape) -> (*shape): f(x) = x, to state explicitly that there is no activation."""
 
     word = "linear"
     cost = 0

@@ -35,8 +35,8 @@ class Attention(Layer):
 
     softmax(q k^T / sqrt(head_size)) v for each head, q, k, v affine maps of the input, the heads' results joined by
     another. With a second input, (batch, time', d'), keys and values come from that one (cross-attention). Fewer
-    `kv_heads` than heads share keys and values (Ainslie et al. 2023, arXiv:2305.13245). Positions that a mask hides are
-    not attended to.
+    `kv_heads` than heads share keys and values (Ainslie et al. 2023, arXiv:2305.13245). Masked positions are not
+    attended to.
     """
 
     word = "attention"

@@ -56,14 +56,14 @@ class Permute(Layer):
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             expected = f"each of 1 to {len(self.dims)}"
             raise RuleViolation(
-                "DLC104", "this is no order of axes", found=f"{list(self.dims)}", expected=expected, option="dims"
+                "DLC104", "not a valid order of the axes", found=f"{list(self.dims)}", expected=expected, option="dims"
             )
         if x.rank != len(self.dims) + 1:
             expected = plural(x.rank - 1, "number") if x.rank > 1 else "an input with more axes"
             message = "`permute` must name every axis after the batch"
             raise RuleViolation("DLC204", message, found=str(x), expected=expected, option="dims")
         output = x.resized(x.shape[0], *(x.shape[axis] for axis in self.dims))
-        return Signature(with_mask(x, output, self.dims[0] == 1, self.word, "the time axis moves"))
+        return Signature(with_mask(x, output, self.dims[0] == 1, self.word, "it moves the time axis"))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The axes in the new order."""
@@ -97,13 +97,13 @@ class RepeatVector(Layer):
 class Slice(Layer):
     """(batch, *axes) -> (batch, *axes): the part of one axis from `start` up to, not including, `stop`.
 
-    Negative numbers count from the end of the axis. Of an axis with a mask only a part that counts from the beginning
-    can be taken: where the end is depends on the padding.
+    Negative numbers count from the end of the axis. Along an axis with a mask, `start` and `stop` must count from the
+    beginning, because the position of the end depends on the padding.
     """
 
     word = "slice"
     masks = "used"
-    axis: int = option(1, description="which axis, the batch axis counted as 0; negative from the end")
+    axis: int = option(1, description="the axis: 0 is the batch axis, negative numbers count from the end")
     start: int = option(0, description="the first position")
     stop: int | None = option(None, description="the position after the last one; the end when left out")
 
@@ -182,17 +182,17 @@ class Slice(Layer):
 
 
 class Take(Layer):
-    """(batch, n, *axes) -> (batch, *axes): one position of an axis, which goes.
+    """(batch, n, *axes) -> (batch, *axes): one position of an axis, which is removed.
 
     A negative index counts from the end: `take: -1` is the last position. Along an axis with a mask it counts only real
-    positions, so that padding never changes what is taken. The result is 0 where the position is padding, or a sequence
-    too short.
+    positions, so that padding never changes what is taken. The result is 0 if the position is padding, or if the
+    sequence is too short.
     """
 
     word = "take"
     masks = "used"
-    index: int = main(description="which position, counted from 0; negative from the end")
-    axis: int = option(1, description="of which axis, the batch axis counted as 0; negative from the end")
+    index: int = main(description="the position, from 0; negative numbers count from the end")
+    axis: int = option(1, description="the axis: 0 is the batch axis, negative numbers count from the end")
 
     examples = (
         Example("take: 0", "f32[batch, time, 3]", "f32[batch, 3]"),
@@ -233,12 +233,12 @@ class Take(Layer):
 
 
 class Squeeze(Layer):
-    """(batch, *axes) -> (batch, *axes): the axes of size 1 go, or the named ones."""
+    """(batch, *axes) -> (batch, *axes): axes of size 1 are removed, or only the named ones."""
 
     word = "squeeze"
     masks = "used"
     axis: Annotated[tuple[int, ...] | None, BeforeValidator(axes_list)] = main(
-        None, description="which axes go, the batch axis counted as 0; every one of size 1 when left out"
+        None, description="the axes to remove, counted with the batch axis as 0; default: every one of size 1"
     )
 
     examples = (
@@ -259,12 +259,12 @@ class Squeeze(Layer):
         places = self.places(x.shape)
         for axis in places:
             if x.shape[axis] != 1:
-                message = f"axis {axis} can't go: its size is not 1"
+                message = f"axis {axis} can't be removed: its size is not 1"
                 raise RuleViolation("DLC205", message, found=str(x), expected="a size of 1", option="axis")
         if not places:
             raise RuleViolation("DLC303", "`squeeze` has no effect: no axis has size 1", found=str(x), hint="remove it")
         output = x.resized(*(size for axis, size in enumerate(x.shape) if axis not in places))
-        return Signature(with_mask(x, output, 1 not in places, self.word, "the masked axis goes"))
+        return Signature(with_mask(x, output, 1 not in places, self.word, "it removes the masked axis"))
 
     def places(self, shape: Sequence[Any]) -> tuple[int, ...]:
         """The axes that go, counted from 0."""
@@ -282,7 +282,7 @@ class ExpandDims(Layer):
 
     word = "expand_dims"
     masks = "used"
-    axis: int = main(description="where the new axis stands, the batch axis counted as 0; negative from the end")
+    axis: int = main(description="index of the new axis: 0 is the batch axis, negative numbers count from the end")
 
     examples = (
         Example("expand_dims: 1", "f32[batch, 4]", "f32[batch, 1, 4]"),
@@ -307,13 +307,13 @@ class ExpandDims(Layer):
 class Masking(Layer):
     """(batch, time, *axes) -> (batch, time, *axes): positions whose elements all equal a value become padding.
 
-    The output carries a mask, and is 0 where that hides a position. What was padding before stays padding.
+    The output carries a mask, and is 0 at masked positions. What was padding before stays padding.
     """
 
     word = "masking"
     masks = "used"
     decoding = "pointwise"
-    mask_value: float = main(0.0, description="what all elements of padding equal")
+    mask_value: float = main(0.0, description="the value of all elements of a padded position")
 
     examples = (
         Example("masking", "f32[batch, time, 3]", "f32[batch, time, 3] masked"),
@@ -344,9 +344,7 @@ def _sides(value: Any) -> Any:
     whole = all(isinstance(part, int) and not isinstance(part, bool) and part >= 0 for part in parts)
     if len(parts) != 2 or not whole or not any(parts):
         expected = "an integer of at least 1, or [before, after]"
-        raise reject(
-            OptionError((), "DLC104", "this is not an amount of channels", found=spell(value), expected=expected)
-        )
+        raise reject(OptionError((), "DLC104", "not a valid number of channels", found=spell(value), expected=expected))
     return tuple(parts)
 
 

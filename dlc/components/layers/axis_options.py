@@ -15,7 +15,7 @@ def axes_list(value: Any) -> Any:
     parts = value if isinstance(value, (list, tuple)) else [value]
     if not all(isinstance(part, int) and not isinstance(part, bool) for part in parts):
         raise reject(
-            OptionError((), "DLC103", "these are no axes", found=spell(value), expected="an integer, or a list")
+            OptionError((), "DLC103", "not a valid list of axes", found=spell(value), expected="an integer, or a list")
         )
     if len(set(parts)) != len(parts):
         raise reject(OptionError((), "DLC104", "an axis is named twice", found=spell(value), expected="each axis once"))

@@ -36,7 +36,7 @@ KERNEL = "size of the window"
 STRIDES = "steps of the window"
 DILATION = "spacing of the window's elements"
 BIAS = "add a learned value to each filter"
-ACTIVATION = "what follows the convolution"
+ACTIVATION = "activation applied to the result"
 
 
 def numbers(rank: int) -> tuple[str, str, str]:
@@ -259,8 +259,8 @@ class Conv1D(Conv):
     TensorFlow does: the size becomes ceil(time / stride); `causal` pads in front only, so that a position sees no later
     one (van den Oord et al. 2016, arXiv:1609.03499).
 
-    Of a masked sequence the padding counts as zeros. A position of the result is real where the sequence without its
-    padding has it.
+    In a masked sequence, padding counts as zeros. The result has as many real positions as it would have without the
+    padding.
     """
 
     word = "conv1d"

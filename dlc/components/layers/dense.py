@@ -45,7 +45,7 @@ class Dense(Layer):
     decoding = "pointwise"
     units: int = main(ge=1, description="size of the new last axis")
     use_bias: bool = option(True, description="add a learned vector to the result")
-    activation: Activation = option(None, description="what follows the affine map")
+    activation: Activation = option(None, description="activation applied to the affine map")
 
     examples = (
         Example("dense: 4", "f32[batch, 3]", "f32[batch, 4]", params=16),
@@ -85,14 +85,14 @@ class Dense(Layer):
 class Scale(Layer):
     """(*lead, channels) -> (*lead, channels): each channel times a learned factor.
 
-    Begun near 0 at the end of a residual's body it lets deep networks train: layer scale (Touvron et al. 2021,
-    arXiv:2103.17239), as in ConvNeXt.
+    With factors that start near 0, at the end of a residual's body, it lets deep networks train: layer scale (Touvron
+    et al. 2021, arXiv:2103.17239), as in ConvNeXt.
     """
 
     word = "scale"
     masks = "pointwise"
     decoding = "pointwise"
-    initial: float = main(1.0, description="what each factor begins with")
+    initial: float = main(1.0, description="initial value of the factors")
 
     examples = (
         Example("scale", "f32[batch, height, width, 3]", "f32[batch, height, width, 3]", params=3),
@@ -131,16 +131,16 @@ def _equation(value: Any) -> Any:
     match = _EQUATION.fullmatch(text)
     expected = "`ab,bc->ac`, `...b,bc->...c` or `ab...,bc->ac...`"
     if match is None or (match["left"], match["right"]) != (match["left2"], match["right2"]) or all(match.group(1, 3)):
-        raise reject(OptionError((), "DLC104", "this is no equation of an input and a kernel", spell(value), expected))
+        raise reject(OptionError((), "DLC104", "not a valid equation of an input and a kernel", spell(value), expected))
     x, kernel, y = match["x"], match["kernel"], match["y"]
     for part in (x, kernel, y):
         twice = [letter for letter in part if part.count(letter) > 1]
         if twice:
-            raise reject(OptionError((), "DLC104", f"`{twice[0]}` stands twice in `{part}`", expected="each axis once"))
+            raise reject(OptionError((), "DLC104", f"`{twice[0]}` occurs twice in `{part}`", expected="each axis once"))
     for letter in dict.fromkeys(kernel + y + x):
         if sum(letter in part for part in (x, kernel, y)) < 2:
-            message = f"the axis `{letter}` stands only once"
-            hint = "an axis of the input stands in the kernel or in the output, one of the kernel in either"
+            message = f"the axis `{letter}` occurs only once"
+            hint = "each axis of the input occurs in the kernel or the output, and each of the kernel in either"
             raise reject(OptionError((), "DLC104", message, found=spell(value), hint=hint))
     if not match["left"] and x[0] != y[0]:
         message = "the first axis is the batch, which must stay first"
@@ -192,7 +192,7 @@ class EinsumDense(Layer):
         description="sizes of the output's axes after the batch and without `...`; null for one that the input has"
     )
     bias_axes: str | None = option(None, min_length=1, description="the letters of the output that have a bias")
-    activation: Activation = option(None, description="what follows")
+    activation: Activation = option(None, description="activation applied to the result")
 
     examples = (
         Example(
@@ -277,7 +277,7 @@ class EinsumDense(Layer):
             )
         for letter, size in zip(own, self.output_shape, strict=True):
             if size is None and letter not in sizes:
-                message = f"the size of the new axis `{letter}` is not said"
+                message = f"the size of the new axis `{letter}` is not declared"
                 raise RuleViolation(
                     "DLC205", message, expected="a number for it in `output_shape`", option="output_shape"
                 )
@@ -305,7 +305,7 @@ class EinsumDense(Layer):
             params["bias"] = ParamSpec(tuple(known(letter) if letter else 1 for letter in bias))
         output = TensorType(tuple(axes.sizes[letter] for letter in axes.y), x.dtype)
         kept = x.rank > 1 and len(axes.y) > 1 and axes.x[1] == axes.y[1]
-        output = with_mask(x, output, kept, self.word, "the time axis goes or moves")
+        output = with_mask(x, output, kept, self.word, "it removes or moves the time axis")
         flops = 2 * output.size * inputs + (output.size if bias else 0)
         return activated(Signature(output, params, flops=flops), self.activation)
 

@@ -33,8 +33,7 @@ _SMALL = Init("normal", options=(("stddev", 0.02),))
 class Embedding(Layer):
     """(*lead) -> (*lead, size): each integer becomes a learned vector, a row of a table of `vocabulary` rows.
 
-    The rows are drawn uniformly from -0.05 to 0.05. An integer outside of [0, vocabulary) gives a vector of NaN: no
-    other row would be right.
+    The rows are drawn uniformly from -0.05 to 0.05. An integer outside of [0, vocabulary) gives a vector of NaN.
     """
 
     word = "embedding"
@@ -185,8 +184,8 @@ class SinusoidalPositions(Layer):
 class RotaryPositions(Layer):
     """(batch, time, *heads, size) -> (batch, time, *heads, size): rotates pairs by an angle for each position.
 
-    Before the product of queries and keys of an attention it makes the product depend on the distance of two positions.
-    The pairs are (i, i + size / 2), as in GPT-NeoX and Llama (Su et al. 2021, arXiv:2104.09864).
+    Applied to the queries and keys of attention, it makes their product depend on the distance of two positions. The
+    pairs are (i, i + size / 2), as in GPT-NeoX and Llama (Su et al. 2021, arXiv:2104.09864).
     """
 
     word = "rotary_positions"
@@ -223,7 +222,7 @@ class RotaryPositions(Layer):
 class ClassToken(Layer):
     """(batch, time, d) -> (batch, time + 1, d): a learned vector before the first position.
 
-    What becomes of it stands for the whole sequence (Devlin et al. 2018, arXiv:1810.04805; Dosovitskiy et al. 2020,
+    Its result represents the whole sequence (Devlin et al. 2018, arXiv:1810.04805; Dosovitskiy et al. 2020,
     arXiv:2010.11929). It is drawn from a normal distribution of deviation 0.02.
     """
 

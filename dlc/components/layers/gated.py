@@ -34,7 +34,7 @@ class PRelu(Layer):
     """(batch, *axes, channels) -> (batch, *axes, channels): f(x) = x where x >= 0, else slope * x, the slope learned.
 
     Each channel has one slope, as in the paper (He et al. 2015, arXiv:1502.01852), and it begins at 0. `shared_axes`
-    chooses otherwise: `[]` gives each element of an example its own, which is what Keras does by default.
+    selects other axes: with `[]` each element of an example has its own slope, as by default in Keras.
     """
 
     word = "prelu"
@@ -42,7 +42,7 @@ class PRelu(Layer):
     decoding = "pointwise"
     shared_axes: Annotated[tuple[int, ...] | None, BeforeValidator(axes_list)] = main(
         None,
-        description="axes along which one slope serves, the batch axis counted as 0; all but the last if none",
+        description="axes that share one slope, counted with the batch axis as 0; default: all but the last",
     )
 
     examples = (

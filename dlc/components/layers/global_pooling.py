@@ -66,7 +66,7 @@ class GlobalAvgPool(GlobalPool):
 class GlobalMaxPool1D(GlobalMaxPool):
     """(batch, time, channels) -> (batch, channels): the largest element of each channel.
 
-    What a mask hides does not count; a sequence of padding only gives 0.
+    Masked positions do not count; a sequence that is all padding gives 0.
     """
 
     word = "global_max_pool1d"
@@ -104,7 +104,7 @@ class GlobalMaxPool3D(GlobalMaxPool):
 class GlobalAvgPool1D(GlobalAvgPool):
     """(batch, time, channels) -> (batch, channels): the mean of each channel.
 
-    What a mask hides does not count; a sequence of padding only gives 0.
+    Masked positions do not count; a sequence that is all padding gives 0.
     """
 
     word = "global_avg_pool1d"

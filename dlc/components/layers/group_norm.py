@@ -188,7 +188,7 @@ class L2Normalize(Layer):
     word = "l2_normalize"
     masks = "pointwise"
     decoding = "pointwise"
-    axis: int = main(-1, description="along which axis, the batch axis counted as 0; negative from the end")
+    axis: int = main(-1, description="axis of the vectors: 0 is the batch axis, negative numbers count from the end")
 
     examples = (
         Example("l2_normalize", "f32[batch, time, 3]", "f32[batch, time, 3]"),

@@ -54,7 +54,7 @@ class ElementwiseMerge(Merge):
         shape = self.shape(inputs)
         for x in inputs:
             if x.mask and x.shape[1:2] != shape[1:2]:
-                message = f"`{self.word}` can't spread a mask of size {x.shape[1]} over {shape[1]}"
+                message = f"`{self.word}` can't broadcast a mask of size {x.shape[1]} over {shape[1]}"
                 raise RuleViolation("DLC212", message, expected="a masked input of the full size of axis 1")
         output = TensorType(shape, inputs[0].dtype, any(x.mask for x in inputs))
         return Signature(output, flops=(len(inputs) - 1) * output.size)
@@ -95,8 +95,8 @@ class ElementwiseMerge(Merge):
 class Add(ElementwiseMerge):
     """(*shape), (*shape), ... -> (*shape): the sum, element by element.
 
-    A size of 1 is spread over the other inputs' size, (batch, 1, 1, c) over (batch, h, w, c). No other merge but
-    `multiply` does that.
+    A size of 1 is broadcast to the other inputs' size, (batch, 1, 1, c) over (batch, h, w, c). Of the other merge
+    layers, only `multiply` does that.
     """
 
     word = "add"
@@ -149,8 +149,8 @@ class Subtract(ElementwiseMerge):
 class Multiply(ElementwiseMerge):
     """(*shape), (*shape), ... -> (*shape): the product, element by element.
 
-    A size of 1 is spread over the other inputs' size, as in squeeze-and-excitation, where (batch, 1, 1, c) weighs the
-    channels of (batch, h, w, c) (Hu et al. 2017, arXiv:1709.01507). No other merge but `add` does that.
+    A size of 1 is broadcast to the other inputs' size, as in squeeze-and-excitation, where (batch, 1, 1, c) weighs the
+    channels of (batch, h, w, c) (Hu et al. 2017, arXiv:1709.01507). Of the other merge layers, only `add` does that.
     """
 
     word = "multiply"
@@ -220,21 +220,21 @@ def _pair(value: Any) -> Any:
     parts = value if isinstance(value, (list, tuple)) else [value, value]
     if len(parts) != 2 or not all(isinstance(part, int) and not isinstance(part, bool) for part in parts):
         expected = "an integer, or a list of two"
-        raise reject(OptionError((), "DLC103", "these are no axes", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC103", "not a valid list of axes", found=spell(value), expected=expected))
     return tuple(parts)
 
 
 class Dot(Merge):
     """(batch, *a, n), (batch, *b, n) -> (batch, *a, *b): the products summed along an axis of each input.
 
-    With nothing left of the axes besides the batch the result is (batch, 1). Normalized, the vectors along the axes
-    have length 1, and a result is the cosine of their angle.
+    If no axes but the batch remain, the result is (batch, 1). Normalized, the vectors along the axes have length 1, and
+    a result is the cosine of their angle.
     """
 
     word = "dot"
     arity = (2, 2)
     axes: Annotated[tuple[int, int], BeforeValidator(_pair)] = option(
-        (-1, -1), description="the axis of each input that goes, the batch axis counted as 0: one for both, or two"
+        (-1, -1), description="the axis of each input that is summed, with the batch axis as 0: one for both, or two"
     )
     normalize: bool = option(False, description="divide the vectors along the axes by their length")
 
@@ -294,7 +294,7 @@ class Concat(Merge):
     word = "concat"
     masks = "used"
     decoding = "pointwise"
-    axis: int = option(-1, description="the axis that grows, the batch axis counted as 0; negative from the end")
+    axis: int = option(-1, description="the axis that grows: 0 is the batch axis, negative numbers count from the end")
 
     examples = (
         Example("concat: [a, b]", ("f32[batch, 4]", "f32[batch, 3]"), "f32[batch, 7]"),
@@ -356,7 +356,7 @@ class Stack(Merge):
 
     word = "stack"
     masks = "used"
-    axis: int = option(1, description="where the new axis stands, the batch axis counted as 0; negative from the end")
+    axis: int = option(1, description="index of the new axis: 0 is the batch axis, negative numbers count from the end")
 
     examples = (
         Example("stack: [a, b]", ("f32[batch, 4]", "f32[batch, 4]"), "f32[batch, 2, 4]"),

@@ -69,14 +69,14 @@ class BatchNorm(Layer):
 
     Training uses the batch's own mean and variance and moves the running ones towards them,
     `running = momentum * running + (1 - momentum) * batch`; evaluation uses the running ones
-    (Ioffe and Szegedy 2015, arXiv:1502.03167). What a mask hides counts in neither.
+    (Ioffe and Szegedy 2015, arXiv:1502.03167). Masked positions count in neither.
     """
 
     word = "batch_norm"
     masks = "used"
     decoding = "pointwise"  # with the running statistics
     full_precision = True
-    momentum: float = main(0.99, ge=0, lt=1, description="how much of the running statistics a step keeps")
+    momentum: float = main(0.99, ge=0, lt=1, description="share of the running statistics that a step keeps")
     epsilon: float = option(1e-3, gt=0, description="added to the variance")
     center: bool = option(True, description="learn a bias")
     scale: bool = option(True, description="learn a scale")

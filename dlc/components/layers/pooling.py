@@ -147,7 +147,7 @@ class AvgPool(Pool):
 class MaxPool1D(MaxPool):
     """(batch, time, channels) -> (batch, time', channels): the largest element of each window.
 
-    Of a masked sequence a position of the result is real where the sequence without its padding has it.
+    A masked sequence gives as many real positions as it would without its padding.
     """
 
     word = "max_pool1d"

@@ -46,7 +46,7 @@ class Recurrent(Layer):
     decoding = "cached"
 
     units: int = main(ge=1, description="size of the state")
-    activation: Activation = option(Tanh(), description="what the new state goes through")
+    activation: Activation = option(Tanh(), description="activation of the new state")
     use_bias: bool = option(True, description="add a learned vector")
     return_sequences: bool = option(False, description="give the state after every step, not only after the last")
     go_backwards: bool = option(False, description="read the sequence from its end; the states come in that order")
@@ -280,7 +280,7 @@ class Rnn(Recurrent):
 
 
 class Lstm(Recurrent):
-    """(batch, time, d) -> (batch, units): long short-term memory (Hochreiter and Schmidhuber 1997; gates as Keras').
+    """(batch, time, d) -> (batch, units): long short-term memory (Hochreiter and Schmidhuber 1997; gates as in Keras).
 
     i, f, o = sigmoid(x W + h U + b), g = tanh(...), c' = f c + i g, h' = o tanh(c'); in the order i, f, g, o.
     Its last state and cell are also the results `state` and `cell`; initial ones may be given as further inputs.
@@ -290,7 +290,7 @@ class Lstm(Recurrent):
     arity = (1, 3)
     states = ("state", "cell")
     gates = 4
-    recurrent_activation: Activation = option(Sigmoid(), description="what the gates go through")
+    recurrent_activation: Activation = option(Sigmoid(), description="activation of the gates")
     unit_forget_bias: bool | None = option(None, description="initialize the forget gate's bias to 1; the default")
 
     examples = (
@@ -349,7 +349,7 @@ class Lstm(Recurrent):
 
 
 class Gru(Recurrent):
-    """(batch, time, d) -> (batch, units): gated recurrent unit (Cho et al. 2014, arXiv:1406.1078; gates as Keras').
+    """(batch, time, d) -> (batch, units): gated recurrent unit (Cho et al. 2014, arXiv:1406.1078; gates as in Keras).
 
     z, r = sigmoid(x W + h U + b), g = tanh(x W + r (h U + b')), h' = z h + (1 - z) g; with `reset_after: false` the
     paper's g = tanh(x W + (r h) U + b). The gates lie in the order z, r, g.
@@ -357,8 +357,8 @@ class Gru(Recurrent):
 
     word = "gru"
     gates = 3
-    recurrent_activation: Activation = option(Sigmoid(), description="what the gates go through")
-    reset_after: bool = option(True, description="reset what the state adds, instead of the state before")
+    recurrent_activation: Activation = option(Sigmoid(), description="activation of the gates")
+    reset_after: bool = option(True, description="apply the reset gate after the recurrent product, not before")
 
     examples = (
         Example("gru: 4", "f32[batch, time, 3]", "f32[batch, 4]", params=108),

@@ -32,7 +32,7 @@ _TAPS = {"nearest": 0, "bilinear": 2, "bicubic": 4}
 _METHODS = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}
 
 
-_ALIGN = "the corner pixels keep their places, as in PyTorch; otherwise those of the image's edges do"
+_ALIGN = "align the centres of the corner pixels, as in PyTorch, instead of the edges of the image"
 _CUBIC_A = "the parameter of bicubic: -0.5 by default (Keys 1981, Keras), with `align_corners` -0.75 (PyTorch)"
 
 
@@ -91,10 +91,12 @@ def interpolation_errors(layer: Upsample2D | Resize) -> None:
     if layer.align_corners and layer.interpolation == "nearest":
         message = "`align_corners` has no effect with `interpolation: nearest`"
         hint = "leave it out, or use bilinear or bicubic"
-        raise RuleViolation("DLC303", message, hint=hint, option="align_corners")
+        because = ("align_corners", "interpolation")
+        raise RuleViolation("DLC303", message, hint=hint, option="align_corners", because=because)
     if layer.cubic_a is not None and layer.interpolation != "bicubic":
         message = f"`cubic_a` has no effect with `interpolation: {layer.interpolation}`"
-        raise RuleViolation("DLC303", message, hint="leave it out, or use bicubic", option="cubic_a")
+        hint, because = "leave it out, or use bicubic", ("cubic_a", "interpolation")
+        raise RuleViolation("DLC303", message, hint=hint, option="cubic_a", because=because)
 
 
 def enlarged(layer: Upsample2D | Resize, x: Array, sizes: Sequence[Any], antialias: bool = False) -> Array:
@@ -151,7 +153,7 @@ class Upsample1D(Upsample):
 class Upsample2D(Upsample):
     """(batch, height, width, channels) -> (batch, height * size, width * size, channels): images enlarged.
 
-    `nearest` repeats each pixel; `bilinear` goes linearly from the centre of one to that of the next, `bicubic` along
+    `nearest` repeats each pixel; `bilinear` interpolates linearly between the centres of pixels, `bicubic` with cubic
     curves. The centre of pixel i of n lies at (i + 1/2) / n, as in Keras and by default in PyTorch; with
     `align_corners: true` at i / (n - 1), as in PyTorch's `Upsample(align_corners=True)`.
     """
@@ -277,8 +279,8 @@ class PixelShuffle(Spatial):
     """(batch, height, width, channels) -> (batch, height * factor, width * factor, channels / factor^2): enlarged.
 
     The channels of a pixel become a square of pixels (Shi et al. 2016, arXiv:1609.05158). They are ordered (row of the
-    square, column of the square, new channel), as TensorFlow's `depth_to_space` has them; PyTorch's `PixelShuffle`
-    puts the new channel first.
+    square, column of the square, new channel), as in TensorFlow's `depth_to_space`; PyTorch's `PixelShuffle` puts the
+    new channel first.
     """
 
     word = "pixel_shuffle"
@@ -360,7 +362,7 @@ def _read_amounts(value: Any, rank: int) -> Any:
     found = read_pads(value, rank)
     if found is None:
         expected = f"an integer, or {SIDES[rank]}"
-        raise reject(OptionError((), "DLC104", "these are no amounts", found=spell(value), expected=expected))
+        raise reject(OptionError((), "DLC104", "not valid amounts", found=spell(value), expected=expected))
     return found
 
 
@@ -392,7 +394,7 @@ class ZeroPad(Spatial):
 class ZeroPad1D(ZeroPad):
     """(batch, time, channels) -> (batch, time', channels): zeros before and after the sequence.
 
-    Those after a masked sequence come right after its last real position.
+    In a masked sequence, zeros at the end follow its last real position.
     """
 
     word = "zero_pad1d"

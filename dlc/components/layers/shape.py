@@ -54,11 +54,11 @@ def _shape(value: Any) -> Any:
 
 
 class Reshape(Layer):
-    """(batch, *axes) -> (batch, *shape): the same elements, row by row; one size may be -1, what is left.
+    """(batch, *axes) -> (batch, *shape): the same elements, row by row; one size may be -1: what remains.
 
-    null is the size of the input's axis at the same place: [null, null, 2, 4] makes (batch, height, width, 2, 4) of
+    null is the size of the input's axis at the same position: [null, null, 2, 4] makes (batch, height, width, 2, 4) of
     (batch, height, width, 8). With -1 one more size may be a symbol: [-1, 2, 3] makes (batch, time, 2, 3) of
-    (batch, time, 6). A mask goes on where axis 1 keeps its size, so that each position keeps its elements.
+    (batch, time, 6). A mask is kept if axis 1 keeps its size, so that each position keeps its elements.
     """
 
     word = "reshape"
@@ -116,7 +116,7 @@ class Reshape(Layer):
         sizes = [x.shape[axis] if part is None else part for axis, part in enumerate(self.shape, 1)]
         output = x.resized(x.shape[0], *(left if part == -1 else part for part in sizes))
         kept = output.shape[1:2] == x.shape[1:2]
-        return Signature(with_mask(x, output, kept, self.word, "axis 1 gets another size"))
+        return Signature(with_mask(x, output, kept, self.word, "it changes the size of axis 1"))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The same elements in the new shape."""

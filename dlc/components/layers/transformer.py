@@ -20,7 +20,7 @@ class Transformer(CompositeBlock):
     norm: Literal["post", "pre"] = option(
         "post", description="normalize after each addition, as in the paper, or before each sublayer"
     )
-    activation: Activation = option(Relu(), description="what lies between the two dense layers")
+    activation: Activation = option(Relu(), description="activation between the two dense layers")
     dropout: float = option(0.0, ge=0, lt=1, description="share dropped of each sublayer's result, and of attention")
     epsilon: float = option(1e-5, gt=0, description="added to the variance of layer_norm")
     kv_heads: int | None = option(None, ge=1, description="heads of keys and values; as many as heads when left out")
@@ -79,8 +79,8 @@ class Transformer(CompositeBlock):
 class TransformerEncoder(Transformer):
     """(batch, time, size) -> (batch, time, size): self-attention, then two dense layers (Vaswani et al. 2017).
 
-    arXiv:1706.03762. With `causal: true` it is the block of a language model (GPT). A last `layer_norm` follows the
-    stack when `norm: pre` (Xiong et al. 2020, arXiv:2002.04745).
+    arXiv:1706.03762. With `causal: true` it is the block of a language model (GPT). With
+    `norm: pre`, put a `layer_norm` after the stack (Xiong et al. 2020, arXiv:2002.04745).
     """
 
     word = "transformer_encoder"

@@ -235,7 +235,7 @@ class Window(NamedTuple):
         if x.mask and self.padding == "same" and max(self.strides) > 1:
             raise RuleViolation(
                 "DLC212",
-                f"where the window of `{word}` lies would depend on the padding of the sequence",
+                f"the position of the window of `{word}` would depend on the padding of the sequence",
                 found=f"{x}, `padding: same` with strides of {self.strides[0]}",
                 hint="use `padding: valid` or explicit amounts" + (", or `causal`" if "conv" in word else ""),
                 option="padding",

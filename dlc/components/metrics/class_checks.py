@@ -55,7 +55,7 @@ def _count(code: str, word: str, output: TensorType) -> int:
 def need_threshold(threshold: Any, output: TensorType, multi_label: bool = False) -> None:
     """Raise DLC303 when a threshold has no effect."""
     if threshold is not None and output.shape[-1] not in (1, 2) and not multi_label:
-        message = "`threshold` has no effect on several scores: the largest score is the answer"
+        message = "`threshold` has no effect on several scores: the largest score is the prediction"
         raise RuleViolation("DLC303", message, found=f"output {output}", hint="remove `threshold`", option="threshold")
 
 

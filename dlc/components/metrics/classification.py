@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Accuracy(Metric):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of right answers.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of correct predictions.
 
-    With a single score, (batch, *axes, 1), the answer is 1 where the probability is above 0.5.
+    With a single score, (batch, *axes, 1), the prediction is 1 where the probability is above 0.5.
     """
 
     word = "accuracy"
@@ -41,7 +41,7 @@ class Accuracy(Metric):
 
     @property
     def picks(self) -> bool:
-        """True: the largest score is the answer."""
+        """True: the largest score is the prediction."""
         return True
 
     def infer(self, output: TensorType, target: TensorType) -> None:
@@ -84,7 +84,7 @@ class TopKAccuracy(Metric):
         need_classes(self.code, self.word, output, target)
         count = output.shape[-1]
         if isinstance(count, int) and self.k >= count:
-            message = f"with {count} classes every answer is among the {self.k} best"
+            message = f"with {count} classes every class is among the {self.k} best"
             given = "k" in self.model_fields_set
             hint = None if given else f"write `top_k_accuracy: {max(1, count - 1)}`; without a number `k` is {self.k}"
             expected = f"`k` below {count}"
@@ -138,10 +138,10 @@ def rank(prediction: Array, target: Array) -> Array:
 
 
 class ExactMatch(Metric):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of examples without any wrong answer.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of examples without a wrong prediction.
 
     With `multi_label`, (batch, labels) scores with (batch, labels) of 0 and 1: the share of examples whose labels are
-    all right, scikit-learn's `accuracy_score` of label indicators. Masked positions do not count.
+    all correct, scikit-learn's `accuracy_score` of label indicators. Masked positions do not count.
     """
 
     word = "exact_match"

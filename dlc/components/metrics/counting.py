@@ -1,4 +1,4 @@
-"""Metrics from how often each class is right, answered and true.
+"""Metrics from counts of correct, predicted and true classes.
 
 These three counts are the diagonal and the margins of the confusion matrix. All metrics here follow from them, and they
 take far less memory than the matrix, also for maps and large vocabularies.
@@ -132,9 +132,9 @@ def _share(above: Any, below: Any) -> float:
 
 
 class Precision(Averaged):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: right / answered, of one class or averaged.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: correct / predicted, of one class or averaged.
 
-    A single score, (batch, *axes, 1), is valid for two classes. A class that is never answered counts as 0.
+    A single score, (batch, *axes, 1), is valid for two classes. A class that is never predicted counts as 0.
     """
 
     word = "precision"
@@ -155,9 +155,9 @@ class Precision(Averaged):
 
 
 class Recall(Averaged):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: right / true, of one class or averaged.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: correct / true, of one class or averaged.
 
-    A single score, (batch, *axes, 1), is valid for two classes; it is then the sensitivity. A class that is never true
+    A single score, (batch, *axes, 1), is valid for two classes; it is then the sensitivity. A class that never occurs
     counts as 0.
     """
 
@@ -177,10 +177,10 @@ class Recall(Averaged):
 
 
 class Specificity(Averaged):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: the share of other examples not taken for a class.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: true negatives / all negatives.
 
-    That is true negatives / (true negatives + false positives), of one class or averaged. A single score,
-    (batch, *axes, 1), is valid for two classes.
+    The negatives are the examples of other classes; of one class or averaged over classes. A single score,
+    (batch, *axes, 1), is valid for two classes. A class that all examples have counts as 0.
     """
 
     word = "specificity"
@@ -197,7 +197,7 @@ class Specificity(Averaged):
 
 
 class FBeta(Averaged):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: (1 + beta^2) right / (beta^2 true + answered).
+    """(batch, *axes, classes) scores with (batch, *axes) classes: (1 + beta^2) correct / (beta^2 true + predicted).
 
     That is the harmonic mean of recall and precision with weights beta^2 and 1 (van Rijsbergen 1979).
     """
@@ -219,7 +219,7 @@ class FBeta(Averaged):
 
 
 class F1(Averaged):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: 2 right / (true + answered).
+    """(batch, *axes, classes) scores with (batch, *axes) classes: 2 correct / (true + predicted).
 
     That is the harmonic mean of precision and recall, of one class or averaged. A single score,
     (batch, *axes, 1), is valid for two classes.
@@ -243,8 +243,8 @@ class F1(Averaged):
 class Dice(Averaged):
     """(batch, height, width, classes) scores with (batch, height, width) classes: 2 |A and B| / (|A| + |B|).
 
-    A and B are the pixels that are answered and true, over the whole split: the Dice coefficient of hard answers, which
-    is `f1` over pixels. Maps of 0 and 1, (batch, height, width, 1), need a single score.
+    A and B are the pixels that are predicted and true, over the whole split: the Dice coefficient of predicted classes,
+    which is `f1` over pixels. Maps of 0 and 1, (batch, height, width, 1), need a single score.
     """
 
     word = "dice"
@@ -262,7 +262,7 @@ class Dice(Averaged):
 class MeanIoU(Averaged):
     """(batch, height, width, classes) scores with (batch, height, width) classes: |A and B| / |A or B|, the mean.
 
-    A and B are the pixels that are answered and true, over the whole split: the Jaccard index of each class, averaged
+    A and B are the pixels that are predicted and true, over the whole split: the Jaccard index of each class, averaged
     over the classes that occur; `macro` by default. Maps of 0 and 1 need a single score.
     """
 
@@ -283,7 +283,7 @@ class MeanIoU(Averaged):
 class IoU(Counting):
     """(batch, height, width, classes) scores with (batch, height, width) classes: |A and B| / |A or B| of one class.
 
-    A and B are the pixels where the class is answered and true, over the whole split: its Jaccard index, 0 if it does
+    A and B are the pixels where the class is predicted and true, over the whole split: its Jaccard index, 0 if it does
     not occur. Maps of 0 and 1, (batch, height, width, 1), need a single score.
     """
 
@@ -331,12 +331,13 @@ class BalancedAccuracy(Counting):
 class CohenKappa(Counting):
     """(batch, *axes, classes) scores with (batch, *axes) classes: 1 - observed / expected disagreement (Cohen 1960).
 
-    Expected for random answers with the same frequencies. With `weights` a wrong answer counts by its distance |i - j|
-    between ordered classes, or its square. Undefined when all answers and all classes are the same.
+    Expected is the disagreement of random predictions with the same frequencies. With `weights` a wrong prediction
+    counts by its distance |i - j| between ordered classes, or its square. Undefined when all predictions and all
+    classes are the same.
     """
 
     word = "cohen_kappa"
-    weights: Literal["none", "linear", "quadratic"] = main("none", description="how a wrong answer counts")
+    weights: Literal["none", "linear", "quadratic"] = main("none", description="how a wrong prediction counts")
     examples = (
         LossExample("cohen_kappa", "f32[batch, 3]", "i32[batch]<3"),
         LossExample("cohen_kappa: quadratic", "f32[batch, 5]", "i32[batch]<5"),
@@ -378,9 +379,9 @@ class CohenKappa(Counting):
 
 
 class Matthews(Counting):
-    """(batch, *axes, classes) scores with (batch, *axes) classes: the correlation of answers and classes, -1 to 1.
+    """(batch, *axes, classes) scores with (batch, *axes) classes: the correlation of predictions and classes, -1 to 1.
 
-    The Matthews coefficient, for several classes as in Gorodkin (2004); 0 when all answers or all classes are the
+    The Matthews coefficient, for several classes as in Gorodkin (2004); 0 when all predictions or all classes are the
     same. A single score, (batch, *axes, 1), is valid for two classes.
     """
 

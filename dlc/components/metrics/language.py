@@ -83,11 +83,11 @@ class BitsPerCharacter(Metric):
 
 
 class TokenErrorRate(Metric):
-    """(batch, time) decoded tokens with (batch, length) tokens: edits from answers to targets, per target token.
+    """(batch, time) decoded tokens with (batch, length) tokens: edits from predictions to targets, per target token.
 
-    The answer is the sequence that the loss decodes, such as `ctc`. An edit inserts, deletes or replaces a token; the
-    smallest number of edits is the Levenshtein distance. The sum over the split is divided by the number of target
-    tokens, without padding, so that it may exceed 1. Of characters it is the character error rate, of words the word
+    The prediction is the sequence that the loss decodes, such as `ctc`. An edit inserts, deletes or replaces a token;
+    the smallest number of edits is the Levenshtein distance. The sum over the split is divided by the number of target
+    tokens, without padding, so that it may exceed 1. For characters it is the character error rate, for words the word
     error rate.
     """
 

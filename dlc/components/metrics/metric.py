@@ -1,4 +1,4 @@
-"""The interface of metrics: a value of a whole split, from additive statistics or from all answers at once."""
+"""The interface of metrics: a value of a whole split, from additive statistics or from all predictions at once."""
 
 from __future__ import annotations
 

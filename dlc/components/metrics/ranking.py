@@ -1,4 +1,4 @@
-"""Metrics of how well scores order examples; they need all answers at once."""
+"""Metrics of how well scores order examples; they need all predictions at once."""
 
 from __future__ import annotations
 

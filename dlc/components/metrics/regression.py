@@ -227,7 +227,8 @@ class MaxError(Deviation):
 class MedianAbsoluteError(Deviation):
     """(batch, *axes) with (batch, *axes): the median of |output - target|, in the target's own unit.
 
-    The mean of the medians of several outputs along the last axis, as in scikit-learn. It needs all answers at once.
+    The mean of the medians of several outputs along the last axis, as in scikit-learn. It needs all predictions at
+    once.
     """
 
     word = "median_absolute_error"

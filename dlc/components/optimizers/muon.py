@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from dlc.components.optimizers.optimizer import Nesterov, Optimizer, WeightDecay, rate
+from dlc.components.optimizers.rules import nesterov_mean
 from dlc.components.schedules.schedule import Horizon, LearningRate, rate_of
 from dlc.language.options import OptionError, option
 from dlc.support.lazy import jax, optax
@@ -23,6 +24,10 @@ class Muon(Optimizer):
     kellerjordan.github.io/posts/muon trains the last layer with adam, too. The step is multiplied by sqrt(max(1,
     outputs / inputs)), or with `consistent_rms` with sqrt(max(inputs, outputs)) * consistent_rms (Liu et al. 2025,
     arXiv:2502.16982), which suits rates as for adamw.
+
+    With `nesterov` a step follows beta * m + (1 - beta) * g. As in optax, both are divided by 1 - beta^t first, m with
+    the next step's t, and adam does the same; it matters in the first 1 / (1 - beta) steps. `bias_correction: false`
+    does neither, as PyTorch, Keras and the authors' program.
     """
 
     word = "muon"
@@ -36,6 +41,7 @@ class Muon(Optimizer):
     eps: float = option(1e-8, gt=0, description="added to the norm, and in adam to the root of the second moment")
     weight_decay: WeightDecay = option(0.0)
     nesterov: Nesterov = option(True)
+    bias_correction: bool = option(True, description="correct Nesterov's step for means that start at 0, as optax does")
     adaptive: bool = option(False, description="multiply by the dual norm of the momentum")
     preconditioning: Literal["frobenius", "spectral", "aol", "schatten"] = option(
         "frobenius", description="how a matrix is scaled before the iteration"
@@ -56,18 +62,21 @@ class Muon(Optimizer):
         if self.ns_coeffs == "dion" and self.ns_steps != 5:
             message = "`ns_steps` has no effect with `ns_coeffs: dion`, which has five steps"
             yield OptionError(("ns_steps",), "DLC303", message, hint="remove it")
+        if not self.bias_correction and not self.nesterov:
+            message = "`bias_correction` has no effect without `nesterov`: it only scales the momentum"
+            yield OptionError(("bias_correction",), "DLC303", message, hint="remove it")
 
     def build(self, horizon: Horizon) -> optax_types.GradientTransformation:
         """`optax.contrib.muon`, with the matrices of `matrices`."""
-        adam_rate = self.adam_learning_rate
-        return optax.contrib.muon(
+        adam_rate, corrected = self.adam_learning_rate, self.bias_correction or not self.nesterov
+        rule: optax_types.GradientTransformation = optax.contrib.muon(
             rate_of(self.learning_rate, horizon),
             self.ns_coeffs,
             self.ns_steps,
-            self.beta,
+            self.beta if corrected else 0.0,
             self.eps,
             self.weight_decay,
-            nesterov=self.nesterov,
+            nesterov=self.nesterov and corrected,
             adaptive=self.adaptive,
             preconditioning=self.preconditioning,
             adam_b1=self.adam_b1,
@@ -78,6 +87,13 @@ class Muon(Optimizer):
             muon_weight_dimension_numbers=matrices,
             consistent_rms=self.consistent_rms,
         )
+        return rule if corrected else optax.chain(optax.masked(nesterov_mean(self.beta), _are_matrices), rule)
+
+
+def _are_matrices(params: Any) -> Any:
+    """Whether each weight is a matrix."""
+    kinds = (type(None), optax.contrib.MuonDimensionNumbers)
+    return jax.tree.map(lambda axes: axes is not None, matrices(params), is_leaf=lambda axes: isinstance(axes, kinds))
 
 
 def matrices(params: Any) -> Any:

@@ -67,6 +67,19 @@ def decoupled(
     return found
 
 
+def nesterov_mean(decay: Number) -> optax_types.GradientTransformation:
+    """Nesterov's mean without bias correction: decay * m + (1 - decay) * g, m being a mean of g that starts at 0."""
+
+    def mean(moment: Tree, gradients: Tree) -> Tree:
+        return jax.tree.map(lambda m, g: decay * m + (1 - decay) * g, moment, gradients)
+
+    def update(gradients: Tree, state: Any, params: Tree = None) -> tuple[Tree, Any]:  # noqa: ARG001
+        moment = mean(state.trace, gradients)
+        return mean(moment, gradients), optax.TraceState(trace=moment)
+
+    return _rule(lambda params: optax.TraceState(trace=_zeros(params)), update)
+
+
 # ---- adam with other definitions ----
 
 

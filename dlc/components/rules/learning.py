@@ -306,7 +306,7 @@ def _is_random(layer: Layer) -> bool:
 class UnfinishedSchedule(LearningRule):
     """Finds a schedule that ends before the run with a rate of 0.
 
-    The rest of the run learns nothing. Layers may be frozen one after another: some weights then go on.
+    The rest of the run learns nothing. The schedule of a group may end earlier, if other weights continue to train.
     """
 
     word = "unfinished_schedule"

@@ -70,7 +70,7 @@ def _splits(document: CheckedDocument) -> list[str]:
 
 
 def _collected(document: CheckedDocument) -> set[str]:
-    """The metrics that need all answers at once."""
+    """The metrics that need all predictions at once."""
     return {item.modifiers.name or item.thing.default_name for item in document.metrics if item.thing.collected}
 
 
@@ -93,7 +93,7 @@ def _hint(monitor: str, known: list[str], document: CheckedDocument) -> str | No
     splits = _splits(document)
     split, slash, word = monitor.partition("/")
     if split == "train" and slash and word in _collected(document):
-        hint = f"`{word}` needs all answers at once: it has no value on the training split"
+        hint = f"`{word}` needs all predictions at once: it has no value on the training split"
         return hint + (f"; write `validation/{word}`" if "validation" in splits else "")
     if split == "validation" and slash and "validation" not in splits:
         return "there is no validation split: add `split: {validation: 0.1}` to `data`"

@@ -43,7 +43,7 @@ class SectionWithoutLoss(Rule):
 class UnusedTarget(Rule):
     """Finds a target that no loss or metric reads.
 
-    Its column would have to be in the data for nothing.
+    Its column would be required in the data without being used.
     """
 
     word = "unused_target"

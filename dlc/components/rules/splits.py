@@ -14,7 +14,7 @@ REST = "inputs: {x: {tensor: [4]}}\ntargets: {y: number}\nnetwork: [dense: 1]\nl
 class SharedSource(Rule):
     """Finds a source of the validation or test split that is also the source of another split.
 
-    Its records are in both, so that the figures of the split say nothing about new data.
+    Its records are in both, so that the metrics of the split don't show how well the network does on new data.
     """
 
     word = "shared_source"

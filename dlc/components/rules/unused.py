@@ -11,8 +11,8 @@ from dlc.ir import RepeatNode
 class UnusedLayer(Rule):
     """Finds an item of the network whose result is never used.
 
-    The item would be computed for nothing, and its weights would never be trained. Usually a later item names the
-    wrong input. Of an unused chain only the last item is reported.
+    The item would be computed without being used, and its weights would never be trained. Usually a later item names
+    the wrong input. Of an unused chain only the last item is reported.
     """
 
     word = "unused_layer"
@@ -38,7 +38,7 @@ class UnusedLayer(Rule):
 class RepeatWithoutPrevious(Rule):
     """Finds a `repeat` whose iterations don't take the result of the iteration before.
 
-    Only the last iteration would count; the others would be computed for nothing.
+    Only the last iteration would count; the results of the others would not be used.
     """
 
     word = "repeat_without_previous"
@@ -64,7 +64,7 @@ class RepeatWithoutPrevious(Rule):
 class UnusedInput(Rule):
     """Finds an input that no layer, loss or metric reads.
 
-    Its column would have to be in the data for nothing. Usually an item names the wrong input.
+    Its column would be required in the data without being used. Usually an item names the wrong input.
     """
 
     word = "unused_input"

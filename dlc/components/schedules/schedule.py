@@ -144,7 +144,7 @@ class Schedule(Options):
         early = slack + (0.05 * run.epochs if until.unit == "steps" else 0.0)
         hint = "remove `length`, so that the schedule ends with the run"
         if end < run.epochs - early and self.stops():
-            message, found = f"the schedule ends after {until}, and the run goes on with a rate of 0", run_length(run)
+            message, found = f"the schedule ends after {until}, and the run continues with a rate of 0", run_length(run)
             yield OptionError(("length",), "DLC321", message, found, hint=hint)
 
     def stops(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -185,8 +184,24 @@ def _matching(pattern: str, known: tuple[str, ...]) -> list[str]:
     """The names that a pattern with `*` matches. Other characters match themselves: `a[0]*` has no character class."""
     if "*" not in pattern:
         return []
-    regex = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
-    return [name for name in known if regex.fullmatch(name)]
+    first, *inner, last = pattern.split("*")
+    return [name for name in known if _fits(name, first, inner, last)]
+
+
+def _fits(name: str, first: str, inner: Sequence[str], last: str) -> bool:
+    """Whether a name begins with `first`, ends with `last`, and holds the other strings in order between them.
+
+    Each is searched for once: a regular expression would try all combinations.
+    """
+    at, end = len(first), len(name) - len(last)
+    if at > end or not name.startswith(first) or not name.endswith(last):
+        return False
+    for part in inner:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def normalized_names(names: Sequence[str], path: Path | str) -> list[str]:

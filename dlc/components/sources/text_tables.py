@@ -150,7 +150,7 @@ def with_decimal_points(column: NDArray[Any], name: str, first_row: int) -> NDAr
     return found
 
 
-_POINTED = re.compile(r"[+-]?\d[\d,]*(\.\d+)+[\d.,]*(e[+-]?\d+)?|[+-]?\.\d+", re.IGNORECASE)
+_POINTED = re.compile(r"[+-]?\d[\d,]*\.\d[\d.,]*(e[+-]?\d+)?|[+-]?\.\d+", re.IGNORECASE)
 
 
 def number_in(text: str, numbers: Collection[float], decimal: str) -> bool:

@@ -117,6 +117,8 @@ def expand(document: Document, problems: Problems) -> tuple[Step, ...]:
         root = _Scope(taken=inputs, settings=_root_settings(document))
         steps = expander.items(expander.placed(tree, ("network",)), "", "", root, ())
         expander.unused()
+        if expander.count > MAX_NODES:
+            steps = tuple(map(_broken, steps))  # the other passes need not go through a part of it
     elif tree not in (None, {}) and not isinstance(tree, Broken):
         report_option_errors([wrong_type("network", tree, "a list of items")], source, ("network",), problems)
     return steps

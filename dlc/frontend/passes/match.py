@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from unicodedata import normalize
 
 from dlc.components.features.decision import BEST_F1
@@ -21,7 +21,7 @@ from dlc.frontend.plan import Against, LossTerm, MetricTerm
 from dlc.frontend.predictions import ambiguous, answers
 from dlc.ir import Graph, Layer, Node, TensorType
 from dlc.language.item_syntax import NAME_RULE, valid_name
-from dlc.language.options import RuleViolation
+from dlc.language.options import OptionError, RuleViolation, judged
 from dlc.language.source import Path
 from dlc.support.fast_dataclass import fast_dataclass
 
@@ -45,32 +45,32 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         pair = matcher.pair(item.modifiers, item.path, item.thing.word, item.thing.compares, item.thing)
         if pair is None:
             continue
-        if not matcher.fits(item.thing, pair, item.path):
+        loss = matcher.settled(item.thing, pair, item.path)
+        if not matcher.fits(loss, pair, item.path):
             unfit.add(pair)
             continue
-        name = matcher.name(item, [term.name for term in losses])
+        name = matcher.name(item, loss, [term.name for term in losses])
         matcher.weighs(item)
         matcher.sums(item)
-        matcher.counts(item.thing, pair, item.path)
+        matcher.counts(loss, pair, item.path)
         keys = item.modifiers
-        predicts = matcher.predicts(item.thing, pair)
-        losses.append(LossTerm(name, item.thing, *pair, keys.weight, keys.sample_weight, keys.reduction, predicts))
+        predicts = matcher.predicts(loss, pair)
+        losses.append(LossTerm(name, loss, *pair, keys.weight, keys.sample_weight, keys.reduction, predicts))
     several = [term.name for term in losses] if len(document.losses) > 1 else []
     metrics: list[MetricTerm] = []
     for found in document.metrics:
         pair = matcher.pair(found.modifiers, found.path, found.thing.word, "always")
         if pair is None or pair.against is None:
             continue
-        name = matcher.name(found, [*several, *(term.name for term in metrics)])
+        metric = matcher.settled(found.thing, pair, found.path)
+        name = matcher.name(found, metric, [*several, *(term.name for term in metrics)])
         matcher.weighs(found)
         of_pair = [term.loss for term in losses if (term.output, term.against) == pair]
         activate = next((loss for loss in of_pair if loss.aligned != found.thing.sequences), None)
         if pair in unfit or not matcher.aligns(found.thing, of_pair, activate, found.path):
             continue
-        if matcher.fits(found.thing, pair, found.path) and matcher.agrees(found.thing, pair, activate, found.path):
-            metrics.append(
-                MetricTerm(name, found.thing, pair.output, pair.against, activate, found.modifiers.sample_weight)
-            )
+        if matcher.fits(metric, pair, found.path) and matcher.agrees(metric, pair, activate, found.path):
+            metrics.append(MetricTerm(name, metric, pair.output, pair.against, activate, found.modifiers.sample_weight))
     for item, term in zip(document.losses, losses, strict=False) if len(losses) == len(document.losses) else ():
         _activated_twice(document, item.path, term, graph, problems)
     for term in losses:
@@ -103,6 +103,9 @@ def _prediction_columns(
         target = second in document.targets
         hint = f"rename `{second}`" + (f", and name its column with `column: {second}`" if target else "")
         problems.add("DLC202", message, document.source.key_span(key), hint=hint)
+
+
+Objective = TypeVar("Objective", Loss, Metric)
 
 
 class _Pair(NamedTuple):
@@ -205,10 +208,15 @@ class _Matcher:
         """Whether a section was read without errors: else its names are unknown."""
         return isinstance(self.document.source.tree.get(f"{kind}s", {}), dict)
 
-    def name(self, item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers], taken: Sequence[str]) -> str:
-        """The name of an item in reports."""
-        source, given, word = self.document.source, item.modifiers.name, item.thing.word
-        name = item.thing.default_name if given is None else given
+    def name(
+        self,
+        item: Item[Loss, LossModifiers] | Item[Metric, MetricModifiers],
+        thing: Loss | Metric,
+        taken: Sequence[str],
+    ) -> str:
+        """The name of an item, which describes `thing`, in reports."""
+        source, given, word = self.document.source, item.modifiers.name, thing.word
+        name = thing.default_name if given is None else given
         at = (*item.path, "name") if given is not None else item.path
         if name == "loss" or name in taken:
             message = "`loss` is the name of the total loss" if name == "loss" else f"two values are named `{name}`"
@@ -269,17 +277,39 @@ class _Matcher:
         feature = getattr(self.document, against.section)[against.name]
         return feature.value_type() if feature is not None else None
 
-    def fits(self, thing: Loss | Metric, pair: _Pair, path: Path) -> bool:
-        """Whether a loss or metric accepts the types of its output and target; True while they are unknown."""
-        output = self.types.get(pair.output) if self.types is not None else None
-        target: Any = self.type_of(pair.against)
+    def kinds(self, pair: _Pair) -> tuple[Any, Any]:
+        """The types of an output and of what it is compared with; None while they are unknown."""
+        return self.types.get(pair.output) if self.types is not None else None, self.type_of(pair.against)
+
+    def unfit(self, thing: Loss | Metric, pair: _Pair) -> RuleViolation | None:
+        """Why a loss or metric does not accept the types of its output and target; None while they are unknown."""
+        output, target = self.kinds(pair)
         if output is None or (target is None and pair.against is not None):
-            return True
+            return None
         if isinstance(thing, Metric) and thing.sequences:
             output = TensorType(output.shape[:2], "i32")  # what the loss decodes
         try:
             thing.infer(output, target)
         except RuleViolation as wrong:
+            return wrong
+        return None
+
+    def settled(self, thing: Objective, pair: _Pair, path: Path) -> Objective:
+        """A loss or metric without the options that have no effect only for the value that a variable has."""
+        wrong = self.unfit(thing, pair)
+        while wrong is not None and wrong.code == "DLC303" and wrong.option is not None:
+            error = OptionError((wrong.option,), "DLC303", wrong.message, because=wrong.because)
+            if judged(error, self.document.source, (*path, thing.word)):
+                break
+            default = type(thing).model_fields[wrong.option].get_default(call_default_factory=True)
+            thing = thing.model_copy(update={wrong.option: default})
+            wrong = self.unfit(thing, pair)
+        return thing
+
+    def fits(self, thing: Loss | Metric, pair: _Pair, path: Path) -> bool:
+        """Whether a loss or metric accepts its output and target; True while their types are unknown."""
+        wrong = self.unfit(thing, pair)
+        if wrong is not None:
             source = self.document.source
             locations: list[Path] = [(*path, thing.word, wrong.option), (*path, thing.word)] if wrong.option else []
             span = next((source.values[location] for location in locations if location in source.values), None)
@@ -288,11 +318,12 @@ class _Matcher:
                 wrong.code, wrong.message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint
             )
             return False
-        unfit = self.out_of_range(thing, pair.against) if pair.against is not None else None
-        if unfit is not None:
+        known = None not in self.kinds(pair)
+        wrong = self.out_of_range(thing, pair.against) if pair.against is not None and known else None
+        if wrong is not None:
             span = self.document.source.key_span((*path, thing.word))
-            self.problems.add(unfit.code, unfit.message, span, expected=unfit.expected, hint=unfit.hint)
-        return unfit is None
+            self.problems.add(wrong.code, wrong.message, span, expected=wrong.expected, hint=wrong.hint)
+        return wrong is None
 
     def feature_of(self, against: Against | None) -> Feature | None:
         """The feature of a target or input; None if it is an output, or unknown."""
@@ -332,7 +363,7 @@ class _Matcher:
                 return True
             message = f"`{metric.word}` compares sequences that a loss decodes, such as `ctc`"
             found = f"the loss `{losses[0].word}`" if losses else "no loss of this output and target"
-            hint = "for one answer at each place use `accuracy` or `exact_match`"
+            hint = "for one class per position use `accuracy` or `exact_match`"
         else:
             if chosen is not None or not losses:
                 return True
@@ -358,7 +389,7 @@ class _Matcher:
         labels = "multi_label" in type(metric).model_fields
         hint = f"write `{metric.word}: {{multi_label: true}}`" if labels else "use `hamming_loss`, `f1` or `roc_auc`"
         message = (
-            f"`{metric.word}` takes one score as the answer, but `{loss.word}` treats each as an independent label"
+            f"`{metric.word}` takes one score as the prediction, but `{loss.word}` treats each as an independent label"
         )
         span = self.document.source.key_span((*path, metric.word))
         self.problems.add(metric.code, message, span, found=f"output {output}, target {target}", hint=hint)
@@ -492,7 +523,7 @@ def _classes(document: Document, section: str, name: str, feature: Feature, prob
         message = f"the column `{column}` has classes that `{name}` does not declare"
         path = (section, name, feature.word)
         at = next((found for found in ((*path, "classes"), path) if found in document.source.values), path)
-        span = document.source.span(at)
+        span = document.source.span((*at, *wrong.part))
         problems.add(wrong.code, message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint)
 
 

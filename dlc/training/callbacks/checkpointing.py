@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from dlc.data.dataset import Batching, Sampler
+from dlc.data.batching import Batching
+from dlc.data.dataset import Sampler
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
 from dlc.support.fast_dataclass import fast_dataclass

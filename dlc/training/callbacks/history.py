@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from dlc.diagnostics import SpecError
 from dlc.support.files import Log
 from dlc.training.active_run import ActiveRun
 from dlc.training.callbacks.loop_callback import Epoch, LoopCallback
@@ -28,3 +31,9 @@ class History(LoopCallback):
         run.history.append(epoch.record)
         if self.log is not None:
             self.log.append(epoch.record)
+
+    def close(self) -> None:
+        """Write the lines that wait. What could not be written is what ended the run."""
+        if self.log is not None:
+            with suppress(SpecError):
+                self.log.flush()

@@ -296,7 +296,7 @@ class Recovery(LoopCallback):
         if self.mode == "skip" and self.may_skip and at is not None and step - at > 1:
             message = f"{message}; all {step - at:,} steps from it on were left out"
         if self.mode == "rollback" and self.memory.returns:
-            message = f"{message}; the run went back {plural(self.memory.returns, 'time')} to the same weights"
+            message = f"{message}; the run returned {plural(self.memory.returns, 'time')} to the same weights"
         span = cause.span if cause is not None else None
         return SpecError.of(
             "DLC508",

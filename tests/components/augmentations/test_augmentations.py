@@ -22,13 +22,13 @@ from dlc.components.augmentations.mixing import boxes
 from dlc.components.augmentations.policies import OPERATIONS, Choice
 from dlc.ir import TensorType
 from dlc.kernels.resampling import affine, curve
-from dlc.language.options import build_word, load_class
-from dlc.language.yaml_text import parse_yaml
+from dlc.language.options import load_class
+from tests.components.building import built
 
 
 def build(spec: str) -> Augmentation:
     """The augmentation that an item describes, read as a file is read."""
-    made = build_word(parse_yaml(f"item:\n  {spec}\n", "example").tree["item"], AUGMENTATIONS, "augmentation")
+    made = built(spec, "augmentation")
     assert isinstance(made, Augmentation), made
     return made
 

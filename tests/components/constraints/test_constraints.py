@@ -15,9 +15,9 @@ from dlc.components.constraints.constraint import Constraint, input_axes
 from dlc.frontend.pipeline import Spec, check_text
 from dlc.frontend.resolved import dump, resolve_document
 from dlc.ir import ParamSpec
-from dlc.language.options import build_word, load_class
-from dlc.language.yaml_text import parse_yaml
+from dlc.language.options import load_class
 from tests.common import SMALL
+from tests.components.building import built
 from tests.reference.keras_conformance import keras
 
 HEAD = "inputs: {x: {tensor: [6]}}\n"
@@ -37,7 +37,7 @@ def codes(network: str) -> list[str]:
 
 
 def word(text: str) -> Constraint:
-    made = build_word(parse_yaml(f"item: {text}\n", "example").tree["item"], CONSTRAINTS, "constraint")
+    made = built(text, "constraint")
     assert isinstance(made, Constraint), made
     return made
 

@@ -14,7 +14,6 @@ from hypothesis.extra import numpy as arrays
 
 from dlc.components.features import FEATURES
 from dlc.components.features.feature import (
-    Feature,
     as_numbers,
     encoded,
     encoded_on_host,
@@ -24,19 +23,9 @@ from dlc.components.features.feature import (
 from dlc.components.wrong_values import Violations, WrongValues
 from dlc.data.fitted import Unpadded, device_stats, record_digests
 from dlc.ir import TensorType
-from dlc.language.options import RuleViolation, build_word, load_class
-from dlc.language.yaml_text import parse_yaml
+from dlc.language.options import RuleViolation, load_class
+from tests.components.building import built, feature
 from tests.components.value_examples import column, has_type
-
-
-def built(spec: str) -> Any:
-    return build_word(parse_yaml(f"item:\n  {spec}\n", "example").tree["item"], FEATURES, "feature")
-
-
-def feature(spec: str) -> Feature:
-    made = built(spec)
-    assert isinstance(made, Feature), made
-    return made
 
 
 def wrong(spec: str, values: Any, **facts: Any) -> RuleViolation:
@@ -229,7 +218,7 @@ def test_scalars_normalise_as_one_entry() -> None:
 GAPS = np.array([[1.5, np.nan, 7], [np.nan, 2, 7], [4, 2, np.nan], [4, 100, 7], [-3, np.nan, 0]])
 
 
-@pytest.mark.parametrize("how", ["mean", "median", "most_frequent", "-2.5"])
+@pytest.mark.parametrize("how", ["mean", "median", "most_frequent", "-2.5", "{constant: -2.5}"])
 @pytest.mark.parametrize("normalize", ["none", "standard", "minmax"])
 def test_missing_values_against_scikit_learn(how: str, normalize: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """SimpleImputer with indicators for all columns, then a scaler; fitted in float64, in memory and block by block."""
@@ -237,7 +226,7 @@ def test_missing_values_against_scikit_learn(how: str, normalize: str, monkeypat
     from sklearn.pipeline import FunctionTransformer, Pipeline
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-    number = how == "-2.5"
+    number = "-2.5" in how
     imputer = SimpleImputer(strategy="constant" if number else how, fill_value=-2.5 if number else None)
     scaler = {"none": FunctionTransformer(), "standard": StandardScaler(), "minmax": MinMaxScaler()}[normalize]
     pipeline = Pipeline([("fill", imputer), ("scale", scaler)]).fit(GAPS)
@@ -283,6 +272,7 @@ def test_missing_classes_against_scikit_learn() -> None:
     made = feature("category: {classes: {low: [1, 2], high: [3]}, missing: 3}")
     raw = made.read([np.array([1.0, np.nan, 3.0])], "x")
     np.testing.assert_array_equal(encoded_on_host(made, "x", raw, fitted(made, "x", raw))["x"], [0, 1, 1])
+    assert feature("category: {classes: [a, b], missing: {constant: b}}").missing == "b"
 
 
 def test_a_column_without_values_can_not_fill_itself() -> None:
@@ -444,7 +434,7 @@ def test_records_and_shapes(record: tuple[int, ...], shape: str, fits: bool) -> 
     ],
 )
 def test_wrong_features(spec: str, code: str) -> None:
-    made = built(spec)
+    made = built(spec, "feature")
     assert isinstance(made, list) and [option_error.code for option_error in made] == [code]
 
 
@@ -627,7 +617,7 @@ def test_values_lie_in_the_declared_range() -> None:
     raw = feature("tensor: {shape: [2, 1], value_range: [0, 1], padding: 7}").read([np.float32([[0.5, 7]])], "x")
     np.testing.assert_array_equal(raw, [[[0.5], [7]]])
     for bounds in ("[1, 0]", "[1, 1]", "3", "[0, .inf]"):
-        assert isinstance(built(f"number: {{value_range: {bounds}}}"), list), bounds
+        assert isinstance(built(f"number: {{value_range: {bounds}}}", "feature"), list), bounds
 
 
 STEPS = np.array([[1, np.nan], [np.nan, 3], [0, 3.5], [np.nan, np.nan], [5, np.nan], [0, 0.25], [4, 9]])
@@ -674,14 +664,15 @@ def test_missing_values_of_padded_series(padding: str, missing: str, further: in
 def test_missing_values_and_padding_that_have_no_part() -> None:
     """Single values are missing only where a whole step can be padding; a target is left out for a gap, not padding."""
     for spec in ("{shape: [time, 1], padding: nan, missing: 0}", "{shape: [3], padding: nan, missing: drop}"):
-        assert [error.code for error in built(f"tensor: {spec}")] == ["DLC303"]
+        assert [error.code for error in built(f"tensor: {spec}", "feature")] == ["DLC303"]
     for options in ("missing: mean", "missing: 0, missing_indicator: true"):
-        assert [error.code for error in built(f"tensor: {{shape: [3], padding: 0, {options}}}")] == ["DLC203"]
+        (error,) = built(f"tensor: {{shape: [3], padding: 0, {options}}}", "feature")
+        assert error.code == "DLC203"
     for spec in (
         "number: {value_range: [0, 1], missing: 2}",
         "tensor: {shape: [2], scale: 5, value_range: [0, 1], missing: -1}",
     ):
-        assert [error.code for error in built(spec)] == ["DLC104"]
+        assert [error.code for error in built(spec, "feature")] == ["DLC104"]
     assert feature("number: {value_range: [0, 1], missing: 0.5}")
     assert "some values missing" in wrong("tensor: {shape: [2, 2], padding: nan}", [[[1, np.nan], [2, 3]]]).message
     kept = feature("tensor: {shape: [2, 2], padding: nan, missing: drop}")

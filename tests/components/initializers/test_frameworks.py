@@ -131,7 +131,8 @@ DRAWN: dict[tuple[str, str, str], dict[str, tuple[float, float]]] = {
         "output/kernel": (0.06248, 0.1083),
     },
 }
-"""The standard deviation and the largest magnitude of weights as PyTorch 2.14 and Keras 3.15 draw them.
+"""The standard deviation and the largest magnitude of weights as PyTorch and Keras draw them:
+`python -m benchmarks.pytorch_references` does it again, with its own seed.
 
 Biases of PyTorch's recurrent layers are the sum of `bias_ih` and `bias_hh`, but those of `GRU` a stack of both."""
 
@@ -144,15 +145,13 @@ def weights(item: str, inputs: str, initializer: str) -> dict[str, Any]:
     more = f", y: {{tensor: [{memory[0].split(', ', 1)[1]}}}" if memory else ""
     chosen = ", inputs: [x, y]" if memory else ""
     text = f"inputs: {{x: {shown}{more}}}\ninitializer: {initializer}\nnetwork: [{{{item}, name: it{chosen}}}]\n"
-    graph = dlc.loads(text.replace(", memory: true", "")).graph
-    return {name.removeprefix("it/"): value for name, value in flat(lower(graph).init(0)["params"]).items()}
+    return {name.removeprefix("it/"): value for name, value in initial(text.replace(", memory: true", "")).items()}
 
 
-def flat(tree: Any, path: str = "") -> dict[str, Any]:
-    """A tree of mappings as paths to leaves."""
-    if not isinstance(tree, dict):
-        return {path: np.asarray(tree)}
-    return {k: v for name, part in tree.items() for k, v in flat(part, f"{path}/{name}".strip("/")).items()}
+def initial(text: str) -> dict[str, np.ndarray]:
+    """The initial values of a network, by name."""
+    program = lower(dlc.loads(text).graph)
+    return program.to_flat(program.init(0))
 
 
 @pytest.mark.parametrize("case", DRAWN, ids=lambda case: f"{case[0]} {case[1]} {case[2]}")
@@ -167,8 +166,8 @@ def test_weights_are_drawn_as_in_other_frameworks(case: tuple[str, str, str]) ->
         assert np.abs(value).max() == pytest.approx(most, rel=0.12 if tails else 0.02, abs=1e-9), name
 
 
-def drawn(text: str) -> dict[str, Any]:
-    return flat(lower(dlc.loads(f"inputs: {{x: {{tensor: [5, 6]}}}}\n{text}").graph).init(0)["params"])
+def drawn(text: str) -> dict[str, np.ndarray]:
+    return initial(f"inputs: {{x: {{tensor: [5, 6]}}}}\n{text}")
 
 
 def test_dlcs_own_defaults_are_those_of_keras() -> None:

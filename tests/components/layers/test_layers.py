@@ -22,7 +22,8 @@ from dlc.components.layers import ACTIVATIONS, LAYERS, MERGES
 from dlc.ir import DTYPES, Context, Example, Layer, Outcome, TensorType
 from dlc.language.interpolation import substitute
 from dlc.language.options import RuleViolation, as_options, build_word, load_class, validate
-from tests.components.layer_examples import GOOD, build, ids, item, value, weights_of
+from tests.components.building import layer
+from tests.components.layer_examples import GOOD, build, ids, value, weights_of
 
 # ---- the table ----
 
@@ -136,13 +137,6 @@ def test_symbols_keep_their_formula() -> None:
 
 
 # ---- values ----
-
-
-@cache
-def layer(spec: str) -> Layer:
-    made = build_word(item(spec), LAYERS, "layer")
-    assert isinstance(made, Layer), made
-    return made
 
 
 @cache

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from dlc.backend.tree import nest
 from dlc.components.layers import ACTIVATIONS, LAYERS
-from dlc.ir import Context, Layer, Outcome, TensorType
-from dlc.language.options import build_word, load_class
-from dlc.language.yaml_text import parse_yaml
+from dlc.ir import Context, Outcome, TensorType
+from dlc.language.options import load_class
+from tests.components.building import layer
 
 FLOATS = "f32[batch, time, 4] masked"
 MODULES = (
@@ -90,13 +90,6 @@ CASES: list[tuple[str, tuple[str, ...]]] = [
 ]
 DEPENDS_ON_PLACE = ("dropout", "gaussian_noise", "gaussian_dropout", "alpha_dropout")  # what they draw: evaluation only
 TIME, FURTHER, BATCH = 4, 3, 3
-
-
-@cache
-def layer(spec: str) -> Layer:
-    made = build_word(parse_yaml(f"item:\n  {spec}\n", "case").tree["item"], LAYERS, "layer")
-    assert isinstance(made, Layer), made
-    return made
 
 
 def test_every_layer_that_takes_masks_is_here() -> None:

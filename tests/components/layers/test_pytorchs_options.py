@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 
 from tests.components.layers.test_layers import apply
-
-
-def wave(start: float, *shape: int) -> np.ndarray:
-    return np.float32(np.sin(start + 1.3 * np.arange(np.prod(shape)))).reshape(shape)
+from tests.components.waves import wave
 
 
 def summary(y: Any) -> list[float]:
@@ -65,7 +62,7 @@ RESIZED = {
     ),
     "resize: [5, 7]": (0, 0.344127928, 0.606831655, 0.986771941, 3.95840461, 12.907846),
 }
-"""PyTorch 2.14's `interpolate` of (1, 3, 4, 1), in float64."""
+"""PyTorch's `interpolate` of (1, 3, 4, 1), in float64. `python -m benchmarks.pytorch_references` computes it."""
 
 
 @pytest.mark.parametrize("spec", RESIZED)
@@ -110,7 +107,8 @@ TRANSPOSED: dict[str, tuple[tuple[int, int], tuple[float, ...]]] = {
         (0.818530346, -0.746650286, 0.1, 0.3, 28.8433052, 30.0791033),
     ),
 }
-"""The height and width, and the summary, of PyTorch 2.14's `conv_transpose2d` of (1, 3, 4, 2), in float64."""
+"""The height and width, and the summary, of PyTorch's `conv_transpose2d` of (1, 3, 4, 2), in float64.
+`python -m benchmarks.pytorch_references` computes them."""
 
 
 @pytest.mark.parametrize("spec", TRANSPOSED)

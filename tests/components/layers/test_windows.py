@@ -17,27 +17,15 @@ from jax import export, lax
 from dlc import loads
 from dlc.backend.tree import nest
 from dlc.components.initializers.initializer import draw
-from dlc.components.layers import LAYERS
 from dlc.components.layers.conv import by_patches, by_window
 from dlc.components.layers.depthwise import by_channels, by_elements
 from dlc.components.layers.windows import Window, scaled, shifted, window_size
 from dlc.frontend.passes.sizes import least_sizes
-from dlc.ir import Context, Layer, Outcome, TensorType
+from dlc.ir import Context, Outcome, TensorType
 from dlc.kernels.maxima import larger
 from dlc.language.interpolation import substitute
-from dlc.language.options import RuleViolation, build_word
-from dlc.language.yaml_text import parse_yaml
-
-
-def made(spec: str) -> Layer | list[Any]:
-    return build_word(parse_yaml(f"item:\n  {spec}\n", "example").tree["item"], LAYERS, "layer")
-
-
-@cache
-def layer(spec: str) -> Layer:
-    built = made(spec)
-    assert isinstance(built, Layer), built
-    return built
+from dlc.language.options import RuleViolation
+from tests.components.building import built, layer
 
 
 def wrong(spec: str, kind: str) -> RuleViolation:
@@ -505,7 +493,7 @@ def test_a_size_that_a_transposed_convolution_makes_nothing_of_is_too_small() ->
     ],
 )
 def test_a_wrong_option_says_what_fits(spec: str, expected: str, hint: str) -> None:
-    errors = made(spec)
+    errors = built(spec, "layer")
     assert isinstance(errors, list)
     assert errors[0].code == "DLC104"
     assert expected in str(errors[0].expected)

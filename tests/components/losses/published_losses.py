@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from tests.components import waves
+
 
 def wave(start: float, *shape: int) -> np.ndarray:
     """Numbers between -1.5 and 1.5."""
-    return np.float32(1.5 * np.sin(start + 1.3 * np.arange(np.prod(shape)))).reshape(shape)
+    return waves.wave(start, *shape, height=1.5)
 
 
 def shares(start: float, *shape: int) -> np.ndarray:

@@ -22,20 +22,14 @@ import dlc
 from dlc.backend.loss import combined, loss_scores, metric_statistics
 from dlc.backend.predict import predictions_of
 from dlc.components.losses import LOSSES
-from dlc.components.losses.loss import Loss, Masks, Score
+from dlc.components.losses.loss import Masks, Score
 from dlc.diagnostics import Report
 from dlc.frontend.pipeline import check_text
 from dlc.language.options import RuleViolation, build_word
-from dlc.language.yaml_text import parse_yaml
+from tests.components.building import loss
 from tests.reference.keras_conformance import keras
 
 RANDOM = np.random.default_rng(0)
-
-
-def loss(spec: str) -> Loss:
-    made = build_word(parse_yaml(f"item:\n  {spec}\n", "example").tree["item"], LOSSES, "loss")
-    assert isinstance(made, Loss), made
-    return made
 
 
 @cache

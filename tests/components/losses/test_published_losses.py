@@ -63,12 +63,13 @@ TORCH: dict[str, tuple[float, float, float, float]] = {
 }
 """The loss before and after 50 steps of size 0.1 on the output, and its first and last element then, in float64.
 
-PyTorch 2.14 has `mse`, `mae`, `huber`, `smooth_l1`, `cross_entropy`, `binary_cross_entropy`, `kl_divergence`,
+PyTorch has `mse`, `mae`, `huber`, `smooth_l1`, `cross_entropy`, `binary_cross_entropy`, `kl_divergence`,
 `poisson`, `gaussian_nll`, `triplet` of given triplets and `ctc`; torchvision `binary_focal`. The others are their
 formulas, written in PyTorch: `mape`, `msle`, `log_cosh`, `quantile` (Koenker and Bassett 1978), `focal` (Lin et al.
 2017), `poly` (Leng et al. 2022), `hinge`, `squared_hinge`, `categorical_hinge` (Crammer and Singer 2001), `perceptron`,
 `cosine`, `laplace_nll`, `dice`, `jaccard`, `tversky` (Salehi et al. 2017), `contrastive` (Hadsell et al. 2006),
-`triplet` with `hard` (Hermans et al. 2017) and `nt_xent` (Chen et al. 2020)."""
+`triplet` with `hard` (Hermans et al. 2017) and `nt_xent` (Chen et al. 2020).
+`python -m benchmarks.pytorch_references` computes all of them."""
 
 
 def test_every_loss_is_compared() -> None:

@@ -195,15 +195,21 @@ def test_a_split_in_which_nothing_counts_has_no_value(word: str) -> None:
     assert math.isnan(values((spec,), p, t, len(t), np.zeros(len(t), np.float32))[spec])
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_one_record() -> None:
-    p, t = np.float32([[0.2, 0.7, 0.1, 0.0, 0.0]]), np.int32([1])
+    p, t = np.float32([[0.2, 0.7, 0.05, 0.03, 0.02]]), np.int32([1])
     found = values(WORDS, p, t, 4)
-    for spec in (spec for spec, reference in CLASSES.items() if reference is not None):
-        only = spec in ("iou: 2", "matthews")  # a class that does not occur; answers of one class
-        wanted = math.nan if spec == "cohen_kappa" else 0.0 if only else 1.0
-        if spec not in ("specificity",):
-            assert found[spec] == pytest.approx(wanted, nan_ok=True), spec
+    undefined = {
+        "cohen_kappa",
+        "cohen_kappa: linear",
+        "roc_auc",
+    }  # of answers of one class, of which there are no others
+    none = {"iou: 2", "matthews", "specificity"}  # a class that does not occur, answers of one class, no other examples
+    logs = {"log_loss": -math.log(0.7), "perplexity": 1 / 0.7, "bits_per_character": -math.log2(0.7)}
+    special = {**dict.fromkeys(undefined, math.nan), **dict.fromkeys(none, 0.0), **logs, "brier": 0.04 + 0.09 + 0.0038}
+    for spec, value in found.items():
+        assert value == pytest.approx(special.get(spec, 1.0), rel=1e-5, nan_ok=True), spec
+    spelt, tokens = np.int32([[1, -1, 2, 3]]), np.int32([[1, 3]])
+    assert values(("token_error_rate",), spelt, tokens, 4) == {"token_error_rate": 0.5}
     y, x = np.float32([[1e25]]), np.float32([[2e25]])
     numbers = values(("mae", "mse", "rmse", "max_error", "median_absolute_error", "r2", "pearson"), y, x, 1)
     error = 1e25

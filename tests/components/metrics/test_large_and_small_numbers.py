@@ -10,22 +10,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import explained_variance_score, r2_score
 
-from dlc.components.metrics import METRICS
-from dlc.components.metrics.metric import Metric
-from dlc.language.options import build_word
-from tests.components.building import over_split
+from tests.components.building import metric, over_split
 
 ORACLES = {
     "r2": r2_score,
     "explained_variance": explained_variance_score,
     "pearson": lambda t, y: np.corrcoef(t.ravel(), y.ravel())[0, 1],
 }
-
-
-def metric_of(word: str) -> Metric:
-    made = build_word(word, METRICS, "metric")
-    assert isinstance(made, Metric), made
-    return made
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 6e23, 1e36])
@@ -35,7 +26,7 @@ def test_a_ratio_of_variances_does_not_depend_on_the_unit(word: str, scale: floa
     target = (generator.normal(3, 1, (40, 1)) * scale).astype(np.float32)
     prediction = (target + generator.normal(0, 0.7, (40, 1)) * scale).astype(np.float32)
     wanted = ORACLES[word](target.astype(np.float64) / scale, prediction.astype(np.float64) / scale)
-    assert over_split(metric_of(word), prediction, target, 7) == pytest.approx(wanted, rel=1e-4)
+    assert over_split(metric(word), prediction, target, 7) == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize("word", ORACLES)
@@ -44,7 +35,7 @@ def test_batches_of_different_magnitude_are_merged(word: str) -> None:
     sizes = np.repeat([1e-30, 1e10, 1.0, 1e25], 8)[:, None]
     target = (generator.normal(1, 1, (32, 1)) * sizes).astype(np.float32)
     prediction = (target * generator.uniform(0.8, 1.2, (32, 1))).astype(np.float32)
-    made = metric_of(word)
+    made = metric(word)
     parts = [
         jax.tree.map(
             np.float64, made.statistics(jnp.asarray(prediction[i : i + 8]), jnp.asarray(target[i : i + 8]), jnp.ones(8))

@@ -17,19 +17,11 @@ import scipy.stats
 import sklearn.metrics as sk
 
 from dlc.components.metrics import METRICS
-from dlc.components.metrics.metric import Metric
-from dlc.language.options import build_word, load_class
-from dlc.language.yaml_text import parse_yaml
+from dlc.language.options import load_class
+from tests.components.building import metric
 
 Reference = Callable[[Any, Any, Any], float]  # of predictions, targets and weights, float64 (n, ...), (n,), (n,)
 SIZES = (1, 7, 32, 100)
-
-
-@cache
-def metric(spec: str) -> Metric:
-    made = build_word(parse_yaml(f"item:\n  {spec}\n", "example").tree["item"], METRICS, "metric")
-    assert isinstance(made, Metric), made
-    return made
 
 
 @cache

@@ -279,10 +279,11 @@ def fromage(o, w, g, s, t):  # Bernstein et al. 2020, algorithm 1
 def muon(o, w, g, s, t):  # kellerjordan.github.io/posts/muon; other weights than matrices follow adamw
     if w.ndim < 2:
         own = Options(**{**vars(o), "b1": o.adam_b1, "b2": o.adam_b2, "eps_root": o.adam_eps_root, "eps_hat": False})
-        own.weight_decay = o.adam_weight_decay
+        own.weight_decay, own.nesterov = o.adam_weight_decay, o.nesterov and o.bias_correction
         return adamw(own, w, g, s, t)
     m = mean(s, "m", g, o.beta)
-    x = o.beta * m / (1 - o.beta ** (t + 1)) + (1 - o.beta) * g / (1 - o.beta**t) if o.nesterov else m
+    ahead, now = (1 - o.beta ** (t + 1), 1 - o.beta**t) if o.bias_correction else (1, 1)
+    x = o.beta * m / ahead + (1 - o.beta) * g / now if o.nesterov else m
     x = x / (np.linalg.norm(x) + o.eps)
     x = x.T if w.shape[0] > w.shape[1] else x
     for _ in range(o.ns_steps):
@@ -419,3 +420,93 @@ RULES: dict[str, Rule] = {
 
 MISSING = {"eps_hat": False, "nesterov": False, "eps_root": 0.0, "weight_decay": 0.0, "momentum_decay": None}
 """Options that some optimizers of a family do not have."""
+
+SPECS = [
+    "sgd: 0.05",
+    "sgd: {learning_rate: 0.05, momentum: 0.9}",
+    "sgd: {learning_rate: 0.05, momentum: 0.9, nesterov: true}",
+    "sign_sgd: 0.01",
+    "signum: 0.01",
+    "lion: {learning_rate: 0.01, weight_decay: 0.1}",
+    "rprop: 0.1",
+    "rprop: {learning_rate: 0.1, eta_minus: 0.4, eta_plus: 1.3, min_step_size: 0.05, max_step_size: 0.2}",
+    "optimistic_gradient_descent: {alpha: 0.8, beta: 0.5}",
+    "optimistic_adam: {b1: 0.5, nesterov: false}",
+    "optimistic_adam",
+    "adagrad: 0.1",
+    "adagrad: {learning_rate: 0.1, initial_accumulator_value: 0, eps: 1e-10, eps_in_sqrt: false}",
+    "adadelta: {weight_decay: 0.1}",
+    "rmsprop",
+    "rmsprop: {decay: 0.99, eps_in_sqrt: false}",
+    "rmsprop: {decay: 0.99, eps_in_sqrt: false, centered: true, momentum: 0.9}",
+    "rmsprop: {decay: 0.8, eps: 1e-3, centered: true, momentum: 0.9, nesterov: true}",
+    "rmsprop: {decay: 0.999, bias_correction: true, initial_scale: 0.1, momentum: 0.5}",
+    "adam",
+    "adam: {nesterov: true, eps_root: 1e-3}",
+    "adam: {eps: 1e-3, eps_hat: true}",
+    "adamw: {weight_decay: 0.1}",
+    "adamw: {weight_decay: 0.1, eps: 1e-3, eps_hat: true, nesterov: true}",
+    "nadam",
+    "nadam: {momentum_decay: 0.004}",
+    "nadam: {momentum_decay: 1}",
+    "nadamw: {weight_decay: 0.1}",
+    "nadamw: {weight_decay: 0.1, momentum_decay: 0.5}",
+    "amsgrad: {b2: 0.9}",
+    "amsgrad: {b2: 0.9, correction: after}",
+    "amsgrad: {b2: 0.9, correction: after, eps: 1e-3, eps_hat: true}",
+    "amsgrad: {b2: 0.9, correction: before, eps: 1e-3, eps_hat: true}",
+    "amsgrad: {correction: none}",
+    "radam",
+    "radam: {b1: 0.8, b2: 0.9, nesterov: true, eps_root: 1e-3, threshold: 6.0}",
+    "radam: {b2: 0.99, eps: 1e-3, eps_hat: true}",
+    "radam: {b2: 0}",
+    "adamax",
+    "adamaxw: {weight_decay: 0.1}",
+    "adabelief",
+    "adabelief: {nesterov: true, b2: 0.9}",
+    "yogi",
+    "adan",
+    "adan: {b1: 0.9, b2: 0.8, b3: 0.95, eps: 1e-3, eps_root: 1e-4, weight_decay: 0.5, learning_rate: 0.1}",
+    "ademamix: {weight_decay: 0.1}",
+    "adopt",
+    "adopt: {nesterov: true, use_clipping: false, b1: 0.8, b2: 0.99, eps: 1e-4}",
+    "adafactor",
+    "adafactor: {min_dim_size_to_factor: 2}",
+    "adafactor: {min_dim_size_to_factor: 2, momentum: 0.9, weight_decay_rate: 1e-3}",
+    "sm3: 0.1",
+    "lamb: {weight_decay: 0.1}",
+    "lars: {weight_decay: 0.1}",
+    "lars: {momentum: 0.5, nesterov: true, eps: 0.01}",
+    "novograd: {b2: 0.9, weight_decay: 0.1}",
+    "fromage",
+    "muon: {weight_decay: 0.1, adam_weight_decay: 0.1}",
+    "muon: {nesterov: false, consistent_rms: 0.2}",
+    "muon: {bias_correction: false, weight_decay: 0.1}",
+    "schedule_free_adamw: {weight_decay: 0.1}",
+    "schedule_free_sgd: {learning_rate: 0.1, b1: 0.8, weight_decay: 0.1}",
+    "madgrad: {weight_decay: 0.1}",
+    "prodigy: {estim_lr0: 1e-3, weight_decay: 0.1}",
+    "prodigy: {estim_lr0: 1e-3, safeguard_warmup: true, b3: 0.9, estim_lr_coef: 2}",
+    "dadapt_adamw: {estim_lr0: 1e-3, weight_decay: 0.1}",
+    "dog: {init_value: 1e-3, weight_decay: 0.1}",
+    "dog: {init_step: learning_rate, init_value: 0.01}",
+    "dowg: {init_estim_sq_dist: 0.01}",
+    "cocob: {weight_decay: 0.1}",
+]
+"""Every optimizer as in a spec, also with options that change its rule."""
+
+
+# ---- weights and gradients ----
+
+SHAPES = {"kernel": (4, 3), "bias": (3,)}
+START = {
+    "kernel": np.float32(np.cos(np.arange(12)).reshape(4, 3)),
+    "bias": np.float32([0.5, -0.25, 1.0]),
+}
+
+
+def gradient(t: int) -> dict[str, np.ndarray]:
+    """Gradients of step t, from 1: waves, so that signs are kept for some steps and change in others."""
+    index = np.arange(15)
+    values = np.float32(np.sin(0.3 * t + index) * (0.3 + 0.1 * index) + 0.2 * np.cos(1.7 * t * (1 + index % 4)))
+    return {"kernel": values[:12].reshape(4, 3), "bias": values[12:]}

@@ -19,15 +19,14 @@ import dlc
 from dlc.components.optimizers import OPTIMIZERS
 from dlc.components.optimizers.muon import matrices
 from dlc.components.optimizers.optimizers import Optimizer, with_options
-from dlc.components.schedules.schedule import Horizon, rate_of
+from dlc.components.schedules.schedule import rate_of
 from dlc.diagnostics import SpecError
 from dlc.frontend.resolved import resolved_text
-from dlc.language.options import OptionError, build_word, load_class
-from dlc.language.yaml_text import parse_yaml
+from dlc.language.options import load_class
 from tests.common import FUSION_EMITTERS, as_users_do
-from tests.components.optimizers.test_published_rules import SPECS
+from tests.components.building import HORIZON, optimizer, option_error
+from tests.components.optimizers.published_rules import SPECS
 
-HORIZON = Horizon(200, 20.0)
 SPEC = """
 data: iris
 inputs: {features: {tensor: [4]}}
@@ -315,23 +314,6 @@ def test_sm3_takes_a_schedule() -> None:
     same(ours, others)
 
 
-def build_one(text: str) -> Optimizer:
-    made = built(text)
-    assert isinstance(made, Optimizer), made
-    return made
-
-
-def built(text: str) -> Any:
-    return build_word(parse_yaml(f"item:\n  {text}\n", "example").tree["item"], OPTIMIZERS, "optimizer")
-
-
-def error(text: str) -> OptionError:
-    made = built(text)
-    assert isinstance(made, list), made
-    assert len(made) == 1, made
-    return made[0]
-
-
 @pytest.mark.parametrize("word", OPTIMIZERS)
 def test_an_optimizer_is_resolved_and_read_back(word: str) -> None:
     for text in load_class(OPTIMIZERS, word).examples:
@@ -348,7 +330,7 @@ def test_an_optimizer_is_resolved_and_read_back(word: str) -> None:
 def test_per_weight_says_whether_elements_are_updated_apart(word: str) -> None:
     """A rule that is not `per_weight` gives stacked weights the updates that it gives them one by one."""
     cls = load_class(OPTIMIZERS, word)
-    rule = build_one(word).build(HORIZON)
+    rule = optimizer(word).build(HORIZON)
     generator = np.random.default_rng(3)
     w, g = (jnp.asarray(generator.normal(size=(2, 3, 4)), jnp.float32) for _ in range(2))
     w = w * jnp.asarray([1.0, 3.0])[:, None, None]
@@ -404,7 +386,7 @@ def test_replaced_options() -> None:
     base = optimizer_of("adamw: {learning_rate: {cosine: 0.1}, weight_decay: 0.01}")
     made = with_options(base, {"weight_decay": 0, "learning_rate": 0.5})
     assert isinstance(made, Optimizer)
-    assert made == build_one("adamw: {learning_rate: 0.5, weight_decay: 0}")
+    assert made == optimizer("adamw: {learning_rate: 0.5, weight_decay: 0}")
     assert with_options(base, {}) == base
     kept = with_options(base, {"b1": 0.5})
     assert isinstance(kept, Optimizer)
@@ -462,6 +444,7 @@ def test_a_error_of_an_option_that_is_not_replaced_points_at_the_group() -> None
         ("rmsprop: {nesterov: true}", "DLC303", "momentum"),
         ("lars: {momentum: 0, nesterov: true}", "DLC303", "momentum"),
         ("muon: {ns_coeffs: dion, ns_steps: 4}", "DLC303", "remove"),
+        ("muon: {nesterov: false, bias_correction: false}", "DLC303", "remove"),
         ("schedule_free_adamw: {b1: 0}", "DLC104", None),
         ("radam: {threshold: 4}", "DLC104", None),
         ("nadam: {momentum_decay: 0}", "DLC104", None),
@@ -472,7 +455,7 @@ def test_a_error_of_an_option_that_is_not_replaced_points_at_the_group() -> None
     ],
 )
 def test_mistakes(text: str, code: str, hint: str | None) -> None:
-    found = error(text)
+    found = option_error(text, "optimizer")
     assert found.code == code
     assert hint is None or hint in (found.hint or ""), found.hint
 
@@ -483,4 +466,4 @@ def test_an_optimizer_that_decays_nothing_is_another(word: str, plain: str) -> N
         spec_of(f"{word}: {{weight_decay: 0}}")
     (found,) = caught.value.report.diagnostics
     assert found.code == "DLC303" and found.hint is not None and f"`{plain}`" in found.hint
-    assert with_options(optimizer_of(word), {"weight_decay": 0}) == build_one(f"{word}: {{weight_decay: 0}}")
+    assert with_options(optimizer_of(word), {"weight_decay": 0}) == optimizer(f"{word}: {{weight_decay: 0}}")

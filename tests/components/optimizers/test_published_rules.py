@@ -14,28 +14,9 @@ import pytest
 from dlc.backend.hyperparameters import Hyperparameters, numbers_of, with_numbers
 from dlc.components.optimizers import OPTIMIZERS
 from dlc.components.optimizers.optimizer import Optimizer
-from tests.components.building import HORIZON, built
-from tests.components.optimizers.published_rules import MISSING, RULES
+from tests.components.building import HORIZON, optimizer
+from tests.components.optimizers.published_rules import MISSING, RULES, SHAPES, SPECS, START, gradient
 from tests.reference.keras_conformance import keras
-
-SHAPES = {"kernel": (4, 3), "bias": (3,)}
-START = {
-    "kernel": np.float32(np.cos(np.arange(12)).reshape(4, 3)),
-    "bias": np.float32([0.5, -0.25, 1.0]),
-}
-
-
-def gradient(t: int) -> dict[str, np.ndarray]:
-    """Gradients of step t, from 1: waves, so that signs are kept for some steps and change in others."""
-    index = np.arange(15)
-    values = np.float32(np.sin(0.3 * t + index) * (0.3 + 0.1 * index) + 0.2 * np.cos(1.7 * t * (1 + index % 4)))
-    return {"kernel": values[:12].reshape(4, 3), "bias": values[12:]}
-
-
-def optimizer(spec: str) -> Optimizer:
-    made = built(spec, "optimizer")
-    assert isinstance(made, Optimizer), made
-    return made
 
 
 def options_of(made: Optimizer) -> Any:
@@ -80,79 +61,6 @@ def trained(spec: str, steps: int = 50) -> list[dict[str, np.ndarray]]:
     return [{name: np.float64(found[name][t]) for name in found} for t in range(steps)]
 
 
-SPECS = [
-    "sgd: 0.05",
-    "sgd: {learning_rate: 0.05, momentum: 0.9}",
-    "sgd: {learning_rate: 0.05, momentum: 0.9, nesterov: true}",
-    "sign_sgd: 0.01",
-    "signum: 0.01",
-    "lion: {learning_rate: 0.01, weight_decay: 0.1}",
-    "rprop: 0.1",
-    "rprop: {learning_rate: 0.1, eta_minus: 0.4, eta_plus: 1.3, min_step_size: 0.05, max_step_size: 0.2}",
-    "optimistic_gradient_descent: {alpha: 0.8, beta: 0.5}",
-    "optimistic_adam: {b1: 0.5, nesterov: false}",
-    "optimistic_adam",
-    "adagrad: 0.1",
-    "adagrad: {learning_rate: 0.1, initial_accumulator_value: 0, eps: 1e-10, eps_in_sqrt: false}",
-    "adadelta: {weight_decay: 0.1}",
-    "rmsprop",
-    "rmsprop: {decay: 0.99, eps_in_sqrt: false}",
-    "rmsprop: {decay: 0.99, eps_in_sqrt: false, centered: true, momentum: 0.9}",
-    "rmsprop: {decay: 0.8, eps: 1e-3, centered: true, momentum: 0.9, nesterov: true}",
-    "rmsprop: {decay: 0.999, bias_correction: true, initial_scale: 0.1, momentum: 0.5}",
-    "adam",
-    "adam: {nesterov: true, eps_root: 1e-3}",
-    "adam: {eps: 1e-3, eps_hat: true}",
-    "adamw: {weight_decay: 0.1}",
-    "adamw: {weight_decay: 0.1, eps: 1e-3, eps_hat: true, nesterov: true}",
-    "nadam",
-    "nadam: {momentum_decay: 0.004}",
-    "nadam: {momentum_decay: 1}",
-    "nadamw: {weight_decay: 0.1}",
-    "nadamw: {weight_decay: 0.1, momentum_decay: 0.5}",
-    "amsgrad: {b2: 0.9}",
-    "amsgrad: {b2: 0.9, correction: after}",
-    "amsgrad: {b2: 0.9, correction: after, eps: 1e-3, eps_hat: true}",
-    "amsgrad: {b2: 0.9, correction: before, eps: 1e-3, eps_hat: true}",
-    "amsgrad: {correction: none}",
-    "radam",
-    "radam: {b1: 0.8, b2: 0.9, nesterov: true, eps_root: 1e-3, threshold: 6.0}",
-    "radam: {b2: 0.99, eps: 1e-3, eps_hat: true}",
-    "radam: {b2: 0}",
-    "adamax",
-    "adamaxw: {weight_decay: 0.1}",
-    "adabelief",
-    "adabelief: {nesterov: true, b2: 0.9}",
-    "yogi",
-    "adan",
-    "adan: {b1: 0.9, b2: 0.8, b3: 0.95, eps: 1e-3, eps_root: 1e-4, weight_decay: 0.5, learning_rate: 0.1}",
-    "ademamix: {weight_decay: 0.1}",
-    "adopt",
-    "adopt: {nesterov: true, use_clipping: false, b1: 0.8, b2: 0.99, eps: 1e-4}",
-    "adafactor",
-    "adafactor: {min_dim_size_to_factor: 2}",
-    "adafactor: {min_dim_size_to_factor: 2, momentum: 0.9, weight_decay_rate: 1e-3}",
-    "sm3: 0.1",
-    "lamb: {weight_decay: 0.1}",
-    "lars: {weight_decay: 0.1}",
-    "lars: {momentum: 0.5, nesterov: true, eps: 0.01}",
-    "novograd: {b2: 0.9, weight_decay: 0.1}",
-    "fromage",
-    "muon: {weight_decay: 0.1, adam_weight_decay: 0.1}",
-    "muon: {nesterov: false, consistent_rms: 0.2}",
-    "schedule_free_adamw: {weight_decay: 0.1}",
-    "schedule_free_sgd: {learning_rate: 0.1, b1: 0.8, weight_decay: 0.1}",
-    "madgrad: {weight_decay: 0.1}",
-    "prodigy: {estim_lr0: 1e-3, weight_decay: 0.1}",
-    "prodigy: {estim_lr0: 1e-3, safeguard_warmup: true, b3: 0.9, estim_lr_coef: 2}",
-    "dadapt_adamw: {estim_lr0: 1e-3, weight_decay: 0.1}",
-    "dog: {init_value: 1e-3, weight_decay: 0.1}",
-    "dog: {init_step: learning_rate, init_value: 0.01}",
-    "dowg: {init_estim_sq_dist: 0.01}",
-    "cocob: {weight_decay: 0.1}",
-]
-
-
 DIFFERENCES = ("fromage", "muon", "schedule_free_adamw", "schedule_free_sgd", "madgrad", "dog", "cocob")
 """Rules whose updates are differences of weights, and therefore have their rounding: 8 units in the last place of 1,
 the largest weight. Muon's iteration amplifies the rounding of its matrix."""
@@ -160,6 +68,7 @@ ESTIMATES = ("prodigy", "dadapt_adamw")
 """Rules whose rate is a quotient of sums that cancel: ten times the tolerance."""
 
 
+@pytest.mark.few()
 @pytest.mark.parametrize("spec", SPECS)
 def test_an_optimizer_follows_its_published_rule(spec: str) -> None:
     """Every update is within the rounding of float32: 2e-6 of the largest one of the step."""
@@ -185,7 +94,7 @@ def test_the_bias_of_first_steps_is_corrected_exactly() -> None:
     assert np.abs(np.float64(first["bias"]) / published("adam", 1)[0]["bias"] - 1).max() > 5e-6
 
 
-# ---- PyTorch 2.14 and Keras ----
+# ---- PyTorch and Keras ----
 
 TORCH: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "sgd: 0.05": (
@@ -255,7 +164,7 @@ TORCH: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 """The first and the last element of the kernel and the second of the bias, after 1 and 50 steps of PyTorch's float64:
 `SGD`, `Rprop`, `Adagrad`, `Adadelta`, `RMSprop`, `Adam` (with `amsgrad`), `AdamW`, `NAdam`, `RAdam`, `Adamax`,
-`Adafactor`."""
+`Adafactor`. `python -m benchmarks.pytorch_references` computes them."""
 
 
 def after(spec: str, steps: int) -> np.ndarray:
@@ -273,6 +182,45 @@ def test_the_published_rules_are_those_of_pytorch(spec: str) -> None:
         np.testing.assert_allclose(after(spec, steps), want, rtol=rtol)
 
 
+AFTER_100_STEPS: dict[str, tuple[tuple[float, ...], ...]] = {
+    "adam": (
+        (0.9907742153305, 0.5350860071836, -0.412812176392),
+        (-0.9815041955203, -0.6469710558676, 0.282339470433),
+        (0.9479128636526, 0.746737741404, -0.1452163030963),
+        (-0.8984444696352, -0.8304563672371, 0.006001215161556),
+        (0.4923028396362, -0.2594039971462, 0.9977957851563),
+    ),
+    "adamw: {weight_decay: 0.1}": (
+        (0.9809009200782, 0.5297636501509, -0.4086848995438),
+        (-0.9717206765671, -0.6405323570179, 0.2795125778743),
+        (0.9384600316487, 0.7393034578736, -0.1437553203297),
+        (-0.8894818606188, -0.8221857510346, 0.005927909355052),
+        (0.4873817470768, -0.2568323920867, 0.9878783288832),
+    ),
+    "sgd: {learning_rate: 0.05, momentum: 0.9}": (
+        (0.4339185797064, 0.3638114730193, 0.361142404172),
+        (0.3088649509564, -0.01177774559525, -0.6271016282255),
+        (-0.9116720311374, -0.3354398883343, 0.9317728602559),
+        (1.693172185045, 0.9943703247432, -0.8825137991863),
+        (-2.561158827183, -2.738037792437, 1.669315517452),
+    ),
+}
+"""The rows of the kernel and the bias after 100 steps of PyTorch's float64.
+`python -m benchmarks.pytorch_references` computes them."""
+
+
+@pytest.mark.parametrize("spec", AFTER_100_STEPS)
+def test_long_runs_stay_with_pytorch(spec: str) -> None:
+    """The steps of 100 updates, as training computes them in float32, add up to the weights of PyTorch's float64."""
+    steps = trained(spec, 100)
+    start, moved = (
+        np.vstack([part["kernel"], part["bias"]])
+        for part in (START, {name: sum(step[name] for step in steps) for name in SHAPES})
+    )
+    found, wanted = start.astype(np.float64) + moved, np.array(AFTER_100_STEPS[spec])
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6 * np.abs(moved).max())
+
+
 KERAS = {
     "adam: {eps: 1e-3, eps_hat: true}": ("Adam", {"epsilon": 1e-3}),
     "amsgrad: {b2: 0.9, correction: after, eps: 1e-3, eps_hat: true}": (
@@ -280,6 +228,17 @@ KERAS = {
         {"epsilon": 1e-3, "beta_2": 0.9, "amsgrad": True},
     ),
     "nadam: {momentum_decay: 1}": ("Nadam", {"epsilon": 1e-8}),
+    "lion: {learning_rate: 1e-3, weight_decay: 0.1}": ("Lion", {"weight_decay": 0.1}),
+    "lamb": ("Lamb", {"epsilon": 1e-6}),
+    "muon: {learning_rate: 1e-3, nesterov: false, consistent_rms: 0.2}": (
+        "Muon",
+        {"nesterov": False, "weight_decay": None, "adam_weight_decay": None, "epsilon": 1e-8},
+    ),
+    "muon: {learning_rate: 1e-3, bias_correction: false, consistent_rms: 0.2}": (
+        "Muon",
+        {"weight_decay": None, "adam_weight_decay": None, "epsilon": 1e-8},
+    ),
+    "schedule_free_adamw: {learning_rate: 1e-3}": ("ScheduleFreeAdamW", {}),
 }
 
 

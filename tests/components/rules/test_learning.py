@@ -13,18 +13,12 @@ import pytest
 import dlc
 from dlc.components.registry import KINDS
 from dlc.diagnostics import SpecError
-from dlc.frontend.pipeline import check_text
 from dlc.ir import Context, Outcome, TensorType
 from dlc.language.options import build_word
+from tests.common import findings
 
 NUMBER = "targets: {y: number}\nloss: mse\noptimizer: {adam: 0.01}\n"
 CLASSES = "targets: {y: {category: 3}}\noptimizer: {adam: 0.01}\n"
-
-
-def found(text: str) -> list[tuple[str, int]]:
-    """The codes and lines of the findings in a spec."""
-    _, report = check_text(text, "spec.yaml")
-    return [(item.code, item.span.line if item.span else 0) for item in report.diagnostics]
 
 
 def network(layers: str, x: str = "[4]", rest: str = NUMBER) -> str:
@@ -66,7 +60,7 @@ def test_a_single_element_has_no_gradient(item: str, single: tuple[int, ...], mo
         assert (float(jnp.abs(gradient).max()) < 1e-3) == idle
         axes = ", ".join(map(str, shape[1:]))
         spec = network(f"{item}, flatten, dense: 1" if rest == "" else f"{{{item}}}, flatten, dense: 1", f"[{axes}]")
-        assert ("DLC217" in dict(found(f"{spec}train: {{batch_size: {shape[0]}}}"))) == idle
+        assert ("DLC217" in dict(findings(f"{spec}train: {{batch_size: {shape[0]}}}"))) == idle
 
 
 @pytest.mark.parametrize(
@@ -116,7 +110,7 @@ def test_a_single_element_has_no_gradient(item: str, single: tuple[int, ...], mo
     ],
 )
 def test_too_few_to_compare(text: str, want: list[tuple[str, int]]) -> None:
-    assert found(text) == want
+    assert findings(text) == want
 
 
 TOWERS = """inputs: {x: {tensor: [4]}}
@@ -175,7 +169,7 @@ optimizer: adam
     ],
 )
 def test_two_equal_views(text: str, want: list[tuple[str, int]]) -> None:
-    assert found(text) == want
+    assert findings(text) == want
 
 
 @pytest.mark.parametrize(
@@ -201,7 +195,7 @@ def test_two_equal_views(text: str, want: list[tuple[str, int]]) -> None:
     ],
 )
 def test_weights_without_a_loss(text: str, want: list[tuple[str, int]]) -> None:
-    assert found(text) == want
+    assert findings(text) == want
 
 
 def trained(tmp_path: Path, text: str, **arrays: np.ndarray[Any, Any]) -> list[str]:

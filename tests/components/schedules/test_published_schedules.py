@@ -171,8 +171,9 @@ TORCH: dict[str, tuple[float, ...]] = {
     ),
     "constant: {value: 0.1, warmup: 20, warmup_from: 0.01}": (0.01, 0.0145, 0.0505, 0.073, 0.1, 0.1, 0.1),
 }
-"""The rates at the steps `SHOWN` of PyTorch 2.14: `LinearLR`, `PolynomialLR`, `ExponentialLR`, `StepLR`, `MultiStepLR`,
-`CosineAnnealingLR`, `CosineAnnealingWarmRestarts`, `OneCycleLR` (with three phases: `anneal: linear`)."""
+"""The rates at the steps `SHOWN` of PyTorch: `LinearLR`, `PolynomialLR`, `ExponentialLR`, `StepLR`, `MultiStepLR`,
+`CosineAnnealingLR`, `CosineAnnealingWarmRestarts`, `OneCycleLR` (with three phases: `anneal: linear`).
+`python -m benchmarks.pytorch_references` computes them."""
 
 
 @pytest.mark.parametrize("spec", TORCH)

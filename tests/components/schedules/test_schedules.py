@@ -15,16 +15,15 @@ import pytest
 import dlc
 from dlc.components.schedules import SCHEDULES
 from dlc.components.schedules.plateau import Plateau, ReduceOnPlateau
-from dlc.components.schedules.schedule import Horizon, Run, Schedule
+from dlc.components.schedules.schedule import Horizon, Run
 from dlc.diagnostics import SpecError
 from dlc.frontend.passes.lint import late_settings
 from dlc.frontend.pipeline import check_text
 from dlc.frontend.resolved import resolved_text
-from dlc.language.options import OptionError, build_word, load_class
-from dlc.language.yaml_text import parse_yaml
+from dlc.language.options import load_class
 from tests.common import as_users_do
+from tests.components.building import HORIZON, built, schedule
 
-HORIZON = Horizon(200, 20.0)
 SPEC = """
 data: {source: iris, split: {validation: 0.1}}
 inputs: {features: {tensor: [4]}}
@@ -32,23 +31,6 @@ targets: {species: {category: 3}}
 network: [dense: 3]
 loss: cross_entropy
 """
-
-
-def built(text: str) -> Any:
-    return build_word(parse_yaml(f"item:\n  {text}\n", "example").tree["item"], SCHEDULES, "schedule")
-
-
-def schedule(text: str) -> Schedule:
-    made = built(text)
-    assert isinstance(made, Schedule), made
-    return made
-
-
-def error(text: str) -> OptionError:
-    made = built(text)
-    assert isinstance(made, list), made
-    assert len(made) == 1, made
-    return made[0]
 
 
 def rates(rate: Any, steps: int = 230) -> Any:
@@ -298,7 +280,7 @@ def test_the_whole_run_in_a_loop() -> None:
     ],
 )
 def test_mistakes(text: str, loc: str | None, code: str | None) -> None:
-    made = built(text)
+    made = built(text, "schedule")
     assert isinstance(made, list)
     if code is None:
         assert {item.code for item in made} == {"DLC104"}

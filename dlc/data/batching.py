@@ -1,0 +1,94 @@
+"""The sizes of splits, the number of batches, and the length of a run: what follows from the number of records."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dlc.components.schedules.schedule import Horizon
+from dlc.data.errors import wrong_data
+from dlc.diagnostics import SpecError, plural
+from dlc.frontend.plan import Plan
+from dlc.language.options import RuleViolation
+
+MOST_STEPS = 2**31 - 1  # the number of a step has 32 bits
+
+
+class Batching(NamedTuple):
+    """The number of batches of a split.
+
+    Args:
+        examples: rows of the split.
+        batch_size: rows per batch.
+    """
+
+    examples: int
+    batch_size: int
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Batches of one pass; the last batch of an epoch may continue into the next."""
+        return self.examples / self.batch_size
+
+    def steps(self, epochs: int) -> int:
+        """Steps until every row was used `epochs` times."""
+        return -(-epochs * self.examples // self.batch_size)
+
+
+def split_sizes(plan: Plan, count: int) -> dict[str, int]:
+    """The number of the main source's records in each split, unless groups must be kept together.
+
+    Raises:
+        SpecError: DLC405 when nothing is left to train on.
+    """
+    assert plan.data is not None
+    split = plan.data.split
+    sizes = {
+        name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
+        for name, part in (("validation", split.validation), ("test", split.test))
+    }
+    held = sum(sizes.values())
+    if held >= count:
+        message, found = "the splits leave nothing to train on", f"{held:,} of {plural(count, 'record')} held out"
+        raise wrong_data(plan, RuleViolation("DLC405", message, found=found), ("data", "split"))
+    return {"train": count - held, **{name: size for name, size in sizes.items() if size}}
+
+
+def batching_of(plan: Plan, count: int) -> Batching:
+    """The batches of a training split of `count` examples.
+
+    Raises:
+        SpecError: DLC405 when a batch is larger than the split.
+    """
+    train = plan.train
+    size = count if train.batch_size == "full" else train.batch_size
+    if plan.update is not None:
+        size *= plan.update.modifiers.accumulate
+    if size > count:
+        parts = size != train.batch_size
+        raise SpecError.of(
+            "DLC405",
+            f"a batch of {size} is larger than the training split of {plural(count, 'example')}",
+            plan.places.span(("train", "batch_size")),
+            found=f"`batch_size` {train.batch_size}, `accumulate` {size // int(train.batch_size)}" if parts else None,
+            hint="lower `accumulate`" if parts else "lower `batch_size`, or write `batch_size: full`",
+        )
+    return Batching(count, size)
+
+
+def horizon_of(plan: Plan, batching: Batching) -> Horizon:
+    """The length of a run in steps.
+
+    Raises:
+        SpecError: DLC104 when the number of a step would not fit into 31 bits.
+    """
+    steps = batching.steps(plan.train.epochs)
+    if steps > MOST_STEPS:
+        wrong = RuleViolation(
+            "DLC104",
+            "the run has too many steps",
+            found=f"{float(steps):.3g}" if steps < 10**300 else "more than 1e300",
+            expected=f"at most {MOST_STEPS:,}",
+            hint="lower `epochs`, or raise `batch_size`",
+        )
+        raise wrong_data(plan, wrong, ("train", "epochs"))
+    return Horizon(steps, batching.steps_per_epoch)
