@@ -101,30 +101,27 @@ Bounds = Annotated[tuple[float, float] | None, BeforeValidator(_bounds)]
 """The option of a range: [lowest, highest], or None."""
 
 
-def need_bounds(
+def out_of_bounds(
     bounds: tuple[float, float] | None,
     values: NDArray[Any],
     source: RecordColumns,
     mask: NDArray[np.bool_] | None = None,
-) -> None:
-    """Check values (n, *axes) against the option `value_range`.
+) -> list[RuleViolation]:
+    """The findings about values (n, *axes) outside of the option `value_range`, DLC403, one for each column.
 
     Args:
         bounds: the option.
         values: the values of some records.
         source: the columns that they come from.
         mask: (n, time), false at padding, which may have any value.
-
-    Raises:
-        WrongValues: DLC403, with all other values; `Violations` if several columns have some.
     """
     if bounds is None:
-        return
+        return []
     bad = (values < bounds[0]) | (values > bounds[1])
     if mask is not None:
         bad &= over(mask, bad)
     what, expected = "has a value outside of its range", f"a number from {ValueRange(*bounds)}"
-    source.need_none(bad, values, "DLC403", what, expected=expected, option="value_range")
+    return source.wrong(bad, values, "DLC403", what, expected=expected, option="value_range")
 
 
 class Domain(NamedTuple):

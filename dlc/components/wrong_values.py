@@ -107,7 +107,7 @@ class RecordColumns(NamedTuple):
     widths: Sequence[int]
     first_row: int
 
-    def need_none(
+    def wrong(
         self,
         bad: NDArray[np.bool_],
         values: NDArray[Any],
@@ -118,8 +118,8 @@ class RecordColumns(NamedTuple):
         option: str,
         hint: str | None = None,
         spelled: Callable[[Any], str] = "`{:g}`".format,
-    ) -> None:
-        """Check that no values are wrong.
+    ) -> list[RuleViolation]:
+        """The findings about wrong values, one for each column that holds some.
 
         Args:
             bad: true at wrong values, (n, *axes).
@@ -130,12 +130,9 @@ class RecordColumns(NamedTuple):
             option: the option to point at.
             hint: the likely fix.
             spelled: a wrong value as messages spell it.
-
-        Raises:
-            WrongValues: those of one column; `Violations` if several columns have some.
         """
         if not bad.any():
-            return
+            return []
         size = prod(bad.shape[1:])
         bad, values = bad.reshape(len(bad), size), values.reshape(len(bad), size)
         found: list[RuleViolation] = []
@@ -149,7 +146,7 @@ class RecordColumns(NamedTuple):
                 found.append(
                     WrongValues(code, what, name, row, counts, expected=expected, hint=hint, option=option, index=index)
                 )
-        raise_all(found)
+        return found
 
 
 def _counted(values: NDArray[Any], spelled: Callable[[Any], str]) -> Counter[str]:

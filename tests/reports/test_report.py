@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.reports import charts
+from dlc.reports import answers, charts
 from dlc.reports.images import MOST_PIXELS, picture, png
 from dlc.reports.markup import VOID
 from dlc.reports.page import write_report
+from dlc.reports.predictions import Classes
 from dlc.training.callbacks.timing import Timing
 from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
@@ -286,6 +287,18 @@ loss: {mse: , target: image}
 optimizer: {adam: 0.01}
 train: {epochs: 1, batch_size: 512}
 """
+
+
+@pytest.mark.parametrize(
+    ("guesses", "note"),
+    [
+        ([0, -1], "1 prediction is NaN: it is wrong, and not in the matrix."),
+        ([-1, -1], "2 predictions are NaN: they are wrong, and not in the matrix."),
+    ],
+)
+def test_undefined_predictions_are_counted(guesses: list[int], note: str) -> None:
+    answer = Classes("y", ["a", "b"], np.array(guesses), np.array([0, 1]), None, None)
+    assert answers._notes(answer, np.ones(2, bool)) == [note]
 
 
 def test_an_autoencoder_shows_reconstructions_beside_inputs(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from dlc.components.features.feature import (
     without_shift,
 )
 from dlc.components.features.missing import MissingValues, numeric_missing
-from dlc.components.value_ranges import Bounds, ValueRange, need_bounds
-from dlc.components.wrong_values import RecordColumns
+from dlc.components.value_ranges import Bounds, ValueRange, out_of_bounds
+from dlc.components.wrong_values import RecordColumns, raise_all
 from dlc.ir import TensorType
 from dlc.language.options import main, option
 
@@ -89,7 +89,7 @@ class Number(MissingValues):
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """The numbers as a column of one."""
         values = as_numbers(only(columns, name, self.word), name, first_row, self.gap).reshape(-1, 1)
-        need_bounds(self.value_range, values, RecordColumns((name,), (1,), first_row))
+        raise_all(out_of_bounds(self.value_range, values, RecordColumns((name,), (1,), first_row)))
         return values
 
     def declared_range(self) -> ValueRange | None:

@@ -26,8 +26,8 @@ from dlc.components.features.feature import (
     without_shift,
 )
 from dlc.components.features.missing import MissingValues, numeric_missing
-from dlc.components.value_ranges import Bounds, ValueRange, need_bounds
-from dlc.components.wrong_values import RecordColumns
+from dlc.components.value_ranges import Bounds, ValueRange, out_of_bounds
+from dlc.components.wrong_values import RecordColumns, raise_all
 from dlc.diagnostics import plural
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell, unquoted_hint
@@ -300,14 +300,22 @@ class Tensor(MissingValues):
     def _checked(self, values: NDArray[Any], source: RecordColumns) -> NDArray[Any]:
         """The values, which lie in their range, and whose padding comes after the series and fills whole time steps."""
         mask = self.mask(values) if self.padding is not None else None
-        need_bounds(self.value_range, values, source, mask)
-        if mask is None:
-            return values
+        wrong = out_of_bounds(self.value_range, values, source, mask)
+        if mask is not None:
+            wrong += self._misplaced_padding(values, mask, source)
+        raise_all(wrong)
+        return values
+
+    def _misplaced_padding(
+        self, values: NDArray[Any], mask: NDArray[np.bool_], source: RecordColumns
+    ) -> list[RuleViolation]:
+        """The findings about padding before data, and about time steps that are padding in part."""
+        wrong: list[RuleViolation] = []
         early = before_data(~mask)
         if early.any():
             first = np.zeros(values.shape, bool)  # the first number of each time step: the step counts once
             first.reshape(*mask.shape, -1)[:, :, 0] = early
-            source.need_none(
+            wrong += source.wrong(
                 first,
                 values,
                 "DLC403",
@@ -318,7 +326,7 @@ class Tensor(MissingValues):
                 spelled="a time step of {:g}".format,
             )
         if self.padding == "nan" and self.missing is None:
-            source.need_none(
+            wrong += source.wrong(
                 np.asarray(self.absent(values), bool),
                 values,
                 "DLC403",
@@ -328,7 +336,7 @@ class Tensor(MissingValues):
                 option="padding",
                 spelled="`{:g}` beside numbers".format,
             )
-        return values
+        return wrong
 
     def mask(self, raw: Any) -> Any:
         """True where a time step is not padding: (n, time)."""

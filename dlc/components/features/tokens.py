@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.features.feature import Feature, FeatureExample, before_data, numbers_of, where_defined
-from dlc.components.wrong_values import RecordColumns
+from dlc.components.wrong_values import RecordColumns, raise_all
 from dlc.diagnostics import plural
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
@@ -123,9 +123,9 @@ class Tokens(Feature):
         if self.ignored is not None:
             bad &= values != self.ignored
         what, expected = "has a token that is not in the vocabulary", f"an integer from 0 to {self.vocabulary - 1}"
-        source.need_none(bad, values, "DLC404", what, expected=expected, option="vocabulary")
+        wrong = source.wrong(bad, values, "DLC404", what, expected=expected, option="vocabulary")
         if self.padding is not None:
-            source.need_none(
+            wrong += source.wrong(
                 before_data(values == self.padding),
                 values,
                 "DLC404",
@@ -134,6 +134,7 @@ class Tokens(Feature):
                 hint="move the padding to the end, or use another number for padding",
                 option="padding",
             )
+        raise_all(wrong)
         return np.ascontiguousarray(values.astype(np.int32))
 
     def aligned(self, parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

@@ -332,6 +332,16 @@ def test_wrong_values_name_the_column_that_holds_them(
     assert error.message.startswith(first[0]) and error.index == first[1] and error.found == found
 
 
+def test_findings_of_several_kinds_come_at_once() -> None:
+    for spec, values in (
+        ("tokens: {vocabulary: 5, padding: 0}", [[9, 1], [0, 1]]),
+        ("tensor: {shape: [2, 1], padding: 0, value_range: [0, 4]}", [[[9], [1]], [[0], [1]]]),
+    ):
+        with pytest.raises(Violations) as caught:
+            feature(spec).read([np.array(values, float)], "t")
+        assert [error.message.split(" of ")[0] for error in caught.value.found] == ["row 1", "row 2"]
+
+
 def test_all_wrong_values_are_one_finding() -> None:
     with pytest.raises(WrongValues) as caught:
         as_numbers(np.array(["1", "NA", "", "NA", "x", "1e99", "?", "y"], dtype=object), "a", 1)
