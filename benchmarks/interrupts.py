@@ -20,7 +20,9 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from benchmarks.attacks import SPEC
+import numpy as np
+
+from benchmarks.attack_kinds import SPEC
 
 CODE = "from dlc.cli import main; main()"
 SECONDS = 120.0  # for a command to end after the signal
@@ -31,7 +33,7 @@ class Command(NamedTuple):
 
     Args:
         name: its name.
-        arguments: of `dlc`, in a folder with `spec.yaml`, `run` and `x.csv`.
+        arguments: of `dlc`, in a folder with `spec.yaml`, `run` and `x.npz`.
         codes: the exit codes that it may end with.
     """
 
@@ -45,12 +47,12 @@ COMMANDS = (
     Command("show", ("show", "spec.yaml")),
     Command("layers", ("layers",)),
     Command("explain", ("explain", "DLC205")),
-    Command("init", ("init", "tabular", "--out", "new.yaml"), (0, 1, 130)),
+    Command("init", ("init", "tabular_regression", "--out", "new.yaml")),
     Command("doctor", ("doctor",)),
     Command("train", ("train", "spec.yaml", "--run", "new", "-q"), (0, 75, 130)),
     Command("resume", ("train", "run", "--resume", "-q", "--set", "train.epochs=3"), (0, 75, 130)),
     Command("eval", ("eval", "run")),
-    Command("predict", ("predict", "run", "x.csv", "--out", "out.csv")),
+    Command("predict", ("predict", "run", "x.npz", "--out", "out.csv")),
     Command("report", ("report", "run")),
     Command("export", ("export", "run", "--to", "safetensors")),
 )
@@ -80,7 +82,7 @@ def prepare(base: Path) -> None:
     template = base / "template"
     template.mkdir()
     (template / "spec.yaml").write_text(SPEC)
-    (template / "x.csv").write_text("features_0,features_1,features_2,features_3\n5,3,1,0.2\n")
+    np.savez(template / "x.npz", features=np.array([[5, 3, 1, 0.2]]))
     subprocess.run(
         [sys.executable, "-c", CODE, "train", "spec.yaml", "--run", "run", "-q"],
         cwd=template,
@@ -90,8 +92,14 @@ def prepare(base: Path) -> None:
 
 
 def storm(command: Command, base: Path, count: int, random: Random) -> int:
-    """Interrupt a command so many times; how many ended wrongly."""
-    usual = started(command, base, None)[2]
+    """Interrupt a command so many times; how many ended wrongly.
+
+    Raises:
+        RuntimeError: when it fails without an interrupt.
+    """
+    code, text, usual, _ = started(command, base, None)
+    if code:
+        raise RuntimeError(f"{command.name} ends with {code}: {text}")
     outcomes: dict[int, int] = {}
     failures = 0
     for _ in range(count):
@@ -141,6 +149,7 @@ def started(command: Command, base: Path, after: float | None) -> tuple[int, str
 
 
 def _blocked() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background of a shell ignores it
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
 

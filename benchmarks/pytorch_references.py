@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import math
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+from benchmarks.arguments import parser
 from tests.components.losses.published_losses import GIVEN
 from tests.components.optimizers.published_rules import START, gradient
 from tests.components.waves import wave
@@ -516,6 +516,9 @@ def difference(one: Any, other: Any) -> float:
 def main() -> None:
     """Compare the tables with those of the tests, or print them."""
     global TORCH, F
+    command = parser("pytorch_references", __doc__)
+    command.add_argument("--print", action="store_true", help="print the tables instead of comparing them")
+    options = command.parse_args()
     import torch
 
     TORCH, F = torch, torch.nn.functional
@@ -523,7 +526,7 @@ def main() -> None:
     failed = False
     for path, (name, compute, allowed) in TABLES.items():
         found, known = compute(), committed(path, name)
-        if "--print" in sys.argv:
+        if options.print:
             print(f"\n# tests/components/{path.strip()}\n{name} = {{")
             for key, value in found.items():
                 print(f"    {key!r}: {value!r},")

@@ -91,12 +91,13 @@ def _times(site: Site, flags: Mapping[str, str]) -> dict[str, float]:
 def _known() -> dict[str, dict[str, float]]:
     """Earlier measurements: times by variant, by site."""
     from dlc.support.files import from_json
+    from dlc.support.regular_files import read_whole
 
     folder = compilation_cache.enable().folder
     if folder is None:
         return {}
     try:
-        found = from_json((folder / "timings.json").read_bytes())
+        found = from_json(read_whole(folder / "timings.json"))
         return {
             str(key): {str(variant): float(time) for variant, time in times.items()} for key, times in found.items()
         }

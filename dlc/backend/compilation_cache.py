@@ -58,6 +58,7 @@ def enable() -> Cache:
     """
     import jax
 
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")  # it then compiles
     there = jax.config.values["jax_compilation_cache_dir"]
     if there:
         return Cache(Path(there))
@@ -85,7 +86,6 @@ def enable() -> Cache:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     compilation_cache.reset_cache()  # JAX may have decided already that there is no cache
     compilation_cache.set_cache_dir(str(folder))
-    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")  # it then compiles
     return Cache(folder)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 
 from dlc.backend import compilation_cache
 from dlc.backend.compilation_cache import Cache
@@ -49,19 +52,54 @@ def configure() -> Cache:
     The settings hold for the whole process.
 
     Raises:
-        SpecError: DLC513 when the limit of the process leaves too little memory to load JAX.
+        SpecError: DLC513 when the limit of the process leaves too little memory to load JAX, DLC514 when JAX or XLA
+            refuses an environment variable.
     """
     need_address_space()
+    need_flags()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "xla_gpu_deterministic_ops" not in os.environ.get("XLA_FLAGS", "") and _has_gpu_plugin():
         # atomics in a GPU's scatters and convolution gradients are not reproducible
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
-    import jax
+    try:
+        import jax
 
+        if os.environ.get("JAX_PLATFORMS") or os.environ.get("JAX_PLATFORM_NAME"):
+            jax.devices()
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise _refused(str(error) or "there is no such platform here") from None
     for name, value in SETTINGS.items():
         if jax.config.values.get(name, value) != value:  # newer versions may lack one
             jax.config.update(name, value)
     return compilation_cache.enable()
+
+
+def need_flags() -> None:
+    """Check that XLA accepts `XLA_FLAGS`: it ends the process otherwise.
+
+    Raises:
+        SpecError: DLC514.
+    """
+    if not os.environ.get("XLA_FLAGS", "").strip() or "jax" in sys.modules:
+        return
+    begin = "from jaxlib import xla_client; xla_client.make_cpu_client()"
+    tried = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", begin], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if tried.returncode:
+        lines = [line.partition("] ")[2] for line in tried.stderr.splitlines() if _FATAL.match(line)]
+        raise _refused(lines[0] if lines else f"XLA ended with {tried.returncode}")
+
+
+_FATAL = re.compile(r"[EF]\d{4} ")  # the beginning of a line in which XLA reports an error
+
+
+def _refused(reason: str) -> SpecError:
+    """The error of a variable that JAX or XLA refuses."""
+    known = [name for name in os.environ if name.startswith("JAX_") or name == "XLA_FLAGS"]
+    given = ", ".join(f"`{name}={os.environ[name][:60]}`" for name in sorted(known))
+    hint = "correct or unset the variable"
+    return SpecError.of("DLC514", f"JAX does not accept the environment: {reason[:300]}", found=given, hint=hint)
 
 
 def need_address_space() -> None:
@@ -70,8 +108,6 @@ def need_address_space() -> None:
     Raises:
         SpecError: DLC513.
     """
-    import sys
-
     left = address_space_left()
     needed = ADDRESS_SPACE + PER_PROCESSOR * max(0, (os.cpu_count() or 1) - 2)
     if left is None or left >= needed or "jax" in sys.modules:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import dlc
 from dlc.cli.console import colorful, exit_code
 from dlc.cli.usage import excludes, unknown
-from dlc.diagnostics import Report, SpecError, did_you_mean, reason
+from dlc.diagnostics import Report, SpecError, did_you_mean
 
 if TYPE_CHECKING:
     from dlc.serving.evaluation import Evaluation
@@ -143,6 +144,8 @@ def templates() -> dict[str, str]:
 
 def init_spec(template: str | None, out: Path | None) -> None:
     """Write a starter spec; without a name, list the templates."""
+    from dlc.support.files import write_atomic
+
     known = templates()
     if template is None:
         width = max(len(name) for name in known)
@@ -154,13 +157,9 @@ def init_spec(template: str | None, out: Path | None) -> None:
         raise unknown("template", template, known)
     target = out or Path(f"{template}.yaml")
     text = (TEMPLATES / f"{template}.yaml").read_text(encoding="utf-8")
-    try:
-        with open(target, "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise SpecError.of("DLC507", f"`{target}` already exists", hint="choose another file with `--out`") from None
-    except OSError as error:
-        raise SpecError.of("DLC507", f"can't write `{target}`: {reason(error)}") from None
+    if os.path.lexists(target):
+        raise SpecError.of("DLC507", f"`{target}` already exists", hint="choose another file with `--out`")
+    write_atomic(target, text.encode())
     use = "train" if "\noptimizer:" in text else "show"
     print(f"wrote {target}\ntry: dlc check {target}, then dlc {use} {target}")
 

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from dlc.diagnostics.report import Diagnostic, Note, Problems, Report, Span, SpecError, lines_of, quoting
-from dlc.diagnostics.wording import article, did_you_mean, human, listing, nearest, one_of, plural, reason
+from dlc.diagnostics.wording import (
+    article,
+    bounded_suggestions,
+    did_you_mean,
+    human,
+    listing,
+    nearest,
+    one_of,
+    plural,
+    reason,
+)
 
 __all__ = [
     "Diagnostic",
@@ -13,6 +23,7 @@ __all__ = [
     "Span",
     "SpecError",
     "article",
+    "bounded_suggestions",
     "did_you_mean",
     "human",
     "lines_of",

@@ -371,6 +371,11 @@ CODES: dict[str, Code] = {
         "Commands that compute load JAX, which needs address space for its libraries and threads. The limit of the"
         " process (`ulimit -v`) leaves less. `dlc check` needs far less.",
     ),
+    "DLC514": Code(
+        "JAX does not accept the environment",
+        "An environment variable of JAX or XLA, such as `JAX_PLATFORMS` or `XLA_FLAGS`, has a value that they refuse."
+        " Correct the variable, or unset it.",
+    ),
     "DLC900": Code(
         "an internal error",
         "This is a bug in dlc. Please report it with the spec and the printed text.",

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import islice
+
+MOST_COMPARISONS = 300_000
+"""Of words, in a check: about a second. Thousands of unknown names among thousands of known ones are many more."""
+_comparisons_left: ContextVar[list[int] | None] = ContextVar("comparisons_left", default=None)
 
 
 def reason(error: BaseException) -> str:
@@ -14,6 +21,16 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def bounded_suggestions(most: int = MOST_COMPARISONS) -> Iterator[None]:
+    """Within, `nearest` compares at most so many words, and then finds nothing."""
+    token = _comparisons_left.set([most])
+    try:
+        yield
+    finally:
+        _comparisons_left.reset(token)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -33,9 +50,17 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """
     plain = _folded(word)
     best: tuple[float, str] | None = None
+    left = _comparisons_left.get()
     for choice in known:
+        if left is not None:
+            if not left[0]:
+                return None
+            left[0] -= 1
         other = _folded(choice)
-        allowed = max(1, (max(len(plain), len(other)) + 1) // 4)
+        long, gap = max(len(plain), len(other)), abs(len(plain) - len(other))
+        allowed = (long + 1) // 4 or 1
+        if gap > allowed and plain[:1] != other[:1]:  # most words: neither is close
+            continue
         edits: float = _edits(plain, other, allowed)
         if edits > allowed and _related(plain, other):
             edits = allowed + 0.5  # after those that have few edits
@@ -50,11 +75,11 @@ def _folded(word: str) -> str:
 
 def _related(one: str, other: str) -> bool:
     """Whether two words have the same parts, or begin alike: `std` and `stddev`, `predicted` and `prediction`."""
-    shared = next((at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right), None)
-    shared = min(len(one), len(other)) if shared is None else shared
-    begins = shared > 2 and shared == min(len(one), len(other))
-    if begins or 3 * shared >= 2 * max(len(one), len(other)):
-        return True
+    if one[:1] == other[:1]:
+        short, long = sorted((len(one), len(other)))
+        shared = next((at for at in range(short) if one[at] != other[at]), short)
+        if shared == short > 2 or 3 * shared >= 2 * long:
+            return True
     return len(one) == len(other) and sorted(one) == sorted(other)
 
 
@@ -96,10 +121,9 @@ def listing(words: Iterable[str], limit: int = 16) -> str:
     >>> listing(["a", "b"])
     '`a`, `b`'
     """
-    names = [f"`{word}`" for word in words]
-    if len(names) > limit:
-        return ", ".join(names[:limit]) + f" and {len(names) - limit} more"
-    return ", ".join(names)
+    known = words if isinstance(words, Collection) else list(words)
+    names = ", ".join(f"`{word}`" for word in islice(known, limit))
+    return f"{names} and {len(known) - limit} more" if len(known) > limit else names
 
 
 def one_of(words: Iterable[str]) -> str:

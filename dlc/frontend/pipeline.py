@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlc.diagnostics import Problems, Report, SpecError
+from dlc.diagnostics import Problems, Report, SpecError, bounded_suggestions
 from dlc.frontend.document import Document, parse
 from dlc.frontend.passes.augment import augment
 from dlc.frontend.passes.expand import expand
@@ -75,16 +75,17 @@ def check_source(source: Source) -> tuple[Spec | None, Report]:
     """The checked spec of a source, and all findings; the spec is None when one of them is an error."""
     problems = Problems()
     plugins: Sequence[Plugin] = ()
-    if "plugins" in source.tree:
-        plugins = load_plugins(source, problems)
-        if problems.count:  # its words are unknown: whatever else would be said may be wrong
-            return None, problems.report(source.texts).merged()
-    if plugins:
-        from dlc.frontend.plugins import active
+    with bounded_suggestions():
+        if "plugins" in source.tree:
+            plugins = load_plugins(source, problems)
+            if problems.count:  # its words are unknown: whatever else would be said may be wrong
+                return None, problems.report(source.texts).merged()
+        if plugins:
+            from dlc.frontend.plugins import active
 
-        with active(plugins):
-            return _checked(source, plugins, problems)
-    return _checked(source, plugins, problems)
+            with active(plugins):
+                return _checked(source, plugins, problems)
+        return _checked(source, plugins, problems)
 
 
 def load_plugins(source: Source, problems: Problems) -> Sequence[Plugin]:

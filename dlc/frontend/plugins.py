@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,6 +27,7 @@ from dlc.ir.guard import guard, line_of
 from dlc.language.options import Options, RuleViolation, load_class, report_option_errors, spell, wrong_type
 from dlc.language.source import Broken, Source
 from dlc.support.fast_dataclass import fast_dataclass
+from dlc.support.regular_files import read_whole
 
 _allowed = False
 
@@ -160,6 +162,14 @@ def _file(name: str, folder: Path) -> Path | None:
     return None
 
 
+class _Loader(SourceFileLoader):
+    """Loads a module from a regular file: a file of `/proc` may block, and is empty by its size."""
+
+    def get_data(self, path: str) -> bytes:
+        """The source, or what Python has compiled from it."""
+        return read_whole(Path(path))
+
+
 def _load(file: Path) -> ModuleType:
     """The module in a file, under its own name: its table names it so."""
     from importlib.util import module_from_spec, spec_from_file_location
@@ -170,13 +180,14 @@ def _load(file: Path) -> ModuleType:
         if Path(str(getattr(known, "__file__", None))).absolute() == file:
             return known
         raise ImportError(f"another module is called `{name}`; rename the file")
-    spec = spec_from_file_location(name, file)
-    if spec is None or spec.loader is None or not file.is_file():
+    loader = _Loader(name, str(file))
+    spec = spec_from_file_location(name, file, loader=loader)
+    if spec is None or not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
     module = module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
@@ -239,10 +250,10 @@ def _short(path: Path) -> str:
 
 def _listed() -> list[str]:
     """The plugins that the user's configuration allows."""
-    from dlc.language.yaml_text import parse_yaml
+    from dlc.language.yaml_text import MAX_BYTES, parse_yaml
 
     try:
-        text = config_file().read_text(encoding="utf-8")
+        text = read_whole(config_file(), MAX_BYTES).decode()
     except FileNotFoundError:
         return []
     if not text.strip():

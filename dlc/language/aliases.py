@@ -336,6 +336,10 @@ _INFERRED = frozenset(
 )
 
 
+MOST_KNOWN = 2000
+"""Names among which the same name with other underscores is looked for: a file may define thousands of blocks."""
+
+
 def last_part(word: str) -> str:
     """A name without the modules before it.
 
@@ -353,7 +357,8 @@ def word_meant(word: str, kind: str, known: Collection[str]) -> str | None:
     ('dense', 'cross_entropy')
     """
     plain = last_part(word).lower().replace("_", "").replace("-", "")
-    same = next((name for name in known if name.replace("_", "") == plain), None)
+    few = known if len(known) <= MOST_KNOWN else ()
+    same = next((name for name in few if name.replace("_", "") == plain), None)
     names = [*(_WORDS.get(kind, {}).get(key) for key in (plain, plain.removesuffix("loss"))), same]
     return next((name for name in names if name is not None and name in known), None)
 

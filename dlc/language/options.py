@@ -519,9 +519,8 @@ def _arguments(text: str) -> str:
 MANY = 30  # known names that a hint does not list
 
 
-def unknown_word(word: str, table: Iterable[str], kind: str, loc: Location) -> OptionError:
+def unknown_word(word: str, known: Collection[str], kind: str, loc: Location) -> OptionError:
     """The error of an unknown component name."""
-    known = list(table)
     meant, close = word_meant(word, kind, known), nearest(last_part(word), known)
     hint = f"did you mean `{close}`?" if close else f"known: {listing(known)}"
     if not close and len(known) > MANY:

@@ -198,6 +198,43 @@ def test_eval_prints_metrics(dlc_command, small_run: RunFolder) -> None:
     assert "DLC502" in err
 
 
+MARKUP = ("[/x]", "[bold]", "\x1b[2J", "<b>", "\u202e")
+
+
+def test_names_are_no_markup(dlc_command, tmp_path: Path, monkeypatch) -> None:
+    """Of classes and columns, in every command that prints them."""
+    monkeypatch.chdir(tmp_path)
+    rows = [[f"a{MARKUP[0]}", f"b{MARKUP[2]}", "c[/]"], *([i % 3, i % 5, MARKUP[i % 5]] for i in range(40))]
+    with open("data.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    names = [json.dumps(name) for name in (*rows[0], *MARKUP)]
+    text = (
+        f"data: {{source: {{csv: data.csv}}, split: {{test: 0.5}}}}\n"
+        f"inputs: {{x: {{tensor: {{shape: [2], columns: [{names[0]}, {names[1]}]}}}}}}\n"
+        f"targets: {{y: {{category: {{classes: [{', '.join(names[3:])}], column: {names[2]}}}}}}}\n"
+        "network: [{dense: 5}]\nloss: cross_entropy\noptimizer: adam\ntrain: {epochs: 1, batch_size: 8}\n"
+    )
+    Path("spec.yaml").write_text(text, encoding="utf-8")
+    printed = {}
+    for arguments in (
+        ["check", "spec.yaml"],
+        ["show", "spec.yaml"],
+        ["train", "spec.yaml", "--run", "run"],
+        ["eval", "run", "--confusion"],
+        ["predict", "run", "data.csv"],
+        ["report", "run"],
+    ):
+        code, out, err = dlc_command(*arguments)
+        assert code == 0, err
+        printed[arguments[0]] = out + err
+        assert "\x1b[2J" not in out + err or arguments[0] == "predict", "a table of predictions is data"
+    assert all(name in printed["eval"] for name in ("[/x]", "[bold]", "<b>"))
+    Path("spec.yaml").write_text(text.replace("dense", "[/x]"), encoding="utf-8")
+    for command in ("check", "show", "train"):
+        code, out, err = dlc_command(command, "spec.yaml")
+        assert (code, "[/x]" in out + err) == (1, True)
+
+
 def test_eval_on_new_data(dlc_command, small_run: RunFolder, tmp_path: Path) -> None:
     from sklearn.datasets import load_iris
 

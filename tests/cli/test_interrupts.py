@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from dlc.training.run_folder import RunFolder
+from tests.common import SMALL
 
 BLOCKED = "import os, signal, sys\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
 MAIN = "from dlc.cli import main\nmain()\n"
@@ -89,3 +94,31 @@ def test_a_background_job_ignores_interrupts() -> None:
     """A shell starts it with interrupts ignored."""
     code = "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nos.kill(os.getpid(), signal.SIGINT)\n"
     assert outcome(code + MAIN, "explain", "DLC205")[0] == 0
+
+
+COMMANDS = {
+    "show": (["show", "spec.yaml"], "name == 'import' and values[0] == 'dlc.frontend.summary'"),
+    "layers": (["layers"], "name == 'import' and values[0] == 'dlc.cli.components'"),
+    "init": (["init", "tabular_regression", "--out", "new.yaml"], "name == 'open' and '.part' in str(values[0])"),
+    "eval": (["eval", "run"], "name == 'open' and str(values[0]).endswith('weights.safetensors')"),
+    "predict": (["predict", "run", "x.npz", "--out", "out.csv"], "name == 'open' and '.part' in str(values[0])"),
+    "report": (["report", "run"], "name == 'open' and '.part' in str(values[0])"),
+    "export": (["export", "run", "--to", "safetensors"], "name == 'open' and 'exports' in str(values[0])"),
+    "train": (["train", "spec.yaml", "--run", "new"], "name == 'import' and values[0] == 'dlc.data.dataset'"),
+}
+"""Commands, and the moment in which they are interrupted: a condition of an audit event."""
+
+
+@pytest.mark.few(3)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_interrupt_of_each_command(command: str, small_run: RunFolder, tmp_path: Path) -> None:
+    """`python -m benchmarks.interrupts` interrupts them at random moments."""
+    (tmp_path / "spec.yaml").write_text(SMALL)
+    np.savez(tmp_path / "x.npz", features=np.array([[5, 3, 1, 0.2]]))
+    shutil.copytree(small_run.path, tmp_path / "run")
+    before = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
+    arguments, event = COMMANDS[command]
+    code = f"import os\nos.chdir({str(tmp_path)!r})\n" + interrupting(event) + MAIN
+    assert outcome(code, *arguments) == (130, "interrupted\n")
+    left = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")} - before
+    assert left <= {Path("run/exports"), Path("new"), Path("new/.lock")}, "half of a file is left"

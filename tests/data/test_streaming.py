@@ -28,6 +28,7 @@ from dlc.data.dataset import Sampler, load_dataset
 from dlc.data.prefetch import Prefetcher
 from dlc.data.tables import parse
 from dlc.diagnostics import render
+from dlc.training import checkpoint as checkpoints
 from dlc.training.callbacks.progress import Silent
 from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
@@ -60,7 +61,7 @@ loss:
   - {cross_entropy: , output: kind, target: kind}
   - {mse: , output: size, target: size}
 optimizer: {adam: 0.01}
-train: {epochs: 2, batch_size: 32}
+train: {epochs: 2, batch_size: 32, MORE}
 """
 
 
@@ -92,7 +93,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def spec_of(folder: Path, form: str, memory: str) -> dlc.Spec:
+def spec_of(folder: Path, form: str, memory: str, more: str = "checkpoint_seconds: 2") -> dlc.Spec:
     file = {"npz": "%s.npz", "compressed": "%s_small.npz", "csv": "%s.csv"}[form]
     word = "csv" if form == "csv" else "npz"
     text = SPEC.replace("{SOURCE}", f"{{{word}: {folder / (file % 'train')}}}").replace(
@@ -102,7 +103,7 @@ def spec_of(folder: Path, form: str, memory: str) -> dlc.Spec:
         text = text.replace("shape: [4, 4]", "shape: [4, 4], columns: ['image_*']").replace(
             "length: time", "length: time, columns: ['words_*']"
         )
-    return dlc.loads(text.replace("MEMORY", memory))
+    return dlc.loads(text.replace("MEMORY", memory).replace("MORE", more))
 
 
 def same_files(one: RunFolder, other: RunFolder) -> None:
@@ -206,15 +207,19 @@ class Once(Silent):
             self.deed()
 
 
-def test_a_file_that_changes_ends_the_run_with_its_name(tables: Path, tmp_path: Path) -> None:
+def test_a_file_that_changes_ends_the_run_with_its_name(tables: Path, resident: RunFolder, tmp_path: Path) -> None:
     """Cut off, it would end the process; written over, it would train on something else."""
     for name in ("train.npz", "test.npz"):
         (tmp_path / name).write_bytes((tables / name).read_bytes())
     file = tmp_path / "train.npz"
-    spec = spec_of(tmp_path, "npz", "20 kB")
-    message = error_of(spec, chunk_iterations=1, reporter=Once(lambda: file.write_bytes(b"PK")))
+    spec, run = spec_of(tmp_path, "npz", "20 kB", "checkpoint_seconds: 0"), RunFolder(tmp_path / "run")
+    message = error_of(spec, run=run, chunk_iterations=1, reporter=Once(lambda: file.write_bytes(b"PK")))
     assert "DLC401" in message
     assert f"`{file}` changed while it was read" in message
+    assert checkpoints.load(checkpoints.found(run)[0]).progress["epoch"] == 1
+    file.write_bytes((tables / "train.npz").read_bytes())
+    assert len(train_spec(spec, run=run, resume=True).history) == 2
+    assert run.metrics.read_bytes() == resident.metrics.read_bytes()
     for thread in readers():
         thread.join(5)
     assert not readers()

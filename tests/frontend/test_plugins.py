@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -237,3 +238,19 @@ def test_a_damaged_configuration_is_a_finding(plugins: Path, content: bytes) -> 
     assert not check_file(plugins / "spec.yaml")[1].ok
     config_file().write_bytes(b"")
     assert list(check_file(plugins / "spec.yaml")[1].codes) == ["DLC118"]
+
+
+@pytest.mark.parametrize("place", ["/proc/kmsg", "/dev/zero", "pipe"])
+def test_only_regular_files_are_read(place: str, plugins: Path) -> None:
+    """Neither as a plugin, which may block, nor as the configuration."""
+    dlc.allow_plugins(True)
+    os.mkfifo(plugins / "pipe")
+    (plugins / "gain.py").unlink(missing_ok=True)
+    (plugins / "gain.py").symlink_to(place)
+    for name in ("gain", "gain.py"):
+        (plugins / "spec.yaml").write_text(SPEC.format(name=name))
+        assert "DLC119" in check_file(plugins / "spec.yaml")[1].codes
+    dlc.allow_plugins(False)
+    config_file().parent.mkdir(parents=True)
+    config_file().symlink_to(place if place.startswith("/") else plugins / place)
+    assert not check_file(plugins / "spec.yaml")[1].ok

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,35 @@ def test_deep_variables_are_bounded() -> None:
     assert check_text(text)[1].codes == ("DLC008",)
 
 
+def chained(count: int) -> str:
+    """Variables each of which uses the one before."""
+    names = "".join(f"  v{n}: $(v{n - 1} * 1)\n" for n in range(1, count))
+    return f"vars:\n  v0: 4\n{names}inputs: {{x: {{tensor: [4]}}}}\nnetwork: [dense: $v{count - 1}]\n"
+
+
+def unused(count: int) -> str:
+    names = "".join(f"  v{n}: {n}\n" for n in range(count))
+    return f"vars:\n{names}inputs: {{x: {{tensor: [4]}}}}\nnetwork: [dense: 4]\n"
+
+
+@pytest.mark.parametrize(("text", "codes"), [(chained, set()), (unused, {"DLC109"})])
+def test_many_variables_are_quick(text: Callable[[int], str], codes: set[str]) -> None:
+    def seconds(count: int) -> float:
+        written, start = text(count), time.process_time()
+        assert set(check_text(written)[1].codes) == codes
+        return time.process_time() - start
+
+    assert seconds(8000) < 10 * seconds(2000), "four times as many should take four times as long"
+
+
+@pytest.mark.slow  # fewer of them are tested above
+@pytest.mark.parametrize("text", [chained, unused])
+def test_all_variables_that_a_file_may_have(text: Callable[[int], str]) -> None:
+    start = time.process_time()
+    assert set(check_text(text(45_000))[1].codes) <= {"DLC109"}
+    assert time.process_time() - start < 30
+
+
 def test_many_errors_are_quick() -> None:
     head = "inputs: {x: {tensor: [4]}}\nnetwork:\n"
     lines = [f"  - dense: {{unist: 3, e{n}: $a{n}}}\n" for n in range(3000)]
@@ -263,6 +293,49 @@ def test_many_errors_are_quick() -> None:
     codes = check_text(head + "".join(lines))[1].codes
     assert codes == ("DLC101", *("DLC101", "DLC107") * 3000)  # the same unknown option in each, and others in each
     assert time.process_time() - start < 5
+
+
+UNKNOWN: dict[str, tuple[str, Callable[[int], str]]] = {
+    "blocks": (
+        "DLC105",
+        lambda n: (
+            "blocks:\n"
+            + "".join(f"  b{i}: {{layers: [dense: 4]}}\n" for i in range(n))
+            + "network:\n"
+            + "".join(f"  - c{i}\n" for i in range(n))
+        ),
+    ),
+    "variables": (
+        "DLC107",
+        lambda n: (
+            "vars:\n"
+            + "".join(f"  v{i}: {i}\n" for i in range(n))
+            + "network:\n"
+            + "".join(f"  - dense: $w{i}\n" for i in range(n))
+        ),
+    ),
+    "items": (
+        "DLC201",
+        lambda n: (
+            "network:\n"
+            + "".join(f"  - {{dense: 4, name: a{i}}}\n" for i in range(n))
+            + "".join(f"  - {{dense: 4, inputs: c{i}}}\n" for i in range(n))
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+def test_thousands_of_unknown_names_are_quick(kind: str) -> None:
+    """Each is compared with thousands of known ones until a suggestion is worth no more time."""
+    code, text = UNKNOWN[kind]
+    start = time.process_time()
+    found = check_text("inputs: {x: {tensor: [4]}}\n" + text(2000))[1]
+    assert code in found.codes
+    assert time.process_time() - start < 8, "all comparisons take twice to four times as long"
+    few = check_text("inputs: {x: {tensor: [4]}}\n" + text(3))[1]
+    hints = [item.hint or "" for item in few.diagnostics if item.code == code]
+    assert len(hints) == 3 and all("did you mean" in hint for hint in hints), hints
 
 
 def test_a_wrong_name_that_is_repeated_is_one_finding() -> None:

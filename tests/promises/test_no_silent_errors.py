@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -481,9 +483,35 @@ def test_a_name_can_name_a_folder(text: str, code: str | None) -> None:
     assert codes(text + "inputs: {x: {tensor: [4]}}\nnetwork: [dense: 2]\n") == ((code,) if code else ())
 
 
-@pytest.mark.parametrize("network", ["dense: 99999999999999999999", "dense: 9999999999"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        *("dense: 99999999999999999999", "dense: 9999999999", f"dense: {2**63 - 1}", f"dense: {2**63}"),
+        *(f"dense: $({2**62} * 2)", f"dense: -{2**63 + 1}", f"repeat: {{times: {2**63}, layers: [dense: 8]}}"),
+        *(f"reshape: [{2**63}]", f"dense: {'9' * 4000}", "dense: 1e308", "dense: .inf"),
+    ],
+)
 def test_absurd_sizes_are_findings(network: str) -> None:
-    assert codes(f"inputs: {{x: {{tensor: [8]}}}}\nnetwork: [{network}]\n") == ("DLC104",)
+    found = codes(f"inputs: {{x: {{tensor: [8]}}}}\nnetwork: [{network}]\n")
+    assert len(found) == 1 and found[0] in ("DLC103", "DLC104", "DLC205"), found
+
+
+@pytest.mark.parametrize("size", [2**53, 2**63 - 1, 2**63, 2**64])
+@pytest.mark.parametrize("place", ["inputs: {x: {tensor: [SIZE]}}", "targets: {y: {category: SIZE}}"])
+def test_absurd_sizes_of_values_are_findings(size: int, place: str) -> None:
+    section = place.replace("SIZE", str(size))
+    rest = "" if place.startswith("inputs") else "inputs: {x: {tensor: [8]}}\n"
+    assert codes(f"{section}\n{rest}network: [relu]\n")
+
+
+@pytest.mark.parametrize("seed", ["null", "-1", "1.5", str(2**63), '"0"', "[]"])
+@pytest.mark.parametrize("place", ["file", "setting"])
+def test_a_seed_is_a_number_that_jax_takes(seed: str, place: str) -> None:
+    text = SMALL + (f"seed: {seed}\n" if place == "file" else "")
+    found = codes(text, *([f"seed={seed}"] if place == "setting" else []))
+    removes = seed == "null" and place == "setting"  # as in a file that extends another one
+    assert found == (() if removes else found[:1]), found
+    assert removes or found[0] in ("DLC102", "DLC103", "DLC104")
 
 
 def test_iterations_must_use_each_other() -> None:
@@ -534,3 +562,55 @@ def test_output_survives_a_poor_terminal(tmp_path: Path) -> None:
 def test_words_of_other_frameworks_lead_to_ours(network: str, hint: str) -> None:
     _, report = check_text(f"inputs: {{x: {{tensor: [5, 4]}}}}\nnetwork: {network}\n")
     assert report.diagnostics[0].hint == hint
+
+
+RUN_FILES = (
+    *("resolved.yaml", "spec.yaml", "environment.json", "lowering.json", "numerics.json", "features.json"),
+    *("locations.json", "splits.safetensors", "weights.safetensors", "metrics.jsonl", "result.json", "timing.json"),
+    *("checkpoints", "checkpoint.json", "state.safetensors"),
+)
+
+
+@pytest.mark.few(3)
+@pytest.mark.parametrize("name", RUN_FILES)
+@pytest.mark.parametrize("how", ["fifo", "/dev/zero"])
+def test_a_file_of_a_run_that_has_no_end_is_not_read(
+    name: str, how: str, small: Spec, small_run: RunFolder, tmp_path: Path
+) -> None:
+    """A pipe would block, a device would fill the memory: each command ends with a diagnostic, or does not need it."""
+    run = RunFolder(shutil.copytree(small_run.path, tmp_path / "run"))
+    for path in sorted(run.path.rglob(name)):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        if how == "fifo":
+            os.mkfifo(path)
+        else:
+            path.symlink_to(how)
+
+    def late(*_: object) -> None:
+        raise AssertionError(f"{name} was read")
+
+    longer = dlc.loads(SMALL, sets=["train.epochs=5"])
+    calls = {
+        "eval": lambda: dlc.evaluate(run.path),
+        "predict": lambda: dlc.predict(run.path, {"features": np.ones((2, 4))}),
+        "report": lambda: dlc.report(run.path, tmp_path / "report.html"),
+        "resume": lambda: train_spec(longer, run=run, resume=True),
+    }
+    refused = []
+    former = signal.signal(signal.SIGALRM, late)
+    try:
+        for command, call in calls.items():
+            signal.alarm(60)
+            try:
+                call()
+            except dlc.SpecError as error:
+                refused.append(command)
+                assert set(error.report.codes) <= {"DLC001", "DLC502", "DLC503", "DLC504", "DLC507"}, error
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, former)
+    unread = {"result.json": "a later command does without it", "timing.json": "it is begun again"}
+    assert refused or name in unread, "the file was not tried"

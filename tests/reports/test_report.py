@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import math
 import re
 import shutil
 import struct
+import time
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,7 +23,7 @@ import dlc
 from dlc.reports import answers, charts
 from dlc.reports.images import MOST_PIXELS, picture, png
 from dlc.reports.markup import VOID
-from dlc.reports.page import write_report
+from dlc.reports.page import LONGEST_SPEC, _spec, write_report
 from dlc.reports.predictions import Classes
 from dlc.training.callbacks.timing import Timing
 from dlc.training.loop import Stopped
@@ -276,6 +278,36 @@ def test_texts_of_users_are_inert(tmp_path: Path) -> None:
     assert NASTY not in text
     assert len(outline.all("script")) == 1
     assert NASTY in [cell for _, cell in outline.all("th")]
+
+
+HOSTILE = {
+    "quotes": "'" * 9,
+    "open quotes": "\n'a",
+    "open double quotes": '\n"\\\\a',
+    "escapes": '"' + "\\\\" * 9,
+    "digits": "1",
+    "numbers that are none": "1_1.1e1x ",
+    "words": "a.b/",
+    "words with a colon": "a:",
+    "variables": "$(",
+    "signs": "-+",
+    "comments": " #",
+}
+"""What a spec may repeat; a pattern that goes back takes the square of its length."""
+
+
+@pytest.mark.parametrize("part", HOSTILE.values(), ids=HOSTILE)
+def test_highlighting_is_linear(part: str) -> None:
+    def seconds(length: int) -> float:
+        text = (part * (length // len(part) + 1))[:length]
+        began = time.process_time()
+        shown = str(_spec(text))
+        spent = time.process_time() - began
+        assert html.unescape(re.sub("<[^>]*>", "", shown)) == text
+        return spent
+
+    seconds(100)
+    assert seconds(LONGEST_SPEC) < 1.0, "the square takes minutes"
 
 
 AUTOENCODER = """

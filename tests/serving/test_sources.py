@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 import dlc
+from dlc.components.sources import archives
 from dlc.components.sources.files import Csv
 from dlc.diagnostics import SpecError
 from dlc.serving.model import load_model
@@ -188,6 +190,100 @@ def test_the_kind_of_a_file_is_not_found_by_reading_what_may_block(tmp_path: Pat
         with pytest.raises(SpecError) as caught:
             source_for(path)
         assert caught.value.report.codes == ("DLC510",)
+
+
+BOUNDED = """
+data: {source: {csv: good.csv}, memory: 200 kB}
+inputs: {x: {number: standard}}
+targets: {y: {number: standard}}
+network: [dense: 1]
+loss: mse
+optimizer: sgd
+train: {epochs: 1, batch_size: 2}
+"""
+
+
+def zeros_in_little(path: Path) -> None:
+    np.savez_compressed(path, x=np.zeros(1_000_000), y=np.zeros(1_000_000))
+
+
+def header_of_three_gigabytes(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("x.npy", "y.npy"):
+            archive.writestr(name, b"\x93NUMPY\2\0" + (3 << 30).to_bytes(4, "little") + bytes(1 << 20))
+
+
+def more_said_than_held(path: Path) -> None:
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({1 << 40},), }}".ljust(117) + "\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("x.npy", "y.npy"):
+            archive.writestr(name, b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + bytes(99))
+
+
+def holes(path: Path) -> None:
+    with open(path, "wb") as file:
+        file.write(b"x,y\n1,2\n")
+        file.truncate(1 << 40)
+
+
+def one_long_cell(path: Path) -> None:
+    path.write_bytes(b'x,y\n1,"' + b"2" * 4_000_000 + b'"\n')
+
+
+def zeros_in_gzip(path: Path) -> None:
+    path.write_bytes(gzip.compress(b"x,y\n" + b"0,0\n" * 4_000_000))
+
+
+BOMBS = {
+    zeros_in_little: ("npz", "allowed memory"),
+    header_of_three_gigabytes: ("npz", "its header is too long|allowed memory"),
+    more_said_than_held: ("npz", r"needs 1099511627776 bytes|allowed memory"),
+    holes: ("csv", "NUL|too long|allowed memory|more than"),
+    one_long_cell: ("csv", "field larger than field limit"),
+    zeros_in_gzip: ("csv", "allowed memory"),
+}
+
+
+@pytest.fixture(scope="module")
+def bounded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with little memory for records."""
+    folder = tmp_path_factory.mktemp("bounded")
+    (folder / "good.csv").write_text("x,y\n" + "".join(f"{i},{2 * i}\n" for i in range(8)))
+    (folder / "s.yaml").write_text(BOUNDED)
+    dlc.train(folder / "s.yaml", folder / "run")
+    return folder
+
+
+@pytest.mark.parametrize("make", BOMBS)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of the memory is unknown")
+def test_bombs_are_refused_by_every_command(
+    make: Any, bounded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, message = BOMBS[make]
+    monkeypatch.setattr(archives, "_HARMLESS", 1_000_000)  # bytes that may always be unpacked into a scratch file
+    path = tmp_path / f"data.{kind}"
+    make(path)
+    (tmp_path / "good.csv").write_bytes((bounded / "good.csv").read_bytes())
+    trained = BOUNDED.replace("csv: good.csv", f"{kind}: data.{kind}")
+    validated = BOUNDED.replace("csv: good.csv}", f"csv: good.csv}}, validation: {{{kind}: data.{kind}}}")
+    for name, text in (("train", trained), ("validation", validated)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    before = peak_bytes()
+    for command in (
+        lambda: dlc.train(tmp_path / "train.yaml"),
+        lambda: dlc.train(tmp_path / "validation.yaml"),
+        lambda: dlc.evaluate(bounded / "run", data=path),
+        lambda: dlc.predict(bounded / "run", path),
+    ):
+        with pytest.raises(SpecError) as caught:
+            command()
+        assert set(caught.value.report.codes) <= {"DLC401", "DLC403"}
+        assert re.search(message, caught.value.report.diagnostics[0].message), caught.value
+    assert peak_bytes() - before < 64 << 20
+
+
+def peak_bytes() -> int:
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 
 
 def test_a_source_may_be_written_at_length() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
+from math import isfinite, prod
 from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
@@ -146,7 +146,7 @@ def numeric_missing(value: Any) -> Any:
         value = value["constant"]
     if value is None or (isinstance(value, str) and value in words):
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value):
         return float(value)
     hint = "write the number itself, as in `missing: 0`" if value == "constant" else None
     expected = "a number, `mean`, `median` or `most_frequent`; `drop` for a target"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
+from itertools import chain
 
 from dlc.diagnostics import Note, Problems, did_you_mean, listing, plural
 from dlc.frontend.document import Document
@@ -41,7 +42,7 @@ class _Scope:
     later: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
 
-    def chain(self) -> Iterator[_Scope]:
+    def scopes(self) -> Iterator[_Scope]:
         """This scope and those around it."""
         scope: _Scope | None = self
         while scope is not None:
@@ -50,7 +51,7 @@ class _Scope:
 
     def find(self, name: str) -> Ref | None:
         """What a name refers to."""
-        for scope in self.chain():
+        for scope in self.scopes():
             if name in scope.names:
                 scope.used.add(name)
                 return scope.names[name]
@@ -58,7 +59,7 @@ class _Scope:
 
     def visible(self) -> list[str]:
         """All names that can be used here."""
-        return [name for scope in self.chain() for name in scope.names]
+        return list(chain.from_iterable(scope.names for scope in self.scopes()))
 
 
 def resolve(document: Document, steps: tuple[Step, ...], problems: Problems) -> Graph:
@@ -156,12 +157,12 @@ class _Resolver:
 
     def hint(self, text: str, scope: _Scope) -> str:
         """Why a name is not known here, or what was meant."""
-        *_, outermost = scope.chain()
+        *_, outermost = scope.scopes()
         outside = outermost.outside
         known = scope.visible()
         if text.lstrip("-").isdigit():
             return "give the other item a `name:` and use that"
-        if any(text in around.later for around in scope.chain()):
+        if any(text in around.later for around in scope.scopes()):
             return f"`{text}` comes later, so it can't be used here"
         if outside is not None and text in outside.visible():
             return f"a block sees only its own inputs: declare `{text}` in the block's `inputs:`"

@@ -22,6 +22,7 @@ from dlc.components.features.feature import (
 )
 from dlc.components.wrong_values import Violations, WrongValues
 from dlc.data.fitted import Unpadded, device_stats, record_digests
+from dlc.frontend.pipeline import check_text
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, load_class
 from tests.components.building import built, feature
@@ -688,3 +689,14 @@ def test_missing_values_and_padding_that_have_no_part() -> None:
     kept = feature("tensor: {shape: [2, 2], padding: nan, missing: drop}")
     raw = kept.read([np.array([[[1, 2], [np.nan, np.nan]], [[1, np.nan], [2, 3]]])], "y")
     np.testing.assert_array_equal(kept.absent(raw).any((1, 2)), [False, True])
+
+
+@pytest.mark.parametrize("option", ["padding", "missing", "scale", "value_range"])
+@pytest.mark.parametrize("value", [str(2**64), str(-(2**64)), "1" + "0" * 400, "1e400", ".inf"])
+def test_numbers_of_any_size_are_a_number_or_a_finding(option: str, value: str) -> None:
+    """An integer of more than 64 bits is none of numpy's."""
+    written = f"[0, {value}]" if option == "value_range" else value
+    text = f"inputs: {{x: {{tensor: {{shape: [time, 4], {option}: {written}}}}}}}\nnetwork: [relu]\n"
+    found = check_text(text)[1].codes
+    assert set(found) <= {"DLC103", "DLC104"}, found
+    assert found or abs(float(value)) == 2.0**64

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.attacks import MADE
+from benchmarks.attack_kinds import MADE
 from dlc.components.sources import archives
 from dlc.components.sources.archives import read_columns
 from dlc.components.sources.files import Csv, Npz
