@@ -16,7 +16,7 @@ from dlc.components.sums import in_units
 from dlc.frontend.decisions import deciding, threshold_of
 from dlc.frontend.plan import Against, LossTerm, MetricTerm, Plan
 from dlc.frontend.predictions import answers
-from dlc.ir import MASK
+from dlc.ir import MASK, over
 
 Stats = Mapping[str, Mapping[str, Any]]
 Batch = Mapping[str, Mapping[str, Any]]  # {"inputs": {name: (batch, ...)}, "targets": {name: (batch, ...)}}
@@ -180,7 +180,7 @@ def answers_of(
     weights = jnp.ones(output.shape[0], jnp.float32) if real is None else real.astype(jnp.float32)
     if term.sample_weight is not None:
         weights = weights * batch["targets"][term.sample_weight][:, 0]
-    nothing, known = getattr(feature, "ignored", None), None
+    nothing, known = feature.unlabelled if feature is not None else None, None
     if nothing is not None:  # positions without a class do not count
         there = target != nothing
         target = jnp.where(there, target, 0)
@@ -249,7 +249,7 @@ def undefined_counts(plan: Plan, results: Results, real: jax.Array) -> dict[str,
         output = answer.loss.activate(output) if answer.loss is not None else output
         undefined = jnp.isnan(output)
         if mask is not None:
-            undefined &= mask.reshape(*mask.shape, *(1,) * (undefined.ndim - mask.ndim))
+            undefined &= over(mask, undefined)
         found[name] = (undefined.reshape(len(output), -1).any(1) & real).sum()
     return found
 

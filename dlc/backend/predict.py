@@ -14,7 +14,7 @@ from dlc.backend.network import Program
 from dlc.components.features.feature import encoded, fitted_types
 from dlc.frontend.plan import Plan
 from dlc.frontend.predictions import Answer, answers
-from dlc.ir import DTYPES, MASK, TensorType
+from dlc.ir import DTYPES, MASK, TensorType, over
 
 
 def predictions_of(plan: Plan) -> dict[str, Answer]:
@@ -51,7 +51,7 @@ def blank(value: Any, mask: Any) -> Any:
     arrays = np if isinstance(value, np.ndarray) else jnp
     if mask is None or not arrays.issubdtype(value.dtype, arrays.floating):
         return value
-    return arrays.where(mask.reshape(*mask.shape, *(1,) * (value.ndim - 2)), value, arrays.nan)
+    return arrays.where(over(mask, value), value, arrays.nan)
 
 
 def serving(plan: Plan, program: Program) -> Predict:

@@ -6,11 +6,13 @@ augmentations ask for it instead of assuming one.
 
 from __future__ import annotations
 
-from math import inf, isfinite, isinf, prod
+from math import inf, isfinite, isinf
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator
 
+from dlc.components.wrong_values import RecordColumns
+from dlc.ir import over
 from dlc.language.options import OptionError, RuleViolation, reject, spell
 from dlc.support.lazy import np
 
@@ -61,6 +63,29 @@ def mismatch(expected: ValueRange, held: ValueRange) -> str:
     return "are normalized to mean 0" if isinf(held.span) else f"range{only} from {held}"
 
 
+def contradicted(
+    word: str, option: str, own: ValueRange | None, held: ValueRange | None, name: str, *, spread: bool = False
+) -> RuleViolation | None:
+    """The error of a range that an augmentation or metric states, and values have another one; None if they fit.
+
+    Args:
+        word: the augmentation or metric.
+        option: the option that states its range.
+        own: this range; None if it is not stated.
+        held: what the values lie in, infinite for centered ones; None if it is unknown.
+        name: the input or target that has these values.
+        spread: whether only the distance of the lowest and the highest value counts.
+    """
+    if own is None or held is None:
+        return None
+    centered = isinf(held.span) and own.low < 0 < own.high
+    if centered or own.fits(ValueRange(0.0, held.span) if spread else held):
+        return None
+    message = f"`{word}` expects values from {own}, but those of `{name}` {mismatch(own, held)}"
+    hint = f"remove `{option}` from `{word}`: the default is the range of `{name}`"
+    return RuleViolation("DLC313", message, hint=hint)
+
+
 def _bounds(value: Any) -> Any:
     if value is None:
         return None
@@ -76,40 +101,27 @@ Bounds = Annotated[tuple[float, float] | None, BeforeValidator(_bounds)]
 """The option of a range: [lowest, highest], or None."""
 
 
-def need_bounds(
+def out_of_bounds(
     bounds: tuple[float, float] | None,
     values: NDArray[Any],
-    name: str,
-    first_row: int,
+    source: RecordColumns,
     mask: NDArray[np.bool_] | None = None,
-) -> None:
-    """Check values (n, *axes) against the option `value_range`.
+) -> list[RuleViolation]:
+    """The findings about values (n, *axes) outside of the option `value_range`, DLC403, one for each column.
 
     Args:
         bounds: the option.
         values: the values of some records.
-        name: of the feature, for the message.
-        first_row: the number of the first record.
+        source: the columns that they come from.
         mask: (n, time), false at padding, which may have any value.
-
-    Raises:
-        RuleViolation: DLC403, with the first row that has another value.
     """
     if bounds is None:
-        return
+        return []
     bad = (values < bounds[0]) | (values > bounds[1])
     if mask is not None:
-        bad &= mask.reshape(*mask.shape, *(1,) * (values.ndim - 2))
-    bad = bad.reshape(len(values), prod(values.shape[1:]))
-    if bad.any():
-        row, position = np.unravel_index(int(bad.argmax()), bad.shape)
-        raise RuleViolation(
-            "DLC403",
-            f"row {first_row + int(row)} of `{name}` has a value outside of its range",
-            found=f"`{values.reshape(bad.shape)[row, position]:g}`",
-            expected=f"a number from {ValueRange(*bounds)}",
-            option="value_range",
-        )
+        bad &= over(mask, bad)
+    what, expected = "has a value outside of its range", f"a number from {ValueRange(*bounds)}"
+    return source.wrong(bad, values, "DLC403", what, expected=expected, option="value_range")
 
 
 class Domain(NamedTuple):

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dlc.diagnostics import plural
 from dlc.language.options import RuleViolation, spell
+from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _SHOWN = 4  # different values in a message
 
@@ -43,6 +51,11 @@ class WrongValues(RuleViolation):
         self.what, self.column, self.row, self.index = what, column, row, index
         self.counts = Counter(dict(counts))
 
+    @property
+    def kind(self) -> str:
+        """What the values of several blocks that make one finding have in common."""
+        return self.what if self.option is not None else self.code
+
     def of(self, column: str, index: int) -> WrongValues:
         """The same values of another column."""
         return self._with(column, index, self.counts)
@@ -73,6 +86,78 @@ class Violations(Exception):  # noqa: N818 - findings, not an error of the progr
         self.found = found
 
 
+def raise_all(found: Sequence[RuleViolation]) -> None:
+    """Raise what was found, if anything: `Violations` if there are several."""
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        raise Violations(list(found))
+
+
+class RecordColumns(NamedTuple):
+    """The columns that an array of records was read from, side by side.
+
+    Args:
+        columns: their names.
+        widths: how many values of a record each of them holds.
+        first_row: the row of the first record, from 1.
+    """
+
+    columns: Sequence[str]
+    widths: Sequence[int]
+    first_row: int
+
+    def wrong(
+        self,
+        bad: NDArray[np.bool_],
+        values: NDArray[Any],
+        code: str,
+        what: str,
+        *,
+        expected: str,
+        option: str,
+        hint: str | None = None,
+        spelled: Callable[[Any], str] = "`{:g}`".format,
+    ) -> list[RuleViolation]:
+        """The findings about wrong values, one for each column that holds some.
+
+        Args:
+            bad: true at wrong values, (n, *axes).
+            values: the values, in the same shape.
+            code: the diagnostic's code.
+            what: what is wrong with them: `has a value outside of its range`.
+            expected: what would fit.
+            option: the option to point at.
+            hint: the likely fix.
+            spelled: a wrong value as messages spell it.
+        """
+        if not bad.any():
+            return []
+        size = prod(bad.shape[1:])
+        bad, values = bad.reshape(len(bad), size), values.reshape(len(bad), size)
+        found: list[RuleViolation] = []
+        for index, (name, end, width) in enumerate(
+            zip(self.columns, accumulate(self.widths), self.widths, strict=True)
+        ):
+            part = bad[:, end - width : end]
+            if part.any():
+                row = self.first_row + int(part.any(1).argmax())
+                counts = _counted(values[:, end - width : end][part], spelled)
+                found.append(
+                    WrongValues(code, what, name, row, counts, expected=expected, hint=hint, option=option, index=index)
+                )
+        return found
+
+
+def _counted(values: NDArray[Any], spelled: Callable[[Any], str]) -> Counter[str]:
+    """How often each value occurs, the first one first."""
+    distinct, first, counts = np.unique(values, return_index=True, return_counts=True)
+    found: Counter[str] = Counter()
+    for index in np.argsort(first).tolist():
+        found[spelled(distinct[index].item())] += int(counts[index])
+    return found
+
+
 def _listed(counts: Mapping[str, int]) -> str:
     """The first values, with their numbers if there is more than one.
 
@@ -84,7 +169,7 @@ def _listed(counts: Mapping[str, int]) -> str:
     shown = [f"{value} ({_times(count)})" for value, count in list(counts.items())[:_SHOWN]]
     rest = list(counts.values())[_SHOWN:]
     if rest:
-        shown.append(f"and {len(rest)} other value{'s' if len(rest) > 1 else ''} ({_times(sum(rest))})")
+        shown.append(f"and {plural(len(rest), 'other value')} ({_times(sum(rest))})")
     return ", ".join(shown)
 
 

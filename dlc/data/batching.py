@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.errors import wrong_data
-from dlc.diagnostics import SpecError
+from dlc.diagnostics import SpecError, plural
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 
@@ -48,7 +48,7 @@ def split_sizes(plan: Plan, count: int) -> dict[str, int]:
     }
     held = sum(sizes.values())
     if held >= count:
-        message, found = "the splits leave nothing to train on", f"{held} of {count} records held out"
+        message, found = "the splits leave nothing to train on", f"{held:,} of {plural(count, 'record')} held out"
         raise wrong_data(plan, RuleViolation("DLC405", message, found=found), ("data", "split"))
     return {"train": count - held, **{name: size for name, size in sizes.items() if size}}
 
@@ -67,7 +67,7 @@ def batching_of(plan: Plan, count: int) -> Batching:
         parts = size != train.batch_size
         raise SpecError.of(
             "DLC405",
-            f"a batch of {size} is larger than the training split of {count} examples",
+            f"a batch of {size} is larger than the training split of {plural(count, 'example')}",
             plan.places.span(("train", "batch_size")),
             found=f"`batch_size` {train.batch_size}, `accumulate` {size // int(train.batch_size)}" if parts else None,
             hint="lower `accumulate`" if parts else "lower `batch_size`, or write `batch_size: full`",

@@ -291,7 +291,7 @@ def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]], stats: Map
     for term in plan.losses:
         if term.against is not None and term.against.section != "outputs":
             compared = values[term.against.section][term.against.name]
-            nothing = getattr(_feature(plan, *term.against), "ignored", None)
+            nothing = _feature(plan, *term.against).unlabelled
             try:
                 if nothing is not None and all(np.all(block == nothing) for block in blocks_of(compared)):
                     raise RuleViolation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dlc.components.wrong_values import Violations, WrongValues
-from dlc.diagnostics import Diagnostic, Report, SpecError, listing
+from dlc.diagnostics import Diagnostic, Report, SpecError, listing, plural
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 
@@ -37,12 +37,12 @@ class DataErrors:
         """
         self._chosen.setdefault(path, tuple(chosen))
         for error in wrong.found if isinstance(wrong, Violations) else [wrong]:
-            column = error.column if isinstance(error, WrongValues) else ""
-            before = self._found.get((path, error.code, column))
+            key = (path, error.kind, error.column) if isinstance(error, WrongValues) else (path, error.code, "")
+            before = self._found.get(key)
             if before is None:
-                self._found[path, error.code, column] = error
+                self._found[key] = error
             elif isinstance(before, WrongValues) and isinstance(error, WrongValues):
-                self._found[path, error.code, column] = before.joined(error)
+                self._found[key] = before.joined(error)
 
     def check(self) -> None:
         """Raise what was found, if anything."""
@@ -60,9 +60,10 @@ class DataErrors:
             items += [self._diagnostic(path, error) for error in errors[:_MOST_COLUMNS]]
             more = errors[_MOST_COLUMNS:]
             if more:
-                names = listing([error.column for error in more if isinstance(error, WrongValues)], 4)
-                message = f"{len(more)} more columns of `{path[1]}` have such values"
-                items.append(self._diagnostic(path, RuleViolation(more[0].code, message, found=names or None)))
+                names = list(dict.fromkeys(error.column for error in more if isinstance(error, WrongValues)))
+                have = "has" if len(names) == 1 else "have"
+                message = f"{plural(len(names), 'more column')} of `{path[1]}` {have} such values"
+                items.append(self._diagnostic(path, RuleViolation(more[0].code, message, found=listing(names, 4))))
         items.sort(key=lambda item: (item.span.line, item.span.column) if item.span else (0, 0))
         return SpecError(Report(tuple(items)))
 

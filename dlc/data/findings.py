@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.category import Category
 from dlc.components.features.feature import Feature
-from dlc.components.features.missing import DROP
 from dlc.data.columns import Chosen, block_slices
+from dlc.diagnostics import plural
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def lost_values(feature: Feature, name_of: str, columns: Sequence[str], raw: Any
         value: the same values encoded in float32, (n, ...).
     """
     in_memory = isinstance(raw, np.ndarray) and isinstance(value, np.ndarray)
-    if in_memory and getattr(feature, "missing_indicator", False):
-        value = value[..., : raw.shape[-1]]
+    if in_memory and feature.indicators:
+        value = value[..., : -feature.indicators]
     if not in_memory or raw.dtype != np.float64 or value.shape != raw.shape or not raw.size:
         return []
     width = raw.shape[-1] if raw.ndim > 1 else 1
@@ -53,8 +53,7 @@ def lost_values(feature: Feature, name_of: str, columns: Sequence[str], raw: Any
         before, after = (len(np.unique(part[:, index])) for part in (wide, narrow))
         if after < before:
             name = columns[index] if len(columns) == width else f"{name_of}[..., {index}]"
-            plain = getattr(feature, "normalize", None) == "none"
-            advice = "; `normalize: standard` keeps them apart" if plain else ""
+            advice = "; `normalize: standard` keeps them apart" if feature.normalization == "none" else ""
             notes.append(f"float32 holds {after:,} of the {before:,} distinct values of `{name}`{advice}")
     return notes
 
@@ -83,7 +82,7 @@ def untrained_classes(
         if lacking:
             shown = [f"`{feature.class_name(number)}` ({', '.join(lacking[number])})" for number in sorted(lacking)[:5]]
             more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
-            what = "a class" if len(lacking) == 1 else f"{len(lacking)} classes"
+            what = "a class" if len(lacking) == 1 else plural(len(lacking), "class")
             advice = "" if key[0] == "inputs" else "; `data.split: {stratify: COLUMN}` divides each class"
             notes.append(f"the training split lacks {what} of `{key[1]}`: {', '.join(shown)}{more}{advice}")
     return notes
@@ -101,29 +100,32 @@ def without_absent_targets(
     values = list(table.values())
     count = len(values[0])
     absent = np.zeros(count, bool)
-    notes = []
+    lacking = []
     for key, feature in features.items():
-        if getattr(feature, "missing", None) != DROP or key not in table:
+        if not feature.drops or key not in table:
             continue
-        raw = table[key]
+        raw, own = table[key], np.zeros(count, bool)
         for block in block_slices(count, 8 * prod(raw.shape)):
             gaps = np.asarray(feature.absent(raw[block]))
-            absent[block] |= gaps.reshape(len(gaps), prod(gaps.shape[1:])).any(1)
+            own[block] = gaps.reshape(len(gaps), prod(gaps.shape[1:])).any(1)
+        if own.any():
+            lacking.append(f"`{key[1]}`")
+            absent |= own
     rows = np.flatnonzero(~absent).astype(np.int32)
     if len(rows) == count:
         return dict(table), rows, []
-    names = ", ".join(f"`{key[1]}`" for key, feature in features.items() if getattr(feature, "missing", None) == DROP)
     left = count - len(rows)
-    which = "1 record has" if left == 1 else f"{left:,} records have"
-    notes.append(f"{which} no {names}, and {'is' if left == 1 else 'are'} left out: {len(rows):,} remain")
+    have, are = ("has", "is") if left == 1 else ("have", "are")
+    remain = f"{len(rows):,} {'remains' if len(rows) == 1 else 'remain'}"
+    note = f"{plural(left, 'record')} {have} no {' or no '.join(lacking)}, and {are} left out: {remain}"
     return (
         {key: raw[rows] if isinstance(raw, np.ndarray) else Chosen(raw, rows) for key, raw in table.items()},
         rows,
-        notes,
+        [note],
     )
 
 
 def all_of(notes: Sequence[str], most: int = 5) -> list[str]:
     """The first notes, and how many more there are."""
     more = len(notes) - most
-    return [*notes[:most], *([f"and {more} more columns like these"] if more > 0 else [])]
+    return [*notes[:most], *([f"and {plural(more, 'more column')} like these"] if more > 0 else [])]

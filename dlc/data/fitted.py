@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.feature import Feature
 from dlc.components.value_ranges import ValueRange
-from dlc.diagnostics import SpecError
+from dlc.diagnostics import SpecError, plural
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.support.lazy import np
 
@@ -53,7 +53,7 @@ class FittedData:
             raise SpecError.of(
                 "DLC504",
                 "the data changed since the run began",
-                found=f"{lost:,} of its {len(wanted):,} records are missing",
+                found=f"{lost:,} of its {plural(len(wanted), 'record')} {'is' if lost == 1 else 'are'} missing",
                 hint="restore the data, or evaluate other data with `dlc eval --data FILE`",
             )
         ends = np.cumsum([len(split) for split in self.splits.values()])[:-1]

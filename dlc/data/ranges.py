@@ -8,7 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.feature import Feature, rows_of, with_filled
-from dlc.components.value_ranges import ValueRange, mismatch
+from dlc.components.value_ranges import ValueRange, contradicted, mismatch
 from dlc.data.errors import DataErrors
 from dlc.frontend.plan import AugmentTerm, MetricTerm, Plan
 from dlc.language.options import RuleViolation
@@ -78,24 +78,23 @@ def _extremes(feature: Feature, raw: Any) -> tuple[NDArray[np.float64], NDArray[
 
 def _wrong(plan: Plan, name: str, feature: Feature, held: ValueRange, encoded: ValueRange) -> RuleViolation | None:
     """What the data contradict: the range of an augmentation or a metric, or that which a `scale` implies."""
-    uses: list[tuple[str, ValueRange | None, ValueRange, str]] = [
-        (term.augmentation.word, term.augmentation.own_range(), encoded, "value_range")
+    uses = [
+        (term.augmentation.word, "value_range", term.augmentation.own_range(), encoded)
         for term in plan.augment
         if term.augmentation.ranged and name in term.on
     ]
     uses += [
-        (term.metric.word, term.metric.own_range(), ValueRange(0.0, held.span), "max_value")
+        (term.metric.word, "max_value", term.metric.own_range(), held)
         for term in plan.metrics
         if term.metric.ranged and term.against.name == name
     ]
     declared = feature.declared_range()
-    for word, own, values, option in uses:
+    for word, option, own, values in uses:
         if own is not None:
-            if own.fits(values):
-                continue
-            message = f"`{word}` expects values from {own}, but those of `{name}` {mismatch(own, values)}"
-            hint = f"remove `{option}` from `{word}`: the default is the range of `{name}`"
-            return RuleViolation("DLC313", message, hint=hint)
+            wrong = contradicted(word, option, own, values, name, spread=option == "max_value")
+            if wrong is not None:
+                return wrong
+            continue
         if declared is not None and dict(feature).get("value_range") is None and not declared.fits(held):
             message = (
                 f"`{word}` needs the range of `{name}`: its `scale` implies {declared}, but the values "

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 from dlc.components.features.feature import as_text
-from dlc.components.sources.source import Columns
+from dlc.components.sources.source import Columns, missing_column
 from dlc.data.batching import split_sizes
 from dlc.data.errors import wrong_data
-from dlc.diagnostics import did_you_mean, listing
+from dlc.diagnostics import plural
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
@@ -49,9 +49,7 @@ class Labels:
         """
         name = normalize("NFC", self.name)
         if name not in block:
-            message, found = f"the data has no column `{name}`", f"columns {listing(list(block), 12)}"
-            hint = did_you_mean(name, list(block))
-            raise RuleViolation("DLC402", message, found=found, hint=hint, option=self.option)
+            raise missing_column(name, block, option=self.option)
         column = np.asarray(block[name][:])
         if column.size != len(column):
             found = f"arrays of shape {list(column.shape[1:])}"
@@ -86,14 +84,14 @@ def divide(plan: Plan, count: int, labels: Mapping[str, NDArray[np.int32]]) -> t
     order = np.arange(count, dtype=np.int32)
     if split.shuffle:
         order = np.random.Generator(np.random.Philox(key=[split.seed, _SPLIT])).permutation(order)
-    notes: list[str] = []
+    notes = _undivided(labels["stratify"], str(split.stratify)) if "stratify" in labels else []
     if "group" in labels:
         classes = labels.get("stratify", np.zeros(count, np.int32))
         try:
             owner = _by_groups(labels["group"][order], classes[order], list(sizes.values()))
         except RuleViolation as wrong:
             raise wrong_data(plan, wrong, ("data", "split")) from None
-        notes = _other_sizes(owner, sizes, str(split.group))
+        notes += _other_sizes(owner, sizes, str(split.group))
     elif "stratify" in labels:
         owner = _by_classes(labels["stratify"][order], list(sizes.values()))
     else:
@@ -129,20 +127,21 @@ def rounded_shares(counts: NDArray[Any], sizes: Sequence[int]) -> NDArray[np.int
     total = int(sum(sizes))
     table, rest = exact // total, exact % total
     up = np.zeros_like(table)
-    for row, units in enumerate((np.asarray(counts) - table.sum(1)).tolist()):
-        up[row, np.argsort(-rest[row], kind="stable")[:units]] = 1
+    units = np.asarray(counts, np.int64) - table.sum(1)
+    largest = np.argsort(-rest, axis=1, kind="stable")
+    np.put_along_axis(up, largest, (np.arange(len(sizes)) < units[:, None]).astype(np.int64), axis=1)
     surplus = (table + up).sum(0) - np.asarray(sizes)
     while surplus.any():
         giver, taker = int(surplus.argmax()), int(surplus.argmin())
-        _move(up, rest, giver, taker)
-        surplus[giver] -= 1
-        surplus[taker] += 1
+        moved = _move(up, rest, giver, taker, min(int(surplus[giver]), -int(surplus[taker])))
+        surplus[giver] -= moved
+        surplus[taker] += moved
     found: NDArray[np.int64] = table + up
     return found
 
 
-def _move(up: NDArray[np.int64], rest: NDArray[np.int64], giver: int, taker: int) -> None:
-    """Move a unit from a column to another one, possibly through a third one."""
+def _move(up: NDArray[np.int64], rest: NDArray[np.int64], giver: int, taker: int, most: int) -> int:
+    """Move at most that many units from a column to another one, possibly through a third one; returns how many."""
 
     def movable(source: int, target: int) -> NDArray[np.intp]:
         return np.flatnonzero((up[:, source] == 1) & (up[:, target] == 0) & (rest[:, target] > 0))
@@ -150,10 +149,11 @@ def _move(up: NDArray[np.int64], rest: NDArray[np.int64], giver: int, taker: int
     for through in (taker, *(index for index in range(up.shape[1]) if index not in (giver, taker))):
         path = [(giver, through)] if through == taker else [(giver, through), (through, taker)]
         rows = [movable(source, target) for source, target in path]
-        if all(len(found) for found in rows):
+        count = min(most, *(len(found) for found in rows))
+        if count:
             for (source, target), found in zip(path, rows, strict=True):
-                up[found[0], source], up[found[0], target] = 0, 1
-            return
+                up[found[:count], source], up[found[:count], target] = 0, 1
+            return count
     raise AssertionError("a controlled rounding exists")
 
 
@@ -174,7 +174,7 @@ def _by_groups(groups: NDArray[np.int32], classes: NDArray[np.int32], sizes: Seq
     names, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     if len(names) < len(sizes):
         message = "there are fewer groups than splits"
-        found = f"{len(names)} group{'s' if len(names) > 1 else ''} for {len(sizes)} splits"
+        found = f"{plural(len(names), 'group')} for {len(sizes)} splits"
         raise RuleViolation("DLC405", message, found=found, option="group")
     pairs, counts = np.unique(inverse * (int(classes.max()) + 1) + classes, return_counts=True)
     owners, kinds = np.divmod(pairs, int(classes.max()) + 1)
@@ -214,5 +214,22 @@ def _other_sizes(owner: NDArray[np.intp], sizes: Mapping[str, int], group: str) 
     for (name, wanted), size in zip(sizes.items(), found, strict=True):
         if abs(size - wanted) > max(1, wanted / 10):
             reason = f"because groups of `{group}` stay together"
-            notes.append(f"the {name} split has {size:,} records instead of {wanted:,}, {reason}")
+            notes.append(f"the {name} split has {plural(size, 'record')} instead of {wanted:,}, {reason}")
     return notes
+
+
+def _undivided(classes: NDArray[np.int32], column: str) -> list[str]:
+    """A note for a column whose values can't be divided: most of them occur once, or there is only one.
+
+    Args:
+        classes: the class of each record.
+        column: the column that `stratify` names.
+    """
+    counts = np.bincount(classes)
+    distinct, single = int((counts > 0).sum()), int((counts == 1).sum())
+    if distinct == 1 and len(classes) > 1:
+        return [f"`stratify` has no effect: all records have the same value of `{column}`"]
+    if 2 * single <= distinct:
+        return []
+    which = f"{single:,} of the {distinct:,} values of `{column}` occur only once"
+    return [f"`stratify` hardly divides the records: {which}; name a column of classes"]

@@ -11,7 +11,7 @@ from unicodedata import is_normalized
 
 from dlc.components.features.feature import Feature
 from dlc.components.sources.references import file_entries
-from dlc.components.sources.source import Columns, Opened, Source, normalized_names, select
+from dlc.components.sources.source import Columns, Opened, Source, look_alike, missing_column, normalized_names, select
 from dlc.components.sources.stored import Scratch, Stored
 from dlc.components.wrong_values import Violations, WrongValues
 from dlc.data.columns import Hiding, Parsed, Picked, Read, block_slices
@@ -274,8 +274,7 @@ class Kept:
         """
         for name in self.names:
             if name not in block:
-                hint, found = did_you_mean(name, list(block)), f"columns {listing(list(block), 12)}"
-                raise RuleViolation("DLC402", f"the data has no column `{name}`", found=found, hint=hint)
+                raise missing_column(name, block)
             self.parts.setdefault(name, []).append(np.asarray(block[name][:]))
 
     def column(self, name: str) -> NDArray[Any]:
@@ -453,11 +452,12 @@ def choose(
     if varies and there and there == known[: len(there)]:  # a longer or shorter series
         return (*there, *(column for column in columns if column in more))
     if missing:
+        others = [column for column in columns if column not in known]
         raise RuleViolation(
             "DLC402",
             f"the data has no column {listing(missing, 8)}, which training read",
             found=f"columns {listing(list(columns), 12)}",
-            hint=did_you_mean(missing[0], [column for column in columns if column not in known]),
+            hint=look_alike(missing[0], others) or did_you_mean(missing[0], others),
         )
     if more:
         raise RuleViolation(

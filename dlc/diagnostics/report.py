@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from dlc.diagnostics.wording import plural
+
 
 class Span(NamedTuple):
     """A range in a file: first line and column, last line and column (1-based, end exclusive)."""
@@ -145,7 +147,7 @@ def _merged(items: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     for first, *others in groups.values():
         notes = [Note("also here", item.span) for item in others[:MAX_ALSO]]
         if len(others) > MAX_ALSO:
-            notes[-1] = Note(f"and {len(others) - MAX_ALSO + 1:,} more times")
+            notes[-1] = Note(f"and {plural(len(others) - MAX_ALSO + 1, 'more time')}")
         yield replace(first, notes=(*first.notes, *notes)) if notes else first
 
 

@@ -148,10 +148,10 @@ def article(noun: str) -> str:
 def plural(count: int, noun: str) -> str:
     """A count with its noun.
 
-    >>> plural(1, "error"), plural(2, "error")
-    ('1 error', '2 errors')
+    >>> plural(1, "error"), plural(2, "error"), plural(1000, "class")
+    ('1 error', '2 errors', '1,000 classes')
     """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def human(count: float, unit: str = "", step: int = 1000) -> str:

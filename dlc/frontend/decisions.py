@@ -29,7 +29,7 @@ def decided_labels(loss: Loss, output: TensorType, feature: Feature) -> int | No
         feature: the target.
     """
     size, kinds = output.shape[-1], _activations(loss)
-    if feature.word == "category":
+    if feature.categorical:
         two = feature.raw_type().bound == 2
         return 1 if two and (size == 1 or (size == 2 and "softmax" in kinds)) else None
     if "sigmoid" not in kinds or not feature.value_type().is_float:
@@ -107,7 +107,7 @@ def decided(plan: Plan, thresholds: Mapping[str, Any]) -> Plan:
     for term in plan.losses:
         feature = plan.targets.get(term.target or "")
         margin = term.loss.boundary != START and plan.graph.types[term.output].shape[-1] == 1
-        if margin and feature is not None and feature.word == "category" and feature.decision is None:
+        if margin and feature is not None and feature.categorical and feature.decision is None:
             found.setdefault(term.target or "", term.loss.boundary)
     changed = {name: plan.targets[name].model_copy(update={"threshold": value}) for name, value in found.items()}
     return replace(plan, targets={**plan.targets, **changed}) if changed else plan

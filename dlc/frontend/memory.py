@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import NamedTuple
 
-from dlc.diagnostics import Diagnostic, Span, SpecError, human
+from dlc.diagnostics import Diagnostic, Span, SpecError, human, plural
 from dlc.diagnostics.report import Report
 from dlc.frontend.plan import Plan
 from dlc.ir import BYTES, Iterations, Ref, TensorType, TypedGraph, TypedNode
@@ -45,7 +45,7 @@ class Need(NamedTuple):
             "weights": self.weights,
             "gradients": self.gradients,
             "optimizer": self.optimizer,
-            f"activations of {self.batch:,} example{'s' if self.batch > 1 else ''}": self.activations,
+            f"activations of {plural(self.batch, 'example')}": self.activations,
         }
         return ", ".join(f"{name} {human(size, 'B', 1024)}" for name, size in parts.items() if size)
 
@@ -130,15 +130,12 @@ def too_large(plan: Plan, limit: int | None = None, batch: int | None = None) ->
     if need.total <= limit:
         return None
     allowed = "`train.memory` allows" if isinstance(asked, int) else "this machine has"
-    message = f"training needs at least {human(need.total, 'B', 1024)} of memory, and {allowed} {_human(limit)}"
+    least, most = (human(size, "B", 1024) for size in (need.total, limit))
+    message = f"training needs at least {least} of memory, and {allowed} {most}"
     hint = "make the network smaller or lower `batch_size`"
     if not isinstance(asked, int):
         hint += f"; if it is for another machine, state its memory: `train: {{memory: {_suggested(need.total)} GiB}}`"
     return Diagnostic("DLC218", message, _largest(plan, need), found=str(need), hint=hint)
-
-
-def _human(size: int) -> str:
-    return human(size, "B", 1024)
 
 
 def _suggested(size: int) -> int:

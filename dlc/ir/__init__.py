@@ -30,6 +30,7 @@ from dlc.ir.layer import (
     need_time_axis,
     refused_decoding,
 )
+from dlc.ir.masks import over, where_real
 from dlc.ir.parameters import ONES, ZEROS, Init, ParamSpec, RunningMean
 from dlc.ir.paths import Iterations, instances
 from dlc.ir.shape_checks import known_size, need_behind_mask, need_float, need_rank
@@ -77,7 +78,9 @@ __all__ = [
     "need_float",
     "need_rank",
     "need_time_axis",
+    "over",
     "refused_decoding",
     "verify",
     "walk",
+    "where_real",
 ]

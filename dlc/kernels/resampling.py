@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from dlc.ir.masks import over
 from dlc.support.lazy import jax, jnp, np
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def at_times(x: Array, times: Array, length: Array) -> Array:
     if not jnp.issubdtype(x.dtype, jnp.floating):
         return take_times(x, jnp.minimum(jnp.floor(times + 0.5).astype(jnp.int32), last))
     before = jnp.floor(times)
-    share = (times - before).reshape(*times.shape, *(1,) * (x.ndim - 2))
+    share = over(times - before, x)
     i = before.astype(jnp.int32)
     return take_times(x, i) * (1 - share) + take_times(x, jnp.minimum(i + 1, last)) * share
 

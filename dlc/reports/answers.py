@@ -28,7 +28,7 @@ def sections(plan: Plan, found: Answers) -> list[Markup]:
     """The sections for each output."""
     parts = []
     for answer in found.answers:
-        looked = f"{found.count:,} examples of the {found.split} split"
+        looked = f"{plural(found.count, 'example')} of the {found.split} split"
         if found.count < found.size:
             looked = f"the first {looked}, which has {found.size:,}"
         parts.append(element("h3", f"{answer.name}: {looked}"))
@@ -64,12 +64,17 @@ def _classes(plan: Plan, found: Answers, answer: Classes) -> list[Markup]:
         wrong = np.flatnonzero(~right & counted)
         if answer.surety is not None:
             wrong = wrong[np.argsort(-answer.surety[wrong], kind="stable")]
-        caption = f"The {min(SAMPLES, len(wrong))} most confident of {len(wrong):,} mistakes"
+        caption = _picked(min(SAMPLES, len(wrong)), len(wrong), "most confident")
         if len(wrong):
             parts += [element("h3", caption), _shown(plan, found, answer, wrong[:SAMPLES])]
         first = np.flatnonzero(counted)[:SAMPLES]
         return [*parts, element("h3", "First examples"), _shown(plan, found, answer, first)]
     return [*parts, element("h3", "First examples"), _maps(plan, found, answer)]
+
+
+def _picked(shown: int, mistakes: int, which: str) -> str:
+    """The heading of some of the mistakes."""
+    return "The only mistake" if mistakes == 1 else f"The {shown} {which} of {mistakes:,} mistakes"
 
 
 def _notes(answer: Classes, counted: NDArray[np.bool_]) -> list[str]:
@@ -80,7 +85,8 @@ def _notes(answer: Classes, counted: NDArray[np.bool_]) -> list[str]:
         found.append(f"\u201c{answer.classes[1]}\u201d is predicted where its score is above {least}.")
     undefined = int((counted & (answer.guess < 0)).sum())
     if undefined:
-        found.append(f"{undefined:,} predictions are NaN: they are wrong, and not in the matrix.")
+        are = "is NaN: it is" if undefined == 1 else "are NaN: they are"
+        found.append(f"{plural(undefined, 'prediction')} {are} wrong, and not in the matrix.")
     return found
 
 
@@ -130,7 +136,7 @@ def by_class(names: Sequence[str], counts: NDArray[np.int64]) -> Markup:
         rows.append((name, _share(precision), _share(recall), f"{there:,}"))
     head = ("class", "precision", "recall", "examples")
     more = len(names) - MOST_CLASSES
-    note = element("p", f"{more} more classes", class_="note") if more > 0 else None
+    note = element("p", plural(more, "more class"), class_="note") if more > 0 else None
     return element("div", table(head, rows, class_="numbers"), note)
 
 
@@ -252,7 +258,7 @@ def _by_label(answer: Labels) -> Markup:
         rows.append((name, *shown))
     head = ("label", "threshold", "precision", "recall", "mean probability where true", "where false", "true")
     more = len(answer.labels) - MOST_CLASSES
-    note = element("p", f"{more} more labels", class_="note") if more > 0 else None
+    note = element("p", plural(more, "more label"), class_="note") if more > 0 else None
     return element("div", table(head, rows, class_="numbers"), note)
 
 
@@ -297,7 +303,7 @@ def _sequences(plan: Plan, found: Answers, answer: Sequences) -> list[Markup]:
     note = f"{share}{rate}. An edit inserts, deletes or replaces a token."
     parts: list[Markup] = [element("p", note, class_="note")]
     worst = wrong[np.argsort(-answer.edits[wrong], kind="stable")][:SAMPLES]
-    for heading, rows in ((f"The {len(worst)} worst of {len(wrong):,} mistakes", worst), ("First examples", None)):
+    for heading, rows in ((_picked(len(worst), len(wrong), "worst"), worst), ("First examples", None)):
         chosen = np.arange(min(SAMPLES, found.count)) if rows is None else rows
         if len(chosen):
             cells = [(_spelt(answer.truth[row]), _spelt(answer.guess[row]), int(answer.edits[row])) for row in chosen]

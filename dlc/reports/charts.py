@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
 
+from dlc.diagnostics import plural
 from dlc.reports.markup import Markup, coordinate, element, number
 
 WIDTH, HEIGHT = 370, 240
@@ -240,7 +241,7 @@ def scatter(title: str, truths: Sequence[float], guesses: Sequence[float], unit:
     known = [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
     dots = "".join(f"M{coordinate(across(x))} {coordinate(up(y))}h0" for x, y in known)
     body.append(element("path", d=dots, class_="dots s0 many"))
-    description = f"{title}: {len(known)} points; on the diagonal predictions are right."
+    description = f"{title}: {plural(len(known), 'point')}; on the diagonal predictions are right."
     return figure(title, description, body, width=side, height=side)
 
 
@@ -267,7 +268,7 @@ def histogram(title: str, values: Sequence[float], x_name: str, bins: int = 24) 
         body.append(
             element("path", d=f"M{coordinate(across(0))} {coordinate(up.end)}V{coordinate(up.start)}", class_="mark")
         )
-    return figure(title, f"{title}: {len(values)} values from {number(low)} to {number(high)}.", body)
+    return figure(title, f"{title}: {plural(len(values), 'value')} from {number(low)} to {number(high)}.", body)
 
 
 def curve_pair(title: str, truth: Sequence[float], guess: Sequence[float]) -> Markup:
@@ -317,7 +318,7 @@ def strips(title: str, rows: Sequence[tuple[str, Sequence[float], Sequence[float
             dots = "".join(f"M{coordinate(across(min(1.0, max(0.0, value))))} {y}h0" for value in values)
             body += [element("path", d=dots, class_=f"dots s{side} many")] if dots else []
         body.append(element("path", d=f"M{coordinate(left)} {coordinate(top + step)}H{WIDTH - RIGHT}", class_="grid"))
-    description = f"{title}: a row for each of {len(rows)} labels, examples that have it above the others."
+    description = f"{title}: a row for each of {plural(len(rows), 'label')}, examples that have it above the others."
     return figure(title, description, body, height=height)
 
 

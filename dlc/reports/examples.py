@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dlc.components.features.tensor import Tensor
 from dlc.components.features.tokens import Tokens
+from dlc.diagnostics import plural
 from dlc.frontend.plan import Plan
 from dlc.reports.images import pictured
 from dlc.reports.markup import Markup, element, number, table
@@ -49,7 +50,8 @@ def rows_of(
         (int(row) + 1, *(_cell(values[row]) for _, values in columns), *more)
         for row, more in zip(rows, caption, strict=True)
     ]
-    note = element("p", f"{left:,} more columns of inputs are not shown.", class_="note") if left else None
+    text = f"{plural(left, 'more column')} of inputs {'is' if left == 1 else 'are'} not shown."
+    note = element("p", text, class_="note") if left else None
     style = None if any(values.ndim > 1 for _, values in columns) else "numbers"
     return element("div", table(("example", *(name for name, _ in columns), *heads), body, class_=style), note)
 

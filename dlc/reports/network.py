@@ -345,7 +345,7 @@ def _closed_box(group: Group, faces: dict[str, Markup]) -> Box:
     details = [f"{group.key}: {plural(len(leaves), 'layer')}, shown below"]
     shape = shape_text(leaves[-1].node.signature.output)
     right = f"{count:,} w{' each' if group.times > 1 else ''}" if count else ""
-    box = _face(_frame(group), _named(group), f"{len(leaves)} layers", shape, right, "closed", details, faces)
+    box = _face(_frame(group), _named(group), plural(len(leaves), "layer"), shape, right, "closed", details, faces)
     faces[box.key] = element("a", faces[box.key], href=f"#{anchor(group)}")
     return box
 

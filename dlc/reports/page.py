@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dlc.diagnostics import SpecError, human, plural
 from dlc.frontend.passes.sizes import Sizes, sizes_of
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dlc.components.schedules.schedule import Horizon
     from dlc.data.dataset import Dataset
     from dlc.frontend.plan import Plan
+
+T = TypeVar("T")
 
 HERE = Path(__file__).parent
 MOST_ROWS = 200  # rows of the table of epochs
@@ -68,8 +70,8 @@ def page(record: Record, data: Dataset | None = None, most_flops: float = math.i
     A section that can't be created is replaced by a note: the rest of the page is still worth reading.
     """
     notes: list[str] = []
-    data = data or _data(record, notes)
-    sizes = _sizes(record.plan, data)
+    data = data or _tried("the data could not be read", lambda: _data(record, notes), notes)
+    sizes = _tried("the sizes of the data could not be found", lambda: _sizes(record.plan, data), notes) or Sizes({})
     parts: dict[str, tuple[str, Callable[[], list[Markup]]]] = {
         "results": ("Results", lambda: _results(record)),
         "curves": ("Learning curves", lambda: _curves(record, data)),
@@ -79,18 +81,21 @@ def page(record: Record, data: Dataset | None = None, most_flops: float = math.i
         "times": ("Times", lambda: _times(record)),
         "environment": ("Environment", lambda: [_environment(record.environment)]),
     }
-    built = {key: (title, _built(f"the section {title}", build, notes)) for key, (title, build) in parts.items()}
+    built = {
+        key: (title, _built(f"the section {title} could not be created", build, notes))
+        for key, (title, build) in parts.items()
+    }
     shown = {key: (title, body) for key, (title, body) in built.items() if body}
     links = element(
         "nav", [element("a", title, href=f"#{key}") for key, (title, _) in shown.items()], aria_label="Sections"
     )
     sections = [element("section", element("h2", title, id=key), body) for key, (title, body) in shown.items()]
-    head = _built("the head", lambda: [_head(record, links, sizes)], notes)
+    head = _built("the head could not be created", lambda: [_head(record, links, sizes)], notes)
     return _document(record.plan.name, [*head, element("main", sections)]), notes
 
 
-def _built(what: str, build: Callable[[], list[Markup]], notes: list[str]) -> list[Markup]:
-    """A part of the page; instead of one that fails a note, which is added to the notes.
+def _tried(failure: str, build: Callable[[], T], notes: list[str]) -> T | None:
+    """What a function returns; None if it fails, with a note.
 
     Raises:
         SpecError: for a damaged run, which no part of the page would describe.
@@ -100,9 +105,14 @@ def _built(what: str, build: Callable[[], list[Markup]], notes: list[str]) -> li
     except SpecError:
         raise
     except Exception as error:
-        note = f"{what} could not be created ({type(error).__name__}: {error}); this is a bug in dlc or in a plugin"
-        notes.append(note)
-        return [element("p", f"{note[0].upper()}{note[1:]}.", class_="note")]
+        notes.append(f"{failure} ({type(error).__name__}: {error}); this is a bug in dlc or in a plugin")
+        return None
+
+
+def _built(failure: str, build: Callable[[], list[Markup]], notes: list[str]) -> list[Markup]:
+    """A part of the page; instead of one that fails its note."""
+    found = _tried(failure, build, notes)
+    return [element("p", f"{notes[-1][0].upper()}{notes[-1][1:]}.", class_="note")] if found is None else found
 
 
 def _data(record: Record, notes: list[str]) -> Dataset | None:
@@ -171,14 +181,14 @@ def _stop_reason(result: Mapping[str, Any]) -> str:
 
 def _head(record: Record, links: Markup, sizes: Sizes) -> Markup:
     plan, result = record.plan, record.result
-    total = f"of {plan.train.epochs}"
+    total = f"of {plural(plan.train.epochs, 'epoch')}"
     if result is None:
-        status = element("span", f"unfinished: {len(record.history)} {total} epochs", class_="badge open")
+        status = element("span", f"unfinished: {len(record.history)} {total}", class_="badge open")
     elif result.get("stopped_early"):
-        text = f"stopped early after {len(record.history)} {total} epochs{_stop_reason(result)}"
+        text = f"stopped early after {len(record.history)} {total}{_stop_reason(result)}"
         status = element("span", text, class_="badge good")
     else:
-        status = element("span", f"finished: {len(record.history)} epochs", class_="badge good")
+        status = element("span", f"finished: {plural(len(record.history), 'epoch')}", class_="badge good")
     counts = summary_table(plan, sizes=sizes)
     split = "test" if record.test else "validation" if "validation/loss" in record.best else "train"
     figures = {**record.best, **record.test_record}
@@ -257,7 +267,7 @@ def _curves(record: Record, data: Dataset | None) -> list[Markup]:
         + [number(item.get(name)) for name in names]
         for item in chosen
     ]
-    label = "All epochs as a table" if step == 1 else f"Every {step}th epoch as a table"
+    label = "All epochs as a table" if step == 1 else f"One epoch of every {step} as a table"
     listed = element("details", element("summary", label), table(("epoch", *names), rows, class_="numbers"))
     return [element("div", drawn, class_="charts"), listed]
 
@@ -318,10 +328,10 @@ def _network(record: Record, sizes: Sizes) -> list[Markup]:
     """The pictures, and the table of layers."""
     first, *others = pictures(record.plan)
     counts = summary_table(record.plan, sizes=sizes)
-    state = f", and {counts.state:,} numbers of state" if counts.state else ""
+    state = f", and {plural(counts.state, 'number')} of state" if counts.state else ""
     frozen = f", {counts.frozen:,} frozen" if counts.frozen else ""
     size = human(counts.weight_bytes, "B", 1024)
-    sums = f"{counts.params:,} weights trained{frozen}{state}: {size}."
+    sums = f"{plural(counts.params, 'weight')} trained{frozen}{state}: {size}."
     legend = (
         "Each box is a layer: its name, its output shape for one example, and its number of weights (w), "
         "including state. A frame is a container; \u00d7 n marks one that runs n times with separate weights and "
@@ -388,7 +398,7 @@ def _spec(text: str) -> Markup:
         parts.append(match[0] if kind == "q" else element("span", match[0], class_=kind))
         at = match.end()
     more = (
-        element("p", f"{len(text) - LONGEST_SPEC:,} more characters are not shown.", class_="note")
+        element("p", f"The first {LONGEST_SPEC:,} of {len(text):,} characters are shown.", class_="note")
         if len(text) > LONGEST_SPEC
         else None
     )

@@ -28,7 +28,7 @@ from dlc.frontend.decisions import threshold_of
 from dlc.frontend.passes.sizes import Sizes
 from dlc.frontend.plan import LossTerm, MetricTerm, Plan
 from dlc.frontend.summary import table
-from dlc.ir import MASK, TensorType
+from dlc.ir import MASK, TensorType, over
 from dlc.language.options import RuleViolation
 from dlc.reports.images import gray
 from dlc.serving.evaluation import MOST_CLASSES, classes_of
@@ -293,9 +293,9 @@ def _there(guess: jax.Array, mask: jax.Array | None, known: jax.Array | None) ->
     """Which elements of (n, *axes) count."""
     there = jnp.ones(guess.shape, bool)
     if known is not None:
-        there &= known.reshape(-1, *(1,) * (guess.ndim - 1))
+        there &= over(known, guess)
     if mask is not None and guess.ndim > 1:
-        there &= mask.reshape(*mask.shape, *(1,) * (guess.ndim - mask.ndim))
+        there &= over(mask, guess)
     return there
 
 

@@ -17,6 +17,7 @@ from dlc.backend.predict import predictions_of, raw_inputs, serving, weight_shap
 from dlc.components.exports.export import Export, TrainedNetwork
 from dlc.components.features.category import Category
 from dlc.components.features.decision import limit
+from dlc.components.features.feature import Feature
 from dlc.components.modifiers import NoModifiers
 from dlc.components.registry import KINDS
 from dlc.diagnostics import Problems, SpecError, did_you_mean, listing
@@ -186,6 +187,12 @@ def sample_inputs(model: Model, batch: int) -> dict[str, Any]:
             found[name] = generator.integers(0, kind.bound, shape).astype(DTYPES[kind.dtype])
         else:
             found[name] = generator.standard_normal(shape).astype(DTYPES[kind.dtype])
-        if kind.mask:  # the last position of every second example is padding
-            found[name][::2, max(1, shape[1] - 1) :] = float(getattr(input_feature(model.plan, name), "padding"))  # noqa: B009
+        if kind.mask and shape[1] > 1:
+            found[name][::2] = _shortened(input_feature(model.plan, name), found[name][::2])
     return found
+
+
+def _shortened(feature: Feature, values: Any) -> Any:
+    """Raw values (n, time, ...) with padding at the last position, if the feature pads shorter series."""
+    padded = feature.aligned([values[:, :-1], values])[0]
+    return padded if padded.shape == values.shape else values

@@ -32,7 +32,7 @@ from dlc.diagnostics import Problems, SpecError, listing
 from dlc.frontend.plan import Plan
 from dlc.frontend.plugins import active
 from dlc.frontend.predictions import Answer, decoded
-from dlc.ir import MASK
+from dlc.ir import MASK, over
 from dlc.language.item_syntax import read_item
 from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import Model, load_model
@@ -256,7 +256,7 @@ def _without_padding(
     """The columns of a prediction (n, time, *axes), or of its positions, with None at padding."""
     places: dict[str, Any] = {}
     for whole in (shape[:2], shape):
-        real = np.broadcast_to(mask.reshape(*mask.shape, *(1,) * (len(whole) - 2)), whole)
+        real = np.broadcast_to(over(mask, len(whole)), whole)
         places |= present_array(name, real)
     found = dict(columns)
     for column in found.keys() & places.keys():
@@ -314,7 +314,7 @@ def undefined_notes(predictions: Mapping[str, Any]) -> list[str]:
         undefined = np.isnan(value)
         mask = predictions.get(name + MASK)
         if mask is not None:
-            undefined &= mask.reshape(*mask.shape, *(1,) * (value.ndim - mask.ndim))
+            undefined &= over(mask, value)
         count = int(undefined.reshape(len(value), -1).any(1).sum())
         if count:
             notes.append(undefined_note(name, count, len(value)))

@@ -44,14 +44,41 @@ def test_everything_that_is_wrong_with_data_is_reported_at_once(tmp_path: Path, 
     assert [item.span.line for item in caught.value.report.diagnostics if item.span] == [4, 5, 5, 6, 7, 8]
 
 
-def test_many_wrong_columns_are_summed_up(tmp_path: Path) -> None:
-    names = [f"p{i}" for i in range(40)]
-    (tmp_path / "t.csv").write_text(",".join([*names, "y"]) + "\n" + ",".join(["x"] * 40 + ["1"]) + "\n")
-    text = f"data: {{source: {{csv: {tmp_path}/t.csv}}}}\ninputs: {{x: {{tensor: {{shape: [40], columns: 'p*'}}}}}}\n"
+@pytest.mark.parametrize("memory", ["auto", "6 kB"])
+def test_values_of_each_column_are_reported_with_their_counts(tmp_path: Path, memory: str) -> None:
+    """Values outside of a range, padding before data and unknown tokens, each with its column and its first row."""
+    rows = [f"{i % 5},1,2,3,4,4,5,{i % 2}" for i in range(300)]
+    rows[3], rows[150], rows[299] = "7,0,2,99,4,4,5,1", "8,1,0,98,4,-1,5,1", "7,1,2,99,4,4,5,0"
+    (tmp_path / "t.csv").write_text("\n".join(["a,s_0,s_1,t_0,t_1,t_2,t_3,y", *rows]) + "\n")
+    text = (
+        f"data: {{source: {{csv: {tmp_path}/t.csv}}, memory: {memory}}}\n"
+        "inputs:\n  a: {number: {value_range: [0, 5]}}\n  s: {tensor: {shape: [2, 1], columns: 's_*', padding: 0}}\n"
+        "  t: {tokens: {vocabulary: 9, columns: 't_*', padding: 5}}\n"
+        "targets: {y: {category: 2}}\nloss: cross_entropy\nnetwork:\n"
+        "  - {embedding: {vocabulary: 9, size: 2}, inputs: t}\n  - {global_avg_pool1d: , name: words}\n"
+        "  - {global_avg_pool1d: , inputs: s, name: series}\n  - concat: [a, words, series]\n  - dense: 2\n"
+    )
+    with pytest.raises(dlc.SpecError) as caught:
+        load_dataset(dlc.loads(text).plan)
+    found = [(item.code, item.message, item.found) for item in caught.value.report.diagnostics]
+    assert found == [
+        ("DLC403", "row 4 of column `a` has a value outside of its range", "`7` (2 times), `8` (once)"),
+        ("DLC403", "row 4 of column `s_0` has padding before data", "a time step of 0"),
+        ("DLC404", "row 4 of column `t_0` has a token that is not in the vocabulary", "`99` (2 times), `98` (once)"),
+        ("DLC404", "row 151 of column `t_2` has a token that is not in the vocabulary", "`-1`"),
+    ]
+
+
+@pytest.mark.parametrize(("columns", "rest"), [(40, "32 more columns of `x` have"), (9, "1 more column of `x` has")])
+def test_many_wrong_columns_are_summed_up(tmp_path: Path, columns: int, rest: str) -> None:
+    names = [f"p{i}" for i in range(columns)]
+    (tmp_path / "t.csv").write_text(",".join([*names, "y"]) + "\n" + ",".join(["x"] * columns + ["1"]) + "\n")
+    text = f"data: {{source: {{csv: {tmp_path}/t.csv}}}}\n"
+    text += f"inputs: {{x: {{tensor: {{shape: [{columns}], columns: 'p*'}}}}}}\n"
     with pytest.raises(dlc.SpecError) as caught:
         load_dataset(dlc.loads(text + "targets: {y: number}\nnetwork: [dense: 1]\nloss: mse\n").plan)
     items = caught.value.report.diagnostics
-    assert len(items) == 9 and items[-1].message == "32 more columns of `x` have such values"
+    assert len(items) == 9 and items[-1].message == f"{rest} such values"
 
 
 def test_a_pattern_that_takes_another_features_column(tmp_path: Path) -> None:
@@ -89,8 +116,8 @@ def test_records_without_a_target_are_left_out_and_counted(tmp_path: Path, memor
     kept = [i for i in range(70) if i % 5 != 2 and i % 7 != 3]
     np.testing.assert_array_equal(np.sort(data.inputs["x"][np.sort(data.splits["train"])][:, 0]), kept)
     assert len(data.splits["validation"]) == 1
-    assert data.notes[0] == f"{70 - len(kept)} records have no `y`, `k`, and are left out: {len(kept)} remain"
-    assert data.notes[1] == "1 record has no `y`, `k`, and is left out: 1 remain"
+    assert data.notes[0] == f"{70 - len(kept)} records have no `y` or no `k`, and are left out: {len(kept)} remain"
+    assert data.notes[1] == "1 record has no `y`, and is left out: 1 remains"
     np.testing.assert_allclose(data.fitted.stats["y"]["shift"], np.mean(kept))
     (tmp_path / "v.csv").write_text("x,y,k\n1,,a\n")
     with pytest.raises(dlc.SpecError, match="the validation split is empty"):

@@ -118,7 +118,7 @@ def test_records_are_found_in_any_order_each_once(values: list[int], random: Any
         np.testing.assert_array_equal(digests[order][rows], learned.splits[name])
     with pytest.raises(SpecError) as error:
         learned.find(digests[order][1:])
-    assert error.value.report.diagnostics[0].found == f"1 of its {len(values)} records are missing"
+    assert error.value.report.diagnostics[0].found == f"1 of its {len(values)} records is missing"
 
 
 def test_further_padding_and_longer_records_change_no_digest() -> None:

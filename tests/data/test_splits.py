@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,14 @@ def test_shares_are_rounded_by_less_than_one(counts: list[int], first: int, seco
     np.testing.assert_array_equal(table.sum(0), sizes)
     assert (np.abs(table - np.outer(counts, sizes) / total) < 1).all()
     assert table.min() >= 0
+
+
+def test_shares_of_many_values_take_little_time() -> None:
+    """80,000 different values, of which each moved unit was one pass over all of them."""
+    begin = process_time()
+    shares = rounded_shares(np.ones(80_000, int), [48_000, 16_000, 16_000])
+    assert process_time() - begin < 3
+    assert shares.sum(0).tolist() == [48_000, 16_000, 16_000] and (shares.sum(1) == 1).all()
 
 
 def table(folder: Path, count: int = 200) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -109,6 +118,22 @@ def test_large_groups_change_the_sizes_with_a_note(tmp_path: Path) -> None:
     assert item.code == "DLC405" and item.span and item.span.line == 2 and item.found == "2 groups for 3 splits"
 
 
+@pytest.mark.parametrize(
+    ("split", "note"),
+    [
+        ("stratify: x", "60 of the 60 values of `x` occur only once"),
+        ("stratify: x, group: g", "60 of the 60 values of `x` occur only once"),
+        ("stratify: one", "all records have the same value of `one`"),
+        ("stratify: y", None),
+        ("group: x", None),
+    ],
+)
+def test_a_column_that_divides_nothing_is_noted(tmp_path: Path, split: str, note: str | None) -> None:
+    (tmp_path / "t.csv").write_text("x,y,one,g\n" + "".join(f"{i},{'abc'[i % 3]},1,{i // 2}\n" for i in range(60)))
+    notes = loaded(tmp_path, f"{{validation: 0.2, {split}}}").notes
+    assert [note in found for found in notes if "stratify" in found] == [True] if note else notes == ()
+
+
 def test_a_class_that_training_lacks_is_noted(tmp_path: Path) -> None:
     rows = [f"{i},{'a' if i < 90 else 'b' if i < 96 else 'c'}" for i in range(100)]
     (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]) + "\n")
@@ -134,6 +159,18 @@ def test_wrong_columns_of_a_split(tmp_path: Path, split: str, written: str, said
     assert item.code == "DLC402" and said in item.message
     line = TABLE.replace("PATH", str(tmp_path / "t.csv")).replace("SPLIT", split).splitlines()[1]
     assert item.span is not None and (item.span.line, item.span.column) == (2, line.index(written) + 1)
+
+
+@pytest.mark.parametrize("source", ["{csv: PATH}", "iris"])
+def test_a_column_of_a_split_that_looks_like_another(tmp_path: Path, source: str) -> None:
+    """A name that differs only in an invisible character has the hint that it has in a feature."""
+    (tmp_path / "t.csv").write_text("features,species\n1,a\n2,b\n3,a\n")
+    source = source.replace("PATH", str(tmp_path / "t.csv"))
+    text = f"data: {{source: {source}, split: {{test: 1, group: species\u200b}}}}\n"
+    with pytest.raises(dlc.SpecError) as caught:
+        load_dataset(dlc.loads(text + "inputs: {features: number}\nnetwork: [dense: 1]\n").plan)
+    found = [item for item in caught.value.report.diagnostics if item.code == "DLC402"]
+    assert "`species` differs only in the form of its characters" in (found[0].hint or "")
 
 
 def test_known_columns_of_a_split_are_checked_without_data() -> None:

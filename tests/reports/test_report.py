@@ -20,10 +20,11 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.reports import charts
+from dlc.reports import answers, charts
 from dlc.reports.images import MOST_PIXELS, picture, png
 from dlc.reports.markup import VOID
 from dlc.reports.page import LONGEST_SPEC, _spec, write_report
+from dlc.reports.predictions import Classes
 from dlc.training.callbacks.timing import Timing
 from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
@@ -320,6 +321,18 @@ train: {epochs: 1, batch_size: 512}
 """
 
 
+@pytest.mark.parametrize(
+    ("guesses", "note"),
+    [
+        ([0, -1], "1 prediction is NaN: it is wrong, and not in the matrix."),
+        ([-1, -1], "2 predictions are NaN: they are wrong, and not in the matrix."),
+    ],
+)
+def test_undefined_predictions_are_counted(guesses: list[int], note: str) -> None:
+    answer = Classes("y", ["a", "b"], np.array(guesses), np.array([0, 1]), None, None)
+    assert answers._notes(answer, np.ones(2, bool)) == [note]
+
+
 def test_an_autoencoder_shows_reconstructions_beside_inputs(tmp_path: Path) -> None:
     run = trained(AUTOENCODER, tmp_path)
     outline, text = report(run, tmp_path)
@@ -541,6 +554,29 @@ def test_train_writes_a_report_and_never_fails_by_it(dlc_command, tmp_path: Path
     assert "no charts today" in err and f"dlc report {run}" in err
     assert printed.splitlines()[-1] == f"run folder {run}" and "report " not in printed
     assert RunFolder(run).finished
+
+
+def test_a_part_that_fails_costs_only_its_section(
+    small_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin may fail anywhere: while the data are read, or where a section is created."""
+
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("no rows today")
+
+    monkeypatch.setattr("dlc.data.dataset.load_dataset", broken)
+    monkeypatch.setattr("dlc.reports.page._sizes", broken)
+    monkeypatch.setattr("dlc.reports.page._times", broken)
+    path, notes = write_report(small_run, tmp_path / "page.html")
+    page, text = Outline(path.read_text(encoding="utf-8")), path.read_text(encoding="utf-8")
+    assert [note.split(" (")[0] for note in notes] == [
+        "the data could not be read",
+        "the sizes of the data could not be found",
+        "the section Times could not be created",
+    ]
+    assert "The data could not be read (RuntimeError: no rows today)" in text
+    titles = {attributes.get("id") for attributes, _ in page.all("h2")}
+    assert {"results", "curves", "predictions", "network", "times"} <= titles
 
 
 # ---- times ----

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from safetensors.numpy import load_file
 
 import dlc
 from dlc.components.exports import EXPORTS, safetensors, stablehlo
+from dlc.components.features.tensor import Tensor
+from dlc.components.features.tokens import Tokens
+from dlc.serving.artifacts import _shortened
 from dlc.serving.model import load_model
 from dlc.training.run_folder import RunFolder
 from tests.frontend.test_plugins import plugins  # noqa: F401 - a fixture
@@ -56,6 +60,23 @@ def test_stablehlo_without_dlc_gives_the_predictions(small_run: RunFolder, tmp_p
     assert signature["inputs"]["features"]["shape"] == ["batch", 4]
     assert signature["outputs"] == {"species": "float32[batch,3]"}
     assert signature["platforms"] == ["cpu", "cuda", "tpu"]
+
+
+@pytest.mark.parametrize("pads", [True, False])
+def test_samples_of_series_are_padded_by_the_feature(pads: bool) -> None:
+    """A feature of a plugin has a mask, and pads shorter series itself or not at all."""
+
+    class Series(Tokens):
+        def aligned(self, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+            longest = max(part.shape[1] for part in parts)
+            widths = [((0, 0), (0, (longest - part.shape[1]) * pads)) for part in parts]
+            return [np.pad(part, width, constant_values=7) for part, width in zip(parts, widths, strict=True)]
+
+    values = np.arange(6, dtype=np.int32).reshape(2, 3)
+    padded = _shortened(Series(vocabulary=9), values)
+    np.testing.assert_array_equal(padded, [[0, 1, 7], [3, 4, 7]] if pads else values)
+    tensor = Tensor(shape=("time", 1), padding=-1.0)
+    np.testing.assert_array_equal(_shortened(tensor, np.ones((1, 3, 1), np.float32))[0, :, 0], [1, 1, -1])
 
 
 def test_safetensors_hold_every_weight_and_statistic(small_run: RunFolder, tmp_path: Path) -> None:

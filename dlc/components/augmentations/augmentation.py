@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 from pydantic import BeforeValidator
 
 from dlc.components.value_ranges import ValueRange
-from dlc.ir import TensorType
+from dlc.ir import TensorType, over
 from dlc.language.options import OptionError, Options, RuleViolation, option, reject, spell
 from dlc.support.lazy import jax, jnp
 
@@ -118,11 +118,6 @@ class Augmentation(Options):
                 y = y if kept is None else jnp.where(over(kept, x), y, x)
             changed.append(y)
         return tuple(changed)
-
-
-def over(x: Array, like: Array) -> Array:
-    """(batch,) or (batch, time) with trailing axes of size 1, up to the rank of `like`."""
-    return x.reshape(*x.shape, *(1,) * (like.ndim - x.ndim))
 
 
 # ---- checks ----

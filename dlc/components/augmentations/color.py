@@ -12,12 +12,11 @@ from dlc.components.augmentations.augmentation import (
     Factors,
     Range,
     need_image,
-    over,
     uniform,
 )
 from dlc.components.value_ranges import Bounds as OwnRange
 from dlc.components.value_ranges import ValueRange
-from dlc.ir import TensorType
+from dlc.ir import TensorType, over
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp, np
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
-from dlc.components.augmentations.augmentation import Augmentation, AugmentExample, need_image, need_same_axes, over
-from dlc.ir import TensorType
+from dlc.components.augmentations.augmentation import Augmentation, AugmentExample, need_image, need_same_axes
+from dlc.ir import TensorType, over
 from dlc.kernels.resampling import Mode
 from dlc.language.options import RuleViolation, main, option, read_sizes
 from dlc.support.lazy import jax, jnp, lax

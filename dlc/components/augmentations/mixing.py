@@ -10,10 +10,9 @@ from dlc.components.augmentations.augmentation import (
     need_image,
     need_real,
     need_same_axes,
-    over,
 )
 from dlc.components.augmentations.regions import Box
-from dlc.ir import TensorType
+from dlc.ir import TensorType, over
 from dlc.language.options import RuleViolation, main
 from dlc.support.lazy import jax, jnp
 
@@ -99,7 +98,8 @@ class Mixup(Mixing):
 
     def change(self, x: Array, drawn: Mixed, mask: Array | None) -> Array:
         """The weighted means."""
-        return over(drawn.lam, x) * x + over(1 - drawn.lam, x) * x[drawn.permutation]
+        lam: Array = drawn.lam
+        return over(lam, x) * x + over(1 - lam, x) * x[drawn.permutation]
 
     def mixed(self, drawn: Mixed) -> Mixed:
         """As drawn."""

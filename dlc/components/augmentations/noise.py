@@ -11,10 +11,9 @@ from dlc.components.augmentations.augmentation import (
     Range,
     need_real,
     need_series,
-    over,
     uniform,
 )
-from dlc.ir import TensorType
+from dlc.ir import TensorType, over
 from dlc.language.options import main, option
 from dlc.support.lazy import jax, jnp
 

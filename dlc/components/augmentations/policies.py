@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from dlc.components.augmentations.augmentation import AugmentExample, over
+from dlc.components.augmentations.augmentation import AugmentExample
 from dlc.components.augmentations.color import Color, blend, gray, posterized
+from dlc.ir import over
 from dlc.kernels.resampling import Interpolation, affine
 from dlc.language.options import main, option
 from dlc.support.lazy import jax, jnp

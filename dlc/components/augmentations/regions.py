@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from dlc.components.augmentations.augmentation import Augmentation, AugmentExample, Range, need_image, over, uniform
-from dlc.ir import TensorType
+from dlc.components.augmentations.augmentation import Augmentation, AugmentExample, Range, need_image, uniform
+from dlc.ir import TensorType, over
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
 

@@ -10,10 +10,10 @@ from dlc.components.augmentations.augmentation import (
     AugmentExample,
     need_same_axes,
     need_series,
-    over,
     uniform,
 )
-from dlc.ir import TensorType
+from dlc.diagnostics import plural
+from dlc.ir import TensorType, over
 from dlc.kernels.resampling import at_times, curve, lengths, take_times
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp
@@ -217,7 +217,7 @@ class Permutation(Temporal):
         super().check(x)
         size = x.shape[1]
         if isinstance(size, int) and size < self.segments:
-            expected = f"at most {size} segments"
+            expected = f"at most {plural(size, 'segment')}"
             found = f"`{self.segments}`"
             message = "there are more segments than time steps"
             raise RuleViolation("DLC205", message, found=found, expected=expected, option="segments")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dlc.components.augmentations.augmentation import Augmentation, AugmentExample, need_real, need_series, over
-from dlc.ir import TensorType
+from dlc.components.augmentations.augmentation import Augmentation, AugmentExample, need_real, need_series
+from dlc.ir import TensorType, over
 from dlc.kernels.resampling import lengths
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp

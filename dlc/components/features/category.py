@@ -94,6 +94,7 @@ class Category(MissingValues):
     """
 
     word = "category"
+    categorical = True
     classes: Annotated[Classes, BeforeValidator(_classes)] = main(description="number, names or groups of the classes")
     one_hot: bool = option(False, description="return rows of 0 and 1 instead of numbers")
     threshold: Annotated[Threshold, BeforeValidator(read_threshold)] = option(
@@ -190,6 +191,11 @@ class Category(MissingValues):
     def decision(self) -> Threshold:
         """The option's value."""
         return self.threshold
+
+    @property
+    def unlabelled(self) -> int | None:
+        """The option `ignored`."""
+        return self.ignored
 
     @property
     def count(self) -> int:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dlc.components.features.decision import Thresholds
 from dlc.components.value_ranges import ValueRange
-from dlc.components.wrong_values import WrongValues, field
+from dlc.components.wrong_values import WrongValues, field, raise_all
 from dlc.ir import MASK, TensorType
 from dlc.language.options import Options, RuleViolation, option
-from dlc.support.lazy import jnp, np
+from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,12 +44,38 @@ class Feature(Options):
     numbers keep their digits.
     """
 
+    categorical: ClassVar[bool] = False  # whether values are classes
     packed: ClassVar[bool] = False
     """Whether a data set and a batch hold the raw values, and the compiled program encodes them."""
     reads_files: ClassVar[bool] = False
     """Whether strings in its columns are the names of files: `read` then gets a `FileEntry` for each."""
 
     column: str | None = option(None, description="column to read; default: the name of the feature")
+
+    @property
+    def unlabelled(self) -> int | None:
+        """The number in the data at positions without a class or token, which losses skip; None if there is none."""
+        return None
+
+    @property
+    def fills(self) -> bool:
+        """Whether missing values are replaced."""
+        return False
+
+    @property
+    def drops(self) -> bool:
+        """Whether records without its value are left out."""
+        return False
+
+    @property
+    def indicators(self) -> int:
+        """How many entries at the end of the last axis of the network's values show what is missing."""
+        return 0
+
+    @property
+    def normalization(self) -> str | None:
+        """How values are normalized, `none` if they are not; None if they can't be."""
+        return None
 
     @property
     def decision(self) -> Thresholds:
@@ -300,6 +326,31 @@ def as_numbers(column: NDArray[Any], name: str, first_row: int, missing: float |
     return values
 
 
+def numbers_of(
+    columns: Sequence[NDArray[Any]], labels: Sequence[str], first_row: int, missing: float | None = None
+) -> list[NDArray[Any]]:
+    """`as_numbers` of several columns, with their names.
+
+    Raises:
+        WrongValues: those of one column; `Violations` if several columns have some.
+    """
+    parts: list[NDArray[Any]] = []
+    wrong: list[RuleViolation] = []
+    for index, (column, label) in enumerate(zip(columns, labels, strict=True)):
+        try:
+            parts.append(as_numbers(column, label, first_row, missing))
+        except WrongValues as error:
+            wrong.append(error.of(label, index))
+    raise_all(wrong)
+    return parts
+
+
+def before_data(padding: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which padding (n, time) comes before a time step that is not padding."""
+    later: NDArray[np.bool_] = np.logical_or.accumulate(~padding[:, ::-1], axis=1)[:, ::-1]
+    return padding & later
+
+
 def _not_numbers(
     column: NDArray[Any], values: NDArray[Any], bad: NDArray[np.bool_], name: str, first_row: int
 ) -> WrongValues:
@@ -433,12 +484,6 @@ def normalized(raw: Any, stats: Stats) -> Any:
 def denormalized(value: Any, stats: Stats) -> Any:
     """The inverse of `normalized`."""
     return (value * stats["scale"] + stats["shift_rest"]) + stats["shift"]
-
-
-def where_real(mask: Any, value: Any) -> Any:
-    """A value (n, time, *axes) with 0 where a mask (n, time) is false, as numpy or JAX array."""
-    arrays = np if isinstance(value, np.ndarray) else jnp
-    return arrays.where(mask.reshape(*mask.shape, *(1,) * (value.ndim - 2)), value, 0)
 
 
 def without_shift(stats: Stats) -> Stats:

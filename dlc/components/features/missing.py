@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite, prod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 
-from dlc.components.features.feature import Feature, Stats, rows_of, where_real
+from dlc.components.features.feature import Feature, Stats, rows_of
 from dlc.components.value_ranges import ValueRange
-from dlc.ir import TensorType
+from dlc.ir import TensorType, where_real
 from dlc.language.options import OptionError, RuleViolation, option, reject, spell
 from dlc.support.lazy import jnp, np
 
@@ -28,7 +28,6 @@ class MissingValues(Feature):
     computed from the training split in float64, and kept with the run.
     """
 
-    strategies: ClassVar[tuple[str, ...]] = ()  # words that `missing` may be
     missing: Any = None  # declared by each feature, for its own type of constant
     missing_indicator: bool = option(
         False, description="append a number for each value that is 1 where the value is missing"
@@ -52,8 +51,21 @@ class MissingValues(Feature):
 
     @property
     def fills(self) -> bool:
-        """Whether missing values are replaced."""
-        return self.missing is not None and self.missing != DROP
+        """Whether `missing` says what replaces missing values."""
+        return self.missing is not None and not self.drops
+
+    @property
+    def drops(self) -> bool:
+        """Whether `missing` is `drop`."""
+        return isinstance(self.missing, str) and self.missing == DROP
+
+    @property
+    def indicators(self) -> int:
+        """As many as a record has values in the last axis."""
+        if not self.missing_indicator:
+            return 0
+        last = self.raw_type().shape[1:][-1:]
+        return last[0] if last and isinstance(last[0], int) else 1
 
     @property
     def gap(self) -> float | None:
@@ -119,12 +131,8 @@ class MissingValues(Feature):
             return change(value)
         arrays = np if isinstance(value, np.ndarray) else jnp
         width = self.value_type().shape[-1]
-        kept = width - self._indicators() if isinstance(width, int) else width
+        kept = width - self.indicators if isinstance(width, int) else width
         return arrays.concatenate([change(value[..., :kept]), value[..., kept:]], axis=-1)
-
-    def _indicators(self) -> int:
-        last = self.raw_type().shape[1:][-1:]
-        return last[0] if last and isinstance(last[0], int) else 1
 
 
 def _filled_type(raw: NDArray[Any]) -> Any:

@@ -20,7 +20,8 @@ from dlc.components.features.feature import (
     without_shift,
 )
 from dlc.components.features.missing import MissingValues, numeric_missing
-from dlc.components.value_ranges import Bounds, ValueRange, need_bounds
+from dlc.components.value_ranges import Bounds, ValueRange, out_of_bounds
+from dlc.components.wrong_values import RecordColumns, raise_all
 from dlc.ir import TensorType
 from dlc.language.options import main, option
 
@@ -72,6 +73,11 @@ class Number(MissingValues):
         FeatureExample("number: log", "f32[batch, 1]", [1], error="DLC104"),
     )
 
+    @property
+    def normalization(self) -> str:
+        """The option `normalize`."""
+        return self.normalize
+
     def value_type(self) -> TensorType:
         """f32[batch, 1], or f32[batch, 2] with an indicator."""
         return TensorType(("batch", 2 if self.missing_indicator else 1))
@@ -83,7 +89,7 @@ class Number(MissingValues):
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """The numbers as a column of one."""
         values = as_numbers(only(columns, name, self.word), name, first_row, self.gap).reshape(-1, 1)
-        need_bounds(self.value_range, values, name, first_row)
+        raise_all(out_of_bounds(self.value_range, values, RecordColumns((name,), (1,), first_row)))
         return values
 
     def declared_range(self) -> ValueRange | None:

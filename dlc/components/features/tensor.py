@@ -15,18 +15,20 @@ from dlc.components.features.feature import (
     FeatureExample,
     Stats,
     array_columns,
-    as_numbers,
+    before_data,
     denormalized,
     fit_normalizer,
     normalized,
+    numbers_of,
     present_array,
     single_values,
     where_defined,
     without_shift,
 )
 from dlc.components.features.missing import MissingValues, numeric_missing
-from dlc.components.value_ranges import Bounds, ValueRange, need_bounds
-from dlc.components.wrong_values import Violations, WrongValues
+from dlc.components.value_ranges import Bounds, ValueRange, out_of_bounds
+from dlc.components.wrong_values import RecordColumns, raise_all
+from dlc.diagnostics import plural
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell, unquoted_hint
 from dlc.support.lazy import np
@@ -60,7 +62,7 @@ def _lays_out(record: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
 def _described(record: tuple[int, ...], columns: int) -> str:
     """What a record is, for a message."""
     if columns > 1:
-        return f"{columns} columns of {prod(record)} numbers"
+        return f"{columns} columns of {plural(prod(record), 'number')}"
     return f"arrays of shape {list(record)}" if record else "single numbers"
 
 
@@ -241,6 +243,11 @@ class Tensor(MissingValues):
         """The option's value."""
         return self.threshold
 
+    @property
+    def normalization(self) -> str:
+        """The option `normalize`."""
+        return self.normalize
+
     def reads(self, name: str) -> tuple[str, ...]:
         """The named columns, by default the column with the feature's name."""
         return self.columns or super().reads(name)
@@ -259,7 +266,9 @@ class Tensor(MissingValues):
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """The columns side by side, in the declared shape."""
-        parts = self._numbers(columns, name, first_row)
+        labels = self.columns if self.columns and len(self.columns) == len(columns) else [name] * len(columns)
+        parts = numbers_of(columns, labels, first_row, self.gap)
+        source = RecordColumns(labels, [prod(part.shape[1:]) for part in parts], first_row)
         rows = parts[0].shape[0]
         flat = [part.reshape(rows, prod(part.shape[1:])) for part in parts]
         values = parts[0] if len(parts) == 1 else np.concatenate(flat, axis=1)
@@ -268,74 +277,66 @@ class Tensor(MissingValues):
         record = values.shape[1:]
         sizes = tuple(dim for dim in self.shape if isinstance(dim, int))
         if len(sizes) == len(self.shape) and _lays_out(record, sizes):
-            return self._checked(np.ascontiguousarray(values.reshape(rows, *sizes)), name, first_row)
+            return self._checked(np.ascontiguousarray(values.reshape(rows, *sizes)), source)
         if _matches(record, self.shape):
-            return self._checked(np.ascontiguousarray(values), name, first_row)
+            return self._checked(np.ascontiguousarray(values), source)
         if _matches(record, tuple(dim for dim in self.shape if dim != 1)):  # axes of size 1 may be left out
             left = iter(record)
             whole = [1 if dim == 1 else next(left) for dim in self.shape]
-            return self._checked(np.ascontiguousarray(values.reshape(rows, *whole)), name, first_row)
+            return self._checked(np.ascontiguousarray(values.reshape(rows, *whole)), source)
         declared = f"[{', '.join(map(str, self.shape))}]"
         same_count = len(sizes) == len(self.shape) and prod(sizes) == prod(record)
         raise RuleViolation(
             "DLC406",
             f"records of `{name}` don't have the declared shape {declared}",
             found=_described(record, len(columns)),
-            expected=f"{prod(sizes)} numbers" if len(sizes) == len(self.shape) and not same_count else declared,
+            expected=plural(prod(sizes), "number") if len(sizes) == len(self.shape) and not same_count else declared,
             hint="the axes are in another order; declare them in the order of the data, channels last"
             if same_count
             else None,
             option="shape",
         )
 
-    def _numbers(self, columns: Sequence[NDArray[Any]], name: str, first_row: int) -> list[NDArray[Any]]:
-        """The columns as numbers.
-
-        Raises:
-            Violations: the wrong values of all columns.
-        """
-        labels = self.columns if self.columns and len(self.columns) == len(columns) else [name] * len(columns)
-        parts, wrong = [], []
-        for index, (column, label) in enumerate(zip(columns, labels, strict=True)):
-            try:
-                parts.append(as_numbers(column, label, first_row, self.gap))
-            except WrongValues as error:
-                wrong.append(error.of(label, index))
-        if len(wrong) == 1:
-            raise wrong[0]
-        if wrong:
-            raise Violations(list(wrong))
-        return parts
-
-    def _checked(self, values: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
+    def _checked(self, values: NDArray[Any], source: RecordColumns) -> NDArray[Any]:
         """The values, which lie in their range, and whose padding comes after the series and fills whole time steps."""
         mask = self.mask(values) if self.padding is not None else None
-        need_bounds(self.value_range, values, name, first_row, mask)
-        if mask is None:
-            return values
-        before = ~mask[:, :-1] & mask[:, 1:]
-        if before.any():
-            raise RuleViolation(
+        wrong = out_of_bounds(self.value_range, values, source, mask)
+        if mask is not None:
+            wrong += self._misplaced_padding(values, mask, source)
+        raise_all(wrong)
+        return values
+
+    def _misplaced_padding(
+        self, values: NDArray[Any], mask: NDArray[np.bool_], source: RecordColumns
+    ) -> list[RuleViolation]:
+        """The findings about padding before data, and about time steps that are padding in part."""
+        wrong: list[RuleViolation] = []
+        early = before_data(~mask)
+        if early.any():
+            first = np.zeros(values.shape, bool)  # the first number of each time step: the step counts once
+            first.reshape(*mask.shape, -1)[:, :, 0] = early
+            wrong += source.wrong(
+                first,
+                values,
                 "DLC403",
-                f"row {first_row + int(before.any(1).argmax())} of `{name}` has padding before data",
-                found=f"a time step of {float(self.padding or 0):g}",
+                "has padding before data",
                 expected="padding only after the series",
                 hint="move the padding to the end, or pad with a number that is no value of the series",
                 option="padding",
+                spelled="a time step of {:g}".format,
             )
         if self.padding == "nan" and self.missing is None:
-            gaps = self.absent(values)
-            if gaps.any():
-                row = first_row + int(gaps.reshape(len(values), -1).any(1).argmax())
-                raise RuleViolation(
-                    "DLC403",
-                    f"row {row} of `{name}` has a time step with some values missing",
-                    found="`nan` beside numbers",
-                    expected="a time step that is all `nan`, or has all its numbers",
-                    hint="set `missing` to fill in single values, for example with their `mean`",
-                    option="padding",
-                )
-        return values
+            wrong += source.wrong(
+                np.asarray(self.absent(values), bool),
+                values,
+                "DLC403",
+                "has a time step with some values missing",
+                expected="a time step that is all `nan`, or has all its numbers",
+                hint="set `missing` to fill in single values, for example with their `mean`",
+                option="padding",
+                spelled="`{:g}` beside numbers".format,
+            )
+        return wrong
 
     def mask(self, raw: Any) -> Any:
         """True where a time step is not padding: (n, time)."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, model_validator
 
-from dlc.components.features.feature import Feature, FeatureExample, as_numbers, where_defined
-from dlc.components.wrong_values import WrongValues
+from dlc.components.features.feature import Feature, FeatureExample, before_data, numbers_of, where_defined
+from dlc.components.wrong_values import RecordColumns, raise_all
+from dlc.diagnostics import plural
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import np
@@ -90,6 +90,11 @@ class Tokens(Feature):
             raise reject(OptionError(("ignored",), "DLC104", message, found=f"`{self.ignored}`", expected=expected))
         return self
 
+    @property
+    def unlabelled(self) -> int | None:
+        """The option `ignored`."""
+        return self.ignored
+
     def reads(self, name: str) -> tuple[str, ...]:
         """The named columns, by default the column with the feature's name."""
         return self.columns or super().reads(name)
@@ -100,44 +105,36 @@ class Tokens(Feature):
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """The tokens of each record, checked against the vocabulary."""
-        rows = len(columns[0])
-        parts = [as_numbers(column, name, first_row).reshape(rows, prod(column.shape[1:])) for column in columns]
-        values = np.concatenate(parts, axis=1)
+        labels = self.columns if self.columns and len(self.columns) == len(columns) else [name] * len(columns)
+        parts = numbers_of(columns, labels, first_row)
+        source = RecordColumns(labels, [prod(part.shape[1:]) for part in parts], first_row)
+        values = np.concatenate(
+            [part.reshape(len(part), width) for part, width in zip(parts, source.widths, strict=True)], axis=1
+        )
         if isinstance(self.length, int) and values.shape[1] != self.length:
             raise RuleViolation(
                 "DLC406",
                 f"records of `{name}` have a different length",
-                found=f"{values.shape[1]} tokens",
-                expected=f"{self.length} tokens",
+                found=plural(values.shape[1], "token"),
+                expected=plural(self.length, "token"),
                 option="length",
             )
         bad = (values < 0) | (values >= self.vocabulary) | (values % 1 != 0)
         if self.ignored is not None:
             bad &= values != self.ignored
-        if bad.any():
-            row, _ = np.unravel_index(int(bad.argmax()), bad.shape)
-            raise WrongValues(
-                "DLC404",
-                "has a token that is not in the vocabulary",
-                name,
-                first_row + int(row),
-                Counter(f"`{value:g}`" for value in values[bad].tolist()),
-                expected=f"an integer from 0 to {self.vocabulary - 1}",
-                option="vocabulary",
-            )
+        what, expected = "has a token that is not in the vocabulary", f"an integer from 0 to {self.vocabulary - 1}"
+        wrong = source.wrong(bad, values, "DLC404", what, expected=expected, option="vocabulary")
         if self.padding is not None:
-            hidden = values == self.padding
-            before = hidden[:, :-1] & ~hidden[:, 1:]
-            if before.any():
-                first = int(before.any(1).argmax())
-                raise RuleViolation(
-                    "DLC404",
-                    f"row {first_row + first} of `{name}` has padding before data",
-                    found=f"`{self.padding}` and then `{values[first, int(before[first].argmax()) + 1]:g}`",
-                    expected="padding only after the sequence",
-                    hint="move the padding to the end, or use another number for padding",
-                    option="padding",
-                )
+            wrong += source.wrong(
+                before_data(values == self.padding),
+                values,
+                "DLC404",
+                "has padding before data",
+                expected="padding only after the sequence",
+                hint="move the padding to the end, or use another number for padding",
+                option="padding",
+            )
+        raise_all(wrong)
         return np.ascontiguousarray(values.astype(np.int32))
 
     def aligned(self, parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

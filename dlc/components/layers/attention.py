@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dlc.diagnostics import plural
 from dlc.ir import (
     ZEROS,
     Context,
@@ -91,7 +92,7 @@ class Attention(Layer):
             need_float(value, self.word)
         d, source = known_size(x, -1, self.word), known_size((memory or (x,))[0], -1, self.word)
         if self.head_size is None and d % self.heads:
-            message = f"`heads` must divide the {d} channels"
+            message = f"`heads` must divide the {plural(d, 'channel')}"
             hint = "or set the size of a head with `head_size`"
             expected = f"a divisor of {d}"
             raise RuleViolation(

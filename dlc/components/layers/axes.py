@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 
 from dlc.components.layers.axis_options import axes_list, place_of, with_mask
 from dlc.components.layers.windows import shifted
+from dlc.diagnostics import plural
 from dlc.ir import (
     Context,
     Dim,
@@ -21,6 +22,7 @@ from dlc.ir import (
     need_behind_mask,
     need_float,
     need_rank,
+    over,
 )
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import jnp, lax
@@ -57,7 +59,7 @@ class Permute(Layer):
                 "DLC104", "not a valid order of the axes", found=f"{list(self.dims)}", expected=expected, option="dims"
             )
         if x.rank != len(self.dims) + 1:
-            expected = f"{x.rank - 1} numbers" if x.rank > 1 else "an input with more axes"
+            expected = plural(x.rank - 1, "number") if x.rank > 1 else "an input with more axes"
             message = "`permute` must name every axis after the batch"
             raise RuleViolation("DLC204", message, found=str(x), expected=expected, option="dims")
         output = x.resized(x.shape[0], *(x.shape[axis] for axis in self.dims))
@@ -334,8 +336,7 @@ class Masking(Layer):
         real = jnp.any(x != self.mask_value, axis=tuple(range(2, x.ndim)))  # (B, T)
         if ctx.mask is not None:
             real = real & ctx.mask
-        shown = real.reshape(*real.shape, *(1,) * (x.ndim - 2))
-        return Outcome(jnp.where(shown, x, jnp.zeros((), x.dtype)), mask=real)
+        return Outcome(jnp.where(over(real, x), x, jnp.zeros((), x.dtype)), mask=real)
 
 
 def _sides(value: Any) -> Any:

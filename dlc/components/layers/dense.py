@@ -12,6 +12,7 @@ from pydantic import BeforeValidator
 
 from dlc.components.layers.activations import Activation, activated
 from dlc.components.layers.axis_options import with_mask
+from dlc.diagnostics import plural
 from dlc.ir import (
     ZEROS,
     Context,
@@ -270,7 +271,7 @@ class EinsumDense(Layer):
             raise RuleViolation(
                 "DLC205",
                 "`output_shape` has a size for each axis of the output after the batch",
-                found=f"{len(self.output_shape)} sizes",
+                found=plural(len(self.output_shape), "size"),
                 expected=f"{len(own)}, for `{''.join(own)}`",
                 option="output_shape",
             )

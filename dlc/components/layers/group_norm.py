@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dlc.components.layers.axis_options import place_of, with_mask
 from dlc.components.layers.norm import BIAS, affine, averaging, need_vectors
+from dlc.diagnostics import plural
 from dlc.ir import (
     Context,
     Example,
@@ -138,7 +139,7 @@ class GroupNorm(Grouped):
             raise RuleViolation(
                 "DLC205",
                 "the groups of `group_norm` must divide the channels",
-                found=f"{channels} channels, {self.groups} groups",
+                found=f"{plural(channels, 'channel')}, {plural(self.groups, 'group')}",
                 expected=f"a divisor of {channels}",
                 option="groups",
             )

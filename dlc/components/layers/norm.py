@@ -20,6 +20,7 @@ from dlc.ir import (
     known_size,
     need_behind_mask,
     need_float,
+    over,
 )
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jnp, lax
@@ -41,7 +42,7 @@ def averaging(mask: Array | None, rank: int) -> Callable[[Array, tuple[int, ...]
     """
     if mask is None:
         return lambda x, axes: x.mean(axes, keepdims=True)
-    real = mask.reshape(*mask.shape, *(1,) * (rank - 2))  # (batch, time, 1, ...)
+    real = over(mask, rank)  # (batch, time, 1, ...)
 
     def average(x: Array, axes: tuple[int, ...]) -> Array:
         counted = jnp.broadcast_to(real, x.shape).sum(axes, dtype=x.dtype, keepdims=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator
 
 from dlc.components.layers.axis_options import with_mask
+from dlc.diagnostics import plural
 from dlc.ir import Context, Dim, Example, Layer, Signature, TensorType, known_size
 from dlc.language.options import OptionError, RuleViolation, flow, main, reject, spell, unquoted_hint
 
@@ -102,12 +103,12 @@ class Reshape(Layer):
         fixed = prod(part for part in self.shape if part is not None and part != -1)
         fits = total % fixed == 0 if -1 in self.shape else total == fixed
         if not fits:
-            times = f" times `{x.shape[spared]}`" if spared else ""
+            elements = f"{total} times `{x.shape[spared]}` elements" if spared else plural(total, "element")
             raise RuleViolation(
                 "DLC205",
-                f"`reshape` can't lay out {total}{times} elements as {flow(self.shape)}",
+                f"`reshape` can't lay out {elements} as {flow(self.shape)}",
                 found=str(x),
-                expected=f"a shape of {total}{times} elements",
+                expected=f"a shape of {elements}",
             )
         left: Dim = total // fixed
         if spared:

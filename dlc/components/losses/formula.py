@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator
 
 from dlc.components.formulas.formula import ELEMENTWISE, Call, Formula, Function, Tree, Variable, parse
-from dlc.components.losses.loss import Loss, LossExample, Score, score, weights_of, where_there
+from dlc.components.losses.loss import Loss, LossExample, Score, score, weights_of
 from dlc.components.losses.shape_checks import need_pairs, need_real_output, rows
-from dlc.ir import TensorType
+from dlc.ir import TensorType, where_real
 from dlc.kernels.maxima import largest
 from dlc.language.interpolation import ExpressionError
 from dlc.language.options import OptionError, RuleViolation, main, reject
@@ -113,7 +113,7 @@ class FormulaLoss(Loss):
 
     def apply(self, output: Array, target: Any, mask: Array | None = None, real: Array | None = None) -> Score:
         """The formula of each element, or of each example."""
-        y = rows(output if mask is None else where_there(output, mask)).astype(jnp.float32)
+        y = rows(output if mask is None else where_real(mask, output)).astype(jnp.float32)
         weights = weights_of(output, mask, None)
         arrays = {"prediction": y} if target is None else {"prediction": y, "target": rows(target).astype(jnp.float32)}
         value = jnp.asarray(self.parsed._replace(functions=_bound(y.shape[1], weights)).value(arrays), jnp.float32)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from dlc.components.losses.shape_checks import rows
 from dlc.components.sums import in_units
 from dlc.components.value_ranges import Domain, need_domain
-from dlc.ir import TensorType
+from dlc.ir import TensorType, where_real
 from dlc.language.options import Options
 from dlc.support.lazy import jnp
 
@@ -126,7 +126,7 @@ class Loss(Options):
             real: bool (batch,), false where an example only fills the batch; None if none does. Needed by losses
                 that compare the examples of a batch.
         """
-        shown = output if mask is None else where_there(output, mask)
+        shown = output if mask is None else where_real(mask, output)  # padding has no gradient
         return score(self.elements(shown, target), mask, self.importance(target))
 
     def reported(self, total: Array, output: Array, target: Any, mask: Any = None) -> tuple[Array, Array, Array]:
@@ -210,11 +210,6 @@ def wrong_score(found: Any, output: Any) -> str | None:
 def _shape_of(value: Any) -> str:
     shape = getattr(value, "shape", None)
     return f"a value of type {type(value).__name__}" if shape is None else f"an array of shape {tuple(shape)}"
-
-
-def where_there(output: Array, mask: Array) -> Array:
-    """An output with zeros at padding, so that padding has no gradient."""
-    return jnp.where(mask.reshape(*mask.shape, *(1,) * (output.ndim - 2)), output, 0)
 
 
 def score(values: Array, mask: Array | None = None, importance: Array | None = None) -> Score:

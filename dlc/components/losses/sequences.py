@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.components.losses.loss import Loss, LossExample, Score
 from dlc.components.losses.shape_checks import need_real_output
+from dlc.diagnostics import plural
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import jax, jnp, np, optax
@@ -56,9 +57,9 @@ class CTC(Loss):
             raise RuleViolation(self.code, message, found=f"`blank` {self.blank}", expected=expected, option="blank")
         least = max(target.bound or 0, self.blank + 1)
         if isinstance(classes, int) and target.bound is not None and classes != least:
-            message = f"the network returns {classes} scores, the target has {target.bound} tokens"
+            message = f"the network returns {plural(classes, 'score')}, the target has {plural(target.bound, 'token')}"
             hint = "the blank is a token of the vocabulary, or one more class: `blank: SIZE`"
-            raise RuleViolation(self.code, message, found=found, expected=f"{least} scores", hint=hint)
+            raise RuleViolation(self.code, message, found=found, expected=plural(least, "score"), hint=hint)
         if isinstance(time, int) and isinstance(length, int) and length > time:
             message = "the output is shorter than the target"
             raise RuleViolation(self.code, message, found=found, expected=f"at least {length} time steps")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
+from dlc.diagnostics import plural
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
 
@@ -43,15 +44,17 @@ def need_classes(code: str, word: str, output: TensorType, target: TensorType) -
             expected=expected,
             hint=hint if output.rank > target.rank + 1 else None,
         )
-    if target.bound is not None and output.shape[-1] != target.bound:
+    scores = output.shape[-1]
+    if target.bound is not None and scores != target.bound:
         hint = f"end the network with `dense: {target.bound}`"
-        if output.shape[-1] == 1 and target.bound == 2:
+        if scores == 1 and target.bound == 2:
             hint = "for two classes with one score use `binary_cross_entropy`"
+        returned = plural(scores, "score") if isinstance(scores, int) else f"{scores} scores"
         raise RuleViolation(
             code,
-            f"the network returns {output.shape[-1]} scores, the target has {target.bound} classes",
+            f"the network returns {returned}, the target has {plural(target.bound, 'class')}",
             found=f"output {output}, target {target}",
-            expected=f"{target.bound} scores",
+            expected=plural(target.bound, "score"),
             hint=hint,
         )
 

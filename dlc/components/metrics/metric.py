@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dlc.components.losses.loss import score, wrong_elements
 from dlc.components.sums import in_units, whole
 from dlc.components.value_ranges import Domain, ValueRange, need_domain
-from dlc.ir import TensorType
+from dlc.ir import TensorType, over
 from dlc.language.options import Options
 from dlc.support.lazy import jnp, np
 
@@ -157,7 +157,7 @@ def spread(weights: Any, mask: Any, shape: tuple[int, ...]) -> Any:
         shape: the shape of the elements.
     """
     arrays = np if isinstance(weights, np.ndarray) else jnp
-    found = weights.reshape(*weights.shape, *(1,) * (len(shape) - weights.ndim))
+    found = over(weights, len(shape))
     if mask is not None:
-        found = found * mask.reshape(*mask.shape, *(1,) * (len(shape) - mask.ndim))
+        found = found * over(mask, len(shape))
     return arrays.broadcast_to(found, shape)

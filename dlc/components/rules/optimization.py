@@ -128,11 +128,7 @@ class IdleShuffle(Rule):
     def check(self, spec: LintContext) -> Iterator[Finding]:
         """At most one finding."""
         given = spec.source.keys.get(("train", "shuffle"))
-        if (
-            given is not None
-            and spec.document.train.batch_size == "full"
-            and "shuffle" in spec.document.train.model_fields_set
-        ):
+        if given is not None and spec.document.train.batch_size == "full":
             message = "`shuffle` has no effect on a batch of the whole split"
             hint = "remove it, or give `batch_size` a number"
             yield Finding(message, given, hint=hint, because=(BATCH_SIZE,))

@@ -82,8 +82,11 @@ def _inside_zip(file: IO[bytes], path: Path) -> Any:
     """The only file in an archive.
 
     Raises:
-        RuleViolation: DLC401 when there are several, or none.
+        RuleViolation: DLC401 when there are several, or none, or when the archive is compressed itself.
     """
+    if not file.seekable():  # its directory is at its end
+        message, hint = f"`{path}` holds a zip archive that is compressed again", "unpack it, and name the zip archive"
+        raise RuleViolation("DLC401", message, hint=hint, option="path")
     archive = zipfile.ZipFile(file)
     hidden = ("__MACOSX/", ".")
     members = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith(hidden)]
@@ -162,6 +165,10 @@ def unpacked(path: Path, limit: int | None) -> Iterator[io.BufferedReader]:
                 break
             stream = stack.enter_context(opener(file, path))
             file = io.BufferedReader(Bounded(stream, sys.maxsize if limit is None else limit, path), HEAD_BYTES)
+        else:
+            if any(file.peek(HEAD_BYTES).startswith(magic) for magic, _ in _FORMATS):
+                message = f"`{path}` is compressed more than {_DEPTH} times"
+                raise RuleViolation("DLC401", message, hint="unpack it", option="path")
         head = file.peek(HEAD_BYTES)
         for start, magic, what in _UNREADABLE:
             if head[start : start + len(magic)] == magic:
@@ -170,7 +177,6 @@ def unpacked(path: Path, limit: int | None) -> Iterator[io.BufferedReader]:
         yield file
 
 
-ENCODINGS = ("auto", "utf-8", "utf-16", "latin-1", "windows-1252")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # begins with the mark of UTF-16
@@ -185,7 +191,7 @@ def encoding_of(head: bytes, declared: str = "auto") -> str:
 
     Args:
         head: the beginning of the text.
-        declared: one of `ENCODINGS`.
+        declared: the option `encoding` of a source.
 
     >>> encoding_of("a,b".encode("utf-16")), encoding_of("a,b".encode("utf-16-be")), encoding_of(b"a,b")
     ('utf-16', 'utf-16-be', 'utf-8')
@@ -220,6 +226,30 @@ def lines_of(file: io.BufferedReader, encoding: str, path: Path) -> Iterator[str
     finally:
         if not file.closed:  # the caller closes it
             text.detach()
+
+
+def undecodable_line(file: IO[bytes], encoding: str) -> int | None:
+    """The number of the first line that is not in an encoding, from 1; None if only the end of the last one is not.
+
+    A line ends with a line feed, a carriage return, or both.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line, returned = 1, False  # whether the last character was a carriage return
+    while chunk := file.read(HEAD_BYTES):
+        before = decoder.getstate()
+        try:
+            texts = iter([decoder.decode(chunk)])
+        except UnicodeError:
+            decoder.setstate(before)
+            texts = (decoder.decode(bytes([byte])) for byte in chunk)
+        try:
+            for text in texts:
+                ends = text.count("\n") + text.count("\r") - text.count("\r\n")
+                line += ends - (returned and text.startswith("\n"))
+                returned = text.endswith("\r") if text else returned
+        except UnicodeError:
+            return line
+    return None
 
 
 @contextmanager

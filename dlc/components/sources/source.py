@@ -148,12 +148,26 @@ def select(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
     for pattern in (normalize("NFC", column) for column in columns):
         found = [pattern] if pattern in exact else _matching(pattern, known)
         if not found:
-            hint = look_alike(pattern, known) or did_you_mean(pattern, known)
-            hint = hint or "set `column` to the column of the feature"
-            message = f"the data has no column `{pattern}`"
-            raise RuleViolation("DLC402", message, found=f"columns {listing(known, 12)}", hint=hint)
+            raise missing_column(pattern, known, "set `column` to the column of the feature")
         chosen += found
     return chosen
+
+
+def missing_column(
+    name: str, known: Iterable[str], hint: str | None = None, option: str | None = None
+) -> RuleViolation:
+    """The error of a column that a table doesn't have.
+
+    Args:
+        name: the column.
+        known: the columns of the table.
+        hint: what to do if no column has a similar name.
+        option: the option to point at.
+    """
+    known = list(known)
+    hint = look_alike(name, known) or did_you_mean(name, known) or hint
+    found = f"columns {listing(known, 12)}"
+    return RuleViolation("DLC402", f"the data has no column `{name}`", found=found, hint=hint, option=option)
 
 
 def look_alike(name: str, known: Iterable[str]) -> str | None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.sources.delimiters import fields_by_delimiter, first_lines, most_frequent_delimiter, spelled
-from dlc.components.sources.packed import HEAD_BYTES, encoding_of, lines_of, reported, unpacked
+from dlc.components.sources.packed import HEAD_BYTES, encoding_of, lines_of, reported, undecodable_line, unpacked
 from dlc.components.sources.source import TABBED, Columns, kind_of_file, normalized_names
 from dlc.components.wrong_values import WrongValues, field
-from dlc.diagnostics import listing, reason
+from dlc.diagnostics import listing, plural, reason
 from dlc.language.options import RuleViolation
 from dlc.support.lazy import np
 
@@ -39,6 +39,7 @@ class Dialect(NamedTuple):
 
         A compressed file may unpack to at most `limit` bytes.
         """
+        encoding = self.encoding
         try:
             with reported(path), unpacked(path, limit) as file:
                 encoding = encoding_of(file.peek(HEAD_BYTES), self.encoding)
@@ -53,8 +54,8 @@ class Dialect(NamedTuple):
                 except csv.Error as error:
                     message = f"line {reader.line_num} of `{path}` is malformed: {reason(error)}"
                     raise RuleViolation("DLC401", message, option="path") from None
-        except UnicodeError as error:
-            raise _undecodable(path, error, self.encoding) from None
+        except UnicodeError:
+            raise _undecodable(path, encoding, self.encoding) from None
 
     def _found_delimiter(self, first: Sequence[str], path: Path) -> str:
         """The delimiter of the first rows.
@@ -70,7 +71,7 @@ class Dialect(NamedTuple):
         if not widths:
             return most_frequent_delimiter(first)
         if len(widths) > 1:
-            found = ", ".join(f"{_fields(width)} with `{spelled(mark)}`" for mark, width in widths.items())
+            found = ", ".join(f"{plural(width, 'field')} with `{spelled(mark)}`" for mark, width in widths.items())
             message = f"the delimiter of `{path}` is ambiguous"
             hint = f'set it, for example `delimiter: "{spelled(max(widths, key=widths.__getitem__))}"`'
             raise RuleViolation("DLC401", message, found=found, expected="one delimiter", hint=hint, option="path")
@@ -117,9 +118,11 @@ class Dialect(NamedTuple):
             yield names, records
         for line, width in ragged:
             hint = "set `delimiter` to the character between fields" if 1 in (len(names), width) else None
-            message = f"line {line} of `{path}` has {_fields(width)}"
+            message = f"line {line} of `{path}` has {plural(width, 'field')}"
             found = f"{others:,} rows of another length" if others > 1 else None
-            raise RuleViolation("DLC401", message, found=found, expected=_fields(len(names)), hint=hint, option="path")
+            raise RuleViolation(
+                "DLC401", message, found=found, expected=plural(len(names), "field"), hint=hint, option="path"
+            )
 
 
 def with_decimal_points(column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
@@ -150,10 +153,6 @@ def with_decimal_points(column: NDArray[Any], name: str, first_row: int) -> NDAr
 _POINTED = re.compile(r"[+-]?\d[\d,]*\.\d[\d.,]*(e[+-]?\d+)?|[+-]?\.\d+", re.IGNORECASE)
 
 
-def _fields(count: int) -> str:
-    return "1 field" if count == 1 else f"{count} fields"
-
-
 def number_in(text: str, numbers: Collection[float], decimal: str) -> bool:
     """Whether a field is one of some numbers."""
     if not numbers:
@@ -172,19 +171,20 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _undecodable(path: Path, error: UnicodeError, encoding: str) -> RuleViolation:
-    """The error of a file in another encoding, with the line that shows it."""
-    kind = error.encoding.upper() if isinstance(error, UnicodeDecodeError) else "UTF-16"
-    if not kind.startswith("UTF-8"):
-        kind = kind.removesuffix("-LE").removesuffix("-BE")
-        return RuleViolation("DLC401", f"`{path}` is not {kind} text, or it is incomplete", option="path")
-    where = ""
+def _undecodable(path: Path, encoding: str, declared: str) -> RuleViolation:
+    """The error of a file in another encoding, with the line that shows it.
+
+    Args:
+        path: the file.
+        encoding: the encoding that it was read with.
+        declared: the option `encoding`.
+    """
     with reported(path), unpacked(path, None) as file:
-        for number, line in enumerate(iter(lambda: file.readline(FIELD_BYTES << 10), b""), 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                where = f"line {number} of "
-                break
-    hint = "set `encoding: windows-1252` or `latin-1`, or save it as UTF-8" if encoding == "auto" else None
-    return RuleViolation("DLC401", f"{where}`{path}` is not UTF-8 text", hint=hint, option="path")
+        line = undecodable_line(file, encoding)
+    where, end = (f"line {line} of ", "") if line is not None else ("", ", or it is incomplete")
+    kind = re.sub("-(SIG|LE|BE)$", "", encoding.upper()) if encoding.startswith("utf") else encoding
+    message = f"{where}`{path}` is not {kind} text{end}"
+    hint: str | None = "remove `encoding`: UTF-8 and UTF-16 are recognized"
+    if declared == "auto":
+        hint = "set `encoding: windows-1252` or `latin-1`, or save it as UTF-8" if kind == "UTF-8" else None
+    return RuleViolation("DLC401", message, hint=hint, option="path" if declared == "auto" else "encoding")

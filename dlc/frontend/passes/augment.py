@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import isinf
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.modifiers import AugmentationModifiers
-from dlc.components.value_ranges import ValueRange, mismatch
+from dlc.components.value_ranges import ValueRange, contradicted
 from dlc.diagnostics import Note, Problems, Span, did_you_mean, listing
 from dlc.frontend.document import Document, Item
 from dlc.frontend.plan import AugmentTerm
@@ -209,17 +208,15 @@ class _Matcher:
         own = item.thing.own_range()
         for name in names:
             feature, held = self.document.inputs.get(name), self.range_of(name)
-            if item.thing.ranged and getattr(feature, "missing_indicator", False):
+            if item.thing.ranged and feature is not None and feature.indicators:
                 message = f"`{item.thing.word}` would change the indicators of missing values of `{name}`"
                 span = self.document.source.key_span((*item.path, item.thing.word))
                 self.problems.add("DLC313", message, span, hint=f"remove `missing_indicator` from `{name}`")
                 return False
-            if own is None or held is None or own.fits(held) or (isinf(held.span) and own.low < 0 < own.high):
-                continue
-            message = f"`{item.thing.word}` expects values from {own}, but those of `{name}` {mismatch(own, held)}"
-            hint = f"remove `value_range`: the default is the range of `{name}`"
-            self.problems.add("DLC313", message, self.span_of(item, "value_range"), hint=hint)
-            return False
+            wrong = contradicted(item.thing.word, "value_range", own, held, name)
+            if wrong is not None:
+                self.problems.add(wrong.code, wrong.message, self.span_of(item, "value_range"), hint=wrong.hint)
+                return False
         return True
 
     def range_of(self, name: str) -> ValueRange | None:

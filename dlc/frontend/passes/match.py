@@ -8,13 +8,12 @@ from unicodedata import normalize
 
 from dlc.components.features.decision import BEST_F1
 from dlc.components.features.feature import Feature
-from dlc.components.features.missing import DROP
 from dlc.components.features.number import Number
 from dlc.components.losses.loss import Loss
 from dlc.components.metrics.metric import Metric
 from dlc.components.modifiers import LossModifiers, MetricModifiers
-from dlc.components.sources.source import select
-from dlc.components.value_ranges import ValueRange, mismatch
+from dlc.components.sources.source import missing_column, select
+from dlc.components.value_ranges import contradicted, mismatch
 from dlc.diagnostics import Note, Problems, did_you_mean, listing
 from dlc.frontend.decisions import decided_labels
 from dlc.frontend.document import Document, Item
@@ -253,7 +252,8 @@ class _Matcher:
     def counts(self, thing: Loss, pair: _Pair, path: Path) -> None:
         """Report a loss that would count the number for no class as a class. Metrics skip such positions."""
         name = pair.against.name if pair.against is not None else ""
-        number = getattr(self.document.targets.get(name), "ignored", None)
+        feature = self.document.targets.get(name)
+        number = feature.unlabelled if feature is not None else None
         if number is None or thing.ignores(number):
             return
         message = f"`{name}` is {number} where there is no class, but `{thing.word}` would count it"
@@ -347,10 +347,7 @@ class _Matcher:
             message = f"`{thing.word}` is not defined for the values of `{name}`, which {mismatch(held, held)}"
             return RuleViolation("DLC313", message, expected=str(thing.domain), hint=thing.domain.hint)
         own = thing.own_range() if isinstance(thing, Metric) else None
-        if own is not None and not own.fits(ValueRange(0.0, held.span)):
-            message = f"`{thing.word}` expects values from {own}, but those of `{name}` {mismatch(own, held)}"
-            return RuleViolation("DLC313", message, hint=f"remove `max_value`: the default is the range of `{name}`")
-        return None
+        return contradicted(thing.word, "max_value", own, held, name, spread=True)
 
     def aligns(self, metric: Metric, losses: Sequence[Loss], chosen: Loss | None, path: Path) -> bool:
         """Whether a metric of elements reads an output that is aligned with its target, one of sequences a decoded one.
@@ -387,7 +384,7 @@ class _Matcher:
         feature = self.document.targets.get(pair.against.name) if pair.against is not None else None
         if loss.activations() != ("sigmoid",) or not target.is_float or output.shape[-1] == 1:
             return True
-        if feature is not None and feature.word == "category":  # its rows hold one class each, whatever the loss
+        if feature is not None and feature.categorical:  # its rows hold one class each, whatever the loss
             return True
         labels = "multi_label" in type(metric).model_fields
         hint = f"write `{metric.word}: {{multi_label: true}}`" if labels else "use `hamming_loss`, `f1` or `roc_auc`"
@@ -442,7 +439,7 @@ def _activated_twice(document: Document, path: Path, term: LossTerm, graph: Grap
 def _ignored(document: Document, problems: Problems) -> None:
     """Report `ignored` outside of targets: only losses use it."""
     for name, feature in document.inputs.items():
-        if getattr(feature, "ignored", None) is not None and feature is not None:
+        if feature is not None and feature.unlabelled is not None:
             message, hint = "`ignored` has no effect in an input", "make missing values a class"
             span = document.source.key_span(("inputs", name, feature.word, "ignored"))
             problems.add("DLC303", message, span, hint=hint)
@@ -452,8 +449,7 @@ def _missing(document: Document, problems: Problems) -> None:
     """Report targets that would be filled, and inputs that would leave out records."""
     for section, features in (("inputs", document.inputs), ("targets", document.targets)):
         for name, feature in features.items():
-            chosen = getattr(feature, "missing", None)
-            if feature is None or chosen is None or (chosen == DROP) == (section == "targets"):
+            if feature is None or not (feature.fills if section == "targets" else feature.drops):
                 continue
             span = document.source.span((section, name, feature.word, "missing"))
             if section == "targets":
@@ -501,9 +497,8 @@ def _columns(document: Document, problems: Problems) -> None:
     for option in ("stratify", "group"):
         column = getattr(data.split, option)
         if column is not None and normalize("NFC", column) not in known:
-            message, found = f"the data has no column `{column}`", f"columns {listing(known, 12)}"
-            hint, span = did_you_mean(column, known), source.span(("data", "split", option))
-            problems.add("DLC402", message, span, found=found, hint=hint)
+            wrong, span = missing_column(column, known), source.span(("data", "split", option))
+            problems.add(wrong.code, wrong.message, span, found=wrong.found, hint=wrong.hint)
     for section, features in (("inputs", document.inputs), ("targets", document.targets)):
         for name, feature in features.items():
             for index, column in enumerate(feature.reads(name) if feature is not None else ()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from dlc.diagnostics import plural
 from dlc.frontend.plan import Plan
 from dlc.training.active_run import ActiveRun
 from dlc.training.callbacks.loop_callback import Epoch, LoopCallback
@@ -61,7 +62,7 @@ class EarlyStopping(LoopCallback):
         if self.stopping.due:
             run.ending = True
             name, stale = self.stopping.monitor, self.stopping.stale
-            run.note(f"{name} has not improved in {stale} epochs: early stopping ends the run here")
+            run.note(f"{name} has not improved in {plural(stale, 'epoch')}: early stopping ends the run here")
 
     def on_epoch(self, run: ActiveRun, epoch: Epoch) -> None:
         """Look at an epoch."""

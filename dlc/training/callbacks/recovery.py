@@ -19,7 +19,7 @@ from dlc.backend import skipped_steps, statistics
 from dlc.backend.nonfinite import NonfiniteTracer, NonfiniteValue, loss_name
 from dlc.backend.train_step import TrainState
 from dlc.data.feed import Rows
-from dlc.diagnostics import SpecError
+from dlc.diagnostics import SpecError, plural
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.active_run import ActiveRun
 from dlc.training.callbacks.loop_callback import Chunk, Epoch, Evaluation, LoopCallback
@@ -111,7 +111,7 @@ class Recovery(LoopCallback):
         """Note how many steps of the epoch were skipped."""
         count = int(run.state.skipped.epoch)
         if self.mode == "skip" and count:
-            steps = "1 step was" if count == 1 else f"{count:,} steps were"
+            steps = f"{plural(count, 'step')} {'was' if count == 1 else 'were'}"
             run.note(f"{steps} left out in epoch {run.epoch}: the loss or gradients were not finite")
 
     def on_interrupt(self, run: ActiveRun) -> None:
@@ -296,7 +296,7 @@ class Recovery(LoopCallback):
         if self.mode == "skip" and self.may_skip and at is not None and step - at > 1:
             message = f"{message}; all {step - at:,} steps from it on were left out"
         if self.mode == "rollback" and self.memory.returns:
-            message = f"{message}; the run returned {self.memory.returns} times to the same weights"
+            message = f"{message}; the run returned {plural(self.memory.returns, 'time')} to the same weights"
         span = cause.span if cause is not None else None
         return SpecError.of(
             "DLC508",

@@ -286,6 +286,63 @@ def test_a_column_without_values_can_not_fill_itself() -> None:
 # ---- wrong values ----
 
 
+@pytest.mark.parametrize(
+    ("spec", "columns", "first", "found"),
+    [
+        ("tokens: 5", [[[0, 1], [2, 9]], [[3], [1]]], ("row 12 of column `t`", 0), "`9`"),
+        ("tokens: 5", [[[0, 1], [2, 3]], [[-1], [-1]]], ("row 11 of column `t`", 1), "`-1` (2 times)"),
+        (
+            "tokens: {vocabulary: 5, padding: 0}",
+            [[[2, 0], [2, 0]], [[0], [1]]],
+            ("row 12 of column `t`", 0),
+            "`0`",
+        ),
+        (
+            "tensor: {shape: [3], value_range: [0, 4]}",
+            [[[0, 1], [2, 3]], [[9], [1]]],
+            ("row 11 of column `t`", 1),
+            "`9`",
+        ),
+        (
+            "tensor: {shape: [3, 1], padding: 0}",
+            [[[0, 0], [2, 0]], [[1], [1]]],
+            ("row 11 of column `t`", 0),
+            "a time step of 0 (3 times)",
+        ),
+        (
+            "tensor: {shape: [2, 2], padding: nan}",
+            [[[1, 2], [np.nan, np.nan]], [[3, np.nan], [5, 6]]],
+            ("row 12 of column `t`", 0),
+            "a time step of nan",
+        ),
+        (
+            "tensor: {shape: [2, 2], padding: nan}",
+            [[[1, 2], [3, np.nan]], [[3, np.nan], [5, np.nan]]],
+            ("row 12 of column `t`", 0),
+            "`nan` beside numbers",
+        ),
+    ],
+)
+def test_wrong_values_name_the_column_that_holds_them(
+    spec: str, columns: list[Any], first: tuple[str, int], found: str
+) -> None:
+    with pytest.raises((WrongValues, Violations)) as caught:
+        feature(spec).read([np.array(column, float) for column in columns], "t", 11)
+    error = caught.value.found[0] if isinstance(caught.value, Violations) else caught.value
+    assert isinstance(error, WrongValues)
+    assert error.message.startswith(first[0]) and error.index == first[1] and error.found == found
+
+
+def test_findings_of_several_kinds_come_at_once() -> None:
+    for spec, values in (
+        ("tokens: {vocabulary: 5, padding: 0}", [[9, 1], [0, 1]]),
+        ("tensor: {shape: [2, 1], padding: 0, value_range: [0, 4]}", [[[9], [1]], [[0], [1]]]),
+    ):
+        with pytest.raises(Violations) as caught:
+            feature(spec).read([np.array(values, float)], "t")
+        assert [error.message.split(" of ")[0] for error in caught.value.found] == ["row 1", "row 2"]
+
+
 def test_all_wrong_values_are_one_finding() -> None:
     with pytest.raises(WrongValues) as caught:
         as_numbers(np.array(["1", "NA", "", "NA", "x", "1e99", "?", "y"], dtype=object), "a", 1)
@@ -305,6 +362,14 @@ def test_all_wrong_values_are_one_finding() -> None:
     assert [error.message.split(" of ")[1] for error in several.value.found] == [
         "column `a` is not a number",
         "column `c` is not a number",
+    ]
+    with pytest.raises(Violations) as several:
+        feature("tokens: {vocabulary: 5, columns: [a, b, c]}").read(
+            [np.array(["1", "x"], object), np.array([1, 2]), np.array(["", "1"], object)], "t"
+        )
+    assert [(error.column, error.index) for error in several.value.found if isinstance(error, WrongValues)] == [
+        ("a", 0),
+        ("c", 2),
     ]
     found = wrong("category: [a, b]", ["c", "a", "d", "c"])
     assert found.found == "the string `c` (2 times), the string `d` (once)"

@@ -9,15 +9,17 @@ import io
 import lzma
 import re
 import zipfile
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dlc.components.sources import SOURCES
+from dlc.components.sources import SOURCES, packed
 from dlc.components.sources.archives import same_length
 from dlc.components.sources.bundled import Bundled
+from dlc.components.sources.packed import HEAD_BYTES, undecodable_line
 from dlc.components.sources.source import Columns, Source, select
 from dlc.language.options import Options, RuleViolation, build_word, load_class
 from dlc.language.yaml_text import parse_yaml
@@ -29,10 +31,10 @@ def source(spec: str) -> Source:
     return made
 
 
-def wrong(spec: str, base: Path) -> RuleViolation:
+def wrong(spec: str, base: Path, option: str = "path") -> RuleViolation:
     with pytest.raises(RuleViolation) as caught:
         source(spec).load(base)
-    assert caught.value.code == "DLC401" and caught.value.option == "path"
+    assert caught.value.code == "DLC401" and caught.value.option == option
     return caught.value
 
 
@@ -254,6 +256,15 @@ def test_wrong_options(option: str) -> None:
         (b"PAR1\x15\x04", "is a Parquet file", None),
         (b"(\xb5/\xfd\0", "compressed with Zstandard", "unpack"),
         ("a,b\n1,2\n".encode("utf-16")[:-1], "is not UTF-16 text", None),
+        ("a,b\n1,\u00e9".encode()[:-1], "t.csv` is not UTF-8 text, or it is incomplete", "UTF-8"),
+        (b"a,b\r\n1,2\r\n3,\xe9\r\n", "line 3 of .* is not UTF-8", "UTF-8"),
+        (("a\n" + "\u20ac," * 40_000 + "\n").encode() + b"\xe9\n", "line 3 of .* is not UTF-8", "UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16") + b"\0\xd8,\0\n\0", "line 3 of .* is not UTF-16 text", None),
+        (gzip.compress(zipped(t=b"a\n1\n")), "holds a zip archive that is compressed again", "unpack"),
+        (bz2.compress(zipped(t=b"a\n1\n")), "holds a zip archive that is compressed again", "unpack"),
+        (lzma.compress(zipped(t=b"a\n1\n")), "holds a zip archive that is compressed again", "unpack"),
+        (zipped(t=zipped(t=b"a\n1\n")), "holds a zip archive that is compressed again", "unpack"),
+        (reduce(lambda data, _: gzip.compress(data), range(4), b"a\n1\n"), "compressed more than 3 times", "unpack"),
         (gzip.compress(b"a,b\n1,2\n")[:-8], "can't be read: compressed file ended", None),
         (gzip.compress(b"a,b\n1,2\n")[:10] + b"\0" * 9, "can't be read", None),
         (zipped(**{"a.csv": b"a\n1\n", "b.csv": b"b\n1\n"}), "is an archive of 2 files", "unpack"),
@@ -275,6 +286,31 @@ def test_wrong_csv_tables(tmp_path: Path, text: str | bytes, message: str, hint:
     assert re.search(message, found.message), found.message
     assert str(tmp_path / "t.csv") in found.message
     assert (hint is None) == (found.hint is None) and (hint or "") in (found.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data", "message"),
+    [
+        ("windows-1252", b"a,b\n1,\x81\n", "line 2 of .* is not windows-1252 text$"),
+        ("utf-8", b"a,b\n1,\xe9\n", "line 2 of .* is not UTF-8 text$"),
+        ("utf-16", b"a,b\n1,2\n3", "is not UTF-16 text, or it is incomplete$"),
+    ],
+)
+def test_text_in_another_than_the_declared_encoding(tmp_path: Path, encoding: str, data: bytes, message: str) -> None:
+    (tmp_path / "t.csv").write_bytes(data)
+    found = wrong(f"csv: {{path: t.csv, encoding: {encoding}}}", tmp_path, "encoding")
+    assert re.search(message, found.message), found.message
+    assert "remove `encoding`" in (found.hint or "")
+
+
+@pytest.mark.parametrize("size", [1, 3, HEAD_BYTES])
+def test_the_line_that_is_not_text(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Line ends and characters that two blocks share are counted once."""
+    monkeypatch.setattr(packed, "HEAD_BYTES", size)
+    text = "a\r\nb\nc\rd\r\n\u20ac\r\r\n".encode()
+    for ends, line in ((text, 7), (text[:2], 2), (text[:3], 2), (text + b"x", 7)):
+        assert undecodable_line(io.BytesIO(ends + b"\xff"), "utf-8-sig") == line
+    assert undecodable_line(io.BytesIO(text), "utf-8") is None
 
 
 @pytest.mark.parametrize("delimiter", ["''", ";;", "'\"'", "tab", "3"])
