@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from unicodedata import is_normalized
@@ -26,6 +27,7 @@ from dlc.support.machine import fitting_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+DECODED_BYTES = 64 << 20  # of decoded files in a block
 COPIES = 3  # of records in memory while they are read: columns, raw values, encoded values
 
 FeatureKey = tuple[str, str]  # section and name of a feature
@@ -190,8 +192,11 @@ def read_values(
     try:
         opened = source.open(base, room.limit)
         again = normalized(opened, source.word) if isinstance(opened, Mapping) else None
-        gathered = {feature_key: _Gathered(again) for feature_key in reading.features}
-        for size, block in _blocks(opened if again is None else again):
+        gathered = {
+            feature_key: _Gathered(None if feature.reads_files else again)
+            for feature_key, feature in reading.features.items()
+        }
+        for size, block in _blocks(opened if again is None else again, _most_rows(reading.features.values())):
             named = block if again is not None else normalized(block, source.word)
             also = [other for other in also if _added(other, named, errors, path)]
             if size:
@@ -344,19 +349,27 @@ def _make_room(gathered: Mapping[FeatureKey, _Gathered], room: Room) -> None:
         largest.leave()
 
 
-def _blocks(opened: Opened) -> Iterator[tuple[int, Columns]]:
-    """The table in blocks, with their numbers of records. Columns in memory are one block."""
-    if not isinstance(opened, Mapping):
-        for block in opened:
-            yield len(next(iter(block.values()))), block
-        return
-    count = len(next(iter(opened.values()), ()))
-    kept = [column for column in opened.values() if isinstance(column, Stored)]
-    if not kept or not count:
-        yield count, opened
-        return
-    for rows in block_slices(count, 4 * sum(column.size for column in kept)):
-        yield len(range(count)[rows]), Picked(opened, rows)
+def _most_rows(features: Iterable[Feature]) -> int | None:
+    """The most records of a block, if files are decoded; None for any number."""
+    kinds = [feature.raw_type() for feature in features if feature.reads_files]
+    sizes = [prod(dim for dim in kind.shape if isinstance(dim, int)) for kind in kinds]
+    return max(1, DECODED_BYTES // max(sizes)) if sizes else None
+
+
+def _blocks(opened: Opened, most: int | None) -> Iterator[tuple[int, Columns]]:
+    """The table in blocks of at most `most` rows, with their numbers of records.
+
+    Otherwise columns in memory are one block.
+    """
+    for table in (opened,) if isinstance(opened, Mapping) else opened:
+        count = len(next(iter(table.values()), ()))
+        kept = [column for column in table.values() if isinstance(column, Stored)]
+        whole = slice(0, count)
+        parts = list(block_slices(count, 4 * sum(column.size for column in kept))) if kept and count else [whole]
+        if most is not None and count > most:
+            parts = [slice(start, start + most) for start in range(0, count, most)]
+        for rows in parts:
+            yield len(range(count)[rows]), table if rows is whole else Picked(table, rows)
 
 
 def _add(feature_key: FeatureKey, gathered: _Gathered, values: NDArray[Any]) -> None:

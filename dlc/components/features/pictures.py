@@ -62,6 +62,8 @@ def decoded(data: bytes, target: Target) -> NDArray[Any]:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise ValueError(f"it has {width:,} x {height:,} pixels; at most {MOST_PIXELS:,} are read")
+            if picture.mode == "F" or (picture.mode == "I" and picture.format != "PNG"):
+                raise ValueError("it has numbers of 32 bits; only 8 and 16 bits are read")
             turned = picture.getexif().get(0x0112, 1) >= 5  # the orientation swaps height and width
             wanted = (target.height, target.width) if turned else (target.width, target.height)
             picture.draft(MODES[min(target.channels, 3)], wanted)
@@ -80,12 +82,12 @@ def resized(picture: Any, target: Target) -> NDArray[Any]:
     """A picture of Pillow with the size and channels of a target: uint8 (height, width, channels)."""
     image_module, image_ops = require("PIL", "PIL.Image"), require("PIL", "PIL.ImageOps")
     mode = MODES[target.channels]
-    if picture.mode.startswith(("I", "F")):  # Pillow would clip the numbers above 255
-        picture = image_module.fromarray(bytes_of(np.asarray(picture)))
+    if picture.mode.startswith("I"):  # 16 bits: Pillow would clip the numbers above 255
+        picture = image_module.fromarray((np.asarray(picture).astype(np.int64) >> 8).astype(np.uint8))
+    if picture.mode == "P" and "transparency" in picture.info:
+        picture = picture.convert("RGBA")  # Pillow warns when it drops the transparency of a palette
     if picture.mode != mode:
-        picture = picture.convert("RGBA" if picture.mode == "P" and "transparency" in picture.info else mode).convert(
-            mode
-        )
+        picture = picture.convert(mode)
     size = (target.width, target.height)
     if picture.size != size:
         method = getattr(image_module.Resampling, target.interpolation.upper())
@@ -97,16 +99,6 @@ def resized(picture: Any, target: Target) -> NDArray[Any]:
             picture = picture.resize(size, method)
     found = np.asarray(picture, np.uint8)
     return found.reshape(target.height, target.width, target.channels)
-
-
-def bytes_of(numbers: NDArray[Any]) -> NDArray[Any]:
-    """The upper 8 bits of numbers of 16 bits, or bytes as they are."""
-    if numbers.dtype == np.uint8:
-        return numbers
-    wide = numbers.astype(np.int64)
-    if wide.size and (wide.min() < 0 or wide.max() > 0xFFFF):
-        raise ValueError("it has numbers outside of 0 to 65,535")
-    return (wide >> 8).astype(np.uint8)
 
 
 def read_files(column: NDArray[Any], target: Target, name: str, first_row: int) -> NDArray[Any]:

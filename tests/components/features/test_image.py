@@ -15,8 +15,9 @@ from PIL import Image, ImageOps
 
 import dlc
 from dlc.components.features.image import CONSTANTS
-from dlc.components.features.pictures import MOST_PIXELS, Target, decoded
+from dlc.components.features.pictures import MOST_PIXELS, Target, decoded, read_files
 from dlc.components.sources.references import file_entries
+from dlc.components.sources.stored import Stored
 from dlc.components.wrong_values import WrongValues
 from dlc.language.options import RuleViolation
 from dlc.training.setup import set_up
@@ -231,3 +232,42 @@ def test_a_run_holds_bytes_and_trains_alike_from_files_and_arrays(table: Path, t
         dlc.train(spec, run=run)
         weights.append((run / "weights.safetensors").read_bytes())
     assert weights[0] == weights[1]
+
+
+def test_pictures_that_do_not_fit_into_memory_are_decoded_once(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They go to a scratch file, block by block."""
+    read: list[int] = []
+
+    def counted(column: Any, *rest: Any) -> Any:
+        read.append(len(column))
+        return read_files(column, *rest)
+
+    monkeypatch.setattr("dlc.components.features.image.read_files", counted)
+    monkeypatch.setattr("dlc.data.tables.DECODED_BYTES", 15 * 6 * 6 * 3)
+    (table / "spec.yaml").write_text(SPEC.replace("{SOURCE}", "{csv: table.csv}"))
+    weights = []
+    for memory in ("1 GB", "4 kB"):
+        read.clear()
+        spec = dlc.load(table / "spec.yaml", [f"data.memory={memory}"])
+        setup = set_up(spec.plan)
+        assert isinstance(setup.feeder.rows["inputs"]["photo"], Stored) == (memory == "4 kB")
+        run = tmp_path / str(len(weights))
+        dlc.train(spec, run=run)
+        weights.append((run / "weights.safetensors").read_bytes())
+        assert sum(read) == 2 * 40 and max(read) <= 15  # `set_up` and `train`
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("picture", [Image.new("F", (3, 3)), Image.new("I", (3, 3))], ids=["float", "int"])
+def test_pictures_of_32_bits_are_refused(picture: Image.Image) -> None:
+    with pytest.raises(ValueError, match="32 bits"):
+        decoded(encoded(picture, "TIFF"), target(3, 3, 1))
+
+
+def test_the_transparency_of_a_palette_is_dropped_silently() -> None:
+    picture = noise(4, 4).quantize(8)
+    picture.info["transparency"] = bytes([0, 128])
+    found = decoded(encoded(picture, transparency=bytes([0, 128])), target(4, 4))
+    np.testing.assert_array_equal(found, np.asarray(picture.convert("RGBA").convert("RGB")))
