@@ -372,7 +372,7 @@ CODES: dict[str, Code] = {
         " process (`ulimit -v`) leaves less. `dlc check` needs far less.",
     ),
     "DLC514": Code(
-        "JAX does not accept the environment",
+        "an environment that JAX does not accept",
         "An environment variable of JAX or XLA, such as `JAX_PLATFORMS` or `XLA_FLAGS`, has a value that they refuse."
         " Correct the variable, or unset it.",
     ),

@@ -168,7 +168,8 @@ def test_check_compares_it_with_the_memory(tmp_path: Path, monkeypatch: pytest.M
     path.write_text(small())
     assert dlc.check(path).ok
     monkeypatch.setattr("dlc.frontend.memory.usable_memory", lambda: 70_000)
-    (found,) = dlc.check(path).diagnostics
+    absent, found = dlc.check(path).diagnostics
+    assert (absent.code, absent.severity) == ("DLC401", "warning")  # its data file
     assert found.code == "DLC218" and found.span is not None and found.span.line == 4
     weights = 4 * (50 * 70 + 70 + 70 * 10 + 10)  # four times: with gradients and both moments of adam
     total = 4 * weights + 4 * 32 * (50 + 70)  # and the values that the 32 examples of a step keep
@@ -180,7 +181,7 @@ def test_check_compares_it_with_the_memory(tmp_path: Path, monkeypatch: pytest.M
     assert caught.value.report.codes == ("DLC218",)
     monkeypatch.setattr("dlc.frontend.memory.usable_memory", lambda: None)
     assert dlc.check(path).ok
-    assert dlc.check(path, ["train.memory=10 kB"]).codes == ("DLC218",)
+    assert dlc.check(path, ["train.memory=10 kB"]).codes == ("DLC401", "DLC218")
     monkeypatch.setattr("dlc.frontend.memory.usable_memory", lambda: 70_000)
     monkeypatch.setattr("dlc.frontend.memory.has_accelerator", lambda: True)  # its memory is not the machine's
     assert dlc.check(path).ok
