@@ -172,13 +172,20 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
     records = jax.device_get(jax.jit(partial(unpacked, plan))(held, data.stats))
     found = _run(model, terms, records, len(rows)) if terms else []
     answers = tuple(_answer(plan, term, part, stats) for term, part in zip(terms, found, strict=True))
-    inputs = {
-        name: blank(
-            input_feature(plan, name).decode(records["inputs"][name], stats[name]), records["inputs"].get(name + MASK)
-        )
-        for name in plan.graph.inputs
-    }
+    inputs = {}
+    for name in plan.graph.inputs:
+        value = input_feature(plan, name).decode(records["inputs"][name], stats[name])
+        inputs[name] = _shown(value, records["inputs"].get(name + MASK))
     return Answers(split, len(data.splits[split]), len(rows), inputs, answers)
+
+
+def _shown(value: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[Any]:
+    """Values (n, time, *axes) with NaN at padding, without the positions that are padding in all of them."""
+    if mask is None:
+        return value
+    real = np.flatnonzero(mask.any(0))
+    found: NDArray[Any] = blank(value, mask)
+    return found[:, : real[-1] + 1 if real.size else 1]
 
 
 def _terms(plan: Plan) -> list[LossTerm]:

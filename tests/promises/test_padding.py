@@ -465,8 +465,7 @@ def test_exports_and_reports_do_not_show_padding(tmp_path: Path) -> None:
         (tmp_path / "now.npz").replace(tmp_path / "5.npz")
         found = predicted(model, load_dataset(model.plan, RunFolder(run).load_fitted(model.plan)))
         drawn.append(str(element("div", sections(model.plan, found))))
-        assert f"{2 * length - 6} more columns of inputs" in drawn[-1]
-        drawn[-1] = drawn[-1].replace(f"{2 * length - 6} more columns of inputs", "more columns of inputs")
+        assert "more columns of inputs" in drawn[-1]
     assert drawn[0] == drawn[1] and "nan" not in drawn[0]
 
 
