@@ -8,6 +8,7 @@ import re
 import resource
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -875,16 +876,16 @@ def _output(command: str, out: str) -> Attack:
         ending = "" if out.endswith(".csv") else ".csv"
         return ["predict", run, "x.csv", "--out", out.replace("run", run) + ending]
 
-    return Attack("output", f"{command} --out {out[:40]!a}", prepare, verify=_kept)
+    return Attack("output", f"{command} --out {out[:40]!a}", prepare, verify=partial(_kept, command == "predict"))
 
 
-def _kept(folder: Path, _: str) -> str:
-    """Which files of the run and inputs a command changed."""
+def _kept(reads: bool, folder: Path, _: str) -> str:
+    """Which files of the run a command changed, and whether it changed the table, if it reads that."""
     base, own = folder.parents[1], ("report.html", ".lock")
     paths = [path for run in ("run", "table") for path in (base / run).rglob("*")]
     files = [path.relative_to(base) for path in paths if path.is_file() and path.name not in own]
     changed = [str(name) for name in files if not _same(base / name, folder / name)]
-    changed += [] if (folder / "x.csv").read_text() == XY else ["x.csv"]
+    changed += ["x.csv"] if reads and (folder / "x.csv").read_text() != XY else []
     return f"it overwrote {', '.join(changed)}" if changed else ""
 
 

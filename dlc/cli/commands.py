@@ -50,7 +50,7 @@ def predict_file(run: Path, given: str, out: Path | None, keep: Sequence[str]) -
     from dlc.serving.tables import checked_format, predict_table, write_table
 
     checked_format(out)  # before the work is done
-    table, notes = predict_table(run, given, keep)
+    table, notes = predict_table(run, given, keep, out)
     text = write_table(table, out)
     _print_notes(notes)
     if out is None:

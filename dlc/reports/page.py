@@ -20,7 +20,7 @@ from dlc.reports.network import MOST_DRAWN, anchor, pictures, shape_text
 from dlc.reports.record import Record, read_record
 from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import write_atomic
-from dlc.training.run_folder import RunFolder, check_output
+from dlc.training.run_folder import RunFolder, check_output, inputs_of
 
 if TYPE_CHECKING:
     from dlc.components.schedules.schedule import Horizon
@@ -57,6 +57,8 @@ def write_report(
     if out is not None:
         check_output(out)
     record = read_record(run)
+    if out is not None:
+        check_output(out, inputs_of(record.plan))
     with active(record.spec.plugins):
         text, notes = page(record, data, most_flops)
     path = out or run.report

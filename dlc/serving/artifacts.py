@@ -31,7 +31,7 @@ from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import Model, load_model
 from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import cannot_write, sync_folder
-from dlc.training.run_folder import RunFolder, check_output
+from dlc.training.run_folder import RunFolder, check_output, inputs_of
 
 
 @noticing_exhaustion()
@@ -50,7 +50,10 @@ def export_run(run: RunFolder, to: str, out: Path | None = None) -> Path:
         check_output(out)
     else:
         run.need_own(run.path / "exports")
-    with active(run.load_spec().plugins):
+    spec = run.load_spec()
+    if out is not None:
+        check_output(out, inputs_of(spec.plan))
+    with active(spec.plugins):
         export = read_export(to)
         network = describe(load_model(run))
         return write_verified(export, network, out or run.path / "exports" / export.default_name)

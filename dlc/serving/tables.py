@@ -40,7 +40,7 @@ from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import plain, write_atomic
 from dlc.support.regular_files import open_regular
 from dlc.training.evaluation import undefined_note
-from dlc.training.run_folder import RunFolder, check_output
+from dlc.training.run_folder import RunFolder, check_output, inputs_of
 
 
 def source_for(text: str | Path, like: Source | None = None) -> Source:
@@ -322,7 +322,9 @@ def undefined_notes(predictions: Mapping[str, Any]) -> list[str]:
 
 
 @noticing_exhaustion()
-def predict_table(run: Path, given: str | Path, keep: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def predict_table(
+    run: Path, given: str | Path, keep: Sequence[str], out: Path | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """The predictions of a run for a table as columns, after the kept columns of the table; and notes about them.
 
     Raises:
@@ -330,6 +332,8 @@ def predict_table(run: Path, given: str | Path, keep: Sequence[str]) -> tuple[di
             prediction, and those of `load_model` and `read_inputs`.
     """
     model = load_model(RunFolder(run), platform())
+    if out is not None:
+        check_output(out, [*inputs_of(model.plan), Path(given)])
     source = source_of(model, given)
     named = isinstance(source, (GivenColumns, FolderSource))
     kept = Kept(tuple(dict.fromkeys([*([FILE] if named else []), *(normalize("NFC", name) for name in keep)])))

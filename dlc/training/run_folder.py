@@ -385,14 +385,25 @@ class RunFolder:
             raise SpecError.of("DLC503", f"`{self.weights}` can't be read: {reason(error)}") from None
 
 
-def check_output(path: Path) -> None:
-    """Check that a file to write is none of a run's own.
+def check_output(path: Path, inputs: Sequence[Path] = ()) -> None:
+    """Check that a file to write is none of a run's own, and none of its inputs.
+
+    Args:
+        path: the file.
+        inputs: files and folders that are read.
 
     Raises:
-        SpecError: DLC507 when it lies in a run folder, and is neither its report nor in its folder `exports`.
+        SpecError: DLC507 when it is an input, or lies in a folder that is one; or when it lies in a run folder, and is
+            neither its report nor in its folder `exports`.
     """
     try:
         place = Path(os.path.realpath(path))
+        for given in inputs:
+            read = Path(os.path.realpath(given))
+            same = read.exists() and place.exists() and read.samefile(place)
+            if same or read == place or (read.is_dir() and read in place.parents):
+                message = f"can't write `{path}`: `{given}` is an input"
+                raise SpecError.of("DLC507", message, hint="write to another file")
         runs = [folder for folder in (place, *place.parents) if RunFolder(folder).exists]
     except (OSError, ValueError):  # reported when it is written
         return
@@ -400,6 +411,14 @@ def check_output(path: Path) -> None:
         if place != folder / "report.html" and folder / "exports" not in place.parents:
             hint = f"write it elsewhere, or into `{folder / 'exports'}`"
             raise SpecError.of("DLC507", f"can't write `{path}`: `{folder}` is a run folder", hint=hint)
+
+
+def inputs_of(plan: Plan) -> list[Path]:
+    """The files and folders that the sources of a spec read."""
+    data = plan.data
+    sources = [source for source in (data.source, data.validation, data.test) if source is not None] if data else []
+    found = [dict(source.rooted(Path(plan.folder))).get(name) for source in sources for name in source.locations]
+    return [Path(path) for path in found if isinstance(path, str)]
 
 
 def new_run_folder(name: str, base: Path | None = None) -> RunFolder:

@@ -150,6 +150,33 @@ def test_no_output_takes_the_place_of_a_file_of_a_run(
     assert {path: path.read_bytes() for path in (folder / "run").rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "run", "--out", "data.npz"],
+        ["report", "run", "--out", "sub/../data.npz"],
+        ["report", "run", "--out", "hard.npz"],
+        ["export", "run", "--to", "safetensors", "--out", "soft.npz"],
+        ["predict", "run", "new.csv", "--out", "new.csv"],
+        ["predict", "run", "new.csv", "--out", "soft.csv"],
+    ],
+)
+def test_no_output_takes_the_place_of_an_input(
+    series: Path, inside: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    folder = shutil.copytree(series, tmp_path / "series")
+    dlc.train(dlc.load(folder / "pairs.yaml"), folder / "own")
+    (folder / "sub").mkdir()
+    (folder / "soft.npz").symlink_to("data.npz")
+    (folder / "soft.csv").symlink_to("new.csv")
+    (folder / "hard.npz").hardlink_to(folder / "data.npz")
+    before = {name: (folder / name).read_bytes() for name in ("data.npz", "new.csv")}
+    monkeypatch.chdir(folder)
+    status, _, err = inside(command[0], "own", *command[2:])
+    assert status == 1 and "error[DLC507]" in err and "is an input" in err, err
+    assert {name: (folder / name).read_bytes() for name in before} == before
+
+
 def test_a_path_can_be_trained(series: Path) -> None:
     assert len(dlc.train(series / "pairs.yaml").history) == 1
     assert len(dlc.train(str(series / "pairs.yaml")).history) == 1
