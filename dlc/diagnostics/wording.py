@@ -159,7 +159,11 @@ def human(count: float, unit: str = "", step: int = 1000) -> str:
 
     >>> human(1234567), human(2048, "B", 1024)
     ('1.23 M', '2.00 KiB')
+    >>> human(10**400, "B", 1024)
+    'more than 1e300 B'
     """
+    if abs(count) > 10**300:  # no float holds it
+        return f"more than 1e300 {unit}".strip()
     prefixes = ("", "Ki", "Mi", "Gi", "Ti") if step == 1024 else ("", "k", "M", "G", "T", "P")
     index = 0
     while abs(count) >= step and index < len(prefixes) - 1:
