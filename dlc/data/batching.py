@@ -65,9 +65,10 @@ def batching_of(plan: Plan, count: int) -> Batching:
         size *= plan.update.modifiers.accumulate
     if size > count:
         parts = size != train.batch_size
+        spelled = str(size) if size < 10**15 else f"{size:.3g}"
         raise SpecError.of(
             "DLC405",
-            f"a batch of {size} is larger than the training split of {plural(count, 'example')}",
+            f"a batch of {spelled} is larger than the training split of {plural(count, 'example')}",
             plan.places.span(("train", "batch_size")),
             found=f"`batch_size` {train.batch_size}, `accumulate` {size // int(train.batch_size)}" if parts else None,
             hint="lower `accumulate`" if parts else "lower `batch_size`, or write `batch_size: full`",

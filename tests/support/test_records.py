@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dlc.diagnostics import SpecError
-from dlc.support.files import digest, to_json
+from dlc.support.files import digest, from_json, to_json
 from dlc.support.records import MOST_BYTES, Count, Figure, Record, Text, read_record
 
 
@@ -87,3 +87,11 @@ def test_a_record_is_read_as_it_was_written() -> None:
     record = Sample.of({"count": 3, "figure": 2})
     assert record.plain() == {"count": 3, "figure": 2.0}
     assert Sample.of(record.plain()) == record
+
+
+@pytest.mark.parametrize("text", [r'{"a": "\ud800"}', r'["\uDFFF x"]', '{"\udc80": 1}'])
+def test_halves_of_pairs_are_not_valid_json(text: str) -> None:
+    """They can't be written: an error would come only when a page or a table is."""
+    with pytest.raises(ValueError, match="not valid Unicode"):
+        from_json(text)
+    assert from_json(r'["\ud83d\ude00"]') == ["\U0001f600"]
