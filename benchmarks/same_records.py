@@ -312,11 +312,15 @@ def by_id(table: Table, answer: Mapping[str, Any]) -> Answers:
 
 
 def page(run: Path) -> Answers:
-    """The cells of a report's tables; why it leaves out what it needs the records for, where it does."""
+    """The cells of a report's tables; why it leaves out what it needs the records for, where it does.
+
+    Without the table of the network: its sizes are those of the arrays, with their padding.
+    """
     text = dlc.report(run).read_text(encoding="utf-8")
     omitted = re.search(r"predictions are omitted: [^<]*", text)
     if omitted:
         return {OMITTED: omitted[0]}
+    text = re.sub(r'<section><h2 id="network">.*?</section>', "", text, flags=re.DOTALL)
     text = re.sub(r"<script.*?</script>|<style.*?</style>|<svg.*?</svg>", "", text, flags=re.DOTALL)
     cells = re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", text, flags=re.DOTALL)
     return {"cells": [cell for cell in cells if "/" not in cell]}
