@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.sources.delimiters import fields_by_delimiter, first_lines, most_frequent_delimiter, spelled
-from dlc.components.sources.packed import HEAD_BYTES, encoding_of, lines_of, reported, undecodable_line, unpacked
+from dlc.components.sources.packed import (
+    HEAD_BYTES,
+    encoding_of,
+    lines_of,
+    need_fit,
+    reported,
+    undecodable_line,
+    unpacked,
+)
 from dlc.components.sources.source import TABBED, Columns, kind_of_file, normalized_names
 from dlc.components.wrong_values import WrongValues, field
 from dlc.diagnostics import listing, plural, reason
@@ -41,6 +49,7 @@ class Dialect(NamedTuple):
         """
         encoding = self.encoding
         try:
+            need_fit(path, limit)
             with reported(path), unpacked(path, limit) as file:
                 encoding = encoding_of(file.peek(HEAD_BYTES), self.encoding)
                 lines = lines_of(file, encoding, path)

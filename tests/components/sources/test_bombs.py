@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from benchmarks.attack_kinds import MADE
 from dlc.components.sources import archives
 from dlc.components.sources.archives import read_columns
 from dlc.components.sources.files import Csv, Npz
+from dlc.components.sources.text_tables import Dialect
 from dlc.language.options import RuleViolation
 
 
@@ -70,3 +72,12 @@ def test_files_of_proc_are_no_tables(name: str, tmp_path: Path) -> None:
     for source in (Csv(path=str(path)), Npz(path=str(path))):
         with pytest.raises(RuleViolation, match="is empty"):
             source.load(tmp_path)
+
+
+def test_what_is_too_large_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few megabytes may unpack to gigabytes of rows."""
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"x,y\n" + b"0,0\n" * 500_000))
+    monkeypatch.setattr(Dialect, "_tables", lambda *_: pytest.fail("rows were parsed"))
+    with pytest.raises(RuleViolation, match="unpacks to more than the allowed memory") as caught:
+        next(iter(Csv(path="t.csv.gz").open(tmp_path, 1_000_000)))
+    assert caught.value.code == "DLC401" and caught.value.expected == "at most 1 MB"
