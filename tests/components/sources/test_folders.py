@@ -121,6 +121,7 @@ def test_labels_beside_pictures(tmp_path: Path) -> None:
         (b"\0\0\x08\x03" + b"\xff" * 12, "is damaged"),
         (gzip.compress(idx(np.zeros((4, 2), np.uint8)))[:-9], "can't be read|is damaged"),
     ],
+    ids=["zip", "short", "type", "rank", "cut", "longer", "huge", "gzip"],
 )
 def test_files_that_are_no_arrays(tmp_path: Path, data: bytes, message: str) -> None:
     (tmp_path / "a").write_bytes(data)
