@@ -99,12 +99,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Functions and classes by name, and bytes by length.
+    """Functions and classes by name, and bytes as such.
 
     The addresses of functions differ between two processes that share the tests, and so does the time in an archive.
     """
     if isinstance(val, bytes):
-        return f"{len(val)} bytes"
+        return "bytes"
     return getattr(val, "__name__", None) if callable(val) else None
 
 
