@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import field
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 from dlc.diagnostics import Diagnostic, Note, Span, lines_of
@@ -166,7 +166,7 @@ class Source:
         It is not if a part of it comes from a variable, from a parameter or from `--set`.
         """
         path = self.moved.get(path, path)
-        if path in self.assumed or (SET_FILE in self.texts and self._is_set(path)):
+        if path in self.assumed or (SET_FILE in self.texts and path in self._set_paths):
             return False
         if not self.origins and not _in_body(path):
             return True
@@ -176,13 +176,11 @@ class Source:
         tree = reduce(child, path, self.tree)
         return not (_holds_dollar(tree) if _in_body(path) else self._refers(tree, path))
 
-    def _is_set(self, path: Path) -> bool:
-        """Whether a part of the value at `path` comes from `--set`."""
-        span = self.values.get(path)
-        inside = span is not None and span.file == SET_FILE
-        return inside or any(
-            other[: len(path)] == path and spot.file == SET_FILE for other, spot in self.values.items()
-        )
+    @cached_property
+    def _set_paths(self) -> frozenset[Path]:
+        """The paths of values of which a part comes from `--set`."""
+        found = (path for path, span in self.values.items() if span.file == SET_FILE)
+        return frozenset(path[:end] for path in found for end in range(len(path) + 1))
 
     def _refers(self, tree: Tree, path: Path) -> bool:
         """Whether a value inside the one at `path` comes from a variable."""
