@@ -16,7 +16,8 @@ from dlc.data.findings import all_of, lost_values, untrained_classes, without_ab
 from dlc.data.fitted import FittedData, Stats, Unpadded, device_stats, record_digests
 from dlc.data.ranges import find_ranges, ranged_features
 from dlc.data.splits import Labels, divide
-from dlc.data.tables import COPIES, FeatureKey, Room, allowed_memory, features_of, read_values
+from dlc.data.tables import COPIES, Room, allowed_memory, features_of, read_values
+from dlc.data.values import FeatureKey
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.passes.sizes import prove_sizes
 from dlc.frontend.plan import Against, Plan

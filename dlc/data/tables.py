@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from unicodedata import is_normalized
 
 from dlc.components.features.feature import Feature
-from dlc.components.sources.references import file_entries
-from dlc.components.sources.source import Columns, Opened, Source, look_alike, missing_column, normalized_names, select
+from dlc.components.sources.source import Columns, Opened, Source, missing_column, normalized_names
 from dlc.components.sources.stored import Scratch, Stored
-from dlc.components.wrong_values import Violations, WrongValues
+from dlc.components.wrong_values import Violations
 from dlc.data.columns import Hiding, Parsed, Picked, Read, block_slices
 from dlc.data.errors import DataErrors
-from dlc.diagnostics import did_you_mean, listing
+from dlc.data.values import Entries, FeatureKey, choose, parse, values_of
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 DECODED_BYTES = 64 << 20  # of decoded files in a block
 COPIES = 3  # of records in memory while they are read: columns, raw values, encoded values
-
-FeatureKey = tuple[str, str]  # section and name of a feature
 
 
 def allowed_memory(plan: Plan) -> int:
@@ -98,66 +95,6 @@ class _Gathered:
         return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
 
-Numbers = Callable[["NDArray[Any]", str, int], "NDArray[Any]"]  # `Source.numbers`
-
-
-def as_they_are(column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:  # noqa: ARG001 - a `Numbers`
-    """The numbers of columns that come from no source."""
-    return column
-
-
-class Entries(NamedTuple):
-    """How a source means the entries of its columns.
-
-    Args:
-        numbers: makes strings of the source numbers as Python spells them.
-        folder: the folder that the names of files start from.
-    """
-
-    numbers: Numbers = as_they_are
-    folder: Path = Path()
-
-    @classmethod
-    def of(cls, source: Source, base: Path) -> Entries:
-        """Those of a source whose relative paths start from `base`."""
-        return cls(source.numbers, source.names_from(base))
-
-    def read_by(self, feature: Feature, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
-        """A column as a feature reads it.
-
-        Raises:
-            WrongValues: DLC403 for what is certainly no number, or no name of a file.
-        """
-        if feature.reads_files and column.dtype.kind in "OUS":
-            return file_entries(column, self.folder, name, first_row)
-        return self.numbers(column, name, first_row) if feature.raw_type().is_float else column
-
-
-UNCHANGED = Entries()
-"""Entries of columns that come from no source."""
-
-
-def read_table(
-    plan: Plan, source: Source, key: str, room: Room, columns: dict[str, tuple[str, ...]]
-) -> dict[FeatureKey, Any]:
-    """Read one source of a spec, and parse the raw values of each feature.
-
-    Args:
-        plan: the plan of the spec.
-        source: the source.
-        key: its key in `data`, for messages.
-        room: the memory for it; the memory that its values take is added.
-        columns: the columns that each feature reads from earlier tables; those of the first table are added.
-
-    Raises:
-        SpecError: DLC401-DLC406, with everything that is wrong in all of its columns.
-    """
-    errors = DataErrors(plan)
-    found = read_values(plan, source, room, columns, errors, ("data", key, source.word))
-    errors.check()
-    return found
-
-
 def read_values(
     plan: Plan,
     source: Source,
@@ -169,14 +106,16 @@ def read_values(
     also: Sequence[Other] = (),
     folder: Path | None = None,
 ) -> dict[FeatureKey, Any]:
-    """`read_table` with errors that are collected, and with some of the features.
+    """Read one source of a spec, and parse the raw values of its features.
+
+    It continues after an error, so that all errors are found at once.
 
     Args:
         plan: the plan of the spec.
         source: the source.
-        room: the memory for the table.
-        columns: the columns that each feature reads.
-        errors: collects what is wrong.
+        room: the memory for the table; the memory that its values take is added.
+        columns: the columns that each feature reads from earlier tables; those of the first table are added.
+        errors: collects what is wrong, DLC401-DLC406.
         path: the position of the source in the spec, for messages.
         features: the features to read; all of the plan if None.
         also: get the blocks of the table as well.
@@ -381,124 +320,3 @@ def _add(feature_key: FeatureKey, gathered: _Gathered, values: NDArray[Any]) -> 
         raise RuleViolation("DLC406", message, found=found)
     gathered.parts.append(values)
     gathered.count += len(values)
-
-
-def parse(
-    plan: Plan,
-    feature_key: FeatureKey,
-    feature: Feature,
-    chosen: Sequence[str],
-    columns: Columns,
-    first_row: int,
-    entries: Entries = UNCHANGED,
-) -> NDArray[Any]:
-    """`values_of` by section and name of the feature.
-
-    Raises:
-        SpecError: DLC402-DLC406.
-    """
-    try:
-        return values_of(feature, feature_key[1], columns, chosen, first_row, entries)
-    except (RuleViolation, Violations) as wrong:
-        errors = DataErrors(plan)
-        errors.add((*feature_key, feature.word), wrong, chosen)
-        raise errors.error() from None
-
-
-def values_of(
-    feature: Feature, name: str, columns: Columns, chosen: Sequence[str], first_row: int, entries: Entries
-) -> NDArray[Any]:
-    """The raw values of one feature, from the chosen columns.
-
-    Raises:
-        RuleViolation: DLC402-DLC406; `Violations` if there are several.
-    """
-    label = chosen[0] if len(chosen) == 1 else name
-    found: list[RuleViolation] = []
-    parts = []
-    for index, column in enumerate(chosen):
-        try:
-            part = columns[column]
-            parts.append(entries.read_by(feature, part, column, first_row))
-        except WrongValues as wrong:
-            found.append(wrong.of(column, index))
-    try:
-        if not found:
-            return feature.read(parts, label, first_row)
-    except WrongValues as wrong:
-        found.append(wrong.of(chosen[wrong.index], wrong.index))
-    except Violations as several:
-        found += [
-            wrong.of(chosen[wrong.index], wrong.index) if isinstance(wrong, WrongValues) else wrong
-            for wrong in several.found
-        ]
-    raise Violations(found)
-
-
-def choose(
-    plan: Plan, section: str, name: str, feature: Feature, columns: Columns, known: tuple[str, ...] | None = None
-) -> tuple[str, ...]:
-    """The columns that a feature reads from a table, in order.
-
-    Args:
-        plan: the plan of the spec.
-        section: the section of the feature.
-        name: its name.
-        feature: the feature.
-        columns: the table.
-        known: the columns that it read from an earlier table: it reads the same ones, by name. If a pattern selects a
-            series whose length varies, there may be more or fewer at its end. Several columns may be given as one
-            array under the name of the feature.
-
-    Raises:
-        RuleViolation: DLC402 when a column is missing, or a pattern matches others than in the earlier table.
-    """
-    if known is None:
-        return tuple(select(feature.reads(name), _visible(plan, section, columns)))
-    there = tuple(column for column in known if column in columns)
-    missing = [column for column in known if column not in columns]
-    if not there and name in columns and columns[name].ndim > 1:
-        return (name,)
-    patterns = tuple(pattern for pattern in feature.reads(name) if "*" in pattern and pattern not in columns)
-    more = set(_selected(patterns, _visible(plan, section, columns))) - set(known)
-    varies = bool(patterns) and any(isinstance(dim, str) for dim in feature.value_type().shape[1:])
-    if varies and there and there == known[: len(there)]:  # a longer or shorter series
-        return (*there, *(column for column in columns if column in more))
-    if missing:
-        others = [column for column in columns if column not in known]
-        raise RuleViolation(
-            "DLC402",
-            f"the data has no column {listing(missing, 8)}, which training read",
-            found=f"columns {listing(list(columns), 12)}",
-            hint=look_alike(missing[0], others) or did_you_mean(missing[0], others),
-        )
-    if more:
-        raise RuleViolation(
-            "DLC402",
-            f"{listing(patterns)} of `{name}` matches columns that training did not read",
-            found=listing([column for column in columns if column in more], 8),
-            expected=f"only {listing(known, 8)}",
-            hint="rename or remove the other columns",
-        )
-    return known
-
-
-def _visible(plan: Plan, section: str, columns: Columns) -> tuple[str, ...]:
-    """The columns that a feature may select: patterns of inputs, such as `*`, exclude columns read by targets."""
-    known = tuple(columns)
-    if section != "inputs":
-        return known
-    named = {column for feature in _reads(plan.inputs) for column in feature if "*" not in column}
-    hidden = {column for feature in _reads(plan.targets) for column in _selected(feature, known)} - named
-    return tuple(column for column in known if column not in hidden)
-
-
-def _reads(features: Mapping[str, Feature]) -> list[tuple[str, ...]]:
-    return [feature.reads(name) for name, feature in features.items()]
-
-
-def _selected(columns: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
-    try:
-        return select(columns, known)
-    except RuleViolation:  # a missing target, as in prediction
-        return []

@@ -27,7 +27,8 @@ from dlc.data.dataset import encode_records, fit_sizes
 from dlc.data.errors import DataErrors
 from dlc.data.findings import without_absent_targets
 from dlc.data.fitted import FittedData
-from dlc.data.tables import COPIES, FeatureKey, Kept, Room, allowed_memory, features_of, read_values
+from dlc.data.tables import COPIES, Kept, Room, allowed_memory, features_of, read_values
+from dlc.data.values import FeatureKey
 from dlc.diagnostics import Problems, SpecError, listing
 from dlc.frontend.plan import Plan
 from dlc.frontend.plugins import active

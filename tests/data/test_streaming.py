@@ -26,7 +26,7 @@ from dlc.components.sources.stored import Stored
 from dlc.data.columns import Encoded, Parsed
 from dlc.data.dataset import Sampler, load_dataset
 from dlc.data.prefetch import Prefetcher
-from dlc.data.tables import parse
+from dlc.data.values import Entries, parse
 from dlc.diagnostics import render
 from dlc.training import checkpoint as checkpoints
 from dlc.training.callbacks.progress import Silent
@@ -230,7 +230,8 @@ def test_a_value_that_goes_bad_is_told_with_its_row() -> None:
     spec = dlc.loads("inputs: {a: number}\nnetwork: [dense: 1]\n")
     feature = spec.plan.inputs["a"]
     assert feature is not None
-    read = partial(parse, spec.plan, ("inputs", "a"), feature, ("a",))
+    entries = Entries(lambda column, *_: column, Path())
+    read = partial(parse, spec.plan, ("inputs", "a"), feature, ("a",), entries=entries)
     raw = Parsed({"a": column}, read, np.zeros((1, 1), np.float32))
     np.testing.assert_array_equal(raw[np.array([[3, 0], [1, 1]])][..., 0], [[4, 1], [2, 2]])
     with pytest.raises(dlc.SpecError, match="row 3 of column `a`"):
