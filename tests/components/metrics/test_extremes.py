@@ -207,7 +207,7 @@ def test_one_record() -> None:
     logs = {"log_loss": -math.log(0.7), "perplexity": 1 / 0.7, "bits_per_character": -math.log2(0.7)}
     special = {**dict.fromkeys(undefined, math.nan), **dict.fromkeys(none, 0.0), **logs, "brier": 0.04 + 0.09 + 0.0038}
     for spec, value in found.items():
-        assert value == pytest.approx(special.get(spec, 1.0), rel=1e-5, nan_ok=True), spec
+        assert value == pytest.approx(special.get(spec, 1.0), nan_ok=True), spec
     spelt, tokens = np.int32([[1, -1, 2, 3]]), np.int32([[1, 3]])
     assert values(("token_error_rate",), spelt, tokens, 4) == {"token_error_rate": 0.5}
     y, x = np.float32([[1e25]]), np.float32([[2e25]])
