@@ -24,7 +24,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from benchmarks.attack_kinds import KINDS, SPEC, TABLE, XY, Attack
+from benchmarks.attack_kinds import KINDS
+from benchmarks.attack_kinds.attack import SPEC, TABLE, XY, Attack
 
 CODES = {0, 1, 2, 75}
 CHECK_SECONDS, SECONDS = 10.0, 60.0  # of CPU time: of `dlc check`, of commands that compute

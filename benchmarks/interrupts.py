@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.attack_kinds import SPEC
+from benchmarks.attack_kinds.attack import SPEC
 
 CODE = "from dlc.cli import main; main()"
 SECONDS = 120.0  # for a command to end after the signal

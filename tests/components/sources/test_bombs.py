@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.attack_kinds import MADE
+from benchmarks.attack_kinds.data import MADE
 from dlc.components.sources import archives
 from dlc.components.sources.archives import read_columns
 from dlc.components.sources.files import Csv, Npz
