@@ -203,7 +203,8 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     configure()
     from dlc.backend.lowering import platform
     from dlc.serving.model import load_model
-    from dlc.serving.tables import as_arrays, as_columns, read_inputs, source_of
+    from dlc.serving.sources import as_columns, source_of
+    from dlc.serving.tables import as_arrays, read_inputs
     from dlc.support.exhaustion import noticing_exhaustion
     from dlc.training.run_folder import RunFolder
 

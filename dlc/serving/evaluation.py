@@ -28,7 +28,8 @@ from dlc.frontend.plan import MetricTerm
 from dlc.ir import TensorType
 from dlc.language.options import RuleViolation
 from dlc.serving.model import BATCH, Model, load_model
-from dlc.serving.tables import read_encoded, source_of
+from dlc.serving.sources import source_of
+from dlc.serving.tables import read_encoded
 from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.evaluation import evaluate_rows, undefined_note

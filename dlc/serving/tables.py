@@ -6,145 +6,34 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from glob import glob
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
 import numpy as np
 
-from dlc.backend.loss import feature_of, input_feature
+from dlc.backend.loss import feature_of
 from dlc.backend.lowering import platform
 from dlc.backend.predict import predictions_of, raw_inputs
 from dlc.components.features.feature import as_text, present_array, single_values
-from dlc.components.modifiers import NoModifiers
-from dlc.components.registry import KINDS
-from dlc.components.sources.files import FileSource
-from dlc.components.sources.folders import IMAGES, FolderSource, ImageFolder
-from dlc.components.sources.references import FileEntry
-from dlc.components.sources.source import Opened, Source, kind_of_file
+from dlc.components.sources.folders import FolderSource
+from dlc.components.sources.source import Source
 from dlc.data.dataset import encode_records, fit_sizes
 from dlc.data.errors import DataErrors
 from dlc.data.findings import without_absent_targets
 from dlc.data.fitted import FittedData
 from dlc.data.tables import COPIES, Kept, Room, allowed_memory, features_of, read_values
 from dlc.data.values import FeatureKey
-from dlc.diagnostics import Problems, SpecError, listing
+from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
-from dlc.frontend.plugins import active
 from dlc.frontend.predictions import Answer, decoded
 from dlc.ir import MASK, over
-from dlc.language.item_syntax import read_item
-from dlc.language.yaml_text import parse_yaml
-from dlc.serving.model import Model, load_model
+from dlc.serving.model import load_model
+from dlc.serving.sources import FILE, GivenColumns, source_of
 from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import plain, write_atomic
-from dlc.support.regular_files import open_regular
 from dlc.training.evaluation import undefined_note
 from dlc.training.run_folder import RunFolder, check_output, inputs_of
-
-
-def source_for(text: str | Path, like: Source | None = None) -> Source:
-    """The source for new data.
-
-    A folder is read as pictures, unless the spec reads folders of another kind. A file is read by the source that
-    recognizes its content, else by that of the spec if its file has the same ending, else by the one whose files have
-    its ending, else by that of the spec. Other sources are written as in a spec, such as `digits` or
-    `csv: {path: new.txt, delimiter: ";"}`.
-
-    Args:
-        text: a path, or a source as in a spec.
-        like: the source of the spec, whose format other files of its kind have.
-
-    Raises:
-        SpecError: DLC510 when no source reads such a file, DLC1xx when a source is wrong.
-    """
-    path, table = Path(text), KINDS["source"].table
-    if isinstance(text, str) and (text in table or ": " in text) and not _exists(path):
-        return read_source(text)
-    if _exists(path) and path.is_dir():
-        return (like if isinstance(like, FolderSource) else ImageFolder(path=str(path))).for_folder(path)
-    classes = [cls for word in table if issubclass(cls := KINDS["source"].load(word), FileSource)]
-    kind, head = kind_of_file(path), _head(path)
-    found = next((cls for cls in classes if cls.recognizes(head)), None)
-    if found is None and isinstance(like, FileSource) and kind == kind_of_file(Path(like.path)):
-        return like.for_file(path)
-    found = found or next((cls for cls in classes if kind in cls.suffixes), None)
-    if found is None and isinstance(like, FileSource) and head:
-        return like.for_file(path)
-    if found is None:
-        known = listing([ending for cls in classes for ending in cls.suffixes])
-        raise SpecError.of(
-            "DLC510",
-            f"unknown file type of `{path}`",
-            found=f"the extension `{path.suffix}`",
-            expected=f"a file with the extension {known}, which may be compressed",
-            hint=f"name its source, for example `csv: {path.name}`",
-        )
-    return like.for_file(path) if isinstance(like, found) else found.model_validate({"path": str(path)})
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # too long for the name of a file
-        return False
-
-
-def _head(path: Path) -> bytes:
-    """The beginning of a file; empty if it can't be read, which is reported when the source reads it."""
-    try:
-        file, size = open_regular(path)
-        with file:
-            return file.read(min(size, 512))  # files of /proc have no size, and may block
-    except (OSError, ValueError):
-        return b""
-
-
-def read_source(text: str) -> Source:
-    """The source that a text names, with its options.
-
-    Raises:
-        SpecError: DLC1xx when it is wrong.
-    """
-    source = parse_yaml(f"data:\n  {text}\n", "--data")
-    problems = Problems()
-    table = KINDS["source"].table
-    made = read_item(source.tree["data"], ("data",), source, table, Source, NoModifiers, "source", problems)
-    if made is None:
-        raise SpecError(problems.report(source.texts))
-    return made.thing
-
-
-FILE = "file"
-"""The column of the names of files: a table of predictions for files begins with it."""
-
-
-class GivenColumns(Source):
-    """Columns that are in memory."""
-
-    word = "columns"
-    given: dict[str, Any]
-
-    def open(self, base: Path, room: int) -> Opened:
-        """The columns."""
-        return self.given
-
-
-def as_columns(inputs: Mapping[str, Any]) -> Source:
-    """Columns given as arrays or lists, as a source.
-
-    Raises:
-        SpecError: DLC401 unless all have the same number of records, DLC405 when that is zero.
-    """
-    columns = {name: np.asarray(value) for name, value in inputs.items()}
-    counts = {name: len(value) if value.ndim else None for name, value in columns.items()}
-    if not columns or None in counts.values() or len(set(counts.values())) != 1:
-        found = ", ".join(f"`{name}` {'a single value' if count is None else count}" for name, count in counts.items())
-        raise SpecError.of("DLC401", "the columns have different lengths", found=found or "no columns")
-    if not next(iter(counts.values())):
-        raise SpecError.of("DLC405", "the columns have no records")
-    return GivenColumns(given=columns)
 
 
 def read_raw(
@@ -353,54 +242,6 @@ def predict_table(
     for name in sorted(beside.keys() & found.keys()):
         raise SpecError.of("DLC510", f"`--keep {name}`: a prediction has the same name", hint="rename the column")
     return {**beside, **found}, undefined_notes(predictions)
-
-
-def source_of(model: Model, text: str | Path) -> Source:
-    """The source for new data of a run: as by `source_for`, or pictures that a path or a pattern with `*` names.
-
-    Raises:
-        SpecError: as by `source_for`, DLC401 when no file matches a pattern.
-    """
-    data = model.plan.data
-    files = picture_files(text)
-    if files is not None:
-        return picture_source(model, files)
-    with active(model.plugins):
-        return source_for(text, data.source if data is not None else None)
-
-
-def picture_files(text: str | Path) -> list[Path] | None:
-    """The files that a path or a pattern of pictures names, in the order of their names; None if it is none.
-
-    Raises:
-        SpecError: DLC401 when no file matches a pattern.
-    """
-    path = Path(text)
-    if path.suffix.lower() not in IMAGES:
-        return None
-    if _exists(path) or "*" not in str(text):
-        return [path]
-    found = sorted(Path(name) for name in glob(str(text), recursive=True))  # noqa: PTH207 - the pattern may be absolute
-    if not found:
-        raise SpecError.of("DLC401", f"no file matches `{text}`")
-    return found
-
-
-def picture_source(model: Model, files: Sequence[Path]) -> Source:
-    """Pictures as the column that the only input of pictures of a run reads, and their names as the column `file`.
-
-    Raises:
-        SpecError: DLC510 when the run has no such input, or several.
-    """
-    names = [name for name in model.plan.graph.inputs if input_feature(model.plan, name).reads_files]
-    if len(names) != 1:
-        message = "the run has no input that reads pictures" if not names else "the run has several inputs of pictures"
-        hint = "give a table that names the files of each" if names else "give a table with its inputs"
-        raise SpecError.of("DLC510", message, found=f"`{files[0]}`", hint=hint)
-    (column,) = model.fitted.columns[names[0]]
-    entries = np.empty(len(files), object)
-    entries[:] = [FileEntry(str(file), str(file)) for file in files]
-    return GivenColumns(given={column: entries, FILE: np.array([str(file) for file in files], object)})
 
 
 def checked_format(path: Path | None) -> str:

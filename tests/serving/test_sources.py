@@ -21,7 +21,7 @@ from dlc.components.sources import archives
 from dlc.components.sources.files import Csv
 from dlc.diagnostics import SpecError
 from dlc.serving.model import load_model
-from dlc.serving.tables import source_for, source_of
+from dlc.serving.sources import source_for, source_of
 from dlc.training.run_folder import RunFolder
 from tests.frontend.test_plugins import plugins  # noqa: F401 - a fixture
 from tests.test_contributing import GUIDES
