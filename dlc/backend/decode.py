@@ -66,7 +66,14 @@ class Decoder:
             if node.signature.cache and node.path in self.stepped
         }
 
-    def step(self, variables: Mapping[str, Any], inputs: Arrays, cache: Mapping[str, Any], offset: Any) -> DecodeStep:
+    def step(
+        self,
+        variables: Mapping[str, Any],
+        inputs: Arrays,
+        cache: Mapping[str, Any],
+        offset: Any,
+        count: Any = None,
+    ) -> DecodeStep:
         """The outputs for the next positions.
 
         Args:
@@ -75,8 +82,11 @@ class Decoder:
             cache: that of the step before.
             offset: the position of the first of them, from 0: an integer, or int32 (batch,) for each sequence. From the
                 position on that the cache doesn't hold, the outputs of attention are NaN.
+            count: how many of the positions belong to the sequences, at least 1: an integer, or int32 (batch,) for each
+                sequence; all when None. The cache doesn't depend on those after them, and their outputs are
+                meaningless: prompts of all lengths can be read by one compiled program.
         """
-        results = self.program.step(variables, inputs, cache, offset, self.stepped)
+        results = self.program.step(variables, inputs, cache, offset, self.stepped, count)
         return DecodeStep(results.outputs, results.recorded)
 
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from dlc.diagnostics import Problems
 from dlc.ir.graph import Ref, TypedGraph, TypedNode, TypedRepeat
-from dlc.ir.types import TensorType
 from dlc.language.options import RuleViolation
 
 
@@ -79,10 +78,6 @@ class _Planner:
             node.layer.check_decoding(node.types, stepped)
         except RuleViolation as reason:
             self.undecodable.append(Undecodable(node, reason))
-        self.values[Ref(node.path)] = self.keeps_time(node, node.signature.output)
+        self.values[Ref(node.path)] = node.layer.keeps_time(node.types, node.signature.output)
         for name, kind in node.signature.results.items():
-            self.values[Ref(node.path, name)] = self.keeps_time(node, kind)
-
-    def keeps_time(self, node: TypedNode, result: TensorType) -> bool:
-        """Whether a result has the time axis: the last state of a recurrent layer has none."""
-        return node.layer.decoding == "pointwise" or result.rank > 2
+            self.values[Ref(node.path, name)] = node.layer.keeps_time(node.types, kind)
