@@ -34,6 +34,8 @@ class Decoder:
         program: the network.
         sequences: the names of the inputs that come step by step; all inputs with a time axis when None.
 
+    Its attribute `most_positions` is the length of the longest sequence that it computes, None if there is no limit.
+
     Raises:
         SpecError: DLC213 for each layer that can't be computed step by step.
 
@@ -48,7 +50,7 @@ class Decoder:
         report_undecodable(plan, problems)
         if not problems.ok:
             raise SpecError(problems.report({}))
-        self.program, self.stepped = program, plan.stepped
+        self.program, self.stepped, self.most_positions = program, plan.stepped, plan.most_positions
 
     def cache(self, batch: int, length: int) -> dict[str, dict[str, jax.Array]]:
         """The cache before the first step.

@@ -23,10 +23,12 @@ class DecodingPlan(NamedTuple):
     Args:
         stepped: the paths of the layers that get the sequence step by step; the others are computed as in evaluation.
         undecodable: the layers that can't be computed step by step.
+        most_positions: the length of the longest sequence that all layers can decode; None if there is no limit.
     """
 
     stepped: frozenset[str]
     undecodable: tuple[Undecodable, ...]
+    most_positions: int | None
 
 
 def plan_decoding(graph: TypedGraph, sequences: Collection[str] | None = None) -> DecodingPlan:
@@ -40,7 +42,7 @@ def plan_decoding(graph: TypedGraph, sequences: Collection[str] | None = None) -
     names = graph.inputs if sequences is None else sequences
     planner = _Planner({Ref(name): graph.inputs[name].rank > 1 for name in names})
     planner.nodes(graph.nodes)
-    return DecodingPlan(frozenset(planner.stepped), tuple(planner.undecodable))
+    return DecodingPlan(frozenset(planner.stepped), tuple(planner.undecodable), min(planner.limits, default=None))
 
 
 def report_undecodable(plan: DecodingPlan, problems: Problems) -> None:
@@ -59,6 +61,7 @@ class _Planner:
         self.values = sequences
         self.stepped: list[str] = []
         self.undecodable: list[Undecodable] = []
+        self.limits: list[int] = []
 
     def nodes(self, nodes: Sequence[TypedNode | TypedRepeat]) -> None:
         for node in nodes:
@@ -78,6 +81,9 @@ class _Planner:
             node.layer.check_decoding(node.types, stepped)
         except RuleViolation as reason:
             self.undecodable.append(Undecodable(node, reason))
+        limit = node.layer.most_positions(node.types)
+        if limit is not None:
+            self.limits.append(limit)
         self.values[Ref(node.path)] = node.layer.keeps_time(node.types, node.signature.output)
         for name, kind in node.signature.results.items():
             self.values[Ref(node.path, name)] = node.layer.keeps_time(node.types, kind)

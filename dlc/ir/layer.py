@@ -161,6 +161,14 @@ class Layer(Options):
         """
         return None
 
+    def most_positions(self, inputs: Sequence[TensorType]) -> int | None:
+        """How many positions of a sequence the layer can decode at most; None if there is no limit.
+
+        Args:
+            inputs: the types of the inputs, the first of which has the time axis.
+        """
+        return None
+
     def keeps_time(self, inputs: Sequence[TensorType], result: TensorType) -> bool:
         """Whether a result of decoding has the time axis: the last state of a recurrent layer has none.
 
