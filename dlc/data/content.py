@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.feature import Feature
@@ -141,7 +142,7 @@ def _learned(plan: Plan, raws: Mapping[FeatureKey, Any], rows: NDArray[np.int32]
             continue
         chosen: Any = raw if rows is None else raw[np.sort(rows)] if isinstance(raw, np.ndarray) else Chosen(raw, rows)
         try:
-            found[key[1]] = features[key].learn(chosen)
+            found[key[1]] = features[key].learn(chosen, Path(plan.folder))
         except RuleViolation as wrong:
             errors.add((*key, features[key].word), wrong)
     errors.check()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import product
 from math import inf, prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dlc.components.features.decision import Thresholds
@@ -120,8 +121,12 @@ class Feature(Options):
         """
         raise NotImplementedError
 
-    def learn(self, raw: NDArray[Any]) -> bytes:
+    def learn(self, raw: NDArray[Any], base: Path) -> bytes:
         """A JSON document of what `prepare` needs, from the strings of the training split (n,).
+
+        Args:
+            raw: the strings.
+            base: the folder that relative paths start from.
 
         Raises:
             RuleViolation: DLC405 when nothing can be learned from them.
