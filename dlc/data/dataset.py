@@ -11,6 +11,7 @@ from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.components.features.feature import fitted as fit_feature
 from dlc.data.batching import Batching
 from dlc.data.columns import Chosen, Encoded, Joined, block_slices, blocks_of
+from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors, wrong_data
 from dlc.data.findings import all_of, lost_values, untrained_classes, without_absent_targets
 from dlc.data.fitted import FittedData, Stats, Unpadded, device_stats, record_digests
@@ -228,12 +229,14 @@ def _read(
     labels = {option: Labels(column, option) for option, column in named.items() if column is not None}
     sources = {"source": data.source, "validation": data.validation, "test": data.test}
     errors, tables = DataErrors(plan), {}
-    for name, source in sources.items():
-        if source is not None:
-            also = list(labels.values()) if name == "source" else ()
-            tables[name] = read_values(plan, source, room, columns, errors, ("data", name, source.word), also=also)
+    with FileReader(data.workers, cached=True) as files:
+        for name, source in sources.items():
+            if source is not None:
+                also = list(labels.values()) if name == "source" else ()
+                path = ("data", name, source.word)
+                tables[name] = read_values(plan, source, room, columns, errors, path, also=also, files=files)
     errors.check()
-    notes: list[str] = []
+    notes = list(files.notes)
     kept = {}
     for name, table in tables.items():
         tables[name], kept[name], dropped = without_absent_targets(features_of(plan), table)
