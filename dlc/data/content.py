@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dlc.components.features.feature import Feature
 from dlc.components.wrong_values import Violations
 from dlc.data.columns import Chosen, Joined
+from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors, wrong_data
 from dlc.data.findings import without_absent_targets
 from dlc.data.fitted import FittedData, Unpadded, record_digests, string_digests
@@ -73,8 +74,7 @@ def read_content(
         return _windows(plan, data, room, columns, fitted, found)
     named = {option: getattr(data.split, option) for option in ("group", "stratify")} if fitted is None else {}
     labels = {option: Labels(column, option) for option, column in named.items() if column is not None}
-    tables = _tables(plan, data, room, columns, {"source": list(labels.values())})
-    notes: list[str] = []
+    tables, notes = _tables(plan, data, room, columns, {"source": list(labels.values())})
     kept = {}
     for name, table in tables.items():
         tables[name], kept[name], dropped = without_absent_targets(features, table)
@@ -167,7 +167,7 @@ def _windows(
     sources = [name for name in ("source", "validation", "test") if getattr(data, name) is not None]
     series = data.windows.series
     labels = {name: [Labels(series, "series")] if series is not None else [] for name in sources}
-    tables = _tables(plan, data, room, columns, labels)
+    tables, _ = _tables(plan, data, room, columns, labels)
     if sequential(features):
         return _token_windows(plan, tables, fitted, found)
     segments: list[Segment] = []
@@ -244,20 +244,21 @@ def series_of(labels: Sequence[Labels], count: int) -> tuple[list[tuple[int, int
 
 def _tables(
     plan: Plan, data: Data, room: Room, columns: dict[str, tuple[str, ...]], also: Mapping[str, Sequence[Labels]]
-) -> dict[str, Table]:
-    """The raw values of each feature in each source.
+) -> tuple[dict[str, Table], list[str]]:
+    """The raw values of each feature in each source, and notes about files.
 
     Raises:
         SpecError: DLC401-DLC406, with everything that is wrong in all sources.
     """
     sources = {"source": data.source, "validation": data.validation, "test": data.test}
     errors, tables = DataErrors(plan), {}
-    for name, source in sources.items():
-        if source is not None:
-            path = ("data", name, source.word)
-            tables[name] = read_values(plan, source, room, columns, errors, path, also=also.get(name, ()))
+    with FileReader(data.workers, cached=True) as files:
+        for name, source in sources.items():
+            if source is not None:
+                path, more = ("data", name, source.word), also.get(name, ())
+                tables[name] = read_values(plan, source, room, columns, errors, path, also=more, files=files)
     errors.check()
-    return tables
+    return tables, list(files.notes)
 
 
 def _objects(values: Sequence[Any]) -> NDArray[Any]:

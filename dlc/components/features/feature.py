@@ -22,6 +22,8 @@ from dlc.support.lazy import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dlc.components.features.decoder import Decoder
+
 Stats = Mapping[str, "NDArray[Any]"]
 
 
@@ -50,7 +52,7 @@ class Feature(Options):
     packed: ClassVar[bool] = False
     """Whether a data set and a batch hold the raw values, and the compiled program encodes them."""
     reads_files: ClassVar[bool] = False
-    """Whether strings in its columns are the names of files: `read` then gets a `FileEntry` for each."""
+    """Whether strings in its columns are the names of files: `read` then gets what its `decoder` makes of them."""
 
     learns: ClassVar[bool] = False
     """Whether `read` returns strings, and `prepare` makes numbers of them with what `learn` found."""
@@ -147,6 +149,10 @@ class Feature(Options):
         Raises:
             RuleViolation: DLC404, with the row, when a string doesn't fit.
         """
+        raise NotImplementedError
+
+    def decoder(self) -> Decoder:
+        """How the files of a feature with `reads_files` become arrays."""
         raise NotImplementedError
 
     def undeclared(self, values: Sequence[str]) -> RuleViolation | None:
