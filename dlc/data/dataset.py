@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.components.features.feature import fitted as fit_feature
+from dlc.data.bad_records import BadRecord, BadRecords, bad_records_of
 from dlc.data.batching import Batching
 from dlc.data.columns import Chosen, Encoded, Joined, block_slices, blocks_of
 from dlc.data.errors import DataErrors, wrong_data
 from dlc.data.findings import all_of, lost_values, untrained_classes, without_absent_targets
 from dlc.data.fitted import FittedData, Stats, Unpadded, device_stats, record_digests
 from dlc.data.ranges import find_ranges, ranged_features
-from dlc.data.splits import Labels, divide
+from dlc.data.splits import Labels, split_rows
 from dlc.data.tables import COPIES, Room, allowed_memory, features_of, read_values
 from dlc.data.values import FeatureKey
 from dlc.diagnostics import Report, SpecError
@@ -45,6 +46,7 @@ class Dataset:
         fitted: what was learned about the data; its splits hold the digests of the records of `splits`.
         stats: its statistics as compiled programs take them.
         notes: what is noteworthy about the data.
+        bad_records: the records that can't be read and were left out.
     """
 
     inputs: Mapping[str, Any]
@@ -53,6 +55,7 @@ class Dataset:
     fitted: FittedData
     stats: Stats
     notes: tuple[str, ...] = ()
+    bad_records: tuple[BadRecord, ...] = ()
 
     @property
     def fingerprint(self) -> int:
@@ -145,7 +148,7 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         raise SpecError.of("DLC115", "the spec has no `data` section", hint="for example `data: {source: digits}`")
     limit = allowed_memory(plan) // COPIES
     columns = dict(fitted.columns) if fitted is not None else {}
-    raws, splits, notes = _read(plan, data, Room(limit), columns, divides=fitted is None)
+    raws, splits, notes, bad_records = _read(plan, data, Room(limit), columns, divides=fitted is None)
     digests = record_digests(_unpadded(plan, raws))
     if fitted is None:
         members = {name: digests[rows] for name, rows in splits.items()}
@@ -155,7 +158,7 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         train = {name: _chosen(raws[key], splits["train"]) for name, key in asked.items()}
         ranges = find_ranges(plan, train, stats)
     else:
-        members, splits = dict(fitted.splits), fitted.find(digests)
+        members, splits = dict(fitted.splits), fitted.find(digests, [str(record) for record in bad_records])
         stats, ranges = dict(fitted.stats), dict(fitted.ranges)
     values = encode_records(plan, raws, stats, limit)
     notes += all_of(
@@ -166,7 +169,9 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         ]
     )
     learned = FittedData(columns, stats, members, ranges)
-    return Dataset(values["inputs"], values["targets"], splits, learned, device_stats(stats), tuple(notes))
+    return Dataset(
+        values["inputs"], values["targets"], splits, learned, device_stats(stats), tuple(notes), tuple(bad_records)
+    )
 
 
 def _fitted(plan: Plan, raws: Mapping[FeatureKey, Any], rows: NDArray[np.int32]) -> Stats:
@@ -218,8 +223,10 @@ def encode_records(plan: Plan, raws: Mapping[FeatureKey, Any], stats: Stats, lim
 
 def _read(
     plan: Plan, data: Data, room: Room, columns: dict[str, tuple[str, ...]], *, divides: bool
-) -> tuple[dict[FeatureKey, Any], dict[str, NDArray[np.int32]], list[str]]:
+) -> tuple[dict[FeatureKey, Any], dict[str, NDArray[np.int32]], list[str], list[BadRecord]]:
     """The raw values of each feature from all sources in turn; with `divides` the rows of a new split, and notes.
+
+    The last result are the records that can't be read and are left out.
 
     Raises:
         SpecError: DLC401-DLC406, with everything that is wrong in all sources.
@@ -228,28 +235,28 @@ def _read(
     labels = {option: Labels(column, option) for option, column in named.items() if column is not None}
     sources = {"source": data.source, "validation": data.validation, "test": data.test}
     errors, tables = DataErrors(plan), {}
+    bad: dict[str, BadRecords | None] = {}
     for name, source in sources.items():
         if source is not None:
             also = list(labels.values()) if name == "source" else ()
-            tables[name] = read_values(plan, source, room, columns, errors, ("data", name, source.word), also=also)
+            path, bad[name] = ("data", name, source.word), bad_records_of(plan, name, source)
+            tables[name] = read_values(plan, source, room, columns, errors, path, also=also, bad=bad[name])
     errors.check()
     notes: list[str] = []
     kept = {}
     for name, table in tables.items():
         tables[name], kept[name], dropped = without_absent_targets(features_of(plan), table)
+        if (records := bad[name]) is not None:
+            kept[name] = records.sound[kept[name]]
+            notes += records.notes()
         notes += dropped
-    splits: dict[str, NDArray[np.int32]] = {}
-    if divides:
-        codes = {option: label.codes()[kept["source"]] for option, label in labels.items()}
-        splits, more = divide(plan, _count(tables["source"]), codes)
-        notes += more
-    start = _count(tables["source"])
-    for name in list(tables)[1:]:
-        splits[name] = np.arange(start, start + _count(tables[name]), dtype=np.int32)
-        start += _count(tables[name])
-    _not_empty(plan, splits)
+    codes = {option: label.codes()[kept["source"]] for option, label in labels.items()}
+    counts = {name: _count(table) for name, table in tables.items()}
+    splits, more = split_rows(plan, counts, codes if divides else None)
+    notes += more
     parts = list(tables.values())
-    return {key: _joined(plan, key, [part.pop(key) for part in parts]) for key in list(parts[0])}, splits, notes
+    raws = {key: _joined(plan, key, [part.pop(key) for part in parts]) for key in list(parts[0])}
+    return raws, splits, notes, [record for records in bad.values() if records is not None for record in records.found]
 
 
 def _feature(plan: Plan, section: str, name: str) -> Feature:
@@ -393,9 +400,3 @@ def fit_sizes(plan: Plan, sizes: Mapping[str, int]) -> None:
             replace(item, code="DLC406", message=f"{item.message}, for data of {listed}") for item in report.diagnostics
         ]
         raise SpecError(Report(tuple(items)))
-
-
-def _not_empty(plan: Plan, splits: Mapping[str, NDArray[np.int32]]) -> None:
-    for name, rows in splits.items():
-        if not len(rows):
-            raise wrong_data(plan, RuleViolation("DLC405", f"the {name} split is empty"), ("data",))

@@ -96,6 +96,11 @@ class Data(Options):
     memory: Memory = option(
         "auto", description="the memory for records, such as `4 GB`; more than that is read while training"
     )
+    on_bad_record: Literal["stop", "skip"] = option(
+        "stop",
+        description="action if a record can't be read, such as a damaged picture: stop, or leave out such records and "
+        "list them",
+    )
 
     @model_validator(mode="before")
     @classmethod
