@@ -17,12 +17,14 @@ from dlc.components.sources.source import Source
 from dlc.components.wrong_values import WrongValues
 from dlc.data.bad_records import BadRecords
 from dlc.data.column_facts import ColumnFacts, Resemblance, comparable
+from dlc.data.content import content_of, series_of, window_spans
 from dlc.data.errors import DataErrors
 from dlc.data.findings import untrained_classes
-from dlc.data.fitted import Unpadded, record_digests
-from dlc.data.splits import Labels, split_rows
+from dlc.data.fitted import record_digests
+from dlc.data.splits import Labels, split_tables
 from dlc.data.tables import COPIES, Reading, ValueBlock, allowed_memory, features_of
 from dlc.data.values import Entries, FeatureKey
+from dlc.data.windows import Segment, layout, segments_of, sequential
 from dlc.diagnostics import Diagnostic, SpecError, listing, plural
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
@@ -64,6 +66,7 @@ class _Table:
         lacking: which of them `missing: drop` leaves out.
         classes: their class numbers for each feature of classes.
         labels: the columns by which the records are divided.
+        characters: of texts whose tokens are the rows of windows.
     """
 
     bad: BadRecords
@@ -71,11 +74,12 @@ class _Table:
     lacking: list[NDArray[np.bool_]] = field(default_factory=list)
     classes: dict[FeatureKey, list[NDArray[Any]]] = field(default_factory=dict)
     labels: dict[str, Labels] = field(default_factory=dict)
+    characters: int = 0
 
     @property
     def kept(self) -> NDArray[np.bool_]:
         """Which of the records that can be read are used."""
-        return ~np.concatenate(self.lacking)
+        return ~np.concatenate([np.zeros(0, bool), *self.lacking])
 
     @property
     def rows(self) -> NDArray[np.int32]:
@@ -89,6 +93,7 @@ class _Check:
     def __init__(self, plan: Plan) -> None:
         assert plan.data is not None
         self.plan, self.data, self.features = plan, plan.data, features_of(plan)
+        self.spans = window_spans(plan, self.features)
         self.errors, self.wrong = DataErrors(plan), DataErrors(plan)
         self.items: list[Diagnostic] = []
         self.files = 0
@@ -108,8 +113,11 @@ class _Check:
         self.items += [*broken, *(replace(item, severity=self._severity) for item in wrong)]
         self._describe_columns()
         self._describe_resemblances()
-        if not broken:
-            self._describe_splits()
+        if not broken and any(table.lacking for table in self.tables.values()):
+            if self.spans:
+                self._describe_windows()
+            else:
+                self._describe_splits()
         return self.items
 
     @property
@@ -126,8 +134,11 @@ class _Check:
 
     def _read(self, name: str, source: Source) -> None:
         """Read one source."""
-        named = {option: getattr(self.data.split, option) for option in ("group", "stratify")}
-        labels = {option: Labels(column, option) for option, column in named.items() if column and name == "source"}
+        split, series = self.data.split, self.data.windows.series
+        named = {"series": series} if self.spans else {}
+        if not self.spans and name == "source":
+            named = {"group": split.group, "stratify": split.stratify}
+        labels = {option: Labels(column, option) for option, column in named.items() if column is not None}
         base, path = Path(self.plan.folder), ("data", name, source.word)
         table = _Table(BadRecords(name, source, self._report), labels=labels)
         reading = Reading(self.plan, self.features, self.chosen, self.errors, Entries.of(source, base), table.bad)
@@ -158,7 +169,8 @@ class _Check:
         """Add one block to what is known."""
         columns: dict[tuple[FeatureKey, str], list[Any]] = {}
         for key, chosen in reading.chosen.items():
-            if self.features[key].reads_files or self.features[key].value_type().mask:
+            feature = self.features[key]
+            if feature.reads_files or (feature.value_type().mask and not feature.learns):
                 continue
             for column in chosen:
                 values = np.asarray(block.columns[column])
@@ -168,16 +180,21 @@ class _Check:
                     facts.add(columns[key, column])
                 else:
                     facts.add_array(values)
-        self._compare(columns, reading)
-        inputs = [
-            Unpadded(values, self.features[key]) if self.features[key].value_type().mask else values
-            for key, values in block.values.items()
-            if key[0] == "inputs" and key[1] in self.plan.graph.inputs
-        ]
+        if not self.spans:  # the past of a series is an input, and its future a target
+            self._compare(columns, reading)
         count = int(block.sound.sum())
         if not count or len(block.values) < len(self.features):
             return
-        table.digests.append(record_digests(inputs))
+        inputs = [
+            content_of(self.features[key], values)
+            for key, values in block.values.items()
+            if key[0] == "inputs" and key[1] in self.plan.graph.inputs
+        ]
+        if self.spans:
+            first = next(iter(block.values.values()))
+            table.characters += sum(map(len, first.tolist())) if sequential(self.features) else 0
+        else:
+            table.digests.append(record_digests(inputs))
         lacking = np.zeros(count, bool)
         for key, values in block.values.items():
             feature = self.features[key]
@@ -229,7 +246,7 @@ class _Check:
             return  # no record can be read
         labels = {option: label.codes()[tables["source"].rows] for option, label in tables["source"].labels.items()}
         counts = {name: int(table.kept.sum()) for name, table in tables.items()}
-        splits, notes = split_rows(self.plan, counts, labels)
+        splits, notes = split_tables(self.plan, counts, labels)
         sizes = ", ".join(f"{len(rows):,} for {_purpose(name)}" for name, rows in splits.items())
         dropped = [
             f"{plural(count, 'record')} {reason}"
@@ -251,6 +268,31 @@ class _Check:
         for key, codes in classes.items():
             self._describe_classes(key, codes, splits)
         self._describe_duplicates(splits)
+
+    def _describe_windows(self) -> None:
+        """How many windows there are."""
+        if sequential(self.features):
+            sizes = ", ".join(f"{table.characters:,} in `{name}`" for name, table in self.tables.items())
+            count = sum(table.bad.count for table in self.tables.values())
+            self._add(
+                "DLC414",
+                f"the data have {plural(count, 'text')}",
+                ("data", "source"),
+                "note",
+                found=f"characters: {sizes}",
+            )
+            return
+        segments: list[Segment] = []
+        start = 0
+        for name, table in self.tables.items():
+            bounds, _ = series_of(list(table.labels.values()), table.bad.count)
+            segments += segments_of(self.plan, name, bounds, start)
+            start += table.bad.count
+        splits = layout(self.plan, self.spans, segments).splits
+        sizes = ", ".join(f"{len(rows):,} for {_purpose(name)}" for name, rows in splits.items())
+        self._add(
+            "DLC414", f"the data have {plural(start, 'row')}", ("data", "source"), "note", found=f"windows: {sizes}"
+        )
 
     def _describe_classes(self, key: FeatureKey, codes: NDArray[Any], splits: Mapping[str, NDArray[np.int32]]) -> None:
         """Classes that no record has, that training lacks, or that are much larger than others."""

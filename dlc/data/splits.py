@@ -67,7 +67,7 @@ class Labels:
         return found
 
 
-def split_rows(
+def split_tables(
     plan: Plan, counts: Mapping[str, int], labels: Mapping[str, NDArray[np.int32]] | None
 ) -> tuple[Splits, list[str]]:
     """The rows of each split in the records of all sources, one source after another; and what is noteworthy.
