@@ -10,6 +10,7 @@ SOURCES: dict[str, str] = {
     "diabetes": "dlc.components.sources.bundled:Diabetes",
     "npz": "dlc.components.sources.files:Npz",
     "csv": "dlc.components.sources.files:Csv",
+    "text": "dlc.components.sources.texts:Text",
     "idx": "dlc.components.sources.idx:Idx",
     "image_folder": "dlc.components.sources.folders:ImageFolder",
 }
