@@ -10,6 +10,8 @@ from dlc.diagnostics import SpecError
 
 EXTRAS: dict[str, tuple[str, str]] = {
     "PIL": ("images", "reads pictures"),
+    "pyarrow": ("tables", "reads Parquet and Arrow files"),
+    "sqlalchemy": ("sql", "connects to databases"),
     "tensorboard": ("tensorboard", "writes TensorBoard events"),
 }
 """Package -> the extra that installs it, and what it is for."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlc.components.sources.python_values import object_column
 from dlc.components.sources.source import Columns
 from dlc.diagnostics import listing
 from dlc.language.options import RuleViolation
@@ -56,26 +57,19 @@ def limited(blocks: Iterator[Columns], rows: int | None) -> Iterator[Columns]:
             return
 
 
-def joined(blocks: Sequence[Columns], where: str) -> Columns:
-    """Blocks of rows as one table.
-
-    Raises:
-        RuleViolation: DLC401 when records of a column are arrays of different sizes.
-    """
+def joined(blocks: Sequence[Columns]) -> Columns:
+    """Blocks of rows as one table."""
     if len(blocks) == 1:
         return blocks[0]
-    return {name: _concatenated([block[name] for block in blocks], name, where) for name in blocks[0]}
+    return {name: _concatenated([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def _concatenated(parts: Sequence[NDArray[Any]], name: str, where: str) -> NDArray[Any]:
-    shapes = sorted({part.shape[1:] for part in parts if len(part)})
-    if len(shapes) > 1:
-        found = " and ".join(str(list(shape)) for shape in shapes[:2])
-        message = f"records of the column `{name}` of `{where}` have different sizes"
-        raise RuleViolation("DLC401", message, found=found, option="path")
+def _concatenated(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     parts = [part for part in parts if len(part)] or list(parts[:1])
     kinds = {part.dtype.kind for part in parts}
+    if len({part.shape[1:] for part in parts}) > 1:  # arrays in some blocks, lists of different lengths in others
+        return object_column(value for part in parts for value in part.tolist())
     if len(kinds) > 1 and not kinds <= set("biuf"):  # numpy would write numbers as strings
         parts = [part.astype(object) for part in parts]
-    found_column: NDArray[Any] = np.concatenate(parts)
-    return found_column
+    found: NDArray[Any] = np.concatenate(parts)
+    return found

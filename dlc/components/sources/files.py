@@ -120,7 +120,7 @@ class TableSource(FileSource):
 
     def load(self, base: Path) -> Columns:
         """Read all rows."""
-        return joined(list(self.read(base, None, None)), str(full_path(base, self.path)))
+        return joined(list(self.read(base, None, None)))
 
     def open(self, base: Path, room: int) -> Opened:
         """The rows in blocks: a field takes many times its length in memory."""

@@ -10,7 +10,7 @@ from unicodedata import normalize
 
 from pydantic import BeforeValidator, model_validator
 
-from dlc.components.sources.blocks import joined, limited, same_columns
+from dlc.components.sources.blocks import limited, same_columns
 from dlc.components.sources.files import TableSource
 from dlc.components.sources.line_formats import LineFormat, parse_format
 from dlc.components.sources.paths import plain_files
@@ -134,10 +134,6 @@ class Text(TableSource):
             for file in group
         )
         return limited(same_columns(tables), self.rows)
-
-    def load(self, base: Path) -> Columns:
-        """Read all records."""
-        return joined(list(self.read(base, None, None)), "the text")
 
     def blocks(self, path: Path, room: int | None, limit: int | None) -> Iterator[Columns]:
         """The records of a file."""
