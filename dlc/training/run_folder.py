@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc.components.features.feature import fitted_types
+from dlc.components.sources.paths import is_pattern, matches
 from dlc.components.value_ranges import ValueRange
 from dlc.data.fitted import FittedData
 from dlc.data.ranges import ranged_features
@@ -419,8 +420,8 @@ def inputs_of(plan: Plan) -> list[Path]:
     """The files and folders that the sources of a spec read."""
     data = plan.data
     sources = [source for source in (data.source, data.validation, data.test) if source is not None] if data else []
-    found = [dict(source.rooted(Path(plan.folder))).get(name) for source in sources for name in source.locations]
-    return [Path(path) for path in found if isinstance(path, str)]
+    paths = [path for source in sources for path in source.rooted(Path(plan.folder)).places().values()]
+    return [file for path in paths for file in ([Path(path)] if not is_pattern(path) else matches(Path(path)))]
 
 
 def new_run_folder(name: str, base: Path | None = None) -> RunFolder:
