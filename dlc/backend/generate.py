@@ -46,7 +46,7 @@ class Generator:
     the sequence is as long as the longest that the network can compute, its last half is read again as a new prompt; a
     network without a limit goes on.
 
-    The random numbers of a token depend on the seed, the number of the sequence and the number of generated tokens only.
+    The random numbers of a token depend only on the seed, the number of the sequence and that of the token.
 
     Args:
         program: the network.
