@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlc.backend.decode import Decoder
+from dlc.backend.decode import Decoder, DecodeStep
 from dlc.backend.network import Program
 from dlc.backend.sampling import Sampling, draw
 
@@ -24,15 +24,15 @@ class State(NamedTuple):
 
     Args:
         cache: the network's.
-        token: (batch,), the newest token of each sequence, which the network has not read yet.
-        offset: its position.
+        scores: (batch, vocabulary), of the next token.
+        offset: the position of the next token.
         index: how many tokens were generated so far.
-        seen: bool (batch, vocabulary), the tokens that the network has read.
-        finite: whether all scores were numbers.
+        seen: bool (batch, vocabulary), the tokens that have occurred.
+        finite: whether all scores that tokens were drawn from were numbers.
     """
 
     cache: Any
-    token: Any
+    scores: Any
     offset: Any
     index: Any
     seen: Any
@@ -83,17 +83,13 @@ class Generator:
         key = (batch, positions)
         if ("read", *key) in self._compiled:
             return
-        state, sampling, keys = jax.eval_shape(partial(self._begin, batch, positions)), Sampling(), _keys(0, batch)
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state)
+        state = jax.eval_shape(partial(self._begin, batch, positions))
         tokens = jax.ShapeDtypeStruct((batch, min(READ, positions)), jnp.int32)
         number = jax.ShapeDtypeStruct((), jnp.int32)
-        sampling = _arguments(sampling)
-        self._compiled["read", *key] = self._read.lower(
-            variables, state=shapes, tokens=tokens, count=number, sampling=sampling, keys=keys
-        ).compile()
-        self._compiled["advance", *key] = self._advance.lower(
-            variables, state=shapes, steps=number, sampling=sampling, keys=keys
-        ).compile()
+        sampling, keys = _arguments(Sampling()), _keys(0, batch)
+        read = self._read.lower(variables, state=state, tokens=tokens, count=number)
+        advance = self._advance.lower(variables, state=state, steps=number, sampling=sampling, keys=keys)
+        self._compiled["read", *key], self._compiled["advance", *key] = read.compile(), advance.compile()
 
     def stream(
         self,
@@ -135,64 +131,58 @@ class Generator:
             for start in range(0, offset, width):
                 part = recent[:, start : start + width]
                 tokens = np.pad(part, ((0, 0), (0, width - part.shape[1])))
-                state = state._replace(offset=jnp.int32(start), index=jnp.int32(index))
-                state = read(variables, state=state, tokens=tokens, count=np.int32(part.shape[1]), **arguments)
-            new = np.asarray(state.token)[:, None]
-            while True:
-                if not state.finite:
-                    raise FloatingPointError("a score of the next token is NaN")
-                index, offset = index + new.shape[1], offset + new.shape[1]
-                recent = np.concatenate([recent, new], axis=1)[:, -positions - 1 :]
-                yield new
-                # the newest token is at position `offset` - 1, and reading it needs a place in the cache
-                steps = min(chunk if isinstance(chunk, int) else chunk(), CHUNK, length - index, positions - offset + 1)
-                if steps < 1:
-                    break
+                state = state._replace(offset=jnp.int32(start))
+                state = read(variables, state=state, tokens=tokens, count=np.int32(part.shape[1]))
+            while index < length and offset <= positions:
+                wanted = chunk if isinstance(chunk, int) else chunk()
+                steps = min(wanted, CHUNK, length - index, positions - offset + 1)
                 state, tokens = advance(variables, state=state, steps=np.int32(steps), **arguments)
                 new = np.asarray(tokens)[:, :steps]
+                if not state.finite:
+                    raise FloatingPointError("a score of the next token is NaN")
+                index, offset = index + steps, offset + steps
+                recent = np.concatenate([recent, new], axis=1)[:, -positions - 1 :]
+                yield new
 
     def _begin(self, batch: int, positions: int) -> State:
         """The state before the first step."""
-        number = jnp.int32(0)
-        seen = jnp.zeros((batch, self.vocabulary), bool)
-        return State(
-            self.decoder.cache(batch, positions), jnp.zeros(batch, jnp.int32), number, number, seen, jnp.bool_(True)
-        )
+        number, kind = jnp.int32(0), (batch, self.vocabulary)
+        cache = self.decoder.cache(batch, positions)
+        return State(cache, jnp.zeros(kind, jnp.float32), number, number, jnp.zeros(kind, bool), jnp.bool_(True))
 
-    def _reading(self, variables: Any, state: State, tokens: Any, count: Any, sampling: Sampling, keys: Any) -> State:
-        """The state after reading the first `count` of some tokens (batch, time), with the token that follows them."""
+    def _reading(self, variables: Any, state: State, tokens: Any, count: Any) -> State:
+        """The state after reading the first `count` of some tokens (batch, time)."""
         step = self.decoder.step(variables, {self.source: tokens}, state.cache, state.offset, count)
-        real = jnp.broadcast_to(jnp.arange(tokens.shape[1]) < count, tokens.shape)
-        seen = state.seen.at[jnp.arange(tokens.shape[0])[:, None], tokens].max(real)
-        return self._next(state._replace(offset=state.offset + count, seen=seen), step, count, sampling, keys)
+        return state._replace(cache=step.cache, scores=self._scores(step, count), offset=state.offset + count)
 
     def _advancing(
         self, variables: Any, state: State, steps: Any, sampling: Sampling, keys: Any
     ) -> tuple[State, jax.Array]:
-        """The state after some steps, and their tokens: (batch, CHUNK), of which the first `steps` count."""
-        batch = state.token.shape[0]
+        """The state after some steps, and their tokens: (batch, CHUNK), of which the first `steps` count.
+
+        The network reads the last token, too. If there is no place for it, the scores are NaN, and the next prompt is
+        read before they are used.
+        """
+        batch = state.scores.shape[0]
 
         def body(carry: tuple[Any, State, jax.Array]) -> tuple[Any, State, jax.Array]:
             done, state, found = carry
-            step = self.decoder.step(variables, {self.source: state.token[:, None]}, state.cache, state.offset)
-            seen = state.seen.at[jnp.arange(batch), state.token].set(True)
-            state = state._replace(seen=seen, offset=state.offset + 1)
-            state = self._next(state, step, 1, sampling, keys)
-            return done + 1, state, jax.lax.dynamic_update_slice_in_dim(found, state.token[:, None], done, 1)
+            token = draw(state.scores, state.seen, sampling, jax.vmap(jax.random.fold_in, (0, None))(keys, state.index))
+            step = self.decoder.step(variables, {self.source: token[:, None]}, state.cache, state.offset)
+            seen = state.seen.at[jnp.arange(batch), token].set(True)
+            finite = state.finite & ~jnp.isnan(state.scores).any()
+            scores = self._scores(step, 1)
+            state = State(step.cache, scores, state.offset + 1, state.index + 1, seen, finite)
+            return done + 1, state, jax.lax.dynamic_update_slice_in_dim(found, token[:, None], done, 1)
 
         found = jnp.zeros((batch, CHUNK), jnp.int32)
         _, state, found = jax.lax.while_loop(lambda carry: carry[0] < steps, body, (jnp.int32(0), state, found))
         return state, found
 
-    def _next(self, state: State, step: Any, count: Any, sampling: Sampling, keys: Any) -> State:
-        """The state with the token that follows the last position of a step."""
+    def _scores(self, step: DecodeStep, count: Any) -> jax.Array:
+        """The scores of the token that follows the first `count` positions of a step."""
         scores = self.scores(step.outputs)
-        if scores.ndim > 2:
-            scores = jax.lax.dynamic_index_in_dim(scores, count - 1, 1, keepdims=False)
-        keys = jax.vmap(jax.random.fold_in, (0, None))(keys, state.index)
-        token = draw(scores, state.seen, sampling, keys)
-        finite = state.finite & ~jnp.isnan(scores).any()
-        return State(step.cache, token, state.offset, state.index + 1, state.seen, finite)
+        return scores if scores.ndim == 2 else jax.lax.dynamic_index_in_dim(scores, count - 1, 1, keepdims=False)
 
 
 def _keys(seed: int, batch: int) -> jax.Array:
