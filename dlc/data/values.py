@@ -38,15 +38,15 @@ class Entries(NamedTuple):
         """Those of a source whose relative paths start from `base`."""
         return cls(source.numbers, source.names_from(base))
 
-    def read_by(self, feature: Feature, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
-        """A column as a feature reads it.
+    def read_by(self, feature: Feature, index: int, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
+        """A column as a feature reads it, which is the feature's column number `index`.
 
         Raises:
             WrongValues: DLC403 for what is certainly no number, or no name of a file.
         """
         if feature.reads_files and column.dtype.kind in "OUS":
             return file_entries(column, self.folder, name, first_row)
-        return self.numbers(column, name, first_row) if feature.raw_type().is_float else column
+        return self.numbers(column, name, first_row) if feature.reads_numbers(index) else column
 
 
 def parse(
@@ -85,7 +85,7 @@ def values_of(
     for index, column in enumerate(chosen):
         try:
             part = columns[column]
-            parts.append(entries.read_by(feature, part, column, first_row))
+            parts.append(entries.read_by(feature, index, part, column, first_row))
         except WrongValues as wrong:
             found.append(wrong.of(column, index))
     try:

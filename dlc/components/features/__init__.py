@@ -6,6 +6,9 @@ FEATURES: dict[str, str] = {
     "tensor": "dlc.components.features.tensor:Tensor",
     "number": "dlc.components.features.number:Number",
     "category": "dlc.components.features.category:Category",
+    "binary": "dlc.components.features.binary:Binary",
+    "date": "dlc.components.features.date:Date",
+    "table": "dlc.components.features.table:Table",
     "image": "dlc.components.features.image:Image",
     "tokens": "dlc.components.features.tokens:Tokens",
 }

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 _UNKNOWN, _IGNORED, _ABSENT = -1, -2, -3  # codes of spellings that are not a class
 
+ZEROS = "zeros"
 NO_CLASS = -(2**31)  # a raw value: the class is missing
 
 Classes = int | tuple[str, ...] | dict[str, tuple[str, ...]]
 
 
-def _classes(value: Any) -> Any:
+def read_classes(value: Any) -> Any:
+    """The option `classes`: a count, names, or groups of names."""
     if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 2**31 - 1:
         return value
     if isinstance(value, (list, tuple)) and len(value) >= 2:
@@ -74,7 +76,8 @@ def _spelling(value: Any) -> str:
     return as_text(value)
 
 
-def _missing(value: Any) -> Any:
+def read_missing(value: Any) -> Any:
+    """The option `missing` of a feature of classes."""
     if isinstance(value, dict) and set(value) == {"constant"}:
         value = value["constant"]
     if value is None or (name := _name(value)) is not None:
@@ -95,7 +98,9 @@ class Category(MissingValues):
 
     word = "category"
     categorical = True
-    classes: Annotated[Classes, BeforeValidator(_classes)] = main(description="number, names or groups of the classes")
+    classes: Annotated[Classes, BeforeValidator(read_classes)] = main(
+        description="number, names or groups of the classes"
+    )
     one_hot: bool = option(False, description="return rows of 0 and 1 instead of numbers")
     threshold: Annotated[Threshold, BeforeValidator(read_threshold)] = option(
         None, description="probability above which the second of two classes is predicted; `best_f1`: fitted"
@@ -103,10 +108,10 @@ class Category(MissingValues):
     ignored: int | None = option(
         None, ge=-(2**31) + 1, lt=2**31, description="the number in the data for no class; only for targets"
     )
-    missing: Annotated[str | None, BeforeValidator(_missing)] = option(
+    missing: Annotated[str | None, BeforeValidator(read_missing)] = option(
         None,
-        description="replacement for an empty field: a class, or the `most_frequent` one of the training split; `drop` "
-        "leaves out records without this target",
+        description="replacement for an empty field: a class, or the `most_frequent` one of the training split; "
+        "`zeros` makes the row of `one_hot` all 0; `drop` leaves out records without this target",
     )
 
     examples = (
@@ -146,6 +151,10 @@ class Category(MissingValues):
             ["a", "b", "b", None],
             [0, 1, 1, NO_CLASS],
         ),
+        FeatureExample(
+            "category: {classes: [a, b], one_hot: true, missing: zeros}", "f32[batch, 2]", ["b", ""], [1, NO_CLASS]
+        ),
+        FeatureExample("category: {classes: [a, b], missing: zeros}", "i32[batch]<2", ["a"], error="DLC303"),
         FeatureExample("category: {classes: [a, b], missing: c}", "i32[batch]<2", ["a"], error="DLC104"),
         FeatureExample("category: {classes: [a, ''], missing: a}", "i32[batch]<2", ["a"], error="DLC303"),
         FeatureExample(
@@ -161,9 +170,13 @@ class Category(MissingValues):
         if known("") >= 0:
             message = "`missing` has no effect: empty fields are a class"
             raise reject(OptionError(("missing",), "DLC303", message, hint="remove it, or the class `''`", at_key=True))
-        if self.missing not in (DROP, "most_frequent") and known(self.missing) < 0:
-            expected = "one of the classes, `most_frequent`, or `drop` for a target"
-            message, hint = "not a valid `missing`", did_you_mean(self.missing, [*self.names[:1000], "most_frequent"])
+        if self.missing == ZEROS and not self.one_hot:
+            message, advice = "`missing: zeros` needs `one_hot`", "or make missing values a class: name it `''`"
+            raise reject(OptionError(("missing",), "DLC303", message, hint=advice, at_key=True))
+        if self.missing not in (DROP, ZEROS, "most_frequent") and known(self.missing) < 0:
+            expected = "one of the classes, `most_frequent`, `zeros`, or `drop` for a target"
+            words = [*self.names[:1000], "most_frequent", ZEROS]
+            message, hint = "not a valid `missing`", did_you_mean(self.missing, words)
             found = spell(self.missing)
             raise reject(OptionError(("missing",), "DLC104", message, found=found, expected=expected, hint=hint))
         if self.missing_indicator and not self.one_hot:
@@ -186,6 +199,11 @@ class Category(MissingValues):
             message = "`ignored` has no effect with `one_hot`: rows of 0 and 1 can't represent it"
             raise reject(OptionError(("ignored",), "DLC303", message, hint="remove `one_hot`", at_key=True))
         return self
+
+    @property
+    def fills(self) -> bool:
+        """Whether `missing` says which class replaces missing ones."""
+        return super().fills and self.missing != ZEROS
 
     @property
     def decision(self) -> Threshold:
