@@ -10,6 +10,7 @@ from dlc.diagnostics import SpecError
 
 EXTRAS: dict[str, tuple[str, str]] = {
     "PIL": ("images", "reads pictures"),
+    "tokenizers": ("text", "learns pieces of words"),
     "tensorboard": ("tensorboard", "writes TensorBoard events"),
 }
 """Package -> the extra that installs it, and what it is for."""

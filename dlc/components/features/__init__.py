@@ -10,5 +10,7 @@ FEATURES: dict[str, str] = {
     "date": "dlc.components.features.date:Date",
     "table": "dlc.components.features.table:Table",
     "image": "dlc.components.features.image:Image",
+    "series": "dlc.components.features.series:Series",
+    "text": "dlc.components.features.text:Text",
     "tokens": "dlc.components.features.tokens:Tokens",
 }
