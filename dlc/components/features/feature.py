@@ -50,10 +50,12 @@ class Feature(Options):
     reads_files: ClassVar[bool] = False
     """Whether strings in its columns are the names of files: `read` then gets a `FileEntry` for each."""
 
-    learns: ClassVar[bool] = False
-    """Whether `read` returns strings, and `prepare` makes numbers of them with what `learn` found."""
-
     column: str | None = option(None, description="column to read; default: the name of the feature")
+
+    @property
+    def learns(self) -> bool:
+        """Whether `read` returns strings, and `prepare` makes numbers of them with what `learn` found."""
+        return False
 
     @property
     def span(self) -> tuple[int, int] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -153,6 +154,9 @@ class Table(Feature):
         FeatureExample("table: {numbers: [x], missing: null}", "f32[batch, 1]", [1, 3], [[1], [3]]),
         FeatureExample("table: {categories: {x: [a, b, c]}}", "f32[batch, 3]", ["b", "", "a"], [[1], [-(2**31)], [0]]),
         FeatureExample("table: {categories: {x: {classes: [a, b], missing: b}}}", "f32[batch, 2]", ["b"], [[1]]),
+        FeatureExample(
+            "table: {categories: {x: {found: 2}}}", "f32[batch, 3]", ["b", "a", "b"], ['["b"]', '["a"]', '["b"]']
+        ),
         FeatureExample("table: {dates: {x: [year, month]}}", "f32[batch, 4]", ["2024-05-01"], [[2024, 5]]),
         FeatureExample("table: {numbers: [x], missing: null}", "f32[batch, 1]", [""], error="DLC403"),
         FeatureExample("table: {categories: {x: [a, b]}}", "f32[batch, 2]", ["c"], error="DLC404"),
@@ -210,6 +214,11 @@ class Table(Feature):
         starts = [0, *accumulate(section.width for section in found)]
         return tuple(section._replace(start=start) for section, start in zip(found, starts, strict=False))
 
+    @property
+    def learns(self) -> bool:
+        """Whether classes are found in the training split."""
+        return any(section.feature.learns for section in self._sections)
+
     def _number_names(self) -> tuple[str, ...]:
         return tuple(name for item in self.numbers for name in (item if isinstance(item, dict) else [item]))
 
@@ -239,7 +248,7 @@ class Table(Feature):
         return index < self._count()
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
-        """The values of all columns side by side, in float64."""
+        """The values of all columns side by side, in float64; as JSON if some classes are to be found."""
         self._need_columns(columns)
         wrong: list[RuleViolation] = []
         parts: list[NDArray[Any]] = []
@@ -255,7 +264,33 @@ class Table(Feature):
                 wrong.append(section.moved(found, first))
             first += section.columns
         raise_all(wrong)
-        return np.concatenate(parts, axis=1, dtype=np.float64)
+        if not self.learns:
+            return np.concatenate(parts, axis=1, dtype=np.float64)
+        rows = np.empty(len(parts[0]), object)
+        rows[:] = [json.dumps(list(chain(*values))) for values in zip(*(part.tolist() for part in parts), strict=True)]
+        return rows
+
+    def learn(self, raw: Any) -> bytes:
+        """The classes that are to be found."""
+        found = {}
+        values = _rows(raw)
+        for section in self._sections:
+            if section.feature.learns:
+                found[section.name] = json.loads(section.feature.learn(_strings(values, section)))
+        return json.dumps(found, ensure_ascii=False).encode()
+
+    def prepare(self, raw: NDArray[Any], artifact: bytes, name: str, first_row: int = 1) -> NDArray[Any]:
+        """The values of all columns side by side, in float64."""
+        known, values = json.loads(artifact), _rows(raw)
+        found = np.empty((len(values), _size(self.raw_type())), np.float64)
+        for section in self._sections:
+            own = slice(section.start, section.start + section.width)
+            if section.feature.learns:
+                strings, document = _strings(values, section), json.dumps(known[section.name]).encode()
+                found[:, own] = section.feature.prepare(strings, document, name, first_row)[:, None]
+            else:
+                found[:, own] = np.array([row[own] for row in values], np.float64).reshape(len(values), section.width)
+        return found
 
     def _need_columns(self, columns: Sequence[NDArray[Any]]) -> None:
         """Check that patterns match as many columns as they declare.
@@ -337,6 +372,18 @@ class _Part:
         return found
 
 
+def _rows(raw: Any) -> list[list[Any]]:
+    """The values of the records of a table, some of which are strings."""
+    return [json.loads(text) for text in raw[:].tolist()]
+
+
+def _strings(rows: Sequence[Sequence[Any]], section: _Section) -> NDArray[Any]:
+    """The values of a column of classes that are to be found: an object array (n,)."""
+    found = np.empty(len(rows), object)
+    found[:] = [row[section.start] for row in rows]
+    return found
+
+
 def _category(name: str, value: Any) -> Feature:
     """The rule of a column of classes: rows of 0 and 1, by default all 0 for an empty field."""
     own = isinstance(value, dict) and bool(value) and set(value) <= set(Category.model_fields)
@@ -344,7 +391,8 @@ def _category(name: str, value: Any) -> Feature:
     classes = given.get("classes")
     groups = classes.values() if isinstance(classes, dict) else classes if isinstance(classes, (list, tuple)) else []
     members = {item for group in groups for item in (group if isinstance(group, (list, tuple)) else [group])}
-    defaults = {"one_hot": True} if "" in members else {"one_hot": True, "missing": "zeros"}
+    filled = "" in members or "found" in given
+    defaults = {"one_hot": True} if filled else {"one_hot": True, "missing": "zeros"}
     return _made(Category, {**defaults, **given}, ("categories", name), None if own else "classes")
 
 

@@ -109,7 +109,7 @@ def test_all_that_is_wrong_with_a_table_is_found() -> None:
             5,
             "not a valid `missing`",
         ),
-        ("numbers: [age]\n      categories: [sex]", "DLC104", 5, "not valid classes"),
+        ("numbers: [age]\n      categories: [sex]", "DLC102", 5, "`category` needs `classes`"),
         ("numbers: [age]\n      dates: {day: {parts: month, cycle: 1}}", "DLC101", 5, "unknown option `cycle`"),
         ("numbers: [age]\n      normalise: log", "DLC101", 5, "unknown option `normalise`"),
         ("numbers: [age, age]", "DLC104", 4, "`age` is declared twice"),
