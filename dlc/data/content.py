@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.feature import Feature
 from dlc.components.wrong_values import Violations
 from dlc.data.columns import Chosen, Joined
+from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors, wrong_data
 from dlc.data.findings import without_absent_targets
 from dlc.data.fitted import FittedData, Unpadded, record_digests, string_digests
@@ -72,8 +74,7 @@ def read_content(
         return _windows(plan, data, room, columns, fitted, found)
     named = {option: getattr(data.split, option) for option in ("group", "stratify")} if fitted is None else {}
     labels = {option: Labels(column, option) for option, column in named.items() if column is not None}
-    tables = _tables(plan, data, room, columns, {"source": list(labels.values())})
-    notes: list[str] = []
+    tables, notes = _tables(plan, data, room, columns, {"source": list(labels.values())})
     kept = {}
     for name, table in tables.items():
         tables[name], kept[name], dropped = without_absent_targets(features, table)
@@ -141,7 +142,7 @@ def _learned(plan: Plan, raws: Mapping[FeatureKey, Any], rows: NDArray[np.int32]
             continue
         chosen: Any = raw if rows is None else raw[np.sort(rows)] if isinstance(raw, np.ndarray) else Chosen(raw, rows)
         try:
-            found[key[1]] = features[key].learn(chosen)
+            found[key[1]] = features[key].learn(chosen, Path(plan.folder))
         except RuleViolation as wrong:
             errors.add((*key, features[key].word), wrong)
     errors.check()
@@ -166,7 +167,7 @@ def _windows(
     sources = [name for name in ("source", "validation", "test") if getattr(data, name) is not None]
     series = data.windows.series
     labels = {name: [Labels(series, "series")] if series is not None else [] for name in sources}
-    tables = _tables(plan, data, room, columns, labels)
+    tables, _ = _tables(plan, data, room, columns, labels)
     if sequential(features):
         return _token_windows(plan, tables, fitted, found)
     segments: list[Segment] = []
@@ -243,20 +244,21 @@ def series_of(labels: Sequence[Labels], count: int) -> tuple[list[tuple[int, int
 
 def _tables(
     plan: Plan, data: Data, room: Room, columns: dict[str, tuple[str, ...]], also: Mapping[str, Sequence[Labels]]
-) -> dict[str, Table]:
-    """The raw values of each feature in each source.
+) -> tuple[dict[str, Table], list[str]]:
+    """The raw values of each feature in each source, and notes about files.
 
     Raises:
         SpecError: DLC401-DLC406, with everything that is wrong in all sources.
     """
     sources = {"source": data.source, "validation": data.validation, "test": data.test}
     errors, tables = DataErrors(plan), {}
-    for name, source in sources.items():
-        if source is not None:
-            path = ("data", name, source.word)
-            tables[name] = read_values(plan, source, room, columns, errors, path, also=also.get(name, ()))
+    with FileReader(data.workers, cached=True) as files:
+        for name, source in sources.items():
+            if source is not None:
+                path, more = ("data", name, source.word), also.get(name, ())
+                tables[name] = read_values(plan, source, room, columns, errors, path, also=more, files=files)
     errors.check()
-    return tables
+    return tables, list(files.notes)
 
 
 def _objects(values: Sequence[Any]) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from dlc.components.sources.source import Columns, Opened, Source, missing_colum
 from dlc.components.sources.stored import Scratch, Stored
 from dlc.components.wrong_values import Violations
 from dlc.data.columns import Hiding, Parsed, Picked, Read, block_slices
+from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors
 from dlc.data.values import Entries, FeatureKey, choose, parse, values_of
 from dlc.frontend.plan import Plan
@@ -107,6 +108,7 @@ def read_values(
     features: Mapping[FeatureKey, Feature] | None = None,
     also: Sequence[Other] = (),
     folder: Path | None = None,
+    files: FileReader | None = None,
 ) -> dict[FeatureKey, Any]:
     """Read one source of a spec, and parse the raw values of its features.
 
@@ -122,12 +124,13 @@ def read_values(
         features: the features to read; all of the plan if None.
         also: get the blocks of the table as well.
         folder: the folder that relative paths start from; that of the plan if None.
+        files: reads the files that columns name; if None, one that keeps nothing for later runs.
 
     Returns:
         The raw values of each feature; none of a feature with errors.
     """
     base = Path(plan.folder) if folder is None else folder
-    entries = Entries.of(source, base)
+    entries = Entries.of(source, base, files or FileReader(plan.data.workers if plan.data is not None else "auto"))
     reading = _Reading(plan, features_of(plan) if features is None else features, columns, errors, entries)
     gathered: dict[FeatureKey, _Gathered] = {}
     try:

@@ -10,6 +10,7 @@ from dlc.components.features.feature import Feature
 from dlc.components.sources.references import file_entries
 from dlc.components.sources.source import Columns, Source, look_alike, select
 from dlc.components.wrong_values import Violations, WrongValues
+from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors
 from dlc.diagnostics import did_you_mean, listing
 from dlc.frontend.plan import Plan
@@ -28,24 +29,27 @@ class Entries(NamedTuple):
     Args:
         numbers: makes strings of the source numbers as Python spells them.
         folder: the folder that the names of files start from.
+        files: reads these files.
     """
 
     numbers: Numbers
     folder: Path
+    files: FileReader
 
     @classmethod
-    def of(cls, source: Source, base: Path) -> Entries:
+    def of(cls, source: Source, base: Path, files: FileReader) -> Entries:
         """Those of a source whose relative paths start from `base`."""
-        return cls(source.numbers, source.names_from(base))
+        return cls(source.numbers, source.names_from(base), files)
 
     def read_by(self, feature: Feature, index: int, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
         """A column as a feature reads it, which is the feature's column number `index`.
 
         Raises:
-            WrongValues: DLC403 for what is certainly no number, or no name of a file.
+            WrongValues: DLC403 for what is certainly no number, no name of a file, or a file that can't be decoded.
         """
         if feature.reads_files and column.dtype.kind in "OUS":
-            return file_entries(column, self.folder, name, first_row)
+            entries = file_entries(column, self.folder, name, first_row)
+            return self.files.read(feature.decoder(), entries, name, first_row)
         return self.numbers(column, name, first_row) if feature.reads_numbers(index) else column
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dlc.components.features.decision import Thresholds
@@ -19,6 +20,8 @@ from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from dlc.components.features.decoder import Decoder
 
 Stats = Mapping[str, "NDArray[Any]"]
 
@@ -48,7 +51,7 @@ class Feature(Options):
     packed: ClassVar[bool] = False
     """Whether a data set and a batch hold the raw values, and the compiled program encodes them."""
     reads_files: ClassVar[bool] = False
-    """Whether strings in its columns are the names of files: `read` then gets a `FileEntry` for each."""
+    """Whether strings in its columns are the names of files: `read` then gets what its `decoder` makes of them."""
 
     column: str | None = option(None, description="column to read; default: the name of the feature")
 
@@ -134,8 +137,12 @@ class Feature(Options):
         """
         raise NotImplementedError
 
-    def learn(self, raw: NDArray[Any]) -> bytes:
+    def learn(self, raw: NDArray[Any], base: Path) -> bytes:
         """A JSON document of what `prepare` needs, from the strings of the training split (n,).
+
+        Args:
+            raw: the strings.
+            base: the folder that relative paths start from.
 
         Raises:
             RuleViolation: DLC405 when nothing can be learned from them.
@@ -156,6 +163,10 @@ class Feature(Options):
         Raises:
             RuleViolation: DLC404, with the row, when a string doesn't fit.
         """
+        raise NotImplementedError
+
+    def decoder(self) -> Decoder:
+        """How the files of a feature with `reads_files` become arrays."""
         raise NotImplementedError
 
     def undeclared(self, values: Sequence[str]) -> RuleViolation | None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.features.feature import FeatureExample, only
-from dlc.components.features.tokenizers import Kind, Rules, Tokenizer, learned
+from dlc.components.features.tokenizers import Kind, Rules, Subwords, Tokenizer, learned
 from dlc.components.features.tokens import TokenValues, read_length
 from dlc.components.wrong_values import WrongValues, field
+from dlc.diagnostics import reason
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject
 from dlc.support.lazy import np
+from dlc.support.regular_files import read_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,9 +26,10 @@ if TYPE_CHECKING:
 class Text(TokenValues):
     """A text as ids of a vocabulary: (batch, length) in int32.
 
-    A token is a character, a word, a byte, or a piece of a word (`bpe`, `unigram`, `wordpiece`). The vocabulary is
-    learned from the training split and kept with the run; `vocabulary` bounds its size. Shorter texts are padded with
-    id 0, and the value has a mask; longer ones are cut at `length`.
+    A token is a character, a word, a byte, or a piece of a word (`bpe`). The vocabulary is learned from the training
+    split and kept with the run; `vocabulary` bounds its size. `file` names a `tokenizer.json` of the library
+    `tokenizers` instead, of any kind (BPE, WordPiece, unigram). Shorter texts are padded with id 0, and the value has a
+    mask; longer ones are cut at `length`.
 
     With a `window` all texts together are one long sequence, and a record is any part of it of that many tokens: a
     language model learns to predict the same window with `shift: 1`.
@@ -42,6 +46,9 @@ class Text(TokenValues):
     lowercase: bool = option(False, description="convert to lower case")
     strip_accents: bool = option(False, description="remove accents")
     unknown: bool = option(True, description="whether there is an id for tokens that the vocabulary lacks")
+    file: str | None = option(
+        None, min_length=1, description="a `tokenizer.json` to use; relative to the spec's folder"
+    )
     min_count: int = option(1, ge=1, description="how often a token must occur in the training split")
 
     examples = (
@@ -70,12 +77,15 @@ class Text(TokenValues):
         if self.tokens in ("bytes", "bpe") and not self.unknown:
             message = f"`unknown` has no effect: every string consists of known {self.tokens}"
             raise reject(OptionError(("unknown",), "DLC303", message, hint="remove it", at_key=True))
-        if self.tokens in ("bytes", "unigram") and self.min_count > 1:
-            message = f"`min_count` has no effect on `{self.tokens}`"
+        if self.tokens == "bytes" and self.min_count > 1:
+            message = "`min_count` has no effect on `bytes`"
             raise reject(OptionError(("min_count",), "DLC303", message, hint="remove it", at_key=True))
-        if self.tokens in ("unigram", "wordpiece") and not self.unknown:
-            message, hint = f"`{self.tokens}` needs an id for unknown characters", "remove `unknown: false`"
-            raise reject(OptionError(("unknown",), "DLC104", message, hint=hint))
+        if self.file is not None:
+            own = {"tokens": self.tokens != "words", "min_count": self.min_count > 1, "unknown": not self.unknown}
+            for name in [name for name, given in own.items() if given]:
+                message = f"`{name}` has no effect with `file`: the tokenizer is used as it is"
+                raise reject(OptionError((name,), "DLC303", message, hint="remove it", at_key=True))
+            return self
         least = 256 + len(self._rules().special) if self.tokens in ("bytes", "bpe") else len(self._rules().special) + 1
         if self.vocabulary < least:
             message, expected = f"the vocabulary is too small for `{self.tokens}`", f"at least {least}"
@@ -126,13 +136,28 @@ class Text(TokenValues):
             raise WrongValues("DLC403", "is not a text", name, first_row + row, counts, expected="a text", hint=hint)
         return texts
 
-    def learn(self, raw: NDArray[Any]) -> bytes:
+    def learn(self, raw: NDArray[Any], base: Path) -> bytes:
         """The tokenizer.
 
         Raises:
-            RuleViolation: DLC405 when the vocabulary is too small.
+            RuleViolation: DLC405 when the vocabulary is too small, DLC401 when `file` can't be read.
         """
-        return learned(_strings(raw), self._rules()).dump()
+        return (learned(_strings(raw), self._rules()) if self.file is None else self._loaded(base)).dump()
+
+    def _loaded(self, base: Path) -> Tokenizer:
+        """The tokenizer in `file`."""
+        assert self.file is not None
+        path = base / Path(self.file).expanduser()
+        try:
+            made = Subwords(read_whole(path).decode(), 0 if self.sequential else 1)
+        except (OSError, ValueError) as error:
+            message, hint = f"can't read `{path}`", "give a `tokenizer.json` of the library `tokenizers`"
+            raise RuleViolation("DLC401", message, found=reason(error), hint=hint, option="file") from None
+        if len(made) > self.vocabulary:
+            message, found = f"`{path}` has more tokens than the vocabulary", f"{len(made):,} tokens, with padding"
+            hint = f"write `vocabulary: {len(made)}`"
+            raise RuleViolation("DLC405", message, found=found, hint=hint, option="vocabulary")
+        return made
 
     def prepare(self, raw: NDArray[Any], artifact: bytes, name: str, first_row: int = 1) -> NDArray[Any]:
         """The ids of each text, padded: int32 (n, length).
@@ -158,7 +183,7 @@ class Text(TokenValues):
         tokenizer = Tokenizer.load(artifact)
         texts = list(_strings(raw))
         ids = tokenizer.encode_all(texts)
-        if self.unknown or self.tokens in ("bytes", "bpe"):
+        if self.unknown:
             return ids
         for row, (text, each) in enumerate(zip(texts, ids, strict=True)):
             lacking = np.flatnonzero(np.asarray(each) < 0)
@@ -186,9 +211,8 @@ class Text(TokenValues):
 
     def _rules(self) -> Rules:
         unknown = self.unknown and self.tokens not in ("bytes", "bpe")
-        return Rules(
-            self.tokens, self.vocabulary, padding=not self.sequential, unknown=unknown, min_count=self.min_count
-        )
+        padding = not self.sequential
+        return Rules(self.tokens, self.vocabulary, padding=padding, unknown=unknown, min_count=self.min_count)
 
     def normalized(self, text: str) -> str:
         """A string as the tokenizer gets it."""

@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
-from dlc.diagnostics import plural
 from dlc.language.options import RuleViolation
 from dlc.support.lazy import np
 from dlc.support.optional import require
 
-Kind = Literal["characters", "words", "bytes", "bpe", "unigram", "wordpiece"]
+Kind = Literal["characters", "words", "bytes", "bpe"]
 PADDING, UNKNOWN = "<pad>", "<unk>"
 _WORD = re.compile(r"\w+|[^\w\s]")
 _VERSION = 1
@@ -163,11 +162,11 @@ class Words(Tokenizer):
 
 
 class Subwords(Tokenizer):
-    """A token is a piece of a word, learned by the library `tokenizers` (BPE, unigram or WordPiece).
+    """A token is a piece of a word, as a tokenizer of the library `tokenizers` finds it.
 
     Args:
         model: its tokenizer as the text of a `tokenizer.json`.
-        special: the number of special tokens.
+        special: the number of special tokens. They come before those of the model, whose ids begin after them.
     """
 
     kind = "subwords"
@@ -182,20 +181,24 @@ class Subwords(Tokenizer):
         self.model.no_padding()
         self.model.no_truncation()
         numbers = self.model.get_vocab()
-        super().__init__(sorted(numbers, key=numbers.__getitem__), special)
+        size = max(numbers.values(), default=-1) + 1
+        named = {number: token for token, number in numbers.items()}
+        super().__init__([PADDING, UNKNOWN][:special] + [named.get(number, "") for number in range(size)], special)
+        self.unknown = None
 
     def encode(self, text: str) -> list[int]:
         """The ids of the pieces."""
-        found: list[int] = self.model.encode(text, add_special_tokens=False).ids
-        return found
+        return [number + self.special for number in self.model.encode(text, add_special_tokens=False).ids]
 
     def encode_all(self, texts: Sequence[str]) -> list[Any]:
-        """The ids of the pieces of each string."""
-        return [each.ids for each in self.model.encode_batch_fast(list(texts), add_special_tokens=False)]
+        """The ids of the pieces of each string, as arrays."""
+        found = self.model.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.asarray(each.ids, np.int32) + np.int32(self.special) for each in found]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The string of some ids, without special tokens."""
-        found: str = self.model.decode([number for number in ids if number >= self.special])
+        """The string of some ids, without padding."""
+        own = [number - self.special for number in ids if number >= self.special]
+        found: str = self.model.decode(own)
         return found
 
     def artifact(self) -> dict[str, Any]:
@@ -212,8 +215,8 @@ def learned(texts: Iterable[str], rules: Rules) -> Tokenizer:
     Raises:
         RuleViolation: DLC405 when the vocabulary is too small and there is no id for unknown tokens.
     """
-    if rules.kind in ("bpe", "unigram", "wordpiece"):
-        return _learned_subwords(texts, rules)
+    if rules.kind == "bpe":
+        return _learned_pairs(texts, rules)
     special = rules.special
     if rules.kind == "bytes":
         return Bytes([*special, *(f"{byte:02x}" for byte in range(256))], len(special))
@@ -237,38 +240,19 @@ def learned(texts: Iterable[str], rules: Rules) -> Tokenizer:
     return kind([*special, *sorted(often[:room])], len(special))
 
 
-def _learned_subwords(texts: Iterable[str], rules: Rules) -> Tokenizer:
-    """A tokenizer of the library `tokenizers`."""
+def _learned_pairs(texts: Iterable[str], rules: Rules) -> Tokenizer:
+    """Byte pair encoding of UTF-8 (Sennrich et al. 2016; Radford et al. 2019): nothing is unknown."""
     library = require("tokenizers")
-    models = require("tokenizers", "tokenizers.models")
-    before = require("tokenizers", "tokenizers.pre_tokenizers")
-    after = require("tokenizers", "tokenizers.decoders")
-    trainers = require("tokenizers", "tokenizers.trainers")
-    shared: dict[str, Any] = {"special_tokens": rules.special, "vocab_size": rules.vocabulary, "show_progress": False}
-    unknown = UNKNOWN if UNKNOWN in rules.special else None
-    if rules.kind == "bpe":  # of bytes, as GPT-2's: nothing is unknown
-        made = library.Tokenizer(models.BPE())
-        made.pre_tokenizer, made.decoder = before.ByteLevel(add_prefix_space=False), after.ByteLevel()
-        alphabet = sorted(before.ByteLevel.alphabet())
-        trainer = trainers.BpeTrainer(min_frequency=rules.min_count, initial_alphabet=alphabet, **shared)
-    elif rules.kind == "unigram":
-        made = library.Tokenizer(models.Unigram())
-        made.pre_tokenizer, made.decoder = before.Metaspace(), after.Metaspace()
-        trainer = trainers.UnigramTrainer(unk_token=unknown, **shared)
-    else:
-        made = library.Tokenizer(models.WordPiece(unk_token=unknown))
-        made.pre_tokenizer, made.decoder = before.BertPreTokenizer(), after.WordPiece()
-        trainer = trainers.WordPieceTrainer(min_frequency=rules.min_count, **shared)
+    before, after = require("tokenizers", "tokenizers.pre_tokenizers"), require("tokenizers", "tokenizers.decoders")
+    made = library.Tokenizer(require("tokenizers", "tokenizers.models").BPE())
+    made.pre_tokenizer, made.decoder = before.ByteLevel(add_prefix_space=False), after.ByteLevel()
+    trainer = require("tokenizers", "tokenizers.trainers").BpeTrainer(
+        vocab_size=rules.vocabulary - len(rules.special),
+        min_frequency=rules.min_count,
+        initial_alphabet=sorted(before.ByteLevel.alphabet()),
+        show_progress=False,
+    )
     made.train_from_iterator(_blocks(texts), trainer)
-    size = made.get_vocab_size()
-    if size > rules.vocabulary:
-        raise RuleViolation(
-            "DLC405",
-            "the vocabulary is smaller than the alphabet that it starts from",
-            found=f"`vocabulary: {rules.vocabulary}`",
-            expected=f"at least {plural(size, 'token')}",
-            option="vocabulary",
-        )
     return Subwords(made.to_str(), len(rules.special))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1 << 30
 """The most bytes of a file of one record."""
+SETTLED_SECONDS = 2.0
+"""How long ago a file must have changed for its times to differ after the next change: FAT counts in steps of 2 s."""
 
 
 @fast_dataclass(frozen=True)
@@ -40,7 +43,20 @@ class FileEntry:
         Raises:
             OSError: when it can't be read, is not a regular file, or is too large.
         """
-        return read_whole(Path(self.path), MOST_BYTES)
+        return read_whole(self.path, MOST_BYTES)
+
+    def signature(self) -> str | None:
+        """What differs after every change of the file: its path, size and times.
+
+        None if that is not certain: when the file can't be examined, or was changed just now.
+        """
+        try:
+            status = os.stat(self.path)  # noqa: PTH116 - a Path takes longer
+        except (OSError, ValueError):
+            return None
+        if max(status.st_mtime, status.st_ctime) > time.time() - SETTLED_SECONDS:
+            return None
+        return f"{self.path}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}"
 
 
 def file_entries(column: NDArray[Any], folder: Path, name: str, first_row: int) -> NDArray[Any]:
