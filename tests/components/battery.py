@@ -410,7 +410,7 @@ def _check_feature(kind: Kind, example: FeatureExample) -> None:
     np.testing.assert_array_equal(raw, np.asarray(example.read, raw.dtype))
     record = raw.shape[1:]
     if made.learns:
-        raw = made.prepare(raw, made.learn(raw), "x")
+        raw = made.prepare(raw, made.learn(raw, Path()), "x")
     exported = raw.astype(DTYPES[made.raw_type().dtype])  # what an exported program takes
     np.testing.assert_array_equal(exported, raw)
     has_type(exported, made.raw_type())

@@ -23,6 +23,8 @@ from dlc.language.options import OptionError, RuleViolation, main, option, rejec
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 _UNKNOWN, _IGNORED, _ABSENT = -1, -2, -3  # codes of spellings that are not a class
@@ -314,7 +316,7 @@ class Category(MissingValues):
             numbers = np.where(numbers == _ABSENT, np.int32(NO_CLASS), numbers)
         return numbers if self.ignored is None else np.where(numbers == _IGNORED, np.int32(self.ignored), numbers)
 
-    def learn(self, raw: NDArray[Any]) -> bytes:
+    def learn(self, raw: NDArray[Any], base: Path) -> bytes:
         """The most frequent values; of equally frequent ones the first in the order of their characters."""
         assert self.found is not None
         counts: Counter[str] = Counter()
@@ -440,10 +442,10 @@ _BLOCK = 1 << 16  # values that are counted at a time
 
 def _strings(column: NDArray[Any]) -> NDArray[Any]:
     """The values of a column as strings in which equal classes are equal: an object array (n,)."""
-    values = column.tolist()
-    spelled = {value: _loose(_spelling(value)) for value in dict.fromkeys(values)}
-    found = np.empty(len(values), object)
-    found[:] = ["" if text.lower() == "nan" else text for text in (spelled[value] for value in values)]
+    texts = [_spelling(value) for value in column.tolist()]
+    known = {text: "" if text.lower() == "nan" else _loose(text) for text in dict.fromkeys(texts)}
+    found = np.empty(len(texts), object)
+    found[:] = [known[text] for text in texts]
     return found
 
 

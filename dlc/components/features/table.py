@@ -25,6 +25,8 @@ from dlc.language.options import OptionError, Options, RuleViolation, main, opti
 from dlc.support.lazy import jnp, np
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 NAN = float("nan")
@@ -270,13 +272,13 @@ class Table(Feature):
         rows[:] = [json.dumps(list(chain(*values))) for values in zip(*(part.tolist() for part in parts), strict=True)]
         return rows
 
-    def learn(self, raw: Any) -> bytes:
+    def learn(self, raw: Any, base: Path) -> bytes:
         """The classes that are to be found."""
         found = {}
         values = _rows(raw)
         for section in self._sections:
             if section.feature.learns:
-                found[section.name] = json.loads(section.feature.learn(_strings(values, section)))
+                found[section.name] = json.loads(section.feature.learn(_strings(values, section), base))
         return json.dumps(found, ensure_ascii=False).encode()
 
     def prepare(self, raw: NDArray[Any], artifact: bytes, name: str, first_row: int = 1) -> NDArray[Any]:
