@@ -48,6 +48,15 @@ def split_sizes(plan: Plan, count: int) -> dict[str, int]:
     return sizes
 
 
+def fold_sizes(count: int, folds: int) -> list[int]:
+    """The sizes of folds of `count` records, which differ by at most one.
+
+    >>> fold_sizes(11, 3)
+    [4, 4, 3]
+    """
+    return [count // folds + (index < count % folds) for index in range(folds)]
+
+
 def rounded_sizes(plan: Plan, count: int) -> dict[str, int]:
     """The sizes of the splits of `count` records; that of the training split may be 0 or less."""
     assert plan.data is not None
@@ -56,6 +65,8 @@ def rounded_sizes(plan: Plan, count: int) -> dict[str, int]:
         name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
         for name, part in (("validation", split.validation), ("test", split.test))
     }
+    if split.folds is not None:
+        sizes["test"] = fold_sizes(count, split.folds)[split.fold - 1]
     return {"train": count - sum(sizes.values()), **{name: size for name, size in sizes.items() if size}}
 
 

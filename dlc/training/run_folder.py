@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc.components.features.feature import fitted_types
+from dlc.components.sources.paths import is_pattern, matches
 from dlc.components.value_ranges import ValueRange
 from dlc.data.fitted import FittedData
 from dlc.data.ranges import ranged_features
@@ -419,8 +420,8 @@ def inputs_of(plan: Plan) -> list[Path]:
     """The files and folders that the sources of a spec read."""
     data = plan.data
     sources = [source for source in (data.source, data.validation, data.test) if source is not None] if data else []
-    found = [dict(source.rooted(Path(plan.folder))).get(name) for source in sources for name in source.locations]
-    return [Path(path) for path in found if isinstance(path, str)]
+    paths = [path for source in sources for path in source.rooted(Path(plan.folder)).places().values()]
+    return [file for path in paths for file in ([Path(path)] if not is_pattern(path) else matches(Path(path)))]
 
 
 def new_run_folder(name: str, base: Path | None = None) -> RunFolder:
@@ -448,14 +449,15 @@ def new_run_folder(name: str, base: Path | None = None) -> RunFolder:
         return run
 
 
-def last_run_folder(name: str, base: Path | None = None) -> RunFolder | None:
-    """The newest folder of `runs/NAME`, `runs/NAME-2`, ... that holds a run of that name."""
+def last_run_folder(name: str, base: Path | None = None, inside: str = "") -> RunFolder | None:
+    """The newest folder of `runs/NAME`, `runs/NAME-2`, ... that holds a run of that name, or has one `inside`."""
     base = base or Path("runs")
     numbered = []
     for path in base.iterdir() if base.is_dir() else ():
         stem, _, number = path.name.rpartition("-")
         count = 1 if path.name == name else int(number) if stem == name and number.isdecimal() else 0
-        if count and RunFolder(path).exists and RunFolder(path).spec_name == name:
+        run = RunFolder(path / inside)
+        if count and run.exists and run.spec_name == name:
             numbered.append((count, path))
     return RunFolder(max(numbered)[1]) if numbered else None
 
