@@ -40,6 +40,12 @@ def split_sizes(plan: Plan, count: int) -> dict[str, int]:
     Raises:
         SpecError: DLC405 when nothing is left to train on.
     """
+    folds = plan.data.split.folds if plan.data is not None else None
+    if folds is not None and folds > count:
+        wrong = RuleViolation(
+            "DLC405", "there are fewer records than folds", found=plural(count, "record"), option="folds"
+        )
+        raise wrong_data(plan, wrong, ("data", "split"))
     sizes = rounded_sizes(plan, count)
     if sizes["train"] <= 0:
         message = "the splits leave nothing to train on"

@@ -1,4 +1,4 @@
-"""Cross-validation: a run for each fold of the records, and the predictions of all records by the run that lacks them."""
+"""Cross-validation: a run for each fold of the records, which predicts the records that it was not trained on."""
 
 from __future__ import annotations
 
