@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.diagnostics import plural
@@ -31,6 +32,7 @@ class WrongValues(RuleViolation):
         hint: the likely fix.
         option: the option to point at; the whole feature when None.
         index: the number of the column among those that the feature reads.
+        file: the file that holds the row, if there are several.
     """
 
     def __init__(
@@ -45,10 +47,11 @@ class WrongValues(RuleViolation):
         hint: str | None = None,
         option: str | None = None,
         index: int = 0,
+        file: Path | None = None,
     ) -> None:
-        message = f"row {row} of column `{column}` {what}"
-        super().__init__(code, message, found=_listed(counts), expected=expected, hint=hint, option=option)
-        self.what, self.column, self.row, self.index = what, column, row, index
+        where = f"row {row} of column `{column}`" if file is None else f"row {row} of `{file}`, column `{column}`,"
+        super().__init__(code, f"{where} {what}", found=_listed(counts), expected=expected, hint=hint, option=option)
+        self.what, self.column, self.row, self.index, self.file = what, column, row, index, file
         self.counts = Counter(dict(counts))
 
     @property
@@ -58,24 +61,20 @@ class WrongValues(RuleViolation):
 
     def of(self, column: str, index: int) -> WrongValues:
         """The same values of another column."""
-        return self._with(column, index, self.counts)
+        return self._with(column=column, index=index)
 
     def joined(self, later: WrongValues) -> WrongValues:
         """These values, and later ones of the same column."""
-        return self._with(self.column, self.index, self.counts + later.counts)
+        return self._with(counts=self.counts + later.counts)
 
-    def _with(self, column: str, index: int, counts: Counter[str]) -> WrongValues:
-        return WrongValues(
-            self.code,
-            self.what,
-            column,
-            self.row,
-            counts,
-            expected=self.expected,
-            hint=self.hint,
-            option=self.option,
-            index=index,
-        )
+    def in_file(self, file: Path, row: int) -> WrongValues:
+        """The same values, whose first row is one of a file."""
+        return self._with(file=file, row=row)
+
+    def _with(self, **changed: Any) -> WrongValues:
+        facts = {name: getattr(self, name) for name in ("code", "what", "column", "row", "counts")}
+        more = {name: getattr(self, name) for name in ("expected", "hint", "option", "index", "file")}
+        return WrongValues(**{**facts, **more, **changed})
 
 
 class Violations(Exception):  # noqa: N818 - findings, not an error of the program

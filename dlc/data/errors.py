@@ -74,8 +74,8 @@ class DataErrors:
         if self.table is not None:
             message = f"{self.table}: {error.message}" if self.table not in error.message else error.message
             return Diagnostic(error.code, message, None, error.found, error.expected, hint)
-        location = (*path, error.option) if error.option else path
-        span = self.plan.places.values.get(location) or self.plan.places.key_span(path)
+        location = (*path, error.option, *error.part) if error.option else path
+        span = self.plan.places.span_of(location, path)
         return Diagnostic(error.code, error.message, span, error.found, error.expected, hint)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FeatureKey = tuple[str, str]  # section and name of a feature
+Origin = Callable[[int], "tuple[Path, int] | None"]  # `Source.origin`
 Numbers = Callable[["NDArray[Any]", str, int], "NDArray[Any]"]  # `Source.numbers`
 
 
@@ -30,16 +32,23 @@ class Entries(NamedTuple):
         numbers: makes strings of the source numbers as Python spells them.
         folder: the folder that the names of files start from.
         files: reads these files.
+        origin: the file of a row and its number there, if there are several files.
     """
 
     numbers: Numbers
     folder: Path
     files: FileReader
+    origin: Origin = lambda _: None
 
     @classmethod
     def of(cls, source: Source, base: Path, files: FileReader) -> Entries:
         """Those of a source whose relative paths start from `base`."""
-        return cls(source.numbers, source.names_from(base), files)
+        return cls(source.numbers, source.names_from(base), files, partial(source.origin, base))
+
+    def placed(self, wrong: RuleViolation) -> RuleViolation:
+        """What is wrong with a row, with the file that holds it, if there are several."""
+        place = self.origin(wrong.row) if isinstance(wrong, WrongValues) else None
+        return wrong.in_file(*place) if isinstance(wrong, WrongValues) and place is not None else wrong
 
     def read_by(self, feature: Feature, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
         """A column as a feature reads it.
@@ -102,7 +111,7 @@ def values_of(
             wrong.of(chosen[wrong.index], wrong.index) if isinstance(wrong, WrongValues) else wrong
             for wrong in several.found
         ]
-    raise Violations(found)
+    raise Violations([entries.placed(wrong) for wrong in found])
 
 
 def choose(

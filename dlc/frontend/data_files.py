@@ -21,6 +21,6 @@ def absent_files(plan: Plan) -> Report:
             source.find(Path(plan.folder))
         except RuleViolation as wrong:
             path = ("data", key, source.word)
-            span = plan.places.values.get((*path, "path")) or plan.places.key_span(path)
+            span = plan.places.span_of((*path, wrong.option or "path", *wrong.part), path)
             items.append(Diagnostic(wrong.code, wrong.message, span, hint=wrong.hint, severity="warning"))
     return Report(tuple(items))

@@ -84,6 +84,21 @@ class Split(Options):
     )
 
 
+class WindowOptions(Options):
+    """Which windows of a series are records."""
+
+    stride: int = main(1, ge=1, description="rows from one window to the next")
+    evaluation_stride: int | None = option(
+        None, ge=1, description="the same for the validation and test split; default: `stride`"
+    )
+    history: bool = option(
+        False, description="whether the inputs of the validation and test split may begin in an earlier split"
+    )
+    series: str | None = option(
+        None, min_length=1, description="a column: rows with the same value are a series of their own"
+    )
+
+
 class Data(Options):
     """Where records come from."""
 
@@ -96,11 +111,19 @@ class Data(Options):
     validation: DataWord | None = option(None, description="a source of its own for the validation split")
     test: DataWord | None = option(None, description="a source of its own for the test split")
     split: Split = option(Split(), description="how the records are divided")
+    windows: Annotated[WindowOptions, short_form(WindowOptions)] = option(
+        WindowOptions(), description="which windows are records, if features read several rows"
+    )
     memory: Memory = option(
         "auto", description="the memory for records, such as `4 GB`; more than that is read while training"
     )
     workers: Workers = option(
         "auto", description="threads that decode files; 0 decodes on the main thread, `auto` uses one per processor"
+    )
+    on_bad_record: Literal["stop", "skip"] = option(
+        "stop",
+        description="action if a record can't be read, such as a damaged picture: stop, or leave out such records and "
+        "list them",
     )
 
     @model_validator(mode="before")
@@ -191,6 +214,9 @@ class Train(Options):
 
     epochs: int = option(10, ge=1, description="passes over the training split")
     batch_size: BatchSize = option(32, description="examples a step; `full` takes the whole split")
+    steps_per_epoch: int | None = option(
+        None, ge=1, description="steps of an epoch; default: one pass over the training split"
+    )
     shuffle: bool = option(True, description="draw a new order for every epoch")
     monitor: str | None = option(
         None, description="SPLIT/METRIC that decides which weights are best; validation/loss when left out"

@@ -77,6 +77,11 @@ class Places:
                 return self.values[path[:end]]
         return None
 
+    def span_of(self, path: Path, owner: Path) -> Span | None:
+        """The span of a value inside an item, or of the part that holds it; that of the item's key if there is none."""
+        found = (self.values[path[:end]] for end in range(len(path), len(owner), -1) if path[:end] in self.values)
+        return next(found, None) or self.key_span(owner)
+
     def key_span(self, path: Path) -> Span | None:
         """The span of the key at `path`; for an item of a list, of the item."""
         return self.keys.get(path) or self.span(path)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc.components.features.feature import fitted_types
+from dlc.components.sources.paths import is_pattern, matches
 from dlc.components.value_ranges import ValueRange
 from dlc.data.fitted import FittedData
 from dlc.data.ranges import ranged_features
@@ -331,7 +332,9 @@ class RunFolder:
             ranges = {name: ValueRange(*map(float, found["ranges"][name])) for name in ranged_features(plan)}
             if not all(isfinite(held.span) and held.span > 0 for held in ranges.values()):
                 raise ValueError("ranges")
-            read, found = found["columns"], found["fitted"]
+            read, documents, found = found["columns"], found["artifacts"], found["fitted"]
+            learning = [name for name, feature in {**plan.inputs, **plan.targets}.items() if feature.learns]
+            artifacts = {name: documents[name].encode() for name in learning}
             for name, feature in {**plan.inputs, **plan.targets}.items():
                 columns[name] = tuple(read[name])
                 named = isinstance(read[name], list) and all(isinstance(column, str) for column in read[name])
@@ -346,7 +349,7 @@ class RunFolder:
                     raise ValueError(name)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError):
             raise SpecError.of("DLC503", f"`{path}` is damaged: it does not fit the spec") from None
-        return FittedData(columns, stats, self._splits(), ranges)
+        return FittedData(columns, stats, self._splits(), ranges, artifacts)
 
     def _splits(self) -> dict[str, Any]:
         """The digests of the records of each split.
@@ -417,8 +420,8 @@ def inputs_of(plan: Plan) -> list[Path]:
     """The files and folders that the sources of a spec read."""
     data = plan.data
     sources = [source for source in (data.source, data.validation, data.test) if source is not None] if data else []
-    found = [dict(source.rooted(Path(plan.folder))).get(name) for source in sources for name in source.locations]
-    return [Path(path) for path in found if isinstance(path, str)]
+    paths = [path for source in sources for path in source.rooted(Path(plan.folder)).places().values()]
+    return [file for path in paths for file in ([Path(path)] if not is_pattern(path) else matches(Path(path)))]
 
 
 def new_run_folder(name: str, base: Path | None = None) -> RunFolder:
@@ -503,6 +506,7 @@ def _features(fitted: FittedData) -> bytes:
             for name, stats in fitted.stats.items()
         },
         "ranges": {name: list(held) for name, held in fitted.ranges.items()},
+        "artifacts": {name: document.decode() for name, document in fitted.artifacts.items()},
     }
     return to_json({**plain, "sha256": digest(to_json(plain))})
 

@@ -10,6 +10,10 @@ SOURCES: dict[str, str] = {
     "diabetes": "dlc.components.sources.bundled:Diabetes",
     "npz": "dlc.components.sources.files:Npz",
     "csv": "dlc.components.sources.files:Csv",
+    "jsonl": "dlc.components.sources.json_lines:JsonLines",
+    "parquet": "dlc.components.sources.arrow_files:Parquet",
+    "arrow": "dlc.components.sources.arrow_files:Arrow",
+    "text": "dlc.components.sources.texts:Text",
     "idx": "dlc.components.sources.idx:Idx",
     "image_folder": "dlc.components.sources.folders:ImageFolder",
 }

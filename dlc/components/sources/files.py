@@ -6,21 +6,21 @@ What reads a file is imported when one is read: `dlc check` does not need it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
+from dlc.components.sources.blocks import joined, limited, same_columns
+from dlc.components.sources.paths import fixed_folder, full_path, plain_file, plain_files
 from dlc.components.sources.source import TABBED, Columns, Opened, Source, kind_of_file
-from dlc.diagnostics import did_you_mean, reason
-from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
+from dlc.components.sources.text_encodings import Encoding
+from dlc.language.options import OptionError, main, option, reject, spell
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_MOST_NAMES = 1000  # of files that a wrong path is compared with
 _BLOCK_BYTES = 64 << 20  # the most bytes of fields in memory at a time
 
 
@@ -30,6 +30,7 @@ class FileSource(Source):
     locations: ClassVar[tuple[str, ...]] = ("path",)
     suffixes: ClassVar[tuple[str, ...]] = ()  # of the names of its files, such as `.csv`
     empty: ClassVar[str] = "is empty"  # what is said of a file without content
+    content: ClassVar[str] = "a table"  # what it should hold
 
     path: str = main(min_length=1, description="the file; relative to the spec's folder")
 
@@ -39,26 +40,28 @@ class FileSource(Source):
         raise NotImplementedError(f"`{cls.__name__}` defines no `sample`, the content of a small file for the tests")
 
     def write_sample(self, base: Path) -> None:
-        """Write the `sample`."""
-        file = self._full_path(base)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(self.sample())
+        """Write the `sample` to each of its paths; a pattern gets one file."""
+        for path in self.places().values():
+            file = full_path(base, path.replace("*", "1"))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(self.sample())
 
     @classmethod
     def recognizes(cls, head: bytes) -> bool:  # noqa: ARG003 - used by others
         """Whether a file with this beginning is one of its files, whatever its name."""
         return False
 
+    @classmethod
+    def recognizes_folder(cls, folder: Path) -> bool:  # noqa: ARG003 - used by others
+        """Whether a folder is what it reads."""
+        return False
+
+    def fits(self, kind: str) -> bool:
+        """Whether other files with this ending have the format of its own, even if their content does not show it."""
+        return kind in {kind_of_file(Path(path)) for path in self.places().values()}
+
     def for_file(self, path: Path) -> Self:
         """A source of the same format that reads another file."""
-        return self.model_copy(update={"path": str(path)})
-
-    def rooted(self, base: Path) -> Self:
-        """The same source with an absolute path."""
-        try:
-            path = self._full_path(base).resolve()
-        except (OSError, RuntimeError, ValueError):  # a cycle of links, or an invalid path: reported when it is read
-            path = self._full_path(base)
         return self.model_copy(update={"path": str(path)})
 
     def find(self, base: Path) -> None:
@@ -71,38 +74,77 @@ class FileSource(Source):
         Raises:
             RuleViolation: DLC401 when there is no such file.
         """
-        path = self._full_path(base)
-        try:
-            is_file, is_folder = path.is_file(), path.is_dir()
-            empty = is_file and not path.stat().st_size
-        except (OSError, ValueError) as error:
-            raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
-        if not is_file:
-            kind = "is a directory" if is_folder else "is not a plain file" if path.exists() else "does not exist"
-            hint = None if path.exists() else _similar(path)
-            raise RuleViolation("DLC401", f"the data file `{path}` {kind}", hint=hint, option="path")
-        if empty:  # as the files of /proc, which may have no end
-            raise RuleViolation("DLC401", f"`{path}` {self.empty}", expected="a table", option="path")
-        return path
+        return plain_file(base, self.path, empty=self.empty)
 
     def names_from(self, base: Path) -> Path:
         """The folder of the file."""
-        return self._full_path(base).parent
-
-    def _full_path(self, base: Path) -> Path:
-        try:
-            return base / Path(self.path).expanduser()
-        except RuntimeError:  # `~name` of an unknown user
-            return base / self.path
+        return fixed_folder(full_path(base, next(iter(self.places().values()))))
 
 
-def _similar(path: Path) -> str | None:
-    """The hint for a file that does not exist: one of its folder with a similar name."""
-    try:
-        names = [entry.name for entry in islice(path.parent.iterdir(), _MOST_NAMES)]
-    except OSError:
+class TableSource(FileSource):
+    """Shared by sources that read tables row by row: one file, or several with the same columns, one after another."""
+
+    path: str = main(
+        min_length=1, description="the file, or a pattern with `*` for several; relative to the spec's folder"
+    )
+    rows: int | None = option(None, ge=1, description="read only so many rows, from the first one on")
+
+    def blocks(self, path: Path, room: int | None, limit: int | None) -> Iterator[Columns]:
+        """The columns of consecutive rows of a file.
+
+        Args:
+            path: the file.
+            room: how many bytes a block takes, about; all rows are one block if it is None.
+            limit: the most bytes that a compressed file may unpack to; unbounded if it is None.
+
+        Raises:
+            RuleViolation: DLC401 when it can't be read.
+        """
+        raise NotImplementedError
+
+    def files(self, base: Path) -> list[Path]:
+        """The full paths of the files, in the order in which they are read.
+
+        Raises:
+            RuleViolation: DLC401 when there is none.
+        """
+        return plain_files(base, self.path, empty=self.empty)
+
+    def for_file(self, path: Path) -> Self:
+        """A source of the same format that reads all rows of another file."""
+        return super().for_file(path).model_copy(update={"rows": None})
+
+    def find(self, base: Path) -> None:
+        """Check that the files exist."""
+        self.files(base)
+
+    def load(self, base: Path) -> Columns:
+        """Read all rows."""
+        return joined(list(self.read(base, None, None)))
+
+    def open(self, base: Path, room: int) -> Opened:
+        """The rows in blocks: a field takes many times its length in memory."""
+        return self.read(base, min(room // 16, _BLOCK_BYTES), room)
+
+    def read(self, base: Path, room: int | None, limit: int | None) -> Iterator[Columns]:
+        """The rows of all files, in blocks; `blocks` describes `room` and `limit`."""
+        found = self.files(base)
+        return limited(same_columns((file, self.blocks(file, room, limit)) for file in found), self.rows)
+
+    def origin(self, base: Path, row: int) -> tuple[Path, int] | None:
+        """The file that holds a row, and its number there; None if there is only one file."""
+        found = self.files(base)
+        if len(found) == 1:
+            return None
+        before = 0
+        for file in found:
+            count = 0
+            for block in self.blocks(file, _BLOCK_BYTES, None):
+                count += len(next(iter(block.values()), ()))
+            if row <= before + count:
+                return file, row - before
+            before += count
         return None
-    return did_you_mean(path.name, sorted(names))
 
 
 class Npz(FileSource):
@@ -164,68 +206,99 @@ def _missing_values(value: Any) -> Any:
     raise reject(OptionError((), "DLC104", "not valid missing values", found=spell(value), expected=expected))
 
 
-class Csv(FileSource):
+def _names(value: Any) -> Any:
+    names = value if isinstance(value, (list, tuple)) else ()
+    if value is None:
+        return None
+    if names and all(isinstance(name, str) and name.strip() for name in names) and len({*names}) == len(names):
+        return tuple(name.strip() for name in names)
+    expected = "a list of different names, one for each column"
+    raise reject(OptionError((), "DLC104", "not valid names", found=spell(value), expected=expected))
+
+
+class Csv(TableSource):
     """A text table, which may be compressed (gzip, bzip2, xz, or the only file of a zip archive).
 
-    The first row names the columns; without `header` they are `column_0`, `column_1`, ... Empty lines are skipped. The
-    delimiter, by default, is the one of `,`, `;`, tab and `|` that divides the first rows into equally many fields. The
-    encoding, by default, is UTF-8, or UTF-16 if the text has its byte order mark or zero bytes. Names of columns are
-    normalized (Unicode NFC).
+    The first row names the columns; without `header` they are `column_0`, `column_1`, ..., or as `names` gives them.
+    Empty lines are skipped. The delimiter, by default, is the one of `,`, `;`, tab and `|` that divides the first rows
+    into equally many fields. The encoding, by default, is UTF-8, or UTF-16 if the text has its byte order mark or zero
+    bytes. Names of columns are normalized (Unicode NFC). Several files have the same columns, in any order.
     """
 
     word = "csv"
     suffixes = (".csv", ".tsv", ".tab")
     header: bool = option(True, description="whether the first row names the columns")
+    names: Annotated[tuple[str, ...] | None, BeforeValidator(_names)] = option(
+        None, description="the names of the columns, instead of those in the first row"
+    )
     delimiter: Annotated[str | None, BeforeValidator(_delimiter)] = option(
         None, description="the character between fields; default: found in the first rows"
     )
     decimal: Literal[".", ","] = option(".", description="the decimal mark of numbers")
+    thousands: Literal[",", ".", "'", " ", "_"] | None = option(
+        None, description="the mark between groups of three digits, as in `1,234,567`"
+    )
+    comment: str | None = option(
+        None, min_length=1, max_length=8, description="what lines begin with that are skipped, such as `#`"
+    )
     missing_values: Annotated[tuple[str | int | float, ...], BeforeValidator(_missing_values)] = option(
         (), description="fields that stand for a missing value, besides empty ones, such as `[NA, -999]`"
     )
-    encoding: Literal["auto", "utf-8", "utf-16", "latin-1", "windows-1252"] = option(
-        "auto", description="the encoding of the text"
-    )
+    encoding: Encoding = option("auto", description="the encoding of the text")
     examples = (
         "csv: data/train.csv",
         "csv: {path: data/iris.csv, header: false}",
+        "csv: {path: data/iris.csv, header: false, names: [number, word], rows: 2}",
+        "csv: 'data/part-*.csv'",
         'csv: {path: data/measured.csv.gz, delimiter: ";", decimal: ",", missing_values: [NA, "?"]}',
+        'csv: {path: data/prices.csv, thousands: ",", comment: "#"}',
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Csv:
+        if self.thousands == self.decimal:
+            message = f"`{self.thousands}` can't be both the decimal mark and the mark between groups of digits"
+            hint = 'numbers such as `1.234,5` need `decimal: ","` and `thousands: "."`'
+            raise reject(OptionError(("thousands",), "DLC104", message, hint=hint))
+        return self
 
     @classmethod
     def sample(cls) -> bytes:
         """Two columns of three records."""
         return b"x;y\n1;one\n2;two\n3;three\n"
 
+    def fits(self, kind: str) -> bool:
+        """Its own ending, and `.txt`, which many tables have."""
+        return super().fits(kind) or kind == ".txt"
+
     def for_file(self, path: Path) -> Self:
         """Other files have the same format; a name that ends in `.tsv` or `.tab` stands for tabs between fields."""
         mine, other = (kind_of_file(Path(name)) in TABBED for name in (self.path, path))
         changed = {"delimiter": None} if other and not mine else {}
-        return self.model_copy(update={"path": str(path), **changed})
-
-    def load(self, base: Path) -> Columns:
-        """Read all rows as strings; the features parse them."""
-        parts = list(self._blocks(self.file(base), None, None))
-        return parts[0]
-
-    def open(self, base: Path, room: int) -> Opened:
-        """The rows as strings, in blocks: a field takes many times its length in memory."""
-        return self._blocks(self.file(base), min(room // 16, _BLOCK_BYTES), room)
+        return super().for_file(path).model_copy(update=changed)
 
     def numbers(self, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
-        """Fields with a decimal comma, with a decimal point instead."""
-        if self.decimal == "." or column.dtype.kind != "O":
+        """Fields with a decimal point, and without marks between groups of digits."""
+        if column.dtype.kind != "O" or (self.decimal == "." and self.thousands is None):
             return column
-        from dlc.components.sources.text_tables import with_decimal_points
+        from dlc.components.sources.text_tables import with_decimal_points, without_groups
 
-        return with_decimal_points(column, name, first_row)
+        if self.thousands is not None:
+            column = without_groups(column, self.thousands, self.decimal)
+        return column if self.decimal == "." else with_decimal_points(column, name, first_row)
 
-    def _blocks(self, path: Path, room: int | None, limit: int | None) -> Iterator[Columns]:
-        """The columns of consecutive rows that take about `room` bytes; of all rows if it is None.
-
-        A compressed file may unpack to at most `limit` bytes.
-        """
+    def blocks(self, path: Path, room: int | None, limit: int | None) -> Iterator[Columns]:
+        """The rows of a file as strings; the features parse them."""
         from dlc.components.sources.text_tables import Dialect
 
-        dialect = Dialect(self.header, self.delimiter, self.decimal, self.missing_values, self.encoding)
+        dialect = Dialect(
+            self.header,
+            self.names,
+            self.delimiter,
+            self.decimal,
+            self.comment,
+            self.missing_values,
+            self.encoding,
+            self.rows,
+        )
         return dialect.blocks(path, room, limit)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from dlc.components.sources.paths import absolute
 from dlc.components.sources.references import FileEntry
 from dlc.components.sources.source import Columns, Source
 from dlc.diagnostics import listing, plural, reason
@@ -31,16 +32,9 @@ class FolderSource(Source):
         """A source of the same kind that reads another folder."""
         return self.model_copy(update={"path": str(path)})
 
-    def rooted(self, base: Path) -> FolderSource:
-        """The same source with an absolute path."""
-        return self.model_copy(update={"path": str(self.folder(base))})
-
     def folder(self, base: Path) -> Path:
         """The folder's full path."""
-        try:
-            return (base / Path(self.path).expanduser()).resolve()
-        except (OSError, RuntimeError, ValueError):  # a cycle of links, or an unknown user: reported when it is read
-            return base / self.path
+        return Path(absolute(base, self.path))
 
     def find(self, base: Path) -> None:
         """Check that the folder exists.

@@ -6,7 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dlc.components.sources.files import FileSource
+from dlc.components.sources.paths import plain_file
 from dlc.components.sources.source import Columns, Source
 from dlc.language.options import RuleViolation, main, option
 from dlc.support.lazy import np
@@ -39,14 +39,9 @@ class Idx(Source):
         """`image`, and `label` if there is a file of labels."""
         return ("image", "label") if self.labels is not None else ("image",)
 
-    def rooted(self, base: Path) -> Idx:
-        """The same source with absolute paths."""
-        return self.model_copy(update={name: file.rooted(base).path for name, file in self._files().items()})
-
     def find(self, base: Path) -> None:
         """Check that the files exist."""
-        for name, file in self._files().items():
-            _of(name, file, base)
+        self._files(base)
 
     def write_sample(self, base: Path) -> None:
         """Write two pictures of 1 x 2 pixels, and their labels."""
@@ -57,35 +52,23 @@ class Idx(Source):
     def load(self, base: Path) -> Columns:
         """Read the arrays."""
         names = {"images": "image", "labels": "label"}
-        found = {names[name]: _array(_of(name, file, base), name) for name, file in self._files().items()}
+        found = {names[name]: _array(path, name) for name, path in self._files(base).items()}
         lengths = {name: len(array) for name, array in found.items()}
         if len(set(lengths.values())) > 1:
             counts = ", ".join(f"{count:,} entries of `{name}`" for name, count in lengths.items())
             raise RuleViolation("DLC401", "the files have different lengths", found=counts, option="labels")
         return found
 
-    def _files(self) -> dict[str, FileSource]:
-        paths = {"images": self.images, "labels": self.labels}
-        return {name: _File.model_validate({"path": path}) for name, path in paths.items() if path is not None}
+    def _files(self, base: Path) -> dict[str, Path]:
+        """The full path of each file, by its option.
 
-
-class _File(FileSource):
-    """One of the files."""
-
-    empty = "is empty, not an IDX file"
-
-
-def _of(name: str, file: FileSource, base: Path) -> Path:
-    """The full path of a file.
-
-    Raises:
-        RuleViolation: DLC401 at the option that names it.
-    """
-    try:
-        return file.file(base)
-    except RuleViolation as wrong:
-        wrong.option = name
-        raise
+        Raises:
+            RuleViolation: DLC401 when there is no such file.
+        """
+        return {
+            name: plain_file(base, text, name, empty="is empty, not an IDX file")
+            for (name,), text in self.places().items()
+        }
 
 
 def _array(path: Path, option: str) -> NDArray[Any]:

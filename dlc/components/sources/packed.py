@@ -7,6 +7,7 @@ import codecs
 import gzip
 import io
 import lzma
+import re
 import sys
 import zipfile
 import zlib
@@ -238,7 +239,7 @@ def lines_of(file: io.BufferedReader, encoding: str, path: Path) -> Iterator[str
         while line := text.readline(_LONGEST_LINE):
             if len(line) == _LONGEST_LINE:
                 message = f"`{path}` has a line of more than {_LONGEST_LINE:,} characters"
-                raise RuleViolation("DLC401", message, expected="a table with a row in each line", option="path")
+                raise RuleViolation("DLC401", message, expected="a text with shorter lines", option="path")
             yield line
     finally:
         if not file.closed:  # the caller closes it
@@ -267,6 +268,26 @@ def undecodable_line(file: IO[bytes], encoding: str) -> int | None:
         except UnicodeError:
             return line
     return None
+
+
+def undecodable(path: Path, encoding: str, declared: str) -> RuleViolation:
+    """The error of a file in another encoding, with the line that shows it.
+
+    Args:
+        path: the file.
+        encoding: the encoding that it was read with.
+        declared: the option `encoding`.
+    """
+    with reported(path), unpacked(path, None) as file:
+        line = undecodable_line(file, encoding)
+    where, end = (f"line {line} of ", "") if line is not None else ("", ", or it is incomplete")
+    kind = re.sub("-(SIG|LE|BE)$", "", encoding.upper()) if encoding.startswith("utf") else encoding
+    message = f"{where}`{path}` is not {kind} text{end}"
+    others = "`encoding: cp1252` or `latin-1`" if kind == "UTF-8" else "`encoding: latin-1`"
+    hint: str | None = f"set {others}, or remove `encoding`: UTF-8 and UTF-16 are recognized"
+    if declared == "auto":
+        hint = f"set {others}, or save it as UTF-8" if kind == "UTF-8" else None
+    return RuleViolation("DLC401", message, hint=hint, option="path" if declared == "auto" else "encoding")
 
 
 @contextmanager

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from unicodedata import category as unicode_category
 from unicodedata import normalize
 
+from dlc.components.sources.paths import absolute
 from dlc.diagnostics import did_you_mean, listing
 from dlc.language.options import Options, RuleViolation
 from dlc.support.lazy import np
@@ -23,10 +24,22 @@ Opened = Columns | Iterator[Columns]
 class Source(Options):
     """A source of records.
 
-    The options in `locations` say where the records are, and not what they are: they may differ in a resumed run.
+    The options in `locations` say where the records are, and not what they are: they may differ in a resumed run. Each
+    is a path, or a mapping of names to paths.
     """
 
     locations: ClassVar[tuple[str, ...]] = ()
+
+    def places(self) -> dict[tuple[str, ...], str]:
+        """The paths in `locations`, each under its option; under option and name if the option is a mapping."""
+        found: dict[tuple[str, ...], str] = {}
+        for option in self.locations:
+            value = getattr(self, option)
+            if isinstance(value, Mapping):
+                found |= {(option, name): path for name, path in value.items()}
+            elif isinstance(value, str):
+                found[(option,)] = value
+        return found
 
     def columns(self) -> tuple[str, ...] | None:
         """The names of its columns if they are known without reading it, else None."""
@@ -96,9 +109,24 @@ class Source(Options):
         """The folder that relative names of files in its columns start from: that of the spec."""
         return base
 
-    def rooted(self, base: Path) -> Source:
+    def origin(self, base: Path, row: int) -> tuple[Path, int] | None:
+        """The file that holds a record, and its number there, from 1; None if all records are in one place.
+
+        Args:
+            base: the folder that relative paths start from.
+            row: the number of the record, from 1.
+        """
+        return None
+
+    def rooted(self, base: Path) -> Self:
         """The same source with absolute paths."""
-        return self
+        changed: dict[str, Any] = {}
+        for (option, *name), path in self.places().items():
+            if name:
+                changed.setdefault(option, {})[name[0]] = absolute(base, path)
+            else:
+                changed[option] = absolute(base, path)
+        return self.model_copy(update=changed) if changed else self
 
     @classmethod
     def check_class(cls) -> None:

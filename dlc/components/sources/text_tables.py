@@ -7,7 +7,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ from dlc.components.sources.packed import (
     lines_of,
     need_fit,
     reported,
-    undecodable_line,
+    undecodable,
     unpacked,
 )
 from dlc.components.sources.source import TABBED, Columns, kind_of_file, normalized_names
@@ -34,13 +34,16 @@ FIELD_BYTES = 100  # memory of a short field as a Python string, including list 
 
 
 class Dialect(NamedTuple):
-    """How a text table is written: the options of `csv`."""
+    """How a text table is written, and how many rows are read: the options of `csv`."""
 
     header: bool
+    names: tuple[str, ...] | None
     delimiter: str | None
     decimal: str
+    comment: str | None
     missing_values: tuple[str | int | float, ...]
     encoding: str
+    rows: int | None
 
     def blocks(self, path: Path, room: int | None, limit: int | None) -> Iterator[Columns]:
         """The columns of consecutive rows that take about `room` bytes; of all rows if it is None.
@@ -49,22 +52,26 @@ class Dialect(NamedTuple):
         """
         encoding = self.encoding
         try:
-            need_fit(path, limit)
+            if self.rows is None:
+                need_fit(path, limit)
             with reported(path), unpacked(path, limit) as file:
                 encoding = encoding_of(file.peek(HEAD_BYTES), self.encoding)
                 lines = lines_of(file, encoding, path)
                 first = first_lines(lines)
-                delimiter = self.delimiter or self._found_delimiter(first, path)
-                reader = csv.reader(chain(first, lines), delimiter=delimiter, strict=True)
+                delimiter = self.delimiter or self._found_delimiter(self._without_comments(first), path)
+                rows = _Rows(chain(first, lines), delimiter, self.comment)
                 try:
-                    for names, records in self._tables(reader, path, room):
+                    for names, records in self._tables(rows, path, room):
                         table = np.array(records, dtype=object).reshape(len(records), len(names))
                         yield {name: self._filled(table[:, index]) for index, name in enumerate(names)}
                 except csv.Error as error:
-                    message = f"line {reader.line_num} of `{path}` is malformed: {reason(error)}"
+                    message = f"line {rows.line} of `{path}` is malformed: {reason(error)}"
                     raise RuleViolation("DLC401", message, option="path") from None
         except UnicodeError:
-            raise _undecodable(path, encoding, self.encoding) from None
+            raise undecodable(path, encoding, self.encoding) from None
+
+    def _without_comments(self, lines: Sequence[str]) -> list[str]:
+        return [line for line in lines if self.comment is None or not line.startswith(self.comment)]
 
     def _found_delimiter(self, first: Sequence[str], path: Path) -> str:
         """The delimiter of the first rows.
@@ -98,18 +105,15 @@ class Dialect(NamedTuple):
             column[:] = ["" if absent[text] else text for text in fields]
         return column
 
-    def _tables(self, reader: Any, path: Path, room: int | None) -> Iterator[tuple[list[str], list[list[str]]]]:
+    def _tables(self, reader: _Rows, path: Path, room: int | None) -> Iterator[tuple[list[str], list[list[str]]]]:
         """The column names and records, all of one length, block by block; at least one block."""
         rows: Iterator[list[str]] = (row for row in reader if row)
         first = next(rows, None)
         if first is None:
             raise RuleViolation("DLC401", f"`{path}` is empty", expected="a table", option="path")
-        names = [name.strip() for name in first] if self.header else [f"column_{i}" for i in range(len(first))]
-        if self.header and all(_is_number(name.replace(",", ".")) for name in first):
-            message = f"the first row of `{path}` holds numbers instead of column names"
-            fix = "if the file has no header, set `header: false`"
-            raise RuleViolation("DLC401", message, found=listing(first, 6), expected="names", hint=fix, option="path")
-        names = normalized_names(names, path)
+        names = self._names(first, path)
+        if self.rows is not None:
+            rows = islice(rows, self.rows - (not self.header))
         records = [] if self.header else [first]
         most = sys.maxsize if room is None else max(1, room // (FIELD_BYTES * len(names)))
         whole = True
@@ -117,7 +121,7 @@ class Dialect(NamedTuple):
         others = 0
         for row in rows:
             if len(row) != len(names):
-                ragged, others = ragged or [(reader.line_num, len(row))], others + 1
+                ragged, others = ragged or [(reader.line, len(row))], others + 1
                 continue
             records.append(row)
             if len(records) >= most:
@@ -132,6 +136,82 @@ class Dialect(NamedTuple):
             raise RuleViolation(
                 "DLC401", message, found=found, expected=plural(len(names), "field"), hint=hint, option="path"
             )
+
+    def _names(self, first: Sequence[str], path: Path) -> list[str]:
+        """The names of the columns.
+
+        Args:
+            first: the first row.
+            path: the file.
+
+        Raises:
+            RuleViolation: DLC401 when it does not name them, or names two of them alike.
+        """
+        if self.names is not None:
+            if len(self.names) != len(first):
+                message = f"`names` has {plural(len(self.names), 'name')}, but `{path}` has other columns"
+                found = f"{plural(len(first), 'column')}: {listing(first, 6)}"
+                raise RuleViolation("DLC401", message, found=found, option="names")
+            return normalized_names(self.names, path)
+        if not self.header:
+            return [f"column_{index}" for index in range(len(first))]
+        names = [name.strip() for name in first]
+        if all(_is_number(name.replace(",", ".")) for name in names):
+            message = f"the first row of `{path}` holds numbers instead of column names"
+            fix = "if the file has no header, set `header: false`"
+            raise RuleViolation("DLC401", message, found=listing(first, 6), expected="names", hint=fix, option="path")
+        try:
+            return normalized_names(names, path)
+        except RuleViolation as wrong:
+            wrong.hint = wrong.hint or "give each column a name of its own with `names: [...]`"
+            raise
+
+
+class _Rows:
+    """The rows of a text table, without lines of comments.
+
+    Only a line that begins a row is one: a quoted field may hold such a line.
+
+    Args:
+        lines: the lines.
+        delimiter: the character between fields.
+        comment: what such a line begins with; None if there are none.
+    """
+
+    def __init__(self, lines: Iterator[str], delimiter: str, comment: str | None) -> None:
+        self.line = 0  # the number of the last line that was read
+        self._lines, self._comment, self._begins = lines, comment, True
+        self._reader = csv.reader(self._given(), delimiter=delimiter, strict=True)
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for row in self._reader:
+            self._begins = True
+            yield row
+
+    def _given(self) -> Iterator[str]:
+        for line in self._lines:
+            self.line += 1
+            if self._begins and self._comment is not None and line.startswith(self._comment):
+                continue
+            self._begins = False
+            yield line
+
+
+def without_groups(column: NDArray[Any], mark: str, decimal: str) -> NDArray[Any]:
+    """Fields whose digits are in groups of three, without the marks between them; others unchanged.
+
+    Args:
+        column: strings.
+        mark: the mark between groups; a space stands for narrow and non-breaking ones as well.
+        decimal: the decimal mark.
+    """
+    marks = f"[{re.escape(mark)}]" if mark != " " else "[ \u00a0\u202f]"
+    grouped = re.compile(rf"[+-]?\d{{1,3}}(?:{marks}\d{{3}})+(?:{re.escape(decimal)}\d*)?(?:[eE][+-]?\d+)?")
+    found = column.copy()
+    for index, value in enumerate(column.tolist()):
+        if isinstance(value, str) and grouped.fullmatch(value.strip()):
+            found[index] = re.sub(marks, "", value.strip())
+    return found
 
 
 def with_decimal_points(column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
@@ -178,22 +258,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _undecodable(path: Path, encoding: str, declared: str) -> RuleViolation:
-    """The error of a file in another encoding, with the line that shows it.
-
-    Args:
-        path: the file.
-        encoding: the encoding that it was read with.
-        declared: the option `encoding`.
-    """
-    with reported(path), unpacked(path, None) as file:
-        line = undecodable_line(file, encoding)
-    where, end = (f"line {line} of ", "") if line is not None else ("", ", or it is incomplete")
-    kind = re.sub("-(SIG|LE|BE)$", "", encoding.upper()) if encoding.startswith("utf") else encoding
-    message = f"{where}`{path}` is not {kind} text{end}"
-    hint: str | None = "remove `encoding`: UTF-8 and UTF-16 are recognized"
-    if declared == "auto":
-        hint = "set `encoding: windows-1252` or `latin-1`, or save it as UTF-8" if kind == "UTF-8" else None
-    return RuleViolation("DLC401", message, hint=hint, option="path" if declared == "auto" else "encoding")

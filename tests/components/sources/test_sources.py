@@ -151,6 +151,20 @@ def plain(columns: Columns) -> dict[str, list[Any]]:
             {"a": ["", "", ""], "b": ["?", "x", "NAN"]},
         ),
         ("a,b\n?,1\n", "csv: {path: t.csv, missing_values: '?'}", {"a": [""], "b": ["1"]}),
+        (
+            "1,x\n2,y\n",
+            "csv: {path: t.csv, header: false, names: [n, e\u0301]}",
+            {"n": ["1", "2"], "\u00e9": ["x", "y"]},
+        ),
+        ("1,x\n2,y\n", "csv: {path: t.csv, names: [n, w]}", {"n": ["2"], "w": ["y"]}),
+        ("a,a\n1,x\n", "csv: {path: t.csv, names: [n, w]}", {"n": ["1"], "w": ["x"]}),
+        ("a,b\n1,2\n3,4\nwrong\n", "csv: {path: t.csv, rows: 2}", {"a": ["1", "3"], "b": ["2", "4"]}),
+        ("1,2\n3,4\n", "csv: {path: t.csv, header: false, rows: 1}", {"column_0": ["1"], "column_1": ["2"]}),
+        (
+            '# by hand; x\n# 2\na,b\n1,"x\n# y"\n#3,4\n 5,#6\n',
+            "csv: {path: t.csv, comment: '#'}",
+            {"a": ["1", " 5"], "b": ["x\n# y", "#6"]},
+        ),
     ],
 )
 def test_csv_tables(tmp_path: Path, text: str, spec: str, want: dict[str, list[str]]) -> None:
@@ -219,6 +233,65 @@ def test_decimal_commas(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "fields", "want"),
+    [
+        (
+            'thousands: ","',
+            ["1,234", "-12,345,678.5e3", " 1,000 ", "12,34", "1,2345", "5", ""],
+            [1234, -12345678500, 1000],
+        ),
+        ('thousands: ".", decimal: ","', ["1.234,5", "1.234.567", "7,25"], [1234.5, 1234567, 7.25]),
+        ("thousands: ' '", ["1 234", "1\u00a0234", "1\u202f234.5"], [1234, 1234, 1234.5]),
+        ('thousands: "\'"', ["1'234'567.25"], [1234567.25]),
+        ("thousands: _", ["1_234"], [1234]),
+    ],
+)
+def test_groups_of_digits(options: str, fields: list[str], want: list[float]) -> None:
+    made = source(f"csv: {{path: t.csv, {options}}}")
+    found = made.numbers(np.array(fields, dtype=object), "a", 1).tolist()
+    assert [float(field) for field in found[: len(want)]] == want
+    assert found[len(want) :] == fields[len(want) :]  # what is not in groups of three is no such number
+
+
+def test_comments_do_not_move_the_lines_of_messages(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("# 1\na;b\n# 3\n1;2\n3\n")
+    assert "line 5 of" in wrong("csv: {path: t.csv, comment: '#'}", tmp_path).message
+
+
+def test_names_fit_the_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("1,2\n")
+    found = wrong("csv: {path: t.csv, header: false, names: [a, b, c]}", tmp_path, "names")
+    assert "3 names" in found.message and found.found == "2 columns: `1`, `2`"
+
+
+def test_rows_are_counted_before_they_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n3\n5,6\n7,8\n")
+    assert "line 3 of" in wrong("csv: {path: t.csv, rows: 2}", tmp_path).message
+    assert plain(source("csv: {path: t.csv, rows: 1}").load(tmp_path)) == {"a": ["1"], "b": ["2"]}
+
+
+def test_several_files(tmp_path: Path) -> None:
+    for name, text in {"a": "x,y\n1,2\n3,4\n", "b": "y;x\n6;5\n", "c": "x,y\n"}.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    made = source("csv: '*.csv'")
+    wanted = {"x": ["1", "3", "5"], "y": ["2", "4", "6"]}
+    assert plain(made.load(tmp_path)) == wanted
+    blocks = [plain(block) for block in made.open(tmp_path, 4000)]  # type: ignore[union-attr]
+    assert {name: [value for block in blocks for value in block[name]] for name in wanted} == wanted
+    assert plain(source("csv: {path: '*.csv', rows: 2}").load(tmp_path)) == {"x": ["1", "3"], "y": ["2", "4"]}
+    assert made.origin(tmp_path, 2) == (tmp_path / "a.csv", 2)
+    assert made.origin(tmp_path, 3) == (tmp_path / "b.csv", 1)
+    assert source("csv: a.csv").origin(tmp_path, 1) is None
+    (tmp_path / "d.csv").write_text("x,z\n1,2\n")
+    found = wrong("csv: '*.csv'", tmp_path)
+    assert f"`{tmp_path / 'd.csv'}` has other columns than" in found.message
+    assert found.found == "no column `y`, also `z`"
+    (tmp_path / "d.csv").write_text("")
+    assert f"`{tmp_path / 'd.csv'}` is empty" in wrong("csv: '*.csv'", tmp_path).message
+    assert "no file matches" in wrong("csv: 'gone-*.csv'", tmp_path).message
+
+
 def test_a_name_that_only_looks_the_same_has_a_hint(tmp_path: Path) -> None:
     columns = tuple(table(tmp_path, "gro\u0308\u00dfe,a\u00a0b,c\u200bd\n1,2,3\n"))
     assert select(("gr\u00f6\u00dfe", "gro\u0308*"), columns) == ["gr\u00f6\u00dfe", "gr\u00f6\u00dfe"]
@@ -235,7 +308,18 @@ def test_a_missing_file_has_a_hint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    ["missing_values: [[1]]", "decimal: ;", "encoding: rot13"],
+    [
+        "missing_values: [[1]]",
+        "decimal: ;",
+        "encoding: rot13",
+        "thousands: ;",
+        "thousands: .",
+        "rows: 0",
+        "names: []",
+        "names: [a, a]",
+        "names: a",
+        "comment: ''",
+    ],
 )
 def test_wrong_options(option: str) -> None:
     made = build_word(parse_yaml(f"csv: {{path: t.csv, {option}}}", "example").tree, SOURCES, "source")
@@ -271,7 +355,7 @@ def test_wrong_options(option: str) -> None:
         (zipped(), "is an empty archive", "unpack"),
         (zipped(**{"a.npy": b"", "b.npy": b""}), "is a numpy archive", "npz"),
         (b"\0" * (1 << 24), "has a line of more than", None),
-        ("a,b,a\n1,2,3\n", "has duplicate column names", None),
+        ("a,b,a\n1,2,3\n", "has duplicate column names", "names: [...]"),
         ("1,1\n2,3\n", "holds numbers instead of column names", "header: false"),
         ('a,b\n1,"open\n', "line 2 of .* is malformed", None),
         ('a,b\n1,"x"y\n', "line 2 of .* is malformed", None),

@@ -1,0 +1,125 @@
+"""Tables with a JSON object in each line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+
+from dlc.components.sources.blocks import limited
+from dlc.components.sources.files import TableSource
+from dlc.components.sources.source import Columns
+from dlc.language.options import RuleViolation, spell
+
+Record = tuple[dict[str, Any], int]
+"""The values of a record, and about how many bytes they take."""
+
+_VALUE_BYTES = 100  # of a short value, including its entries in a mapping and in a list
+_SHOWN = 60  # characters of a line in a message
+
+
+class JsonLines(TableSource):
+    """A JSON object in each line: a column for each key. The file may be compressed (gzip, bzip2, xz, zip).
+
+    A key that a record doesn't have, and `null`, are a missing value. The values of an object inside the record are
+    named after both, as `user.age`. Lists of equally many numbers are arrays. Blank lines are skipped.
+    """
+
+    word = "jsonl"
+    suffixes = (".jsonl", ".ndjson")
+    examples = ("jsonl: train.jsonl", "jsonl: {path: 'logs/*.jsonl.gz', rows: 2}")
+
+    @classmethod
+    def sample(cls) -> bytes:
+        """Three records."""
+        return b'{"x": 1, "y": "one"}\n{"x": 2.5, "z": [1, 2]}\n{"y": null, "z": [3, 4]}\n'
+
+    def read(self, base: Path, room: int | None, limit: int | None) -> Iterator[Columns]:
+        """The records of all files, in blocks that have all keys of all files."""
+        return limited(self._blocks(self.files(base), room, limit), self.rows)
+
+    def blocks(self, path: Path, room: int | None, limit: int | None) -> Iterator[Columns]:
+        """The records of one file."""
+        return self._blocks([path], room, limit)
+
+    def _blocks(self, files: Sequence[Path], room: int | None, limit: int | None) -> Iterator[Columns]:
+        """Consecutive records. If one block does not hold all, the keys of all are found first."""
+
+        def records() -> Iterator[Record]:
+            found = chain.from_iterable(_objects(file, limit) for file in files)
+            return found if self.rows is None else islice(found, self.rows)
+
+        stream = records()
+        first = _taken(stream, room)
+        names = _names(first)
+        more = next(stream, None)
+        if more is None:
+            yield _columns(first, names)
+            return
+        names = list(dict.fromkeys([*names, *_names(chain([more], stream))]))
+        del first
+        stream = records()
+        while block := _taken(stream, room):
+            yield _columns(block, names)
+
+
+def _taken(records: Iterator[Record], room: int | None) -> list[Record]:
+    """The next records that take about `room` bytes; all of them if it is None."""
+    found, size = list[Record](), 0
+    for record in records:
+        found.append(record)
+        size += record[1]
+        if room is not None and size >= room:
+            break
+    return found
+
+
+def _names(records: Iterable[Record]) -> list[str]:
+    found: dict[str, None] = {}
+    for record, _ in records:
+        found |= dict.fromkeys(record)
+    return list(found)
+
+
+def _columns(records: Sequence[Record], names: Sequence[str]) -> Columns:
+    from dlc.components.sources.python_values import column_of
+
+    return {name: column_of([record.get(name) for record, _ in records]) for name in names}
+
+
+def _objects(path: Path, limit: int | None) -> Iterator[Record]:
+    """The objects of a file.
+
+    Raises:
+        RuleViolation: DLC401, with the line, for what is not an object.
+    """
+    from dlc.components.sources.python_values import flattened
+    from dlc.components.sources.text_files import text_lines
+
+    for number, line in text_lines(path, "auto", limit):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+            if isinstance(value, dict):
+                values = {normalize("NFC", name): item for name, item in flattened(value).items()}
+                yield values, 4 * len(line) + _VALUE_BYTES * len(values)
+                continue
+            wrong = f"line {number} of `{path}` is not a JSON object"
+        except json.JSONDecodeError as error:
+            wrong = f"line {number} of `{path}` is not valid JSON: {_lower(error.msg)} at column {error.colno}"
+        except (ValueError, RecursionError) as error:  # a number of too many digits, or too many brackets
+            wrong = f"line {number} of `{path}` can't be read: {_lower(str(error))}"
+        text = line.strip()
+        hint = None
+        if number == 1 and text.startswith(("[", "{")):
+            hint = "write each record into a line of its own, without commas between them"
+        found = spell(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+        raise RuleViolation("DLC401", wrong, found=found, expected="an object in each line", hint=hint, option="path")
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
