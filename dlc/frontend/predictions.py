@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from typing import NamedTuple
 
 from dlc.components.features.feature import Feature, array_columns
 from dlc.components.losses.loss import Loss
-from dlc.frontend.plan import Against, LossTerm
-from dlc.ir import TensorType
+from dlc.diagnostics import SpecError, did_you_mean, listing
+from dlc.frontend.plan import Against, LossTerm, Plan
+from dlc.ir import Ref, TensorType, TypedRepeat
 
 MOST_COLUMNS = 100_000  # whose names are compared before training
 
@@ -49,6 +51,47 @@ def answers(losses: Sequence[LossTerm], outputs: Iterable[str]) -> dict[str, Ans
         else:
             found[output] = Answer(output, term.loss if term else None, None)
     return found
+
+
+def with_output(plan: Plan, name: str) -> Plan:
+    """A plan with a single output: a prediction, an output, or the result of an item of the network by its path.
+
+    Raises:
+        SpecError: DLC510 when there is none of that name.
+
+    Args:
+        plan: the plan.
+        name: the name. The path of a block, or of another item with items inside, stands for the last of these.
+    """
+    graph = plan.graph
+    known = {prediction: answer.output for prediction, answer in answers(plan.losses, graph.outputs).items()}
+    output = name if name in graph.outputs else known.get(name)
+    if output is not None:
+        outputs, types = {output: graph.outputs[output]}, {output: graph.types[output]}
+    else:
+        values: dict[str, tuple[Ref, TensorType]] = {}
+        for node in graph.nodes:
+            if isinstance(node, TypedRepeat):
+                values[node.path] = Ref(node.path), node.type
+                continue
+            values[node.path] = Ref(node.path), node.signature.output
+            values |= {
+                f"{node.path}.{key}": (Ref(node.path, key), kind) for key, kind in node.signature.results.items()
+            }
+        inside = [node.path for node in graph.nodes if node.path.startswith(f"{name}/")]
+        found = values.get(inside[-1] if inside and name not in values else name)
+        if found is None:
+            blocks = [path.partition("/")[0] for path in values if "/" in path]
+            names = list(dict.fromkeys([*known, *graph.outputs, *blocks, *values]))
+            raise SpecError.of(
+                "DLC510",
+                f"the network has no output or item `{name}`",
+                expected=f"one of {listing(names, 12)}",
+                hint=did_you_mean(name, names),
+            )
+        outputs, types = {name: found[0]}, {name: found[1]}
+    kept = tuple(term for term in plan.losses if term.output in outputs)
+    return replace(plan, graph=replace(graph, outputs=outputs, types=types), losses=kept)
 
 
 def ambiguous(
