@@ -11,7 +11,7 @@ from dlc.components.features.feature import Feature, array_columns
 from dlc.components.losses.loss import Loss
 from dlc.diagnostics import SpecError, did_you_mean, listing
 from dlc.frontend.plan import Against, LossTerm, Plan
-from dlc.ir import Ref, TensorType, TypedRepeat
+from dlc.ir import Ref, TensorType, TypedGraph, TypedRepeat
 
 MOST_COLUMNS = 100_000  # whose names are compared before training
 
@@ -53,6 +53,23 @@ def answers(losses: Sequence[LossTerm], outputs: Iterable[str]) -> dict[str, Ans
     return found
 
 
+def results_of_items(graph: TypedGraph) -> dict[str, tuple[Ref, TensorType]]:
+    """The results of the items of a network and their types, by the paths of the items, or with the name of a result.
+
+    Items inside of a repeat have none. The result of an item with items inside is that of the last of these.
+    """
+    found: dict[str, tuple[Ref, TensorType]] = {}
+    around: dict[str, tuple[Ref, TensorType]] = {}
+    for node in graph.nodes:
+        parts = node.path.split("/")
+        found[node.path] = Ref(node.path), node.type if isinstance(node, TypedRepeat) else node.signature.output
+        around |= {"/".join(parts[:depth]): found[node.path] for depth in range(1, len(parts))}
+        if not isinstance(node, TypedRepeat):
+            results = node.signature.results
+            found |= {f"{node.path}.{key}": (Ref(node.path, key), results[key]) for key in results}
+    return {**around, **found}
+
+
 def with_output(plan: Plan, name: str) -> Plan:
     """A plan with a single output: a prediction, an output, or the result of an item of the network by its path.
 
@@ -61,7 +78,7 @@ def with_output(plan: Plan, name: str) -> Plan:
 
     Args:
         plan: the plan.
-        name: the name. The path of a block, or of another item with items inside, stands for the last of these.
+        name: the name; an item as by `results_of_items`.
     """
     graph = plan.graph
     known = {prediction: answer.output for prediction, answer in answers(plan.losses, graph.outputs).items()}
@@ -69,20 +86,9 @@ def with_output(plan: Plan, name: str) -> Plan:
     if output is not None:
         outputs, types = {output: graph.outputs[output]}, {output: graph.types[output]}
     else:
-        values: dict[str, tuple[Ref, TensorType]] = {}
-        for node in graph.nodes:
-            if isinstance(node, TypedRepeat):
-                values[node.path] = Ref(node.path), node.type
-                continue
-            values[node.path] = Ref(node.path), node.signature.output
-            values |= {
-                f"{node.path}.{key}": (Ref(node.path, key), kind) for key, kind in node.signature.results.items()
-            }
-        inside = [node.path for node in graph.nodes if node.path.startswith(f"{name}/")]
-        found = values.get(inside[-1] if inside and name not in values else name)
+        found = results_of_items(graph).get(name)
         if found is None:
-            blocks = [path.partition("/")[0] for path in values if "/" in path]
-            names = list(dict.fromkeys([*known, *graph.outputs, *blocks, *values]))
+            names = list(dict.fromkeys([*known, *graph.outputs, *results_of_items(graph)]))
             raise SpecError.of(
                 "DLC510",
                 f"the network has no output or item `{name}`",
