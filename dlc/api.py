@@ -226,7 +226,9 @@ def evaluate(run: Path | str, split: str | None = None, data: Path | str | None 
     return evaluate_run(RunFolder(run), split, data)
 
 
-def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+def predict(
+    run: Path | str, inputs: Path | str | Mapping[str, Any], output: str | None = None
+) -> dict[str, np.ndarray[Any, Any]]:
     """Predictions of a run's best weights by name: of n records (n,), or (n, *sizes) of arrays.
 
     A category gives its class, and the probability of each class under `NAME_CLASS`. A sequence that the loss decodes,
@@ -236,6 +238,8 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     Args:
         run: the run folder.
         inputs: a file, a source as in a spec, such as `csv: {path: new.txt, delimiter: ";"}`, or columns by name.
+        output: the only thing that is predicted: an output, or the result of an item of the network by its name, such
+            as the code of an autoencoder; everything when None.
 
     Raises:
         SpecError: when there is no such run, or the inputs don't fit.
@@ -252,7 +256,7 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     from dlc.training.run_folder import RunFolder
 
     with noticing_exhaustion():
-        model = load_model(RunFolder(run), platform())
+        model = load_model(RunFolder(run), platform(), output)
         if isinstance(inputs, Mapping):
             source, where = as_columns(inputs), None
         else:

@@ -248,12 +248,21 @@ def predict(
         list[str] | None,
         typer.Option("--keep", metavar="COLUMN", help="Copy a column of the input; repeatable.", show_default=False),
     ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Write only this: an output, or the result of an item, such as the code of an autoencoder. "
+            "[default: all predictions]",
+            show_default=False,
+        ),
+    ] = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Predict for the records of a file: classes with probabilities, numbers in their original units."""
     from dlc.cli.commands import predict_file
 
-    predict_file(run, input, out, keep or [])
+    predict_file(run, input, out, keep or [], output)
 
 
 @app.command()
