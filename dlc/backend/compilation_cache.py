@@ -1,8 +1,7 @@
 """The compilation cache: compiled programs on disk, so that later starts don't compile them again.
 
 JAX's own persistent cache, in a folder for each version of jaxlib and kind of CPU: a program of another version or for
-another CPU may crash (jax issue 38445, openxla issue 44565). `DLC_CACHE=off` disables it, `DLC_CACHE=FOLDER`
-moves it; a cache configured for JAX itself takes precedence.
+another CPU may crash (jax issue 38445, openxla issue 44565). A cache configured for JAX itself takes precedence.
 """
 
 from __future__ import annotations
@@ -17,10 +16,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlc.diagnostics import reason
+from dlc.support.cache_folder import VARIABLE, Contents, cache_folder, refused
 
-VARIABLE = "DLC_CACHE"
-OFF = ("off", "0", "no", "false")
+NAME = "xla"
 MOST_BYTES = 2 << 30
+
+
+def contents(root: Path) -> Contents:
+    """Everything in the folder of all versions and kinds of CPU: programs, when JAX used them, and timings."""
+    return Contents.of(
+        path
+        for pattern in ("*-cache", "*-atime", "timings.json", "checked")
+        for path in root.glob(f"*/{pattern}")
+        if path.is_file() and not path.is_symlink()
+    )
 
 
 class Cache(NamedTuple):
@@ -40,17 +49,6 @@ class Cache(NamedTuple):
         return len(entries), sum(entry.stat().st_size for entry in entries)
 
 
-def base() -> Path | None:
-    """The folder of all caches, or None if the cache is disabled."""
-    chosen = os.environ.get(VARIABLE, "").strip()
-    if chosen.lower() in OFF:
-        return None
-    if chosen:
-        return Path(chosen).expanduser()
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "dlc" / "xla"
-
-
 def enable() -> Cache:
     """Enable JAX's cache of compiled programs, unless configured otherwise; returns its folder, or why it is disabled.
 
@@ -63,16 +61,13 @@ def enable() -> Cache:
     if there:
         return Cache(Path(there))
     try:
-        root = base()
+        root = cache_folder(NAME)
         if root is None:
             return Cache(None, f"{VARIABLE}={os.environ[VARIABLE]}")
         folder = root / kind()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        about = folder.stat()
-        if not os.access(folder, os.W_OK | os.X_OK):
-            return Cache(None, f"`{folder}` can't be written")
-        if about.st_uid != os.getuid() or about.st_mode & 0o022:  # whoever can write there can run code here
-            return Cache(None, f"others may write to `{folder}`")
+        why = refused(folder)
+        if why is not None:
+            return Cache(None, why)
         _prune(root)
         _mend(folder)
     except OSError as error:

@@ -333,6 +333,23 @@ def explain(
 
 
 @app.command()
+def cache(
+    action: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[clear]", help="`clear` deletes everything. [default: list the caches]", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Print where compiled programs and decoded files are kept for later runs, and their size; or delete them."""
+    if action not in (None, "clear"):
+        raise typer.BadParameter(f"`{action}` is not an action; the only one is `clear`", param_hint="[clear]")
+    from dlc.cli.cache import run
+
+    raise typer.Exit(run(clear=action is not None))
+
+
+@app.command()
 def doctor() -> None:
     """Print versions and devices, and check that the devices compute correctly."""
     from dlc.cli.doctor import examine

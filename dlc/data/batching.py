@@ -17,7 +17,7 @@ class Batching(NamedTuple):
     """The number of batches of a split.
 
     Args:
-        examples: rows of the split.
+        examples: rows of an epoch: those of the split, unless `steps_per_epoch` is set.
         batch_size: rows per batch.
     """
 
@@ -30,7 +30,7 @@ class Batching(NamedTuple):
         return self.examples / self.batch_size
 
     def steps(self, epochs: int) -> int:
-        """Steps until every row was used `epochs` times."""
+        """Steps of that many epochs."""
         return -(-epochs * self.examples // self.batch_size)
 
 
@@ -40,17 +40,23 @@ def split_sizes(plan: Plan, count: int) -> dict[str, int]:
     Raises:
         SpecError: DLC405 when nothing is left to train on.
     """
+    sizes = rounded_sizes(plan, count)
+    if sizes["train"] <= 0:
+        message = "the splits leave nothing to train on"
+        found = f"{count - sizes['train']:,} of {plural(count, 'record')} held out"
+        raise wrong_data(plan, RuleViolation("DLC405", message, found=found), ("data", "split"))
+    return sizes
+
+
+def rounded_sizes(plan: Plan, count: int) -> dict[str, int]:
+    """The sizes of the splits of `count` records; that of the training split may be 0 or less."""
     assert plan.data is not None
     split = plan.data.split
     sizes = {
         name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
         for name, part in (("validation", split.validation), ("test", split.test))
     }
-    held = sum(sizes.values())
-    if held >= count:
-        message, found = "the splits leave nothing to train on", f"{held:,} of {plural(count, 'record')} held out"
-        raise wrong_data(plan, RuleViolation("DLC405", message, found=found), ("data", "split"))
-    return {"train": count - held, **{name: size for name, size in sizes.items() if size}}
+    return {"train": count - sum(sizes.values()), **{name: size for name, size in sizes.items() if size}}
 
 
 def batching_of(plan: Plan, count: int) -> Batching:
@@ -73,7 +79,7 @@ def batching_of(plan: Plan, count: int) -> Batching:
             found=f"`batch_size` {train.batch_size}, `accumulate` {size // int(train.batch_size)}" if parts else None,
             hint="lower `accumulate`" if parts else "lower `batch_size`, or write `batch_size: full`",
         )
-    return Batching(count, size)
+    return Batching(count if train.steps_per_epoch is None else train.steps_per_epoch * size, size)
 
 
 def horizon_of(plan: Plan, batching: Batching) -> Horizon:

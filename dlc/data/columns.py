@@ -198,8 +198,47 @@ class Encoded:
         return encoded_on_host(self.feature, self.name, raw, self.stats)[self.key]
 
 
+class Windows:
+    """The windows of one value: (n, length, *axes). It is indexed like an array.
+
+    Args:
+        values: the values of all rows, (rows, *axes): an array, or an object that is indexed like one.
+        rows: the row of each record.
+        span: the rows of a window: the first, and that after the last, relative to the record's row.
+    """
+
+    def __init__(self, values: Any, rows: NDArray[np.int32], span: tuple[int, int]) -> None:
+        self.values, self.rows, self.span = values, rows, span
+        self.offsets = np.arange(*span, dtype=np.int32)
+        self.shape: tuple[int, ...] = (len(rows), len(self.offsets), *values.shape[1:])
+        self.dtype = values.dtype
+        self.ndim = len(self.shape)
+        self.nbytes: int = values.nbytes + rows.nbytes
+
+    @property
+    def size(self) -> int:
+        """The numbers of all windows, as if each were stored."""
+        return prod(self.shape)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the values are an array."""
+        return isinstance(self.values, np.ndarray)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, where: Any) -> NDArray[Any]:
+        """The windows of a slice of records, or at an array of their numbers."""
+        found: NDArray[Any] = self.values[self.rows[where][..., None] + self.offsets]
+        return found
+
+
 def blocks_of(values: Any) -> Iterator[NDArray[Any]]:
-    """All values in blocks of records; an array in memory is one block."""
+    """All values in blocks of records; an array in memory is one block. Of windows the rows, each once."""
+    if isinstance(values, Windows):
+        yield from blocks_of(values.values)
+        return
     if not isinstance(values, Encoded):
         yield values
         return

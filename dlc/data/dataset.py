@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.components.features.feature import fitted as fit_feature
 from dlc.data.batching import Batching
-from dlc.data.columns import Chosen, Encoded, Joined, block_slices, blocks_of
+from dlc.data.columns import Chosen, Encoded, Windows, block_slices, blocks_of
+from dlc.data.content import read_content
 from dlc.data.errors import DataErrors, wrong_data
-from dlc.data.findings import all_of, lost_values, untrained_classes, without_absent_targets
-from dlc.data.fitted import FittedData, Stats, Unpadded, device_stats, record_digests
+from dlc.data.findings import all_of, lost_values, untrained_classes
+from dlc.data.fitted import FittedData, Stats, device_stats
 from dlc.data.ranges import find_ranges, ranged_features
-from dlc.data.splits import Labels, divide
-from dlc.data.tables import COPIES, Room, allowed_memory, features_of, read_values
+from dlc.data.tables import COPIES, Room, allowed_memory, features_of
 from dlc.data.values import FeatureKey
+from dlc.data.windows import Layout
 from dlc.diagnostics import Report, SpecError
 from dlc.frontend.passes.sizes import prove_sizes
 from dlc.frontend.plan import Against, Plan
@@ -29,7 +30,6 @@ from dlc.support.lazy import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dlc.frontend.sections import Data
 
 _ORDER = 0x0BDE  # separates the random stream of shuffling from others
 
@@ -79,26 +79,28 @@ class Sampler:
         rows: the split's row numbers.
         batch_size: rows per batch.
         seed: the run's seed.
-        shuffle: whether each epoch has a new order.
+        shuffle: whether each pass over the rows has a new order.
+        per_epoch: the rows of an epoch; all when None.
     """
 
     rows: NDArray[np.int32]
     batch_size: int
     seed: int
     shuffle: bool = True
+    per_epoch: int | None = None
     _orders: dict[int, NDArray[np.int32]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def batching(self) -> Batching:
         """The number of batches."""
-        return Batching(len(self.rows), self.batch_size)
+        return Batching(self.per_epoch or len(self.rows), self.batch_size)
 
     def steps(self, epochs: int) -> int:
-        """Steps until every row was used `epochs` times."""
+        """Steps of that many epochs."""
         return self.batching.steps(epochs)
 
     def order(self, epoch: int) -> NDArray[np.int32]:
-        """The rows in the order of one epoch, counted from 0."""
+        """The rows in the order of one pass over them, counted from 0."""
         if not self.shuffle:
             return self.rows
         if (known := self._orders.get(epoch)) is not None:
@@ -145,19 +147,20 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         raise SpecError.of("DLC115", "the spec has no `data` section", hint="for example `data: {source: digits}`")
     limit = allowed_memory(plan) // COPIES
     columns = dict(fitted.columns) if fitted is not None else {}
-    raws, splits, notes = _read(plan, data, Room(limit), columns, divides=fitted is None)
-    digests = record_digests(_unpadded(plan, raws))
+    found = read_content(plan, data, Room(limit), columns, fitted)
+    raws, splits, notes = found.raws, found.splits, list(found.notes)
     if fitted is None:
-        members = {name: digests[rows] for name, rows in splits.items()}
-        notes += untrained_classes(features_of(plan), raws, splits)
-        stats = _fitted(plan, raws, splits["train"])
+        members = {name: found.digests[rows] for name, rows in splits.items()}
+        train = splits["train"] if found.layout is None else found.layout.train
+        if found.layout is None:
+            notes += untrained_classes(features_of(plan), raws, splits)
+        stats = _fitted(plan, raws, train)
         asked = {name: (section, name) for name, (section, _) in ranged_features(plan).items()}
-        train = {name: _chosen(raws[key], splits["train"]) for name, key in asked.items()}
-        ranges = find_ranges(plan, train, stats)
+        ranges = find_ranges(plan, {name: _chosen(raws[key], train) for name, key in asked.items()}, stats)
     else:
-        members, splits = dict(fitted.splits), fitted.find(digests)
+        members, splits = dict(fitted.splits), fitted.find(found.digests)
         stats, ranges = dict(fitted.stats), dict(fitted.ranges)
-    values = encode_records(plan, raws, stats, limit)
+    values = encode_records(plan, raws, stats, limit, found.layout)
     notes += all_of(
         [
             note
@@ -165,7 +168,7 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
             for note in lost_values(_feature(plan, section, name), name, columns[name], raw, values[section][name])
         ]
     )
-    learned = FittedData(columns, stats, members, ranges)
+    learned = FittedData(columns, stats, members, ranges, found.artifacts)
     return Dataset(values["inputs"], values["targets"], splits, learned, device_stats(stats), tuple(notes))
 
 
@@ -187,7 +190,9 @@ def _fitted(plan: Plan, raws: Mapping[FeatureKey, Any], rows: NDArray[np.int32])
     return stats
 
 
-def encode_records(plan: Plan, raws: Mapping[FeatureKey, Any], stats: Stats, limit: int) -> dict[str, dict[str, Any]]:
+def encode_records(
+    plan: Plan, raws: Mapping[FeatureKey, Any], stats: Stats, limit: int, layout: Layout | None = None
+) -> dict[str, dict[str, Any]]:
     """The encoded inputs and targets of records, `{"inputs": ..., "targets": ...}`, checked against the plan.
 
     Args:
@@ -195,6 +200,7 @@ def encode_records(plan: Plan, raws: Mapping[FeatureKey, Any], stats: Stats, lim
         raws: the raw values of each feature.
         stats: the features' statistics, in float64.
         limit: the most bytes of encoded values in memory; more than that are encoded on access.
+        layout: the records, if they are windows of the raw values.
 
     Raises:
         SpecError: DLC403 and DLC406 when a loss is not defined for them, or they don't fit together.
@@ -207,6 +213,11 @@ def encode_records(plan: Plan, raws: Mapping[FeatureKey, Any], stats: Stats, lim
         found = {key: Encoded(feature, name, key, raw, stats[name]) for key in keys}
         (packed if feature.packed else values)[section].update(found)
     values = _in_memory(values, limit)
+    if layout is not None:
+        values = {
+            section: {name: Windows(value, layout.rows, _span(plan, section, name)) for name, value in part.items()}
+            for section, part in values.items()
+        }
     network = {section: {**values[section], **packed[section]} for section in values}
     _sizes_agree(plan, network)
     check_values(plan, network, stats)
@@ -216,40 +227,10 @@ def encode_records(plan: Plan, raws: Mapping[FeatureKey, Any], stats: Stats, lim
     }
 
 
-def _read(
-    plan: Plan, data: Data, room: Room, columns: dict[str, tuple[str, ...]], *, divides: bool
-) -> tuple[dict[FeatureKey, Any], dict[str, NDArray[np.int32]], list[str]]:
-    """The raw values of each feature from all sources in turn; with `divides` the rows of a new split, and notes.
-
-    Raises:
-        SpecError: DLC401-DLC406, with everything that is wrong in all sources.
-    """
-    named = {option: getattr(data.split, option) for option in ("group", "stratify")} if divides else {}
-    labels = {option: Labels(column, option) for option, column in named.items() if column is not None}
-    sources = {"source": data.source, "validation": data.validation, "test": data.test}
-    errors, tables = DataErrors(plan), {}
-    for name, source in sources.items():
-        if source is not None:
-            also = list(labels.values()) if name == "source" else ()
-            tables[name] = read_values(plan, source, room, columns, errors, ("data", name, source.word), also=also)
-    errors.check()
-    notes: list[str] = []
-    kept = {}
-    for name, table in tables.items():
-        tables[name], kept[name], dropped = without_absent_targets(features_of(plan), table)
-        notes += dropped
-    splits: dict[str, NDArray[np.int32]] = {}
-    if divides:
-        codes = {option: label.codes()[kept["source"]] for option, label in labels.items()}
-        splits, more = divide(plan, _count(tables["source"]), codes)
-        notes += more
-    start = _count(tables["source"])
-    for name in list(tables)[1:]:
-        splits[name] = np.arange(start, start + _count(tables[name]), dtype=np.int32)
-        start += _count(tables[name])
-    _not_empty(plan, splits)
-    parts = list(tables.values())
-    return {key: _joined(plan, key, [part.pop(key) for part in parts]) for key in list(parts[0])}, splits, notes
+def _span(plan: Plan, section: str, name: str) -> tuple[int, int]:
+    span = _feature(plan, section, name).span
+    assert span is not None, "records are windows only if all features have one"
+    return span
 
 
 def _feature(plan: Plan, section: str, name: str) -> Feature:
@@ -265,16 +246,6 @@ def _in_memory(values: dict[str, dict[str, Any]], limit: int) -> dict[str, dict[
         section: {key: np.ascontiguousarray(value[:]) for key, value in part.items()}
         for section, part in values.items()
     }
-
-
-def _unpadded(plan: Plan, raws: Mapping[FeatureKey, Any]) -> list[Any]:
-    """The values of all features, in which padding is marked: it is no part of a record's content."""
-    features = {key: _feature(plan, *key) for key in raws}
-    return [Unpadded(raw, features[key]) if features[key].value_type().mask else raw for key, raw in raws.items()]
-
-
-def _count(table: Mapping[FeatureKey, Any]) -> int:
-    return len(next(iter(table.values())))
 
 
 def _chosen(raw: Any, rows: NDArray[np.int32]) -> Any:
@@ -330,26 +301,10 @@ def _real_blocks(values: Mapping[str, Mapping[str, Any]], against: Against) -> I
     if mask is None:
         yield from blocks_of(compared)
         return
+    if isinstance(compared, Windows):
+        compared, mask = compared.values, mask.values
     for rows in block_slices(len(compared), compared.nbytes):
         yield compared[rows][mask[rows]]
-
-
-def _joined(plan: Plan, key: FeatureKey, parts: list[Any]) -> Any:
-    """The concatenated raw values of a feature from all sources."""
-    feature = _feature(plan, *key)
-    sizes = sorted({part.shape[1:] for part in parts})
-    if len(sizes) > 1:
-        after = feature.aligned([part[:0] for part in parts])
-        if len({part.shape[1:] for part in after}) > 1:
-            found = " and ".join(str(list(size)) for size in sizes)
-            message = f"the sources have records of different sizes for `{key[1]}`"
-            hint = "use records of one size; `tokens` and series with `padding` are padded automatically"
-            raise wrong_data(plan, RuleViolation("DLC406", message, found=found, hint=hint), key)
-    if len(parts) == 1:
-        return parts[0]
-    if all(isinstance(part, np.ndarray) for part in parts):
-        return np.concatenate(feature.aligned(parts))
-    return Joined(parts, feature.aligned)
 
 
 def _sizes_agree(plan: Plan, values: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
@@ -393,9 +348,3 @@ def fit_sizes(plan: Plan, sizes: Mapping[str, int]) -> None:
             replace(item, code="DLC406", message=f"{item.message}, for data of {listed}") for item in report.diagnostics
         ]
         raise SpecError(Report(tuple(items)))
-
-
-def _not_empty(plan: Plan, splits: Mapping[str, NDArray[np.int32]]) -> None:
-    for name, rows in splits.items():
-        if not len(rows):
-            raise wrong_data(plan, RuleViolation("DLC405", f"the {name} split is empty"), ("data",))

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.data.batching import Batching, batching_of
+from dlc.data.columns import Windows
 from dlc.data.dataset import Sampler, padded_batches
-from dlc.data.feed import Feed, Rows
+from dlc.data.feed import Feed, Gathered, Rows
 from dlc.data.prefetch import Prefetcher
 from dlc.frontend.plan import Plan
 from dlc.support.lazy import jax, np
@@ -29,7 +30,9 @@ def make_sampler(plan: Plan, rows: NDArray[np.int32]) -> Sampler:
     Raises:
         SpecError: DLC405 when a batch is larger than the split.
     """
-    return Sampler(rows, batching_of(plan, len(rows)).batch_size, plan.seed, plan.train.shuffle)
+    batching = batching_of(plan, len(rows))
+    per_epoch = None if plan.train.steps_per_epoch is None else batching.examples
+    return Sampler(rows, batching.batch_size, plan.seed, plan.train.shuffle, per_epoch)
 
 
 class Portions(NamedTuple):
@@ -52,13 +55,13 @@ class Portions(NamedTuple):
         return max(1, min(iterations, MAX_ITERATIONS, MAX_ITERATIONS if self.resident else self.room // batch_bytes))
 
 
-def portions_of(count: int, nbytes: int, in_memory: bool, batching: Batching | None, memory: int) -> Portions:
-    """The portions for `count` records with a total of `nbytes`, which may take `memory` bytes."""
+def portions_of(record_bytes: int, nbytes: int, in_memory: bool, batching: Batching | None, memory: int) -> Portions:
+    """The portions for records of `record_bytes` each, a total of `nbytes`, which may take `memory` bytes."""
     resident = in_memory and nbytes <= _room_on_device(memory)
     found = Portions(resident, min(CHUNK_BYTES, memory // PARTS), batching.batch_size if batching else 0, 0)
     if batching is None:
         return found
-    batch_bytes = max(1, nbytes // count) * batching.batch_size
+    batch_bytes = max(1, record_bytes) * batching.batch_size
     return found._replace(max_iterations=found.fitting(math.ceil(batching.steps_per_epoch), batch_bytes))
 
 
@@ -90,15 +93,19 @@ class Feeder:
     ) -> None:
         leaves = jax.tree.leaves(rows)
         nbytes = sum(leaf.nbytes for leaf in leaves)
-        in_memory = all(isinstance(leaf, np.ndarray) for leaf in leaves)
+        in_memory = all(
+            leaf.in_memory if isinstance(leaf, Windows) else isinstance(leaf, np.ndarray) for leaf in leaves
+        )
+        record_bytes = sum(math.prod(leaf.shape[1:]) * leaf.dtype.itemsize for leaf in leaves)
         self.sampler = sampler
         batching = None if sampler is None else sampler.batching
-        self.portions = portions_of(len(leaves[0]), nbytes, in_memory, batching, memory)
+        self.portions = portions_of(record_bytes, nbytes, in_memory, batching, memory)
         self.max_iterations = self.portions.max_iterations
-        self.rows: Rows = jax.device_put(rows) if self.portions.resident else rows
+        self.rows: Rows = jax.device_put(jax.tree.map(gathered, rows)) if self.portions.resident else rows
+        self._records: Rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), rows)
         self.evaluation_batch = min(together, longest)
         batches = min(EVALUATION_ITERATIONS, math.ceil(longest / self.evaluation_batch))
-        evaluated_bytes = max(1, nbytes // len(leaves[0])) * self.evaluation_batch
+        evaluated_bytes = max(1, record_bytes) * self.evaluation_batch
         self.evaluation_iterations = self.portions.fitting(batches, evaluated_bytes)
         self._training: Prefetcher[Feed] = Prefetcher()
         self._evaluation: Prefetcher[EvaluationChunk] = Prefetcher()
@@ -138,7 +145,7 @@ class Feeder:
         """The shapes of a training batch."""
         assert self.sampler is not None, "there is nothing to train"
         size = self.sampler.batch_size
-        shapes: Rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), self.rows)
+        shapes: Rows = jax.tree.map(lambda kind: jax.ShapeDtypeStruct((size, *kind.shape), kind.dtype), self._records)
         return shapes
 
     def evaluation(self, chosen: NDArray[np.int32]) -> Iterator[EvaluationChunk]:
@@ -162,7 +169,7 @@ class Feeder:
         """A feed of the given batches, with padding that is never read."""
         rows, flat, size = self.rows, indices.reshape(-1), indices.shape[1]
         if not self.portions.resident:
-            rows = jax.tree.map(lambda leaf: jax.device_put(_padded(leaf[flat], iterations * size)), rows)
+            rows = jax.device_put(jax.tree.map(lambda leaf: _sent(leaf, flat, iterations * size), rows))
             indices = np.arange(len(flat), dtype=np.int32).reshape(-1, size)
         # XLA would compile a single iteration to another program, with other bits
         return Feed(rows, jax.device_put(_padded(indices, max(iterations, 2))))
@@ -172,6 +179,21 @@ def _room_on_device(memory: int) -> int:
     """The bytes of data that may stay on the device: half of an accelerator's memory."""
     stats = jax.devices()[0].memory_stats() or {}
     return min(memory, int(stats.get("bytes_limit", 2 * memory)) // 2)
+
+
+def gathered(leaf: Any) -> Any:
+    """A value as compiled programs take it."""
+    return Gathered(leaf.values, leaf.rows, leaf.offsets) if isinstance(leaf, Windows) else leaf
+
+
+def _sent(leaf: Any, chosen: NDArray[np.int32], count: int) -> Any:
+    """Some records of a value, with padding up to `count` of them."""
+    found = _padded(leaf[chosen], count)
+    if not isinstance(leaf, Windows):
+        return found
+    length = len(leaf.offsets)
+    starts = np.arange(count, dtype=np.int32) * np.int32(length)
+    return Gathered(found.reshape(count * length, *found.shape[2:]), starts, np.arange(length, dtype=np.int32))
 
 
 def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import field
+from hashlib import blake2b
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Stats = dict[str, dict[str, Any]]  # arrays by key, by feature
 
+_STRINGS = 1 << 12  # that are hashed at a time
 _BLOCK_BYTES = 1 << 19  # of the values that are mixed at a time: they stay in the processor's cache
 
 
@@ -30,12 +32,14 @@ class FittedData:
         stats: the features' statistics of the training split, in float64.
         splits: the digests of the records of each split, in its order: uint64.
         ranges: the ranges that metrics and augmentations depend on, by feature, in the user's unit.
+        artifacts: what features learned before there were numbers, such as a tokenizer: JSON documents, by feature.
     """
 
     columns: Mapping[str, tuple[str, ...]]
     stats: Stats
     splits: Mapping[str, NDArray[np.uint64]]
     ranges: Mapping[str, ValueRange] = field(default_factory=dict)
+    artifacts: Mapping[str, bytes] = field(default_factory=dict)
 
     def find(self, digests: NDArray[np.uint64]) -> dict[str, NDArray[np.int32]]:
         """The rows of a data set that hold the records of each split. Each row is used once.
@@ -132,6 +136,16 @@ def record_digests(values: Iterable[Any]) -> NDArray[np.uint64]:
             digests[start : start + step] += part
     assert digests is not None, "a data set has at least one feature"
     return _mixed(digests)
+
+
+def string_digests(strings: Any) -> NDArray[np.uint64]:
+    """A number of 64 bits for each string, of an object array (n,) or an object that is sliced like one."""
+    found = np.empty(len(strings), np.uint64)
+    for start in range(0, len(strings), _STRINGS):
+        block = strings[start : start + _STRINGS].tolist()
+        data = b"".join(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in block)
+        found[start : start + len(block)] = np.frombuffer(data, np.uint64)
+    return found
 
 
 class Unpadded:

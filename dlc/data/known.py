@@ -13,7 +13,7 @@ from dlc.language.options import RuleViolation
 def known_findings(plan: Plan) -> tuple[Diagnostic, ...]:
     """The findings about a source whose number of records is known: splits and batches that don't fit."""
     data = plan.data
-    if data is None:
+    if data is None or any(feature.span is not None for feature in (*plan.inputs.values(), *plan.targets.values())):
         return ()
     try:
         count = data.source.count(Path(plan.folder))

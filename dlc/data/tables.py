@@ -15,6 +15,7 @@ from dlc.components.sources.source import Columns, Opened, Source, missing_colum
 from dlc.components.sources.stored import Scratch, Stored
 from dlc.components.wrong_values import Violations
 from dlc.data.columns import Hiding, Parsed, Picked, Read, block_slices
+from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors
 from dlc.data.values import Entries, FeatureKey, choose, parse, values_of
 from dlc.frontend.plan import Plan
@@ -77,7 +78,9 @@ class _Gathered:
         return sum(part.nbytes for part in self.parts)
 
     def leave(self) -> None:
-        """Move present and future values out of memory: to disk, unless they can be read again."""
+        """Move present and future values out of memory: to disk, unless they can be read again. Strings stay."""
+        if self.like is not None and self.like.dtype == object:
+            return
         self.left = True
         if self.again is None:
             self.scratch = self.scratch or Scratch()
@@ -105,6 +108,7 @@ def read_values(
     features: Mapping[FeatureKey, Feature] | None = None,
     also: Sequence[Other] = (),
     folder: Path | None = None,
+    files: FileReader | None = None,
 ) -> dict[FeatureKey, Any]:
     """Read one source of a spec, and parse the raw values of its features.
 
@@ -120,12 +124,13 @@ def read_values(
         features: the features to read; all of the plan if None.
         also: get the blocks of the table as well.
         folder: the folder that relative paths start from; that of the plan if None.
+        files: reads the files that columns name; if None, one that keeps nothing for later runs.
 
     Returns:
         The raw values of each feature; none of a feature with errors.
     """
     base = Path(plan.folder) if folder is None else folder
-    entries = Entries.of(source, base)
+    entries = Entries.of(source, base, files or FileReader(plan.data.workers if plan.data is not None else "auto"))
     reading = _Reading(plan, features_of(plan) if features is None else features, columns, errors, entries)
     gathered: dict[FeatureKey, _Gathered] = {}
     try:
@@ -187,7 +192,8 @@ def _added(other: Other, block: Columns, errors: DataErrors, path: tuple[str, ..
     try:
         other.add(block)
     except RuleViolation as wrong:
-        errors.add(("data", "split") if wrong.option else path, wrong)
+        section = "windows" if wrong.option == "series" else "split"
+        errors.add(("data", section) if wrong.option else path, wrong)
         return False
     return True
 
@@ -205,10 +211,12 @@ class Kept:
     Args:
         names: their names.
         parts: their blocks.
+        rows: the rows that are kept, in their order; all when None.
     """
 
     names: tuple[str, ...]
     parts: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+    rows: NDArray[np.int32] | None = None
 
     def add(self, block: Columns) -> None:
         """Add a block.
@@ -222,9 +230,10 @@ class Kept:
             self.parts.setdefault(name, []).append(np.asarray(block[name][:]))
 
     def column(self, name: str) -> NDArray[Any]:
-        """A whole column."""
+        """A column."""
         parts = self.parts[name]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return found if self.rows is None else found[self.rows]
 
 
 class _Reading:
@@ -283,9 +292,10 @@ def _make_room(gathered: Mapping[FeatureKey, _Gathered], room: Room) -> None:
             each.leave()
     while room.taken + sum(each.nbytes for each in gathered.values()) > room.limit:
         largest = max(gathered.values(), key=lambda each: each.nbytes)
-        if largest.left:  # earlier tables take all of it
-            return
+        before = largest.left
         largest.leave()
+        if before or not largest.left:  # earlier tables take all of it, or strings that stay in memory
+            return
 
 
 def _most_rows(features: Iterable[Feature]) -> int | None:

@@ -11,6 +11,7 @@ from dlc.components.features.feature import Feature
 from dlc.components.sources.references import file_entries
 from dlc.components.sources.source import Columns, Source, look_alike, select
 from dlc.components.wrong_values import Violations, WrongValues
+from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors
 from dlc.diagnostics import did_you_mean, listing
 from dlc.frontend.plan import Plan
@@ -30,17 +31,19 @@ class Entries(NamedTuple):
     Args:
         numbers: makes strings of the source numbers as Python spells them.
         folder: the folder that the names of files start from.
-        origin: the file of a row and its number there, if there are several files.
+        files: reads these files.
+        origin: the file of a row and its number there, if the source has several files.
     """
 
     numbers: Numbers
     folder: Path
+    files: FileReader
     origin: Origin = lambda _: None
 
     @classmethod
-    def of(cls, source: Source, base: Path) -> Entries:
+    def of(cls, source: Source, base: Path, files: FileReader) -> Entries:
         """Those of a source whose relative paths start from `base`."""
-        return cls(source.numbers, source.names_from(base), partial(source.origin, base))
+        return cls(source.numbers, source.names_from(base), files, partial(source.origin, base))
 
     def placed(self, wrong: RuleViolation) -> RuleViolation:
         """What is wrong with a row, with the file that holds it, if there are several."""
@@ -51,10 +54,11 @@ class Entries(NamedTuple):
         """A column as a feature reads it.
 
         Raises:
-            WrongValues: DLC403 for what is certainly no number, or no name of a file.
+            WrongValues: DLC403 for what is certainly no number, no name of a file, or a file that can't be decoded.
         """
         if feature.reads_files and column.dtype.kind in "OUS":
-            return file_entries(column, self.folder, name, first_row)
+            entries = file_entries(column, self.folder, name, first_row)
+            return self.files.read(feature.decoder(), entries, name, first_row)
         return self.numbers(column, name, first_row) if feature.raw_type().is_float else column
 
 

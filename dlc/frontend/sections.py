@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
@@ -24,6 +23,7 @@ from dlc.language.options import (
     word_field,
     words_field,
 )
+from dlc.support.amounts import bytes_in
 
 
 def _share(value: Any) -> Any:
@@ -43,22 +43,25 @@ def _batch_size(value: Any) -> Any:
     raise reject(OptionError((), "DLC104", "not a valid batch size", found=spell(value), expected=expected, hint=hint))
 
 
-_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B\Z")
-
-
 def _memory(value: Any) -> Any:
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
-    match = _BYTES.match(value.strip()) if isinstance(value, str) else None
-    if match is not None:
-        number, prefix, binary = match.groups()
-        found = int(float(number) * (1024 if binary else 1000) ** " kMGT".index(prefix or " "))
-        if found >= 1:
-            return found
+    found = bytes_in(value) if isinstance(value, str) else None
+    if found:
+        return found
     expected = "`512 MB`, `4 GiB`, a number of bytes, or `auto`"
     raise reject(OptionError((), "DLC104", "not a valid amount of memory", found=spell(value), expected=expected))
 
 
+def _workers(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_WORKERS):
+        return value
+    expected = f"a number from 0 to {MOST_WORKERS}, or `auto`"
+    raise reject(OptionError((), "DLC104", "not a valid number of workers", found=spell(value), expected=expected))
+
+
+MOST_WORKERS = 256
+Workers = Annotated[int | Literal["auto"], BeforeValidator(_workers)]
 Memory = Annotated[int | Literal["auto"], BeforeValidator(_memory)]
 BatchSize = Annotated[int | Literal["full"], BeforeValidator(_batch_size)]
 Share = Annotated[float | int, BeforeValidator(_share)]
@@ -81,6 +84,21 @@ class Split(Options):
     )
 
 
+class WindowOptions(Options):
+    """Which windows of a series are records."""
+
+    stride: int = main(1, ge=1, description="rows from one window to the next")
+    evaluation_stride: int | None = option(
+        None, ge=1, description="the same for the validation and test split; default: `stride`"
+    )
+    history: bool = option(
+        False, description="whether the inputs of the validation and test split may begin in an earlier split"
+    )
+    series: str | None = option(
+        None, min_length=1, description="a column: rows with the same value are a series of their own"
+    )
+
+
 class Data(Options):
     """Where records come from."""
 
@@ -93,8 +111,14 @@ class Data(Options):
     validation: DataWord | None = option(None, description="a source of its own for the validation split")
     test: DataWord | None = option(None, description="a source of its own for the test split")
     split: Split = option(Split(), description="how the records are divided")
+    windows: Annotated[WindowOptions, short_form(WindowOptions)] = option(
+        WindowOptions(), description="which windows are records, if features read several rows"
+    )
     memory: Memory = option(
         "auto", description="the memory for records, such as `4 GB`; more than that is read while training"
+    )
+    workers: Workers = option(
+        "auto", description="threads that decode files; 0 decodes on the main thread, `auto` uses one per processor"
     )
 
     @model_validator(mode="before")
@@ -185,6 +209,9 @@ class Train(Options):
 
     epochs: int = option(10, ge=1, description="passes over the training split")
     batch_size: BatchSize = option(32, description="examples a step; `full` takes the whole split")
+    steps_per_epoch: int | None = option(
+        None, ge=1, description="steps of an epoch; default: one pass over the training split"
+    )
     shuffle: bool = option(True, description="draw a new order for every epoch")
     monitor: str | None = option(
         None, description="SPLIT/METRIC that decides which weights are best; validation/loss when left out"

@@ -18,12 +18,16 @@ from dlc.backend.predict import predictions_of, raw_inputs
 from dlc.components.features.feature import as_text, present_array, single_values
 from dlc.components.sources.folders import FolderSource
 from dlc.components.sources.source import Source
+from dlc.data.columns import Windows
+from dlc.data.content import prepared, series_of, window_spans
 from dlc.data.dataset import encode_records, fit_sizes
 from dlc.data.errors import DataErrors
 from dlc.data.findings import without_absent_targets
 from dlc.data.fitted import FittedData
-from dlc.data.tables import COPIES, Kept, Room, allowed_memory, features_of, read_values
+from dlc.data.splits import Labels
+from dlc.data.tables import COPIES, Kept, Other, Room, allowed_memory, features_of, read_values
 from dlc.data.values import FeatureKey
+from dlc.data.windows import Layout, reach, sequential, whole_windows
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
 from dlc.frontend.predictions import Answer, decoded
@@ -37,7 +41,14 @@ from dlc.training.run_folder import RunFolder, check_output, inputs_of
 
 
 def read_raw(
-    plan: Plan, fitted: FittedData, source: Source, where: str | None, *, targets: bool, kept: Kept | None = None
+    plan: Plan,
+    fitted: FittedData,
+    source: Source,
+    where: str | None,
+    *,
+    targets: bool,
+    kept: Kept | None = None,
+    labels: Sequence[Labels] = (),
 ) -> dict[FeatureKey, Any]:
     """The raw values of new records: those of the network's inputs, and with `targets` those of all features.
 
@@ -50,6 +61,7 @@ def read_raw(
         where: their origin, for messages.
         targets: whether to read the targets and the inputs that only losses read.
         kept: receives columns of the table.
+        labels: receives the column of the series.
 
     Raises:
         SpecError: DLC401-DLC406.
@@ -61,10 +73,42 @@ def read_raw(
     }
     errors, columns = DataErrors(plan, where or ""), dict(fitted.columns)
     room = Room(allowed_memory(plan) // COPIES)
-    also = () if kept is None else (kept,)
+    also: list[Other] = [*labels, *([] if kept is None else [kept])]
     found = read_values(plan, source, room, columns, errors, (), features, also, folder=Path())
     errors.check()
     return found
+
+
+def _placed(
+    plan: Plan, fitted: FittedData, table: Mapping[FeatureKey, Any], where: str, labels: Sequence[Labels]
+) -> tuple[dict[FeatureKey, Any], Layout | None]:
+    """Raw values as numbers; and their records, if these are windows.
+
+    Raises:
+        SpecError: DLC404 for strings that don't fit, DLC405 when there is no whole window.
+    """
+    features = {key: feature for key, feature in features_of(plan).items() if key in table}
+    found = window_spans(plan, features)
+    if not found:
+        return prepared(plan, table, fitted.artifacts), None
+    low, high = reach(found)
+    raws = dict(table)
+    bounds, order = series_of(labels, len(next(iter(table.values()))))
+    if order is not None:
+        message, hint = f"the rows of a series are not together in `{where}`", "sort the table by its series and time"
+        raise SpecError.of("DLC405", message, hint=hint)
+    lengths = [stop - start for start, stop in bounds]
+    if sequential(features):
+        tokens = {key: features[key].sequences(raw[:], fitted.artifacts[key[1]], key[1]) for key, raw in table.items()}
+        lengths = [len(each) for each in next(iter(tokens.values()))]
+        raws = {key: np.concatenate([np.asarray(each, np.int32) for each in own]) for key, own in tokens.items()}
+    ends = np.cumsum(lengths)
+    parts = [whole_windows(length, low, high) + end - length for length, end in zip(lengths, ends, strict=True)]
+    rows = np.concatenate(parts).astype(np.int32)
+    if not len(rows):
+        message, expected = f"`{where}` is shorter than a window", f"at least {high - low:,} rows"
+        raise SpecError.of("DLC405", message, found=f"{max(lengths):,} rows", expected=expected)
+    return raws, Layout(rows, {}, rows[:0])
 
 
 def read_inputs(
@@ -82,7 +126,15 @@ def read_inputs(
     Raises:
         SpecError: DLC401-DLC406.
     """
-    found = {key[1]: raw for key, raw in read_raw(plan, fitted, source, where, targets=False, kept=kept).items()}
+    labels = _series_labels(plan)
+    table = read_raw(plan, fitted, source, where, targets=False, kept=kept, labels=labels)
+    raws, layout = _placed(plan, fitted, table, where or "the data", labels)
+    found: dict[str, Any] = {}
+    for key, raw in raws.items():
+        span = features_of(plan)[key].span
+        found[key[1]] = raw if layout is None or span is None else Windows(raw, layout.rows, span)
+    if kept is not None and layout is not None and not sequential(features_of(plan)):
+        kept.rows = np.maximum(layout.rows - 1, 0)
     sizes: dict[str, int] = {}
     for name, kind in raw_inputs(plan).items():
         if len(kind.shape) == len(found[name].shape):
@@ -105,11 +157,19 @@ def read_encoded(
     Raises:
         SpecError: DLC401-DLC406.
     """
-    table = read_raw(plan, fitted, source, where, targets=True)
+    labels = _series_labels(plan)
+    table = read_raw(plan, fitted, source, where, targets=True, labels=labels)
     raws, rows, notes = without_absent_targets(features_of(plan), table)
     if not len(rows):
         raise SpecError.of("DLC405", f"{where}: no record has all targets")
-    return encode_records(plan, raws, fitted.stats, allowed_memory(plan) // COPIES), notes
+    raws, layout = _placed(plan, fitted, raws, where, labels)
+    return encode_records(plan, raws, fitted.stats, allowed_memory(plan) // COPIES, layout), notes
+
+
+def _series_labels(plan: Plan) -> list[Labels]:
+    """What receives the column that names the series of windows."""
+    series = plan.data.windows.series if plan.data is not None else None
+    return [] if series is None else [Labels(series, "series")]
 
 
 def present(plan: Plan, predictions: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:

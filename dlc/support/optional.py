@@ -12,6 +12,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "PIL": ("images", "reads pictures"),
     "pyarrow": ("tables", "reads Parquet and Arrow files"),
     "sqlalchemy": ("sql", "connects to databases"),
+    "tokenizers": ("text", "learns pieces of words"),
     "tensorboard": ("tensorboard", "writes TensorBoard events"),
 }
 """Package -> the extra that installs it, and what it is for."""

@@ -19,12 +19,18 @@ def open_regular(path: Path | str) -> tuple[IO[bytes], int]:
     Raises:
         OSError: when it can't be opened, or is not a regular file: a pipe would block, a device may never end.
     """
-    _need_regular(Path(path).stat(), path)  # even opening a device may have an effect
+    handle, size = _opened(path)
+    return open(handle, "rb"), size
+
+
+def _opened(path: Path | str) -> tuple[int, int]:
+    """A descriptor of a regular file, and its size."""
+    _need_regular(os.stat(path), path)  # noqa: PTH116 - even opening a device may have an effect; a Path takes longer
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(handle)
         _need_regular(status, path)
-        return open(handle, "rb"), status.st_size
+        return handle, status.st_size
     except BaseException:
         os.close(handle)
         raise
@@ -37,7 +43,7 @@ def _need_regular(status: os.stat_result, path: Path | str) -> None:
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
-def read_whole(path: Path, most: int | None = None) -> bytes:
+def read_whole(path: Path | str, most: int | None = None) -> bytes:
     """The bytes of a regular file, no more than it has when it is opened.
 
     Args:
@@ -47,9 +53,14 @@ def read_whole(path: Path, most: int | None = None) -> bytes:
     Raises:
         OSError: when it can't be read, is not a regular file, or is too large.
     """
-    file, size = open_regular(path)
-    with file:
+    handle, size = _opened(path)
+    try:
         limit = most if most is not None else fitting_bytes()
         if size > limit:
             raise OSError(errno.EFBIG, f"it has {size:,} bytes; at most {limit:,} are read", str(path))
-        return file.read(size)
+        found = os.read(handle, size)
+        while len(found) < size and (more := os.read(handle, size - len(found))):  # it may return less than asked for
+            found += more
+        return found
+    finally:
+        os.close(handle)

@@ -160,4 +160,4 @@ class Chunks:
     def _epoch_end(self, step: int) -> int:
         """The steps done at the end of the epoch that a step is in."""
         sampler = self.setup.sampler
-        return sampler.steps(step * sampler.batch_size // len(sampler.rows) + 1)
+        return sampler.steps(step * sampler.batch_size // sampler.batching.examples + 1)

@@ -17,7 +17,8 @@ from dlc.backend.train_step import CompiledSteps, make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
 from dlc.data.batching import batching_of, horizon_of, split_sizes
-from dlc.data.feed import Feed, Rows
+from dlc.data.columns import Windows
+from dlc.data.feed import Feed, Gathered, Rows
 from dlc.data.feeder import Portions, portions_of
 from dlc.data.ranges import awaits_ranges
 from dlc.data.tables import COPIES, allowed_memory
@@ -80,10 +81,22 @@ def feed_shapes(portions: Portions, rows: Rows) -> Feed:
     """The shapes of a chunk's feed; `rows` are of all records."""
     iterations, size = portions.max_iterations, portions.batch_size
     count = None if portions.resident else iterations * size
-    shapes = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((count or leaf.shape[0], *leaf.shape[1:]), leaf.dtype), rows
-    )
+    shapes = jax.tree.map(lambda leaf: _sent_shape(leaf, count), rows)
     return Feed(shapes, jax.ShapeDtypeStruct((max(iterations, 2), size), jnp.int32))
+
+
+def _sent_shape(leaf: Any, count: int | None) -> Any:
+    """The shape of a value in a feed: of `count` records; of all when None."""
+    if not isinstance(leaf, Windows):
+        return jax.ShapeDtypeStruct((count or leaf.shape[0], *leaf.shape[1:]), leaf.dtype)
+    rows, length = count or len(leaf), leaf.shape[1]
+    values = (count * length, *leaf.values.shape[1:]) if count else leaf.values.shape
+    index = jnp.int32
+    return Gathered(
+        jax.ShapeDtypeStruct(values, leaf.dtype),
+        jax.ShapeDtypeStruct((rows,), index),
+        jax.ShapeDtypeStruct((length,), index),
+    )
 
 
 def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -94,7 +107,10 @@ def _foreseen(plan: Plan) -> Known | None:
     """What the program will depend on, as far as it can be known; None when it can't."""
     data = plan.data
     sources = [source for source in (data.source, data.validation, data.test) if source is not None] if data else []
-    kinds = [feature.value_type() for feature in (*plan.inputs.values(), *plan.targets.values())]
+    features = (*plan.inputs.values(), *plan.targets.values())
+    if any(feature.span is not None for feature in features):  # the number of windows depends on the series
+        return None
+    kinds = [feature.value_type() for feature in features]
     if any(isinstance(dim, str) for kind in kinds for dim in kind.shape[1:]) or awaits_ranges(plan):
         return None
     try:
@@ -109,7 +125,7 @@ def _foreseen(plan: Plan) -> Known | None:
     rows = batch_shapes(plan, sum(known), {})
     memory = allowed_memory(plan)
     nbytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(rows))
-    portions = portions_of(sum(known), nbytes, nbytes <= memory // COPIES, batching, memory)
+    portions = portions_of(nbytes // sum(known), nbytes, nbytes <= memory // COPIES, batching, memory)
     return Known(feed_shapes(portions, rows), stats_shapes(plan), horizon)
 
 

@@ -332,7 +332,9 @@ class RunFolder:
             ranges = {name: ValueRange(*map(float, found["ranges"][name])) for name in ranged_features(plan)}
             if not all(isfinite(held.span) and held.span > 0 for held in ranges.values()):
                 raise ValueError("ranges")
-            read, found = found["columns"], found["fitted"]
+            read, documents, found = found["columns"], found["artifacts"], found["fitted"]
+            learning = [name for name, feature in {**plan.inputs, **plan.targets}.items() if feature.learns]
+            artifacts = {name: documents[name].encode() for name in learning}
             for name, feature in {**plan.inputs, **plan.targets}.items():
                 columns[name] = tuple(read[name])
                 named = isinstance(read[name], list) and all(isinstance(column, str) for column in read[name])
@@ -347,7 +349,7 @@ class RunFolder:
                     raise ValueError(name)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError):
             raise SpecError.of("DLC503", f"`{path}` is damaged: it does not fit the spec") from None
-        return FittedData(columns, stats, self._splits(), ranges)
+        return FittedData(columns, stats, self._splits(), ranges, artifacts)
 
     def _splits(self) -> dict[str, Any]:
         """The digests of the records of each split.
@@ -504,6 +506,7 @@ def _features(fitted: FittedData) -> bytes:
             for name, stats in fitted.stats.items()
         },
         "ranges": {name: list(held) for name, held in fitted.ranges.items()},
+        "artifacts": {name: document.decode() for name, document in fitted.artifacts.items()},
     }
     return to_json({**plain, "sha256": digest(to_json(plain))})
 

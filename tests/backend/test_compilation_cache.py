@@ -10,6 +10,7 @@ import pytest
 
 import dlc
 from dlc.backend import compilation_cache
+from dlc.support.cache_folder import cache_folder
 from tests.common import SMALL, run_dlc
 
 ONCE = SMALL.replace("epochs: 4", "epochs: 1")
@@ -29,7 +30,7 @@ def test_a_program_is_compiled_once_and_gives_the_same_bits(tmp_path: Path, monk
     without = trained(tmp_path, "without")
     monkeypatch.setenv("DLC_CACHE", str(tmp_path / "cache"))
     assert trained(tmp_path, "cold") == without
-    folder = tmp_path / "cache" / compilation_cache.kind()
+    folder = tmp_path / "cache" / "xla" / compilation_cache.kind()
     programs = {path.name: path.read_bytes() for path in folder.glob("*-cache")}
     assert any(name.startswith("jit_chunk-") for name in programs)
     assert trained(tmp_path, "warm") == without
@@ -47,30 +48,34 @@ def test_a_program_is_compiled_once_and_gives_the_same_bits(tmp_path: Path, monk
 def test_doctor_tells_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLC_CACHE", str(tmp_path / "cache"))
     said = run_dlc(["doctor"]).stdout
-    count = len(list((tmp_path / "cache" / compilation_cache.kind()).glob("*-cache")))
+    count = len(list((tmp_path / "cache" / "xla" / compilation_cache.kind()).glob("*-cache")))
     assert count > 0
-    assert f"cache         {tmp_path / 'cache' / compilation_cache.kind()}: {count} compiled programs, 0.0 MiB" in said
+    assert (
+        f"cache         {tmp_path / 'cache' / 'xla' / compilation_cache.kind()}: {count} compiled programs, 0.0 MiB"
+        in said
+    )
     monkeypatch.setenv("DLC_CACHE", "off")
     assert "cache         off: DLC_CACHE=off" in run_dlc(["doctor"]).stdout
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DLC_CACHE", str(tmp_path / "file"))
     said = run_dlc(["doctor"]).stdout
     assert (
-        f"cache         off: `{tmp_path / 'file' / compilation_cache.kind()}` can't be used: not a directory\n" in said
+        f"cache         off: `{tmp_path / 'file' / 'xla' / compilation_cache.kind()}` can't be used: not a directory\n"
+        in said
     )
 
 
 def test_the_variable_is_read_as_a_shell_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    for given, wanted in (("~/x", tmp_path / "x"), (" ", tmp_path / ".cache" / "dlc" / "xla"), (" off", None)):
+    for given, wanted in (("~/x", tmp_path / "x" / "xla"), (" ", tmp_path / ".cache" / "dlc" / "xla"), (" off", None)):
         monkeypatch.setenv("DLC_CACHE", given)
-        assert compilation_cache.base() == wanted
+        assert cache_folder("xla") == wanted
 
 
 def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiled program is code: who may write there has his code run."""
-    folder = tmp_path / "cache" / compilation_cache.kind()
+    folder = tmp_path / "cache" / "xla" / compilation_cache.kind()
     folder.mkdir(parents=True)
     folder.chmod(0o777)
     monkeypatch.setenv("DLC_CACHE", str(tmp_path / "cache"))
@@ -90,5 +95,5 @@ def test_the_oldest_programs_go_when_there_are_too_many(tmp_path: Path, monkeypa
 
 
 def test_a_cache_set_up_for_jax_is_left_alone() -> None:
-    assert compilation_cache.enable().folder == Path(os.environ["DLC_CACHE"]) / compilation_cache.kind()
+    assert compilation_cache.enable().folder == Path(os.environ["DLC_CACHE"]) / "xla" / compilation_cache.kind()
     assert np.isfinite(dlc.compile(dlc.loads(SMALL)).init(0)["params"]["dense"]["kernel"]).all()

@@ -7,5 +7,7 @@ FEATURES: dict[str, str] = {
     "number": "dlc.components.features.number:Number",
     "category": "dlc.components.features.category:Category",
     "image": "dlc.components.features.image:Image",
+    "series": "dlc.components.features.series:Series",
+    "text": "dlc.components.features.text:Text",
     "tokens": "dlc.components.features.tokens:Tokens",
 }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import product
 from math import inf, prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dlc.components.features.decision import Thresholds
@@ -20,6 +21,8 @@ from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from dlc.components.features.decoder import Decoder
 
 Stats = Mapping[str, "NDArray[Any]"]
 
@@ -37,9 +40,10 @@ class FeatureExample(NamedTuple):
 class Feature(Options):
     """A kind of input or target.
 
-    A value passes these stages: `read` parses columns on the host (strings, class names) into an array of numbers;
-    `filled` replaces missing ones; `encode` converts that to the network's values; `marked` marks padding and missing
-    values in them; `decode` converts predictions back. All but the first use only operators, so that they work on numpy
+    A value passes these stages: `read` parses columns on the host (strings, class names) into an array of numbers. If
+    the feature `learns`, `read` returns strings, `learn` finds a vocabulary, and `prepare` returns numbers. `filled`
+    replaces missing ones; `encode` converts that to the network's values; `marked` marks padding and missing values in
+    them; `decode` converts predictions back. From `filled` on they use only operators, so that they work on numpy
     arrays, inside a compiled program and in an exported one. On the host they compute in float64: differences of large
     numbers keep their digits.
     """
@@ -48,9 +52,22 @@ class Feature(Options):
     packed: ClassVar[bool] = False
     """Whether a data set and a batch hold the raw values, and the compiled program encodes them."""
     reads_files: ClassVar[bool] = False
-    """Whether strings in its columns are the names of files: `read` then gets a `FileEntry` for each."""
+    """Whether strings in its columns are the names of files: `read` then gets what its `decoder` makes of them."""
+
+    learns: ClassVar[bool] = False
+    """Whether `read` returns strings, and `prepare` makes numbers of them with what `learn` found."""
 
     column: str | None = option(None, description="column to read; default: the name of the feature")
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """The rows of a window, relative to the record's: the first, and that after the last. None for a single row."""
+        return None
+
+    @property
+    def sequential(self) -> bool:
+        """Whether all its strings together are one sequence, whose tokens are the rows."""
+        return False
 
     @property
     def unlabelled(self) -> int | None:
@@ -104,6 +121,38 @@ class Feature(Options):
         Raises:
             RuleViolation: DLC403, DLC404 or DLC406, with the row, when a value doesn't fit.
         """
+        raise NotImplementedError
+
+    def learn(self, raw: NDArray[Any], base: Path) -> bytes:
+        """A JSON document of what `prepare` needs, from the strings of the training split (n,).
+
+        Args:
+            raw: the strings.
+            base: the folder that relative paths start from.
+
+        Raises:
+            RuleViolation: DLC405 when nothing can be learned from them.
+        """
+        raise NotImplementedError
+
+    def prepare(self, raw: NDArray[Any], artifact: bytes, name: str, first_row: int = 1) -> NDArray[Any]:
+        """Strings (n,) as an array of n rows with the shape of the raw type.
+
+        Raises:
+            RuleViolation: DLC404, with the row, when a string doesn't fit.
+        """
+        raise NotImplementedError
+
+    def sequences(self, raw: NDArray[Any], artifact: bytes, name: str, first_row: int = 1) -> list[Any]:
+        """The tokens of each string, if the feature is `sequential`.
+
+        Raises:
+            RuleViolation: DLC404, with the row, when a string doesn't fit.
+        """
+        raise NotImplementedError
+
+    def decoder(self) -> Decoder:
+        """How the files of a feature with `reads_files` become arrays."""
         raise NotImplementedError
 
     def undeclared(self, values: Sequence[str]) -> RuleViolation | None:

@@ -18,7 +18,7 @@ from dlc.components.features.feature import (
     normalized,
     without_shift,
 )
-from dlc.components.features.pictures import Target, read_arrays, read_files
+from dlc.components.features.pictures import Target, read_arrays
 from dlc.components.value_ranges import ValueRange
 from dlc.ir import TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
@@ -96,15 +96,16 @@ class Image(Feature):
         return TensorType(("batch", *self.size, self.channels), "u8")
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
-        """Decoded files, or arrays, resized: uint8 (n, height, width, channels)."""
+        """Arrays, or what `decoder` made of files, resized: uint8 (n, height, width, channels)."""
         if len(columns) != 1:
             message, found = "an `image` reads one column", f"{len(columns)} columns: {name}"
             hint = "declare columns of pixels as one `tensor: {columns: [...], shape: [...]}`"
             raise RuleViolation("DLC402", message, found=found, hint=hint, option="column")
-        target = Target(*self.size, self.channels, self.resize, self.interpolation)
-        if columns[0].dtype.kind in "OUS":
-            return read_files(columns[0], target, name, first_row)
-        return read_arrays(columns[0], target, name, first_row)
+        return read_arrays(columns[0], self.decoder(), name, first_row)
+
+    def decoder(self) -> Target:
+        """The size, and how pictures get it."""
+        return Target(*self.size, self.channels, self.resize, self.interpolation)
 
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Shift and scale of each channel."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dlc.components.sources.references import unreadable
 from dlc.components.wrong_values import WrongValues
 from dlc.language.options import RuleViolation
 from dlc.support.lazy import np
@@ -22,12 +20,26 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """The formats that are read: none of them runs another program, as EPS does."""
 MOST_PIXELS = 1 << 27
 """The most pixels of a picture. A small file may declare more than fit into memory."""
+ORIENTATION = 0x0112
+"""The tag of the orientation in EXIF."""
+TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""How Pillow turns a picture upright, by its orientation."""
+SWAPPING = ("TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
+"""The turns that swap height and width."""
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's modes by the number of channels."""
 
 
 class Target(NamedTuple):
-    """What a picture becomes.
+    """What a picture becomes: the decoder of pictures.
 
     Args:
         height: in pixels.
@@ -43,6 +55,60 @@ class Target(NamedTuple):
     fit: str
     interpolation: str
 
+    @property
+    def key(self) -> str:
+        """The options, and the versions of Pillow and of its decoder of JPEG files."""
+        features = require("PIL", "PIL.features")
+        versions = f"Pillow {features.version('pil')} {features.version('jpg')}"
+        return f"picture {VERSION} {' '.join(map(str, self))}, {versions}"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.height, self.width, self.channels
+
+    @property
+    def dtype(self) -> str:
+        """Bytes."""
+        return "uint8"
+
+    @property
+    def wrong(self) -> str:
+        """What is wrong with a file that can't be decoded."""
+        return "is not a picture that can be read"
+
+    @property
+    def expected(self) -> str:
+        """The formats."""
+        return f"a picture ({', '.join(FORMATS)})"
+
+    def decode(self, data: bytes) -> NDArray[Any]:
+        """The picture in a file, as by `decoded`."""
+        return decoded(data, self)
+
+
+VERSION = 1
+"""The version of the code below: increased when it returns other pixels for some file."""
+
+
+@cache
+def _pillow() -> tuple[Any, Any]:
+    """The modules `Image` and `ImageOps`; Pillow's warning of large pictures is off, because `decoded` checks sizes."""
+    image_module = require("PIL", "PIL.Image")
+    warnings.filterwarnings("ignore", category=image_module.DecompressionBombWarning)
+    return image_module, require("PIL", "PIL.ImageOps")
+
+
+def _opened(data: bytes) -> Any:
+    """The picture in a file, not yet decoded."""
+    image_module = _pillow()[0]
+    try:
+        return image_module.open(io.BytesIO(data), formats=FORMATS)
+    except image_module.DecompressionBombWarning:  # the program has made warnings errors
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return image_module.open(io.BytesIO(data), formats=FORMATS)
+
 
 def decoded(data: bytes, target: Target) -> NDArray[Any]:
     """The picture in a file: uint8 (height, width, channels).
@@ -53,21 +119,18 @@ def decoded(data: bytes, target: Target) -> NDArray[Any]:
     Raises:
         ValueError: when it is not a picture, damaged, or too large; with the reason.
     """
-    image_module, image_ops = require("PIL", "PIL.Image"), require("PIL", "PIL.ImageOps")
+    image_module = _pillow()[0]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", image_module.DecompressionBombWarning)  # the size is checked here
-            picture = image_module.open(io.BytesIO(data), formats=FORMATS)
-        with picture:
+        with _opened(data) as picture:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise ValueError(f"it has {width:,} x {height:,} pixels; at most {MOST_PIXELS:,} are read")
             if picture.mode == "F" or (picture.mode == "I" and picture.format != "PNG"):
                 raise ValueError("it has numbers of 32 bits; only 8 and 16 bits are read")
-            turned = picture.getexif().get(0x0112, 1) >= 5  # the orientation swaps height and width
-            wanted = (target.height, target.width) if turned else (target.width, target.height)
-            picture.draft(MODES[min(target.channels, 3)], wanted)
-            return resized(image_ops.exif_transpose(picture), target)
+            turn = TURNS.get(picture.getexif().get(ORIENTATION, 1))
+            swapped = turn in SWAPPING
+            picture.draft(MODES[min(target.channels, 3)], (target.width, target.height)[:: -1 if swapped else 1])
+            return resized(picture if turn is None else picture.transpose(image_module.Transpose[turn]), target)
     except image_module.DecompressionBombError:
         raise ValueError(f"it has too many pixels; at most {MOST_PIXELS:,} are read") from None
     except image_module.UnidentifiedImageError:
@@ -80,7 +143,7 @@ def decoded(data: bytes, target: Target) -> NDArray[Any]:
 
 def resized(picture: Any, target: Target) -> NDArray[Any]:
     """A picture of Pillow with the size and channels of a target: uint8 (height, width, channels)."""
-    image_module, image_ops = require("PIL", "PIL.Image"), require("PIL", "PIL.ImageOps")
+    image_module, image_ops = _pillow()
     mode = MODES[target.channels]
     if picture.mode.startswith("I"):  # 16 bits: Pillow would clip the numbers above 255
         picture = image_module.fromarray((np.asarray(picture).astype(np.int64) >> 8).astype(np.uint8))
@@ -101,34 +164,6 @@ def resized(picture: Any, target: Target) -> NDArray[Any]:
     return found.reshape(target.height, target.width, target.channels)
 
 
-def read_files(column: NDArray[Any], target: Target, name: str, first_row: int) -> NDArray[Any]:
-    """The pictures that a column of `FileEntry` names: uint8 (n, height, width, channels).
-
-    Raises:
-        WrongValues: DLC403, with all files that can't be read.
-    """
-    found = np.empty((len(column), target.height, target.width, target.channels), np.uint8)
-
-    def decode(index: int, entry: Any) -> str | None:
-        """Decode one picture; why it can't be read."""
-        try:
-            found[index] = decoded(entry.read(), target)
-        except OSError as error:
-            return unreadable(error)
-        except ValueError as error:
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor(os.cpu_count() or 1, "pictures") as pool:  # Pillow works without the GIL
-        reasons = list(pool.map(decode, range(len(column)), column.tolist()))
-    wrong = {f"`{entry}`: {why}": 1 for entry, why in zip(column.tolist(), reasons, strict=True) if why is not None}
-    if wrong:
-        first = first_row + next(index for index, why in enumerate(reasons) if why is not None)
-        what, expected = "is not a picture that can be read", f"a picture ({', '.join(FORMATS)})"
-        raise WrongValues("DLC403", what, name, first, wrong, expected=expected)
-    return found
-
-
 def read_arrays(column: NDArray[Any], target: Target, name: str, first_row: int) -> NDArray[Any]:
     """Pictures from arrays of bytes, (n, height, width) or (n, height, width, channels), with the size of a target.
 
@@ -147,7 +182,7 @@ def read_arrays(column: NDArray[Any], target: Target, name: str, first_row: int)
     whole = _bytes(column, name, first_row)
     if shape == (target.height, target.width, target.channels):
         return np.ascontiguousarray(whole)
-    image_module = require("PIL", "PIL.Image")
+    image_module = _pillow()[0]
     pictures = [image_module.fromarray(record[..., 0] if shape[2] == 1 else record) for record in whole]
     return (
         np.stack([resized(picture, target) for picture in pictures])

@@ -19,14 +19,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def _length(value: Any) -> Any:
+def read_length(value: Any) -> Any:
+    """A number of tokens, or a name; rejects anything else."""
     whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     if whole or (isinstance(value, str) and value.isidentifier() and value != "batch"):
         return value
     raise reject(OptionError((), "DLC104", "not a valid length", found=spell(value), expected="a number, or a name"))
 
 
-class Tokens(Feature):
+class TokenValues(Feature):
+    """Shared by features whose values are ids of a vocabulary."""
+
+    def prediction_columns(self, name: str, sizes: Sequence[int]) -> list[str]:
+        """A column for each position."""
+        return super().prediction_columns(name, sizes[:-1] if len(sizes) == 2 else sizes)
+
+    def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The most probable token at each position, a column each; none where a score is NaN."""
+        return super().present(name, _best(prediction))
+
+    def arrays(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The most probable tokens: (n, time)."""
+        return {name: _best(prediction)}
+
+
+class Tokens(TokenValues):
     """A sequence of numbers of a vocabulary: (batch, length) in int32.
 
     It reads one column of arrays, or several columns of one token each. `padding` is the number that fills the end of
@@ -36,7 +53,7 @@ class Tokens(Feature):
 
     word = "tokens"
     vocabulary: int = main(ge=1, le=2**24, description="number of different tokens, numbered from 0")
-    length: Annotated[Dim, BeforeValidator(_length)] = option(
+    length: Annotated[Dim, BeforeValidator(read_length)] = option(
         "time", description="tokens per record; a name for a length that varies between data sets"
     )
     padding: int | None = option(None, ge=0, description="the number that fills the end of shorter sequences")
@@ -147,18 +164,6 @@ class Tokens(Feature):
     def mask(self, raw: Any) -> Any:
         """True where a value is not padding."""
         return raw != self.padding
-
-    def prediction_columns(self, name: str, sizes: Sequence[int]) -> list[str]:
-        """A column for each position."""
-        return super().prediction_columns(name, sizes[:-1] if len(sizes) == 2 else sizes)
-
-    def present(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """The most probable token at each position, a column each; none where a score is NaN."""
-        return super().present(name, _best(prediction))
-
-    def arrays(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """The most probable tokens: (n, time)."""
-        return {name: _best(prediction)}
 
 
 def _best(prediction: NDArray[Any]) -> NDArray[Any]:

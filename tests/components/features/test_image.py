@@ -15,10 +15,11 @@ from PIL import Image, ImageOps
 
 import dlc
 from dlc.components.features.image import CONSTANTS
-from dlc.components.features.pictures import MOST_PIXELS, Target, decoded, read_files
+from dlc.components.features.pictures import MOST_PIXELS, Target, decoded
 from dlc.components.sources.references import file_entries
 from dlc.components.sources.stored import Stored
 from dlc.components.wrong_values import WrongValues
+from dlc.data.decoding import FileReader
 from dlc.language.options import RuleViolation
 from dlc.training.setup import set_up
 from tests.components.building import feature
@@ -128,7 +129,7 @@ def test_files_that_are_no_pictures(tmp_path: Path, data: bytes, why: str) -> No
     (tmp_path / "bad.jpg").write_bytes(data)
     names = np.array(["good.png", "bad.jpg", "good.png", "gone.png"], object)
     with pytest.raises(WrongValues) as caught:
-        feature("image: 4").read([file_entries(names, tmp_path, "photo", 1)], "photo", 11)
+        FileReader().read(target(4, 4), file_entries(names, tmp_path, "photo", 1), "photo", 11)
     wrong = caught.value
     assert (wrong.code, wrong.row) == ("DLC403", 12)
     assert [key.split(":")[0] for key in wrong.counts] == ["`bad.jpg`", "`gone.png`"]
@@ -139,7 +140,7 @@ def test_files_that_are_no_pictures(tmp_path: Path, data: bytes, why: str) -> No
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(WrongValues, match="not a picture"):
-        feature("image: 4").read([file_entries(np.array(["pipe.png"], object), tmp_path, "x", 1)], "x")
+        FileReader().read(target(4, 4), file_entries(np.array(["pipe.png"], object), tmp_path, "x", 1), "x", 1)
     with pytest.raises(WrongValues, match="not the name of a file"):
         file_entries(np.array(["a.png", ""], object), tmp_path, "x", 1)
 
@@ -239,12 +240,14 @@ def test_pictures_that_do_not_fit_into_memory_are_decoded_once(
 ) -> None:
     """They go to a scratch file, block by block."""
     read: list[int] = []
+    whole = FileReader.read
 
-    def counted(column: Any, *rest: Any) -> Any:
+    def counted(self: FileReader, decoder: Target, column: Any, *rest: Any) -> Any:
         read.append(len(column))
-        return read_files(column, *rest)
+        return whole(self, decoder, column, *rest)
 
-    monkeypatch.setattr("dlc.components.features.image.read_files", counted)
+    monkeypatch.setattr(FileReader, "read", counted)
+    monkeypatch.setenv("DLC_CACHE", "off")
     monkeypatch.setattr("dlc.data.tables.DECODED_BYTES", 15 * 6 * 6 * 3)
     (table / "spec.yaml").write_text(SPEC.replace("{SOURCE}", "{csv: table.csv}"))
     weights = []

@@ -1,0 +1,156 @@
+"""Decoding the files that columns name, on several threads, or reading what was decoded before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self
+
+from dlc.components.features.decoder import Decoder
+from dlc.components.sources.references import unreadable
+from dlc.components.wrong_values import WrongValues
+from dlc.data.decoded_files import DIGEST, DecodedFiles, cache_size, digest, usable_folder
+from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CHUNK = 16
+"""The files that a thread decodes before it takes others: handing over each by itself takes a tenth of the time."""
+
+
+class FileReader:
+    """Reads the files that the columns of a table name.
+
+    Args:
+        workers: the number of threads that decode; 0 for the thread that calls, `auto` for one per processor.
+        cached: whether what is decoded is kept on disk, and read from there.
+    """
+
+    def __init__(self, workers: int | str = "auto", cached: bool = False) -> None:
+        self.threads = workers if isinstance(workers, int) else os.cpu_count() or 1
+        self.notes: list[str] = []
+        """What is noteworthy about the cache."""
+        self._caches: dict[str, DecodedFiles] = {}
+        self._folder = usable_folder() if cached else None
+        if isinstance(self._folder, str):
+            self._not_kept(self._folder)
+
+    def read(self, decoder: Decoder, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
+        """The arrays of a column of files: (n, *shape).
+
+        Args:
+            decoder: how a file becomes an array.
+            column: (n,) of `FileEntry`.
+            name: the column's name.
+            first_row: the number of its first record, from 1.
+
+        Raises:
+            WrongValues: DLC403, with all files that can't be decoded.
+        """
+        entries = column.tolist()
+        found = np.empty((len(entries), *decoder.shape), decoder.dtype)
+        cache = self._cache(decoder)
+        reasons: dict[int, str] = {}
+        if cache is None:
+            self._each(range(len(entries)), _decoding(decoder, entries, found, reasons, None))
+        else:
+            signatures = _digests([entry.signature() for entry in entries])
+            missing = np.flatnonzero(~cache.known(signatures, found)).tolist()
+            contents: dict[int, bytes] = {}
+            self._each(missing, _decoding(decoder, entries, found, reasons, (cache, contents)))
+            new = [index for index in missing if index not in reasons]
+            if new:
+                whole = np.frombuffer(b"".join(contents[index] for index in new), np.uint64).reshape(-1, 2)
+                why = cache.add(signatures[new], whole, found[new])
+                if why is not None:
+                    self._not_kept(why)
+        if reasons:
+            wrong = {f"`{entries[index]}`: {why}": 1 for index, why in sorted(reasons.items())}
+            raise WrongValues("DLC403", decoder.wrong, name, first_row + min(reasons), wrong, expected=decoder.expected)
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Keep what was decoded, also if the reading was interrupted."""
+        for cache in self._caches.values():
+            cache.commit()
+        self._caches.clear()
+
+    def _cache(self, decoder: Decoder) -> DecodedFiles | None:
+        """What the decoder has decoded; None if it is not kept."""
+        if self._folder is None or isinstance(self._folder, str):
+            return None
+        if decoder.key not in self._caches:
+            size = cache_size()
+            if isinstance(size, str):
+                self._not_kept(size)
+                return None
+            try:
+                self._caches[decoder.key] = DecodedFiles(self._folder, decoder, size)
+            except OSError as error:
+                self._not_kept(f"`{self._folder}` can't be used: {unreadable(error)}")
+                return None
+        return self._caches[decoder.key]
+
+    def _not_kept(self, why: str) -> None:
+        """Go on without the cache."""
+        self.notes.append(f"decoded files are not kept for later runs: {why}")
+        self._folder = None
+        for cache in self._caches.values():
+            cache.abandon()
+        self._caches.clear()
+
+    def _each(self, indices: Any, work: Callable[[int], None]) -> None:
+        """Do the work for each index."""
+        if not self.threads or len(indices) == 1:
+            for index in indices:
+                work(index)
+            return
+
+        def some(start: int) -> None:
+            for index in indices[start : start + CHUNK]:
+                work(index)
+
+        with ThreadPoolExecutor(self.threads, "decoder") as pool:
+            list(pool.map(some, range(0, len(indices), CHUNK)))
+
+
+def _digests(signatures: list[str | None]) -> NDArray[np.uint64]:
+    """(n, 2); 0 for None."""
+    parts = [bytes(DIGEST) if text is None else digest(os.fsencode(text)) for text in signatures]
+    return np.frombuffer(b"".join(parts), np.uint64).reshape(-1, 2)
+
+
+def _decoding(
+    decoder: Decoder,
+    entries: list[Any],
+    found: NDArray[Any],
+    reasons: dict[int, str],
+    cached: tuple[DecodedFiles, dict[int, bytes]] | None,
+) -> Callable[[int], None]:
+    """The function that decodes the file at an index into `found`, or into `reasons` why it can't be decoded.
+
+    With a cache the digest of its content becomes known, and a known content is not decoded.
+    """
+
+    def work(index: int) -> None:
+        try:
+            data = entries[index].read()
+            if cached is not None:
+                cache, contents = cached
+                contents[index] = content = digest(data)
+                known = cache.of_content(content)
+                if known is not None:
+                    found[index] = known
+                    return
+            found[index] = decoder.decode(data)
+        except OSError as error:
+            reasons[index] = unreadable(error)
+        except ValueError as error:
+            reasons[index] = str(error)
+
+    return work
