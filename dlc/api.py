@@ -27,8 +27,8 @@ def allow_plugins(allow: bool = True) -> None:
     allow_plugins(allow)
 
 
-def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
-    """Check a spec file: everything that is wrong with it, without JAX and without data.
+def check(path: Path | str, sets: Sequence[str] = (), *, data: bool = False) -> Report:
+    """Check a spec file: everything that is wrong with it, without JAX and, by default, without data.
 
     The last checks are whether training fits into this machine's memory, or into `train.memory`, and whether splits and
     batches fit the data, if their number of records is known without reading them. A data file that does not exist is a
@@ -37,6 +37,7 @@ def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
     Args:
         path: the YAML file.
         sets: settings `a.b=value` that override the file's.
+        data: whether to read the data and check them, too, if nothing is wrong with the spec. Nothing is written.
     """
     from dlc.frontend.pipeline import check_file
 
@@ -45,7 +46,7 @@ def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
         return report
     plan = spec.plan
     found: list[Diagnostic] = []
-    if plan.data is not None:
+    if plan.data is not None and not data:
         from dlc.frontend.data_files import absent_files
 
         found += absent_files(plan).diagnostics
@@ -53,10 +54,14 @@ def check(path: Path | str, sets: Sequence[str] = ()) -> Report:
         from dlc.frontend.memory import too_large
 
         found += [item for item in (too_large(plan),) if item is not None]
-        if plan.data is not None and plan.data.source.columns() is not None:
+        if plan.data is not None and plan.data.source.columns() is not None and not data:
             from dlc.data.known import known_findings
 
             found += known_findings(plan)
+    if data:
+        from dlc.data.checking import data_findings
+
+        found += data_findings(plan)
     return Report((*report.diagnostics, *found), report.texts)
 
 
@@ -189,7 +194,7 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
 
     A category gives its class, and the probability of each class under `NAME_CLASS`. A sequence that the loss decodes,
     such as `ctc`, gives a list of tokens for each record under `NAME_decoded`. At padding numbers are NaN, and tokens
-    -1.
+    -1. With `on_bad_record: skip` a record that can't be read gets NaN for numbers and None otherwise.
 
     Args:
         run: the run folder.
@@ -202,6 +207,7 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
 
     configure()
     from dlc.backend.lowering import platform
+    from dlc.data.bad_records import bad_records_of
     from dlc.serving.model import load_model
     from dlc.serving.sources import as_columns, source_of
     from dlc.serving.tables import as_arrays, read_inputs
@@ -214,7 +220,9 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
             source, where = as_columns(inputs), None
         else:
             source, where = source_of(model, inputs), str(inputs)
-        return as_arrays(model.plan, model.predict(read_inputs(model.plan, model.fitted, source, where)))
+        bad = bad_records_of(model.plan, where or "inputs", source)
+        found = as_arrays(model.plan, model.predict(read_inputs(model.plan, model.fitted, source, where, bad=bad)))
+        return found if bad is None else bad.spread(found, float("nan"))
 
 
 def report(run: Path | str, out: Path | str | None = None) -> Path:

@@ -77,6 +77,13 @@ def _main(
 @app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Spec files.", show_default=False)],
+    data: Annotated[
+        bool,
+        typer.Option(
+            "--data",
+            help="Read the data, too: columns, types, classes, files, missing values, duplicates. Nothing is written.",
+        ),
+    ] = False,
     format: Annotated[str, typer.Option(help="The output format: text, json, sarif or github.")] = "text",
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
@@ -84,7 +91,7 @@ def check(
     """Check specs: names, types and shapes, with all errors at once. Exit codes: 0 clean, 1 findings, 2 usage error."""
     from dlc.cli.commands import check_files
 
-    raise typer.Exit(check_files(files, format, sets or []))
+    raise typer.Exit(check_files(files, format, sets or [], data))
 
 
 @app.command()

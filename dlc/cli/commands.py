@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str]) -> int:
-    """Check specs and print the findings; the exit code."""
+def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str], data: bool = False) -> int:
+    """Check specs, with `data` also their data, and print the findings; the exit code."""
     from dlc.diagnostics import render
 
     if how not in render.FORMATS:
@@ -28,7 +28,7 @@ def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str]) -> i
     report = Report()
     code = 0
     for file in files:
-        found = dlc.check(file, sets)
+        found = dlc.check(file, sets, data=data)
         code = max(code, exit_code(found))
         report += found
     if how != "text":

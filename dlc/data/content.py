@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.feature import Feature
 from dlc.components.wrong_values import Violations
+from dlc.data.bad_records import BadRecord, BadRecords, bad_records_of
 from dlc.data.columns import Chosen, Joined
 from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors, wrong_data
 from dlc.data.findings import without_absent_targets
 from dlc.data.fitted import FittedData, Unpadded, record_digests, string_digests
-from dlc.data.splits import Labels, divide
+from dlc.data.splits import Labels, split_tables
 from dlc.data.tables import Room, features_of, read_values
 from dlc.data.values import FeatureKey
-from dlc.data.windows import Layout, Segment, cut_rows, cut_texts, layout, reach, sequential, spans
+from dlc.data.windows import Layout, Segment, cut_texts, layout, reach, segments_of, sequential, spans
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
@@ -43,6 +44,7 @@ class Content:
         artifacts: what features learned before there were numbers, by feature.
         layout: the records, if they are windows.
         notes: what is noteworthy about them.
+        bad_records: the records that can't be read and were left out.
     """
 
     raws: Table
@@ -51,6 +53,7 @@ class Content:
     artifacts: Mapping[str, bytes]
     layout: Layout | None = None
     notes: tuple[str, ...] = ()
+    bad_records: tuple[BadRecord, ...] = ()
 
 
 def read_content(
@@ -74,27 +77,25 @@ def read_content(
         return _windows(plan, data, room, columns, fitted, found)
     named = {option: getattr(data.split, option) for option in ("group", "stratify")} if fitted is None else {}
     labels = {option: Labels(column, option) for option, column in named.items() if column is not None}
-    tables, notes = _tables(plan, data, room, columns, {"source": list(labels.values())})
+    tables, notes, bad = _tables(plan, data, room, columns, {"source": list(labels.values())})
     kept = {}
     for name, table in tables.items():
         tables[name], kept[name], dropped = without_absent_targets(features, table)
+        if (records := bad.get(name)) is not None:
+            kept[name] = records.sound[kept[name]]
+            notes += records.notes()
         notes += dropped
-    splits: dict[str, NDArray[np.int32]] = {}
-    if fitted is None:
-        codes = {option: label.codes()[kept["source"]] for option, label in labels.items()}
-        splits, more = divide(plan, _count(tables["source"]), codes)
-        notes += more
-    start = _count(tables["source"])
-    for name in list(tables)[1:]:
-        splits[name] = np.arange(start, start + _count(tables[name]), dtype=np.int32)
-        start += _count(tables[name])
-    _not_empty(plan, splits)
+    codes = {option: label.codes()[kept["source"]] for option, label in labels.items()}
+    counts = {name: _count(table) for name, table in tables.items()}
+    splits, more = split_tables(plan, counts, codes if fitted is None else None)
+    notes += more
     parts = list(tables.values())
     raws = {key: _joined(plan, key, [part.pop(key) for part in parts]) for key in list(parts[0])}
     digests = record_digests(_unpadded(plan, raws))
     train = splits["train"] if fitted is None else None
     artifacts = _learned(plan, raws, train) if fitted is None else dict(fitted.artifacts)
-    return Content(prepared(plan, raws, artifacts), splits, digests, artifacts, None, tuple(notes))
+    bad_records = tuple(record for records in bad.values() for record in records.found)
+    return Content(prepared(plan, raws, artifacts), splits, digests, artifacts, None, tuple(notes), bad_records)
 
 
 def window_spans(plan: Plan, features: Mapping[FeatureKey, Feature]) -> dict[FeatureKey, tuple[int, int]]:
@@ -158,6 +159,10 @@ def _windows(
     found: Spans,
 ) -> Content:
     """The content of sources whose records are windows."""
+    if data.on_bad_record == "skip":
+        message = "rows of windows can't be left out: those around a missing one don't follow each other"
+        hint = "remove `on_bad_record`; `missing` of a `series` fills gaps"
+        raise wrong_data(plan, RuleViolation("DLC303", message, hint=hint, option="on_bad_record"), ("data",))
     for option in ("group", "stratify"):
         if getattr(data.split, option) is not None:
             message = f"`{option}` has no effect on windows: they are divided by time"
@@ -167,7 +172,7 @@ def _windows(
     sources = [name for name in ("source", "validation", "test") if getattr(data, name) is not None]
     series = data.windows.series
     labels = {name: [Labels(series, "series")] if series is not None else [] for name in sources}
-    tables, _ = _tables(plan, data, room, columns, labels)
+    tables, _, _ = _tables(plan, data, room, columns, labels)
     if sequential(features):
         return _token_windows(plan, tables, fitted, found)
     segments: list[Segment] = []
@@ -177,9 +182,7 @@ def _windows(
         bounds, order = series_of(labels[name], count)
         if order is not None:
             tables[name] = {key: raw[order] for key, raw in table.items()}
-        whole = [Segment(name, first, stop, first) for first, stop in bounds]
-        own = cut_rows(plan, bounds) if name == "source" else whole
-        segments += [Segment(part.split, part.start + start, part.stop + start, part.begin + start) for part in own]
+        segments += segments_of(plan, name, bounds, start)
         start += count
     parts = list(tables.values())
     raws = {key: _joined(plan, key, [part[key] for part in parts]) for key in parts[0]}
@@ -244,21 +247,25 @@ def series_of(labels: Sequence[Labels], count: int) -> tuple[list[tuple[int, int
 
 def _tables(
     plan: Plan, data: Data, room: Room, columns: dict[str, tuple[str, ...]], also: Mapping[str, Sequence[Labels]]
-) -> tuple[dict[str, Table], list[str]]:
-    """The raw values of each feature in each source, and notes about files.
+) -> tuple[dict[str, Table], list[str], dict[str, BadRecords]]:
+    """The raw values of each feature in each source, notes about files, and the records that are left out, if any.
 
     Raises:
         SpecError: DLC401-DLC406, with everything that is wrong in all sources.
     """
     sources = {"source": data.source, "validation": data.validation, "test": data.test}
-    errors, tables = DataErrors(plan), {}
+    errors, tables, skipped = DataErrors(plan), {}, {}
     with FileReader(data.workers, cached=True) as files:
         for name, source in sources.items():
-            if source is not None:
-                path, more = ("data", name, source.word), also.get(name, ())
-                tables[name] = read_values(plan, source, room, columns, errors, path, also=more, files=files)
+            if source is None:
+                continue
+            path, more = ("data", name, source.word), also.get(name, ())
+            bad = bad_records_of(plan, name, source)
+            tables[name] = read_values(plan, source, room, columns, errors, path, also=more, files=files, bad=bad)
+            if bad is not None:
+                skipped[name] = bad
     errors.check()
-    return tables, list(files.notes)
+    return tables, list(files.notes), skipped
 
 
 def _objects(values: Sequence[Any]) -> NDArray[Any]:
@@ -270,10 +277,11 @@ def _objects(values: Sequence[Any]) -> NDArray[Any]:
 def _unpadded(plan: Plan, raws: Mapping[FeatureKey, Any]) -> list[Any]:
     """The values of all features, in which padding is marked: it is no part of a record's content."""
     features = features_of(plan)
-    return [_content(features[key], raw) for key, raw in raws.items()]
+    return [content_of(features[key], raw) for key, raw in raws.items()]
 
 
-def _content(feature: Feature, raw: Any) -> Any:
+def content_of(feature: Feature, raw: Any) -> Any:
+    """Raw values as their digests are computed: strings as numbers, and padding marked."""
     if feature.learns:
         return string_digests(raw)
     return Unpadded(raw, feature) if feature.value_type().mask else raw
@@ -299,9 +307,3 @@ def _joined(plan: Plan, key: FeatureKey, parts: list[Any]) -> Any:
     if all(isinstance(part, np.ndarray) for part in parts):
         return np.concatenate(feature.aligned(parts))
     return Joined(parts, feature.aligned)
-
-
-def _not_empty(plan: Plan, splits: Mapping[str, NDArray[np.int32]]) -> None:
-    for name, rows in splits.items():
-        if not len(rows):
-            raise wrong_data(plan, RuleViolation("DLC405", f"the {name} split is empty"), ("data",))

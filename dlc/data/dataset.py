@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.components.features.feature import fitted as fit_feature
+from dlc.data.bad_records import BadRecord
 from dlc.data.batching import Batching
 from dlc.data.columns import Chosen, Encoded, Windows, block_slices, blocks_of
 from dlc.data.content import read_content
@@ -45,6 +46,7 @@ class Dataset:
         fitted: what was learned about the data; its splits hold the digests of the records of `splits`.
         stats: its statistics as compiled programs take them.
         notes: what is noteworthy about the data.
+        bad_records: the records that can't be read and were left out.
     """
 
     inputs: Mapping[str, Any]
@@ -53,6 +55,7 @@ class Dataset:
     fitted: FittedData
     stats: Stats
     notes: tuple[str, ...] = ()
+    bad_records: tuple[BadRecord, ...] = ()
 
     @property
     def fingerprint(self) -> int:
@@ -158,7 +161,8 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         asked = {name: (section, name) for name, (section, _) in ranged_features(plan).items()}
         ranges = find_ranges(plan, {name: _chosen(raws[key], train) for name, key in asked.items()}, stats)
     else:
-        members, splits = dict(fitted.splits), fitted.find(found.digests)
+        bad = [str(record) for record in found.bad_records]
+        members, splits = dict(fitted.splits), fitted.find(found.digests, bad)
         stats, ranges = dict(fitted.stats), dict(fitted.ranges)
     values = encode_records(plan, raws, stats, limit, found.layout)
     notes += all_of(
@@ -169,7 +173,15 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         ]
     )
     learned = FittedData(columns, stats, members, ranges, found.artifacts)
-    return Dataset(values["inputs"], values["targets"], splits, learned, device_stats(stats), tuple(notes))
+    return Dataset(
+        values["inputs"],
+        values["targets"],
+        splits,
+        learned,
+        device_stats(stats),
+        tuple(notes),
+        found.bad_records,
+    )
 
 
 def _fitted(plan: Plan, raws: Mapping[FeatureKey, Any], rows: NDArray[np.int32]) -> Stats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from hashlib import blake2b
 from math import prod
@@ -41,11 +41,12 @@ class FittedData:
     ranges: Mapping[str, ValueRange] = field(default_factory=dict)
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
 
-    def find(self, digests: NDArray[np.uint64]) -> dict[str, NDArray[np.int32]]:
+    def find(self, digests: NDArray[np.uint64], bad: Sequence[str] = ()) -> dict[str, NDArray[np.int32]]:
         """The rows of a data set that hold the records of each split. Each row is used once.
 
         Args:
             digests: of the records of the data set.
+            bad: the records that can't be read, for the message.
 
         Raises:
             SpecError: DLC504 when some of the records are missing.
@@ -54,10 +55,11 @@ class FittedData:
         rows = _positions(wanted, digests)
         lost = int((rows < 0).sum())
         if lost:
+            unread = f"; can't be read: {'; '.join(bad[:3])}" if bad else ""
             raise SpecError.of(
                 "DLC504",
                 "the data changed since the run began",
-                found=f"{lost:,} of its {plural(len(wanted), 'record')} {'is' if lost == 1 else 'are'} missing",
+                found=f"{lost:,} of its {plural(len(wanted), 'record')} {'is' if lost == 1 else 'are'} missing{unread}",
                 hint="restore the data, or evaluate other data with `dlc eval --data FILE`",
             )
         ends = np.cumsum([len(split) for split in self.splits.values()])[:-1]

@@ -67,6 +67,31 @@ class Labels:
         return found
 
 
+def split_tables(
+    plan: Plan, counts: Mapping[str, int], labels: Mapping[str, NDArray[np.int32]] | None
+) -> tuple[Splits, list[str]]:
+    """The rows of each split in the records of all sources, one source after another; and what is noteworthy.
+
+    Args:
+        plan: the plan.
+        counts: the number of records of each source; the main one is `source`.
+        labels: as `divide` takes them; None if the main source is not divided.
+
+    Raises:
+        SpecError: DLC405 when a split is empty, and those of `divide`.
+    """
+    splits, notes = ({}, []) if labels is None else divide(plan, counts["source"], labels)
+    start = counts["source"]
+    for name, count in counts.items():
+        if name != "source":
+            splits[name] = np.arange(start, start + count, dtype=np.int32)
+            start += count
+    for name, rows in splits.items():
+        if not len(rows):
+            raise wrong_data(plan, RuleViolation("DLC405", f"the {name} split is empty"), ("data",))
+    return splits, notes
+
+
 def divide(plan: Plan, count: int, labels: Mapping[str, NDArray[np.int32]]) -> tuple[Splits, list[str]]:
     """The splits of the main source, and what is noteworthy about them.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import field
 from functools import partial
 from math import prod
@@ -14,7 +15,8 @@ from dlc.components.features.feature import Feature
 from dlc.components.sources.source import Columns, Opened, Source, missing_column, normalized_names
 from dlc.components.sources.stored import Scratch, Stored
 from dlc.components.wrong_values import Violations
-from dlc.data.columns import Hiding, Parsed, Picked, Read, block_slices
+from dlc.data.bad_records import BadRecords
+from dlc.data.columns import Chosen, Hiding, Parsed, Picked, Read, block_slices
 from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors
 from dlc.data.values import Entries, FeatureKey, choose, parse, values_of
@@ -88,13 +90,19 @@ class _Gathered:
                 self.scratch.append(part)
         self.parts.clear()
 
-    def collected(self, parse: Read) -> Any:
-        """All values: an array, or an object that is indexed like one."""
+    def collected(self, parse: Read, rows: NDArray[np.int32] | None) -> Any:
+        """All values: an array, or an object that is indexed like one.
+
+        Args:
+            parse: reads values of the whole table again.
+            rows: the rows of the table that have values; all of them if None.
+        """
         assert self.like is not None
         if self.scratch is not None:
             return self.scratch.array((self.count, *self.like.shape[1:]), self.like.dtype)
         if self.left and self.again is not None:
-            return Parsed(self.again, parse, self.like)
+            values = Parsed(self.again, parse, self.like)
+            return values if rows is None else Chosen(values, rows)
         return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
 
@@ -109,6 +117,7 @@ def read_values(
     also: Sequence[Other] = (),
     folder: Path | None = None,
     files: FileReader | None = None,
+    bad: BadRecords | None = None,
 ) -> dict[FeatureKey, Any]:
     """Read one source of a spec, and parse the raw values of its features.
 
@@ -125,41 +134,38 @@ def read_values(
         also: get the blocks of the table as well.
         folder: the folder that relative paths start from; that of the plan if None.
         files: reads the files that columns name; if None, one that keeps nothing for later runs.
+        bad: collects the records that can't be read, which are left out; they are errors if None.
 
     Returns:
         The raw values of each feature; none of a feature with errors.
     """
+    wanted = features_of(plan) if features is None else features
     base = Path(plan.folder) if folder is None else folder
     entries = Entries.of(source, base, files or FileReader(plan.data.workers if plan.data is not None else "auto"))
-    reading = _Reading(plan, features_of(plan) if features is None else features, columns, errors, entries)
+    reading = Reading(plan, wanted, columns, errors, entries, bad)
     gathered: dict[FeatureKey, _Gathered] = {}
     try:
-        opened = source.open(base, room.limit)
-        again = normalized(opened, source.word) if isinstance(opened, Mapping) else None
-        gathered = {
-            feature_key: _Gathered(None if feature.reads_files else again)
-            for feature_key, feature in reading.features.items()
-        }
-        for size, block in _blocks(opened if again is None else again, _most_rows(reading.features.values())):
-            named = block if again is not None else normalized(block, source.word)
-            also = [other for other in also if _added(other, named, errors, path)]
-            if size:
-                visible = Hiding(named, hidden) if (hidden := _hidden(also, columns)) else named
-                reading.block(visible, gathered, in_memory=block is again, streamed=again is None)
-                _make_room(gathered, room)
-            reading.count += size
+        for block in reading.blocks(source, base, room.limit, path, also):
+            for key, values in block.values.items():
+                with reading.reporting(key):
+                    each = gathered.setdefault(key, _Gathered(None if wanted[key].reads_files else block.table))
+                    _add(key, each, block.owned(wanted[key], values), block.first_row)
+            for key in reading.failed & gathered.keys():
+                gathered[key].parts.clear()
+            _make_room(gathered, room)
+        if bad is not None:
+            bad.check()
     except RuleViolation as wrong:
-        errors.add(path, wrong)
+        errors.add(path[:1] if wrong.option == "on_bad_record" else path, wrong)
         return {}
-    if not reading.count:
-        errors.add(path[:2], RuleViolation("DLC405", "the data have no records"))
     room.taken += sum(each.nbytes for each in gathered.values())
     return {
-        feature_key: gathered[feature_key].collected(
-            partial(parse, plan, feature_key, feature, reading.chosen[feature_key], entries=entries)
+        key: gathered[key].collected(
+            partial(parse, plan, key, feature, reading.chosen[key], entries=reading.entries),
+            bad.sound if bad is not None and bad.found else None,
         )
-        for feature_key, feature in reading.features.items()
-        if feature_key not in reading.failed and reading.count
+        for key, feature in wanted.items()
+        if key not in reading.failed and reading.count
     }
 
 
@@ -236,7 +242,36 @@ class Kept:
         return found if self.rows is None else found[self.rows]
 
 
-class _Reading:
+@fast_dataclass
+class ValueBlock:
+    """The raw values of consecutive records of a table.
+
+    Args:
+        table: the whole table, if it can be read again.
+        columns: the columns of all records of the block.
+        first_row: the row of the first record, from 1.
+        whole: whether the block is the whole table, in memory.
+        sound: which of the records were read; the others are bad ones.
+        values: the values of these records for each feature; none of a feature with errors.
+    """
+
+    table: Columns | None
+    columns: Columns
+    first_row: int
+    whole: bool
+    sound: NDArray[np.bool_]
+    values: dict[FeatureKey, NDArray[Any]]
+
+    def owned(self, feature: Feature, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of a feature that keep no columns alive, and have one type in all blocks."""
+        if self.table is None and feature.raw_type().is_float and values.dtype.kind in "fiu":
+            return values.astype(np.float64, copy=False)
+        if self.whole and any(np.may_share_memory(values, column) for column in self.columns.values()):
+            return values.copy()
+        return values
+
+
+class Reading:
     """The features of one table while its blocks are read.
 
     Args:
@@ -245,6 +280,7 @@ class _Reading:
         columns: the columns that each feature reads from earlier tables; those of the first table are added.
         errors: collects what is wrong.
         entries: how the source means its entries.
+        bad: collects the records that can't be read; they are errors if None.
     """
 
     def __init__(
@@ -254,36 +290,89 @@ class _Reading:
         columns: dict[str, tuple[str, ...]],
         errors: DataErrors,
         entries: Entries,
+        bad: BadRecords | None = None,
     ) -> None:
         self.plan, self.features, self.columns, self.errors, self.entries = plan, features, columns, errors, entries
+        self.bad = bad
         self.count = 0
         self.chosen: dict[FeatureKey, tuple[str, ...]] = {}
         self.failed: set[FeatureKey] = set()
 
-    def block(
-        self, block: Columns, gathered: Mapping[FeatureKey, _Gathered], *, in_memory: bool, streamed: bool
-    ) -> None:
-        """Add the values of one block. A feature with errors is parsed further, to find all of them."""
+    def blocks(
+        self, source: Source, base: Path, limit: int, path: tuple[str, ...], also: Sequence[Other] = ()
+    ) -> Iterator[ValueBlock]:
+        """Read a source block by block.
+
+        Args:
+            source: the source.
+            base: the folder that relative paths start from.
+            limit: the most bytes of columns in memory.
+            path: the position of the source in the spec, for messages.
+            also: get the blocks of the table as well.
+
+        Raises:
+            RuleViolation: DLC401 when the source can't be read.
+        """
+        opened = source.open(base, limit)
+        table = normalized(opened, source.word) if isinstance(opened, Mapping) else None
+        for size, block in _blocks(opened if table is None else table, _most_rows(self.features.values())):
+            named = block if table is not None else normalized(block, source.word)
+            also = [other for other in also if _added(other, named, self.errors, path)]
+            if size:
+                visible = Hiding(named, hidden) if (hidden := _hidden(also, self.columns)) else named
+                yield self._block(table, visible, size, whole=block is table)
+            self.count += size
+            if self.bad is not None:
+                self.bad.count = self.count
+        if not self.count:
+            self.errors.add(path[:2], RuleViolation("DLC405", "the data have no records"))
+
+    @contextmanager
+    def reporting(self, key: FeatureKey) -> Iterator[None]:
+        """Add errors of a feature to the others."""
+        try:
+            yield
+        except (RuleViolation, Violations) as wrong:
+            self.errors.add((*key, self.features[key].word), wrong, self.chosen.get(key, ()))
+            self.failed.add(key)
+
+    def _block(self, table: Columns | None, block: Columns, size: int, *, whole: bool) -> ValueBlock:
+        """Read one block. A feature with errors is parsed further, to find all of them."""
+        found: dict[FeatureKey, NDArray[Any] | None] = {}
+        own: dict[FeatureKey, NDArray[np.bool_]] = {}
         for key, feature in self.features.items():
-            path = (*key, feature.word)
             if key in self.failed and key not in self.chosen:  # its columns are missing
                 continue
-            try:
+            with self.reporting(key):
                 if key not in self.chosen:
                     self.chosen[key] = choose(self.plan, *key, feature, block, self.columns.get(key[1]))
                     self.columns.setdefault(key[1], self.chosen[key])
-                values = values_of(feature, key[1], block, self.chosen[key], self.count + 1, self.entries)
-                if key in self.failed:
-                    continue
-                if streamed and feature.raw_type().is_float and values.dtype.kind in "fiu":
-                    values = values.astype(np.float64, copy=False)  # one type for all blocks
-                if in_memory and any(np.may_share_memory(values, column) for column in block.values()):
-                    values = values.copy()  # so that it does not keep the columns alive
-                _add(key, gathered[key], values)
-            except (RuleViolation, Violations) as wrong:
-                self.errors.add(path, wrong, self.chosen.get(key, ()))
-                self.failed.add(key)
-                gathered[key].parts.clear()
+                values, own[key] = self._read(key, feature, block, size)
+                if key not in self.failed:
+                    found[key] = values
+        sound = np.logical_and.reduce(list(own.values())) if own else np.ones(size, bool)
+        count = int(sound.sum())
+        kept = {
+            key: values if len(values) == count else values[sound[own[key]]]
+            for key, values in found.items()
+            if values is not None and count
+        }
+        return ValueBlock(table, block, self.count + 1, whole, sound, kept)
+
+    def _read(
+        self, key: FeatureKey, feature: Feature, block: Columns, size: int
+    ) -> tuple[NDArray[Any] | None, NDArray[np.bool_]]:
+        """The values of a block, and which of its records they belong to."""
+        chosen = self.chosen[key]
+        if self.bad is None:
+            values = values_of(feature, key[1], block, chosen, self.count + 1, self.entries)
+            return values, np.ones(size, bool)
+
+        def read(rows: slice) -> NDArray[Any]:
+            part = block if rows == slice(0, size) else Picked(block, rows)
+            return values_of(feature, key[1], part, chosen, self.count + rows.start + 1, self.entries)
+
+        return self.bad.read(read, size, self.count, key, feature, block)
 
 
 def _make_room(gathered: Mapping[FeatureKey, _Gathered], room: Room) -> None:
@@ -321,12 +410,12 @@ def _blocks(opened: Opened, most: int | None) -> Iterator[tuple[int, Columns]]:
             yield len(range(count)[rows]), table if rows is whole else Picked(table, rows)
 
 
-def _add(feature_key: FeatureKey, gathered: _Gathered, values: NDArray[Any]) -> None:
+def _add(feature_key: FeatureKey, gathered: _Gathered, values: NDArray[Any], first_row: int) -> None:
     if gathered.like is None:
         gathered.like = values[:1].copy()
     elif gathered.like.shape[1:] != values.shape[1:]:
         message = f"records of `{feature_key[1]}` have different sizes"
-        found = f"{list(gathered.like.shape[1:])}, from row {gathered.count + 1} on {list(values.shape[1:])}"
+        found = f"{list(gathered.like.shape[1:])}, from row {first_row} on {list(values.shape[1:])}"
         raise RuleViolation("DLC406", message, found=found)
     gathered.parts.append(values)
     gathered.count += len(values)

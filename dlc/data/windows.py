@@ -120,6 +120,22 @@ def cut_rows(plan: Plan, series: Sequence[tuple[int, int]]) -> list[Segment]:
     return found
 
 
+def segments_of(plan: Plan, name: str, series: Sequence[tuple[int, int]], start: int) -> list[Segment]:
+    """The segments of a source.
+
+    Args:
+        plan: the plan.
+        name: the option of `data` that names the source: only the main one is divided.
+        series: the first row of each series in the source, and that after its last.
+        start: the rows of earlier sources.
+
+    Raises:
+        SpecError: DLC405 when nothing is left to train on.
+    """
+    own = cut_rows(plan, series) if name == "source" else [Segment(name, begin, end, begin) for begin, end in series]
+    return [Segment(part.split, part.start + start, part.stop + start, part.begin + start) for part in own]
+
+
 def split_rows(plan: Plan, count: int) -> dict[str, int]:
     """The rows of a series in each split, in the order of time."""
     assert plan.data is not None

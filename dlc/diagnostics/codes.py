@@ -288,6 +288,12 @@ CODES: dict[str, Code] = {
         "A split that is evaluated has the same source as another one. Metrics on training records don't show how well "
         "the network does on new data.",
     ),
+    "DLC330": Code(
+        "an input reveals a target",
+        "`dlc check --data` found an input that reads the column of a target, or a column with the same values under "
+        "the same or other names. A network that gets the answer as an input learns nothing else, and is of no use for "
+        "records without the answer.",
+    ),
     "DLC401": Code(
         "data can't be read",
         "The file is missing, damaged or in another format than expected.",
@@ -312,6 +318,31 @@ CODES: dict[str, Code] = {
     "DLC406": Code(
         "data has another shape than declared",
         "A record must have exactly the number of elements that the feature's `shape` declares.",
+    ),
+    "DLC410": Code(
+        "values are missing",
+        "`dlc check --data` found empty fields or NaN. It is a warning if more than half of the values are missing: "
+        "what replaces them then says little about the records.",
+    ),
+    "DLC411": Code(
+        "a column is constant",
+        "`dlc check --data` found a column with the same value in all records. An input that never changes says "
+        "nothing about the target.",
+    ),
+    "DLC412": Code(
+        "a class has no records to learn from",
+        "`dlc check --data` found a declared class that no record has, or one that only other splits than the training "
+        "split have.",
+    ),
+    "DLC413": Code(
+        "classes have very different numbers of records",
+        "`dlc check --data` found a class with at least ten times as many records as another one. Accuracy is then "
+        "high for a network that never predicts the smaller class.",
+    ),
+    "DLC414": Code(
+        "how many records there are",
+        "`dlc check --data` counts the records of each split, those that are left out, and what is noteworthy about "
+        "the division.",
     ),
     "DLC501": Code(
         "the run folder is in use",

@@ -120,6 +120,11 @@ class Data(Options):
     workers: Workers = option(
         "auto", description="threads that decode files; 0 decodes on the main thread, `auto` uses one per processor"
     )
+    on_bad_record: Literal["stop", "skip"] = option(
+        "stop",
+        description="action if a record can't be read, such as a damaged picture: stop, or leave out such records and "
+        "list them",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -18,6 +18,7 @@ from dlc.backend.predict import predictions_of, raw_inputs
 from dlc.components.features.feature import as_text, present_array, single_values
 from dlc.components.sources.folders import FolderSource
 from dlc.components.sources.source import Source
+from dlc.data.bad_records import BadRecords, bad_records_of
 from dlc.data.columns import Windows
 from dlc.data.content import prepared, series_of, window_spans
 from dlc.data.dataset import encode_records, fit_sizes
@@ -48,6 +49,7 @@ def read_raw(
     *,
     targets: bool,
     kept: Kept | None = None,
+    bad: BadRecords | None = None,
     labels: Sequence[Labels] = (),
 ) -> dict[FeatureKey, Any]:
     """The raw values of new records: those of the network's inputs, and with `targets` those of all features.
@@ -61,6 +63,7 @@ def read_raw(
         where: their origin, for messages.
         targets: whether to read the targets and the inputs that only losses read.
         kept: receives columns of the table.
+        bad: receives the records that can't be read; they are errors if None.
         labels: receives the column of the series.
 
     Raises:
@@ -74,7 +77,7 @@ def read_raw(
     errors, columns = DataErrors(plan, where or ""), dict(fitted.columns)
     room = Room(allowed_memory(plan) // COPIES)
     also: list[Other] = [*labels, *([] if kept is None else [kept])]
-    found = read_values(plan, source, room, columns, errors, (), features, also, folder=Path())
+    found = read_values(plan, source, room, columns, errors, (), features, also, folder=Path(), bad=bad)
     errors.check()
     return found
 
@@ -112,7 +115,12 @@ def _placed(
 
 
 def read_inputs(
-    plan: Plan, fitted: FittedData, source: Source, where: str | None = None, kept: Kept | None = None
+    plan: Plan,
+    fitted: FittedData,
+    source: Source,
+    where: str | None = None,
+    kept: Kept | None = None,
+    bad: BadRecords | None = None,
 ) -> dict[str, Any]:
     """The raw inputs of a network, found by the names that training read.
 
@@ -122,12 +130,13 @@ def read_inputs(
         source: the records.
         where: their origin, for messages.
         kept: receives columns of the table.
+        bad: receives the records that can't be read; they are errors if None.
 
     Raises:
         SpecError: DLC401-DLC406.
     """
     labels = _series_labels(plan)
-    table = read_raw(plan, fitted, source, where, targets=False, kept=kept, labels=labels)
+    table = read_raw(plan, fitted, source, where, targets=False, kept=kept, labels=labels, bad=bad)
     raws, layout = _placed(plan, fitted, table, where or "the data", labels)
     found: dict[str, Any] = {}
     for key, raw in raws.items():
@@ -152,14 +161,16 @@ def read_encoded(
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The encoded inputs and targets, `{"inputs": ..., "targets": ...}`, with the columns and statistics of a run.
 
-    Records without a target that `missing: drop` leaves out in training are left out, and a note says how many.
+    Records without a target that `missing: drop` leaves out in training are left out, as are those that can't be read
+    with `on_bad_record: skip`, and notes say how many.
 
     Raises:
         SpecError: DLC401-DLC406.
     """
-    labels = _series_labels(plan)
-    table = read_raw(plan, fitted, source, where, targets=True, labels=labels)
+    labels, bad = _series_labels(plan), bad_records_of(plan, where, source)
+    table = read_raw(plan, fitted, source, where, targets=True, labels=labels, bad=bad)
     raws, rows, notes = without_absent_targets(features_of(plan), table)
+    notes = [*(bad.notes() if bad is not None else ()), *notes]
     if not len(rows):
         raise SpecError.of("DLC405", f"{where}: no record has all targets")
     raws, layout = _placed(plan, fitted, raws, where, labels)
@@ -277,6 +288,8 @@ def predict_table(
 ) -> tuple[dict[str, Any], list[str]]:
     """The predictions of a run for a table as columns, after the kept columns of the table; and notes about them.
 
+    With `on_bad_record: skip` records that can't be read have empty predictions.
+
     Raises:
         SpecError: DLC402 when a kept column is missing, DLC406 when it holds arrays, DLC510 when it has the name of a
             prediction, and those of `load_model` and `read_inputs`.
@@ -287,7 +300,8 @@ def predict_table(
     source = source_of(model, given)
     named = isinstance(source, (GivenColumns, FolderSource))
     kept = Kept(tuple(dict.fromkeys([*([FILE] if named else []), *(normalize("NFC", name) for name in keep)])))
-    inputs = read_inputs(model.plan, model.fitted, source, str(given), kept)
+    bad = bad_records_of(model.plan, str(given), source)
+    inputs = read_inputs(model.plan, model.fitted, source, str(given), kept, bad)
     beside: dict[str, Any] = {}
     for name in kept.names:
         beside[name] = kept.column(name)
@@ -298,10 +312,12 @@ def predict_table(
         if beside[name].dtype.kind == "S":
             beside[name] = np.array([as_text(value) for value in beside[name]])
     predictions = model.predict(inputs)
-    found = present(model.plan, predictions)
+    found, notes = present(model.plan, predictions), undefined_notes(predictions)
+    if bad is not None:
+        found, notes = bad.spread(found, None), [*bad.notes("have no predictions"), *notes]
     for name in sorted(beside.keys() & found.keys()):
         raise SpecError.of("DLC510", f"`--keep {name}`: a prediction has the same name", hint="rename the column")
-    return {**beside, **found}, undefined_notes(predictions)
+    return {**beside, **found}, notes
 
 
 def checked_format(path: Path | None) -> str:

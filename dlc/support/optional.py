@@ -10,9 +10,9 @@ from dlc.diagnostics import SpecError
 
 EXTRAS: dict[str, tuple[str, str]] = {
     "PIL": ("images", "reads pictures"),
+    "tokenizers": ("text", "learns pieces of words"),
     "pyarrow": ("tables", "reads Parquet and Arrow files"),
     "sqlalchemy": ("sql", "connects to databases"),
-    "tokenizers": ("text", "learns pieces of words"),
     "tensorboard": ("tensorboard", "writes TensorBoard events"),
 }
 """Package -> the extra that installs it, and what it is for."""

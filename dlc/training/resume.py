@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 
 from dlc.backend.train_step import TrainState
+from dlc.data.bad_records import BAD_RECORDS, as_lines
 from dlc.data.fitted import FittedData
 from dlc.diagnostics import SpecError
 from dlc.frontend.decisions import starting_thresholds
@@ -30,6 +31,8 @@ def fitted_before(folder: RunFolder, plan: Plan) -> FittedData | None:
 def begin(run: ActiveRun, folder: RunFolder, texts: SpecTexts, log: Log) -> None:
     """Write the files that describe a new run."""
     lowering = run.setup.program.lowering.plain()
+    if bad_records := run.setup.data.bad_records:
+        folder.keep(BAD_RECORDS, as_lines(bad_records))
     folder.begin(run.setup.plan, texts, run.setup.data.fitted, environment(), lowering, numerics().plain())
     log.begin()
 
@@ -81,6 +84,8 @@ def resume(
     folder.keep_spec(run.setup.plan, texts)
     for path in folder.restore(run.setup.data.fitted):
         run.note(f"`{path}` did not hold what the run learned about its data: it was rewritten")
+    if bad_records := run.setup.data.bad_records:
+        folder.keep(BAD_RECORDS, as_lines(bad_records))
     folder.result.unlink(missing_ok=True)
     if checkpoint is None:
         run.note("there is no checkpoint: the run begins again")
