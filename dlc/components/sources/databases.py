@@ -57,9 +57,9 @@ def secrets_of(url: str) -> list[str]:
 class Sql(FileSource):
     """The rows of a query: of an SQLite file, or of another database through SQLAlchemy. Nothing is written to it.
 
-    A column of the result is a column, and NULL is a missing value. Dates become strings (ISO 8601). Without `query` the
-    only table of an SQLite file is read. Secrets do not belong into specs: `url_env` names an environment variable that
-    holds the address of the database. `order by` gives rows an order that does not depend on the database.
+    NULL is a missing value, and dates become strings (ISO 8601). Without `query` the only table of an SQLite file is
+    read. `order by` gives rows an order that does not depend on the database. Passwords do not belong into specs:
+    `url_env` names an environment variable that holds the address of the database.
     """
 
     word = "sql"

@@ -41,7 +41,8 @@ def query_sqlite(path: Path, query: str | None, room: int | None) -> Iterator[Co
         RuleViolation: DLC401 when it fails.
     """
     with _sqlite_errors(path), closing(_sqlite(path)) as database:
-        cursor = database.execute(query or f"select * from {_only_table(database, path)}")
+        statement = query or f"select * from {_only_table(database, path)}"  # noqa: S608 - the name is quoted
+        cursor = database.execute(statement)
         if cursor.description is None:
             raise _no_rows(path)
         names = [str(each[0]) for each in cursor.description]
@@ -93,7 +94,7 @@ def _only_table(database: sqlite3.Connection, path: Path) -> str:
     names = [str(name) for (name,) in rows]
     if len(names) != 1:
         message = f"`{path}` has {len(names)} tables" if names else f"`{path}` has no tables"
-        hint = f"set `query`, for example `select * from {names[0]}`" if names else None
+        hint = f"set `query` to a statement that reads one or more of them, such as `{names[0]}`" if names else None
         raise RuleViolation("DLC401", message, found=listing(names, 6) or None, hint=hint, option="path")
     return '"' + names[0].replace('"', '""') + '"'
 
