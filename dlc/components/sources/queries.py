@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from dlc.components.sources.databases import secrets_of
 from dlc.components.sources.python_values import column_of
 from dlc.components.sources.source import Columns, normalized_names
 from dlc.components.sources.text_tables import FIELD_BYTES
-from dlc.diagnostics import listing
+from dlc.diagnostics import listing, reason
 from dlc.language.options import RuleViolation
 from dlc.support.optional import require
 
@@ -40,6 +41,7 @@ def query_sqlite(path: Path, query: str | None, room: int | None) -> Iterator[Co
     Raises:
         RuleViolation: DLC401 when it fails.
     """
+    _need_whole(path)
     with _sqlite_errors(path), closing(_sqlite(path)) as database:
         statement = query or f"select * from {_only_table(database, path)}"  # noqa: S608 - the name is quoted
         cursor = database.execute(statement)
@@ -47,6 +49,24 @@ def query_sqlite(path: Path, query: str | None, room: int | None) -> Iterator[Co
             raise _no_rows(path)
         names = [str(each[0]) for each in cursor.description]
         yield from _blocks(names, iter(lambda: cursor.fetchmany(_ROWS), []), room, f"the query of `{path}`")
+
+
+def _need_whole(path: Path) -> None:
+    """Check that a file has all pages that its header counts: SQLite reads missing ones as empty.
+
+    Raises:
+        RuleViolation: DLC401.
+    """
+    try:
+        with open(path, "rb") as file:
+            head, size = file.read(100), file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}", option="path") from None
+    if len(head) < 100 or not head.startswith(b"SQLite format 3\0"):
+        return  # reported by SQLite
+    page, pages = int.from_bytes(head[16:18]), int.from_bytes(head[28:32])
+    if head[24:28] == head[92:96] and size < (65536 if page == 1 else page) * pages:  # file format, 1.3
+        raise RuleViolation("DLC401", f"`{path}` is truncated", option="path")
 
 
 def _sqlite(path: Path) -> sqlite3.Connection:

@@ -98,7 +98,7 @@ def test_wrong_queries(shop: Path, tmp_path: Path) -> None:
     found = wrong(tmp_path, "select * from t", "not.db")
     assert "can't be read: file is not a database" in found.message and found.option == "path"
     shop.write_bytes(shop.read_bytes()[:5000])
-    assert wrong(tmp_path, "select * from orders").option in ("path", "query")
+    assert "is truncated" in wrong(tmp_path, "select * from orders").message
 
 
 def test_without_a_query_the_only_table_is_read(tmp_path: Path) -> None:
