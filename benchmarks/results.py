@@ -1,7 +1,7 @@
-"""Applications on real data: `python -m benchmarks.results DATA [TASK ...]` trains each spec and prints what it reached.
+"""Applications on real data: `python -m benchmarks.results DATA [TASK ...]` trains specs and prints what they reached.
 
-DATA is a folder with the data sets as `docs/results.md` names them. Each spec is trained by the command, in a process of
-its own, and its figure is read from the run folder. A run that is there is continued, or only read.
+DATA is a folder with the data sets as `docs/results.md` names them. Each spec is trained by the command, in a process
+of its own, and its figure is read from the run folder. A run that is there is continued, or only read.
 """
 
 from __future__ import annotations
