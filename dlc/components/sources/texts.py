@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
-from unicodedata import normalize
 
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.sources.blocks import limited, same_columns
-from dlc.components.sources.files import TableSource
+from dlc.components.sources.files import TableSource, read_paths
 from dlc.components.sources.line_formats import LineFormat, parse_format
 from dlc.components.sources.paths import plain_files
 from dlc.components.sources.source import Columns
@@ -22,18 +21,6 @@ if TYPE_CHECKING:
     from dlc.components.sources.text_files import Numbered
 
 _SHOWN = 60  # characters of a line in a message
-
-
-def read_paths(value: Any) -> Any:
-    """A path, or a mapping of names to paths; rejects anything else."""
-    if isinstance(value, str) and value:
-        return value
-    if isinstance(value, Mapping) and value and all(isinstance(path, str) and path for path in value.values()):
-        names = [str(name).lower() if isinstance(name, bool) else str(name) for name in value]
-        if all(name.strip() for name in names) and len({*names}) == len(names):
-            return dict(zip((normalize("NFC", name) for name in names), value.values(), strict=True))
-    expected = "a path, or a mapping of names to paths"
-    raise reject(OptionError((), "DLC104", "not valid files", found=spell(value), expected=expected))
 
 
 def _format(value: Any) -> Any:
