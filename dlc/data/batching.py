@@ -40,12 +40,27 @@ def split_sizes(plan: Plan, count: int) -> dict[str, int]:
     Raises:
         SpecError: DLC405 when nothing is left to train on.
     """
+    folds = plan.data.split.folds if plan.data is not None else None
+    if folds is not None and folds > count:
+        wrong = RuleViolation(
+            "DLC405", "there are fewer records than folds", found=plural(count, "record"), option="folds"
+        )
+        raise wrong_data(plan, wrong, ("data", "split"))
     sizes = rounded_sizes(plan, count)
     if sizes["train"] <= 0:
         message = "the splits leave nothing to train on"
         found = f"{count - sizes['train']:,} of {plural(count, 'record')} held out"
         raise wrong_data(plan, RuleViolation("DLC405", message, found=found), ("data", "split"))
     return sizes
+
+
+def fold_sizes(count: int, folds: int) -> list[int]:
+    """The sizes of folds of `count` records, which differ by at most one.
+
+    >>> fold_sizes(11, 3)
+    [4, 4, 3]
+    """
+    return [count // folds + (index < count % folds) for index in range(folds)]
 
 
 def rounded_sizes(plan: Plan, count: int) -> dict[str, int]:
@@ -56,6 +71,8 @@ def rounded_sizes(plan: Plan, count: int) -> dict[str, int]:
         name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
         for name, part in (("validation", split.validation), ("test", split.test))
     }
+    if split.folds is not None:
+        sizes["test"] = fold_sizes(count, split.folds)[split.fold - 1]
     return {"train": count - sum(sizes.values()), **{name: size for name, size in sizes.items() if size}}
 
 

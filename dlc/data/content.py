@@ -45,6 +45,7 @@ class Content:
         layout: the records, if they are windows.
         notes: what is noteworthy about them.
         bad_records: the records that can't be read and were left out.
+        source_rows: the rows of the main source that are records, from 0; None for windows.
     """
 
     raws: Table
@@ -54,6 +55,7 @@ class Content:
     layout: Layout | None = None
     notes: tuple[str, ...] = ()
     bad_records: tuple[BadRecord, ...] = ()
+    source_rows: NDArray[np.int32] | None = None
 
 
 def read_content(
@@ -95,7 +97,9 @@ def read_content(
     train = splits["train"] if fitted is None else None
     artifacts = _learned(plan, raws, train) if fitted is None else dict(fitted.artifacts)
     bad_records = tuple(record for records in bad.values() for record in records.found)
-    return Content(prepared(plan, raws, artifacts), splits, digests, artifacts, None, tuple(notes), bad_records)
+    return Content(
+        prepared(plan, raws, artifacts), splits, digests, artifacts, None, tuple(notes), bad_records, kept["source"]
+    )
 
 
 def window_spans(plan: Plan, features: Mapping[FeatureKey, Feature]) -> dict[FeatureKey, tuple[int, int]]:
@@ -163,7 +167,7 @@ def _windows(
         message = "rows of windows can't be left out: those around a missing one don't follow each other"
         hint = "remove `on_bad_record`; `missing` of a `series` fills gaps"
         raise wrong_data(plan, RuleViolation("DLC303", message, hint=hint, option="on_bad_record"), ("data",))
-    for option in ("group", "stratify"):
+    for option in ("group", "stratify", "folds"):
         if getattr(data.split, option) is not None:
             message = f"`{option}` has no effect on windows: they are divided by time"
             hint = "remove it; `windows: {series: COLUMN}` names the column of several series"

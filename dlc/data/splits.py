@@ -1,4 +1,4 @@
-"""How the records of the main source are divided: at random, by classes, or by groups."""
+"""How the records of the main source are divided: at random, by classes, or by groups; or into folds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from dlc.components.features.feature import as_text
 from dlc.components.sources.source import Columns, missing_column
-from dlc.data.batching import split_sizes
+from dlc.data.batching import fold_sizes, split_sizes
 from dlc.data.errors import wrong_data
 from dlc.diagnostics import plural
 from dlc.frontend.plan import Plan
@@ -110,21 +110,66 @@ def divide(plan: Plan, count: int, labels: Mapping[str, NDArray[np.int32]]) -> t
     if split.shuffle:
         order = np.random.Generator(np.random.Philox(key=[split.seed, _SPLIT])).permutation(order)
     notes = _undivided(labels["stratify"], str(split.stratify)) if "stratify" in labels else []
+    try:
+        if split.folds is None:
+            owner = _owners(order, labels, list(sizes.values()))
+        else:
+            owner = _owners_of_fold(order, labels, sizes, split.folds, split.fold)
+    except RuleViolation as wrong:
+        raise wrong_data(plan, wrong, ("data", "split")) from None
     if "group" in labels:
-        classes = labels.get("stratify", np.zeros(count, np.int32))
-        try:
-            owner = _by_groups(labels["group"][order], classes[order], list(sizes.values()))
-        except RuleViolation as wrong:
-            raise wrong_data(plan, wrong, ("data", "split")) from None
         notes += _other_sizes(owner, sizes, str(split.group))
-    elif "stratify" in labels:
-        owner = _by_classes(labels["stratify"][order], list(sizes.values()))
-    else:
-        owner = np.repeat(np.arange(len(sizes)), list(sizes.values()))
     splits = {name: order[owner == index] for index, name in enumerate(sizes)}
     if not plan.train.shuffle:
         splits["train"] = np.sort(splits["train"])  # the order of the file
     return splits, notes
+
+
+def _owners(
+    order: NDArray[np.int32], labels: Mapping[str, NDArray[np.int32]], sizes: Sequence[int]
+) -> NDArray[np.intp]:
+    """The number of the part that each record is in.
+
+    Args:
+        order: row numbers of the records, in random order or that of the file.
+        labels: for `stratify` and `group`, if they are set, a number for each row.
+        sizes: the wanted number of records of each part.
+
+    Raises:
+        RuleViolation: DLC405 when there are fewer groups than parts.
+    """
+    if "group" in labels:
+        groups = labels["group"][order]
+        return _by_groups(groups, labels["stratify"][order] if "stratify" in labels else np.zeros_like(groups), sizes)
+    if "stratify" in labels:
+        return _by_classes(labels["stratify"][order], sizes)
+    return np.repeat(np.arange(len(sizes)), sizes)
+
+
+def _owners_of_fold(
+    order: NDArray[np.int32],
+    labels: Mapping[str, NDArray[np.int32]],
+    sizes: Mapping[str, int],
+    folds: int,
+    fold: int,
+) -> NDArray[np.intp]:
+    """The number of the split that each record is in, with one of the folds as the test split.
+
+    The folds do not depend on which of them is chosen. The other splits are drawn from the rest.
+
+    Raises:
+        RuleViolation: DLC405 when there are fewer groups than folds, or nothing is left to train on.
+    """
+    held = _owners(order, labels, fold_sizes(len(order), folds)) == fold - 1
+    rest = order[~held]
+    others = [name for name in sizes if name != "test"]
+    wanted = [len(rest) - sum(sizes[name] for name in others[1:]), *(sizes[name] for name in others[1:])]
+    if wanted[0] <= 0:
+        found = f"{len(order) - wanted[0]:,} of {plural(len(order), 'record')} held out"
+        raise RuleViolation("DLC405", "the splits leave nothing to train on", found=found)
+    owner = np.full(len(order), list(sizes).index("test"))
+    owner[~held] = _owners(rest, labels, wanted)
+    return owner
 
 
 def _by_classes(classes: NDArray[np.int32], sizes: Sequence[int]) -> NDArray[np.intp]:

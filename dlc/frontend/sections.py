@@ -74,6 +74,10 @@ class Split(Options):
 
     validation: Share = option(0, description="part held out to watch the training")
     test: Share = option(0, description="part held out for the final figures")
+    folds: int | None = option(
+        None, ge=2, description="divide into so many parts, one of which is the test split: `dlc train --folds` sets it"
+    )
+    fold: int = option(1, ge=1, description="which of the `folds` is the test split, counted from 1")
     seed: int = option(0, ge=0, lt=2**32, description="seed of the division, independent of the seed of the run")
     shuffle: bool = option(True, description="divide at random; else the last records are held out")
     stratify: str | None = option(
@@ -82,6 +86,19 @@ class Split(Options):
     group: str | None = option(
         None, min_length=1, description="a column: records with the same value are in the same split"
     )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Split:
+        if self.folds is None and self.fold != 1:
+            message, hint = "`fold` has no effect without `folds`", "remove it"
+            raise reject(OptionError(("fold",), "DLC303", message, hint=hint, at_key=True))
+        if self.folds is not None and self.fold > self.folds:
+            expected = f"a number from 1 to {self.folds}"
+            raise reject(OptionError(("fold",), "DLC104", "there is no such fold", f"`{self.fold}`", expected))
+        if self.folds is not None and self.test:
+            message, hint = "`test` has no effect with `folds`: one fold is the test split", "remove one of them"
+            raise reject(OptionError(("test",), "DLC303", message, hint=hint, at_key=True))
+        return self
 
 
 class WindowOptions(Options):
@@ -140,7 +157,8 @@ class Data(Options):
 
     def splits(self) -> tuple[str, ...]:
         """The splits that exist."""
-        held = {"validation": self.validation or self.split.validation, "test": self.test or self.split.test}
+        test = self.test or self.split.test or self.split.folds
+        held = {"validation": self.validation or self.split.validation, "test": test}
         return ("train", *(name for name, part in held.items() if part))
 
 

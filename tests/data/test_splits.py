@@ -99,6 +99,75 @@ def test_no_group_is_in_two_splits(tmp_path: Path, split: str, memory: str) -> N
     assert any(set(other.splits[name].tolist()) != set(rows.tolist()) for name, rows in data.splits.items())
 
 
+@pytest.mark.parametrize(
+    "options", ["", ", validation: 0.1", ", stratify: y", ", validation: 20, stratify: y, seed: 3"]
+)
+def test_each_record_is_in_one_fold(tmp_path: Path, options: str) -> None:
+    """Folds as large as those of scikit-learn's KFold; with the share of each class as StratifiedKFold has it."""
+    from sklearn.model_selection import KFold
+
+    classes, _ = table(tmp_path)
+    count = len(classes)
+    folds = [loaded(tmp_path, f"{{folds: 3, fold: {fold}{options}}}").splits for fold in (1, 2, 3)]
+    tests = [splits["test"] for splits in folds]
+    assert [len(rows) for rows in tests] == [len(test) for _, test in KFold(3).split(classes)]
+    assert sorted(np.concatenate(tests).tolist()) == list(range(count))
+    for splits in folds:
+        assert sorted(np.concatenate(list(splits.values())).tolist()) == list(range(count))
+        held = {"validation: 0.1": round(count / 10), "validation: 20": 20}
+        wanted = next((size for option, size in held.items() if option in options), 0)
+        assert len(splits.get("validation", ())) == wanted
+        for part in splits.values() if "stratify" in options else ():
+            for kind in "abc":
+                assert abs((classes[part] == kind).sum() - (classes == kind).sum() * len(part) / count) < 2
+    if "stratify" in options:
+        for kind in "abc":
+            assert np.ptp([(classes[rows] == kind).sum() for rows in tests]) <= 1
+
+
+@pytest.mark.parametrize("options", ["", ", validation: 0.1", ", validation: 0.1, stratify: y"])
+def test_no_group_is_in_two_folds(tmp_path: Path, options: str) -> None:
+    _, groups = table(tmp_path)
+    folds = [loaded(tmp_path, f"{{folds: 3, fold: {fold}, group: patient{options}}}").splits for fold in (1, 2, 3)]
+    tests = [set(groups[splits["test"]].tolist()) for splits in folds]
+    assert sorted(np.concatenate([splits["test"] for splits in folds]).tolist()) == list(range(200))
+    assert sum(map(len, tests)) == len(set(groups.tolist()))
+    for splits in folds:
+        members = [set(groups[rows].tolist()) for rows in splits.values()]
+        assert sum(map(len, members)) == len(set(groups.tolist()))
+
+
+def test_folds_without_shuffling_are_consecutive_rows(tmp_path: Path) -> None:
+    table(tmp_path)
+    for fold in (1, 2, 3):
+        splits = loaded(tmp_path, f"{{folds: 3, fold: {fold}, shuffle: false, validation: 0.1}}").splits
+        start = [0, 67, 134][fold - 1]
+        np.testing.assert_array_equal(splits["test"], np.arange(start, [67, 134, 200][fold - 1]))
+        rest = np.setdiff1d(np.arange(200), splits["test"])
+        np.testing.assert_array_equal(splits["validation"], rest[-20:])
+
+
+@pytest.mark.parametrize(
+    ("split", "code", "said"),
+    [
+        ("{folds: 3, test: 0.1}", "DLC303", "`test` has no effect with `folds`"),
+        ("{folds: 3, fold: 4}", "DLC104", "there is no such fold"),
+        ("{fold: 2, test: 0.1}", "DLC303", "`fold` has no effect without `folds`"),
+        ("{folds: 2, validation: 0.5}", "DLC104", "the splits leave nothing to train on"),
+        ("{folds: 1}", "DLC104", "`folds` is out of range"),
+        ("{folds: 2, validation: 110}", "DLC405", "the splits leave nothing to train on"),
+        ("{folds: 100, group: y}", "DLC405", "there are fewer groups than splits"),
+        ("{folds: 300}", "DLC405", "there are fewer records than folds"),
+    ],
+)
+def test_wrong_folds(tmp_path: Path, split: str, code: str, said: str) -> None:
+    table(tmp_path)
+    with pytest.raises(dlc.SpecError) as caught:
+        loaded(tmp_path, split.replace("300}", "300, fold: 300}"))
+    found = caught.value.report.diagnostics[0]
+    assert found.code == code and found.message.startswith(said)
+
+
 def test_groups_of_one_record_are_records(tmp_path: Path) -> None:
     table(tmp_path)
     data = loaded(tmp_path, "{validation: 0.2, test: 0.1, group: x}")
