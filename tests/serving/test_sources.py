@@ -154,7 +154,7 @@ def test_records_that_ship_with_dlc_are_a_source(small_run: RunFolder) -> None:
     np.testing.assert_array_equal(table["species_setosa"], again["species_setosa"])
 
 
-@pytest.mark.parametrize("module", ["sine", "levels"])
+@pytest.mark.parametrize("module", ["wave", "levels"])
 def test_sources_of_plugins(module: str, plugins: Path) -> None:  # noqa: F811
     """One that computes records, and one that reads files."""
     guide = next(guide for guide in GUIDES if guide.module == module)
@@ -165,9 +165,9 @@ def test_sources_of_plugins(module: str, plugins: Path) -> None:  # noqa: F811
     x, y = np.float32([3, 4, 5]), np.float32([1, 2, 4])
     (plugins / "other.txt").write_text("".join(f"{a} {b}\n" for a, b in zip(x, y, strict=True)))
     given: Any = f"levels: {plugins / 'other.txt'}"
-    if module == "sine":
+    if module == "wave":
         x = np.linspace(0, 1, 7, dtype=np.float32)
-        y, given = np.sin(2 * np.pi * x), "sine: 7"
+        y, given = np.sin(2 * np.pi * x), "wave: 7"
     wanted = dlc.predict(plugins / "run", {"x": x})["y"]
     for data in (given, plugins / "other.txt") if module == "levels" else (given,):
         np.testing.assert_array_equal(dlc.predict(plugins / "run", data)["y"], wanted)
