@@ -212,7 +212,7 @@ class Npy(FileSource):
     word = "npy"
     suffixes = (".npy",)
     empty = "is empty, not an array"
-    path: Annotated[str | dict[str, str], BeforeValidator(read_paths)] = main(
+    path: Annotated[str | dict[str, str], BeforeValidator(read_paths)] = main(  # type: ignore[assignment]
         description="the file, or a mapping of columns to files; relative to the spec's folder"
     )
     examples = ("npy: data/x.npy", "npy: {path: {x: data/x.npy, y: data/y.npy}}")

@@ -49,7 +49,7 @@ class Text(TableSource):
     word = "text"
     suffixes = (".txt",)
     content = "a text"
-    path: Annotated[str | dict[str, str], BeforeValidator(read_paths)] = main(
+    path: Annotated[str | dict[str, str], BeforeValidator(read_paths)] = main(  # type: ignore[assignment]
         description="the file, a pattern with `*` for several, or a mapping of names to these; relative to the spec's "
         "folder"
     )
@@ -148,10 +148,11 @@ class Text(TableSource):
         Raises:
             RuleViolation: DLC401 when there is none.
         """
-        said = {"empty": self.empty, "content": self.content}
-        if isinstance(self.path, str):
-            return {"": plain_files(base, self.path, **said)}
-        return {name: plain_files(base, path, part=(name,), **said) for name, path in self.path.items()}
+        paths = {"": self.path} if isinstance(self.path, str) else self.path
+        return {
+            name: plain_files(base, path, part=(name,) if name else (), empty=self.empty, content=self.content)
+            for name, path in paths.items()
+        }
 
     def _labelled(self, blocks: Iterator[Columns], name: str) -> Iterator[Columns]:
         from dlc.components.sources.text_files import as_column
@@ -166,7 +167,8 @@ class Text(TableSource):
         Raises:
             RuleViolation: DLC401 when they have different numbers of lines.
         """
-        from dlc.components.sources.text_files import FIELD_BYTES, need_counts, text_lines
+        from dlc.components.sources.text_files import need_counts, text_lines
+        from dlc.components.sources.text_tables import FIELD_BYTES
 
         counts = dict.fromkeys(groups, 0)
 
@@ -189,7 +191,7 @@ class Text(TableSource):
             yield _columns(groups, rows)
 
 
-def _columns(names: Iterable[str], rows: Sequence[tuple[str, ...]]) -> Columns:
+def _columns(names: Iterable[str], rows: Sequence[Sequence[str]]) -> Columns:
     """Rows of strings as columns."""
     from dlc.components.sources.text_files import as_column
 
