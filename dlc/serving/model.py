@@ -19,6 +19,7 @@ from dlc.diagnostics import SpecError
 from dlc.frontend.decisions import THRESHOLDS, decided, read_thresholds
 from dlc.frontend.plan import Plan
 from dlc.frontend.plugins import Plugin
+from dlc.frontend.predictions import with_output
 from dlc.ir import MASK
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.run_folder import RunFolder
@@ -128,18 +129,19 @@ def _decoded(feature: Feature, value: np.ndarray[Any, Any], stats: Mapping[str, 
     return found if lost[np.isfinite(found)].any() else narrow
 
 
-def load_model(run: RunFolder, only: str | None = None) -> Model:
+def load_model(run: RunFolder, only: str | None = None, output: str | None = None) -> Model:
     """The best network of a run.
 
     Args:
         run: the run folder.
         only: the platform that it is computed on; any when None.
+        output: the only thing that it predicts, as by `with_output`; everything when None.
 
     Raises:
-        SpecError: DLC502 without run or weights, DLC503 when a file is damaged.
+        SpecError: DLC502 without run or weights, DLC503 when a file is damaged, DLC510 when there is no such output.
     """
     spec = run.load_spec()
-    plan = spec.plan
+    plan = spec.plan if output is None else with_output(spec.plan, output)
     program = lower(plan.graph, run.load_lowering(), only)
     weights = run.load_weights()
     for name, (shape, dtype) in program.shapes().items():

@@ -52,6 +52,8 @@ class Feature(Options):
     """Whether a data set and a batch hold the raw values, and the compiled program encodes them."""
     reads_files: ClassVar[bool] = False
     """Whether strings in its columns are the names of files: `read` then gets what its `decoder` makes of them."""
+    reads_texts: ClassVar[bool] = False
+    """Whether the strings in its column are texts, so that each line of a text file may be a record."""
 
     column: str | None = option(None, description="column to read; default: the name of the feature")
 

@@ -36,6 +36,7 @@ class Text(TokenValues):
     """
 
     word = "text"
+    reads_texts = True
     tokens: Kind = main("words", description="what a token is")
     vocabulary: int = option(10_000, ge=2, le=2**24, description="the most tokens, with those for padding and unknown")
     length: Annotated[Dim, BeforeValidator(read_length)] = option(
