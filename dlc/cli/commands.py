@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import dlc
 from dlc.cli.console import colorful, exit_code
-from dlc.cli.usage import excludes, unknown
+from dlc.cli.usage import excludes, needs, unknown
 from dlc.diagnostics import Report, SpecError, did_you_mean
+from dlc.language.options import RuleViolation, load_class
 
 if TYPE_CHECKING:
     from dlc.serving.evaluation import Evaluation
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str], data: bool = False) -> int:
@@ -134,34 +133,44 @@ def report_run(run: Path, out: Path | None) -> None:
     print(f"wrote {path}")
 
 
-def templates() -> dict[str, str]:
-    """The names of the starter specs, with the first line of each one's comment."""
-    return {
-        path.stem: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-        for path in sorted(TEMPLATES.glob("*.yaml"))
-    }
+def init_spec(task: str | None, data: Path | None, target: str | None, out: Path | None) -> None:
+    """Write a spec for a task, which fits the data if there are some; without a task, list them.
 
-
-def init_spec(template: str | None, out: Path | None) -> None:
-    """Write a starter spec; without a name, list the templates."""
+    Raises:
+        SpecError: DLC507 when the file exists, DLC510 for an unknown task or an option without effect, DLC401-DLC406
+            when the data don't fit the task.
+    """
     from dlc.support.files import write_atomic
+    from dlc.tasks import TASKS
+    from dlc.tasks.task import Given, Task
 
-    known = templates()
-    if template is None:
-        width = max(len(name) for name in known)
-        for name, title in known.items():
-            print(f"{name:<{width}}  {title}")
-        print("\n`dlc init NAME` writes NAME.yaml")
+    if task is None:
+        if data is not None:
+            raise needs("--data", "TASK")
+        width = max(map(len, TASKS))
+        for name in TASKS:
+            print(f"{name:<{width}}  {load_class(TASKS, name).title()}")
+        print("\n`dlc init TASK` writes TASK.yaml; `--data PATH` makes it fit your data")
         return
-    if template not in known:
-        raise unknown("template", template, known)
-    target = out or Path(f"{template}.yaml")
-    text = (TEMPLATES / f"{template}.yaml").read_text(encoding="utf-8")
-    if os.path.lexists(target):
-        raise SpecError.of("DLC507", f"`{target}` already exists", hint="choose another file with `--out`")
-    write_atomic(target, text.encode())
+    if task not in TASKS:
+        raise unknown("task", task, TASKS)
+    kind: type[Task] = load_class(TASKS, task)
+    if data is not None and not kind.reads:
+        raise SpecError.of("DLC510", f"`{task}` takes no `--data`", hint="remove it")
+    if target is not None and not (kind.targets and data is not None):
+        hint = "add `--data`" if kind.targets else "remove it"
+        raise SpecError.of("DLC510", f"`--target` has no effect on `{task}`", hint=hint)
+    place = out or Path(f"{task}.yaml")
+    if os.path.lexists(place):
+        raise SpecError.of("DLC507", f"`{place}` already exists", hint="choose another file with `--out`")
+    try:
+        text = kind().write(Given(data, target, place.parent))
+    except RuleViolation as wrong:
+        found, expected, hint = wrong.found, wrong.expected, wrong.hint
+        raise SpecError.of(wrong.code, wrong.message, found=found, expected=expected, hint=hint) from None
+    write_atomic(place, text.encode())
     use = "train" if "\noptimizer:" in text else "show"
-    print(f"wrote {target}\ntry: dlc check {target}, then dlc {use} {target}")
+    print(f"wrote {place}\ntry: dlc check{' --data' if data is not None else ''} {place}, then dlc {use} {place}")
 
 
 def explain_code(code: str) -> None:
