@@ -36,7 +36,6 @@ class Text(TokenValues):
     """
 
     word = "text"
-    learns = True
     tokens: Kind = main("words", description="what a token is")
     vocabulary: int = option(10_000, ge=2, le=2**24, description="the most tokens, with those for padding and unknown")
     length: Annotated[Dim, BeforeValidator(read_length)] = option(
@@ -93,6 +92,11 @@ class Text(TokenValues):
             found = f"`{self.vocabulary}`"
             raise reject(OptionError(("vocabulary",), "DLC104", message, found=found, expected=expected))
         return self
+
+    @property
+    def learns(self) -> bool:
+        """The vocabulary."""
+        return True
 
     @property
     def span(self) -> tuple[int, int] | None:

@@ -83,6 +83,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         _thresholds(document, losses, types, problems)
     _ignored(document, problems)
     _missing(document, problems)
+    _unfit_targets(document, problems)
     _columns(document, problems)
     _splits(document, problems)
     return Objectives(tuple(losses), tuple(metrics))
@@ -445,6 +446,16 @@ def _ignored(document: Document, problems: Problems) -> None:
             problems.add("DLC303", message, span, hint=hint)
 
 
+def _unfit_targets(document: Document, problems: Problems) -> None:
+    """Report features that can't be a target."""
+    for name, feature in document.targets.items():
+        wrong = feature.unfit_target() if feature is not None else None
+        if feature is not None and wrong is not None:
+            path: Path = ("targets", name, feature.word)
+            span = document.source.key_span((*path, wrong.option) if wrong.option else path)
+            problems.add(wrong.code, wrong.message, span, expected=wrong.expected, hint=wrong.hint)
+
+
 def _missing(document: Document, problems: Problems) -> None:
     """Report targets that would be filled, and inputs that would leave out records."""
     for section, features in (("inputs", document.inputs), ("targets", document.targets)):
@@ -506,7 +517,9 @@ def _columns(document: Document, problems: Problems) -> None:
                     select((column,), known)
                 except RuleViolation as wrong:
                     options: Path = (section, name, feature.word if feature is not None else "")
-                    locations = [(*options, "columns", index), (*options, "columns"), (*options, "column")]
+                    within = [("columns", index), ("columns",), ("column",), ("numbers", index), ("numbers", 0)]
+                    within += [("categories", column), ("dates", column)]
+                    locations = [(*options, *location) for location in within]
                     span = next((source.values[location] for location in locations if location in source.values), None)
                     span = span or source.key_span((section, name))
                     problems.add(wrong.code, wrong.message, span, found=wrong.found, hint=wrong.hint)
