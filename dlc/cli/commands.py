@@ -166,8 +166,9 @@ def init_spec(task: str | None, data: Path | None, target: str | None, out: Path
     try:
         text = kind().write(Given(data, target, place.parent))
     except RuleViolation as wrong:
-        found, expected, hint = wrong.found, wrong.expected, wrong.hint
-        raise SpecError.of(wrong.code, wrong.message, found=found, expected=expected, hint=hint) from None
+        raise SpecError.of(
+            wrong.code, wrong.message, found=wrong.found, expected=wrong.expected, hint=wrong.hint
+        ) from None
     write_atomic(place, text.encode())
     use = "train" if "\noptimizer:" in text else "show"
     print(f"wrote {place}\ntry: dlc check{' --data' if data is not None else ''} {place}, then dlc {use} {place}")

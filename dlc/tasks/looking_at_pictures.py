@@ -13,14 +13,8 @@ from dlc.components.sources.idx import Idx
 from dlc.components.sources.references import FileEntry
 from dlc.diagnostics import listing, plural, reason
 from dlc.language.options import RuleViolation
-from dlc.tasks.task import Given, scalar
+from dlc.tasks.task import PARTS, Given, is_folder, named_folder, scalar
 
-PARTS = {
-    "source": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
-"""The names of folders for the options of `data`."""
 SIDE = 64  # pixels of a larger picture in a spec: a CPU trains on that in minutes
 _DECODED = 3000  # pictures that are decoded; the headers of all are read
 _SMALL = Target(8, 8, 1, "stretch", "nearest")
@@ -73,13 +67,7 @@ def look_at_pictures(given: Given, multiple: int = 1) -> Pictures:
     path = given.data
     if path is None:
         return bundled()
-    try:
-        folder, exists = path.is_dir(), path.exists()
-    except OSError as error:
-        raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}") from None
-    if not exists:
-        hint = "`--data` takes a folder of pictures, with a folder for each class"
-        raise RuleViolation("DLC401", f"`{path}` does not exist", hint=hint)
+    folder = is_folder(path, "give a folder that holds a folder of pictures for each class")
     idx = _idx_files(path)
     if idx:
         return _look_at_idx(given, idx, multiple)
@@ -90,7 +78,7 @@ def look_at_pictures(given: Given, multiple: int = 1) -> Pictures:
 
 
 def _look_at_folders(given: Given, path: Path, multiple: int) -> Pictures:
-    parts = {option: found for option, names in PARTS.items() if (found := _named(path, names)) is not None}
+    parts = {option: found for option, names in PARTS.items() if (found := named_folder(path, names)) is not None}
     parts = parts if "source" in parts else {"source": path}
     tables: dict[str, Any] = {
         option: ImageFolder(path=str(part.absolute())).load(Path()) for option, part in parts.items()
@@ -114,15 +102,6 @@ def _look_at_folders(given: Given, path: Path, multiple: int) -> Pictures:
     seen = f"{plural(sum(counts.values()), f'{kind} picture')} of {sizes}"
     feature = f"{{image: {{{', '.join(options)}}}}}"
     return Pictures(sources, sorted(set().union(*labels)), counts, feature, (height, width, channels), seen, looked.bad)
-
-
-def _named(path: Path, names: Sequence[str]) -> Path | None:
-    """The subfolder with one of some names, whatever its case."""
-    try:
-        found = {entry.name.lower(): entry.name for entry in path.iterdir() if entry.is_dir()}
-    except OSError as error:
-        raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}") from None
-    return next((path / found[name] for name in names if name in found), None)
 
 
 class _Looked:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from dlc.components.features.feature import as_text
 from dlc.components.registry import KINDS
 from dlc.components.sources.files import Csv, FileSource
-from dlc.components.sources.source import Columns, kind_of_file
-from dlc.diagnostics import did_you_mean, listing, reason
+from dlc.components.sources.source import Columns, Source, kind_of_file
+from dlc.diagnostics import did_you_mean, listing
 from dlc.language.options import RuleViolation
-from dlc.tasks.task import Given, scalar
+from dlc.tasks.task import FEW, Given, is_folder, scalar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ class Column(NamedTuple):
     Args:
         name: its name.
         kind: what it holds.
-        count: how many records there are.
+        records: how many records there are.
         missing: how many of them have no value.
         values: its different values, in the order of their first row, up to some number.
         many: whether there are more different values.
@@ -57,7 +57,7 @@ class Column(NamedTuple):
 
     name: str
     kind: Kind
-    count: int
+    records: int
     missing: int
     values: tuple[str, ...]
     many: bool
@@ -79,12 +79,14 @@ class SeenTable(NamedTuple):
     Args:
         source: the source, as YAML.
         columns: its columns.
-        count: the number of records.
+        records: their number.
+        table: the source.
     """
 
     source: str
     columns: tuple[Column, ...]
-    count: int
+    records: int
+    table: Source
 
     def column(self, name: str) -> Column:
         """A column by its name.
@@ -120,31 +122,28 @@ def look_at_table(given: Given) -> SeenTable:
     """
     path = given.data
     assert path is not None
-    try:
-        folder, there = path.is_dir(), path.exists()
-    except OSError as error:
-        raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}") from None
-    if folder:
+    if is_folder(path, "give a file such as `table.csv`"):
         names = sorted(entry.name for entry in path.iterdir() if _kinds().get(kind_of_file(Path(entry.name))))
         hint = f"give one of its files, such as `--data {path / names[0]}`" if names else "give a file, such as a .csv"
         raise RuleViolation("DLC401", f"`{path}` is a folder, not a table", hint=hint)
     cls = _kinds().get(kind_of_file(path), Csv)
-    options = _dialect(path) if issubclass(cls, Csv) and there else {}
+    options = _dialect(path) if issubclass(cls, Csv) else {}
     source = cls.model_validate({"path": str(path.absolute()), **options})
     folds: dict[str, _Fold] = {}
-    for block in _blocks(source):
+    for block in blocks_of_table(source):
         for name, column in block.items():
             folds.setdefault(name, _Fold(name)).add(column)
     count = max((fold.count for fold in folds.values()), default=0)
     if not count:
-        raise RuleViolation("DLC405", f"`{path}` has no records")
+        raise RuleViolation("DLC405", f"`{path}` has no records", expected=f"at least {FEW}")
     if issubclass(cls, Csv):
         options |= _marks(list(folds.values()))
     decimal, marks = str(options.get("decimal", ".")), options.get("missing_values", ())
     columns = tuple(fold.column(decimal, marks) for fold in folds.values())
     parts = [f"path: {scalar(given.relative(path))}", *(f"{name}: {_yaml(value)}" for name, value in options.items())]
     text = scalar(given.relative(path)) if len(parts) == 1 else f"{{{', '.join(parts)}}}"
-    return SeenTable(f"{{{cls.word}: {text}}}", columns, count)
+    made = cls.model_validate({"path": str(path.absolute()), **options})
+    return SeenTable(f"{{{cls.word}: {text}}}", columns, count, made)
 
 
 def _kinds() -> Mapping[str, type[FileSource]]:
@@ -154,13 +153,14 @@ def _kinds() -> Mapping[str, type[FileSource]]:
     return {ending: cls for cls in classes for ending in cls.suffixes if ending != ".txt"}
 
 
-def _blocks(source: FileSource) -> Iterator[Columns]:
+def blocks_of_table(source: Source) -> Iterator[Columns]:
+    """The columns of a source, block by block."""
     opened = source.open(Path(), _ROOM)
     yield from (opened,) if isinstance(opened, Mapping) else opened
 
 
 def _first(path: Path, options: Mapping[str, Any]) -> Columns:
-    return next(_blocks(Csv.model_validate({"path": str(path.absolute()), **options})))
+    return next(blocks_of_table(Csv.model_validate({"path": str(path.absolute()), **options})))
 
 
 def _dialect(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dlc.diagnostics import plural
 from dlc.language.options import RuleViolation
 from dlc.tasks.looking_at_pictures import Pictures, look_at_pictures
-from dlc.tasks.task import WIDTH, Given, Page, Task, class_name, length, need_classes, need_records
+from dlc.tasks.task import PARTS, Given, Page, Task, class_name, length, need_classes, need_records
 
 _SHOWN = 3  # files in a comment
 
@@ -28,11 +28,7 @@ class PictureTask(Task):
             origin = f"It trains as it is, on {seen.seen}; `--data FOLDER` writes one for your pictures."
         page = Page(type(self), origin)
         lines: list[str | tuple[str, str]] = ["data:"]
-        for option in ("source", "validation", "test"):
-            if option in seen.sources:
-                line = f"  {option}: {seen.sources[option]}"
-                first, _, rest = line.partition(", labels: ") if len(line) > WIDTH else (line, "", "")
-                lines += [f"{first},", f"    labels: {rest}"] if rest else [first]
+        lines += [f"  {option}: {seen.sources[option]}" for option in PARTS if option in seen.sources]
         held = [option for option in ("validation", "test") if option not in seen.sources]
         parts = [f"{option}: 0.15" for option in held]
         parts += [f"stratify: {seen.label}"] if seen.classes and held else []
@@ -64,19 +60,18 @@ class ImageClassification(PictureTask):
         feature = seen.feature
         if seen.column != "image":
             feature = feature.replace("}}", f", column: {seen.column}}}}}")
-        page.section("inputs:", (f"  image: {feature}", _size_comment(seen)))
-        page.section("targets:")
+        page.section((f"inputs: {{image: {feature}}}", _size_comment(seen)))
         names = [class_name(name) for name in seen.classes]
         if names == [str(number) for number in range(len(names))]:
-            page.line(f"  {seen.label}: {{category: {len(names)}}}", f"0 to {len(names) - 1}")
+            page.line(f"targets: {{{seen.label}: {{category: {len(names)}}}}}", f"0 to {len(names) - 1}")
         else:
-            page.items(f"  {seen.label}: {{category: [", names, "]}")
-        stages = _halvings(min(seen.size[:2]), least=4, most=4)
-        convolution = "conv2d: {filters: $filters, kernel: 3, padding: same, use_bias: false}"
+            page.items(f"targets: {{{seen.label}: {{category: [", names, "]}}")
+        stages = _halvings(min(seen.size[:2]), least=4, most=3)
+        convolution = "conv2d: {filters: $width, kernel: 3, padding: same, use_bias: false}"
         page.section(
             "blocks:",
             ("  stage:", "half the height and width"),
-            "    params: {filters: int}",
+            "    params: {width: int}",
             f"    layers: [{convolution}, batch_norm: 0.9, relu, max_pool2d: 2]",
         )
         filters = [min(128, 16 << index) for index in range(stages)]
@@ -108,7 +103,7 @@ class Autoencoder(PictureTask):
         height, width, channels = seen.size
         rows, columns = height // 4, width // 4
         code = min(64, max(8, height * width * channels // 32))
-        page.section("inputs:", (f"  image: {seen.feature}", _size_comment(seen)))
+        page.section((f"inputs: {{image: {seen.feature}}}", _size_comment(seen)))
         page.section("network:")
         if self.noise is not None:
             page.line(f"  - gaussian_noise: {self.noise}", "only in training: the picture to restore has no noise")

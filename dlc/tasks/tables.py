@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dlc.diagnostics import listing, plural
 from dlc.language.options import RuleViolation
-from dlc.tasks.looking_at_tables import FEW_VALUES, Column, SeenTable, look_at_table
+from dlc.tasks.looking_at_tables import FEW_VALUES, Column, Kind, SeenTable, look_at_table
 from dlc.tasks.task import Given, Page, Task, class_name, feature_name, length, need_classes, need_records, scalar
 
 MOST_CLASSES = 100
@@ -37,7 +37,7 @@ class TabularTask(Task):
         target = seen.target(given.target)
         where = f"`{given.data}`" if given.data is not None else f"`{self.example}`"
         self.check(target, where)
-        count = seen.count - target.missing
+        count = seen.records - target.missing
         need_records(count, "records with a target", given.data)
         inputs = [column for column in seen.columns if column.name != target.name]
         if not any(column.kind in ("number", "category", "date") for column in inputs):
@@ -46,9 +46,9 @@ class TabularTask(Task):
             raise RuleViolation(
                 "DLC402", f"{where} has no columns to predict `{target.name}` from", found=found, hint=hint
             )
-        origin = f"Written for {plural(seen.count, 'record')}, to predict `{target.name}`."
+        origin = f"Written for {plural(seen.records, 'record')}, to predict `{target.name}`."
         if given.data is None:
-            origin = f"It trains as it is, on {plural(seen.count, 'record')} of `{self.example}`, which ships with "
+            origin = f"It trains as it is, on {plural(seen.records, 'record')} of `{self.example}`, which ships with "
             origin += "scikit-learn; `--data FILE` writes one for your table."
         page = Page(type(self), origin)
         split = ["validation: 0.15", "test: 0.15", *self.divided(target)]
@@ -255,8 +255,8 @@ def bundled(word: str) -> SeenTable:
         if values.ndim > 1:
             continue
         texts = [str(value) for value in values.tolist()]
-        kind = "number" if values.dtype.kind in "fi" else "category"
+        kind: Kind = "number" if values.dtype.kind in "fi" else "category"
         distinct = tuple(Counter(texts))
         whole = all(text.endswith(".0") or text.isdigit() for text in distinct)
         columns.append(Column(name, kind, len(values), 0, distinct, len(distinct) > MOST_CLASSES, whole, 1.0))
-    return SeenTable(word, tuple(columns), columns[0].count)
+    return SeenTable(word, tuple(columns), columns[0].records, source)

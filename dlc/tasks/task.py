@@ -9,9 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from dlc.diagnostics import listing
+from dlc.diagnostics import did_you_mean, listing, reason
 from dlc.language.options import RuleViolation
 
+PARTS = {
+    "source": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+"""The names of folders for the options of `data`."""
 WIDTH = 120  # characters of a line
 COMMENT = 32  # the column at which comments begin, if the line is shorter
 LIST = 6  # lines of a list; a longer one is a single line
@@ -102,35 +108,32 @@ class Page:
             self.line(*((line,) if isinstance(line, str) else line))
 
     def line(self, text: str, comment: str = "") -> None:
-        """Add a line, with its comment beside it or, if it is too long, above it."""
-        if not comment:
-            self._lines.append(text)
-            return
+        """Add a line, with its comment beside it or, if it is too long, above it; a long list goes on below it."""
         beside = f"{text:<{COMMENT}}# {comment}" if len(text) < COMMENT - 1 else f"{text}    # {comment}"
-        if len(beside) > WIDTH:
+        if comment and len(beside) > WIDTH:
             self.comment(comment, len(text) - len(text.lstrip()))
-            beside = text
-        self._lines.append(beside)
+        self._lines += _wrapped(text) if not comment or len(beside) > WIDTH else [beside]
 
     def items(self, head: str, items: Sequence[str], tail: str, comment: str = "") -> None:
-        """Add a list on as many lines as it needs: `head` up to the bracket, and `tail` from the closing one on."""
-        indent = " " * (len(head) - len(head.lstrip()) + 2)
-        lines, line = [], head
-        for index, item in enumerate(items):
-            part = item + (", " if index < len(items) - 1 else tail)
-            if len(line) + len(part.rstrip()) > WIDTH and line not in (head, indent):
-                lines.append(line.rstrip())
-                line = indent
-            line += part
-        lines.append(line)
-        if len(lines) > LIST:
-            lines = [head + ", ".join(items) + tail]
-        self.line(lines[0], comment)
-        self._lines += lines[1:]
+        """Add a list: `head` up to the bracket, and `tail` from the closing one on."""
+        self.line(f"{head}{', '.join(items)}{tail}", comment)
 
     def text(self) -> str:
         """The spec."""
         return "\n".join(self._lines) + "\n"
+
+
+def _wrapped(text: str) -> list[str]:
+    """A line of YAML on several lines, divided after commas; one that would need many lines as it is."""
+    indent = " " * (len(text) - len(text.lstrip()) + 4)
+    lines, line = [], ""
+    for part in re.split("(?<=,) ", text):
+        if line and len(line) + 1 + len(part) > WIDTH:
+            lines.append(line)
+            line = indent + part
+        else:
+            line = f"{line} {part}" if line else part
+    return [*lines, line] if len(lines) < LIST else [text]
 
 
 _PLAIN = re.compile(r"(?:\.{0,2}/)*[^\W\d](?:[\w. /-]*\w)?")
@@ -170,7 +173,7 @@ def feature_name(column: str, taken: Sequence[str] = ()) -> str:
 def length(count: int, epochs: int = 30) -> str:
     """The options `epochs` and `batch_size` for `count` records: small batches of few records, fewer epochs of many."""
     size, most = 2, 32 if count < MANY else 128
-    while size * 2 <= most and size * 16 <= count:
+    while size * 2 <= most and size * 8 <= count:
         size *= 2
     return f"epochs: {epochs if count < MANY else epochs // 2}, batch_size: {size}"
 
@@ -195,3 +198,33 @@ def need_classes(classes: Sequence[str], where: str, hint: str) -> None:
     if len(classes) < 2:
         message = f"{where} has only one class"
         raise RuleViolation("DLC405", message, found=listing(classes) or "none", expected="at least two", hint=hint)
+
+
+def named_folder(path: Path, names: Sequence[str]) -> Path | None:
+    """The subfolder with one of some names, whatever its case."""
+    try:
+        found = {entry.name.lower(): entry.name for entry in path.iterdir() if entry.is_dir()}
+    except OSError as error:
+        raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}") from None
+    return next((path / found[name] for name in names if name in found), None)
+
+
+def is_folder(path: Path, hint: str) -> bool:
+    """Whether a path is a folder, else it is a file.
+
+    Args:
+        path: the path.
+        hint: what to do if it does not exist, and nothing beside it has a similar name.
+
+    Raises:
+        RuleViolation: DLC401 when it does not exist.
+    """
+    try:
+        folder, there = path.is_dir(), path.exists()
+        beside = sorted(entry.name for entry in path.parent.iterdir()) if not there and path.parent.is_dir() else []
+    except (OSError, ValueError) as error:
+        raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}", hint=hint) from None
+    if not there:
+        hint = did_you_mean(path.name, beside) or hint
+        raise RuleViolation("DLC401", f"`{path}` does not exist", hint=hint)
+    return folder
