@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dlc.frontend.pipeline import Spec
     from dlc.frontend.summary import Table
     from dlc.serving.evaluation import Evaluation
+    from dlc.serving.folds import CrossValidation
+    from dlc.serving.generation import Generated
     from dlc.training.callbacks.progress import Reporter
     from dlc.training.result import Result
 
@@ -174,6 +176,41 @@ def train(
     )
 
 
+def cross_validate(
+    path: Path | str,
+    folds: int,
+    run: Path | str,
+    *,
+    sets: Sequence[str] = (),
+    resume: bool = False,
+    reporter: Reporter | None = None,
+) -> CrossValidation:
+    """Train a spec once for each fold of its records, which is the test split of that run.
+
+    Args:
+        path: the spec file. Its test split, if it has one, is replaced; the validation split is drawn from the rest.
+        folds: the number of folds, at least 2.
+        run: the folder for the runs `fold_1`, ..., the predictions `out_of_fold.csv`, and the metrics in `folds.json`.
+        sets: settings `a.b=value` that override the file's.
+        resume: continue in that folder: finished runs are kept, and an unfinished one is resumed.
+        reporter: receives the progress of each run.
+
+    Raises:
+        SpecError: when the spec is wrong, data don't fit, the folder is in use, or training diverges.
+    """
+    from dlc.frontend.folds import fold_settings
+
+    spec = load(path, [*sets, *fold_settings(path, sets, folds)])
+    with gc_paused():
+        from dlc.backend.jax_config import configure
+
+        configure()
+        from dlc.serving.folds import cross_validate as run_folds
+        from dlc.training.run_folder import RunFolder
+
+    return run_folds(spec, RunFolder(run), resume=resume, reporter=reporter)
+
+
 def evaluate(run: Path | str, split: str | None = None, data: Path | str | None = None) -> Evaluation:
     """Metrics of a run's best weights on a split, or on other data: a file, or a source as in a spec.
 
@@ -189,7 +226,9 @@ def evaluate(run: Path | str, split: str | None = None, data: Path | str | None 
     return evaluate_run(RunFolder(run), split, data)
 
 
-def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+def predict(
+    run: Path | str, inputs: Path | str | Mapping[str, Any], output: str | None = None
+) -> dict[str, np.ndarray[Any, Any]]:
     """Predictions of a run's best weights by name: of n records (n,), or (n, *sizes) of arrays.
 
     A category gives its class, and the probability of each class under `NAME_CLASS`. A sequence that the loss decodes,
@@ -199,6 +238,8 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     Args:
         run: the run folder.
         inputs: a file, a source as in a spec, such as `csv: {path: new.txt, delimiter: ";"}`, or columns by name.
+        output: the only thing that is predicted: an output, or the result of an item of the network by its name, such
+            as the code of an autoencoder; everything when None.
 
     Raises:
         SpecError: when there is no such run, or the inputs don't fit.
@@ -215,7 +256,7 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     from dlc.training.run_folder import RunFolder
 
     with noticing_exhaustion():
-        model = load_model(RunFolder(run), platform())
+        model = load_model(RunFolder(run), platform(), output)
         if isinstance(inputs, Mapping):
             source, where = as_columns(inputs), None
         else:
@@ -223,6 +264,54 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
         bad = bad_records_of(model.plan, where or "inputs", source)
         found = as_arrays(model.plan, model.predict(read_inputs(model.plan, model.fitted, source, where, bad=bad)))
         return found if bad is None else bad.spread(found, float("nan"))
+
+
+def generate(
+    run: Path | str,
+    prompt: str,
+    length: int = 200,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    repetition_penalty: float = 1.0,
+    stop: Sequence[str] = (),
+    samples: int = 1,
+    seed: int = 0,
+    show: Callable[[int, str], None] | None = None,
+) -> list[Generated]:
+    """Texts that continue a prompt, by a run's best weights. The same seed gives the same texts.
+
+    Args:
+        run: the run folder of a language model.
+        prompt: the text to continue; numbers separated by blanks for an input of `tokens`.
+        length: the number of tokens to generate.
+        temperature: divides the scores of the tokens; 0 takes the most probable token.
+        top_k: draws from this number of most probable tokens; 0 for all.
+        top_p: draws from the most probable tokens that together have this probability.
+        min_p: draws from tokens with at least this share of the largest probability.
+        repetition_penalty: above 1, tokens that have occurred are less probable.
+        stop: texts that end a text; it ends before them.
+        samples: the number of texts.
+        seed: the seed of the random numbers.
+        show: receives the number of a text and its next characters, as they come.
+
+    Raises:
+        SpecError: when there is no such run, it is not a language model, or the prompt doesn't fit it.
+    """
+    from dlc.backend.jax_config import configure
+
+    configure()
+    from dlc.backend.sampling import Sampling
+    from dlc.serving.generation import load_language_model
+    from dlc.support.exhaustion import noticing_exhaustion
+    from dlc.training.run_folder import RunFolder
+
+    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    with noticing_exhaustion():
+        model = load_language_model(RunFolder(run))
+        return model.generate(prompt, length, sampling, samples, seed, stop, show)
 
 
 def report(run: Path | str, out: Path | str | None = None) -> Path:

@@ -61,6 +61,7 @@ class Pass:
         key: the step's random key, or None.
         offset: in `decode` mode, the position of the first time step.
         stepped: in `decode` mode, the paths of the layers that get the sequence step by step.
+        count: in `decode` mode, how many of the positions belong to the sequence; all when None.
         record: (node, outcome, values) -> what is recorded of each layer, or None to record nothing.
         numbers: the hyperparameters that are arguments, by the path of the layer and the name of the option.
         sizes: the sizes of symbols, such as `batch`, that the pass has shown so far.
@@ -71,6 +72,7 @@ class Pass:
     key: Any = None
     offset: Any = 0
     stepped: frozenset[str] = frozenset()
+    count: Any = None
     record: Record | None = None
     numbers: Mapping[str, Hyperparameter] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
@@ -140,7 +142,7 @@ class ArrayBackend:
                 key = jax.random.fold_in(about.key, self.salts[node.path])
             return Context("train", key, used)
         if about.mode == "decode" and node.path in about.stepped:
-            return Context("decode", None, used, about.offset, self.caches.get(node.path))
+            return Context("decode", None, used, about.offset, self.caches.get(node.path), about.count)
         return Context("evaluate", None, used)
 
     def mismatch(self, node: TypedNode, inputs: Sequence[jax.Array], outcome: Outcome) -> str | None:

@@ -34,6 +34,8 @@ class Decoder:
         program: the network.
         sequences: the names of the inputs that come step by step; all inputs with a time axis when None.
 
+    Its attribute `most_positions` is the length of the longest sequence that it computes, None if there is no limit.
+
     Raises:
         SpecError: DLC213 for each layer that can't be computed step by step.
 
@@ -48,7 +50,7 @@ class Decoder:
         report_undecodable(plan, problems)
         if not problems.ok:
             raise SpecError(problems.report({}))
-        self.program, self.stepped = program, plan.stepped
+        self.program, self.stepped, self.most_positions = program, plan.stepped, plan.most_positions
 
     def cache(self, batch: int, length: int) -> dict[str, dict[str, jax.Array]]:
         """The cache before the first step.
@@ -66,7 +68,14 @@ class Decoder:
             if node.signature.cache and node.path in self.stepped
         }
 
-    def step(self, variables: Mapping[str, Any], inputs: Arrays, cache: Mapping[str, Any], offset: Any) -> DecodeStep:
+    def step(
+        self,
+        variables: Mapping[str, Any],
+        inputs: Arrays,
+        cache: Mapping[str, Any],
+        offset: Any,
+        count: Any = None,
+    ) -> DecodeStep:
         """The outputs for the next positions.
 
         Args:
@@ -75,8 +84,11 @@ class Decoder:
             cache: that of the step before.
             offset: the position of the first of them, from 0: an integer, or int32 (batch,) for each sequence. From the
                 position on that the cache doesn't hold, the outputs of attention are NaN.
+            count: how many of the positions belong to the sequences, at least 1: an integer, or int32 (batch,) for each
+                sequence; all when None. The cache doesn't depend on those after them, and their outputs are
+                meaningless: prompts of all lengths can be read by one compiled program.
         """
-        results = self.program.step(variables, inputs, cache, offset, self.stepped)
+        results = self.program.step(variables, inputs, cache, offset, self.stepped, count)
         return DecodeStep(results.outputs, results.recorded)
 
 

@@ -78,7 +78,8 @@ class Program:
         run: (variables, inputs, *, key, train, trace_finite) -> `Results`. Inputs and outputs are dicts of arrays with
             the batch axis first; beside an input `x` its mask may be given as `x.mask`. `key` is the step's random key,
             needed only when `train` is set. `trace_finite` records which layers' results are finite.
-        step: (variables, inputs, cache, offset, stepped) -> `Results`, a step of decoding; see `dlc.backend.decode`.
+        step: (variables, inputs, cache, offset, stepped, count) -> `Results`, a step of decoding; see
+            `dlc.backend.decode`.
         choices: the variants of its operations; tracing `run` adds to them.
         flags: XLA's flags for the programs that train and evaluate it.
         numbers: the hyperparameters of the network: dropout rates and the factors of l1 and l2 penalties.
@@ -244,9 +245,14 @@ def lower(graph: TypedGraph, lowering: Lowering | None = None, only: str | None 
         return evaluated(about, variables, inputs, {})
 
     def step(
-        variables: Mapping[str, Any], inputs: Arrays, cache: Mapping[str, Any], offset: Any, stepped: frozenset[str]
+        variables: Mapping[str, Any],
+        inputs: Arrays,
+        cache: Mapping[str, Any],
+        offset: Any,
+        stepped: frozenset[str],
+        count: Any = None,
     ) -> Results:
-        about = Pass(choices, "decode", None, offset, stepped, new_cache)
+        about = Pass(choices, "decode", None, offset, stepped, count, new_cache)
         return evaluated(about, variables, inputs, cache)
 
     def evaluated(about: Pass, variables: Mapping[str, Any], inputs: Arrays, caches: Mapping[str, Any]) -> Results:

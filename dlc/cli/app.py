@@ -177,6 +177,16 @@ def train(
     profile: Annotated[
         bool, typer.Option("--profile", help="Print where the time went and write a trace to RUN/profile.")
     ] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=2,
+            metavar="K",
+            help="Cross-validate: train K runs, each with another part of the records as its test split.",
+            show_default=False,
+        ),
+    ] = None,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
@@ -191,6 +201,7 @@ def train(
         json=json,
         autotune=autotune,
         profile=profile,
+        folds=folds,
     )
     raise typer.Exit(train_file(file, options, sets or []))
 
@@ -237,12 +248,77 @@ def predict(
         list[str] | None,
         typer.Option("--keep", metavar="COLUMN", help="Copy a column of the input; repeatable.", show_default=False),
     ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Write only this: an output, or the result of an item, such as the code of an autoencoder. "
+            "[default: all predictions]",
+            show_default=False,
+        ),
+    ] = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Predict for the records of a file: classes with probabilities, numbers in their original units."""
     from dlc.cli.commands import predict_file
 
-    predict_file(run, input, out, keep or [])
+    predict_file(run, input, out, keep or [], output)
+
+
+@app.command()
+def generate(
+    run: RunPath,
+    prompt: Annotated[
+        str,
+        typer.Option("--prompt", "-p", help="The text to continue; - reads standard input.", show_default=False),
+    ],
+    length: Annotated[int, typer.Option("--length", "-n", help="The number of tokens to generate.")] = 200,
+    temperature: Annotated[
+        float, typer.Option(help="Divides the scores of the tokens; 0 takes the most probable token.")
+    ] = 1.0,
+    top_k: Annotated[
+        int, typer.Option("--top-k", help="Draw from this number of most probable tokens; 0 for all.")
+    ] = 0,
+    top_p: Annotated[
+        float, typer.Option("--top-p", help="Draw from the most probable tokens that together have this probability.")
+    ] = 1.0,
+    min_p: Annotated[
+        float, typer.Option("--min-p", help="Draw from tokens with this share of the largest probability.")
+    ] = 0.0,
+    repetition_penalty: Annotated[
+        float, typer.Option("--repetition-penalty", help="Above 1: tokens that have occurred are less probable.")
+    ] = 1.0,
+    stop: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option("--stop", metavar="TEXT", help="End before this text. Can be repeated.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The seed of the random numbers.")] = 0,
+    samples: Annotated[int, typer.Option(help="The number of texts.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per text.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The file to write. [default: standard output]", show_default=False),
+    ] = None,
+    allow_plugins: AllowPlugins = False,
+) -> None:
+    """Continue a text with a language model. The same seed gives the same text."""
+    from dlc.cli.generate import GenerateOptions, generate_texts
+
+    options = GenerateOptions(
+        prompt=prompt,
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        stop=tuple(stop or ()),
+        seed=seed,
+        samples=samples,
+        json=json,
+        out=out,
+    )
+    raise typer.Exit(generate_texts(run, options))
 
 
 @app.command()

@@ -40,7 +40,7 @@ def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str], data
     return code
 
 
-def predict_file(run: Path, given: str, out: Path | None, keep: Sequence[str]) -> None:
+def predict_file(run: Path, given: str, out: Path | None, keep: Sequence[str], output: str | None = None) -> None:
     """Predict for given records, and write a table: the kept columns of the input, then the predictions.
 
     Raises:
@@ -49,7 +49,7 @@ def predict_file(run: Path, given: str, out: Path | None, keep: Sequence[str]) -
     from dlc.serving.tables import checked_format, predict_table, write_table
 
     checked_format(out)  # before the work is done
-    table, notes = predict_table(run, given, keep, out)
+    table, notes = predict_table(run, given, keep, out, output)
     text = write_table(table, out)
     _print_notes(notes)
     if out is None:

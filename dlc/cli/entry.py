@@ -8,7 +8,7 @@ import sys
 
 from dlc.cli.interrupts import end_on_interrupt, listen, over
 
-_COMPUTING = ("train", "eval", "predict", "export", "report", "doctor")
+_COMPUTING = ("train", "eval", "predict", "generate", "export", "report", "doctor")
 
 
 def main() -> None:

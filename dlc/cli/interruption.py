@@ -1,4 +1,4 @@
-"""Stop training on a signal."""
+"""Stop training or generation on a signal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlc.cli.interrupts import end
 
 
 class Interruption:
-    """SIGTERM and Ctrl-C ask for a stop at the end of a chunk; a second signal ends the process immediately.
+    """SIGTERM and Ctrl-C ask for a stop, which is then near; a second signal ends the process immediately.
 
     Python runs signal handlers between two of its instructions, and a compilation is one instruction. So a thread reads
     the numbers of signals from a pipe, which the interpreter writes to as they arrive. A process that ends this way
@@ -20,13 +20,21 @@ class Interruption:
     example to a full pipe, so another thread prints the message about the first signal.
 
     Args:
-        say: prints the message about the first signal.
+        say: prints `first`.
+        first: the message about the first signal.
+        second: the message about the second signal.
     """
 
     FAREWELL = 1.0  # seconds to wait at the end for the message to be printed
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.wanted, self.say = False, say
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        first: str = "stopping after this chunk of steps; a second signal stops immediately",
+        second: str = "stopped immediately; the newest checkpoint is kept",
+    ) -> None:
+        self.number: int | None = None  # of the first signal
+        self.say, self.first, self.second = say, first, f"{second}\n".encode()
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._writing, False)
         self._former = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
@@ -56,13 +64,12 @@ class Interruption:
         while data := os.read(self._reading, 1):
             if data[0] not in self.before:
                 continue
-            if self.wanted:
-                end(128 + data[0], b"stopped immediately; the newest checkpoint is kept\n")
-            self.wanted = True
-            message = "stopping after this chunk of steps; a second signal stops immediately"
-            self._saying = threading.Thread(target=self.say, args=(message,), name="saying", daemon=True)
+            if self.number is not None:
+                end(128 + data[0], self.second)
+            self.number = data[0]
+            self._saying = threading.Thread(target=self.say, args=(self.first,), name="saying", daemon=True)
             self._saying.start()
 
     def asked(self) -> bool:
         """Whether a stop was asked for."""
-        return self.wanted
+        return self.number is not None

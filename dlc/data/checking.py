@@ -22,7 +22,7 @@ from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors
 from dlc.data.findings import untrained_classes
 from dlc.data.fitted import record_digests, string_digests
-from dlc.data.splits import Labels, split_tables
+from dlc.data.splits import Labels, codes_of, labels_of, split_tables
 from dlc.data.tables import COPIES, Reading, ValueBlock, allowed_memory, features_of
 from dlc.data.values import Entries, FeatureKey
 from dlc.data.windows import Segment, layout, segments_of, sequential
@@ -142,11 +142,10 @@ class _Check:
 
     def _read(self, name: str, source: Source) -> None:
         """Read one source."""
-        split, series = self.data.split, self.data.windows.series
-        named = {"series": series} if self.spans else {}
-        if not self.spans and name == "source":
-            named = {"group": split.group, "stratify": split.stratify}
-        labels = {option: Labels(column, option) for option, column in named.items() if column is not None}
+        series = self.data.windows.series
+        labels = labels_of(self.plan) if not self.spans and name == "source" else {}
+        if self.spans and series is not None:
+            labels = {"series": Labels(series, "series")}
         base, path = Path(self.plan.folder), ("data", name, source.word)
         table = _Table(BadRecords(name, source, self._report), labels=labels)
         entries = Entries.of(source, base, FileReader(self.data.workers))
@@ -255,7 +254,8 @@ class _Check:
         tables = self.tables
         if any(not table.lacking for table in tables.values()):
             return  # no record can be read
-        labels = {option: label.codes()[tables["source"].rows] for option, label in tables["source"].labels.items()}
+        known = codes_of(self.plan, tables["source"].labels)
+        labels = {option: numbers[tables["source"].rows] for option, numbers in known.items()}
         counts = {name: int(table.kept.sum()) for name, table in tables.items()}
         splits, notes = split_tables(self.plan, counts, labels)
         sizes = ", ".join(f"{len(rows):,} for {_purpose(name)}" for name, rows in splits.items())

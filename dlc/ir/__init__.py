@@ -19,6 +19,7 @@ from dlc.ir.graph import (
     walk,
 )
 from dlc.ir.layer import (
+    MIXED,
     CompositeBlock,
     Decoding,
     Example,
@@ -42,6 +43,7 @@ __all__ = [
     "DTYPES",
     "MASK",
     "MAX_NODES",
+    "MIXED",
     "ONES",
     "ZEROS",
     "CompositeBlock",

@@ -28,6 +28,9 @@ class Context:
         masks: bool (batch, time) for each input that has a mask, else None; empty when no input has one.
         offset: the position of the inputs' first time step: an integer, or integers (batch,).
         cache: in `decode` mode, what the layer declares as its cache, by name; zeros before the first step.
+        count: in `decode` mode, how many of the inputs' positions belong to the sequence: an integer, or integers
+            (batch,); all of them when None. Those after them fill a prompt up to the shape of a compiled program: the
+            new cache must not depend on them.
         sharding: how arrays are laid out over devices; None on one device.
     """
 
@@ -36,6 +39,7 @@ class Context:
     masks: tuple[Any, ...] = ()
     offset: Any = 0
     cache: Mapping[str, Any] | None = None
+    count: Any = None
     sharding: Any = None
 
     @property
@@ -52,6 +56,16 @@ class Context:
     def mask(self) -> Array | None:
         """The mask of the first input, or None."""
         return self.masks[0] if self.masks else None
+
+    def begins(self, batch: Any) -> Array:
+        """Bool (batch,): for which sequences this step of decoding is the first, whose cache counts for nothing."""
+        return jnp.broadcast_to(jnp.asarray(self.offset) == 0, (batch,))
+
+    def counted(self, batch: Any, time: Any) -> Array | None:
+        """Bool (batch, time): the positions of this step that belong to the sequence; None if all do."""
+        if self.count is None:
+            return None
+        return jnp.arange(time) < jnp.broadcast_to(jnp.asarray(self.count), (batch,))[:, None]
 
     def positions(self, time: Any, dtype: Any = None) -> Array:
         """The positions of `time` time steps: (time,), or (batch, time) when each example has its own offset."""

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from dlc.diagnostics import Problems
 from dlc.ir.graph import Ref, TypedGraph, TypedNode, TypedRepeat
-from dlc.ir.types import TensorType
 from dlc.language.options import RuleViolation
 
 
@@ -24,10 +23,12 @@ class DecodingPlan(NamedTuple):
     Args:
         stepped: the paths of the layers that get the sequence step by step; the others are computed as in evaluation.
         undecodable: the layers that can't be computed step by step.
+        most_positions: the length of the longest sequence that all layers can decode; None if there is no limit.
     """
 
     stepped: frozenset[str]
     undecodable: tuple[Undecodable, ...]
+    most_positions: int | None
 
 
 def plan_decoding(graph: TypedGraph, sequences: Collection[str] | None = None) -> DecodingPlan:
@@ -41,7 +42,7 @@ def plan_decoding(graph: TypedGraph, sequences: Collection[str] | None = None) -
     names = graph.inputs if sequences is None else sequences
     planner = _Planner({Ref(name): graph.inputs[name].rank > 1 for name in names})
     planner.nodes(graph.nodes)
-    return DecodingPlan(frozenset(planner.stepped), tuple(planner.undecodable))
+    return DecodingPlan(frozenset(planner.stepped), tuple(planner.undecodable), min(planner.limits, default=None))
 
 
 def report_undecodable(plan: DecodingPlan, problems: Problems) -> None:
@@ -60,6 +61,7 @@ class _Planner:
         self.values = sequences
         self.stepped: list[str] = []
         self.undecodable: list[Undecodable] = []
+        self.limits: list[int] = []
 
     def nodes(self, nodes: Sequence[TypedNode | TypedRepeat]) -> None:
         for node in nodes:
@@ -79,10 +81,9 @@ class _Planner:
             node.layer.check_decoding(node.types, stepped)
         except RuleViolation as reason:
             self.undecodable.append(Undecodable(node, reason))
-        self.values[Ref(node.path)] = self.keeps_time(node, node.signature.output)
+        limit = node.layer.most_positions(node.types)
+        if limit is not None:
+            self.limits.append(limit)
+        self.values[Ref(node.path)] = node.layer.keeps_time(node.types, node.signature.output)
         for name, kind in node.signature.results.items():
-            self.values[Ref(node.path, name)] = self.keeps_time(node, kind)
-
-    def keeps_time(self, node: TypedNode, result: TensorType) -> bool:
-        """Whether a result has the time axis: the last state of a recurrent layer has none."""
-        return node.layer.decoding == "pointwise" or result.rank > 2
+            self.values[Ref(node.path, name)] = node.layer.keeps_time(node.types, kind)

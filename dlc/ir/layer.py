@@ -161,6 +161,23 @@ class Layer(Options):
         """
         return None
 
+    def most_positions(self, inputs: Sequence[TensorType]) -> int | None:
+        """How many positions of a sequence the layer can decode at most; None if there is no limit.
+
+        Args:
+            inputs: the types of the inputs, the first of which has the time axis.
+        """
+        return None
+
+    def keeps_time(self, inputs: Sequence[TensorType], result: TensorType) -> bool:
+        """Whether a result of decoding has the time axis: the last state of a recurrent layer has none.
+
+        Args:
+            inputs: the types of the inputs, the first of which has the time axis.
+            result: the type of the output, or of another result.
+        """
+        return self.decoding == "pointwise" or result.rank > 2
+
     def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
         """Check that the layer can be computed step by step.
 
@@ -175,9 +192,12 @@ class Layer(Options):
             raise refused_decoding(self.word, "it needs the whole sequence at once")
         if self.decoding == "pointwise":
             if not all(stepped):
-                raise refused_decoding(self.word, "it combines a sequence with a value that isn't part of it")
+                raise refused_decoding(self.word, MIXED)
             if self.masks != "elementwise":
                 need_time_axis(inputs[0], self.word)
+
+
+MIXED = "it combines a sequence with a value that isn't part of it"  # why a layer of several inputs can't be decoded
 
 
 def need_time_axis(x: TensorType, word: str) -> None:

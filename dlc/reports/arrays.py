@@ -29,7 +29,7 @@ def numbers(plan: Plan, found: Answers, answer: Numbers) -> list[Markup]:
         return [element("p", caption + "they can't be compared element by element.", class_="note")]
     colors = pictured(answer.kind) and answer.kind.shape[-1] in (1, 3)  # four channels would be drawn as transparency
     if guess.shape[1:] == answer.kind.shape[1:] and (gray(answer.kind) or (colors and guess.ndim == 4)):
-        return [_restored(plan, found, answer)]
+        return _restored(plan, found, answer)
     if prod(guess.shape[1:]) > MOST_CURVES or answer.kind.mask:  # padding doesn't decide how a series is drawn
         errors = element("div", _all_residuals(answer.name, guess - truth), class_="charts")
         return [errors, *arrays(plan, found, answer.name, truth, guess)]
@@ -160,18 +160,30 @@ def _rms(errors: NDArray[Any]) -> str:
     return number(float(np.sqrt(np.mean(np.square(known)))), 3) if known.size else "unknown"
 
 
-def _restored(plan: Plan, found: Answers, answer: Numbers) -> Markup:
-    """Predicted images beside the true ones, and beside the input if it is a different image."""
-    rows = range(min(SAMPLES, found.count))
+def _restored(plan: Plan, found: Answers, answer: Numbers) -> list[Markup]:
+    """Predicted images beside the true ones, and beside the input if it is a different image: the worst, and the first.
+
+    The worst have the largest rms errors.
+    """
+    errors = np.square(answer.guess.astype(np.float64) - answer.truth).reshape(found.count, -1)
+    known = np.flatnonzero(np.isfinite(errors).all(1))
+    worst = known[np.argsort(-errors[known].mean(1), kind="stable")][:SAMPLES]
+    first = np.arange(min(SAMPLES, found.count))
+    parts = (
+        [element("h3", "The largest errors"), _beside(plan, found, answer, worst)] if found.count > 2 * SAMPLES else []
+    )
+    return [*parts, element("h3", "First examples"), _beside(plan, found, answer, first)]
+
+
+def _beside(plan: Plan, found: Answers, answer: Numbers, rows: NDArray[Any]) -> Markup:
+    """Some examples."""
     truth = answer.truth
-    limits = value_range(truth[: len(rows)])
+    limits = value_range(truth[rows])
     image = image_input(plan) if answer.section == "targets" else None
     items = []
     for row in rows:
         shown = (
-            []
-            if image is None
-            else [picture(found.inputs[image][row], value_range(found.inputs[image][: len(rows)]), image)]
+            [] if image is None else [picture(found.inputs[image][row], value_range(found.inputs[image][rows]), image)]
         )
         shown.append(picture(truth[row], limits, f"{answer.name}, true"))
         shown.append(picture(answer.guess[row], limits, f"{answer.name}, predicted"))
@@ -179,9 +191,7 @@ def _restored(plan: Plan, found: Answers, answer: Numbers) -> Markup:
     legend = "Input and reconstruction" if answer.section == "inputs" else "True and predicted"
     legend = legend if image is None else "Input, true and predicted"
     style = "samples wide" if image is None else "samples wide triple"
-    return element(
-        "div", element("p", f"{legend}; the first examples.", class_="note"), element("ul", items, class_=style)
-    )
+    return element("div", element("p", f"{legend}.", class_="note"), element("ul", items, class_=style))
 
 
 def _vector(values: NDArray[Any]) -> str:

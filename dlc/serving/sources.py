@@ -27,10 +27,10 @@ from dlc.support.regular_files import open_regular
 def source_for(text: str | Path, like: Source | None = None) -> Source:
     """The source for new data.
 
-    A folder is read as pictures, unless the spec reads folders of another kind. A file is read by the source that
-    recognizes its content, else by that of the spec if its file has the same ending, else by the one whose files have
-    its ending, else by that of the spec. Other sources are written as in a spec, such as `digits` or
-    `csv: {path: new.txt, delimiter: ";"}`.
+    A folder is read by the source that recognizes it, else as pictures, unless the spec reads folders of another kind.
+    A file is read by the source that recognizes its content, else by that of the spec if its files have the same
+    ending, else by the one whose files have its ending, else by that of the spec. `*` in a path matches several files.
+    Other sources are written as in a spec, such as `digits` or `csv: {path: new.txt, delimiter: ";"}`.
 
     Args:
         text: a path, or a source as in a spec.
@@ -42,12 +42,15 @@ def source_for(text: str | Path, like: Source | None = None) -> Source:
     path, table = Path(text), KINDS["source"].table
     if isinstance(text, str) and (text in table or ": " in text) and not _exists(path):
         return read_source(text)
-    if _exists(path) and path.is_dir():
-        return (like if isinstance(like, FolderSource) else ImageFolder(path=str(path))).for_folder(path)
     classes = [cls for word in table if issubclass(cls := KINDS["source"].load(word), FileSource)]
+    if _exists(path) and path.is_dir():
+        found = next((cls for cls in classes if cls.recognizes_folder(path)), None)
+        if found is None:
+            return (like if isinstance(like, FolderSource) else ImageFolder(path=str(path))).for_folder(path)
+        return _made(found, path, like)
     kind, head = kind_of_file(path), _head(path)
     found = next((cls for cls in classes if cls.recognizes(head)), None)
-    if found is None and isinstance(like, FileSource) and kind == kind_of_file(Path(like.path)):
+    if found is None and isinstance(like, FileSource) and like.fits(kind):
         return like.for_file(path)
     found = found or next((cls for cls in classes if kind in cls.suffixes), None)
     if found is None and isinstance(like, FileSource) and head:
@@ -61,7 +64,12 @@ def source_for(text: str | Path, like: Source | None = None) -> Source:
             expected=f"a file with the extension {known}, which may be compressed",
             hint=f"name its source, for example `csv: {path.name}`",
         )
-    return like.for_file(path) if isinstance(like, found) else found.model_validate({"path": str(path)})
+    return _made(found, path, like)
+
+
+def _made(cls: type[FileSource], path: Path, like: Source | None) -> Source:
+    """A source of a class for a file, in the format of the spec if that has the same class."""
+    return like.for_file(path) if isinstance(like, cls) else cls.model_validate({"path": str(path)})
 
 
 def _exists(path: Path) -> bool:

@@ -284,7 +284,7 @@ def undefined_notes(predictions: Mapping[str, Any]) -> list[str]:
 
 @noticing_exhaustion()
 def predict_table(
-    run: Path, given: str | Path, keep: Sequence[str], out: Path | None = None
+    run: Path, given: str | Path, keep: Sequence[str], out: Path | None = None, output: str | None = None
 ) -> tuple[dict[str, Any], list[str]]:
     """The predictions of a run for a table as columns, after the kept columns of the table; and notes about them.
 
@@ -294,7 +294,7 @@ def predict_table(
         SpecError: DLC402 when a kept column is missing, DLC406 when it holds arrays, DLC510 when it has the name of a
             prediction, and those of `load_model` and `read_inputs`.
     """
-    model = load_model(RunFolder(run), platform())
+    model = load_model(RunFolder(run), platform(), output)
     if out is not None:
         check_output(out, [*inputs_of(model.plan), Path(given)])
     source = source_of(model, given)

@@ -8,12 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import yaml
 
 import dlc
 from dlc.backend.decode import Decoder
 from dlc.backend.network import Program
+from dlc.components.layers import LAYERS
 from dlc.diagnostics import SpecError
 from dlc.ir.decoding import plan_decoding
+from dlc.language.options import load_class
+from tests.common import ROOT
+from tests.components.layer_battery import Case, can_decode, case_of
+from tests.components.layer_examples import GOOD
 
 TIME = 7
 TOKENS = "inputs: {words: {tokens: {vocabulary: 9}}}\n"
@@ -52,6 +58,35 @@ network:
     + "network: [lstm: {units: 3, return_sequences: true, recurrent_activation: hard_sigmoid}]",
     "gru": VECTORS + "network: [gru: {units: 3, return_sequences: true}, gru: {units: 4, return_sequences: true}]",
     "rnn": VECTORS + "network: [rnn: {units: 3, return_sequences: true}, rotary_positions: 100]",
+    "convolutions": VECTORS
+    + """
+network:
+  - residual: [conv1d: {filters: 4, kernel: 2, padding: causal, dilation: 2, activation: relu}]
+  - repeat:
+      times: 4
+      layers:
+        - residual: [conv1d: {filters: 4, kernel: 3, padding: [[2, 0]], groups: 2}]
+  - depthwise_conv1d: {kernel: 3, padding: causal, depth_multiplier: 2}
+  - separable_conv1d: {filters: 3, kernel: 2, padding: causal}
+  - {conv1d: {filters: 2, kernel: 1, activation: tanh}}
+  - max_pool1d: {window: 3, strides: 1, padding: [[2, 0]]}
+  - avg_pool1d: {window: 2, strides: 1, padding: [[1, 0]]}
+""",
+    "axes": VECTORS
+    + """
+network:
+  - reshape: [null, 2, 2]
+  - permute: [1, 3, 2]
+  - conv2d: {filters: 2, kernel: 2, padding: [[1, 0], [0, 1]]}
+  - expand_dims: 3
+  - squeeze
+  - {name: a, take: {index: 0, axis: 3}}
+  - {name: b, slice: {axis: 2, stop: 1}, inputs: a}
+  - stack: {axis: -1}
+    inputs: [a, a]
+  - einsum_dense: {equation: "abcd,cde->abe", output_shape: [null, 3], bias_axes: e}
+  - concat: [previous, b]
+""",
     "shared": VECTORS
     + """
 network:
@@ -98,6 +133,26 @@ def test_step_by_step_is_all_at_once(name: str, steps: list[int]) -> None:
     np.testing.assert_allclose(np.concatenate(found, 1), want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.few(3)
+@pytest.mark.parametrize("name", ["transformer", "convolutions", "few iterations", "window", "lstm", "gru", "axes"])
+def test_a_step_may_have_more_positions_than_the_sequence(name: str) -> None:
+    """So that prompts of all lengths are read by one program: what fills them up changes nothing."""
+    program, variables, inputs = program_of(NETWORKS[name])
+    want = jax.jit(program.apply)(variables, inputs)[0]["output"]
+    decoder = Decoder(program)
+    step = jax.jit(decoder.step)
+    counts, cache = np.array([3, 2]), decoder.cache(2, TIME)
+    made = step(variables, part(inputs, 0, 4), cache, jnp.zeros(2, jnp.int32), jnp.asarray(counts))
+    for row, count in enumerate(counts):
+        np.testing.assert_allclose(made.outputs["output"][row, :count], want[row, :count], rtol=1e-5, atol=1e-5)
+    following = {
+        name: np.stack([value[row, at : at + 4] for row, at in enumerate(counts)]) for name, value in inputs.items()
+    }
+    made = step(variables, following, made.cache, jnp.asarray(counts), jnp.array([4, 4]))
+    for row, at in enumerate(counts):
+        np.testing.assert_allclose(made.outputs["output"][row], want[row, at : at + 4], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["transformer", "few iterations", "window"])
 def test_each_sequence_may_be_at_its_own_position(name: str) -> None:
@@ -125,9 +180,10 @@ def test_each_sequence_may_be_at_its_own_position(name: str) -> None:
         np.testing.assert_allclose(made.outputs["output"][row, 0], want[row, start], rtol=1e-5, atol=1e-5)
 
 
-def test_the_last_state_follows_the_prefix() -> None:
-    """A recurrent layer that gives only its last state gives that of the sequence so far."""
-    program, variables, inputs = program_of(VECTORS + "network: [lstm: 3, dense: 2]")
+@pytest.mark.parametrize("network", ["[lstm: 3]", "[attention: {heads: 2, causal: true}, take: -1, dense: 2]"])
+def test_the_last_state_follows_the_prefix(network: str) -> None:
+    """What gives only the last state or position gives that of the sequence so far."""
+    program, variables, inputs = program_of(VECTORS + f"network: {network}")
     decoder = Decoder(program)
     cache = decoder.cache(2, TIME)
     for time in range(TIME):
@@ -206,7 +262,15 @@ def test_half_precision() -> None:
         ("[attention: 2]", "attention", "a position attends to later ones"),
         ("[{lstm: {units: 2, bidirectional: true}}]", "lstm", "`bidirectional` reads the sequence from its end"),
         ("[{gru: {units: 2, go_backwards: true}}]", "gru", "`go_backwards` reads the sequence from its end"),
-        ("[dense: 3, {conv1d: {filters: 2, kernel: 3}}]", "conv1d", "it needs the whole sequence at once"),
+        ("[dense: 3, {conv1d: {filters: 2, kernel: 3}}]", "conv1d", "its window covers later positions"),
+        ("[{conv1d: {filters: 2, padding: same}}]", "conv1d", "its window covers later positions"),
+        ("[{conv1d: {filters: 2, padding: causal, strides: 2}}]", "conv1d", "it skips positions"),
+        ("[{max_pool1d: {window: 2, strides: 1, padding: same}}]", "max_pool1d", "its window covers later positions"),
+        ("[{reshape: [-1, 2]}]", "reshape", "it changes the size of axis 1"),
+        ("[{permute: [2, 1]}]", "permute", "it moves the time axis"),
+        ("[{slice: {start: 1}}]", "slice", "it takes a part of the time axis"),
+        ("[{take: 0}]", "take", "it takes a certain position"),
+        ("[{expand_dims: 1}]", "expand_dims", "the new axis replaces the time axis"),
         ("[global_avg_pool1d]", "global_avg_pool1d", "it needs the whole sequence at once"),
         (
             "[{name: a, dense: 4}, {concat: {axis: 1}, inputs: [a, x]}]",
@@ -234,3 +298,79 @@ def test_a_sequence_of_numbers_is_not_mixed() -> None:
     (found,) = plan_decoding(graph).undecodable
     assert found.node.path == "dense" and "would mix the positions" in found.reason.message
     assert not plan_decoding(graph, []).undecodable
+
+
+# ---- all layers, and the networks of the zoo ----
+
+
+def time_axis(case: Case) -> bool:
+    """Whether an example maps positions of axis 1 to as many positions."""
+    first, output = case.node.types[0], case.node.signature.output
+    return first.rank > 2 and output.rank > 2 and first.shape[1] == output.shape[1]
+
+
+def looks_ahead(case: Case) -> Any:
+    """How far the results before the last position depend on what comes after them."""
+
+    def before(last: Any) -> Any:
+        inputs = {
+            name: jnp.concatenate([x[:, :-1], last[name]], 1) if name in last else x for name, x in case.inputs.items()
+        }
+        return case.program.run(case.variables, inputs, train=False).outputs["output"][:, :-1]
+
+    time = case.inputs["x0"].shape[1]
+    last = {name: x[:, -1:] for name, x in case.inputs.items() if x.shape[1:2] == (time,) and x.dtype == jnp.float32}
+    changed = {name: x + 3.0 + jnp.arange(x.size).reshape(x.shape) for name, x in last.items()}
+    return jnp.abs(before(changed) - before(last)).max()
+
+
+def test_what_is_refused_looks_ahead() -> None:
+    """Every layer that computes each position from earlier ones can be decoded: those that can't do look ahead."""
+    alone = [example for word, example in GOOD if not load_class(LAYERS, word).ties_weights]
+    cases = [case for example in alone if (case := case_of(example, "f32")) is not None and time_axis(case)]
+    refused = [case for case in cases if not can_decode(case)]
+    found = jax.jit(lambda: [looks_ahead(case) for case in refused])()
+    wrong = [case.example.spec for case, distance in zip(refused, found, strict=True) if distance == 0]
+    assert wrong == [
+        "einsum_dense: {equation: 'abc,bcd->abd', output_shape: [null, 2]}",  # weights for each position
+        "prelu: {shared_axes: []}",
+    ]
+
+
+SMALL = {"width": 16, "heads": 2, "layers": 2, "hidden": 24, "length": 8, "characters": 11, "vocabulary": 11}
+SMALL |= {"source_words": 11, "target_words": 11}
+SEQUENCES = {"char_gpt": "text", "gpt2_small": "tokens", "lstm_language_model": "words", "gru_seq2seq": "target"}
+SEQUENCES["transformer_base"] = "target"
+
+
+@pytest.mark.few(2)
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_the_zoo_is_decoded(name: str) -> None:
+    """The causal networks at a smaller size; those of two sequences read the source as a whole."""
+    file = ROOT / "specs" / "zoo" / f"{name}.yaml"
+    known = yaml.safe_load(file.read_text())["vars"]
+    spec = dlc.load(file, [f"vars.{key}={value}" for key, value in SMALL.items() if key in known])
+    program, stepped = dlc.compile(spec), SEQUENCES[name]
+    generator = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf + generator.uniform(0.01, 0.2, leaf.shape), leaf.dtype), program.init(0)
+    )
+    inputs = {key: jnp.asarray(generator.integers(1, 11, (3, 8)), jnp.int32) for key in spec.graph.inputs}
+    want = jax.jit(program.apply)(variables, inputs)[0]["output"]
+    decoder, found, offset = Decoder(program, [stepped]), [], 0
+    cache, step = decoder.cache(3, 8), jax.jit(decoder.step)
+    for count in (3, 1, 3, 1):
+        now = {**inputs, stepped: inputs[stepped][:, offset : offset + count]}
+        made = step(variables, now, cache, jnp.int32(offset))
+        cache, offset = made.cache, offset + count
+        found.append(made.outputs["output"])
+    np.testing.assert_allclose(np.concatenate(found, 1), want, rtol=1e-5, atol=1e-5)
+
+
+def test_the_other_networks_of_the_zoo_name_the_layer_that_looks_ahead() -> None:
+    for file in sorted((ROOT / "specs" / "zoo").glob("*.yaml")):
+        if file.stem not in SEQUENCES:
+            spec = dlc.load(file)
+            sequences = [name for name, kind in spec.graph.inputs.items() if kind.rank > 1]
+            found = plan_decoding(spec.graph, sequences).undecodable
+            assert found and all(item.reason.code == "DLC213" for item in found), file.stem

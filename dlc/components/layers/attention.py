@@ -130,6 +130,11 @@ class Attention(Layer):
         positions = (1,) if self.window == 1 else inputs[-1].shape[1:2]  # a window of 1 holds the position itself
         return Normalized(positions, "the value of that element, whatever the query", hint)
 
+    def most_positions(self, inputs: Sequence[TensorType]) -> int | None:
+        """As many as its input has, if that is known: the cache of self-attention holds no more."""
+        time = inputs[0].shape[1]
+        return time if len(inputs) == 1 and isinstance(time, int) else None
+
     def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
         """Self-attention must be causal; cross-attention must have its whole second input at every step."""
         if len(inputs) == 2:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
 
-from dlc.components.layers.axis_options import axes_list, place_of, with_mask
+from dlc.components.layers.axis_options import axes_list, need_positions, place_of, with_mask
 from dlc.components.layers.windows import shifted
 from dlc.diagnostics import plural
 from dlc.ir import (
@@ -36,6 +36,7 @@ class Permute(Layer):
 
     word = "permute"
     masks = "used"
+    decoding = "pointwise"
     dims: Annotated[tuple[int, ...], BeforeValidator(axes_list)] = main(
         description="for each new axis after the batch the number of the old one, counted from 1"
     )
@@ -64,6 +65,10 @@ class Permute(Layer):
             raise RuleViolation("DLC204", message, found=str(x), expected=expected, option="dims")
         output = x.resized(x.shape[0], *(x.shape[axis] for axis in self.dims))
         return Signature(with_mask(x, output, self.dims[0] == 1, self.word, "it moves the time axis"))
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The time axis must stay."""
+        need_positions(self.word, self.dims[0] == 1, "it moves the time axis")
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The axes in the new order."""
@@ -103,6 +108,7 @@ class Slice(Layer):
 
     word = "slice"
     masks = "used"
+    decoding = "pointwise"
     axis: int = option(1, description="the axis: 0 is the batch axis, negative numbers count from the end")
     start: int = option(0, description="the first position")
     stop: int | None = option(None, description="the position after the last one; the end when left out")
@@ -137,6 +143,11 @@ class Slice(Layer):
         shape[axis] = self.length(x, axis)
         kept = axis > 1 or counted
         return Signature(with_mask(x, x.resized(*shape), kept, self.word, "it counts from the end of a padded axis"))
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The part must be of another axis than time."""
+        kept = place_of(self.axis, inputs[0].rank, self.word) > 1
+        need_positions(self.word, kept, "it takes a part of the time axis")
 
     def length(self, x: TensorType, axis: int) -> Dim:
         """How long the part is."""
@@ -191,6 +202,7 @@ class Take(Layer):
 
     word = "take"
     masks = "used"
+    decoding = "cached"
     index: int = main(description="the position, from 0; negative numbers count from the end")
     axis: int = option(1, description="the axis: 0 is the batch axis, negative numbers count from the end")
 
@@ -214,22 +226,42 @@ class Take(Layer):
             message = f"axis {axis} has no position {self.index}"
             raise RuleViolation("DLC205", message, found=str(x), expected=f"{-size} to {size - 1}", option="index")
         output = x.resized(*x.shape[:axis], *x.shape[axis + 1 :])
-        return Signature(output.masked(x.mask and axis > 1))
+        cache = {"taken": output.masked(False)} if axis == 1 and self.index == -1 else {}
+        return Signature(output.masked(x.mask and axis > 1), cache=cache)
 
-    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
-        """The elements at the position."""
+    def keeps_time(self, inputs: Sequence[TensorType], result: TensorType) -> bool:
+        """Along another axis than time."""
+        return place_of(self.axis, inputs[0].rank, self.word) > 1
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """Another axis than time, or the last position of the sequence so far."""
+        kept = self.keeps_time(inputs, inputs[0]) or self.index == -1
+        need_positions(self.word, kept, "it takes a certain position", stepped)
+
+    def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
+        """The elements at the position; in a step of decoding those of the last position so far."""
         axis = place_of(self.axis, x.ndim, self.word)
+        if ctx.decode and axis == 1:
+            assert ctx.cache is not None, "decoding needs a cache"
+            mask, counted = ctx.mask, ctx.counted(*x.shape[:2])
+            real = jnp.ones(x.shape[:2], bool) if mask is None else mask
+            before = jnp.where(over(ctx.begins(x.shape[0]), x.ndim - 1), jnp.zeros((), x.dtype), ctx.cache["taken"])
+            found = self._real(x, real if counted is None else real & counted, before)
+            return Outcome(found, cache={"taken": found})
         if ctx.mask is None or axis > 1:
             return lax.index_in_dim(x, self.index, axis, keepdims=False)
+        return self._real(x, ctx.mask, jnp.zeros((), x.dtype))
+
+    def _real(self, x: Array, mask: Array, other: Array) -> Array:
+        """The elements at the position of those that are real; others where there is no such position."""
         if self.index >= 0:
-            taken, real = lax.index_in_dim(x, self.index, axis, keepdims=False), ctx.mask[:, self.index]
+            taken, real = lax.index_in_dim(x, self.index, 1, keepdims=False), mask[:, self.index]
         else:
-            left = jnp.cumsum(ctx.mask[:, ::-1], axis=1)[:, ::-1]  # (B, T): real positions from here to the end
-            chosen = ctx.mask & (left == -self.index)
+            left = jnp.cumsum(mask[:, ::-1], axis=1)[:, ::-1]  # (B, T): real positions from here to the end
+            chosen = mask & (left == -self.index)
             place = jnp.argmax(chosen, axis=1).reshape(-1, *(1,) * (x.ndim - 1))  # (B, 1, ...)
             taken, real = jnp.take_along_axis(x, place, axis=1)[:, 0], chosen.any(axis=1)
-        shown = real.reshape(-1, *(1,) * (taken.ndim - 1))  # (B, 1, ...)
-        return jnp.where(shown, taken, jnp.zeros((), x.dtype))
+        return jnp.where(over(real, taken), taken, other)
 
 
 class Squeeze(Layer):
@@ -237,6 +269,7 @@ class Squeeze(Layer):
 
     word = "squeeze"
     masks = "used"
+    decoding = "pointwise"
     axis: Annotated[tuple[int, ...] | None, BeforeValidator(axes_list)] = main(
         None, description="the axes to remove, counted with the batch axis as 0; default: every one of size 1"
     )
@@ -266,6 +299,10 @@ class Squeeze(Layer):
         output = x.resized(*(size for axis, size in enumerate(x.shape) if axis not in places))
         return Signature(with_mask(x, output, 1 not in places, self.word, "it removes the masked axis"))
 
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The time axis must stay."""
+        need_positions(self.word, 1 not in self.places(inputs[0].shape), "it removes the time axis")
+
     def places(self, shape: Sequence[Any]) -> tuple[int, ...]:
         """The axes that go, counted from 0."""
         if self.axis is None:
@@ -274,7 +311,8 @@ class Squeeze(Layer):
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The same elements."""
-        return jnp.squeeze(x, self.places(x.shape))
+        places = self.places(x.shape)
+        return jnp.squeeze(x, [axis for axis in places if axis > 1] if ctx.decode else places)  # time may be one step
 
 
 class ExpandDims(Layer):
@@ -282,6 +320,7 @@ class ExpandDims(Layer):
 
     word = "expand_dims"
     masks = "used"
+    decoding = "pointwise"
     axis: int = main(description="index of the new axis: 0 is the batch axis, negative numbers count from the end")
 
     examples = (
@@ -298,6 +337,11 @@ class ExpandDims(Layer):
         axis = place_of(self.axis, x.rank + 1, self.word)
         output = x.resized(*x.shape[:axis], 1, *x.shape[axis:])
         return Signature(with_mask(x, output, axis > 1, self.word, "the new axis replaces the time axis"))
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The time axis must stay where it is."""
+        kept = place_of(self.axis, inputs[0].rank + 1, self.word) > 1
+        need_positions(self.word, kept, "the new axis replaces the time axis")
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The same elements."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from dlc.ir import TensorType
+from dlc.ir import MIXED, TensorType, refused_decoding
 from dlc.language.options import OptionError, RuleViolation, reject, spell
 
 
@@ -42,3 +43,18 @@ def with_mask(x: TensorType, output: TensorType, kept: bool, word: str, why: str
         hint = "reduce the time axis first: `take: -1` (the last position), `global_avg_pool1d`, `attention`"
         raise RuleViolation("DLC212", f"`{word}` can't honor the mask of its input: {why}", found=str(x), hint=hint)
     return output.masked(x.mask)
+
+
+def need_positions(word: str, kept: bool, why: str, stepped: Sequence[bool] = (True,)) -> None:
+    """Raise DLC213 unless a layer that rearranges axes leaves each position of axis 1 what it is.
+
+    Args:
+        word: the layer's name.
+        kept: whether it does.
+        why: what it does instead, as in "it moves the time axis".
+        stepped: for each input, whether it comes position by position.
+    """
+    if not all(stepped):
+        raise refused_decoding(word, MIXED)
+    if not kept:
+        raise refused_decoding(word, why)

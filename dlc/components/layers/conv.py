@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import field_validator
 
@@ -19,8 +20,9 @@ from dlc.components.layers.windows import (
     read_padding,
     real_only,
     size_option,
+    with_past,
 )
-from dlc.ir import ZEROS, Context, Example, Init, Outcome, ParamSpec, Signature, TensorType
+from dlc.ir import ZEROS, Context, Decoding, Example, Init, Outcome, ParamSpec, Signature, TensorType
 from dlc.kernels.products import fusion_barrier, product, with_gradient
 from dlc.kernels.selection import REST, Operation
 from dlc.language.options import RuleViolation, main, option
@@ -153,18 +155,11 @@ CONVOLUTION = Operation(
 class Convolution(Spatial):
     """What all convolutions share."""
 
-    def finished(
-        self,
-        y: Array,
-        weights: Mapping[str, Array],
-        activation: Elementwise | None,
-        mask: Array | None = None,
-    ) -> Any:
-        """activation(y + bias), and the mask where there is one."""
+    def finished(self, y: Array, weights: Mapping[str, Array], activation: Elementwise | None) -> Array:
+        """activation(y + bias)."""
         if "bias" in weights:
             y = y + weights["bias"]
-        y = y if activation is None else activation.function(y)
-        return y if mask is None else Outcome(y, mask=mask)
+        return y if activation is None else activation.function(y)
 
     def sign(
         self,
@@ -201,11 +196,41 @@ class Convolution(Spatial):
 class Sliding(Convolution):
     """A convolution that is no transposed one: its padding may be causal."""
 
+    decoding: ClassVar[Decoding] = "cached"
+
     @field_validator("padding", mode="before", check_fields=False)
     @classmethod
     def read_padding(cls, value: Any) -> Any:
         """A word, an amount, or amounts before and after each axis."""
         return read_padding(value, cls.rank, causal=True)
+
+    @property
+    def window(self) -> Window:
+        """The window that slides."""
+        raise NotImplementedError
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The window must be causal."""
+        self.window.check_decoding(self.word)
+
+    def convolved(
+        self,
+        weights: Mapping[str, Array],
+        x: Array,
+        ctx: Context,
+        activation: Elementwise | None,
+        function: Callable[[Window, Array], Array],
+    ) -> Any:
+        """activation(function(window, x) + bias), without what a mask hides; decoding slides on from where it was."""
+        window, x, past = self.window, real_only(x, ctx.mask), None
+        if ctx.decode:
+            window = window.unpadded
+            if ctx.cache:
+                x, past = with_past(x, ctx)
+        y, mask = self.finished(function(window, x), weights, activation), self.window.masked(ctx.mask)
+        if mask is None and past is None:
+            return y
+        return Outcome(y, mask=mask, cache=None if past is None else {"past": past})
 
 
 # ---- plain ----
@@ -244,12 +269,17 @@ class Conv(Sliding):
         into = channels // self.groups
         kernel = self.kernel_of(self.kernel, into, self.filters, (into, self.filters))
         flops = output.size * 2 * prod(self.kernel) * into
-        return self.sign(output, {"kernel": kernel}, flops, self.use_bias, self.activation)
+        signature = self.sign(output, {"kernel": kernel}, flops, self.use_bias, self.activation)
+        return replace(signature, cache=self.window.cache(x))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """activation(conv(x, kernel) + bias)."""
-        y = CONVOLUTION(self.window, real_only(x, ctx.mask), weights["kernel"])
-        return self.finished(y, weights, self.activation, self.window.masked(ctx.mask))
+
+        def function(window: Window, x: Array) -> Array:
+            found: Array = CONVOLUTION(window, x, weights["kernel"])
+            return found
+
+        return self.convolved(weights, x, ctx, self.activation, function)
 
 
 class Conv1D(Conv):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import BeforeValidator
 
 from dlc.components.layers.activations import Activation, activated
-from dlc.components.layers.axis_options import with_mask
+from dlc.components.layers.axis_options import need_positions, with_mask
 from dlc.diagnostics import plural
 from dlc.ir import (
     ZEROS,
@@ -185,6 +185,7 @@ class EinsumDense(Layer):
 
     word = "einsum_dense"
     masks = "used"
+    decoding = "pointwise"
     equation: Annotated[str, BeforeValidator(_equation)] = main(
         description="letters for the axes of input, kernel and output: `ab,bc->ac`; `...` for any number of axes"
     )
@@ -308,6 +309,13 @@ class EinsumDense(Layer):
         output = with_mask(x, output, kept, self.word, "it removes or moves the time axis")
         flops = 2 * output.size * inputs + (output.size if bias else 0)
         return activated(Signature(output, params, flops=flops), self.activation)
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The time axis must stay, and have no weights of its own."""
+        axes = self.axes(inputs[0].shape)
+        time = axes.x[1]
+        kept = axes.y[1:2] == time and time not in (*axes.kernel, *self.bias(axes))
+        need_positions(self.word, kept, "it has weights for each position, or moves the time axis")
 
     def bias(self, axes: _Axes) -> tuple[str, ...]:
         """The bias' axes from its first letter on, empty where it is 1; no axes without a bias."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.layers.activations import Activation
 from dlc.components.layers.conv import ACTIVATION, BIAS, DILATION, KERNEL, STRIDES, Sliding, by_window
-from dlc.components.layers.windows import Padding, Window, causal_padding_option, known, real_only, size_option
+from dlc.components.layers.windows import Padding, Window, causal_padding_option, known, size_option
 from dlc.ir import Context, Example, Signature, TensorType
 from dlc.kernels.selection import REST, Operation
 from dlc.language.options import main, option
@@ -78,12 +79,16 @@ class DepthwiseConv(Sliding):
         multiplier = self.depth_multiplier
         kernel = self.kernel_of(self.kernel, channels, multiplier, (channels, multiplier), ("channels", "out"))
         flops = output.size * 2 * prod(self.kernel)
-        return self.sign(output, {"kernel": kernel}, flops, self.use_bias, self.activation)
+        signature = self.sign(output, {"kernel": kernel}, flops, self.use_bias, self.activation)
+        return replace(signature, cache=self.window.cache(x))
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """activation(conv of each channel + bias)."""
-        y = depthwise(real_only(x, ctx.mask), weights["kernel"], self.window)
-        return self.finished(y, weights, self.activation, self.window.masked(ctx.mask))
+
+        def function(window: Window, x: Array) -> Array:
+            return depthwise(x, weights["kernel"], window)
+
+        return self.convolved(weights, x, ctx, self.activation, function)
 
 
 class DepthwiseConv1D(DepthwiseConv):
@@ -167,14 +172,18 @@ class SeparableConv(Sliding):
         }
         places = output.size // self.filters
         flops = places * 2 * between * (prod(self.kernel) + self.filters)
-        return self.sign(output, params, flops, self.use_bias, self.activation)
+        signature = self.sign(output, params, flops, self.use_bias, self.activation)
+        return replace(signature, cache=self.window.cache(x))
 
     def apply(self, weights: Mapping[str, Any], x: Array, *, ctx: Context) -> Any:
         """activation(conv of each channel @ pointwise kernel + bias)."""
-        between = depthwise(real_only(x, ctx.mask), weights["depthwise"]["kernel"], self.window)
-        pointwise = weights["pointwise"]["kernel"]
-        y = jnp.matmul(between, pointwise.reshape(pointwise.shape[-2:]))
-        return self.finished(y, weights, self.activation, self.window.masked(ctx.mask))
+
+        def function(window: Window, x: Array) -> Array:
+            pointwise = weights["pointwise"]["kernel"]
+            between = depthwise(x, weights["depthwise"]["kernel"], window)
+            return jnp.matmul(between, pointwise.reshape(pointwise.shape[-2:]))
+
+        return self.convolved(weights, x, ctx, self.activation, function)
 
 
 class SeparableConv1D(SeparableConv):

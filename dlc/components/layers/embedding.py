@@ -133,6 +133,10 @@ class LearnedPositions(Layer):
             option="length",
         )
 
+    def most_positions(self, inputs: Sequence[TensorType]) -> int:
+        """As many as there are vectors."""
+        return self.length
+
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """X + embedding, the first rows of it."""
         table, time = weights["embedding"], cast("Any", x.shape[1])  # a number, or a symbol in an export

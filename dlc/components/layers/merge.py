@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator
 
-from dlc.components.layers.axis_options import place_of, with_mask
+from dlc.components.layers.axis_options import need_positions, place_of, with_mask
 from dlc.components.layers.group_norm import unit
 from dlc.ir import (
     Context,
@@ -356,6 +356,7 @@ class Stack(Merge):
 
     word = "stack"
     masks = "used"
+    decoding = "pointwise"
     axis: int = option(1, description="index of the new axis: 0 is the batch axis, negative numbers count from the end")
 
     examples = (
@@ -383,6 +384,11 @@ class Stack(Merge):
         output = TensorType(tuple(shape), inputs[0].dtype, False, common_bound(inputs))
         masked = next((x for x in inputs if x.mask), inputs[0])
         return Signature(with_mask(masked, output, axis > 1, self.word, "the new axis replaces the time axis"))
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The time axis must stay where it is."""
+        kept = place_of(self.axis, inputs[0].rank + 1, self.word) > 1
+        need_positions(self.word, kept, "the new axis replaces the time axis", stepped)
 
     def apply(self, weights: Mapping[str, Array], *inputs: Array, ctx: Context) -> Outcome:
         """The inputs along the new axis."""

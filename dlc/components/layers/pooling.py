@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import field_validator
 
@@ -19,8 +19,9 @@ from dlc.components.layers.windows import (
     read_padding,
     real_only,
     size_option,
+    with_past,
 )
-from dlc.ir import Context, Example, Outcome, Signature, TensorType
+from dlc.ir import Context, Decoding, Example, Outcome, Signature, TensorType, over
 from dlc.kernels.maxima import larger
 from dlc.language.options import RuleViolation, main
 from dlc.support.lazy import jnp, lax
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 class Pool(Spatial):
     """What pools with a window share."""
+
+    decoding: ClassVar[Decoding] = "cached"
 
     window: tuple[int, ...] = main(2, validate_default=True, description="size of the window")
     strides: tuple[int, ...] | None = size_option(None, "steps of the window; the window's size when left out")
@@ -52,7 +55,14 @@ class Pool(Spatial):
         self.need(x)
         self._need_covered()
         output = self.slide.output_type(x, x.shape[-1], self.word)
-        return Signature(output, flops=output.size * prod(self.window))
+        cache = self.slide.cache(x)
+        if cache:
+            cache["real"] = TensorType(cache["past"].shape[:2], "bool")
+        return Signature(output, flops=output.size * prod(self.window), cache=cache)
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The window must be causal."""
+        self.slide.check_decoding(self.word)
 
     def _need_covered(self) -> None:
         """Raise DLC205 when a window could lie only in the padding, where there is nothing to pool."""
@@ -70,9 +80,18 @@ class Pool(Spatial):
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """Each window pooled; what a mask hides does not count."""
-        y = self.pooled(x, ctx.mask)
+        slide, real, cache = self.slide, ctx.mask, {}
+        if ctx.decode:
+            slide = slide.unpadded
+            if ctx.cache:
+                real = jnp.ones(x.shape[:2], bool) if real is None else real
+                x, cache["past"] = with_past(x, ctx)
+                real, cache["real"] = with_past(real, ctx, "real")
+        y = self.pooled(slide, x, real)
         mask = self.masked(ctx.mask)
-        return y if mask is None else Outcome(real_only(y, mask), mask=mask)
+        if mask is None:
+            return Outcome(y, cache=cache) if cache else y
+        return Outcome(real_only(y, mask), mask=mask, cache=cache)
 
     def masked(self, mask: Array | None) -> Array | None:
         """The mask of the result: also false where a sequence has no real position, for there is nothing to pool."""
@@ -84,7 +103,7 @@ class Pool(Spatial):
         full = self.slide.masked(mask)
         return None if full is None else full & mask.any(axis=1, keepdims=True)
 
-    def pooled(self, x: Array, mask: Array | None) -> Array:
+    def pooled(self, slide: Window, x: Array, mask: Array | None) -> Array:
         """The result of each window."""
         raise NotImplementedError
 
@@ -108,40 +127,41 @@ class Pool(Spatial):
 class MaxPool(Pool):
     """The largest element of each window."""
 
-    def pooled(self, x: Array, mask: Array | None) -> Array:
+    def pooled(self, slide: Window, x: Array, mask: Array | None) -> Array:
         """The maximum over each window."""
         x = real_only(x, mask, -float("inf"))
         if known(x):
-            return self.slide.reduce(x, -float("inf"), larger)
+            return slide.reduce(x, -float("inf"), larger)
         if self.tiles:
             windows, axes = self.tiled(x)
             return windows.max(axis=axes)
-        return self.slide.combine(x, -float("inf"), lax.max)
+        return slide.combine(x, -float("inf"), lax.max)
 
 
 class AvgPool(Pool):
     """The mean of each window."""
 
-    def pooled(self, x: Array, mask: Array | None) -> Array:
+    def pooled(self, slide: Window, x: Array, mask: Array | None) -> Array:
         """The mean over each window's elements."""
         x = real_only(x, mask)
         if self.tiles:
             windows, axes = self.tiled(x)
             return windows.mean(axis=axes)
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        total = self.summed(wide)
-        return (total / self.count(wide, mask)).astype(x.dtype)
+        total = self.summed(slide, wide)
+        return (total / self.count(slide, wide, mask)).astype(x.dtype)
 
-    def count(self, x: Array, mask: Array | None) -> Array | int:
+    def count(self, slide: Window, x: Array, mask: Array | None) -> Array | int:
         """How many elements of each window are real."""
         if self.padding == "valid":
             return prod(self.window)  # a window that a mask hides a part of gives no real position
-        real = jnp.ones((1, *x.shape[1:-1], 1), x.dtype) if mask is None else mask[:, :, None].astype(x.dtype)
-        return jnp.maximum(self.summed(real), 1.0)
+        real = jnp.ones((1, *x.shape[1:-1], 1), x.dtype)
+        real = real if mask is None else real * over(mask, x)
+        return jnp.maximum(self.summed(slide, real), 1.0)
 
-    def summed(self, x: Array) -> Array:
+    def summed(self, slide: Window, x: Array) -> Array:
         """The sum over each window's elements."""
-        return self.slide.reduce(x, 0.0, add) if known(x) else self.slide.combine(x, 0.0, lax.add)
+        return slide.reduce(x, 0.0, add) if known(x) else slide.combine(x, 0.0, lax.add)
 
 
 class MaxPool1D(MaxPool):

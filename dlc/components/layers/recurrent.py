@@ -159,13 +159,16 @@ class Recurrent(Layer):
         if initial:
             parts = [jnp.split(given, len(self._prefixes), axis=-1) for given in initial]
             starts = [[part[index] for part in parts] for index in range(len(self._prefixes))]
+        read = mask  # the positions that change the state
         if ctx.decode:
             starts = [self._resumed(starts[0], x.shape[0], ctx)]
+            counted = ctx.counted(*x.shape[:2])
+            read = mask if counted is None else counted if mask is None else mask & counted
         for index, start in enumerate(starts):
             own = weights[_DIRECTIONS[index]] if self.bidirectional else weights
             backwards = self.go_backwards or index == 1
             inner = jax.random.fold_in(key, index) if key is not None and self.bidirectional else key
-            end, sequence = self._read(own, x, tuple(start), mask, backwards, inner if ctx.train else None)
+            end, sequence = self._read(own, x, tuple(start), read, backwards, inner if ctx.train else None)
             ends.append(end)
             outputs.append(sequence if self.return_sequences else end[0])
         output = self._joined(outputs)
@@ -180,7 +183,7 @@ class Recurrent(Layer):
     def _resumed(self, initial: Sequence[Array], batch: Any, ctx: Context) -> list[Array]:
         """The states after the step before: the cached ones, or the initial ones at position 0."""
         assert ctx.cache is not None, "decoding needs a cache"
-        first = jnp.broadcast_to(jnp.asarray(ctx.offset) == 0, (batch,))[:, None]
+        first = ctx.begins(batch)[:, None]
         return [jnp.where(first, start, ctx.cache[name]) for name, start in zip(self.states, initial, strict=True)]
 
     def _read(

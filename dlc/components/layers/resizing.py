@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import field_validator
 
+from dlc.components.layers.axis_options import need_positions
 from dlc.components.layers.windows import (
     AXES,
     SIDES,
@@ -21,7 +22,7 @@ from dlc.components.layers.windows import (
     shifted,
     size_option,
 )
-from dlc.ir import Context, Example, Outcome, Signature, TensorType
+from dlc.ir import Context, Decoding, Example, Outcome, Signature, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject, spell
 from dlc.support.lazy import jax, jnp
 
@@ -113,6 +114,8 @@ def enlarged(layer: Upsample2D | Resize, x: Array, sizes: Sequence[Any], antiali
 class Upsample(Spatial):
     """Sizes times a factor along `rank` axes."""
 
+    decoding: ClassVar[Decoding] = "pointwise"
+
     size: tuple[int, ...] = main(2, validate_default=True, description="factors of the sizes")
 
     def infer(self, x: TensorType) -> Signature:
@@ -120,6 +123,10 @@ class Upsample(Spatial):
         self.need(x)
         sizes = [scaled(x.shape[axis], factor) for axis, factor in enumerate(self.size, 1)]
         return Signature(x.resized(x.shape[0], *sizes, x.shape[-1]).masked(x.mask))
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The first axis, which is the time axis, must stay."""
+        need_positions(self.word, self.size[0] == 1, "it changes the size of axis 1")
 
     def repeated(self, x: Array) -> Array:
         """Each element as often as `size` specifies, along each spatial axis."""
@@ -187,6 +194,10 @@ class Upsample2D(Upsample):
         """Sizes times `size`."""
         interpolation_errors(self)
         return super().infer(x)
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The first axis, which is the time axis, must stay."""
+        need_positions(self.word, self.size[0] == 1, "it changes the size of axis 1")
 
     def repeated(self, x: Array) -> Array:
         """Enlarged with the interpolation asked for."""
@@ -369,6 +380,8 @@ def _read_amounts(value: Any, rank: int) -> Any:
 class ZeroPad(Spatial):
     """Zeros around `rank` axes."""
 
+    decoding: ClassVar[Decoding] = "pointwise"
+
     padding: Pads = main(
         1, validate_default=True, description="zeros on all sides, or [[before, after], ...] for each axis"
     )
@@ -384,6 +397,10 @@ class ZeroPad(Spatial):
         self.need(x)
         sizes = [shifted(x.shape[axis], sum(pads)) for axis, pads in enumerate(self.padding, 1)]
         return Signature(x.resized(x.shape[0], *sizes, x.shape[-1]).masked(x.mask))
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The first axis, which is the time axis, must stay."""
+        need_positions(self.word, not any(self.padding[0]), "it changes the size of axis 1")
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """Zeros before and after each axis; after the last real position of a masked sequence."""
@@ -435,6 +452,8 @@ class ZeroPad3D(ZeroPad):
 class Crop(Spatial):
     """Positions cut off along `rank` axes."""
 
+    decoding: ClassVar[Decoding] = "pointwise"
+
     cropping: Pads = main(
         1, validate_default=True, description="positions cut off on all sides, or [[before, after], ...] for each axis"
     )
@@ -467,6 +486,10 @@ class Crop(Spatial):
             )
         sizes = [shifted(x.shape[axis], -sum(ends)) for axis, ends in enumerate(self.cropping, 1)]
         return Signature(x.resized(x.shape[0], *sizes, x.shape[-1]).masked(x.mask))
+
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The first axis, which is the time axis, must stay."""
+        need_positions(self.word, not any(self.cropping[0]), "it changes the size of axis 1")
 
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Any:
         """What lies between the ends."""

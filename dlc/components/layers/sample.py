@@ -26,6 +26,7 @@ class GaussianSample(Layer):
     word = "gaussian_sample"
     arity: ClassVar[tuple[int, int | None]] = (2, 2)
     random = True
+    decoding = "pointwise"  # the mean
     kl_weight: float = main(1.0, ge=0, description="factor of the divergence in the loss")
 
     examples = (

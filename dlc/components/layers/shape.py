@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
 
-from dlc.components.layers.axis_options import with_mask
+from dlc.components.layers.axis_options import need_positions, with_mask
 from dlc.diagnostics import plural
 from dlc.ir import Context, Dim, Example, Layer, Signature, TensorType, known_size
 from dlc.language.options import OptionError, RuleViolation, flow, main, reject, spell, unquoted_hint
@@ -63,6 +63,7 @@ class Reshape(Layer):
 
     word = "reshape"
     masks = "used"
+    decoding = "pointwise"
     shape: Annotated[tuple[int | None, ...], BeforeValidator(_shape)] = main(
         description="new sizes, without the batch axis; -1 for what is left, null for an axis that stays"
     )
@@ -118,11 +119,17 @@ class Reshape(Layer):
         kept = output.shape[1:2] == x.shape[1:2]
         return Signature(with_mask(x, output, kept, self.word, "it changes the size of axis 1"))
 
+    def check_decoding(self, inputs: Sequence[TensorType], stepped: Sequence[bool]) -> None:
+        """The time axis must stay."""
+        kept = self.infer(inputs[0].masked(False)).output.shape[1:2] == inputs[0].shape[1:2]
+        need_positions(self.word, kept, "it changes the size of axis 1")
+
     def apply(self, weights: Mapping[str, Array], x: Array, *, ctx: Context) -> Array:
         """The same elements in the new shape."""
-        sizes = [x.shape[axis] if part is None else part for axis, part in enumerate(self.shape, 1)]
+        shape = (None, *self.shape[1:]) if ctx.decode else self.shape
+        sizes = [x.shape[axis] if part is None else part for axis, part in enumerate(shape, 1)]
         if -1 in sizes:
-            stays = [axis for axis, part in enumerate(self.shape, 1) if part is None]
+            stays = [axis for axis, part in enumerate(shape, 1) if part is None]
             total = prod(size for axis, size in enumerate(x.shape) if axis and axis not in stays)
             fixed = prod(part for part in self.shape if part is not None and part != -1)
             sizes[sizes.index(-1)] = total // fixed

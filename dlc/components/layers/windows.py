@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from pydantic import field_validator
 
 from dlc.components.layers import LAYERS
-from dlc.ir import Dim, Layer, TensorType, known_size, need_float, need_rank
+from dlc.ir import Context, Dim, Layer, TensorType, known_size, need_float, need_rank, over, refused_decoding
 from dlc.language.options import OptionError, RuleViolation, option, read_sizes, reject, spell
-from dlc.support.lazy import jnp, lax, np
+from dlc.support.lazy import jax, jnp, lax, np
 
 if TYPE_CHECKING:
     from jax import Array
@@ -225,6 +225,39 @@ class Window(NamedTuple):
         """The positions from its first element to its last."""
         return tuple((size - 1) * step + 1 for size, step in zip(self.size, self.dilation, strict=True))
 
+    @property
+    def causal(self) -> bool:
+        """Whether a position of the result depends on its own and earlier positions of axis 1 only, one for each."""
+        behind = self.extent[0] - 1
+        before, after = (behind, 0) if self.padding == "causal" else (0, 0)
+        if not isinstance(self.padding, str):
+            before, after = self.padding[0]
+        return self.strides[0] == 1 and (before, after) == (behind, 0)
+
+    @property
+    def unpadded(self) -> Window:
+        """The same window for positions of axis 1 that come with what it needs of those before."""
+        if self.padding == "causal":
+            return self._replace(padding="valid")
+        return self if isinstance(self.padding, str) else self._replace(padding=((0, 0), *self.padding[1:]))
+
+    def check_decoding(self, word: str) -> None:
+        """Raise DLC213 unless the window is causal."""
+        if self.causal:
+            return
+        reason, hint = "its window covers later positions", "set `padding: causal`"
+        if self.strides[0] > 1:
+            reason, hint = "it skips positions", "set `strides: 1`"
+        elif "conv1d" not in word:
+            sides = [[self.extent[0] - 1, 0], *([0, 0] for _ in self.size[1:])]
+            hint = f"pad in front only: `padding: {sides}`"
+        raise refused_decoding(word, reason, hint=hint)
+
+    def cache(self, x: TensorType) -> dict[str, TensorType]:
+        """What decoding keeps of a causal window's input: the positions that the next window needs."""
+        behind = self.extent[0] - 1
+        return {"past": TensorType((x.shape[0], behind, *x.shape[2:]), x.dtype)} if self.causal and behind else {}
+
     def output_type(self, x: TensorType, channels: Dim, word: str) -> TensorType:
         """The type of (batch, *axes', channels) that it makes of `x`, masked where `x` is.
 
@@ -359,6 +392,27 @@ class Window(NamedTuple):
         return result
 
 
+def with_past(x: Array, ctx: Context, name: str = "past", start: float = 0.0) -> tuple[Array, Array]:
+    """A step of decoding: the positions with those before them, and what the next step needs of both.
+
+    Args:
+        x: (batch, time, *axes), the positions of this step.
+        ctx: the context, whose cache holds the positions before them, (batch, behind, *axes).
+        name: the name in the cache.
+        start: the value of positions before the first.
+    """
+    assert ctx.cache is not None, "decoding needs a cache"
+    past = ctx.cache[name]
+    past = jnp.where(over(ctx.begins(x.shape[0]), past), jnp.asarray(start, past.dtype), past)
+    whole = jnp.concatenate([past, x.astype(past.dtype)], axis=1)
+    behind = past.shape[1]
+    if ctx.count is None:
+        return whole, whole[:, whole.shape[1] - behind :]
+    counts = jnp.broadcast_to(jnp.asarray(ctx.count), (x.shape[0],))
+    kept = jax.vmap(lambda row, count: lax.dynamic_slice_in_dim(row, count, behind))(whole, counts)
+    return whole, kept
+
+
 def fitted(x: Array, axis: int, size: int) -> Array:
     """`x` with an axis of a size, cut at the end or followed by zeros."""
     if x.shape[axis] >= size:
@@ -395,5 +449,5 @@ def shift_mask(mask: Array, amount: int) -> Array:
 
 
 def real_only(x: Array, mask: Array | None, value: float = 0.0) -> Array:
-    """`x` (batch, time, channels) with `value` in the positions that are padding."""
-    return x if mask is None else jnp.where(mask[:, :, None], x, value)
+    """`x` (batch, time, *axes) with `value` in the positions that are padding."""
+    return x if mask is None else jnp.where(over(mask, x), x, value)

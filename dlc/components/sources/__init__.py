@@ -13,6 +13,7 @@ SOURCES: dict[str, str] = {
     "jsonl": "dlc.components.sources.json_lines:JsonLines",
     "parquet": "dlc.components.sources.arrow_files:Parquet",
     "arrow": "dlc.components.sources.arrow_files:Arrow",
+    "sql": "dlc.components.sources.databases:Sql",
     "text": "dlc.components.sources.texts:Text",
     "idx": "dlc.components.sources.idx:Idx",
     "image_folder": "dlc.components.sources.folders:ImageFolder",

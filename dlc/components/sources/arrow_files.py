@@ -138,8 +138,9 @@ class Arrow(TableSource):
             while True:
                 with arrow_errors(path):
                     batch = next(batches, None)
-                if batch is None:
-                    break
+                    if batch is None:
+                        break
+                    batch.validate(full=True)  # in a damaged file strings may begin outside of it
                 need_room(path, batch.num_rows, batch.num_columns, batch.nbytes, limit)
                 row = bytes_per_row(batch.nbytes, batch.num_rows, batch.num_columns)
                 most = max(1, batch.num_rows) if room is None else max(1, min(_MOST_ROWS, room // max(1, row)))
