@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import dlc
 from dlc.cli.console import colorful, exit_code
 from dlc.cli.usage import excludes, needs, unknown
 from dlc.diagnostics import Report, SpecError, did_you_mean
-from dlc.language.options import RuleViolation, load_class
+from dlc.language.options import load_class
 
 if TYPE_CHECKING:
     from dlc.serving.evaluation import Evaluation
@@ -137,41 +136,21 @@ def init_spec(task: str | None, data: Path | None, target: str | None, out: Path
     """Write a spec for a task, which fits the data if there are some; without a task, list them.
 
     Raises:
-        SpecError: DLC507 when the file exists, DLC510 for an unknown task or an option without effect, DLC401-DLC406
-            when the data don't fit the task.
+        SpecError: as by `dlc.init`.
     """
-    from dlc.support.files import write_atomic
-    from dlc.tasks import TASKS
-    from dlc.tasks.task import Given, Task
-
     if task is None:
         if data is not None:
             raise needs("--data", "TASK")
+        from dlc.tasks import TASKS
+
         width = max(map(len, TASKS))
         for name in TASKS:
             print(f"{name:<{width}}  {load_class(TASKS, name).title()}")
         print("\n`dlc init TASK` writes TASK.yaml; `--data PATH` makes it fit your data")
         return
-    if task not in TASKS:
-        raise unknown("task", task, TASKS)
-    kind: type[Task] = load_class(TASKS, task)
-    if data is not None and not kind.reads:
-        raise SpecError.of("DLC510", f"`{task}` takes no `--data`", hint="remove it")
-    if target is not None and not (kind.targets and data is not None):
-        hint = "add `--data`" if kind.targets else "remove it"
-        raise SpecError.of("DLC510", f"`--target` has no effect on `{task}`", hint=hint)
-    place = out or Path(f"{task}.yaml")
-    if os.path.lexists(place):
-        raise SpecError.of("DLC507", f"`{place}` already exists", hint="choose another file with `--out`")
-    try:
-        text = kind().write(Given(data, target, place.parent))
-    except RuleViolation as wrong:
-        raise SpecError.of(
-            wrong.code, wrong.message, found=wrong.found, expected=wrong.expected, hint=wrong.hint
-        ) from None
-    write_atomic(place, text.encode())
-    use = "train" if "\noptimizer:" in text else "show"
-    print(f"wrote {place}\ntry: dlc check{' --data' if data is not None else ''} {place}, then dlc {use} {place}")
+    path = dlc.init(task, out, data, target)
+    use = "train" if "\noptimizer:" in path.read_text(encoding="utf-8") else "show"
+    print(f"wrote {path}\ntry: dlc check{' --data' if data is not None else ''} {path}, then dlc {use} {path}")
 
 
 def explain_code(code: str) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from dlc.diagnostics import did_you_mean, listing, reason
-from dlc.language.options import RuleViolation
+from dlc.diagnostics import SpecError, did_you_mean, listing, reason
+from dlc.language.options import RuleViolation, load_class
+from dlc.tasks import TASKS
 
 PARTS = {
     "source": ("train", "training"),
@@ -228,3 +229,25 @@ def is_folder(path: Path, hint: str) -> bool:
         hint = did_you_mean(path.name, beside) or hint
         raise RuleViolation("DLC401", f"`{path}` does not exist", hint=hint)
     return folder
+
+
+def spec_for(word: str, given: Given) -> str:
+    """The text of a spec for a task.
+
+    Raises:
+        SpecError: DLC510 for an unknown task or a setting without effect, DLC401-DLC406 when the data don't fit.
+    """
+    if word not in TASKS:
+        expected, hint = f"one of {listing(TASKS, len(TASKS))}", did_you_mean(word, TASKS)
+        raise SpecError.of("DLC510", f"unknown task `{word}`", expected=expected, hint=hint)
+    task: type[Task] = load_class(TASKS, word)
+    if given.data is not None and not task.reads:
+        raise SpecError.of("DLC510", f"`{word}` takes no `--data`", hint="remove it")
+    if given.target is not None and not (task.targets and given.data is not None):
+        hint = "add `--data`" if task.targets else "remove it"
+        raise SpecError.of("DLC510", f"`--target` has no effect on `{word}`", hint=hint)
+    try:
+        return task().write(given)
+    except RuleViolation as wrong:
+        found, expected, hint_of = wrong.found, wrong.expected, wrong.hint
+        raise SpecError.of(wrong.code, wrong.message, found=found, expected=expected, hint=hint_of) from None
