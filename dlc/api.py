@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dlc.frontend.pipeline import Spec
     from dlc.frontend.summary import Table
     from dlc.serving.evaluation import Evaluation
+    from dlc.serving.folds import CrossValidation
     from dlc.serving.generation import Generated
     from dlc.training.callbacks.progress import Reporter
     from dlc.training.result import Result
@@ -64,6 +65,32 @@ def check(path: Path | str, sets: Sequence[str] = (), *, data: bool = False) -> 
 
         found += data_findings(plan)
     return Report((*report.diagnostics, *found), report.texts)
+
+
+def init(task: str, path: Path | str | None = None, data: Path | str | None = None, target: str | None = None) -> Path:
+    """Write a commented spec for a task, which fits the data and trains as it is; the path of the file.
+
+    Args:
+        task: its name, such as `image_classification`; `dlc init` lists them.
+        path: the file to write; `TASK.yaml` when None. A file that exists is not replaced.
+        data: the file or folder to write it for; a bundled data set or a placeholder when None.
+        target: the column of a table to predict.
+
+    Raises:
+        SpecError: DLC507 when the file exists, DLC510 for an unknown task or an argument without effect, DLC401-DLC406
+            when the data don't fit the task.
+    """
+    import os
+
+    from dlc.support.files import write_atomic
+    from dlc.tasks.task import Given, spec_for
+
+    place = Path(path) if path is not None else Path(f"{task}.yaml")
+    text = spec_for(task, Given(Path(data) if data is not None else None, target, place.parent))
+    if os.path.lexists(place):
+        raise SpecError.of("DLC507", f"`{place}` already exists", hint="choose another file with `--out`")
+    write_atomic(place, text.encode())
+    return place
 
 
 def load(path: Path | str, sets: Sequence[str] = ()) -> Spec:
@@ -175,6 +202,41 @@ def train(
     )
 
 
+def cross_validate(
+    path: Path | str,
+    folds: int,
+    run: Path | str,
+    *,
+    sets: Sequence[str] = (),
+    resume: bool = False,
+    reporter: Reporter | None = None,
+) -> CrossValidation:
+    """Train a spec once for each fold of its records, which is the test split of that run.
+
+    Args:
+        path: the spec file. Its test split, if it has one, is replaced; the validation split is drawn from the rest.
+        folds: the number of folds, at least 2.
+        run: the folder for the runs `fold_1`, ..., the predictions `out_of_fold.csv`, and the metrics in `folds.json`.
+        sets: settings `a.b=value` that override the file's.
+        resume: continue in that folder: finished runs are kept, and an unfinished one is resumed.
+        reporter: receives the progress of each run.
+
+    Raises:
+        SpecError: when the spec is wrong, data don't fit, the folder is in use, or training diverges.
+    """
+    from dlc.frontend.folds import fold_settings
+
+    spec = load(path, [*sets, *fold_settings(path, sets, folds)])
+    with gc_paused():
+        from dlc.backend.jax_config import configure
+
+        configure()
+        from dlc.serving.folds import cross_validate as run_folds
+        from dlc.training.run_folder import RunFolder
+
+    return run_folds(spec, RunFolder(run), resume=resume, reporter=reporter)
+
+
 def evaluate(run: Path | str, split: str | None = None, data: Path | str | None = None) -> Evaluation:
     """Metrics of a run's best weights on a split, or on other data: a file, or a source as in a spec.
 
@@ -190,7 +252,9 @@ def evaluate(run: Path | str, split: str | None = None, data: Path | str | None 
     return evaluate_run(RunFolder(run), split, data)
 
 
-def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+def predict(
+    run: Path | str, inputs: Path | str | Mapping[str, Any], output: str | None = None
+) -> dict[str, np.ndarray[Any, Any]]:
     """Predictions of a run's best weights by name: of n records (n,), or (n, *sizes) of arrays.
 
     A category gives its class, and the probability of each class under `NAME_CLASS`. A sequence that the loss decodes,
@@ -200,6 +264,8 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     Args:
         run: the run folder.
         inputs: a file, a source as in a spec, such as `csv: {path: new.txt, delimiter: ";"}`, or columns by name.
+        output: the only thing that is predicted: an output, or the result of an item of the network by its name, such
+            as the code of an autoencoder; everything when None.
 
     Raises:
         SpecError: when there is no such run, or the inputs don't fit.
@@ -216,7 +282,7 @@ def predict(run: Path | str, inputs: Path | str | Mapping[str, Any]) -> dict[str
     from dlc.training.run_folder import RunFolder
 
     with noticing_exhaustion():
-        model = load_model(RunFolder(run), platform())
+        model = load_model(RunFolder(run), platform(), output)
         if isinstance(inputs, Mapping):
             source, where = as_columns(inputs), None
         else:

@@ -177,6 +177,16 @@ def train(
     profile: Annotated[
         bool, typer.Option("--profile", help="Print where the time went and write a trace to RUN/profile.")
     ] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=2,
+            metavar="K",
+            help="Cross-validate: train K runs, each with another part of the records as its test split.",
+            show_default=False,
+        ),
+    ] = None,
     sets: Sets = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
@@ -191,6 +201,7 @@ def train(
         json=json,
         autotune=autotune,
         profile=profile,
+        folds=folds,
     )
     raise typer.Exit(train_file(file, options, sets or []))
 
@@ -225,24 +236,40 @@ def predict(
     run: RunPath,
     input: Annotated[
         str,
-        typer.Argument(metavar="INPUT", help="A file with the inputs, or a source as in a spec.", show_default=False),
+        typer.Argument(
+            metavar="INPUT",
+            help="A file, a folder, a pattern, `-` for standard input, or a source as in a spec.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The .csv or .jsonl file to write. [default: standard output]", show_default=False
+            "--out",
+            "-o",
+            help="The .csv, .jsonl or .parquet file to write. [default: standard output]",
+            show_default=False,
         ),
     ] = None,
     keep: Annotated[
         list[str] | None,
         typer.Option("--keep", metavar="COLUMN", help="Copy a column of the input; repeatable.", show_default=False),
     ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Write only this: an output, or the result of an item, such as the code of an autoencoder. "
+            "[default: all predictions]",
+            show_default=False,
+        ),
+    ] = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Predict for the records of a file: classes with probabilities, numbers in their original units."""
     from dlc.cli.commands import predict_file
 
-    predict_file(run, input, out, keep or [])
+    predict_file(run, input, out, keep or [], output)
 
 
 @app.command()
@@ -333,20 +360,37 @@ def report(
 
 @app.command()
 def init(
-    template: Annotated[
+    task: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[TEMPLATE]", help="The name of a template. [default: list the templates]", show_default=False
+        typer.Argument(metavar="[TASK]", help="The name of a task. [default: list the tasks]", show_default=False),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="The file or folder to write it for: classes, columns and sizes are found there.",
+            show_default=False,
         ),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="COLUMN",
+            help="The column of a table to predict. [default: target, label, class or y, else the last one]",
+            show_default=False,
+        ),
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the tasks.", show_default=False)] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The file to write. [default: TEMPLATE.yaml]", show_default=False)
+        Path | None, typer.Option("--out", "-o", help="The file to write. [default: TASK.yaml]", show_default=False)
     ] = None,
 ) -> None:
-    """Write a starter spec, with comments, for a task."""
+    """Write a commented spec for a task, which fits your data and trains as it is."""
     from dlc.cli.commands import init_spec
 
-    init_spec(template, out)
+    init_spec(None if listing else task, None if listing else data, target, out)
 
 
 @app.command()

@@ -147,11 +147,7 @@ class Live(Plain):
         self.panel = Panel(sys.stdout)
         self.ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
         self.begun = False
-        self.last: Moment | None = None
-        self.first: tuple[float, int] | None = None  # when and at which step the first chunk was done
-        self.best: tuple[int, float] | None = None
-        self.losses: list[float] = []
-        self.rates: list[float] = []
+        self._forget()
         self.waiting: list[Styled] = []  # lines that are not printed yet
         self.drawn = 0.0
         self.lock = threading.Lock()  # the training thread draws, and the one that tells of a signal
@@ -159,9 +155,18 @@ class Live(Plain):
     def begin(self, info: RunInfo) -> None:
         """The headline and the panel."""
         with self.lock:
+            self._forget()
             self.info, self.epochs, self.begun = info, info.epochs, True
             self.waiting.append([(headline(info), BOLD)])
             self._draw()
+
+    def _forget(self) -> None:
+        """Begin with what is known of no run."""
+        self.last: Moment | None = None
+        self.first: tuple[float, int] | None = None  # when and at which step the first chunk was done
+        self.best: tuple[int, float] | None = None
+        self.losses: list[float] = []
+        self.rates: list[float] = []
 
     def moment(self, moment: Moment) -> None:
         """Move the bars."""

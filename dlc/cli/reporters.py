@@ -13,6 +13,7 @@ from dlc.diagnostics import SpecError, plural
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dlc.serving.folds import CrossValidation
     from dlc.training.callbacks.progress import Moment, RunInfo
     from dlc.training.result import Result
 
@@ -73,6 +74,18 @@ def result_lines(result: Result) -> list[str]:
     return lines
 
 
+def folds_table(found: CrossValidation) -> list[str]:
+    """The metrics of each fold, their means and deviations, as lines."""
+    names = list(found.metrics)
+    columns = [["fold", *map(str, range(1, len(found.results) + 1)), "mean", "deviation"]]
+    for name in names:
+        metric = found.metrics[name]
+        columns.append([name, *map(figure, [*metric.values, metric.mean, metric.deviation])])
+    widths = [max(map(len, column)) for column in columns]
+    rows = zip(*columns, strict=True)
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
 class Plain:
     """One line per epoch, for logs and pipes."""
 
@@ -107,6 +120,15 @@ class Plain:
         lines = [*result_lines(result), *([f"report {report}"] if report else []), f"run folder {result.folder.path}"]
         print("\n".join(lines), flush=True)
 
+    def fold(self, fold: int, folds: int, folder: Path) -> None:
+        """The run of a fold begins."""
+        print(f"fold {fold} of {folds}: {folder}", flush=True)
+
+    def folded(self, found: CrossValidation) -> None:
+        """Print the metrics of all folds on their test splits."""
+        files = [f"predictions {found.out_of_fold}", f"run folders {found.folder}"]
+        print("\n".join([*folds_table(found), *files]), flush=True)
+
     def profiled(self, result: Result) -> None:
         """Where the time of a run went."""
         from dlc.training.callbacks.profile import table
@@ -137,9 +159,12 @@ class Quiet(Plain):
     def epoch(self, record: Mapping[str, float], seconds: float, best: bool) -> None:
         """Nothing."""
 
+    def fold(self, fold: int, folds: int, folder: Path) -> None:
+        """Nothing."""
+
 
 class Json(Plain):
-    """One JSON object per line: `begin`; `moment`, `epoch`, `note`; `profile` if set; `end`. Null if not finite."""
+    """One JSON object per line: `fold`, `begin`; `moment`, `epoch`, `note`; `profile`; `end`. Null if not finite."""
 
     def begin(self, info: RunInfo) -> None:
         """The facts of the run that starts."""
@@ -159,6 +184,19 @@ class Json(Plain):
     def note(self, text: str) -> None:
         """Print a note."""
         self._print("note", {"text": text})
+
+    def fold(self, fold: int, folds: int, folder: Path) -> None:
+        """The run of a fold begins."""
+        self._print("fold", {"fold": fold, "folds": folds, "folder": str(folder)})
+
+    def folded(self, found: CrossValidation) -> None:
+        """Print the metrics of all folds."""
+        metrics = {
+            name: {"mean": metric.mean, "deviation": metric.deviation, "values": list(metric.values)}
+            for name, metric in found.metrics.items()
+        }
+        files = {"folder": str(found.folder), "predictions": str(found.out_of_fold)}
+        self._print("end", {"status": "finished", "folds": len(found.results), **files, "metrics": metrics})
 
     def profiled(self, result: Result) -> None:
         """Seconds by part."""

@@ -38,6 +38,7 @@ class TrainOptions:
         json: print JSON, one object per line.
         autotune: time the variants of operations first and use the fastest.
         profile: print where the time went and write a trace.
+        folds: cross-validate with that many folds.
     """
 
     run: Path | None = None
@@ -47,6 +48,7 @@ class TrainOptions:
     json: bool = False
     autotune: bool = False
     profile: bool = False
+    folds: int | None = None
 
 
 def train_file(file: Path, options: TrainOptions, sets: Sequence[str]) -> int:
@@ -56,10 +58,14 @@ def train_file(file: Path, options: TrainOptions, sets: Sequence[str]) -> int:
         SpecError: DLC510 when options don't fit together, and what is wrong with the spec, its data or the run.
     """
     check_options(options)
+    if options.folds is not None or is_folds_folder(file):
+        from dlc.cli.folds import train_folds
+
+        return train_folds(file, options, sets)
     if file.is_dir():
         options = of_run_folder(file, options)
     with gc_paused():
-        spec = _loaded(file, sets)
+        spec = loaded(file, sets)
         from dlc.training.loop import Stopped
 
     folder = None if options.dry_run else choose_folder(spec.name, options.run, options.resume)
@@ -98,6 +104,14 @@ def check_options(options: TrainOptions) -> None:
         raise excludes("--profile", "--dry-run", hint="one step is too short to profile: train some epochs")
     if options.autotune and options.resume:
         raise excludes("--autotune", "--resume", hint="a resumed run keeps the variants that it started with")
+    if options.folds is not None:
+        for name in [name for name in ("dry_run", "autotune", "profile") if getattr(options, name)]:
+            raise excludes(f"--{name.replace('_', '-')}", "--folds", hint="train a single run for that")
+
+
+def is_folds_folder(file: Path) -> bool:
+    """Whether a folder was given that holds the runs of folds."""
+    return (file / "fold_1" / "resolved.yaml").is_file() and not (file / "resolved.yaml").is_file()
 
 
 def of_run_folder(folder: Path, options: TrainOptions) -> TrainOptions:
@@ -118,7 +132,7 @@ def of_run_folder(folder: Path, options: TrainOptions) -> TrainOptions:
     return replace(options, run=folder)
 
 
-def _loaded(file: Path, sets: Sequence[str]) -> Spec:
+def loaded(file: Path, sets: Sequence[str]) -> Spec:
     """The spec of a file or of a run folder. It can be trained."""
     if file.is_dir():
         from dlc.training.run_folder import RunFolder
@@ -152,13 +166,20 @@ def _trained(spec: Spec, folder: RunFolder | None, options: TrainOptions, report
         )
 
 
-def choose_folder(name: str, run: Path | None, resume: bool) -> RunFolder:
-    """The run folder: the given one, the last one of that name to resume, or a new one."""
+def choose_folder(name: str, run: Path | None, resume: bool, inside: str = "") -> RunFolder:
+    """The run folder: the given one, the last one of that name to resume, or a new one.
+
+    Args:
+        name: the name of the spec.
+        run: the given one.
+        resume: whether to continue a run.
+        inside: the folder in it that holds a run.
+    """
     from dlc.training.run_folder import RunFolder, last_run_folder, new_run_folder
 
     if run is not None:
         return RunFolder(run)
-    last = last_run_folder(name) if resume else None
+    last = last_run_folder(name, inside=inside) if resume else None
     return last or new_run_folder(name)
 
 

@@ -40,6 +40,12 @@ def split_sizes(plan: Plan, count: int) -> dict[str, int]:
     Raises:
         SpecError: DLC405 when nothing is left to train on.
     """
+    folds = plan.data.split.folds if plan.data is not None else None
+    if folds is not None and folds > count:
+        wrong = RuleViolation(
+            "DLC405", "there are fewer records than folds", found=plural(count, "record"), option="folds"
+        )
+        raise wrong_data(plan, wrong, ("data", "split"))
     sizes = rounded_sizes(plan, count)
     if sizes["train"] <= 0:
         message = "the splits leave nothing to train on"
@@ -48,14 +54,25 @@ def split_sizes(plan: Plan, count: int) -> dict[str, int]:
     return sizes
 
 
+def fold_sizes(count: int, folds: int) -> list[int]:
+    """The sizes of folds of `count` records, which differ by at most one.
+
+    >>> fold_sizes(11, 3)
+    [4, 4, 3]
+    """
+    return [count // folds + (index < count % folds) for index in range(folds)]
+
+
 def rounded_sizes(plan: Plan, count: int) -> dict[str, int]:
     """The sizes of the splits of `count` records; that of the training split may be 0 or less."""
     assert plan.data is not None
     split = plan.data.split
     sizes = {
-        name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
+        name: part if isinstance(part, int) else max(1, round(float(part) * count)) if part else 0
         for name, part in (("validation", split.validation), ("test", split.test))
     }
+    if split.folds is not None:
+        sizes["test"] = fold_sizes(count, split.folds)[split.fold - 1]
     return {"train": count - sum(sizes.values()), **{name: size for name, size in sizes.items() if size}}
 
 

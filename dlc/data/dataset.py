@@ -47,6 +47,7 @@ class Dataset:
         stats: its statistics as compiled programs take them.
         notes: what is noteworthy about the data.
         bad_records: the records that can't be read and were left out.
+        source_rows: the rows of the main source that are records, from 0; None for windows.
     """
 
     inputs: Mapping[str, Any]
@@ -56,6 +57,7 @@ class Dataset:
     stats: Stats
     notes: tuple[str, ...] = ()
     bad_records: tuple[BadRecord, ...] = ()
+    source_rows: NDArray[np.int32] | None = None
 
     @property
     def fingerprint(self) -> int:
@@ -181,6 +183,7 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         device_stats(stats),
         tuple(notes),
         found.bad_records,
+        found.source_rows,
     )
 
 

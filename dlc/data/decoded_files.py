@@ -89,10 +89,16 @@ class DecodedFiles:
         self.key = f"{__version__} {decoder.key}"
         self.folder = folder / digest(self.key.encode()).hex()
         self.shape, self.dtype = decoder.shape, np.dtype(decoder.dtype)
+        self._record = prod(self.shape) * self.dtype.itemsize
         self.folder.mkdir(exist_ok=True, mode=0o700)
         self._segments = [found for path in self._newest() if (found := self._opened(path)) is not None]
         self._writer: _Writer | None = None
         self._contents: dict[bytes, tuple[int, int]] | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is known from earlier runs."""
+        return not self._segments
 
     def known(self, signatures: NDArray[Any], into: NDArray[Any]) -> NDArray[np.bool_]:
         """Read the records of files with these signatures, as far as they are known.
@@ -137,28 +143,34 @@ class DecodedFiles:
                 return found
         return None
 
-    def add(self, signatures: NDArray[Any], contents: NDArray[Any], values: NDArray[Any]) -> str | None:
-        """Keep decoded records; why that is not possible, None if it is.
-
-        Args:
-            signatures: (n, 2) uint64; 0 for none.
-            contents: (n, 2) uint64.
-            values: (n, *shape).
-        """
+    def reserve(self, count: int) -> int | str:
+        """Room for so many records: the number of the first for `put`; or why there is none."""
+        nbytes = count * self._record
         try:
             self.folder.mkdir(exist_ok=True, mode=0o700)  # another process may delete an empty one
-            self._writer = self._writer or _Writer(self.folder)
-            if self._writer.nbytes + values.nbytes > self.most:
-                self.abandon()
+            self._writer = self._writer or _Writer(self.folder, self._record)
+            if self._writer.count * self._record + nbytes > self.most:
                 return f"they need more than the {human(self.most, 'B', 1024)} of the cache: set `{VARIABLE}`"
-            if shutil.disk_usage(self.folder).free < values.nbytes + SPARE_BYTES:
-                self.abandon()
+            if shutil.disk_usage(self.folder).free < nbytes + SPARE_BYTES:
                 return f"`{self.folder}` has less than {human(SPARE_BYTES, 'B', 1024)} of free space"
-            self._writer.add(signatures, contents, values)
+            return self._writer.reserve(count)
         except OSError as error:
-            self.abandon()
             return f"`{self.folder}` can't be written: {reason(error)}"
-        return None
+
+    def put(self, slot: int, signature: bytes, content: bytes, value: NDArray[Any]) -> None:
+        """Keep a record. Several threads may do that.
+
+        Args:
+            slot: its number, which `reserve` gave.
+            signature: the digest of the signature of the file; zeros for none.
+            content: the digest of its content.
+            value: the decoded record.
+
+        Raises:
+            OSError: when it can't be written.
+        """
+        assert self._writer is not None, "it was reserved"
+        self._writer.put(slot, signature + content, value)
 
     def commit(self) -> None:
         """Give what was added its name, and delete what was not used for longest if there is too much."""
@@ -166,6 +178,9 @@ class DecodedFiles:
         if writer is None:
             return
         try:
+            if not writer.used:  # no file could be decoded
+                writer.discard()
+                return
             writer.finish(self.folder, {"key": self.key, "shape": list(self.shape), "dtype": self.dtype.str})
         except OSError:  # it is decoded again
             writer.discard()
@@ -198,7 +213,7 @@ class DecodedFiles:
         self, segment: Segment, rows: NDArray[Any], where: NDArray[Any], into: NDArray[Any]
     ) -> NDArray[np.bool_] | bool:
         """Read rows of a segment into other rows; false if they are damaged: the segment is then deleted."""
-        step = max(1, (8 << 20) // max(1, prod(self.shape) * self.dtype.itemsize))
+        step = max(1, (8 << 20) // max(1, self._record))
         for start in range(0, len(rows), step):
             part = slice(start, start + step)
             try:
@@ -254,42 +269,65 @@ def _index_type() -> Any:
 class _Writer:
     """A segment that is being written, under a name that nobody looks for. A lock tells that its process lives.
 
+    Records that were reserved and not put have no signature and no content that a file could have.
+
+    Args:
+        folder: its folder.
+        record: the bytes of a record.
+
     Raises:
         OSError: when it can't be made.
     """
 
-    def __init__(self, folder: Path) -> None:
-        handle, name = tempfile.mkstemp(suffix=".part", dir=folder)
-        self._path, self._file = Path(name), open(handle, "wb")  # noqa: SIM115 - closed by `finish` and `discard`
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        self._index: list[NDArray[Any]] = []
-        self.nbytes = 0
+    def __init__(self, folder: Path, record: int) -> None:
+        self._handle, name = tempfile.mkstemp(suffix=".part", dir=folder)
+        self._path, self._record = Path(name), record
+        fcntl.flock(self._handle, fcntl.LOCK_EX)
+        self._index = bytearray()
+        self._entry: int = _index_type().itemsize
 
-    def add(self, signatures: NDArray[Any], contents: NDArray[Any], values: NDArray[Any]) -> None:
-        """Write records."""
-        index = np.empty(len(values), _index_type())
-        index["signature"], index["content"] = signatures, contents
-        index["checksum"] = [zlib.crc32(value.data) for value in values]
-        self._index.append(index)
-        self._file.write(np.ascontiguousarray(values).data)
-        self.nbytes += values.nbytes
+    @property
+    def used(self) -> bool:
+        """Whether there is a record."""
+        return any(self._index)
+
+    @property
+    def count(self) -> int:
+        """The number of records that were reserved."""
+        return len(self._index) // self._entry
+
+    def reserve(self, count: int) -> int:
+        """Make room for records; the number of the first."""
+        first = self.count
+        self._index += bytes(count * self._entry)
+        return first
+
+    def put(self, slot: int, digests: bytes, value: NDArray[Any]) -> None:
+        """Write a record."""
+        data = np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
+        self._write(data, slot * self._record)
+        entry = digests + zlib.crc32(data).to_bytes(4, "little")
+        self._index[slot * self._entry : (slot + 1) * self._entry] = entry
 
     def finish(self, folder: Path, header: dict[str, Any]) -> None:
         """Write the index, and give the file its name."""
-        index = np.concatenate(self._index)
-        data = index.tobytes()
-        head = json.dumps({**header, "count": len(index), "index": zlib.crc32(data)}).encode()
-        self._file.write(data + head + len(head).to_bytes(8, "little") + _MARK)
-        self._file.flush()
+        data = bytes(self._index)
+        head = json.dumps({**header, "count": self.count, "index": zlib.crc32(data)}).encode()
+        end = head + len(head).to_bytes(8, "little") + _MARK
+        self._write(memoryview(data + end), self.count * self._record)
         self._path.replace(folder / f"{digest(data).hex()}{_SUFFIX}")
-        self._file.close()
+        os.close(self._handle)
 
     def discard(self) -> None:
         """Delete the file."""
         with suppress(OSError):
             self._path.unlink()
-        with suppress(OSError):  # closing writes what the disk has no space for
-            self._file.close()
+        os.close(self._handle)
+
+    def _write(self, data: memoryview, offset: int) -> None:
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self._handle, data[done:], offset + done)
 
 
 def _segments(folder: Path) -> list[tuple[float, int, Path]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +11,7 @@ from dlc.components.features.decoder import Decoder
 from dlc.components.sources.references import unreadable
 from dlc.components.wrong_values import WrongValues
 from dlc.data.decoded_files import DIGEST, DecodedFiles, cache_size, digest, usable_folder
+from dlc.diagnostics import reason
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -51,25 +52,42 @@ class FileReader:
         """
         entries = column.tolist()
         found = np.empty((len(entries), *decoder.shape), decoder.dtype)
-        cache = self._cache(decoder)
         reasons: dict[int, str] = {}
+        cache = self._cache(decoder)
         if cache is None:
-            self._each(range(len(entries)), _decoding(decoder, entries, found, reasons, None))
+            self._each(range(len(entries)), _decoding(decoder, entries, found, reasons))
         else:
-            signatures = _digests([entry.signature() for entry in entries])
-            missing = np.flatnonzero(~cache.known(signatures, found)).tolist()
-            contents: dict[int, bytes] = {}
-            self._each(missing, _decoding(decoder, entries, found, reasons, (cache, contents)))
-            new = [index for index in missing if index not in reasons]
-            if new:
-                whole = np.frombuffer(b"".join(contents[index] for index in new), np.uint64).reshape(-1, 2)
-                why = cache.add(signatures[new], whole, found[new])
-                if why is not None:
-                    self._not_kept(why)
+            self._read_cached(cache, decoder, entries, found, reasons)
         if reasons:
             wrong = {f"`{entries[index]}`: {why}": 1 for index, why in sorted(reasons.items())}
             raise WrongValues("DLC403", decoder.wrong, name, first_row + min(reasons), wrong, expected=decoder.expected)
         return found
+
+    def _read_cached(
+        self,
+        cache: DecodedFiles,
+        decoder: Decoder,
+        entries: Sequence[Any],
+        found: NDArray[Any],
+        reasons: dict[int, str],
+    ) -> None:
+        """Read what is known, and decode and keep the rest."""
+        missing = list(range(len(entries)))
+        if not cache.empty:
+            digests = b"".join(map(_signature, entries))
+            missing = np.flatnonzero(~cache.known(np.frombuffer(digests, np.uint64).reshape(-1, 2), found)).tolist()
+        if not missing:
+            return
+        first = cache.reserve(len(missing))
+        if isinstance(first, str):
+            self._not_kept(first)
+            self._each(missing, _decoding(decoder, entries, found, reasons))
+            return
+        failed: list[OSError] = []
+        slots = {index: first + at for at, index in enumerate(missing)}
+        self._each(missing, _keeping(cache, decoder, entries, found, reasons, slots, failed))
+        if failed:
+            self._not_kept(f"`{cache.folder}` can't be written: {reason(failed[0])}")
 
     def __enter__(self) -> Self:
         return self
@@ -119,38 +137,66 @@ class FileReader:
             list(pool.map(some, range(0, len(indices), CHUNK)))
 
 
-def _digests(signatures: list[str | None]) -> NDArray[np.uint64]:
-    """(n, 2); 0 for None."""
-    parts = [bytes(DIGEST) if text is None else digest(os.fsencode(text)) for text in signatures]
-    return np.frombuffer(b"".join(parts), np.uint64).reshape(-1, 2)
+def _signature(entry: Any) -> bytes:
+    """The digest of the signature of a file; zeros if it has none."""
+    text = entry.signature()
+    return bytes(DIGEST) if text is None else digest(os.fsencode(text))
 
 
 def _decoding(
-    decoder: Decoder,
-    entries: list[Any],
-    found: NDArray[Any],
-    reasons: dict[int, str],
-    cached: tuple[DecodedFiles, dict[int, bytes]] | None,
+    decoder: Decoder, entries: Sequence[Any], found: NDArray[Any], reasons: dict[int, str]
 ) -> Callable[[int], None]:
-    """The function that decodes the file at an index into `found`, or into `reasons` why it can't be decoded.
-
-    With a cache the digest of its content becomes known, and a known content is not decoded.
-    """
+    """The function that decodes the file at an index into `found`, or into `reasons` why it can't be decoded."""
 
     def work(index: int) -> None:
         try:
-            data = entries[index].read()
-            if cached is not None:
-                cache, contents = cached
-                contents[index] = content = digest(data)
-                known = cache.of_content(content)
-                if known is not None:
-                    found[index] = known
-                    return
-            found[index] = decoder.decode(data)
+            found[index] = decoder.decode(entries[index].read())
         except OSError as error:
             reasons[index] = unreadable(error)
         except ValueError as error:
             reasons[index] = str(error)
+
+    return work
+
+
+def _keeping(
+    cache: DecodedFiles,
+    decoder: Decoder,
+    entries: Sequence[Any],
+    found: NDArray[Any],
+    reasons: dict[int, str],
+    slots: Mapping[int, int],
+    failed: list[OSError],
+) -> Callable[[int], None]:
+    """Like `_decoding`; a file whose content is known is not decoded, and each record is kept.
+
+    Args:
+        cache: where records are kept.
+        decoder: decodes files.
+        entries: the files.
+        found: gets the records.
+        reasons: gets why files can't be decoded.
+        slots: the number of each record for `DecodedFiles.put`.
+        failed: gets why records can't be kept.
+    """
+
+    def work(index: int) -> None:
+        try:
+            signature = _signature(entries[index])  # before it is read: it may change meanwhile
+            data = entries[index].read()
+            content = digest(data)
+            known = cache.of_content(content)
+            found[index] = decoder.decode(data) if known is None else known
+        except OSError as error:
+            reasons[index] = unreadable(error)
+            return
+        except ValueError as error:
+            reasons[index] = str(error)
+            return
+        try:
+            if not failed:
+                cache.put(slots[index], signature, content, found[index])
+        except OSError as error:
+            failed.append(error)
 
     return work

@@ -70,7 +70,7 @@ def untrained_classes(
     """
     notes = []
     for key, feature in features.items():
-        if not isinstance(feature, Category) or len(splits) < 2:
+        if not isinstance(feature, Category) or feature.learns or len(splits) < 2:
             continue
         seen = {name: np.unique(raws[key][np.sort(rows)], return_counts=True) for name, rows in splits.items()}
         known = set(seen["train"][0].tolist())

@@ -32,7 +32,11 @@ class Entries(NamedTuple):
         numbers: makes strings of the source numbers as Python spells them.
         folder: the folder that the names of files start from.
         files: reads these files.
+    <<<<<<< HEAD
+        origin: the file of a row and its number there, if the source has several files.
+    =======
         origin: the file of a row and its number there, if there are several files.
+    >>>>>>> main
     """
 
     numbers: Numbers
@@ -50,8 +54,8 @@ class Entries(NamedTuple):
         place = self.origin(wrong.row) if isinstance(wrong, WrongValues) else None
         return wrong.in_file(*place) if isinstance(wrong, WrongValues) and place is not None else wrong
 
-    def read_by(self, feature: Feature, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
-        """A column as a feature reads it.
+    def read_by(self, feature: Feature, index: int, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
+        """A column as a feature reads it, which is the feature's column number `index`.
 
         Raises:
             WrongValues: DLC403 for what is certainly no number, no name of a file, or a file that can't be decoded.
@@ -59,7 +63,7 @@ class Entries(NamedTuple):
         if feature.reads_files and column.dtype.kind in "OUS":
             entries = file_entries(column, self.folder, name, first_row)
             return self.files.read(feature.decoder(), entries, name, first_row)
-        return self.numbers(column, name, first_row) if feature.raw_type().is_float else column
+        return self.numbers(column, name, first_row) if feature.reads_numbers(index) else column
 
 
 def parse(
@@ -98,7 +102,7 @@ def values_of(
     for index, column in enumerate(chosen):
         try:
             part = columns[column]
-            parts.append(entries.read_by(feature, part, column, first_row))
+            parts.append(entries.read_by(feature, index, part, column, first_row))
         except WrongValues as wrong:
             found.append(wrong.of(column, index))
     try:

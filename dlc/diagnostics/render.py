@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 
@@ -49,7 +50,7 @@ def _excerpt(span: Span, report: Report, paint: Callable[[str, str], str], style
     lines = lines_of(report.texts.get(span.file, ""))
     if not 0 < span.line <= len(lines) or not lines[span.line - 1]:
         return [location]
-    line = lines[span.line - 1]
+    line = masked(lines[span.line - 1])
     whole = span.end_line == span.line
     end = span.end_column if whole else len(line.split(" #")[0].rstrip()) + 1
     start, end = span.column - 1, max(end - 1, span.column)
@@ -90,11 +91,24 @@ def clean(words: str) -> str:
     >>> print(clean("a\x1b[2Jb\u202e"))
     a\x1b[2Jb\u202e
     """
+    words = masked(words)
     if words.isprintable():
         return words
     return "".join(
         character if character.isprintable() or character == "\t" else repr(character)[1:-1] for character in words
     )
+
+
+_PASSWORD = re.compile(r"(://[^\s/:@]*:)([^\s/]+)(?=@)")
+
+
+def masked(words: str) -> str:
+    """A string without the passwords in addresses; it keeps its length.
+
+    >>> masked("url: postgresql://me:secret@server/shop")
+    'url: postgresql://me:******@server/shop'
+    """
+    return _PASSWORD.sub(lambda found: found[1] + "*" * len(found[2]), words) if "://" in words else words
 
 
 def as_dicts(report: Report) -> list[dict[str, object]]:
@@ -103,12 +117,12 @@ def as_dicts(report: Report) -> list[dict[str, object]]:
         {
             "code": item.code,
             "severity": item.severity,
-            "message": item.message,
+            "message": masked(item.message),
             "file": item.span.file if item.span else None,
             "range": _range(item.span) if item.span else None,
-            "found": item.found,
+            "found": None if item.found is None else masked(item.found),
             "expected": item.expected,
-            "hint": item.hint,
+            "hint": None if item.hint is None else masked(item.hint),
             "notes": [
                 {
                     "message": note.message,
@@ -197,7 +211,7 @@ def _sentence(item: Diagnostic) -> str:
     parts += [f"found {item.found}"] if item.found else []
     parts += [f"expected {item.expected}"] if item.expected else []
     parts += [item.hint] if item.hint else []
-    return "; ".join(parts)
+    return masked("; ".join(parts))
 
 
 def github(report: Report) -> str:

@@ -138,10 +138,13 @@ def _data(section: Data, folder: FilePath) -> dict[str, Tree]:
         if (source := getattr(section, key)) is not None
     }
     tree: dict[str, Tree] = _plain(section.model_copy(update=rooted))
-    if not section.split.validation and not section.split.test:
+    split = section.split
+    if not split.validation and not split.test and split.folds is None:
         del tree["split"]  # a split without effect is an error
-    elif not section.split.shuffle:
-        del tree["split"]["seed"]  # so is a seed without effect
+        return tree
+    without_effect = ([] if split.shuffle else ["seed"]) + ([] if split.folds is not None else ["fold"])
+    for name in without_effect:
+        del tree["split"][name]
     return tree
 
 

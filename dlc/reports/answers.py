@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dlc.diagnostics import plural
 from dlc.frontend.plan import Plan
-from dlc.reports import charts
+from dlc.reports import charts, codes
 from dlc.reports.arrays import arrays, numbers
 from dlc.reports.examples import MOST_COLUMNS, SAMPLES, image_input, rows_of
 from dlc.reports.images import picture, value_range
@@ -33,7 +33,7 @@ def sections(plan: Plan, found: Answers) -> list[Markup]:
             looked = f"the first {looked}, which has {found.size:,}"
         parts.append(element("h3", f"{answer.name}: {looked}"))
         parts += _drawn(plan, found, answer)
-    return parts
+    return parts if found.codes is None else [*parts, *codes.drawn(found.codes)]
 
 
 def _drawn(plan: Plan, found: Answers, answer: Answer) -> list[Markup]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 from zlib import crc32
 
@@ -12,6 +13,7 @@ from dlc.diagnostics import plural
 from dlc.reports.markup import Markup, coordinate, element, number
 
 WIDTH, HEIGHT = 370, 240
+SIDE = 330.0  # of a chart as wide as high
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 26, 38
 MOST_POINTS = 240  # of a line; longer lines are thinned
 
@@ -226,9 +228,8 @@ def tick_label(value: float) -> str:
 def scatter(title: str, truths: Sequence[float], guesses: Sequence[float], unit: str) -> Markup:
     """Predicted over true values, with the line on which they are equal."""
     both = [*truths, *guesses]
-    side = 330.0
-    across = spread(both, LEFT + 8, side - RIGHT)
-    up = Scale(across.low, across.high, side - BOTTOM - 8, 12.0)
+    across = spread(both, LEFT + 8, SIDE - RIGHT)
+    up = Scale(across.low, across.high, SIDE - BOTTOM - 8, 12.0)
     body = axes(across, up, f"true {unit}", f"predicted {unit}")
     body.append(
         element(
@@ -242,7 +243,30 @@ def scatter(title: str, truths: Sequence[float], guesses: Sequence[float], unit:
     dots = "".join(f"M{coordinate(across(x))} {coordinate(up(y))}h0" for x, y in known)
     body.append(element("path", d=dots, class_="dots s0 many"))
     description = f"{title}: {plural(len(known), 'point')}; on the diagonal predictions are right."
-    return figure(title, description, body, width=side, height=side)
+    return figure(title, description, body, width=SIDE, height=SIDE)
+
+
+def cloud(title: str, groups: Sequence[tuple[str, Sequence[Sequence[float]]]], axis_names: tuple[str, str]) -> Markup:
+    """Points in a plane, in groups with colors and with their names at the median of their points.
+
+    Args:
+        title: the chart's title.
+        groups: the name of each group, which may be empty, and its points (x, y).
+        axis_names: what the axes show.
+    """
+    across = spread([x for _, points in groups for x, _ in points], LEFT + 8, SIDE - RIGHT)
+    up = spread([y for _, points in groups for _, y in points], SIDE - BOTTOM - 8, 12.0)
+    body, names = axes(across, up, *axis_names), []
+    for at, (name, points) in enumerate(groups):
+        dots = "".join(f"M{coordinate(across(x))} {coordinate(up(y))}h0" for x, y in points)
+        body.append(element("path", element("title", name or title), d=dots, class_=f"dots many c{at}"))
+        if name and len(points):
+            x, y = (median(values) for values in zip(*points, strict=True))
+            where = {"x": across(x), "y": up(y), "text_anchor": "middle"}
+            names.append(element("text", name, **where, class_="small bold halo"))
+    count = sum(len(points) for _, points in groups)
+    described = f"{title}: {plural(count, 'point')} in {plural(len(groups), 'group')}."
+    return figure(title, described, [*body, *names], width=SIDE, height=SIDE)
 
 
 def histogram(title: str, values: Sequence[float], x_name: str, bins: int = 24) -> Markup:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dlc.backend.batches import unpacked
 from dlc.backend.loss import answers_of, feature_of, input_feature
+from dlc.backend.network import lower
 from dlc.backend.predict import blank
 from dlc.components.features.decision import limit
 from dlc.components.features.feature import Feature
@@ -24,12 +25,14 @@ from dlc.components.metrics.classification import Accuracy
 from dlc.components.metrics.language import TokenErrorRate, edit_distance
 from dlc.components.metrics.metric import Metric
 from dlc.data.dataset import Dataset
+from dlc.data.fitted import FittedData
 from dlc.frontend.decisions import threshold_of
 from dlc.frontend.passes.sizes import Sizes
 from dlc.frontend.plan import LossTerm, MetricTerm, Plan
 from dlc.frontend.summary import table
 from dlc.ir import MASK, TensorType, over
 from dlc.language.options import RuleViolation
+from dlc.reports.codes import Codes, codes_of, item_with_code, with_code
 from dlc.reports.images import gray
 from dlc.serving.evaluation import MOST_CLASSES, classes_of
 from dlc.serving.model import Model
@@ -133,6 +136,7 @@ class Answers:
         count: the number of examples used: the first ones.
         inputs: their inputs in the features' units, by name: (count, ...).
         answers: one for each output that is compared with data.
+        codes: the codes of an autoencoder; None if the network has none.
     """
 
     split: str
@@ -140,6 +144,7 @@ class Answers:
     count: int
     inputs: Mapping[str, NDArray[Any]]
     answers: tuple[Answer, ...]
+    codes: Codes | None = None
 
 
 def sizes_of_data(plan: Plan, data: Dataset) -> Sizes:
@@ -170,13 +175,19 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
     rows = data.splits[split][: max(LEAST_EXAMPLES, int(affordable))]
     held = {section: {name: array[rows] for name, array in arrays.items()} for section, arrays in data.rows.items()}
     records = jax.device_get(jax.jit(partial(unpacked, plan))(held, data.stats))
-    found = _run(model, terms, records, len(rows)) if terms else []
-    answers = tuple(_answer(plan, term, part, stats) for term, part in zip(terms, found, strict=True))
+    item = item_with_code(plan)
+    *found, last = _run(model, terms, records, len(rows), item) if terms or item else [{}]
+    answers = tuple(_answer(plan, term, part, data.fitted) for term, part in zip(terms, found, strict=True))
     inputs = {}
     for name in plan.graph.inputs:
-        value = input_feature(plan, name).decode(records["inputs"][name], stats[name])
+        feature = input_feature(plan, name)
+        if feature.reads_texts:
+            inputs[name] = feature.spelled(records["inputs"][name], data.fitted.artifacts[name])
+            continue
+        value = feature.decode(records["inputs"][name], stats[name])
         inputs[name] = _shown(value, records["inputs"].get(name + MASK))
-    return Answers(split, len(data.splits[split]), len(rows), inputs, answers)
+    codes = None if item is None else codes_of(plan, item, last["code"], records)
+    return Answers(split, len(data.splits[split]), len(rows), inputs, answers, codes)
 
 
 def _shown(value: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[Any]:
@@ -236,15 +247,18 @@ def _classes(plan: Plan, term: LossTerm, feature: Feature) -> list[str] | None:
 
 
 def _run(
-    model: Model, terms: list[LossTerm], records: Mapping[str, Mapping[str, Any]], count: int
+    model: Model, terms: list[LossTerm], records: Mapping[str, Mapping[str, Any]], count: int, item: str | None
 ) -> list[dict[str, NDArray[Any]]]:
-    """For each term arrays by name, all (count, ...)."""
-    plan = model.plan
-    variables = model.program.from_flat(model.weights)
+    """For each term arrays by name, all (count, ...); at the end the results of an item, `code`, if one is given."""
+    plan, program = model.plan, model.program
+    if item is not None:
+        program = lower(with_code(program.graph, item), only=program.platform)
+    variables = program.from_flat(model.weights)
 
     def answer(variables: Any, batch: Mapping[str, Any]) -> list[Any]:
-        results = model.program.run(variables, batch["inputs"], train=False)
-        return [_COMPUTED[_kind(plan, term) or "values"](plan, term, results, batch) for term in terms]
+        results = program.run(variables, batch["inputs"], train=False)
+        shown = [_COMPUTED[_kind(plan, term) or "values"](plan, term, results, batch) for term in terms]
+        return [*shown, {} if item is None else {"code": results.outputs[item]}]
 
     apply = jax.jit(answer, compiler_options=QUICK)
     fitting = plan.train.batch_size  # fits into memory, as in training
@@ -256,7 +270,7 @@ def _run(
         parts.append(jax.device_get(apply(variables, batch)))
     return [
         {name: np.concatenate([part[index][name] for part in parts])[:count] for name in parts[0][index]}
-        for index in range(len(terms))
+        for index in range(len(terms) + 1)
     ]
 
 
@@ -309,7 +323,7 @@ def _there(guess: jax.Array, mask: jax.Array | None, known: jax.Array | None) ->
 # ---- on the host ----
 
 
-def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], stats: Mapping[str, Any]) -> Answer:
+def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], fitted: FittedData) -> Answer:
     assert term.against is not None
     name, section, feature = term.against.name, term.against.section, _feature(plan, term)
     guess, truth = found["guess"], found["truth"]
@@ -318,6 +332,8 @@ def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], stats
         return Sequences(name, answers, wanted, found["edits"])
     there = None if found["there"].all() else found["there"]
     classes = _classes(plan, term, feature)
+    if classes is not None and feature.reads_texts:
+        classes = feature.token_names(fitted.artifacts[name])
     if classes is not None:
         rule = feature.decision
         threshold = float(limit(rule)) if rule is not None and np.ndim(limit(rule)) == 0 else None
@@ -341,7 +357,7 @@ def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], stats
         thresholds = np.broadcast_to(limit(feature.decision), (count,))
         guess = np.where(np.isnan(lost), np.nan, guess)
         return Labels(name, _label_names(feature, name, count), guess, lost, thresholds)
-    guess, truth = (feature.decode(value.astype(np.float64), stats[name]) for value in (guess, truth))
+    guess, truth = (feature.decode(value.astype(np.float64), fitted.stats[name]) for value in (guess, truth))
     if there is not None:
         guess, truth = (np.where(there, value, np.nan) for value in (guess, truth))
     return Numbers(name, section, kind, guess, truth)

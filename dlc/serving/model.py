@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -19,11 +19,13 @@ from dlc.diagnostics import SpecError
 from dlc.frontend.decisions import THRESHOLDS, decided, read_thresholds
 from dlc.frontend.plan import Plan
 from dlc.frontend.plugins import Plugin
+from dlc.frontend.predictions import with_output
 from dlc.ir import MASK
 from dlc.support.fast_dataclass import fast_dataclass
 from dlc.training.run_folder import RunFolder
 
 BATCH = 256
+Held = Callable[[int, int], dict[str, Any]]
 
 
 @fast_dataclass(frozen=True)
@@ -53,31 +55,52 @@ class Model:
         stay in float64. At padding they are NaN. The mask of a prediction that has one is beside it, under its name
         with the suffix `ir.MASK`.
         """
-        plan, stats = self.plan, self.fitted.stats
-        found = self._predictions({name: inputs[name] for name in plan.graph.inputs})
-        for name, answer in predictions_of(plan).items():
-            feature = feature_of(plan, answer.against)
+        chosen = {name: inputs[name] for name in self.plan.graph.inputs}
+
+        def held(start: int, stop: int) -> dict[str, Any]:
+            batch: dict[str, Any] = {}
+            for name, raw in chosen.items():
+                batch |= self._held(name, raw[start:stop])
+            return batch
+
+        return self._decoded(self._predictions(held, len(next(iter(chosen.values())))))
+
+    def predict_rows(self, values: Mapping[str, Any], rows: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """The same for some rows of the inputs of a data set, which holds them encoded."""
+        names = [key for name in self.plan.graph.inputs for key in (name, name + MASK) if key in values]
+
+        def held(start: int, stop: int) -> dict[str, Any]:
+            return {name: values[name][rows[start:stop]] for name in names}
+
+        return self._decoded(self._predictions(held, len(rows)))
+
+    def _decoded(self, found: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+        """Predictions in the user's unit, NaN at padding."""
+        for name, answer in predictions_of(self.plan).items():
+            feature = feature_of(self.plan, answer.against)
             if answer.against is not None and feature is not None:
-                found[name] = _decoded(feature, found[name], stats[answer.against.name])
+                found[name] = _decoded(feature, found[name], self.fitted.stats[answer.against.name])
             found[name] = blank(found[name], found.get(name + MASK))
         return found
 
-    def _predictions(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-        """Predictions for raw inputs, not decoded."""
-        count = len(next(iter(inputs.values())))
+    def _predictions(self, held: Held, count: int) -> dict[str, np.ndarray[Any, Any]]:
+        """Predictions for inputs as a data set holds them, not decoded.
+
+        Args:
+            held: the inputs of consecutive records, from the number of the first and that after the last.
+            count: the number of records.
+        """
         predict = predicting(self.plan, self.program)
 
         @jax.jit
         def function(weights: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:
-            stats = {name: stats_of(weights, name) for name in inputs}
+            stats = {name: stats_of(weights, name) for name in self.plan.graph.inputs}
             return predict(weights, unpacked(self.plan, {"inputs": dict(batch)}, stats)["inputs"])
 
         parts: list[dict[str, Any]] = []
         size = min(BATCH, max(count, 1))
         for start in range(0, count, size):
-            batch: dict[str, Any] = {}
-            for name, raw in inputs.items():
-                batch |= self._held(name, raw[start : start + size])
+            batch = held(start, start + size)
             rows = len(next(iter(batch.values())))
             if rows < size:  # one shape, one compilation
                 batch = {
@@ -106,18 +129,19 @@ def _decoded(feature: Feature, value: np.ndarray[Any, Any], stats: Mapping[str, 
     return found if lost[np.isfinite(found)].any() else narrow
 
 
-def load_model(run: RunFolder, only: str | None = None) -> Model:
+def load_model(run: RunFolder, only: str | None = None, output: str | None = None) -> Model:
     """The best network of a run.
 
     Args:
         run: the run folder.
         only: the platform that it is computed on; any when None.
+        output: the only thing that it predicts, as by `with_output`; everything when None.
 
     Raises:
-        SpecError: DLC502 without run or weights, DLC503 when a file is damaged.
+        SpecError: DLC502 without run or weights, DLC503 when a file is damaged, DLC510 when there is no such output.
     """
     spec = run.load_spec()
-    plan = spec.plan
+    plan = spec.plan if output is None else with_output(spec.plan, output)
     program = lower(plan.graph, run.load_lowering(), only)
     weights = run.load_weights()
     for name, (shape, dtype) in program.shapes().items():

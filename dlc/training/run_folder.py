@@ -449,14 +449,15 @@ def new_run_folder(name: str, base: Path | None = None) -> RunFolder:
         return run
 
 
-def last_run_folder(name: str, base: Path | None = None) -> RunFolder | None:
-    """The newest folder of `runs/NAME`, `runs/NAME-2`, ... that holds a run of that name."""
+def last_run_folder(name: str, base: Path | None = None, inside: str = "") -> RunFolder | None:
+    """The newest folder of `runs/NAME`, `runs/NAME-2`, ... that holds a run of that name, or has one `inside`."""
     base = base or Path("runs")
     numbered = []
     for path in base.iterdir() if base.is_dir() else ():
         stem, _, number = path.name.rpartition("-")
         count = 1 if path.name == name else int(number) if stem == name and number.isdecimal() else 0
-        if count and RunFolder(path).exists and RunFolder(path).spec_name == name:
+        run = RunFolder(path / inside)
+        if count and run.exists and run.spec_name == name:
             numbered.append((count, path))
     return RunFolder(max(numbered)[1]) if numbered else None
 

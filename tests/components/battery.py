@@ -408,6 +408,9 @@ def _check_feature(kind: Kind, example: FeatureExample) -> None:
     agrees(example, None)
     assert raw.flags.c_contiguous, f"{example}: `read` returned an array that is not contiguous"
     np.testing.assert_array_equal(raw, np.asarray(example.read, raw.dtype))
+    record = raw.shape[1:]
+    if made.learns:
+        raw = made.prepare(raw, made.learn(raw, Path()), "x")
     exported = raw.astype(DTYPES[made.raw_type().dtype])  # what an exported program takes
     np.testing.assert_array_equal(exported, raw)
     has_type(exported, made.raw_type())
@@ -428,7 +431,7 @@ def _check_feature(kind: Kind, example: FeatureExample) -> None:
     if made.value_type() == made.raw_type():
         real = made.mask(raw) if made.value_type().mask else slice(None)  # padding is 0, not a number of the data
         np.testing.assert_allclose(made.decode(value, stats)[real], made.filled(raw, stats)[real], rtol=1e-6)
-    assert made.read([column(example.column)[:0]], "x").shape == (0, *raw.shape[1:])
+    assert made.read([column(example.column)[:0]], "x").shape == (0, *record)
 
 
 def check_sources(kind: Kind, cls: type[Any]) -> None:
@@ -447,8 +450,8 @@ def check_sources(kind: Kind, cls: type[Any]) -> None:
             made.find(base)
             _check_columns(made, base, text)
             rooted = made.rooted(base)
-            for path in (dict(rooted)[name] for name in made.locations):
-                assert path is None or Path(path).is_absolute(), f"`{text}`: `rooted` returned the relative path {path}"
+            for path in rooted.places().values():
+                assert Path(path).is_absolute(), f"`{text}`: `rooted` returned the relative path {path}"
             _check_columns(rooted, Path(), text)
 
 

@@ -231,7 +231,7 @@ def test_a_full_disk_is_noted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(decoded_files._Writer, "add", full)
+    monkeypatch.setattr(decoded_files._Writer, "put", full)
     (note,) = notes_without(folder)
     assert "no space left" in note.lower()
     assert not list(folder.parent.rglob("*.part"))

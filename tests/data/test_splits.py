@@ -99,6 +99,75 @@ def test_no_group_is_in_two_splits(tmp_path: Path, split: str, memory: str) -> N
     assert any(set(other.splits[name].tolist()) != set(rows.tolist()) for name, rows in data.splits.items())
 
 
+@pytest.mark.parametrize(
+    "options", ["", ", validation: 0.1", ", stratify: y", ", validation: 20, stratify: y, seed: 3"]
+)
+def test_each_record_is_in_one_fold(tmp_path: Path, options: str) -> None:
+    """Folds as large as those of scikit-learn's KFold; with the share of each class as StratifiedKFold has it."""
+    from sklearn.model_selection import KFold
+
+    classes, _ = table(tmp_path)
+    count = len(classes)
+    folds = [loaded(tmp_path, f"{{folds: 3, fold: {fold}{options}}}").splits for fold in (1, 2, 3)]
+    tests = [splits["test"] for splits in folds]
+    assert [len(rows) for rows in tests] == [len(test) for _, test in KFold(3).split(classes)]
+    assert sorted(np.concatenate(tests).tolist()) == list(range(count))
+    for splits in folds:
+        assert sorted(np.concatenate(list(splits.values())).tolist()) == list(range(count))
+        held = {"validation: 0.1": round(count / 10), "validation: 20": 20}
+        wanted = next((size for option, size in held.items() if option in options), 0)
+        assert len(splits.get("validation", ())) == wanted
+        for part in splits.values() if "stratify" in options else ():
+            for kind in "abc":
+                assert abs((classes[part] == kind).sum() - (classes == kind).sum() * len(part) / count) < 2
+    if "stratify" in options:
+        for kind in "abc":
+            assert np.ptp([(classes[rows] == kind).sum() for rows in tests]) <= 1
+
+
+@pytest.mark.parametrize("options", ["", ", validation: 0.1", ", validation: 0.1, stratify: y"])
+def test_no_group_is_in_two_folds(tmp_path: Path, options: str) -> None:
+    _, groups = table(tmp_path)
+    folds = [loaded(tmp_path, f"{{folds: 3, fold: {fold}, group: patient{options}}}").splits for fold in (1, 2, 3)]
+    tests = [set(groups[splits["test"]].tolist()) for splits in folds]
+    assert sorted(np.concatenate([splits["test"] for splits in folds]).tolist()) == list(range(200))
+    assert sum(map(len, tests)) == len(set(groups.tolist()))
+    for splits in folds:
+        members = [set(groups[rows].tolist()) for rows in splits.values()]
+        assert sum(map(len, members)) == len(set(groups.tolist()))
+
+
+def test_folds_without_shuffling_are_consecutive_rows(tmp_path: Path) -> None:
+    table(tmp_path)
+    for fold in (1, 2, 3):
+        splits = loaded(tmp_path, f"{{folds: 3, fold: {fold}, shuffle: false, validation: 0.1}}").splits
+        start = [0, 67, 134][fold - 1]
+        np.testing.assert_array_equal(splits["test"], np.arange(start, [67, 134, 200][fold - 1]))
+        rest = np.setdiff1d(np.arange(200), splits["test"])
+        np.testing.assert_array_equal(splits["validation"], rest[-20:])
+
+
+@pytest.mark.parametrize(
+    ("split", "code", "said"),
+    [
+        ("{folds: 3, test: 0.1}", "DLC303", "`test` has no effect with `folds`"),
+        ("{folds: 3, fold: 4}", "DLC104", "there is no such fold"),
+        ("{fold: 2, test: 0.1}", "DLC303", "`fold` has no effect without `folds`"),
+        ("{folds: 2, validation: 0.5}", "DLC104", "the splits leave nothing to train on"),
+        ("{folds: 1}", "DLC104", "`folds` is out of range"),
+        ("{folds: 2, validation: 110}", "DLC405", "the splits leave nothing to train on"),
+        ("{folds: 100, group: y}", "DLC405", "there are fewer groups than splits"),
+        ("{folds: 300}", "DLC405", "there are fewer records than folds"),
+    ],
+)
+def test_wrong_folds(tmp_path: Path, split: str, code: str, said: str) -> None:
+    table(tmp_path)
+    with pytest.raises(dlc.SpecError) as caught:
+        loaded(tmp_path, split.replace("300}", "300, fold: 300}"))
+    found = caught.value.report.diagnostics[0]
+    assert found.code == code and found.message.startswith(said)
+
+
 def test_groups_of_one_record_are_records(tmp_path: Path) -> None:
     table(tmp_path)
     data = loaded(tmp_path, "{validation: 0.2, test: 0.1, group: x}")
@@ -185,3 +254,55 @@ def test_known_columns_of_a_split_are_checked_without_data() -> None:
             dlc.loads(
                 f"data: {{source: iris, split: {{test: 0.1, shuffle: false, {option}}}}}\n" + text.split("\n", 1)[1]
             )
+
+
+# ---- by a column, and by time ----
+
+MARKED = "x,y,part,when\n" + "".join(
+    f"{row},{'abc'[row % 3]},{'train' if row % 4 else 'val' if row % 8 else '9'},2024-{12 - row % 12:02d}-01\n"
+    for row in range(48)
+)
+
+
+def marked(tmp_path: Path, split: str) -> Any:
+    path = tmp_path / "t.csv"
+    path.write_text(MARKED)
+    text = TABLE.replace("PATH", str(path)).replace("SPLIT", split).replace("MEMORY", "auto")
+    return load_dataset(dlc.loads(text).plan)
+
+
+def test_a_column_may_tell_the_splits_apart(tmp_path: Path) -> None:
+    data = marked(tmp_path, "{column: part, validation: val, test: 9}")
+    assert {name: rows.tolist() for name, rows in data.splits.items()} == {
+        "train": [row for row in range(48) if row % 4],
+        "validation": [row for row in range(48) if row % 4 == 0 and row % 8],
+        "test": [row for row in range(48) if row % 8 == 0],
+    }
+    data = marked(tmp_path, "{column: part, test: val}")
+    assert len(data.splits["train"]) == 42, "what is not named is trained on"
+
+
+def test_the_latest_records_are_held_out_whatever_their_order(tmp_path: Path) -> None:
+    data = marked(tmp_path, "{time: when, test: 8}")
+    assert sorted(data.splits["test"]) == [row for row in range(48) if row % 12 in (0, 1)]  # December and November
+    data = marked(tmp_path, "{time: x, validation: 4, test: 4}")  # numbers, not strings
+    assert sorted(data.splits["test"]) == [44, 45, 46, 47]
+    assert sorted(data.splits["validation"]) == [40, 41, 42, 43]
+
+
+@pytest.mark.parametrize(
+    ("split", "code", "message"),
+    [
+        ("{column: part, test: tset}", "DLC405", "no record has `tset` in the column `part`"),
+        ("{column: prat, test: val}", "DLC402", "no column `prat`"),
+        ("{column: part}", "DLC303", "`column` holds out nothing"),
+        ("{test: val}", "DLC104", "not a valid size of a split"),
+        ("{column: part, test: val, stratify: y}", "DLC303", "`stratify` has no effect with `column`"),
+        ("{time: when, test: 0.2, group: y}", "DLC303", "`group` has no effect with `time`"),
+        ("{time: when, test: 0.2, seed: 3}", "DLC303", "`seed` has no effect with `time`"),
+    ],
+)
+def test_what_a_column_cannot_divide_is_an_error(tmp_path: Path, split: str, code: str, message: str) -> None:
+    with pytest.raises(dlc.SpecError, match=message) as caught:
+        marked(tmp_path, split)
+    assert caught.value.report.codes == (code,)

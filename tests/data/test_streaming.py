@@ -25,6 +25,7 @@ from dlc.components.sources import stored
 from dlc.components.sources.stored import Stored
 from dlc.data.columns import Encoded, Parsed
 from dlc.data.dataset import Sampler, load_dataset
+from dlc.data.decoding import FileReader
 from dlc.data.prefetch import Prefetcher
 from dlc.data.values import Entries, parse
 from dlc.diagnostics import render
@@ -230,7 +231,7 @@ def test_a_value_that_goes_bad_is_told_with_its_row() -> None:
     spec = dlc.loads("inputs: {a: number}\nnetwork: [dense: 1]\n")
     feature = spec.plan.inputs["a"]
     assert feature is not None
-    entries = Entries(lambda column, *_: column, Path())
+    entries = Entries(lambda column, *_: column, Path(), FileReader())
     read = partial(parse, spec.plan, ("inputs", "a"), feature, ("a",), entries=entries)
     raw = Parsed({"a": column}, read, np.zeros((1, 1), np.float32))
     np.testing.assert_array_equal(raw[np.array([[3, 0], [1, 1]])][..., 0], [[4, 1], [2, 2]])

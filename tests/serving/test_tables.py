@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn.datasets
+from safetensors.numpy import load_file
 
 import dlc
 from dlc.backend.network import lower
@@ -17,9 +19,11 @@ from dlc.components.features.feature import encoded_on_host
 from dlc.components.losses.loss import Loss
 from dlc.components.losses.sequences import CTC
 from dlc.data.fitted import FittedData
+from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import check_text
 from dlc.serving.model import Model, _decoded
-from dlc.serving.tables import as_arrays, present, write_table
+from dlc.serving.tables import as_arrays, predict_table, present, write_table
+from dlc.training.run_folder import RunFolder
 from tests.cli.test_commands import dlc_command  # noqa: F401
 from tests.components.building import feature
 
@@ -273,3 +277,45 @@ def test_an_output_that_nothing_decodes_keeps_its_name(monkeypatch: pytest.Monke
     assert {name: value.shape for name, value in found.items()} == {"output": (1, 3, 5)}
     spec, report = check_text(SPEECH + "metrics: [accuracy]\n")
     assert spec is None and report.diagnostics[0].hint == "remove it"
+
+
+# ---- other outputs than the predictions ----
+
+CODED = """
+blocks: {tail: {layers: [dense: 2, relu]}}
+data: {source: iris, split: {validation: 0.2}}
+inputs: {features: {tensor: {shape: [4], normalize: standard}}}
+targets: {species: {category: [setosa, versicolor, virginica]}}
+network:
+  - dense: {units: 5, activation: tanh}
+    name: hidden
+  - tail: {}
+    name: code
+  - dense: 3
+loss: cross_entropy
+optimizer: adam
+train: {epochs: 1, batch_size: 20}
+"""
+
+
+def test_the_result_of_an_item_is_predicted_by_its_name(tmp_path: Path) -> None:
+    """The numbers are those computed by hand from the weights, and the standardized inputs."""
+    dlc.train(dlc.loads(CODED), run=tmp_path / "run")
+    weights = load_file(tmp_path / "run" / "weights.safetensors")
+    inputs = sklearn.datasets.load_iris().data[:7]
+    columns = {"features": inputs}
+    stats = RunFolder(tmp_path / "run").load_fitted(dlc.load(tmp_path / "run" / "spec.yaml").plan).stats["features"]
+    hidden = np.tanh((inputs - stats["shift"]) / stats["scale"] @ weights["hidden/kernel"] + weights["hidden/bias"])
+    found = dlc.predict(tmp_path / "run", columns, "hidden")
+    assert list(found) == ["hidden"]
+    np.testing.assert_allclose(found["hidden"], hidden, rtol=1e-4, atol=1e-5)
+    code = hidden @ weights["code/dense/kernel"] + weights["code/dense/bias"]
+    np.testing.assert_allclose(dlc.predict(tmp_path / "run", columns, "code")["code"], np.maximum(code, 0), atol=1e-5)
+    whole = dlc.predict(tmp_path / "run", columns)
+    for name in ("species", "output"):
+        np.testing.assert_array_equal(dlc.predict(tmp_path / "run", columns, name)["species"], whole["species"])
+    with pytest.raises(SpecError, match="no output or item `coed`") as caught:
+        dlc.predict(tmp_path / "run", columns, "coed")
+    assert caught.value.report.diagnostics[0].hint == "did you mean `code`?"
+    table, _ = predict_table(tmp_path / "run", "iris", [], output="code")
+    assert list(table) == ["code_0", "code_1"] and len(table["code_0"]) == 150

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,16 +23,22 @@ from dlc.language.options import OptionError, RuleViolation, main, option, rejec
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 _UNKNOWN, _IGNORED, _ABSENT = -1, -2, -3  # codes of spellings that are not a class
 
+ZEROS = "zeros"
 NO_CLASS = -(2**31)  # a raw value: the class is missing
 
 Classes = int | tuple[str, ...] | dict[str, tuple[str, ...]]
 
 
-def _classes(value: Any) -> Any:
+def read_classes(value: Any) -> Any:
+    """The option `classes`: a count, names, or groups of names."""
+    if value is None:
+        return None
     if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 2**31 - 1:
         return value
     if isinstance(value, (list, tuple)) and len(value) >= 2:
@@ -74,7 +81,8 @@ def _spelling(value: Any) -> str:
     return as_text(value)
 
 
-def _missing(value: Any) -> Any:
+def read_missing(value: Any) -> Any:
+    """The option `missing` of a feature of classes."""
     if isinstance(value, dict) and set(value) == {"constant"}:
         value = value["constant"]
     if value is None or (name := _name(value)) is not None:
@@ -89,13 +97,22 @@ class Category(MissingValues):
     `{flower: [rose, tulip], tree: [oak]}`. `ignored` is the number for unlabelled positions, in the data and in the
     target: a loss with this `ignore_index` skips them.
 
+    Without `classes`, `found` bounds how many are found in the training split: the most frequent values get the numbers
+    from 1 on, and 0 stands for all others. An empty field is a value like others.
+
     With two classes, the second is predicted if its probability is above `threshold`: in metrics, predictions and
     reports alike. `best_f1` fits it after every epoch, and keeps that of the best weights.
     """
 
     word = "category"
     categorical = True
-    classes: Annotated[Classes, BeforeValidator(_classes)] = main(description="number, names or groups of the classes")
+    classes: Annotated[Classes | None, BeforeValidator(read_classes)] = main(
+        None, description="number, names or groups of the classes"
+    )
+    found: int | None = option(
+        None, ge=1, lt=2**24, description="the most values to find in the training split, in place of `classes`"
+    )
+    min_count: int = option(1, ge=1, description="how often a value must occur in the training split to be found")
     one_hot: bool = option(False, description="return rows of 0 and 1 instead of numbers")
     threshold: Annotated[Threshold, BeforeValidator(read_threshold)] = option(
         None, description="probability above which the second of two classes is predicted; `best_f1`: fitted"
@@ -103,10 +120,10 @@ class Category(MissingValues):
     ignored: int | None = option(
         None, ge=-(2**31) + 1, lt=2**31, description="the number in the data for no class; only for targets"
     )
-    missing: Annotated[str | None, BeforeValidator(_missing)] = option(
+    missing: Annotated[str | None, BeforeValidator(read_missing)] = option(
         None,
-        description="replacement for an empty field: a class, or the `most_frequent` one of the training split; `drop` "
-        "leaves out records without this target",
+        description="replacement for an empty field: a class, or the `most_frequent` one of the training split; "
+        "`zeros` makes the row of `one_hot` all 0; `drop` leaves out records without this target",
     )
 
     examples = (
@@ -139,6 +156,14 @@ class Category(MissingValues):
         FeatureExample("category: [a, null]", "i32[batch]<1", ["a"], error="DLC104"),
         FeatureExample("category: {classes: {a: [x, y], b: y}}", "i32[batch]<2", ["y"], error="DLC104"),
         FeatureExample("category", "i32[batch]<2", ["y"], error="DLC102"),
+        FeatureExample("category: {found: 3}", "i32[batch]<4", ["b", "a", "b", 2.0], ["b", "a", "b", "2"]),
+        FeatureExample(
+            "category: {found: 2, min_count: 2, one_hot: true}", "f32[batch, 3]", ["b", "a", "b"], ["b", "a", "b"]
+        ),
+        FeatureExample("category: {found: 2, classes: 2}", "i32[batch]<2", ["y"], error="DLC303"),
+        FeatureExample("category: {found: 2, missing: most_frequent}", "i32[batch]<3", ["y"], error="DLC303"),
+        FeatureExample("category: {classes: 2, min_count: 2}", "i32[batch]<2", ["y"], error="DLC303"),
+        FeatureExample("category: {found: 2}", "i32[batch]<3", [[1, 2]], error="DLC406"),
         FeatureExample("category: {classes: [a, b], missing: b}", "i32[batch]<2", ["a", ""], [0, NO_CLASS]),
         FeatureExample(
             "category: {classes: [a, b], one_hot: true, missing: most_frequent, missing_indicator: true}",
@@ -146,12 +171,29 @@ class Category(MissingValues):
             ["a", "b", "b", None],
             [0, 1, 1, NO_CLASS],
         ),
+        FeatureExample(
+            "category: {classes: [a, b], one_hot: true, missing: zeros}", "f32[batch, 2]", ["b", ""], [1, NO_CLASS]
+        ),
+        FeatureExample("category: {classes: [a, b], missing: zeros}", "i32[batch]<2", ["a"], error="DLC303"),
         FeatureExample("category: {classes: [a, b], missing: c}", "i32[batch]<2", ["a"], error="DLC104"),
         FeatureExample("category: {classes: [a, ''], missing: a}", "i32[batch]<2", ["a"], error="DLC303"),
         FeatureExample(
             "category: {classes: 2, missing: '1', missing_indicator: true}", "i32[batch]<2", ["1"], error="DLC303"
         ),
     )
+
+    @model_validator(mode="after")
+    def _check_found(self) -> Category:
+        if self.classes is None and self.found is None:
+            hint = "`classes`: number, names or groups of the classes; or `found: N`, the most to find in the data"
+            raise reject(OptionError((), "DLC102", "`category` needs `classes`", hint=hint, at_key=True))
+        others = ("classes", "threshold", "ignored", "missing") if self.found is not None else ("min_count",)
+        without = "with `found`" if self.found is not None else "without `found`"
+        for name in others:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                message = f"`{name}` has no effect {without}"
+                raise reject(OptionError((name,), "DLC303", message, hint="remove it", at_key=True))
+        return self
 
     @model_validator(mode="after")
     def _check_missing(self) -> Category:
@@ -161,9 +203,13 @@ class Category(MissingValues):
         if known("") >= 0:
             message = "`missing` has no effect: empty fields are a class"
             raise reject(OptionError(("missing",), "DLC303", message, hint="remove it, or the class `''`", at_key=True))
-        if self.missing not in (DROP, "most_frequent") and known(self.missing) < 0:
-            expected = "one of the classes, `most_frequent`, or `drop` for a target"
-            message, hint = "not a valid `missing`", did_you_mean(self.missing, [*self.names[:1000], "most_frequent"])
+        if self.missing == ZEROS and not self.one_hot:
+            message, advice = "`missing: zeros` needs `one_hot`", "or make missing values a class: name it `''`"
+            raise reject(OptionError(("missing",), "DLC303", message, hint=advice, at_key=True))
+        if self.missing not in (DROP, ZEROS, "most_frequent") and known(self.missing) < 0:
+            expected = "one of the classes, `most_frequent`, `zeros`, or `drop` for a target"
+            words = [*self.names[:1000], "most_frequent", ZEROS]
+            message, hint = "not a valid `missing`", did_you_mean(self.missing, words)
             found = spell(self.missing)
             raise reject(OptionError(("missing",), "DLC104", message, found=found, expected=expected, hint=hint))
         if self.missing_indicator and not self.one_hot:
@@ -188,6 +234,23 @@ class Category(MissingValues):
         return self
 
     @property
+    def fills(self) -> bool:
+        """Whether `missing` says which class replaces missing ones."""
+        return super().fills and self.missing != ZEROS
+
+    @property
+    def learns(self) -> bool:
+        """Whether the classes are found in the training split."""
+        return self.found is not None
+
+    def unfit_target(self) -> RuleViolation | None:
+        """The classes of a target are declared: the network has an output for each."""
+        if self.found is None:
+            return None
+        hint = "list the classes: `category: [NAME, ...]`"
+        return RuleViolation("DLC104", "the classes of a target must be declared", hint=hint, option="found")
+
+    @property
     def decision(self) -> Threshold:
         """The option's value."""
         return self.threshold
@@ -200,16 +263,21 @@ class Category(MissingValues):
     @property
     def count(self) -> int:
         """The number of classes."""
+        if self.found is not None:
+            return self.found + 1
+        assert self.classes is not None
         return self.classes if isinstance(self.classes, int) else len(self.classes)
 
     @property
     def names(self) -> list[str]:
         """The names of the classes, in order."""
-        return [str(index) for index in range(self.classes)] if isinstance(self.classes, int) else list(self.classes)
+        if self.classes is None or isinstance(self.classes, int):
+            return [str(index) for index in range(self.count)]
+        return list(self.classes)
 
     def class_name(self, number: int) -> str:
         """The name of a class."""
-        return str(number) if isinstance(self.classes, int) else list(self.classes)[number]
+        return self.names[number] if not isinstance(self.classes, int) else str(number)
 
     def value_type(self) -> TensorType:
         """i32[batch], or f32[batch, classes] with one_hot, and one more with an indicator."""
@@ -220,8 +288,10 @@ class Category(MissingValues):
         return TensorType(("batch",), "i32", bound=self.count)
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
-        """Class numbers."""
+        """Class numbers; strings if the classes are to be found."""
         column = only(columns, name, self.word)
+        if self.found is not None:
+            return _strings(column)
         known, ignored = self._numbering(), str(self.ignored) if self.ignored is not None else None
 
         def number(text: str) -> int:
@@ -246,6 +316,20 @@ class Category(MissingValues):
             numbers = np.where(numbers == _ABSENT, np.int32(NO_CLASS), numbers)
         return numbers if self.ignored is None else np.where(numbers == _IGNORED, np.int32(self.ignored), numbers)
 
+    def learn(self, raw: NDArray[Any], base: Path) -> bytes:
+        """The most frequent values; of equally frequent ones the first in the order of their characters."""
+        assert self.found is not None
+        counts: Counter[str] = Counter()
+        for start in range(0, len(raw), _BLOCK):
+            counts.update(raw[start : start + _BLOCK].tolist())
+        ranked = sorted((-count, value) for value, count in counts.items() if count >= self.min_count)
+        return json.dumps({"values": [value for _, value in ranked[: self.found]]}, ensure_ascii=False).encode()
+
+    def prepare(self, raw: NDArray[Any], artifact: bytes, name: str, first_row: int = 1) -> NDArray[Any]:
+        """Class numbers, 0 for values that were not found."""
+        numbers = {value: 1 + index for index, value in enumerate(json.loads(artifact)["values"])}
+        return np.fromiter((numbers.get(value, 0) for value in raw.tolist()), np.int32, len(raw))
+
     def gaps(self, raw: Any) -> Any:
         """True where there is no class."""
         return raw == NO_CLASS
@@ -257,6 +341,7 @@ class Category(MissingValues):
     def _numbering(self) -> Callable[[str], int]:
         """A function from a spelling to its class number, -1 for none."""
         classes = self.classes
+        assert classes is not None
         if isinstance(classes, int):
             return lambda text: _index(text, classes)
         groups = classes.values() if isinstance(classes, dict) else [(name,) for name in classes]
@@ -269,6 +354,7 @@ class Category(MissingValues):
     def _unknown(self, values: Sequence[Any], codes: Mapping[str, int], column: str, row: int) -> WrongValues:
         """The error of unknown classes, the first of which is in `row`."""
         first, classes, hint = _spelling(values[0]), self.classes, None
+        assert classes is not None
         if isinstance(classes, int):
             expected = f"an integer from 0 to {classes - 1}"
             numbered = any(_WHOLE.fullmatch(f"{key}.") for key in codes)
@@ -294,6 +380,8 @@ class Category(MissingValues):
 
         The values are right: a declared name that is similar to one of them is misspelt.
         """
+        if self.found is not None:
+            return None
         known = self._numbering()
         codes = {value: known(value) for value in values}
         unknown = [value for value, code in codes.items() if code < 0 and value != str(self.ignored)]
@@ -315,7 +403,7 @@ class Category(MissingValues):
         if isinstance(self.classes, dict):
             for group, names in self.classes.items():
                 yield from (((group, index), name) for index, name in enumerate(names))
-        elif not isinstance(self.classes, int):
+        elif isinstance(self.classes, tuple):
             yield from (((index,), name) for index, name in enumerate(self.classes))
 
     def encoded_range(self) -> ValueRange | None:
@@ -347,6 +435,18 @@ class Category(MissingValues):
     def arrays(self, name: str, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The same as the columns of a table."""
         return self.present(name, prediction)
+
+
+_BLOCK = 1 << 16  # values that are counted at a time
+
+
+def _strings(column: NDArray[Any]) -> NDArray[Any]:
+    """The values of a column as strings in which equal classes are equal: an object array (n,)."""
+    texts = [_spelling(value) for value in column.tolist()]
+    known = {text: "" if text.lower() == "nan" else _loose(text) for text in dict.fromkeys(texts)}
+    found = np.empty(len(texts), object)
+    found[:] = [known[text] for text in texts]
+    return found
 
 
 def _shown(value: Any) -> str:

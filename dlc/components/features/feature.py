@@ -6,9 +6,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import reduce
 from itertools import product
-from math import inf, prod
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -53,11 +52,15 @@ class Feature(Options):
     """Whether a data set and a batch hold the raw values, and the compiled program encodes them."""
     reads_files: ClassVar[bool] = False
     """Whether strings in its columns are the names of files: `read` then gets what its `decoder` makes of them."""
-
-    learns: ClassVar[bool] = False
-    """Whether `read` returns strings, and `prepare` makes numbers of them with what `learn` found."""
+    reads_texts: ClassVar[bool] = False
+    """Whether the strings in its column are texts, so that each line of a text file may be a record."""
 
     column: str | None = option(None, description="column to read; default: the name of the feature")
+
+    @property
+    def learns(self) -> bool:
+        """Whether `read` returns strings, and `prepare` makes numbers of them with what `learn` found."""
+        return False
 
     @property
     def span(self) -> tuple[int, int] | None:
@@ -83,6 +86,11 @@ class Feature(Options):
     def drops(self) -> bool:
         """Whether records without its value are left out."""
         return False
+
+    @property
+    def refines(self) -> bool:
+        """Whether `filled` may change values."""
+        return bool(self.fill_types())
 
     @property
     def indicators(self) -> int:
@@ -114,6 +122,14 @@ class Feature(Options):
     def data_type(self) -> TensorType:
         """The type of the values that a data set and a batch hold: raw ones if they are `packed`."""
         return self.raw_type() if self.packed else self.value_type()
+
+    def reads_numbers(self, index: int) -> bool:
+        """Whether its column of this number holds numbers, which a source may spell in its own way."""
+        return self.raw_type().is_float
+
+    def unfit_target(self) -> RuleViolation | None:
+        """What is wrong with it as a target; None if it can be one."""
+        return None
 
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """Columns of n records -> an array of n rows with the shape of the raw type, without loss of precision.
@@ -155,6 +171,14 @@ class Feature(Options):
         """How the files of a feature with `reads_files` become arrays."""
         raise NotImplementedError
 
+    def spelled(self, values: NDArray[Any], artifact: bytes) -> NDArray[Any]:
+        """The strings of prepared values (n, time): an object array (n,). Only of features that `reads_texts`."""
+        raise NotImplementedError
+
+    def token_names(self, artifact: bytes) -> list[str]:
+        """The tokens of the vocabulary, in the order of their ids. Only of features that `reads_texts`."""
+        raise NotImplementedError
+
     def undeclared(self, values: Sequence[str]) -> RuleViolation | None:
         """What is wrong with a column of classes that has these values, None if nothing is."""
         return None
@@ -186,7 +210,7 @@ class Feature(Options):
         return {}
 
     def filled(self, raw: Any, stats: Stats) -> Any:
-        """Raw values with replacements for missing ones, as `fit` and `encode` get them."""
+        """Raw values with replacements for missing ones and within their limits, as `fit` and `encode` get them."""
         return raw
 
     def marked(self, value: Any, raw: Any) -> Any:
@@ -277,8 +301,8 @@ def fitted_types(feature: Feature) -> dict[str, TensorType]:
 
 
 def with_filled(feature: Feature, raw: Any, stats: Stats) -> Any:
-    """Raw values whose missing ones are replaced on access, which can be sliced like an array."""
-    return _Filled(feature, raw, stats) if feature.fill_types() else raw
+    """Raw values as `fit` gets them: `filled` on access, which can be sliced like an array."""
+    return _Filled(feature, raw, stats) if feature.refines else raw
 
 
 class _Filled:
@@ -489,53 +513,23 @@ def rows_of(raw: Any, mask: Callable[[Any], Any] | None = None) -> Iterator[NDAr
         yield rest
 
 
-def fit_normalizer(raw: NDArray[Any], how: str, mask: Callable[[Any], Any] | None = None) -> dict[str, NDArray[Any]]:
-    """The shift and scale that normalise the entries of the last axis: `standard` or `minmax`.
+_GATHERED = 1 << 23  # numbers of some entries of all records that are in memory at a time: 64 MiB
 
-    `standard` scales them to mean 0 and deviation 1, `minmax` to 0..1. Constant entries become 0.
+
+def entries_of(raw: Any, mask: Callable[[Any], Any] | None = None) -> Iterator[NDArray[Any]]:
+    """All values of one entry of the last axis after another: (n,), in float64 if they have fractions.
 
     Args:
-        raw: the records of the training split, (n, *axes).
-        how: `standard` or `minmax`.
-        mask: raw values of some records -> bool (n, time), false at padding, which does not count.
+        raw: (n, *axes), an array or an object that is sliced like one.
+        mask: raw values of some records -> bool (n, time), false at padding, which is left out.
     """
-
-    def blocks() -> Iterator[NDArray[Any]]:
-        return rows_of(raw, mask)
-
-    count = sum(len(block) for block in blocks()) if mask is not None else len(raw)
-    if not count:
-        raise RuleViolation("DLC405", "there are no examples to compute the normalisation from")
-    least = reduce(np.minimum, (block.min(0) for block in blocks())).astype(np.float64)
-    most = reduce(np.maximum, (block.max(0) for block in blocks())).astype(np.float64)
-    if how == "minmax":
-        shift, scale = least, most - least
-    else:
-        count = count if mask is not None else prod(raw.shape[:-1]) if raw.ndim > 1 else count
-        shift = sum(block.sum(0, dtype=np.float64) for block in blocks()) / count
-        scale = np.sqrt(sum(np.square(block - shift).sum(0) for block in blocks()) / count)
-    constant = least == most
-    shift = np.where(constant, least, shift)  # a sum of equal numbers may be rounded
-    limits = np.finfo(np.float32)
-    scale = np.where(constant, 1.0, np.clip(scale, limits.tiny, limits.max))
-    return {"shift": shift, "shift_rest": np.zeros_like(shift), "scale": scale}
+    width = raw.shape[-1] if raw.ndim > 1 else 1
+    together = max(1, _GATHERED // max(1, prod(raw.shape) // max(1, width)))
+    for start in range(0, width, together):
+        parts = [_widened(rows[:, start : start + together]) for rows in rows_of(raw, mask)]
+        part = np.concatenate(parts) if parts else np.empty((0, min(together, width - start)))
+        yield from part.T
 
 
-NORMALIZED = {"standard": ValueRange(-inf, inf), "minmax": ValueRange(0.0, 1.0)}  # what the normalized values lie in
-NORMALIZER = ("shift", "shift_rest", "scale")  # the results of `fit_normalizer`
-
-
-def normalized(raw: Any, stats: Stats) -> Any:
-    """(raw - shift) / scale. The rounding error of the shift is subtracted separately."""
-    return ((raw - stats["shift"]) - stats["shift_rest"]) / stats["scale"]
-
-
-def denormalized(value: Any, stats: Stats) -> Any:
-    """The inverse of `normalized`."""
-    return (value * stats["scale"] + stats["shift_rest"]) + stats["shift"]
-
-
-def without_shift(stats: Stats) -> Stats:
-    """Statistics with which `denormalized` returns the distance from the shift."""
-    zero = 0 * stats["shift"]
-    return {**stats, "shift": zero, "shift_rest": zero}
+def _widened(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(np.float64) if values.dtype.kind == "f" else values

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from dlc.components.features.feature import (
-    NORMALIZER,
-    Feature,
-    FeatureExample,
-    Stats,
-    denormalized,
-    fit_normalizer,
-    normalized,
-    without_shift,
-)
+from dlc.components.features.feature import Feature, FeatureExample, Stats
+from dlc.components.features.normalizers import NORMALIZER, denormalized, fit_normalizer, normalized, without_shift
 from dlc.components.features.pictures import Target, read_arrays
 from dlc.components.value_ranges import ValueRange
 from dlc.ir import TensorType

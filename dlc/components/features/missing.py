@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite, prod
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 
-from dlc.components.features.feature import Feature, Stats, rows_of
+from dlc.components.features.feature import Feature, Stats, entries_of
 from dlc.components.value_ranges import ValueRange
 from dlc.ir import TensorType, where_real
 from dlc.language.options import OptionError, RuleViolation, option, reject, spell
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DROP = "drop"
-_GATHERED = 1 << 23  # numbers of some entries of all records that are in memory at a time: 64 MiB
 
 
 class MissingValues(Feature):
@@ -171,25 +170,16 @@ def fit_fill(
         RuleViolation: DLC405 when an entry is missing in all records.
     """
     width = raw.shape[-1] if raw.ndim > 1 else 1
-    records = prod(raw.shape) // max(1, width)
-    together = max(1, _GATHERED // max(1, records))
     found = np.empty(width, np.float64)
-    for start in range(0, width, together):
-        parts = [_widened(rows[:, start : start + together]) for rows in rows_of(raw, mask)]
-        part = np.concatenate(parts) if parts else np.empty((0, min(together, width - start)))
-        for index in range(part.shape[1]):
-            values = part[:, index][~gaps(part[:, index])]
-            if not len(values):
-                entry = f"`{name}`" if width == 1 else f"`{name}[..., {start + index}]`"
-                message = f"no record of the training split has a value of {entry} to fill others with"
-                hint = "set `missing` to a number, or leave the column out"
-                raise RuleViolation("DLC405", message, hint=hint, option="missing")
-            found[start + index] = _typical(values, how)
+    for index, entry in enumerate(entries_of(raw, mask)):
+        values = entry[~gaps(entry)]
+        if not len(values):
+            spelled = f"`{name}`" if width == 1 else f"`{name}[..., {index}]`"
+            message = f"no record of the training split has a value of {spelled} to fill others with"
+            hint = "set `missing` to a number, or leave the column out"
+            raise RuleViolation("DLC405", message, hint=hint, option="missing")
+        found[index] = _typical(values, how)
     return found
-
-
-def _widened(values: NDArray[Any]) -> NDArray[Any]:
-    return values.astype(np.float64) if values.dtype.kind == "f" else values
 
 
 def _typical(values: NDArray[Any], how: str) -> float:

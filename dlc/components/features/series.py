@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, model_validator
 
-from dlc.components.features.feature import (
+from dlc.components.features.feature import FeatureExample, Stats, numbers_of, present_array
+from dlc.components.features.missing import DROP, MissingValues, numeric_missing
+from dlc.components.features.normalizers import (
+    NORMALIZATION,
     NORMALIZED,
-    NORMALIZER,
-    FeatureExample,
-    Stats,
+    Normalization,
     denormalized,
     fit_normalizer,
     normalized,
-    numbers_of,
-    present_array,
+    normalizer_types,
+    undefined,
     without_shift,
 )
-from dlc.components.features.missing import DROP, MissingValues, numeric_missing
 from dlc.components.value_ranges import ValueRange
+from dlc.components.wrong_values import RecordColumns, raise_all
 from dlc.ir import TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject
 from dlc.support.lazy import np
@@ -47,9 +48,7 @@ class Series(MissingValues):
     )
     past: int | None = option(None, ge=1, description="how many rows before the point in time")
     future: int | None = option(None, ge=1, description="how many rows from the point in time on")
-    normalize: Literal["none", "standard", "minmax"] = option(
-        "none", description="scale each column to mean 0 and deviation 1, or to 0..1, by the training split"
-    )
+    normalize: Normalization = option("none", description=f"each column, {NORMALIZATION}")
     missing: Annotated[float | str | None, BeforeValidator(numeric_missing)] = option(
         None,
         description="replacement for an empty field or NaN: a number, or `mean`, `median`, `most_frequent` of the "
@@ -124,33 +123,34 @@ class Series(MissingValues):
                 raise RuleViolation("DLC406", message, found=found, expected="a table with a row for each time step")
         parts = numbers_of(columns, labels, first_row, self.gap)
         values = np.stack([part.reshape(len(part)) for part in parts], axis=1)
+        raise_all(undefined(self.normalize, values, RecordColumns(labels, [1] * len(labels), first_row), None))
         return values.astype(np.float64) if values.dtype.kind in "iu" and values.dtype.itemsize > 2 else values
 
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Shift and scale of each column."""
+        """What the normalizer learns about each column."""
         return {} if self.normalize == "none" else fit_normalizer(raw, self.normalize)
 
     def stats_types(self) -> dict[str, TensorType]:
-        """The normaliser's vectors."""
-        return {} if self.normalize == "none" else dict.fromkeys(NORMALIZER, TensorType((self.width,)))
+        """The normalizer's vectors."""
+        return normalizer_types(self.normalize, self.width)
 
     def encoded_range(self) -> ValueRange | None:
         """That of `normalize`."""
         return None if self.normalize == "none" else NORMALIZED[self.normalize]
 
     def encode(self, raw: Any, stats: Stats) -> Any:
-        """(raw - shift) / scale."""
-        return normalized(raw, stats) if self.normalize != "none" else raw
+        """Normalized numbers."""
+        return raw if self.normalize == "none" else normalized(raw, stats, self.normalize)
 
     def decode(self, value: Any, stats: Stats) -> Any:
         """The inverse of `encode`."""
         if self.normalize == "none":
             return value
-        return self.on_values(value, lambda values: denormalized(values, stats))
+        return self.on_values(value, lambda values: denormalized(values, stats, self.normalize))
 
     def centered(self, stats: Stats) -> Stats:
         """Those of a shift of 0."""
-        return without_shift(stats) if self.normalize != "none" else stats
+        return without_shift(stats, self.normalize)
 
     def prediction_columns(self, name: str, sizes: Sequence[int]) -> list[str]:
         """A column for each step of each column, `OT_1` for the first step."""

@@ -10,22 +10,34 @@ from pydantic import BeforeValidator, model_validator
 
 from dlc.components.features.decision import Thresholds, limit, read_thresholds
 from dlc.components.features.feature import (
-    NORMALIZED,
-    NORMALIZER,
     FeatureExample,
     Stats,
     array_columns,
     before_data,
-    denormalized,
-    fit_normalizer,
-    normalized,
     numbers_of,
     present_array,
     single_values,
     where_defined,
-    without_shift,
 )
 from dlc.components.features.missing import MissingValues, numeric_missing
+from dlc.components.features.normalizers import (
+    CLIP,
+    NORMALIZATION,
+    NORMALIZED,
+    Clipping,
+    Normalization,
+    check_clip,
+    clip_deviations,
+    clip_range,
+    clip_raw,
+    clipped_target,
+    denormalized,
+    fit_normalizer,
+    normalized,
+    normalizer_types,
+    undefined,
+    without_shift,
+)
 from dlc.components.value_ranges import Bounds, ValueRange, out_of_bounds
 from dlc.components.wrong_values import RecordColumns, raise_all
 from dlc.diagnostics import plural
@@ -103,10 +115,8 @@ class Tensor(MissingValues):
         None, description="columns of numbers to combine; `pixel_*` matches several"
     )
     scale: float | None = option(None, gt=0, description="divide by this; 255 scales bytes to 0..1")
-    normalize: Literal["none", "standard", "minmax"] = option(
-        "none",
-        description="scale entries of the last axis to mean 0 and deviation 1, or to 0..1, by the training split",
-    )
+    normalize: Normalization = option("none", description=f"entries of the last axis, {NORMALIZATION}")
+    clip: Clipping = option(None, description=CLIP)
     missing: Annotated[float | str | None, BeforeValidator(numeric_missing)] = option(
         None,
         description="replacement for an empty field or NaN: a number, or `mean`, `median`, `most_frequent` of each "
@@ -144,6 +154,19 @@ class Tensor(MissingValues):
             [[1, 2], [4, NAN], [4, 3.0]],
             [[1, 2], [4, NAN], [4, 3]],
         ),
+        FeatureExample(
+            "tensor: {shape: [2], normalize: robust, clip: [0, null]}",
+            "f32[batch, 2]",
+            [[1, 2], [4, -3], [9, 0]],
+            [[1, 2], [4, -3], [9, 0]],
+        ),
+        FeatureExample(
+            "tensor: {shape: [time, 1], padding: -1, normalize: log}",
+            "f32[batch, time, 1] masked",
+            [[[1], [5]], [[2], [-1]]],
+            [[[1], [5]], [[2], [-1]]],
+        ),
+        FeatureExample("tensor: {shape: [2], normalize: log}", "f32[batch, 2]", [[1, -1]], error="DLC403"),
         FeatureExample("tensor: {shape: [time], missing: 0}", "f32[batch, time]", [[1, NAN]], [[1, NAN]]),
         FeatureExample("tensor: {shape: [time], missing: mean}", "f32[batch, time]", [[1, 2]], error="DLC203"),
         FeatureExample(
@@ -199,6 +222,7 @@ class Tensor(MissingValues):
             )
             message = "`normalize` needs a last axis of known size"
             raise reject(OptionError(("normalize",), "DLC203", message, hint=hint))
+        check_clip(self.clip, self.normalize, self.missing)
         if self.threshold is not None and (self.normalize != "none" or self.scale is not None):
             message, hint = "`threshold` has no effect on scaled values: labels are 0 and 1", "remove one of them"
             raise reject(OptionError(("threshold",), "DLC303", message, hint=hint, at_key=True))
@@ -242,6 +266,15 @@ class Tensor(MissingValues):
     def decision(self) -> Thresholds:
         """The option's value."""
         return self.threshold
+
+    @property
+    def refines(self) -> bool:
+        """Whether values are filled or clipped."""
+        return super().refines or isinstance(self.clip, tuple)
+
+    def unfit_target(self) -> RuleViolation | None:
+        """A target is not clipped."""
+        return clipped_target(self.clip)
 
     @property
     def normalization(self) -> str:
@@ -301,6 +334,7 @@ class Tensor(MissingValues):
         """The values, which lie in their range, and whose padding comes after the series and fills whole time steps."""
         mask = self.mask(values) if self.padding is not None else None
         wrong = out_of_bounds(self.value_range, values, source, mask)
+        wrong = wrong or undefined(self.normalize, values, source, self.clip, mask)
         if mask is not None:
             wrong += self._misplaced_padding(values, mask, source)
         raise_all(wrong)
@@ -364,8 +398,12 @@ class Tensor(MissingValues):
             found.append(part)
         return found
 
+    def filled(self, raw: Any, stats: Stats) -> Any:
+        """Raw values with replacements for missing ones, clipped."""
+        return clip_raw(super().filled(raw, stats), self.clip)
+
     def fit(self, raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Shift and scale of each entry of the last axis, without padding."""
+        """What the normalizer learns about each entry of the last axis, without padding."""
         mask = self.mask if self.padding is not None else None
         return {} if self.normalize == "none" else fit_normalizer(raw, self.normalize, mask)
 
@@ -377,25 +415,25 @@ class Tensor(MissingValues):
 
     def encoded_range(self) -> ValueRange | None:
         """That of `normalize`, else the declared one, scaled."""
-        found = self.declared_range() if self.normalize == "none" else NORMALIZED[self.normalize]
-        unit = self.scale if self.normalize == "none" and self.scale is not None else 1.0
+        if self.normalize != "none":
+            return NORMALIZED[self.normalize]
+        found, unit = clip_range(self.declared_range(), self.clip), self.scale or 1.0
         return ValueRange(found.low / unit, found.high / unit) if found is not None else None
 
     def stats_types(self) -> dict[str, TensorType]:
-        """The normaliser's vectors."""
-        kind = TensorType(self.shape[-1:] or (1,))
-        return {} if self.normalize == "none" else dict.fromkeys(NORMALIZER, kind)
+        """The normalizer's vectors."""
+        return normalizer_types(self.normalize, self.shape[-1] if self.shape else 1)
 
     def encode(self, raw: Any, stats: Stats) -> Any:
-        """(raw - shift) / deviation, or raw / scale."""
+        """Normalized numbers, or raw / scale."""
         if self.normalize != "none":
-            return normalized(raw, stats)
+            return clip_deviations(normalized(raw, stats, self.normalize), self.clip)
         return raw / self.scale if self.scale else raw
 
     def decode(self, value: Any, stats: Stats) -> Any:
         """The inverse of `encode`."""
         if self.normalize != "none":
-            return self.on_values(value, lambda values: denormalized(values, stats))
+            return self.on_values(value, lambda values: denormalized(values, stats, self.normalize))
         return self.on_values(value, lambda values: values * self.scale) if self.scale else value
 
     def prediction_columns(self, name: str, sizes: Sequence[int]) -> list[str]:
@@ -419,4 +457,4 @@ class Tensor(MissingValues):
 
     def centered(self, stats: Stats) -> Stats:
         """Those of a shift of 0."""
-        return without_shift(stats) if self.normalize != "none" else stats
+        return without_shift(stats, self.normalize)

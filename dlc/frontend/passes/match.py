@@ -83,6 +83,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
         _thresholds(document, losses, types, problems)
     _ignored(document, problems)
     _missing(document, problems)
+    _unfit_targets(document, problems)
     _columns(document, problems)
     _splits(document, problems)
     return Objectives(tuple(losses), tuple(metrics))
@@ -445,6 +446,16 @@ def _ignored(document: Document, problems: Problems) -> None:
             problems.add("DLC303", message, span, hint=hint)
 
 
+def _unfit_targets(document: Document, problems: Problems) -> None:
+    """Report features that can't be a target."""
+    for name, feature in document.targets.items():
+        wrong = feature.unfit_target() if feature is not None else None
+        if feature is not None and wrong is not None:
+            path: Path = ("targets", name, feature.word)
+            span = document.source.key_span((*path, wrong.option) if wrong.option else path)
+            problems.add(wrong.code, wrong.message, span, expected=wrong.expected, hint=wrong.hint)
+
+
 def _missing(document: Document, problems: Problems) -> None:
     """Report targets that would be filled, and inputs that would leave out records."""
     for section, features in (("inputs", document.inputs), ("targets", document.targets)):
@@ -506,7 +517,9 @@ def _columns(document: Document, problems: Problems) -> None:
                     select((column,), known)
                 except RuleViolation as wrong:
                     options: Path = (section, name, feature.word if feature is not None else "")
-                    locations = [(*options, "columns", index), (*options, "columns"), (*options, "column")]
+                    within = [("columns", index), ("columns",), ("column",), ("numbers", index), ("numbers", 0)]
+                    within += [("categories", column), ("dates", column)]
+                    locations = [(*options, *location) for location in within]
                     span = next((source.values[location] for location in locations if location in source.values), None)
                     span = span or source.key_span((section, name))
                     problems.add(wrong.code, wrong.message, span, found=wrong.found, hint=wrong.hint)
@@ -533,22 +546,32 @@ def _splits(document: Document, problems: Problems) -> None:
     path: Path = ("data", "split")
     if data is None or path not in source.values:
         return
-    for name, own in (("validation", data.validation), ("test", data.test)):
-        if own is not None and getattr(data.split, name):
-            message, hint = f"`{name}` has its own source, so its share has no effect", "remove one of them"
-            problems.add("DLC303", message, source.key_span((*path, name)), hint=hint)
-    parts = [part for part in (data.split.validation, data.split.test) if isinstance(part, float)]
+    split = data.split
+    held = {"validation": split.validation, "test": split.test, "folds": split.folds}
+    owners = {"validation": data.validation, "test": data.test, "folds": data.test}
+    for option in [option for option, own in owners.items() if own is not None and held[option]]:
+        what = "`test` has its own source, so `folds` has no effect"
+        message = what if option == "folds" else f"`{option}` has its own source, so its share has no effect"
+        problems.add("DLC303", message, source.key_span((*path, option)), hint="remove one of them")
+    parts = [part for part in (split.validation, split.test) if isinstance(part, float) and split.column is None]
+    parts += [1 / split.folds] if split.folds is not None else []
     if sum(parts) >= 1:
         message, found = "the splits leave nothing to train on", f"shares that sum to {sum(parts):g}"
         problems.add("DLC104", message, source.span(path), found=found, expected="a sum below 1")
-    if not data.split.validation and not data.split.test:
-        message, hint = "`split` has no effect", "give `validation:` or `test:` a share"
+    if not any(held.values()):
+        message, hint = "`split` has no effect", "give `validation:` or `test:` a share, or train with `--folds`"
         problems.add("DLC303", message, source.key_span(path), hint=hint)
     for option in ("stratify", "group") if not data.split.shuffle else ():
         if getattr(data.split, option) is not None:
             message, hint = f"`{option}` has no effect without `shuffle`", "remove one of them"
             problems.add("DLC303", message, source.key_span((*path, option)), hint=hint)
-    if not data.split.shuffle and (*path, "seed") in source.values and (data.split.validation or data.split.test):
+    if split.column is not None or split.time is not None:
+        rule = "column" if split.column is not None else "time"
+        for option in [option for option in ("seed", "shuffle") if (*path, option) in source.values]:
+            if getattr(split, option) != type(split).model_fields[option].default:
+                message, hint = f"`{option}` has no effect with `{rule}`", "remove it"
+                problems.add("DLC303", message, source.key_span((*path, option)), hint=hint)
+    elif not data.split.shuffle and (*path, "seed") in source.values and any(held.values()):
         message, hint = "`seed` has no effect without `shuffle`", "remove one of them"
         problems.add("DLC303", message, source.key_span((*path, "seed")), hint=hint)
 

@@ -17,9 +17,9 @@ from dlc.components.features.feature import (
     as_numbers,
     encoded,
     encoded_on_host,
-    fit_normalizer,
     fitted,
 )
+from dlc.components.features.normalizers import fit_normalizer
 from dlc.components.wrong_values import Violations, WrongValues
 from dlc.data.fitted import Unpadded, device_stats, record_digests
 from dlc.frontend.pipeline import check_text
@@ -242,7 +242,7 @@ def test_missing_values_against_scikit_learn(how: str, normalize: str, monkeypat
         np.testing.assert_allclose(made.decode(found, stats)[:, :3], imputer.transform(rows), rtol=1e-6, atol=1e-4)
     np.testing.assert_array_equal(stats["fill"], imputer.statistics_ if not number else [-2.5])
     monkeypatch.setattr("dlc.components.features.feature._BLOCK", 6)
-    monkeypatch.setattr("dlc.components.features.missing._GATHERED", 5)
+    monkeypatch.setattr("dlc.components.features.feature._GATHERED", 5)
     for name, value in fitted(made, "x", GAPS).items():
         np.testing.assert_allclose(value, stats[name], rtol=1e-12)
     single = feature(f"number: {{{options}}}")
