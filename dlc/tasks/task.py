@@ -244,8 +244,8 @@ def spec_for(word: str, given: Given) -> str:
     if given.data is not None and not task.reads:
         raise SpecError.of("DLC510", f"`{word}` takes no `--data`", hint="remove it")
     if given.target is not None and not (task.targets and given.data is not None):
-        hint = "add `--data`" if task.targets else "remove it"
-        raise SpecError.of("DLC510", f"`--target` has no effect on `{word}`", hint=hint)
+        advice = "add `--data`" if task.targets else "remove it"
+        raise SpecError.of("DLC510", f"`--target` has no effect on `{word}`", hint=advice)
     try:
         return task().write(given)
     except RuleViolation as wrong:
