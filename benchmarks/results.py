@@ -96,8 +96,8 @@ def measured(task: Task, data: Path, run: Path, settings: list[str]) -> bool:
     which = f"best {split}" if split else "test"
     trained = sum(session["training"] for session in json.loads((run / "timing.json").read_text())["sessions"])
     print(
-        f"{task.spec}: {which} {metric} {value:.4f}{aim}{'' if good else ' NOT REACHED'}, epoch {result['best_epoch']} of "
-        f"{result['epochs']}, {trained:.0f} s of training, {seconds:.0f} s in all",
+        f"{task.spec}: {which} {metric} {value:.4f}{aim}{'' if good else ' NOT REACHED'}, epoch "
+        f"{result['best_epoch']} of {result['epochs']}, {trained:.0f} s of training, {seconds:.0f} s in all",
         flush=True,
     )
     return good

@@ -236,12 +236,19 @@ def predict(
     run: RunPath,
     input: Annotated[
         str,
-        typer.Argument(metavar="INPUT", help="A file with the inputs, or a source as in a spec.", show_default=False),
+        typer.Argument(
+            metavar="INPUT",
+            help="A file, a folder, a pattern, `-` for standard input, or a source as in a spec.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The .csv or .jsonl file to write. [default: standard output]", show_default=False
+            "--out",
+            "-o",
+            help="The .csv, .jsonl or .parquet file to write. [default: standard output]",
+            show_default=False,
         ),
     ] = None,
     keep: Annotated[
