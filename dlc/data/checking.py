@@ -105,6 +105,8 @@ class _Check:
         self.errors, self.wrong = DataErrors(plan), DataErrors(plan)
         self.items: list[Diagnostic] = []
         self.files = 0
+        self.entries: Entries | None = None
+        self.placed: set[tuple[FeatureKey, str, str]] = set()  # kinds of errors whose first file is known
         self.chosen: dict[str, tuple[str, ...]] = {}  # columns by feature
         self.facts: dict[tuple[FeatureKey, str], ColumnFacts] = {}
         self.resemblances: dict[tuple[FeatureKey, FeatureKey, str], Resemblance] = {}
@@ -148,7 +150,7 @@ class _Check:
             labels = {"series": Labels(series, "series")}
         base, path = Path(self.plan.folder), ("data", name, source.word)
         table = _Table(BadRecords(name, source, self._report), labels=labels)
-        entries = Entries.of(source, base, FileReader(self.data.workers))
+        entries = self.entries = Entries.of(source, base, FileReader(self.data.workers))
         reading = Reading(self.plan, self.features, self.chosen, self.errors, entries, table.bad)
         limit = allowed_memory(self.plan) // COPIES
         try:
@@ -164,7 +166,10 @@ class _Check:
         """Add the errors of one record: each file that can't be read has a finding of its own."""
         for error in wrong:
             if not self.features[key].reads_files:
-                self.wrong.add(self._place(key), error, self.chosen.get(key[1], ()))
+                place = (key, error.kind, error.column)
+                found = error if place in self.placed or self.entries is None else self.entries.placed(error)
+                self.placed.add(place)
+                self.wrong.add(self._place(key), found, self.chosen.get(key[1], ()))
                 continue
             self.files += 1
             if self.files > MOST_FILES:
