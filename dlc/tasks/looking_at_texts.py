@@ -13,7 +13,7 @@ from dlc.components.sources.texts import Text
 from dlc.diagnostics import listing, reason
 from dlc.language.options import RuleViolation
 from dlc.tasks.looking_at_tables import FALLBACK, TARGETS, SeenTable, blocks_of_table, look_at_table
-from dlc.tasks.task import PARTS, Given, is_folder, named_folder, scalar
+from dlc.tasks.task import Given, folders_of_splits, is_folder, scalar
 
 _SAMPLED = 2_000_000  # words that are told apart
 
@@ -90,8 +90,7 @@ def _numeric(values: Sequence[str]) -> bool:
 
 def _look_at_folder(given: Given, path: Path) -> Texts:
     """A folder with a folder of files for each class, or a file of lines for each; it may have one for each split."""
-    parts = {option: found for option, names in PARTS.items() if (found := named_folder(path, names)) is not None}
-    parts = parts if "source" in parts else {"source": path}
+    parts = folders_of_splits(path)
     sources = {}
     for option, part in parts.items():
         try:

@@ -193,6 +193,12 @@ def test_folders_of_splits_and_sizes(init: Init, tmp_path: Path) -> None:
     assert "30 gray pictures of 2 sizes from 80 to 300 pixels" in text
 
 
+def test_a_class_may_be_called_train(init: Init, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "vehicles", {"train": 6, "car": 6}, (2, 2))
+    text = init("image_classification", "--data", "vehicles")
+    assert "category: [car, train]" in text and "image: {image: {size: 8}}" in text
+
+
 def test_a_spec_in_another_folder(dlc_command, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
     monkeypatch.chdir(tmp_path)
     write_pictures(tmp_path / "pets", {"a": 6, "b": 6})
@@ -226,7 +232,7 @@ def test_files_of_arrays(init: Init, tmp_path: Path) -> None:
     assert "split: {validation: 0.15, test: 0.15, stratify: label}" in text
 
 
-@pytest.mark.parametrize(("side", "size"), [((30, 30), "size: 32"), ((9, 300), "size: [4, 64]")])
+@pytest.mark.parametrize(("side", "size"), [((30, 30), "size: 32"), ((9, 300), "size: [8, 64]"), ((1, 1), "size: 8")])
 def test_sizes_of_autoencoders_can_be_halved_twice(
     side: tuple[int, int], size: str, init: Init, tmp_path: Path
 ) -> None:
