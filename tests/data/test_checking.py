@@ -140,6 +140,28 @@ def test_an_input_that_reveals_a_number(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("loss", "target", "message"),
+    [
+        ("poisson", "number", "negative"),
+        ("binary_cross_entropy", "number", "0"),
+        ("mse", "{number: {normalize: standard, missing: drop}}", None),
+        ("huber", "{number: minmax}", None),
+    ],
+)
+def test_targets_that_a_loss_is_not_defined_for(tmp_path: Path, loss: str, target: str, message: str | None) -> None:
+    """The same error as that of training."""
+    rows = ["x,y", *rows_of(NOISE, [-1.5, *NOISE[1:][::-1]])]
+    items = found(tmp_path, rows, {"x": "number: none"}, target, loss=loss, units="1")
+    errors = [item for item in items if item.severity == "error"]
+    if message is None:
+        assert not errors
+        return
+    with pytest.raises(SpecError) as caught:
+        load_dataset(dlc.load(tmp_path / "spec.yaml").plan)
+    assert [item.message for item in errors] == [item.message for item in caught.value.report.diagnostics]
+
+
 def test_the_column_of_a_target_among_several(tmp_path: Path) -> None:
     items = found(tmp_path, ["x,y", *rows_of(NOISE, Y)], {"both": "tensor: {shape: [2], columns: [x, y]}"})
     assert [item.message for item in of(items, "DLC330")] == [
