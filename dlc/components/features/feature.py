@@ -171,6 +171,14 @@ class Feature(Options):
         """How the files of a feature with `reads_files` become arrays."""
         raise NotImplementedError
 
+    def spelled(self, values: NDArray[Any], artifact: bytes) -> NDArray[Any]:
+        """The strings of prepared values (n, time): an object array (n,). Only of features that `reads_texts`."""
+        raise NotImplementedError
+
+    def token_names(self, artifact: bytes) -> list[str]:
+        """The tokens of the vocabulary, in the order of their ids. Only of features that `reads_texts`."""
+        raise NotImplementedError
+
     def undeclared(self, values: Sequence[str]) -> RuleViolation | None:
         """What is wrong with a column of classes that has these values, None if nothing is."""
         return None

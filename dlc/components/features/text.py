@@ -199,6 +199,18 @@ class Text(TokenValues):
                 raise WrongValues("DLC404", what, name, first_row + row, counts, hint=hint, option="unknown")
         return ids
 
+    def spelled(self, values: NDArray[Any], artifact: bytes) -> NDArray[Any]:
+        """The texts of ids (n, time), as far as the vocabulary holds them."""
+        tokenizer = Tokenizer.load(artifact)
+        found = np.empty(len(values), object)
+        found[:] = [tokenizer.decode(row) for row in values.tolist()]
+        return found
+
+    def token_names(self, artifact: bytes) -> list[str]:
+        """The tokens, with marks in the place of blanks and line ends."""
+        marks = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
+        return [marks.get(token, token) for token in Tokenizer.load(artifact).tokens]
+
     def mask(self, raw: Any) -> Any:
         """True where an id is not padding."""
         return raw != 0
