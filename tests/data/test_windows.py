@@ -119,7 +119,7 @@ def test_windows_are_recognized_by_their_content(folder: Path) -> None:
 def test_windows_on_the_device_are_those_of_the_host(folder: Path) -> None:
     data = loaded(table())
     plan = spec().plan
-    sampler = make_sampler(plan, data.splits["train"])
+    sampler = make_sampler(plan, data.splits["train"], data.targets)
     for memory in (1 << 30, 1):  # on the device, and sent chunk by chunk
         feeder = Feeder(data.rows, sampler, 5, memory=memory)
         assert feeder.portions.resident == (memory > 1)
@@ -180,7 +180,7 @@ def test_tokens_of_texts_are_rows(folder: Path) -> None:
     assert len(train) == (10 - 5) + (20 - 5)  # of both texts, none over their end
     assert len(data.splits["test"]) == 10 - 5
     assert (inputs[data.splits["test"]] != 0).all(), "the alphabet was seen in the training split"
-    sampler = make_sampler(plan, data.splits["train"])
+    sampler = make_sampler(plan, data.splits["train"], data.targets)
     assert (sampler.steps(1), sampler.steps(2)) == (3, 6)
     np.testing.assert_array_equal(np.sort(sampler.batches(0, 5).reshape(-1)), np.sort(data.splits["train"]))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 from unicodedata import normalize
 
+from dlc.components.features.category import Category
 from dlc.components.features.decision import BEST_F1
 from dlc.components.features.feature import Feature
 from dlc.components.features.number import Number
@@ -87,6 +88,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
     _columns(document, problems)
     _splits(document, problems)
     _windows(document, problems)
+    _balance(document, problems)
     return Objectives(tuple(losses), tuple(metrics))
 
 
@@ -539,6 +541,20 @@ def _classes(document: Document, section: str, name: str, feature: Feature, prob
         at = next((found for found in ((*path, "classes"), path) if found in document.source.values), path)
         span = document.source.span((*at, *wrong.part))
         problems.add(wrong.code, message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint)
+
+
+def _balance(document: Document, problems: Problems) -> None:
+    """Report a `train.balance` that names no target of classes, one for each record."""
+    name, path = document.train.balance, ("train", "balance")
+    if name is None:
+        return
+    span = document.source.span(path)
+    if name not in document.targets:
+        hint = did_you_mean(name, list(document.targets))
+        problems.add("DLC201", f"no target is named `{name}`", span, hint=hint)
+    elif (feature := document.targets[name]) is not None and not isinstance(feature, Category):
+        message, hint = f"`balance` needs a target of classes, but `{name}` is a `{feature.word}`", "remove it"
+        problems.add("DLC104", message, span, expected="a `category`", hint=hint)
 
 
 def _splits(document: Document, problems: Problems) -> None:
