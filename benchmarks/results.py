@@ -1,4 +1,4 @@
-"""Applications on real data: `python -m benchmarks.results DATA [TASK ...]` trains each spec and prints its figure.
+"""Applications on real data: `python -m benchmarks.results DATA [TASK ...]` trains specs and prints what they reached.
 
 DATA is a folder with the data sets as `docs/results.md` names them. Each spec is trained by the command, in a process
 of its own, and its figure is read from the run folder. A run that is there is continued, or only read.
@@ -49,6 +49,7 @@ TASKS = {
         Task("mnist_convnet", "mnist", "accuracy", 0.99, 34_826),
         Task("mnist_autoencoder", "mnist", "validation/loss", 0.0635, 28_353),
         Task("mnist_denoising", "mnist", "validation/loss", 0.086, 28_353, noisy_pictures.write),
+        Task("cifar10_linear", "cifar10_small", "accuracy"),
         Task("cifar10_resnet", "cifar10_small", "accuracy"),
         Task("etth1_dlinear", "ett", "loss", 0.380, 64_704),
         Task("etth1_nlinear", "ett", "loss", 0.380, 32_352),
@@ -103,9 +104,11 @@ def measured(task: Task, data: Path, run: Path, settings: list[str]) -> bool:
     aim = "" if task.aim is None else f" ({'at least' if metric == 'accuracy' else 'at most'} {task.aim:g})"
     which = f"best {split}" if split else "test"
     trained = sum(session["training"] for session in json.loads((run / "timing.json").read_text())["sessions"])
-    reached = f"{which} {metric} {value:.4f}{aim}{'' if good else ' NOT REACHED'}"
-    epochs = f"epoch {result['best_epoch']} of {result['epochs']}"
-    print(f"{task.spec}: {reached}, {epochs}, {trained:.0f} s of training, {seconds:.0f} s in all", flush=True)
+    print(
+        f"{task.spec}: {which} {metric} {value:.4f}{aim}{'' if good else ' NOT REACHED'}, epoch "
+        f"{result['best_epoch']} of {result['epochs']}, {trained:.0f} s of training, {seconds:.0f} s in all",
+        flush=True,
+    )
     return good
 
 

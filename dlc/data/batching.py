@@ -68,7 +68,7 @@ def rounded_sizes(plan: Plan, count: int) -> dict[str, int]:
     assert plan.data is not None
     split = plan.data.split
     sizes = {
-        name: part if isinstance(part, int) else max(1, round(part * count)) if part else 0
+        name: part if isinstance(part, int) else max(1, round(float(part) * count)) if part else 0
         for name, part in (("validation", split.validation), ("test", split.test))
     }
     if split.folds is not None:

@@ -15,7 +15,7 @@ from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors, wrong_data
 from dlc.data.findings import without_absent_targets
 from dlc.data.fitted import Bytes, FittedData, Unpadded, record_digests, string_digests
-from dlc.data.splits import Labels, split_tables
+from dlc.data.splits import DIVIDING, Labels, codes_of, labels_of, split_tables
 from dlc.data.tables import Room, features_of, read_values
 from dlc.data.values import FeatureKey
 from dlc.data.windows import Layout, Segment, cut_texts, layout, reach, segments_of, sequential, spans
@@ -77,8 +77,7 @@ def read_content(
     found = window_spans(plan, features)
     if found:
         return _windows(plan, data, room, columns, fitted, found)
-    named = {option: getattr(data.split, option) for option in ("group", "stratify")} if fitted is None else {}
-    labels = {option: Labels(column, option) for option, column in named.items() if column is not None}
+    labels = labels_of(plan) if fitted is None else {}
     tables, notes, bad = _tables(plan, data, room, columns, {"source": list(labels.values())})
     kept = {}
     for name, table in tables.items():
@@ -87,7 +86,7 @@ def read_content(
             kept[name] = records.sound[kept[name]]
             notes += records.notes()
         notes += dropped
-    codes = {option: label.codes()[kept["source"]] for option, label in labels.items()}
+    codes = {option: numbers[kept["source"]] for option, numbers in codes_of(plan, labels).items()}
     counts = {name: _count(table) for name, table in tables.items()}
     splits, more = split_tables(plan, counts, codes if fitted is None else None)
     notes += more
@@ -167,7 +166,7 @@ def _windows(
         message = "rows of windows can't be left out: those around a missing one don't follow each other"
         hint = "remove `on_bad_record`; `missing` of a `series` fills gaps"
         raise wrong_data(plan, RuleViolation("DLC303", message, hint=hint, option="on_bad_record"), ("data",))
-    for option in ("group", "stratify", "folds"):
+    for option in (*DIVIDING, "folds"):
         if getattr(data.split, option) is not None:
             message = f"`{option}` has no effect on windows: they are divided by time"
             hint = "remove it; `windows: {series: COLUMN}` names the column of several series"

@@ -15,6 +15,8 @@ def known_findings(plan: Plan) -> tuple[Diagnostic, ...]:
     data = plan.data
     if data is None or any(feature.span is not None for feature in (*plan.inputs.values(), *plan.targets.values())):
         return ()
+    if data.split.column is not None:
+        return ()
     try:
         count = data.source.count(Path(plan.folder))
         if count is not None:

@@ -11,7 +11,7 @@ from dlc.components.features.feature import as_text
 from dlc.components.sources.source import Columns, missing_column
 from dlc.data.batching import fold_sizes, split_sizes
 from dlc.data.errors import wrong_data
-from dlc.diagnostics import plural
+from dlc.diagnostics import did_you_mean, listing, plural
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
@@ -66,6 +66,68 @@ class Labels:
         found: NDArray[np.int32] = ranks[np.concatenate(self.parts)]
         return found
 
+    def ranks(self) -> NDArray[np.int32]:
+        """A number for each record, in the order of the values as numbers, or as strings if some are none."""
+        texts = list(self.numbers)
+        try:
+            keys: list[Any] = [float(text) for text in texts]
+        except ValueError:
+            keys = list(texts)
+        order = sorted(range(len(texts)), key=keys.__getitem__)
+        places = np.empty(len(texts), np.int32)
+        places[order] = np.arange(len(texts), dtype=np.int32)
+        found: NDArray[np.int32] = places[np.concatenate(self.parts)]
+        return found
+
+    def owners(self, values: Sequence[str]) -> NDArray[np.int32]:
+        """For each record 1 plus the position of its value among these; 0 if it is none of them.
+
+        Raises:
+            RuleViolation: DLC405 when no record has one of them.
+        """
+        owner = np.zeros(max(len(self.numbers), 1), np.int32)
+        for position, value in enumerate(values):
+            if value not in self.numbers:
+                message, hint = (
+                    f"no record has `{value}` in the column `{self.name}`",
+                    did_you_mean(value, self.numbers),
+                )
+                found = f"values {listing(list(self.numbers), 8)}"
+                raise RuleViolation("DLC405", message, found=found, hint=hint, option="column")
+            owner[self.numbers[value]] = position + 1
+        found_owners: NDArray[np.int32] = owner[np.concatenate(self.parts)]
+        return found_owners
+
+
+DIVIDING = ("group", "stratify", "column", "time")
+"""The options of `data.split` that name a column."""
+
+
+def labels_of(plan: Plan) -> dict[str, Labels]:
+    """What receives the columns that `data.split` names, by option."""
+    assert plan.data is not None
+    named = {option: getattr(plan.data.split, option) for option in DIVIDING}
+    return {option: Labels(column, option) for option, column in named.items() if column is not None}
+
+
+def codes_of(plan: Plan, labels: Mapping[str, Labels]) -> dict[str, NDArray[np.int32]]:
+    """The numbers of the records that `divide` takes.
+
+    Raises:
+        SpecError: DLC405 when no record is in a split.
+    """
+    assert plan.data is not None
+    found = {}
+    for option, label in labels.items():
+        if option == "column":
+            try:
+                found[option] = label.owners(list(plan.data.split.parts.values()))
+            except RuleViolation as wrong:
+                raise wrong_data(plan, wrong, ("data", "split")) from None
+        else:
+            found[option] = label.ranks() if option == "time" else label.codes()
+    return found
+
 
 def split_tables(
     plan: Plan, counts: Mapping[str, int], labels: Mapping[str, NDArray[np.int32]] | None
@@ -98,16 +160,23 @@ def divide(plan: Plan, count: int, labels: Mapping[str, NDArray[np.int32]]) -> t
     Args:
         plan: the plan.
         count: the number of records.
-        labels: for `stratify` and `group`, if they are set, a number for each record.
+        labels: for the options in `DIVIDING`, if they are set, a number for each record.
 
     Raises:
         SpecError: DLC405 when there are too few records or groups.
     """
     assert plan.data is not None
     split = plan.data.split
+    if "column" in labels:
+        names = ("train", *split.parts)
+        return {
+            name: np.flatnonzero(labels["column"] == place).astype(np.int32) for place, name in enumerate(names)
+        }, []
     sizes = split_sizes(plan, count)
     order = np.arange(count, dtype=np.int32)
-    if split.shuffle:
+    if "time" in labels:
+        order = np.argsort(labels["time"], kind="stable").astype(np.int32)
+    elif split.shuffle:
         order = np.random.Generator(np.random.Philox(key=[split.seed, _SPLIT])).permutation(order)
     notes = _undivided(labels["stratify"], str(split.stratify)) if "stratify" in labels else []
     try:

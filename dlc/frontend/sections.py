@@ -31,6 +31,8 @@ def _share(value: Any) -> Any:
         return value
     if isinstance(value, float) and 0 <= value < 1:
         return value
+    if isinstance(value, str) and value.strip():
+        return value.strip()
     expected = "a share below 1, or a number of records"
     raise reject(OptionError((), "DLC104", "not a valid size of a split", found=spell(value), expected=expected))
 
@@ -64,16 +66,23 @@ MOST_WORKERS = 256
 Workers = Annotated[int | Literal["auto"], BeforeValidator(_workers)]
 Memory = Annotated[int | Literal["auto"], BeforeValidator(_memory)]
 BatchSize = Annotated[int | Literal["full"], BeforeValidator(_batch_size)]
-Share = Annotated[float | int, BeforeValidator(_share)]
+Share = Annotated[float | int | str, BeforeValidator(_share)]
 Callbacks = Annotated[tuple[Callback, ...], words_field(lambda: KINDS["callback"].table, "callback")]
 DataWord = Annotated[DataSource, word_field(lambda: KINDS["source"].table, "source")]
 
 
 class Split(Options):
-    """How records are divided: shares below 1, or numbers of records; what is left is the training split."""
+    """How records are divided: shares below 1, or numbers of records; what is left is the training split.
 
-    validation: Share = option(0, description="part held out to watch the training")
-    test: Share = option(0, description="part held out for the final figures")
+    With `column` the data say what each record is for: `{column: part, validation: val, test: test}`.
+    """
+
+    validation: Share = option(0, description="part held out to watch the training; with `column` its value there")
+    test: Share = option(0, description="part held out for the final figures; with `column` its value there")
+    column: str | None = option(None, min_length=1, description="a column whose values tell the splits apart")
+    time: str | None = option(
+        None, min_length=1, description="a column of dates or numbers: the latest records are held out"
+    )
     folds: int | None = option(
         None, ge=2, description="divide into so many parts, one of which is the test split: `dlc train --folds` sets it"
     )
@@ -86,6 +95,30 @@ class Split(Options):
     group: str | None = option(
         None, min_length=1, description="a column: records with the same value are in the same split"
     )
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The value in `column` of the records of each split that is held out."""
+        held = {"validation": self.validation, "test": self.test}
+        return {name: str(value) for name, value in held.items() if value} if self.column is not None else {}
+
+    @model_validator(mode="after")
+    def _by_column(self) -> Split:
+        for name in ("validation", "test"):
+            if self.column is None and isinstance(getattr(self, name), str):
+                hint = "to name a value of a column, add `column: NAME`"
+                expected, found = "a share below 1, or a number of records", spell(getattr(self, name))
+                message = "not a valid size of a split"
+                raise reject(OptionError((name,), "DLC104", message, found=found, expected=expected, hint=hint))
+        if self.column is not None and not self.parts:
+            message, hint = "`column` holds out nothing", "write the value of the test split: `test: VALUE`"
+            raise reject(OptionError(("column",), "DLC303", message, hint=hint, at_key=True))
+        rule = next((name for name in ("column", "time") if getattr(self, name) is not None), None)
+        for name in ("time", "stratify", "group", "folds") if rule is not None else ():
+            if name != rule and getattr(self, name) is not None:
+                message, hint = f"`{name}` has no effect with `{rule}`", "remove one of them"
+                raise reject(OptionError((name,), "DLC303", message, hint=hint, at_key=True))
+        return self
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Split:

@@ -108,7 +108,8 @@ def _foreseen(plan: Plan) -> Known | None:
     data = plan.data
     sources = [source for source in (data.source, data.validation, data.test) if source is not None] if data else []
     features = (*plan.inputs.values(), *plan.targets.values())
-    if any(feature.span is not None for feature in features):  # the number of windows depends on the series
+    by_column = data is not None and data.split.column is not None
+    if by_column or any(feature.span is not None for feature in features):  # sizes that only the data tell
         return None
     kinds = [feature.value_type() for feature in features]
     if any(isinstance(dim, str) for kind in kinds for dim in kind.shape[1:]) or awaits_ranges(plan):

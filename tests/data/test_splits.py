@@ -254,3 +254,55 @@ def test_known_columns_of_a_split_are_checked_without_data() -> None:
             dlc.loads(
                 f"data: {{source: iris, split: {{test: 0.1, shuffle: false, {option}}}}}\n" + text.split("\n", 1)[1]
             )
+
+
+# ---- by a column, and by time ----
+
+MARKED = "x,y,part,when\n" + "".join(
+    f"{row},{'abc'[row % 3]},{'train' if row % 4 else 'val' if row % 8 else '9'},2024-{12 - row % 12:02d}-01\n"
+    for row in range(48)
+)
+
+
+def marked(tmp_path: Path, split: str) -> Any:
+    path = tmp_path / "t.csv"
+    path.write_text(MARKED)
+    text = TABLE.replace("PATH", str(path)).replace("SPLIT", split).replace("MEMORY", "auto")
+    return load_dataset(dlc.loads(text).plan)
+
+
+def test_a_column_may_tell_the_splits_apart(tmp_path: Path) -> None:
+    data = marked(tmp_path, "{column: part, validation: val, test: 9}")
+    assert {name: rows.tolist() for name, rows in data.splits.items()} == {
+        "train": [row for row in range(48) if row % 4],
+        "validation": [row for row in range(48) if row % 4 == 0 and row % 8],
+        "test": [row for row in range(48) if row % 8 == 0],
+    }
+    data = marked(tmp_path, "{column: part, test: val}")
+    assert len(data.splits["train"]) == 42, "what is not named is trained on"
+
+
+def test_the_latest_records_are_held_out_whatever_their_order(tmp_path: Path) -> None:
+    data = marked(tmp_path, "{time: when, test: 8}")
+    assert sorted(data.splits["test"]) == [row for row in range(48) if row % 12 in (0, 1)]  # December and November
+    data = marked(tmp_path, "{time: x, validation: 4, test: 4}")  # numbers, not strings
+    assert sorted(data.splits["test"]) == [44, 45, 46, 47]
+    assert sorted(data.splits["validation"]) == [40, 41, 42, 43]
+
+
+@pytest.mark.parametrize(
+    ("split", "code", "message"),
+    [
+        ("{column: part, test: tset}", "DLC405", "no record has `tset` in the column `part`"),
+        ("{column: prat, test: val}", "DLC402", "no column `prat`"),
+        ("{column: part}", "DLC303", "`column` holds out nothing"),
+        ("{test: val}", "DLC104", "not a valid size of a split"),
+        ("{column: part, test: val, stratify: y}", "DLC303", "`stratify` has no effect with `column`"),
+        ("{time: when, test: 0.2, group: y}", "DLC303", "`group` has no effect with `time`"),
+        ("{time: when, test: 0.2, seed: 3}", "DLC303", "`seed` has no effect with `time`"),
+    ],
+)
+def test_what_a_column_cannot_divide_is_an_error(tmp_path: Path, split: str, code: str, message: str) -> None:
+    with pytest.raises(dlc.SpecError, match=message) as caught:
+        marked(tmp_path, split)
+    assert caught.value.report.codes == (code,)

@@ -553,7 +553,7 @@ def _splits(document: Document, problems: Problems) -> None:
         what = "`test` has its own source, so `folds` has no effect"
         message = what if option == "folds" else f"`{option}` has its own source, so its share has no effect"
         problems.add("DLC303", message, source.key_span((*path, option)), hint="remove one of them")
-    parts = [part for part in (split.validation, split.test) if isinstance(part, float)]
+    parts = [part for part in (split.validation, split.test) if isinstance(part, float) and split.column is None]
     parts += [1 / split.folds] if split.folds is not None else []
     if sum(parts) >= 1:
         message, found = "the splits leave nothing to train on", f"shares that sum to {sum(parts):g}"
@@ -565,7 +565,13 @@ def _splits(document: Document, problems: Problems) -> None:
         if getattr(data.split, option) is not None:
             message, hint = f"`{option}` has no effect without `shuffle`", "remove one of them"
             problems.add("DLC303", message, source.key_span((*path, option)), hint=hint)
-    if not data.split.shuffle and (*path, "seed") in source.values and any(held.values()):
+    if split.column is not None or split.time is not None:
+        rule = "column" if split.column is not None else "time"
+        for option in [option for option in ("seed", "shuffle") if (*path, option) in source.values]:
+            if getattr(split, option) != type(split).model_fields[option].default:
+                message, hint = f"`{option}` has no effect with `{rule}`", "remove it"
+                problems.add("DLC303", message, source.key_span((*path, option)), hint=hint)
+    elif not data.split.shuffle and (*path, "seed") in source.values and any(held.values()):
         message, hint = "`seed` has no effect without `shuffle`", "remove one of them"
         problems.add("DLC303", message, source.key_span((*path, "seed")), hint=hint)
 
