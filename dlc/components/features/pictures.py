@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """The formats that are read: none of them runs another program, as EPS does."""
+DEEP = ("PNG", "PPM")
+"""The formats whose pictures of 16 bits Pillow may read as integers of 32 bits, all of them below 65,536."""
 MOST_PIXELS = 1 << 27
 """The most pixels of a picture. A small file may declare more than fit into memory."""
 ORIENTATION = 0x0112
@@ -152,7 +154,7 @@ def decoded(data: bytes, target: Target) -> NDArray[Any]:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise ValueError(f"it has {width:,} x {height:,} pixels; at most {MOST_PIXELS:,} are read")
-            if picture.mode == "F" or (picture.mode == "I" and picture.format != "PNG"):
+            if picture.mode == "F" or (picture.mode == "I" and picture.format not in DEEP):
                 raise ValueError("it has numbers of 32 bits; only 8 and 16 bits are read")
             turn = TURNS.get(picture.getexif().get(ORIENTATION, 1))
             swapped = turn in SWAPPING
