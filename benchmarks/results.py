@@ -1,4 +1,4 @@
-"""Applications on real data: `python -m benchmarks.results DATA [TASK ...]` trains specs and prints what they reached.
+"""Applications on real data: `python -m benchmarks.results DATA [TASK ...]` trains each spec and prints its figure.
 
 DATA is a folder with the data sets as `docs/results.md` names them. Each spec is trained by the command, in a process
 of its own, and its figure is read from the run folder. A run that is there is continued, or only read.
@@ -104,11 +104,9 @@ def measured(task: Task, data: Path, run: Path, settings: list[str]) -> bool:
     aim = "" if task.aim is None else f" ({'at least' if metric == 'accuracy' else 'at most'} {task.aim:g})"
     which = f"best {split}" if split else "test"
     trained = sum(session["training"] for session in json.loads((run / "timing.json").read_text())["sessions"])
-    print(
-        f"{task.spec}: {which} {metric} {value:.4f}{aim}{'' if good else ' NOT REACHED'}, epoch "
-        f"{result['best_epoch']} of {result['epochs']}, {trained:.0f} s of training, {seconds:.0f} s in all",
-        flush=True,
-    )
+    reached = f"{which} {metric} {value:.4f}{aim}{'' if good else ' NOT REACHED'}"
+    epochs = f"epoch {result['best_epoch']} of {result['epochs']}"
+    print(f"{task.spec}: {reached}, {epochs}, {trained:.0f} s of training, {seconds:.0f} s in all", flush=True)
     return good
 
 
