@@ -105,12 +105,15 @@ def test_the_first_picture_of_several_is_read(kind: str) -> None:
     assert red > 240 and green < 10
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "xmp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_orientation_of_exif_is_applied(orientation: int) -> None:
+def test_the_orientation_is_applied(orientation: int, kind: str) -> None:
+    """That of EXIF, or of XMP in a JPEG file."""
     picture = noise(6, 4)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(picture, exif=exif)
+    xmp = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'.encode()
+    data = encoded(picture, "JPEG", xmp=xmp) if kind == "xmp" else encoded(picture, kind, exif=exif)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     found = decoded(data, target(upright.height, upright.width))
     np.testing.assert_array_equal(found, np.asarray(upright))
