@@ -53,6 +53,9 @@ class Feature(Options):
     reads_files: ClassVar[bool] = False
     """Whether strings in its columns are the names of files: `read` then gets what its `decoder` makes of them."""
 
+    separate: ClassVar[bool] = False
+    """Whether it reads one column, and `read` finds each value by itself: different values are then read once."""
+
     column: str | None = option(None, description="column to read; default: the name of the feature")
 
     @property
