@@ -10,8 +10,10 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from math import isfinite
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.sources.source import Columns
@@ -132,22 +134,38 @@ class ArrowText:
         self._delimiter, self._decimal = delimiter, decimal
         self._comment = None if comment is None else comment.encode()
         self._names = [str(index) for index in range(width)]
-        number_like = any(_is_number(text.replace(decimal, ".")) for text in missing.texts)
+        number_like = any(_is_finite(text.replace(decimal, ".")) for text in missing.texts)
         self._never_numbers = number_like  # ` 0` would be the number 0 for Arrow, but `0` is a missing value
 
-    def blocks(self, names: Sequence[str], most: int) -> Iterator[Columns]:
-        """The columns of consecutive rows, at most `most` of them at a time, as far as Arrow reads the file."""
-        for data, quotes in self._pieces():
+    def blocks(self, names: Sequence[str], most: int) -> Generator[Columns]:
+        """The columns of consecutive rows, at most `most` of them at a time, as far as Arrow reads the file.
+
+        The next piece is parsed while features read a piece, as soon as it is known how they read each column.
+        """
+        pieces = self._pieces()
+        with ThreadPoolExecutor(1, "parser") as pool:
+            ahead = pool.submit(next, pieces, None)
+            while (piece := ahead.result()) is not None:
+                early = bool(self.as_numbers or self.as_texts)
+                if early:
+                    ahead = pool.submit(next, pieces, None)
+                for start in range(0, piece.count, most):
+                    rows = range(start, min(start + most, piece.count))
+                    yield {name: Fields(piece, index, rows) for index, name in enumerate(names)}  # type: ignore[misc]
+                if not early:
+                    ahead = pool.submit(next, pieces, None)
+
+    def _pieces(self) -> Iterator[_Piece]:
+        """The pieces that Arrow can parse."""
+        for data, quotes in self._cut():
             piece = self._parsed(data, quoted=bool(quotes.size))
             if piece is None:
                 self._leave(data)
                 return
             self.done += len(data)
-            for start in range(0, piece.count, most):
-                rows = range(start, min(start + most, piece.count))
-                yield {name: Fields(piece, index, rows) for index, name in enumerate(names)}  # type: ignore[misc]
+            yield piece
 
-    def _pieces(self) -> Iterator[tuple[bytes, NDArray[np.intp]]]:
+    def _cut(self) -> Iterator[tuple[bytes, NDArray[np.intp]]]:
         """Pieces of whole rows in which Arrow and Python find the same fields, and the positions of quotation marks."""
         size, final = min(_FIRST_BYTES, self._size), False
         while not final:
@@ -386,9 +404,8 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _is_number(text: str) -> bool:
+def _is_finite(text: str) -> bool:
     try:
-        float(text)
+        return isfinite(float(text))
     except ValueError:
         return False
-    return True

@@ -9,7 +9,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -105,13 +105,14 @@ class Dialect(NamedTuple):
         size = max(1, min(room, arrow_text.PIECE_BYTES))
         text = ArrowText(file, len(names), delimiter, self.decimal, self.comment, self._missing(), size)
         count = 0
-        for block in text.blocks(names, most):
-            left = sys.maxsize if self.rows is None else self.rows - count
-            here = rows_in(block)
-            yield block if here <= left else {name: column[:left] for name, column in block.items()}
-            count += here
-            if here >= left:
-                return
+        with closing(text.blocks(names, most)) as blocks:
+            for block in blocks:
+                left = sys.maxsize if self.rows is None else self.rows - count
+                here = rows_in(block)
+                yield block if here <= left else {name: column[:left] for name, column in block.items()}
+                count += here
+                if here >= left:
+                    return
         if text.rest is None and count:
             return
         lines = lines_of(text.rest or io.BufferedReader(io.BytesIO()), "utf-8", path)  # type: ignore[arg-type]
