@@ -1,4 +1,4 @@
-"""Applications on real data: `python -m benchmarks.results DATA [TASK ...]` trains specs and prints what they reached.
+"""Applications on real data: `python -m benchmarks.results DATA [TASK ...]` trains each spec and prints its figure.
 
 DATA is a folder with the data sets as `docs/results.md` names them. Each spec is trained by the command, in a process
 of its own, and its figure is read from the run folder. A run that is there is continued, or only read.
@@ -12,10 +12,13 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from benchmarks import noisy_pictures
 
 SPECS = Path(__file__).parent.parent / "specs" / "applications"
 
@@ -29,6 +32,7 @@ class Task(NamedTuple):
         figure: a metric of the test split, or `validation/METRIC` of the best epoch.
         aim: what it should be; at most that for a loss, at least for an accuracy; None if it is only reported.
         weights: how many it has, if they are published.
+        prepare: makes the data of the spec: (the data set, a folder for them).
     """
 
     spec: str
@@ -36,6 +40,7 @@ class Task(NamedTuple):
     figure: str
     aim: float | None = None
     weights: int | None = None
+    prepare: Callable[[Path, Path], None] | None = None
 
 
 TASKS = {
@@ -43,7 +48,7 @@ TASKS = {
     for task in (
         Task("mnist_convnet", "mnist", "accuracy", 0.99, 34_826),
         Task("mnist_autoencoder", "mnist", "validation/loss", 0.0635, 28_353),
-        Task("mnist_denoising", "mnist", "validation/loss", 0.086, 28_353),
+        Task("mnist_denoising", "mnist", "validation/loss", 0.086, 28_353, noisy_pictures.write),
         Task("cifar10_resnet", "cifar10_small", "accuracy"),
         Task("etth1_dlinear", "ett", "loss", 0.380, 64_704),
         Task("etth1_nlinear", "ett", "loss", 0.380, 32_352),
@@ -77,6 +82,9 @@ def main() -> int:
 
 def measured(task: Task, data: Path, run: Path, settings: list[str]) -> bool:
     """Train a spec, print its figure, and say whether it is good enough."""
+    if task.prepare is not None:
+        task.prepare(data, run.parent / f"{run.name}_data")
+        data = run.parent / f"{run.name}_data"
     began = time.perf_counter()
     command = [sys.executable, "-m", "dlc", "train", str(SPECS / f"{task.spec}.yaml"), "--run", str(run), "--quiet"]
     command += ["--set", f"vars.data={data.resolve()}", *(part for value in settings for part in ("--set", value))]
@@ -95,11 +103,9 @@ def measured(task: Task, data: Path, run: Path, settings: list[str]) -> bool:
     aim = "" if task.aim is None else f" ({'at least' if metric == 'accuracy' else 'at most'} {task.aim:g})"
     which = f"best {split}" if split else "test"
     trained = sum(session["training"] for session in json.loads((run / "timing.json").read_text())["sessions"])
-    print(
-        f"{task.spec}: {which} {metric} {value:.4f}{aim}{'' if good else ' NOT REACHED'}, epoch {result['best_epoch']} of "
-        f"{result['epochs']}, {trained:.0f} s of training, {seconds:.0f} s in all",
-        flush=True,
-    )
+    reached = f"{which} {metric} {value:.4f}{aim}{'' if good else ' NOT REACHED'}"
+    epochs = f"epoch {result['best_epoch']} of {result['epochs']}"
+    print(f"{task.spec}: {reached}, {epochs}, {trained:.0f} s of training, {seconds:.0f} s in all", flush=True)
     return good
 
 

@@ -67,6 +67,32 @@ def check(path: Path | str, sets: Sequence[str] = (), *, data: bool = False) -> 
     return Report((*report.diagnostics, *found), report.texts)
 
 
+def init(task: str, path: Path | str | None = None, data: Path | str | None = None, target: str | None = None) -> Path:
+    """Write a commented spec for a task, which fits the data and trains as it is; the path of the file.
+
+    Args:
+        task: its name, such as `image_classification`; `dlc init` lists them.
+        path: the file to write; `TASK.yaml` when None. A file that exists is not replaced.
+        data: the file or folder to write it for; a bundled data set or a placeholder when None.
+        target: the column of a table to predict.
+
+    Raises:
+        SpecError: DLC507 when the file exists, DLC510 for an unknown task or an argument without effect, DLC401-DLC406
+            when the data don't fit the task.
+    """
+    import os
+
+    from dlc.support.files import write_atomic
+    from dlc.tasks.task import Given, spec_for
+
+    place = Path(path) if path is not None else Path(f"{task}.yaml")
+    text = spec_for(task, Given(Path(data) if data is not None else None, target, place.parent))
+    if os.path.lexists(place):
+        raise SpecError.of("DLC507", f"`{place}` already exists", hint="choose another file with `--out`")
+    write_atomic(place, text.encode())
+    return place
+
+
 def load(path: Path | str, sets: Sequence[str] = ()) -> Spec:
     """The checked spec of a file.
 

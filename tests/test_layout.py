@@ -21,6 +21,7 @@ ORDER = [
     "components",
     "frontend",
     "data",
+    "tasks",
     "backend",
     "training",
     "serving",

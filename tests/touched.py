@@ -32,7 +32,7 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "specs/": ("tests/specs", "tests/promises/test_exactness.py", "tests/test_docs.py"),
     "specs/zoo/": ("tests/reference/test_keras_applications.py",),
     "examples/": ("tests/specs/test_examples.py",),
-    "dlc/cli/templates/": ("tests/specs/test_specs.py",),
+    "dlc/tasks/": ("tests/tasks/test_tasks.py", "tests/specs/test_specs.py"),
     "docs/": ("tests/test_docs.py",),
     "README.md": ("tests/test_docs.py",),
     "CONTRIBUTING.md": ("tests/test_docs.py", "tests/test_contributing.py", "tests/frontend/test_plugins.py"),

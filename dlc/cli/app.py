@@ -236,12 +236,19 @@ def predict(
     run: RunPath,
     input: Annotated[
         str,
-        typer.Argument(metavar="INPUT", help="A file with the inputs, or a source as in a spec.", show_default=False),
+        typer.Argument(
+            metavar="INPUT",
+            help="A file, a folder, a pattern, `-` for standard input, or a source as in a spec.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The .csv or .jsonl file to write. [default: standard output]", show_default=False
+            "--out",
+            "-o",
+            help="The .csv, .jsonl or .parquet file to write. [default: standard output]",
+            show_default=False,
         ),
     ] = None,
     keep: Annotated[
@@ -353,20 +360,37 @@ def report(
 
 @app.command()
 def init(
-    template: Annotated[
+    task: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[TEMPLATE]", help="The name of a template. [default: list the templates]", show_default=False
+        typer.Argument(metavar="[TASK]", help="The name of a task. [default: list the tasks]", show_default=False),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="The file or folder to write it for: classes, columns and sizes are found there.",
+            show_default=False,
         ),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="COLUMN",
+            help="The column of a table to predict. [default: target, label, class or y, else the last one]",
+            show_default=False,
+        ),
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the tasks.", show_default=False)] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The file to write. [default: TEMPLATE.yaml]", show_default=False)
+        Path | None, typer.Option("--out", "-o", help="The file to write. [default: TASK.yaml]", show_default=False)
     ] = None,
 ) -> None:
-    """Write a starter spec, with comments, for a task."""
+    """Write a commented spec for a task, which fits your data and trains as it is."""
     from dlc.cli.commands import init_spec
 
-    init_spec(template, out)
+    init_spec(None if listing else task, None if listing else data, target, out)
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import dlc
 from dlc.cli.console import colorful, exit_code
-from dlc.cli.usage import excludes, unknown
+from dlc.cli.usage import excludes, needs, unknown
 from dlc.diagnostics import Report, SpecError, did_you_mean
+from dlc.language.options import load_class
 
 if TYPE_CHECKING:
     from dlc.serving.evaluation import Evaluation
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def check_files(files: Sequence[Path | str], how: str, sets: Sequence[str], data: bool = False) -> int:
@@ -134,34 +132,25 @@ def report_run(run: Path, out: Path | None) -> None:
     print(f"wrote {path}")
 
 
-def templates() -> dict[str, str]:
-    """The names of the starter specs, with the first line of each one's comment."""
-    return {
-        path.stem: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-        for path in sorted(TEMPLATES.glob("*.yaml"))
-    }
+def init_spec(task: str | None, data: Path | None, target: str | None, out: Path | None) -> None:
+    """Write a spec for a task, which fits the data if there are some; without a task, list them.
 
+    Raises:
+        SpecError: as by `dlc.init`.
+    """
+    if task is None:
+        if data is not None:
+            raise needs("--data", "TASK")
+        from dlc.tasks import TASKS
 
-def init_spec(template: str | None, out: Path | None) -> None:
-    """Write a starter spec; without a name, list the templates."""
-    from dlc.support.files import write_atomic
-
-    known = templates()
-    if template is None:
-        width = max(len(name) for name in known)
-        for name, title in known.items():
-            print(f"{name:<{width}}  {title}")
-        print("\n`dlc init NAME` writes NAME.yaml")
+        width = max(map(len, TASKS))
+        for name in TASKS:
+            print(f"{name:<{width}}  {load_class(TASKS, name).title()}")
+        print("\n`dlc init TASK` writes TASK.yaml; `--data PATH` makes it fit your data")
         return
-    if template not in known:
-        raise unknown("template", template, known)
-    target = out or Path(f"{template}.yaml")
-    text = (TEMPLATES / f"{template}.yaml").read_text(encoding="utf-8")
-    if os.path.lexists(target):
-        raise SpecError.of("DLC507", f"`{target}` already exists", hint="choose another file with `--out`")
-    write_atomic(target, text.encode())
-    use = "train" if "\noptimizer:" in text else "show"
-    print(f"wrote {target}\ntry: dlc check {target}, then dlc {use} {target}")
+    path = dlc.init(task, out, data, target)
+    use = "train" if "\noptimizer:" in path.read_text(encoding="utf-8") else "show"
+    print(f"wrote {path}\ntry: dlc check{' --data' if data is not None else ''} {path}, then dlc {use} {path}")
 
 
 def explain_code(code: str) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.category import Category
-from dlc.components.features.feature import Feature
-from dlc.components.sources.source import Source
+from dlc.components.features.feature import Feature, as_text
+from dlc.components.sources.source import Columns, Source
 from dlc.components.wrong_values import WrongValues
 from dlc.data.bad_records import BadRecords
 from dlc.data.column_facts import ColumnFacts, Resemblance, comparable
@@ -21,7 +21,7 @@ from dlc.data.content import content_of, series_of, window_spans
 from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors
 from dlc.data.findings import untrained_classes
-from dlc.data.fitted import record_digests
+from dlc.data.fitted import record_digests, string_digests
 from dlc.data.splits import Labels, codes_of, labels_of, split_tables
 from dlc.data.tables import COPIES, Reading, ValueBlock, allowed_memory, features_of
 from dlc.data.values import Entries, FeatureKey
@@ -64,6 +64,7 @@ class _Table:
     Args:
         bad: those that can't be read.
         digests: of the inputs of each record that can be read.
+        whole: of all columns of each record that can be read.
         lacking: which of them `missing: drop` leaves out.
         classes: their class numbers for each feature of classes.
         labels: the columns by which the records are divided.
@@ -72,6 +73,7 @@ class _Table:
 
     bad: BadRecords
     digests: list[NDArray[np.uint64]] = field(default_factory=list)
+    whole: list[NDArray[np.uint64]] = field(default_factory=list)
     lacking: list[NDArray[np.bool_]] = field(default_factory=list)
     classes: dict[FeatureKey, list[NDArray[Any]]] = field(default_factory=dict)
     labels: dict[str, Labels] = field(default_factory=dict)
@@ -81,6 +83,11 @@ class _Table:
     def kept(self) -> NDArray[np.bool_]:
         """Which of the records that can be read are used."""
         return ~np.concatenate([np.zeros(0, bool), *self.lacking])
+
+    def of_kept(self, parts: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+        """The digests of the records that are used."""
+        found: NDArray[np.uint64] = np.concatenate(parts)[self.kept]
+        return found
 
     @property
     def rows(self) -> NDArray[np.int32]:
@@ -196,6 +203,7 @@ class _Check:
             table.characters += sum(map(len, first.tolist())) if sequential(self.features) else 0
         else:
             table.digests.append(record_digests(inputs))
+            table.whole.append(_row_digests(block.columns)[block.sound])
         lacking = np.zeros(count, bool)
         for key, values in block.values.items():
             feature = self.features[key]
@@ -224,7 +232,8 @@ class _Check:
                 number = f"{facts.missing:,} of {plural(facts.count, facts.unit)}"
                 message = f"{_percent(share)} of the column `{column}` are missing"
                 severity = "warning" if 2 * share > 1 else "note"
-                self._add("DLC410", message, path, severity, found=f"{number}; {_treatment(feature)}")
+                treatment = _treatment(feature)
+                self._add("DLC410", message, path, severity, found=f"{number}; {treatment}" if treatment else number)
             if facts.constant:
                 hint = "remove it: it tells the network nothing" if key[0] == "inputs" else "there is nothing to learn"
                 what = f"the column `{column}` has the same value in all records"
@@ -320,8 +329,14 @@ class _Check:
             self._add("DLC413", message, path, "note", found=shares, hint=hint)
 
     def _describe_duplicates(self, splits: Mapping[str, NDArray[np.int32]]) -> None:
-        """Records of a split whose inputs are those of a record of an earlier split."""
-        digests = np.concatenate([np.concatenate(table.digests)[table.kept] for table in self.tables.values()])
+        """Records of a split whose inputs are those of a record of an earlier split.
+
+        It is a warning if they are files, or equal in all columns. Rows of a table with few columns may have the same
+        inputs by chance.
+        """
+        digests = np.concatenate([table.of_kept(table.digests) for table in self.tables.values()])
+        whole = np.concatenate([table.of_kept(table.whole) for table in self.tables.values()])
+        files = any(feature.reads_files for (section, _), feature in self.features.items() if section == "inputs")
         places = [(name, int(row) + 1) for name, table in self.tables.items() for row in table.rows]
         names = list(splits)
         for index, name in enumerate(names):
@@ -329,15 +344,33 @@ class _Check:
                 rows = splits[name][np.isin(digests[splits[name]], digests[splits[earlier]])]
                 if not len(rows):
                     continue
+                equal = int(np.isin(whole[rows], whole[splits[earlier]]).sum())
                 first = {digest: row for row, digest in zip(*_reversed(splits[earlier], digests), strict=True)}
                 pairs = [(places[row], places[first[digests[row]]]) for row in sorted(rows.tolist())[:_SHOWN]]
                 found = ", ".join(f"{_place_of(one)} and {_place_of(other)}" for one, other in pairs)
-                more = f" and {len(rows) - len(pairs):,} more" if len(rows) > len(pairs) else ""
+                found += f" and {len(rows) - len(pairs):,} more" if len(rows) > len(pairs) else ""
+                found += "" if files else f"; {equal:,} of them are equal in all columns"
                 message = f"{len(rows):,} of {plural(len(splits[name]), 'record')} of the {name} split have the inputs"
                 hint = "remove the duplicates, or keep them in one split with `data.split: {group: COLUMN}`"
                 place = ("data", name) if name in self.tables else ("data", "split")
+                severity = "warning" if files or equal else "note"
                 end = f"of a record of the {earlier} split"
-                self._add("DLC322", f"{message} {end}", place, found=found + more, hint=hint)
+                self._add("DLC322", f"{message} {end}", place, severity, found=found, hint=hint)
+
+
+def _row_digests(columns: Columns) -> NDArray[np.uint64]:
+    """A digest of all values of each record as the source has them."""
+    parts = []
+    for name in columns:
+        column = np.asarray(columns[name])
+        if column.dtype.kind in "fiub":
+            parts.append(column)
+        else:
+            flat = column.reshape(len(column), -1)
+            texts = np.empty(len(column), object)
+            texts[:] = ["\0".join(map(as_text, row)) for row in flat.tolist()]
+            parts.append(string_digests(texts))
+    return record_digests(parts)
 
 
 def _reversed(rows: NDArray[np.int32], digests: NDArray[np.uint64]) -> tuple[list[int], list[int]]:
@@ -375,9 +408,7 @@ def _treatment(feature: Feature) -> str:
     """What happens to records without a value."""
     if feature.drops:
         return "these records are left out"
-    if feature.fills:
-        return f"`missing: {dict(feature).get('missing')}` replaces them"
-    return "`missing` does not replace them"
+    return f"`missing: {dict(feature).get('missing')}` replaces them" if feature.fills else ""
 
 
 def _purpose(split: str) -> str:

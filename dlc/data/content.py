@@ -14,7 +14,7 @@ from dlc.data.columns import Chosen, Joined
 from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors, wrong_data
 from dlc.data.findings import without_absent_targets
-from dlc.data.fitted import FittedData, Unpadded, record_digests, string_digests
+from dlc.data.fitted import Bytes, FittedData, Unpadded, record_digests, string_digests
 from dlc.data.splits import DIVIDING, Labels, codes_of, labels_of, split_tables
 from dlc.data.tables import Room, features_of, read_values
 from dlc.data.values import FeatureKey
@@ -287,7 +287,9 @@ def content_of(feature: Feature, raw: Any) -> Any:
     """Raw values as their digests are computed: strings as numbers, and padding marked."""
     if feature.learns:
         return string_digests(raw)
-    return Unpadded(raw, feature) if feature.value_type().mask else raw
+    if feature.value_type().mask:
+        return Unpadded(raw, feature)
+    return Bytes(raw) if feature.packed and feature.raw_type().dtype == "u8" else raw
 
 
 def _count(table: Mapping[FeatureKey, Any]) -> int:

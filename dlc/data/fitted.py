@@ -125,7 +125,7 @@ def record_digests(values: Iterable[Any]) -> NDArray[np.uint64]:
         step = max(1, _BLOCK_BYTES // (8 * numbers))
         for start in range(0, count, step):
             given = value[start : start + step]
-            block, rest = _narrowed(given)
+            block, rest = (given, None) if isinstance(value, Bytes) else _narrowed(given)
             if isinstance(value, Unpadded):
                 block, rest = value.without_padding(block, rest, given)
             words = _words(block)
@@ -148,6 +148,23 @@ def string_digests(strings: Any) -> NDArray[np.uint64]:
         data = b"".join(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in block)
         found[start : start + len(block)] = np.frombuffer(data, np.uint64)
     return found
+
+
+class Bytes:
+    """Raw values that are always bytes, such as those of pictures: 8 of them are a word.
+
+    Args:
+        raw: uint8 (n, *axes): an array, or an object that is sliced like one.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self.shape: tuple[int, ...] = raw.shape
+
+    def __getitem__(self, rows: slice) -> NDArray[np.uint8]:
+        """The values."""
+        found: NDArray[np.uint8] = self.raw[rows]
+        return found
 
 
 class Unpadded:

@@ -88,7 +88,10 @@ class Labels:
         owner = np.zeros(max(len(self.numbers), 1), np.int32)
         for position, value in enumerate(values):
             if value not in self.numbers:
-                message, hint = f"no record has `{value}` in the column `{self.name}`", did_you_mean(value, self.numbers)
+                message, hint = (
+                    f"no record has `{value}` in the column `{self.name}`",
+                    did_you_mean(value, self.numbers),
+                )
                 found = f"values {listing(list(self.numbers), 8)}"
                 raise RuleViolation("DLC405", message, found=found, hint=hint, option="column")
             owner[self.numbers[value]] = position + 1
@@ -166,7 +169,9 @@ def divide(plan: Plan, count: int, labels: Mapping[str, NDArray[np.int32]]) -> t
     split = plan.data.split
     if "column" in labels:
         names = ("train", *split.parts)
-        return {name: np.flatnonzero(labels["column"] == place).astype(np.int32) for place, name in enumerate(names)}, []
+        return {
+            name: np.flatnonzero(labels["column"] == place).astype(np.int32) for place, name in enumerate(names)
+        }, []
     sizes = split_sizes(plan, count)
     order = np.arange(count, dtype=np.int32)
     if "time" in labels:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import nan, prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dlc.components.features.series import Series
+from dlc.components.features.tensor import Tensor
 from dlc.frontend.plan import Plan
 from dlc.reports import charts
 from dlc.reports.examples import SAMPLES, image_input, rows_of
@@ -31,7 +33,7 @@ def numbers(plan: Plan, found: Answers, answer: Numbers) -> list[Markup]:
     if guess.shape[1:] == answer.kind.shape[1:] and (gray(answer.kind) or (colors and guess.ndim == 4)):
         return _restored(plan, found, answer)
     if prod(guess.shape[1:]) > MOST_CURVES or answer.kind.mask:  # padding doesn't decide how a series is drawn
-        errors = element("div", _all_residuals(answer.name, guess - truth), class_="charts")
+        errors = element("div", _all_residuals(plan, answer.name, guess - truth), class_="charts")
         return [errors, *arrays(plan, found, answer.name, truth, guess)]
     width = prod(guess.shape[1:])
     plots: list[Markup] = []
@@ -47,14 +49,22 @@ def numbers(plan: Plan, found: Answers, answer: Numbers) -> list[Markup]:
     return [*plots, heading, rows_of(plan, found, rows, ("true", "predicted", "error"), beside)]
 
 
-def _all_residuals(name: str, errors: NDArray[Any]) -> list[Markup]:
+def series_names(plan: Plan, name: str, count: int) -> list[str]:
+    """The names of the series, or channels, of a value: its columns, if there is one for each."""
+    feature = {**plan.inputs, **plan.targets}.get(name)
+    columns = feature.columns if isinstance(feature, (Series, Tensor)) else None
+    if columns is not None and len(columns) == count:
+        return list(columns)
+    return [name] if count == 1 else [f"{name}_{at}" for at in range(count)]
+
+
+def _all_residuals(plan: Plan, name: str, errors: NDArray[Any]) -> list[Markup]:
     """The errors of a vector or of images together, those of several series or channels each by itself."""
     if errors.ndim < 3:
         return [_residuals(name, errors.reshape(-1))]
     channels = prod(errors.shape[2:]) if errors.ndim == 3 else errors.shape[-1]
     series = errors.reshape(-1, channels)
-    count = min(series.shape[1], MOST_SERIES)
-    names = [name if series.shape[1] == 1 else f"{name}_{at}" for at in range(count)]
+    names = series_names(plan, name, series.shape[1])[:MOST_SERIES]
     return [_residuals(label, series[:, at]) for at, label in enumerate(names)]
 
 
@@ -82,7 +92,7 @@ def arrays(
     channel, values are probabilities: black is 0 and white 1. Otherwise these are the lowest and highest true value.
     """
     if guess.ndim <= 3:
-        return _series(found, name, truth, guess)
+        return _series(plan, found, name, truth, guess)
     notes = []
     while guess.ndim > 4:
         middle = guess.shape[1] // 2
@@ -91,21 +101,43 @@ def arrays(
     return _channels(plan, found, name, truth, guess, notes, thresholds)
 
 
-def _series(found: Answers, name: str, truth: NDArray[Any], guess: NDArray[Any]) -> list[Markup]:
-    """Each series of (n, time[, series]) as a pair of curves over time."""
+def _series(plan: Plan, found: Answers, name: str, truth: NDArray[Any], guess: NDArray[Any]) -> list[Markup]:
+    """Each series of (n, time[, series]) as a pair of curves over time; a forecast with what precedes it."""
     truths, guesses = (value.reshape(*value.shape[:2], -1) for value in (truth, guess))
     count = guesses.shape[2]
     shown = min(count, MOST_SERIES)
+    names, before = series_names(plan, name, count), _past(plan, found, name)
     drawn = []
-    for row in range(min(max(2, SAMPLES // shown), found.count)):
+    for row in _spread(min(max(2, SAMPLES // shown), found.count), found.count, forecasts=bool(before)):
         known = np.flatnonzero((np.isfinite(truths[row]) | np.isfinite(guesses[row])).any(-1))
         end = known[-1] + 1 if known.size else 1  # what follows is padding
         for at in range(shown):
-            title = f"example {row + 1}" if count == 1 else f"example {row + 1}, {name}_{at}"
-            drawn.append(charts.curve_pair(title, truths[row, :end, at].tolist(), guesses[row, :end, at].tolist()))
+            title = f"example {row + 1}" if count == 1 else f"example {row + 1}, {names[at]}"
+            past = before[names[at]][row, -2 * end :].tolist() if names[at] in before else []
+            sides = [*past, *truths[row, :end, at].tolist()], [*[nan] * len(past), *guesses[row, :end, at].tolist()]
+            drawn.append(charts.curve_pair(title, *sides))
     which = f" The first {shown} of {count} series are shown." if shown < count else ""
-    note = element("p", f"The first examples: true values solid, predictions dashed.{which}", class_="note")
+    chosen = "Examples, with what precedes them" if before else "The first examples"
+    note = element("p", f"{chosen}: true values solid, predictions dashed.{which}", class_="note")
     return [note, element("div", drawn, class_="charts")]
+
+
+def _past(plan: Plan, found: Answers, name: str) -> dict[str, NDArray[Any]]:
+    """The values of the series before a forecast, by column: (n, time)."""
+    feature = plan.targets.get(name)
+    if not isinstance(feature, Series) or feature.past is not None:
+        return {}
+    known: dict[str, NDArray[Any]] = {}
+    for other, values in found.inputs.items():
+        given = plan.inputs[other]
+        if isinstance(given, Series) and given.past is not None:
+            known |= {column: values[:, :, at] for at, column in enumerate(given.columns or (other,))}
+    return {column: known[column] for column in feature.columns or (name,) if column in known}
+
+
+def _spread(shown: int, count: int, *, forecasts: bool) -> list[int]:
+    """The first examples; of forecasts, whose neighbours are almost the same, some from all over the split."""
+    return [index * count // shown for index in range(shown)] if forecasts else list(range(shown))
 
 
 def _channels(

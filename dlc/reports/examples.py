@@ -17,6 +17,7 @@ from dlc.reports.markup import Markup, element, number, table
 from dlc.reports.predictions import Answers
 
 SAMPLES = 12  # examples shown of each kind
+LONGEST = 200  # characters of a text
 MOST_COLUMNS = 6  # columns of inputs in a table
 
 
@@ -36,7 +37,7 @@ def rows_of(
     left = 0
     for name, values in found.inputs.items():
         feature = plan.inputs[name]
-        if isinstance(feature, Tokens):
+        if isinstance(feature, Tokens) or values.dtype == object:
             columns.append((name, values))
             continue
         flat = values.reshape(len(values), -1)
@@ -52,11 +53,13 @@ def rows_of(
     ]
     text = f"{plural(left, 'more column')} of inputs {'is' if left == 1 else 'are'} not shown."
     note = element("p", text, class_="note") if left else None
-    style = None if any(values.ndim > 1 for _, values in columns) else "numbers"
+    style = None if any(values.ndim > 1 or values.dtype == object for _, values in columns) else "numbers"
     return element("div", table(("example", *(name for name, _ in columns), *heads), body, class_=style), note)
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST else f"{value[:LONGEST]} \u2026"
     if np.ndim(value):
         shown = " ".join(number(float(item)) for item in np.ravel(value)[:16])
         return f"{shown} \u2026" if np.size(value) > 16 else shown

@@ -78,6 +78,7 @@ def page(record: Record, data: Dataset | None = None, most_flops: float = math.i
         "results": ("Results", lambda: _results(record)),
         "curves": ("Learning curves", lambda: _curves(record, data)),
         "predictions": ("Predictions", lambda: _predictions(record, data, most_flops, notes)),
+        "samples": ("Samples", lambda: _samples(record, data, most_flops)),
         "network": ("Network", lambda: _network(record, sizes)),
         "spec": ("Spec", lambda: [_spec(record.text)]),
         "times": ("Times", lambda: _times(record)),
@@ -321,6 +322,17 @@ def _predictions(record: Record, data: Dataset | None, most_flops: float, notes:
     if data is None:
         return [element("p", f"{note[0].upper()}{note[1:]}.", class_="note") for note in notes]
     return sections(record.plan, predicted(model, data, most_flops))
+
+
+def _samples(record: Record, data: Dataset | None, most_flops: float) -> list[Markup]:
+    """Texts of a language model; nothing for other networks."""
+    from dlc.backend.lowering import platform
+    from dlc.reports.samples import samples
+    from dlc.serving.model import load_model
+
+    if data is None or not record.run.weights.is_file():
+        return []
+    return samples(load_model(record.run, platform()), data, most_flops)
 
 
 # ---- network and spec ----

@@ -25,6 +25,7 @@ from dlc.components.metrics.classification import Accuracy
 from dlc.components.metrics.language import TokenErrorRate, edit_distance
 from dlc.components.metrics.metric import Metric
 from dlc.data.dataset import Dataset
+from dlc.data.fitted import FittedData
 from dlc.frontend.decisions import threshold_of
 from dlc.frontend.passes.sizes import Sizes
 from dlc.frontend.plan import LossTerm, MetricTerm, Plan
@@ -176,10 +177,14 @@ def predicted(model: Model, data: Dataset, most_flops: float = math.inf) -> Answ
     records = jax.device_get(jax.jit(partial(unpacked, plan))(held, data.stats))
     item = item_with_code(plan)
     *found, last = _run(model, terms, records, len(rows), item) if terms or item else [{}]
-    answers = tuple(_answer(plan, term, part, stats) for term, part in zip(terms, found, strict=True))
+    answers = tuple(_answer(plan, term, part, data.fitted) for term, part in zip(terms, found, strict=True))
     inputs = {}
     for name in plan.graph.inputs:
-        value = input_feature(plan, name).decode(records["inputs"][name], stats[name])
+        feature = input_feature(plan, name)
+        if feature.reads_texts:
+            inputs[name] = feature.spelled(records["inputs"][name], data.fitted.artifacts[name])
+            continue
+        value = feature.decode(records["inputs"][name], stats[name])
         inputs[name] = _shown(value, records["inputs"].get(name + MASK))
     codes = None if item is None else codes_of(plan, item, last["code"], records)
     return Answers(split, len(data.splits[split]), len(rows), inputs, answers, codes)
@@ -318,7 +323,7 @@ def _there(guess: jax.Array, mask: jax.Array | None, known: jax.Array | None) ->
 # ---- on the host ----
 
 
-def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], stats: Mapping[str, Any]) -> Answer:
+def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], fitted: FittedData) -> Answer:
     assert term.against is not None
     name, section, feature = term.against.name, term.against.section, _feature(plan, term)
     guess, truth = found["guess"], found["truth"]
@@ -327,6 +332,8 @@ def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], stats
         return Sequences(name, answers, wanted, found["edits"])
     there = None if found["there"].all() else found["there"]
     classes = _classes(plan, term, feature)
+    if classes is not None and feature.reads_texts:
+        classes = feature.token_names(fitted.artifacts[name])
     if classes is not None:
         rule = feature.decision
         threshold = float(limit(rule)) if rule is not None and np.ndim(limit(rule)) == 0 else None
@@ -350,7 +357,7 @@ def _answer(plan: Plan, term: LossTerm, found: Mapping[str, NDArray[Any]], stats
         thresholds = np.broadcast_to(limit(feature.decision), (count,))
         guess = np.where(np.isnan(lost), np.nan, guess)
         return Labels(name, _label_names(feature, name, count), guess, lost, thresholds)
-    guess, truth = (feature.decode(value.astype(np.float64), stats[name]) for value in (guess, truth))
+    guess, truth = (feature.decode(value.astype(np.float64), fitted.stats[name]) for value in (guess, truth))
     if there is not None:
         guess, truth = (np.where(there, value, np.nan) for value in (guess, truth))
     return Numbers(name, section, kind, guess, truth)

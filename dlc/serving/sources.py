@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from glob import glob
 from pathlib import Path
@@ -12,15 +14,17 @@ import numpy as np
 from dlc.backend.loss import input_feature
 from dlc.components.modifiers import NoModifiers
 from dlc.components.registry import KINDS
-from dlc.components.sources.files import FileSource
+from dlc.components.sources.files import Csv, FileSource
 from dlc.components.sources.folders import IMAGES, FolderSource, ImageFolder
 from dlc.components.sources.references import FileEntry
 from dlc.components.sources.source import Opened, Source, kind_of_file
+from dlc.components.sources.texts import Text
 from dlc.diagnostics import Problems, SpecError, listing
 from dlc.frontend.plugins import active
 from dlc.language.item_syntax import read_item
 from dlc.language.yaml_text import parse_yaml
 from dlc.serving.model import Model
+from dlc.support.machine import fitting_bytes
 from dlc.support.regular_files import open_regular
 
 
@@ -104,6 +108,8 @@ def read_source(text: str) -> Source:
     return made.thing
 
 
+TEXT = "text"
+"""The column of a text file."""
 FILE = "file"
 """The column of the names of files: a table of predictions for files begins with it."""
 
@@ -136,17 +142,86 @@ def as_columns(inputs: Mapping[str, Any]) -> Source:
 
 
 def source_of(model: Model, text: str | Path) -> Source:
-    """The source for new data of a run: as by `source_for`, or pictures that a path or a pattern with `*` names.
+    """The source for new data of a run: as by `source_for`, pictures that a path or a pattern with `*` names, or `-`.
+
+    A run whose only input is a text reads the lines of any text file. `-` is standard input.
 
     Raises:
         SpecError: as by `source_for`, DLC401 when no file matches a pattern.
     """
     data = model.plan.data
+    if text == "-":
+        return standard_input(model)
     files = picture_files(text)
     if files is not None:
         return picture_source(model, files)
     with active(model.plugins):
-        return source_for(text, data.source if data is not None else None)
+        found = source_for(text, data.source if data is not None else None)
+    column = _text_column(model)
+    path = Path(text)
+    if column is None or kind_of_file(path) not in Text.suffixes:
+        return found
+    if not isinstance(found, Text) and column not in _head(path).decode(errors="replace").partition("\n")[0]:
+        found = Text(path=str(path))  # no table: its first line does not name the column
+    if isinstance(found, Text) and found.columns() == (TEXT,):
+        return Renamed(source=found, name=column)
+    return found
+
+
+def standard_input(model: Model) -> Source:
+    """The records on standard input: a text on each line, or a table in the format of the spec's source.
+
+    Raises:
+        SpecError: DLC401 when it is empty, DLC510 when the run reads neither texts nor tables.
+    """
+    data = sys.stdin.buffer.read(fitting_bytes() + 1)
+    if len(data) > fitting_bytes():
+        raise SpecError.of("DLC512", "standard input is larger than the memory for data", hint="write it to a file")
+    if not data.strip():
+        raise SpecError.of("DLC401", "standard input is empty")
+    column = _text_column(model)
+    if column is not None:
+        try:
+            lines = data.decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            place = data[: error.start].count(b"\n") + 1
+            raise SpecError.of("DLC401", f"line {place} of standard input is not UTF-8") from None
+        return as_columns({column: np.array([line for line in lines if line.strip()], object)})
+    like = model.plan.data.source if model.plan.data is not None else None
+    if not isinstance(like, Csv):
+        raise SpecError.of("DLC510", "the run reads neither texts nor a CSV table from standard input")
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        file.write(data)
+        file.flush()
+        columns = like.for_file(Path(file.name)).load(Path())
+    return GivenColumns(given=dict(columns))
+
+
+class Renamed(Source):
+    """A text file whose column has the name that a run reads.
+
+    Args:
+        source: the file.
+        name: the name.
+    """
+
+    word = "columns"
+    source: Any
+    name: str
+
+    def open(self, base: Path, room: int) -> Opened:
+        """The records, in blocks."""
+        opened = self.source.open(base, room)
+        blocks = (opened,) if isinstance(opened, Mapping) else opened
+        return ({self.name: block[TEXT]} for block in blocks)
+
+
+def _text_column(model: Model) -> str | None:
+    """The column of the only input of a run, if that is a text."""
+    names = list(model.plan.graph.inputs)
+    if len(names) != 1 or not input_feature(model.plan, names[0]).reads_texts:
+        return None
+    return model.fitted.columns[names[0]][0]
 
 
 def picture_files(text: str | Path) -> list[Path] | None:

@@ -37,6 +37,7 @@ from dlc.serving.model import load_model
 from dlc.serving.sources import FILE, GivenColumns, source_of
 from dlc.support.exhaustion import noticing_exhaustion
 from dlc.support.files import plain, write_atomic
+from dlc.support.optional import require
 from dlc.training.evaluation import undefined_note
 from dlc.training.run_folder import RunFolder, check_output, inputs_of
 
@@ -296,9 +297,9 @@ def predict_table(
     """
     model = load_model(RunFolder(run), platform(), output)
     if out is not None:
-        check_output(out, [*inputs_of(model.plan), Path(given)])
+        check_output(out, [*inputs_of(model.plan), *([Path(given)] if given != "-" else [])])
     source = source_of(model, given)
-    named = isinstance(source, (GivenColumns, FolderSource))
+    named = isinstance(source, FolderSource) or (isinstance(source, GivenColumns) and FILE in source.given)
     kept = Kept(tuple(dict.fromkeys([*([FILE] if named else []), *(normalize("NFC", name) for name in keep)])))
     bad = bad_records_of(model.plan, str(given), source)
     inputs = read_inputs(model.plan, model.fitted, source, str(given), kept, bad)
@@ -327,25 +328,30 @@ def checked_format(path: Path | None) -> str:
         SpecError: DLC507 for a file of a run folder, DLC510 for an unknown extension.
     """
     suffix = path.suffix if path is not None else ".csv"
-    if suffix in (".csv", ".jsonl"):
+    if suffix in (".csv", ".jsonl", ".parquet"):
+        if suffix == ".parquet":
+            require("pyarrow")
         if path is not None:
             check_output(path)
         return suffix
     found = f"the extension `{suffix}`"
-    raise SpecError.of("DLC510", f"can't write `{path}`", found=found, expected="a .csv or .jsonl file")
+    raise SpecError.of("DLC510", f"can't write `{path}`", found=found, expected="a .csv, .jsonl or .parquet file")
 
 
 def write_table(columns: Mapping[str, Any], path: Path | None) -> str:
-    """Columns as CSV or, by the file's extension, one JSON object per line. Numbers keep all their digits.
+    """Columns as CSV or, by the file's extension, one JSON object per line, or Parquet. Numbers keep all their digits.
 
     Args:
         columns: columns of equal length.
-        path: the file; if None, the text is only returned.
+        path: the file; if None, the text is only returned. Nothing is returned of a Parquet file.
 
     Raises:
         SpecError: DLC507 when it can't be written, DLC510 for an unknown extension.
     """
     suffix = checked_format(path)
+    if suffix == ".parquet" and path is not None:
+        write_atomic(path, _parquet(columns), follow=True)
+        return ""
     rows = zip(*(np.asarray(values).tolist() for values in _exact(columns).values()), strict=True)
     text = io.StringIO()
     if suffix == ".csv":
@@ -357,6 +363,14 @@ def write_table(columns: Mapping[str, Any], path: Path | None) -> str:
     if path is not None:
         write_atomic(path, text.getvalue().encode(), follow=True)
     return text.getvalue()
+
+
+def _parquet(columns: Mapping[str, Any]) -> bytes:
+    """Columns as a Parquet file, each of the type that its values have."""
+    arrow, parquet = require("pyarrow"), require("pyarrow", "pyarrow.parquet")
+    file = io.BytesIO()
+    parquet.write_table(arrow.table({name: np.asarray(values).tolist() for name, values in columns.items()}), file)
+    return file.getvalue()
 
 
 def _exact(columns: Mapping[str, Any]) -> dict[str, Any]:

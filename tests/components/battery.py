@@ -450,8 +450,8 @@ def check_sources(kind: Kind, cls: type[Any]) -> None:
             made.find(base)
             _check_columns(made, base, text)
             rooted = made.rooted(base)
-            for path in (dict(rooted)[name] for name in made.locations):
-                assert path is None or Path(path).is_absolute(), f"`{text}`: `rooted` returned the relative path {path}"
+            for path in rooted.places().values():
+                assert Path(path).is_absolute(), f"`{text}`: `rooted` returned the relative path {path}"
             _check_columns(rooted, Path(), text)
 
 

@@ -44,6 +44,22 @@ def test_everything_that_is_wrong_with_data_is_reported_at_once(tmp_path: Path, 
     assert [item.span.line for item in caught.value.report.diagnostics if item.span] == [4, 5, 5, 6, 7, 8]
 
 
+@pytest.mark.parametrize("memory", ["auto", "20 kB"])
+def test_a_row_of_several_files_is_reported_with_its_file(tmp_path: Path, memory: str) -> None:
+    rows = [f"{i},1,2,u,{i % 2}" for i in range(300)]
+    rows[207] = "x,1,2,w,0"
+    for name, part in {"t1": rows[:100], "t2": rows[100:200], "t3": rows[200:], "v": rows[:3]}.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(["a,b,c,d,y", *part]) + "\n")
+    spec = SPEC.replace("  missing: number\n", "").replace(", missing]", "]").replace("FOLDER/t.csv", "'FOLDER/t*.csv'")
+    with pytest.raises(dlc.SpecError) as caught:
+        load_dataset(dlc.loads(spec.replace("FOLDER", str(tmp_path)).replace("MEMORY", memory)).plan)
+    file = tmp_path / "t3.csv"
+    assert [item.message for item in caught.value.report.diagnostics] == [
+        f"row 8 of `{file}`, column `a`, is not a number",
+        f"row 8 of `{file}`, column `d`, holds an unknown class",
+    ]
+
+
 @pytest.mark.parametrize("memory", ["auto", "6 kB"])
 def test_values_of_each_column_are_reported_with_their_counts(tmp_path: Path, memory: str) -> None:
     """Values outside of a range, padding before data and unknown tokens, each with its column and its first row."""

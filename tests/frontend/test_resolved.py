@@ -59,7 +59,7 @@ NETWORK = "inputs: {x: {tensor: [time, 4]}}\nnetwork: [dense: 2]\n"
 
 
 def cases() -> list[tuple[str, str]]:
-    files = [*sorted((ROOT / "specs").glob("*.yaml")), *sorted((ROOT / "dlc" / "templates").glob("*.yaml"))]
+    files = [*sorted((ROOT / "specs").glob("*.yaml")), *sorted((ROOT / "dlc" / "tasks" / "templates").glob("*.yaml"))]
     return [
         ("small", SMALL),
         ("graph", GRAPH),

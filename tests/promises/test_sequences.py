@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.serving.tables import predict_table
+from dlc.serving.tables import predict_table, write_table
 from dlc.training.loop import Stopped
 from dlc.training.run_folder import RunFolder
 from dlc.training.train import train as train_spec
@@ -126,3 +126,35 @@ def test_a_table_that_is_shorter_than_a_window_is_an_error(straight: dict[str, R
     (tmp_path / "short.csv").write_text("a,b\n1,2\n1,2\n")
     with pytest.raises(dlc.SpecError, match="shorter than a window"):
         predict_table(straight["series"].path, tmp_path / "short.csv", [])
+
+
+def test_lines_of_a_file_and_of_standard_input_are_texts(
+    straight: dict[str, RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "a nice film\na dull film\n\n"
+    (tmp_path / "new.txt").write_text(lines)
+    (tmp_path / "new.csv").write_text("text\n" + lines)
+    run = straight["words"].path
+    wanted, _ = predict_table(run, tmp_path / "new.csv", [])
+    from_file, _ = predict_table(run, tmp_path / "new.txt", [])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    from_input, _ = predict_table(run, "-", [])
+    for found in (from_file, from_input):
+        for name, values in wanted.items():
+            np.testing.assert_array_equal(found[name], values[:2])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a,b\n" + b"1,2\n" * 4)))
+    assert len(predict_table(straight["series"].path, "-", [])[0]["a_1"]) == 1
+    for data, message in ((b" \n", "standard input is empty"), (b"a\n\xff\n", "line 2 of standard input is not UTF-8")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        with pytest.raises(dlc.SpecError, match=message):
+            predict_table(run, "-", [])
+
+
+def test_a_parquet_file_holds_the_same_table(straight: dict[str, RunFolder], folder: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns, _ = predict_table(straight["words"].path, folder / "words.csv", ["text"])
+    write_table(columns, tmp_path / "out.parquet")
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert table.column_names == list(columns)
+    for name, values in columns.items():
+        np.testing.assert_array_equal(table[name].to_pylist(), np.asarray(values).tolist())

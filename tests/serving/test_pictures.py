@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import jax
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -55,6 +59,51 @@ def test_a_split_and_its_folder_have_the_same_metrics(project: Path) -> None:
     folder = dlc.evaluate(project / "run", data=str(project / "test"))
     assert split.examples == folder.examples == 10
     assert split.metrics == folder.metrics
+
+
+def test_pictures_in_archives_and_tables_have_the_same_answers(project: Path, tmp_path: Path) -> None:
+    """WebDataset's layout, and the form in which Hugging Face keeps pictures in Parquet files."""
+    files = sorted((project / "test").glob("*/*.png"))
+    with tarfile.open(tmp_path / "test.tar", "w") as archive:
+        for file in files:
+            name = f"{file.parent.name}-{file.stem}"
+            archive.add(file, f"{name}.png")
+            label = file.parent.name.encode()
+            about = tarfile.TarInfo(f"{name}.cls")
+            about.size = len(label)
+            archive.addfile(about, io.BytesIO(label))
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    contents = pa.array([{"bytes": file.read_bytes(), "path": None} for file in files], kind)
+    labels = pa.array([file.parent.name for file in files]).dictionary_encode()
+    pq.write_table(pa.table({"image": contents, "label": labels}), tmp_path / "test.parquet")
+    wanted = dlc.predict(project / "run", str(project / "test"))["label"]
+    for name in ("test.tar", "test.parquet"):
+        found = dlc.predict(project / "run", str(tmp_path / name))["label"]
+        np.testing.assert_array_equal(found, wanted)
+    split = dlc.evaluate(project / "run", "test").metrics
+    assert dlc.evaluate(project / "run", data=str(tmp_path / "test.parquet")).metrics == split
+
+
+def test_pictures_of_archives_are_trained_as_those_of_folders(project: Path, tmp_path: Path) -> None:
+    """Bits: the same records in the same order; labels are read from JSON documents."""
+    with tarfile.open(tmp_path / "train-0.tar", "w") as archive:
+        for index, file in enumerate(sorted((project / "train").glob("*/*.png"), key=lambda file: file.parts)):
+            archive.add(file, f"{index:03}.png")
+            label = json.dumps({"label": file.parent.name}).encode()
+            about = tarfile.TarInfo(f"{index:03}.json")
+            about.size = len(label)
+            archive.addfile(about, io.BytesIO(label))
+    text = SPEC.replace("image_folder: train", f"tar: '{tmp_path}/*.tar'").replace(": test}", f": {project}/test}}")
+    (tmp_path / "spec.yaml").write_text(text)
+    dlc.train(tmp_path / "spec.yaml", run=tmp_path / "tar")
+    weights = RunFolder(tmp_path / "tar").load_weights()
+    for key, value in RunFolder(project / "run").load_weights().items():
+        np.testing.assert_array_equal(value, weights[key])
+    wrong = tmp_path / "wrong.tar"
+    wrong.write_bytes((tmp_path / "train-0.tar").read_bytes().replace(b"\x89PNG", b"\x89PIG", 1))
+    with pytest.raises(dlc.SpecError) as caught:
+        dlc.predict(tmp_path / "tar", str(wrong))
+    assert "wrong.tar/000.png" in str(caught.value.report.diagnostics[0].found)
 
 
 def test_predictions_for_files_name_them(project: Path, dlc_command, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import lzma
 import os
 import re
+import sqlite3
 import unicodedata
 import zipfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_iris
 
@@ -73,9 +78,36 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     numbers = {"größe": np.where(sizes == "NA", "nan", sizes).astype(float), "kind": kinds.astype(str)}
     np.savez(folder / "arrays.npz", **numbers, y=np.where(ys == "", "nan", ys).astype(float))
     (folder / "arrays.csv").write_bytes((folder / "arrays.npz").read_bytes())
+    write_tables(folder, {**numbers, "y": np.where(ys == "", "nan", ys).astype(float)}, plain)
     (folder / "s.yaml").write_text(SPEC, encoding="utf-8")
     dlc.train(folder / "s.yaml", folder / "run")
     return folder
+
+
+def write_tables(folder: Path, columns: dict[str, np.ndarray[Any, Any]], text: bytes) -> None:
+    """The records as Parquet, Arrow, JSON lines and SQLite, and in parts."""
+    rows = [
+        {name: None if str(value) in ("", "nan") else value for name, value in zip(columns, row, strict=True)}
+        for row in zip(*(column.tolist() for column in columns.values()), strict=True)
+    ]
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table, folder / "rows.parquet", row_group_size=7)
+    pq.write_table(table, folder / "parquet.bin")
+    with pa.ipc.new_file(folder / "rows.feather", table.schema) as writer:
+        writer.write_table(table, max_chunksize=7)
+    (folder / "saved").mkdir()
+    with pa.ipc.new_stream(folder / "saved" / "data.arrow", table.schema) as stream:
+        stream.write_table(table)
+    (folder / "saved" / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+    lines = "".join(json.dumps({key: value for key, value in row.items() if value is not None}) + "\n" for row in rows)
+    (folder / "rows.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    with closing(sqlite3.connect(folder / "rows.db")) as database:
+        database.execute('create table people ("größe" real, kind text, y real)')
+        database.executemany("insert into people values (?, ?, ?)", [tuple(row.values()) for row in rows])
+        database.commit()
+    head, *rest = text.splitlines(keepends=True)
+    for index in range(3):
+        (folder / f"part-{index}.csv").write_bytes(head + b"".join(rest[10 * index : 10 * (index + 1)]))
 
 
 GIVEN = [
@@ -90,6 +122,13 @@ GIVEN = [
     "decomposed.csv",
     "arrays.npz",
     "arrays.csv",
+    "rows.parquet",
+    "parquet.bin",
+    "rows.feather",
+    "saved",
+    "rows.jsonl.gz",
+    "rows.db",
+    "part-*.csv",
     'csv: {path: PATH/german.txt, decimal: ",", missing_values: NA, encoding: windows-1252}',
     "npz: PATH/arrays.npz",
 ]
@@ -154,7 +193,7 @@ def test_records_that_ship_with_dlc_are_a_source(small_run: RunFolder) -> None:
     np.testing.assert_array_equal(table["species_setosa"], again["species_setosa"])
 
 
-@pytest.mark.parametrize("module", ["sine", "levels"])
+@pytest.mark.parametrize("module", ["wave", "levels"])
 def test_sources_of_plugins(module: str, plugins: Path) -> None:  # noqa: F811
     """One that computes records, and one that reads files."""
     guide = next(guide for guide in GUIDES if guide.module == module)
@@ -165,9 +204,9 @@ def test_sources_of_plugins(module: str, plugins: Path) -> None:  # noqa: F811
     x, y = np.float32([3, 4, 5]), np.float32([1, 2, 4])
     (plugins / "other.txt").write_text("".join(f"{a} {b}\n" for a, b in zip(x, y, strict=True)))
     given: Any = f"levels: {plugins / 'other.txt'}"
-    if module == "sine":
+    if module == "wave":
         x = np.linspace(0, 1, 7, dtype=np.float32)
-        y, given = np.sin(2 * np.pi * x), "sine: 7"
+        y, given = np.sin(2 * np.pi * x), "wave: 7"
     wanted = dlc.predict(plugins / "run", {"x": x})["y"]
     for data in (given, plugins / "other.txt") if module == "levels" else (given,):
         np.testing.assert_array_equal(dlc.predict(plugins / "run", data)["y"], wanted)

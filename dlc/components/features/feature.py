@@ -52,6 +52,8 @@ class Feature(Options):
     """Whether a data set and a batch hold the raw values, and the compiled program encodes them."""
     reads_files: ClassVar[bool] = False
     """Whether strings in its columns are the names of files: `read` then gets what its `decoder` makes of them."""
+    reads_texts: ClassVar[bool] = False
+    """Whether the strings in its column are texts, so that each line of a text file may be a record."""
 
     separate: ClassVar[bool] = False
     """Whether it reads one column, and `read` finds each value by itself: different values are then read once."""
@@ -170,6 +172,14 @@ class Feature(Options):
 
     def decoder(self) -> Decoder:
         """How the files of a feature with `reads_files` become arrays."""
+        raise NotImplementedError
+
+    def spelled(self, values: NDArray[Any], artifact: bytes) -> NDArray[Any]:
+        """The strings of prepared values (n, time): an object array (n,). Only of features that `reads_texts`."""
+        raise NotImplementedError
+
+    def token_names(self, artifact: bytes) -> list[str]:
+        """The tokens of the vocabulary, in the order of their ids. Only of features that `reads_texts`."""
         raise NotImplementedError
 
     def undeclared(self, values: Sequence[str]) -> RuleViolation | None:

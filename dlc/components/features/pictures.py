@@ -110,6 +110,33 @@ def _opened(data: bytes) -> Any:
             return image_module.open(io.BytesIO(data), formats=FORMATS)
 
 
+def header(data: bytes) -> tuple[tuple[int, int], str]:
+    """Height and width of the picture in a file once it is turned upright, and its mode in Pillow, without decoding it.
+
+    Raises:
+        ValueError: when it is not a picture, or its header is damaged; with the reason.
+    """
+    try:
+        with _opened(data) as picture:
+            width, height = picture.size
+            swapped = TURNS.get(picture.getexif().get(ORIENTATION, 1)) in SWAPPING
+            return ((width, height) if swapped else (height, width)), str(picture.mode)
+    except Exception as error:  # Pillow passes on whatever its decoders raise
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> ValueError:
+    """Why a picture can't be read, from what Pillow raised."""
+    image_module = _pillow()[0]
+    if isinstance(error, image_module.DecompressionBombError):
+        return ValueError(f"it has too many pixels; at most {MOST_PIXELS:,} are read")
+    if isinstance(error, image_module.UnidentifiedImageError):
+        return ValueError("it is not a picture of a known format")
+    if isinstance(error, ValueError):
+        return error
+    return ValueError(f"it is damaged: {str(error)[:200] or type(error).__name__}")
+
+
 def decoded(data: bytes, target: Target) -> NDArray[Any]:
     """The picture in a file: uint8 (height, width, channels).
 
@@ -131,14 +158,8 @@ def decoded(data: bytes, target: Target) -> NDArray[Any]:
             swapped = turn in SWAPPING
             picture.draft(MODES[min(target.channels, 3)], (target.width, target.height)[:: -1 if swapped else 1])
             return resized(picture if turn is None else picture.transpose(image_module.Transpose[turn]), target)
-    except image_module.DecompressionBombError:
-        raise ValueError(f"it has too many pixels; at most {MOST_PIXELS:,} are read") from None
-    except image_module.UnidentifiedImageError:
-        raise ValueError("it is not a picture of a known format") from None
-    except ValueError:
-        raise
     except Exception as error:  # Pillow passes on whatever its decoders raise
-        raise ValueError(f"it is damaged: {str(error)[:200] or type(error).__name__}") from None
+        raise _unreadable(error) from None
 
 
 def resized(picture: Any, target: Target) -> NDArray[Any]:

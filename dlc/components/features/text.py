@@ -36,6 +36,7 @@ class Text(TokenValues):
     """
 
     word = "text"
+    reads_texts = True
     tokens: Kind = main("words", description="what a token is")
     vocabulary: int = option(10_000, ge=2, le=2**24, description="the most tokens, with those for padding and unknown")
     length: Annotated[Dim, BeforeValidator(read_length)] = option(
@@ -197,6 +198,18 @@ class Text(TokenValues):
                 hint = "remove `unknown: false`, so that there is an id for unknown ones"
                 raise WrongValues("DLC404", what, name, first_row + row, counts, hint=hint, option="unknown")
         return ids
+
+    def spelled(self, values: NDArray[Any], artifact: bytes) -> NDArray[Any]:
+        """The texts of ids (n, time), as far as the vocabulary holds them."""
+        tokenizer = Tokenizer.load(artifact)
+        found = np.empty(len(values), object)
+        found[:] = [tokenizer.decode(row) for row in values.tolist()]
+        return found
+
+    def token_names(self, artifact: bytes) -> list[str]:
+        """The tokens, with marks in the place of blanks and line ends."""
+        marks = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
+        return [marks.get(token, token) for token in Tokenizer.load(artifact).tokens]
 
     def mask(self, raw: Any) -> Any:
         """True where an id is not padding."""

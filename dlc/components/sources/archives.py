@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import os
 import shutil
 import struct
 import zipfile
@@ -83,6 +84,7 @@ def read_archive(path: Path, room: int | None) -> Columns:
                 single = file.read(6) == b"\x93NUMPY"
             what = "holds a single array, not an archive" if single else "is not a numpy archive"
             hint = "write one with `np.savez(path, image=..., label=...)`"
+            hint = f"read it with `npy: {path.name}`" if single else hint
             if is_compressed(path):
                 what = "is compressed"
                 hint = "unpack it; `np.savez_compressed` writes an archive that is compressed itself"
@@ -94,7 +96,7 @@ def read_archive(path: Path, room: int | None) -> Columns:
     return same_length(read_columns(path, room), path)
 
 
-def same_length(columns: dict[str, Any], path: Path) -> Columns:
+def same_length(columns: dict[str, Any], path: Path | str) -> Columns:
     """The columns, if all have one entry per record and records are not empty.
 
     Raises:
@@ -137,11 +139,7 @@ def read_columns(path: Path, room: int | None) -> dict[str, Any]:
                 if in_memory or not head.shape:
                     column = _loaded(stream, head)
                 elif not head.in_order:
-                    message = f"the array `{_name(member)}` of `{path}` is not in C order"
-                    hint = "save `np.ascontiguousarray(array)`, or increase `data.memory`"
-                    raise RuleViolation(
-                        "DLC401", f"{message}, and too large to reorder in memory", hint=hint, option="path"
-                    )
+                    raise _scattered(f"the array `{_name(member)}` of `{path}`")
                 elif member.compress_type == zipfile.ZIP_STORED:
                     column = _in_place(stream, head, path, member)
                 else:
@@ -194,8 +192,9 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 @contextmanager
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Iterator[tuple[IO[bytes], Head]]:
     """One array of an archive: its stream, positioned at the first element, and its header."""
-    with _reported(f"the array `{_name(member)}` of `{path}` can't be read"), archive.open(member) as stream:
-        yield stream, _head(stream, member, path)
+    what = f"the array `{_name(member)}` of `{path}`"
+    with _reported(f"{what} can't be read"), archive.open(member) as stream:
+        yield stream, _head(stream, member.file_size, what, f"`{_name(member)}` in `{path}`", "np.savez")
 
 
 @contextmanager
@@ -211,8 +210,66 @@ def _name(member: zipfile.ZipInfo) -> str:
     return member.filename.removesuffix(".npy")
 
 
-def _head(stream: IO[bytes], member: zipfile.ZipInfo, path: Path) -> Head:
+def read_array(path: Path, room: int | None) -> Any:
+    """The array of an .npy file: in memory if it takes at most `room` bytes or that is None, else left in the file.
+
+    Raises:
+        RuleViolation: DLC401 when it is no such file, or damaged; for an array in Fortran order as by `read_columns`.
+    """
+    with _reported(f"`{path}` can't be read"), open(path, "rb") as file:
+        if is_compressed(path):
+            raise RuleViolation("DLC401", f"`{path}` is compressed", hint="unpack it", option="path")
+        size = os.fstat(file.fileno()).st_size
+        head = _head(file, size, f"`{path}`", f"`{path}`", "np.save")
+        if room is None or size <= room or not head.shape:
+            return _loaded(file, head)
+        if not head.in_order:
+            raise _scattered(f"the array in `{path}`")
+        return Stored(file, file.tell(), head.shape, head.dtype, str(path))
+
+
+def array_in(data: bytes, where: str) -> NDArray[Any]:
+    """The array of the content of an .npy file.
+
+    Args:
+        data: the content.
+        where: what messages call the file.
+
+    Raises:
+        RuleViolation: DLC401 when it is none, or damaged.
+    """
+    with _reported(f"{where} can't be read"):
+        stream = io.BytesIO(data)
+        return _loaded(stream, _head(stream, len(data), where, where, "np.save"))
+
+
+def array_length(path: Path) -> int | None:
+    """The number of records of the array of an .npy file; None for a single value.
+
+    Raises:
+        RuleViolation: DLC401 when it is no such file, or damaged.
+    """
+    with _reported(f"`{path}` can't be read"), open(path, "rb") as file:
+        shape = _head(file, os.fstat(file.fileno()).st_size, f"`{path}`", f"`{path}`", "np.save").shape
+        return shape[0] if shape else None
+
+
+def _scattered(what: str) -> RuleViolation:
+    """The error of an array whose records are scattered over the file."""
+    hint = "save `np.ascontiguousarray(array)`, or increase `data.memory`"
+    message = f"{what} is not in C order, and too large to reorder in memory"
+    return RuleViolation("DLC401", message, hint=hint, option="path")
+
+
+def _head(stream: IO[bytes], size: int, what: str, where: str, writer: str) -> Head:
     """The header of an .npy file.
+
+    Args:
+        stream: the file.
+        size: its length in bytes.
+        what: what messages call the array.
+        where: what they call the file.
+        writer: the function that writes such files.
 
     Raises:
         RuleViolation: DLC401 when it is not an .npy file, or the array holds Python objects.
@@ -220,8 +277,8 @@ def _head(stream: IO[bytes], member: zipfile.ZipInfo, path: Path) -> Head:
     """
     magic = stream.read(np.lib.format.MAGIC_LEN)
     if not magic.startswith(np.lib.format.MAGIC_PREFIX):
-        message = f"`{_name(member)}` in `{path}` is not an array"
-        raise RuleViolation("DLC401", message, expected="a file written by np.savez", option="path")
+        message, expected = f"{where} is not an array", f"a file written by {writer}"
+        raise RuleViolation("DLC401", message, expected=expected, option="path")
     old = magic[-2:] == b"\1\0"
     read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
     length = stream.read(2 if old else 4)
@@ -233,11 +290,11 @@ def _head(stream: IO[bytes], member: zipfile.ZipInfo, path: Path) -> Head:
     except Exception:  # a header is a Python literal: numpy passes on any parsing error
         raise ValueError("its header is damaged") from None
     if dtype.hasobject:
-        message = f"the array `{_name(member)}` of `{path}` holds Python objects"
         hint = "save strings as `array.astype(str)`, numbers as `array.astype(float)`"
+        message = f"{what} holds Python objects"
         raise RuleViolation("DLC401", message, expected="numbers or strings", hint=hint, option="path")
     head = Head(shape, dtype, not fortran or len(shape) == 1)
-    _whole(head, member.file_size - stream.tell())
+    _whole(head, size - stream.tell())
     return head
 
 

@@ -214,7 +214,8 @@ def _iso(array: Any, unit: str) -> NDArray[Any]:
     """ISO strings of points in time, to the second if all are whole seconds; empty for a missing one."""
     ticks, missing = _ticks(array), array.is_null().to_numpy(zero_copy_only=False)
     whole = not (ticks % _TICKS[unit]).any()
-    texts = np.datetime_as_string(ticks.view(f"datetime64[{unit}]"), unit="s" if whole else unit)
+    points: Any = ticks.view(f"datetime64[{unit}]")
+    texts = np.datetime_as_string(points.astype("datetime64[s]") if whole else points)
     return object_column("" if none else text for text, none in zip(texts.tolist(), missing.tolist(), strict=True))
 
 

@@ -233,10 +233,10 @@ def _data_files(folder: Path) -> list[Path]:
         message, hint = f"`{folder}` is a selection of other records", "save `dataset.flatten_indices()`"
         raise RuleViolation("DLC401", message, hint=hint, option="path")
     listed = state.get("_data_files")
-    names = [each.get("filename") for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    names = [str(each.get("filename")) for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     root = folder.resolve()
     for name in names:
-        inside = isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name
+        inside = name not in ("", ".", "..") and Path(name).name == name
         if not inside or (folder / name).resolve().parent != root:
             message = f"`{folder / 'state.json'}` names a file outside of its folder"
             raise RuleViolation("DLC401", message, found=f"`{name}`", option="path")

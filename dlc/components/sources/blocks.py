@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlc.components.sources.python_values import object_column
+from dlc.components.sources.python_values import column_of, object_column
 from dlc.components.sources.source import Columns
 from dlc.diagnostics import listing
 from dlc.language.options import RuleViolation
@@ -14,6 +15,10 @@ from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+Record = tuple[dict[str, Any], int]
+"""The values of a record by column, and about how many bytes they take."""
 
 
 def rows_in(block: Columns) -> int:
@@ -55,6 +60,51 @@ def limited(blocks: Iterator[Columns], rows: int | None) -> Iterator[Columns]:
         left -= count
         if left <= 0:
             return
+
+
+def keyed_blocks(records: Callable[[], Iterator[Record]], room: int | None) -> Iterator[Columns]:
+    """Records with different keys in blocks that have a column for each key of any record.
+
+    If one block does not hold all records, they are read twice: first for their keys.
+
+    Args:
+        records: returns the records, from the first one on.
+        room: how many bytes a block takes, about; all records are one block if it is None.
+    """
+    stream = records()
+    first = _taken(stream, room)
+    names = _keys(first)
+    more = next(stream, None)
+    if more is None:
+        yield _columns(first, names)
+        return
+    names = list(dict.fromkeys([*names, *_keys(chain([more], stream))]))
+    del first
+    stream = records()
+    while block := _taken(stream, room):
+        yield _columns(block, names)
+
+
+def _taken(records: Iterator[Record], room: int | None) -> list[Record]:
+    """The next records that take about `room` bytes; all of them if it is None."""
+    found, size = list[Record](), 0
+    for record in records:
+        found.append(record)
+        size += record[1]
+        if room is not None and size >= room:
+            break
+    return found
+
+
+def _keys(records: Iterable[Record]) -> list[str]:
+    found: dict[str, None] = {}
+    for record, _ in records:
+        found |= dict.fromkeys(record)
+    return list(found)
+
+
+def _columns(records: Sequence[Record], names: Sequence[str]) -> Columns:
+    return {name: column_of([record.get(name) for record, _ in records]) for name in names}
 
 
 def joined(blocks: Sequence[Columns]) -> Columns:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BeforeValidator, model_validator
@@ -66,7 +66,9 @@ class Sql(FileSource):
     locations: ClassVar[tuple[str, ...]] = ("path",)
     suffixes = (".db", ".sqlite", ".sqlite3")
     empty = "is empty, not an SQLite database"
-    path: str | None = main(None, min_length=1, description="the SQLite file; relative to the spec's folder")
+    path: str | None = main(  # type: ignore[assignment]
+        None, min_length=1, description="the SQLite file; relative to the spec's folder"
+    )
     query: str | None = option(None, min_length=1, description="the `select` statement")
     url: Annotated[str | None, BeforeValidator(_url)] = option(
         None, description="the address of another database, as SQLAlchemy reads it, without a password"
@@ -111,7 +113,7 @@ class Sql(FileSource):
         """The first 16 bytes."""
         return head.startswith(b"SQLite format 3\0")
 
-    def for_file(self, path: Path) -> Sql:  # type: ignore[override]
+    def for_file(self, path: Path) -> Self:
         """The same query for another file."""
         return self.model_copy(update={"path": str(path), "url": None, "url_env": None, "rows": None})
 

@@ -5,9 +5,10 @@ What reads a file is imported when one is read: `dlc check` does not need it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from unicodedata import normalize
 
 from pydantic import BeforeValidator, model_validator
 
@@ -80,6 +81,18 @@ class FileSource(Source):
     def names_from(self, base: Path) -> Path:
         """The folder of the file."""
         return fixed_folder(full_path(base, next(iter(self.places().values()))))
+
+
+def read_paths(value: Any) -> Any:
+    """A path, or a mapping of names to paths; rejects anything else."""
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, Mapping) and value and all(isinstance(path, str) and path for path in value.values()):
+        names = [str(name).lower() if isinstance(name, bool) else str(name) for name in value]
+        if all(name.strip() for name in names) and len({*names}) == len(names):
+            return dict(zip((normalize("NFC", name) for name in names), value.values(), strict=True))
+    expected = "a path, or a mapping of names to paths"
+    raise reject(OptionError((), "DLC104", "not valid files", found=spell(value), expected=expected))
 
 
 class TableSource(FileSource):
@@ -189,6 +202,76 @@ class Npz(FileSource):
         from dlc.components.sources.archives import read_archive
 
         return read_archive(self.file(base), room)
+
+
+class Npy(FileSource):
+    """Arrays that `np.save` wrote: the column `array`, or those that a mapping names; records along the first axis.
+
+    Pickled objects are rejected.
+    """
+
+    word = "npy"
+    suffixes = (".npy",)
+    empty = "is empty, not an array"
+    path: Annotated[str | dict[str, str], BeforeValidator(read_paths)] = main(  # type: ignore[assignment]
+        description="the file, or a mapping of columns to files; relative to the spec's folder"
+    )
+    examples = ("npy: data/x.npy", "npy: {path: {x: data/x.npy, y: data/y.npy}}")
+
+    @classmethod
+    def sample(cls) -> bytes:
+        """Three records."""
+        from io import BytesIO
+
+        file = BytesIO()
+        np.save(file, np.arange(6.0).reshape(3, 2))
+        return file.getvalue()
+
+    @classmethod
+    def recognizes(cls, head: bytes) -> bool:
+        """The first six bytes."""
+        return head.startswith(b"\x93NUMPY")
+
+    def columns(self) -> tuple[str, ...]:
+        """The names in the mapping, or `array`."""
+        return tuple(self.path) if isinstance(self.path, dict) else ("array",)
+
+    def for_file(self, path: Path) -> Self:
+        """Another file with the first column."""
+        other: Any = {self.columns()[0]: str(path)} if isinstance(self.path, dict) else str(path)
+        return self.model_copy(update={"path": other})
+
+    def find(self, base: Path) -> None:
+        """Check that the files exist."""
+        self._files(base)
+
+    def load(self, base: Path) -> Columns:
+        """Read the arrays."""
+        return self._read(base, None)
+
+    def open(self, base: Path, room: int) -> Opened:
+        """The arrays, in memory if there is room, else in their files."""
+        return self._read(base, room)
+
+    def count(self, base: Path) -> int | None:
+        """The length of the first array, from its header."""
+        from dlc.components.sources.archives import array_length
+
+        return array_length(next(iter(self._files(base).values())))
+
+    def _files(self, base: Path) -> dict[str, Path]:
+        """The full path of the file of each column."""
+        if isinstance(self.path, str):
+            return {"array": plain_file(base, self.path, empty=self.empty)}
+        return {name: plain_file(base, path, part=(name,), empty=self.empty) for name, path in self.path.items()}
+
+    def _read(self, base: Path, room: int | None) -> Columns:
+        from dlc.components.sources.archives import read_array, same_length
+
+        files = self._files(base)
+        each = None if room is None else room // len(files)
+        found = {name: read_array(path, each) for name, path in files.items()}
+        return same_length(found, ", ".join(map(str, files.values())))
 
 
 def _delimiter(value: Any) -> Any:

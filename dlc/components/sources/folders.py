@@ -75,17 +75,17 @@ class ImageFolder(FolderSource):
         self.find(base)
         folder = self.folder(base)
         try:
-            names = sorted(_files(folder, folder))
+            names = sorted(_files(str(folder), "", folder))
         except OSError as error:
             raise RuleViolation("DLC401", f"`{folder}` can't be read: {reason(error)}", option="path") from None
-        pictures = [name for name in names if Path(name).suffix.lower() in IMAGES]
+        pictures = [name for name in names if os.path.splitext(name)[1].lower() in IMAGES]  # noqa: PTH122 - it is fast
         if not pictures:
             found = plural(len(names), "other file") if names else "no files"
             expected = f"files with the extension {listing(IMAGES, len(IMAGES))}"
             message = f"the folder `{folder}` has no pictures"
             raise RuleViolation("DLC401", message, found=found, expected=expected, option="path")
         entries = np.empty(len(pictures), object)
-        entries[:] = [FileEntry(str(folder / name), name) for name in pictures]
+        entries[:] = [FileEntry(f"{folder}{os.sep}{name}", name) for name in pictures]
         labels = [name.split("/")[0] for name in pictures if "/" in name]
         if labels and len(labels) < len(pictures):
             loose = next(name for name in pictures if "/" not in name)
@@ -98,8 +98,11 @@ class ImageFolder(FolderSource):
         return {**columns, "file": np.array(pictures, object)}
 
 
-def _files(folder: Path, root: Path) -> Iterator[str]:
-    """The paths of the files in a folder relative to `root`, with `/` between names."""
+def _files(folder: str, before: str, root: Path) -> Iterator[str]:
+    """The paths of the files in a folder with `before` in front of them, with `/` between names.
+
+    They are strings: a folder may have millions of files.
+    """
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -109,9 +112,9 @@ def _files(folder: Path, root: Path) -> Iterator[str]:
             if entry.is_dir():
                 if entry.is_symlink():  # it leads to files that are found anyway, or around in a circle
                     continue
-                yield from _files(Path(entry.path), root)
+                yield from _files(entry.path, f"{before}{entry.name}/", root)
             elif entry.is_file():
-                yield Path(entry.path).relative_to(root).as_posix()
+                yield before + entry.name
 
 
 def _inside(link: Path, root: Path) -> bool:

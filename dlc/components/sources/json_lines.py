@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 from unicodedata import normalize
 
-from dlc.components.sources.blocks import limited
+from dlc.components.sources.blocks import Record, keyed_blocks, limited
 from dlc.components.sources.files import TableSource
 from dlc.components.sources.source import Columns
 from dlc.language.options import RuleViolation, spell
-
-Record = tuple[dict[str, Any], int]
-"""The values of a record, and about how many bytes they take."""
 
 _VALUE_BYTES = 100  # of a short value, including its entries in a mapping and in a list
 _SHOWN = 60  # characters of a line in a message
@@ -46,48 +42,10 @@ class JsonLines(TableSource):
         return self._blocks([path], room, limit)
 
     def _blocks(self, files: Sequence[Path], room: int | None, limit: int | None) -> Iterator[Columns]:
-        """Consecutive records. If one block does not hold all, the keys of all are found first."""
-
         def records() -> Iterator[Record]:
-            found = chain.from_iterable(_objects(file, limit) for file in files)
-            return found if self.rows is None else islice(found, self.rows)
+            return islice(chain.from_iterable(_objects(file, limit) for file in files), self.rows)
 
-        stream = records()
-        first = _taken(stream, room)
-        names = _names(first)
-        more = next(stream, None)
-        if more is None:
-            yield _columns(first, names)
-            return
-        names = list(dict.fromkeys([*names, *_names(chain([more], stream))]))
-        del first
-        stream = records()
-        while block := _taken(stream, room):
-            yield _columns(block, names)
-
-
-def _taken(records: Iterator[Record], room: int | None) -> list[Record]:
-    """The next records that take about `room` bytes; all of them if it is None."""
-    found, size = list[Record](), 0
-    for record in records:
-        found.append(record)
-        size += record[1]
-        if room is not None and size >= room:
-            break
-    return found
-
-
-def _names(records: Iterable[Record]) -> list[str]:
-    found: dict[str, None] = {}
-    for record, _ in records:
-        found |= dict.fromkeys(record)
-    return list(found)
-
-
-def _columns(records: Sequence[Record], names: Sequence[str]) -> Columns:
-    from dlc.components.sources.python_values import column_of
-
-    return {name: column_of([record.get(name) for record, _ in records]) for name in names}
+        return keyed_blocks(records, room)
 
 
 def _objects(path: Path, limit: int | None) -> Iterator[Record]:

@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from dlc.components.sources.references import Entry
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def column_of(values: Sequence[Any]) -> NDArray[Any]:
         return _numbers(values, kinds, missing)
     if kinds == {list}:
         return _arrays(values)
+    if kinds == {np.ndarray}:
+        return _stacked(values)
     plain = list(map(plain_value, values))
     strings = all(value is None or isinstance(value, str) for value in plain)
     return object_column("" if value is None and strings else value for value in plain)
@@ -58,7 +61,7 @@ def plain_value(value: Any) -> Any:
         return float(value)
     if isinstance(value, (memoryview, bytearray)):
         return bytes(value)
-    if value is None or isinstance(value, (str, bool, int, float, bytes, list, dict, tuple)):
+    if value is None or isinstance(value, (str, bool, int, float, bytes, list, dict, tuple, Entry)):
         return value
     return str(value)
 
@@ -88,6 +91,13 @@ def _arrays(values: Sequence[Any]) -> NDArray[Any]:
     whole = np.full((len(values), *found.shape[1:]), np.nan)
     whole[[value is not None for value in values]] = found
     return whole
+
+
+def _stacked(values: Sequence[Any]) -> NDArray[Any]:
+    """Arrays of one shape and type as one array; others as they are."""
+    if any(value is None for value in values) or len({(value.shape, value.dtype) for value in values}) > 1:
+        return object_column(values)
+    return np.stack(values)
 
 
 def flattened(record: Mapping[str, Any], before: str = "") -> dict[str, Any]:

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
-from unicodedata import normalize
 
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.sources.blocks import limited, same_columns
-from dlc.components.sources.files import TableSource
+from dlc.components.sources.files import TableSource, read_paths
 from dlc.components.sources.line_formats import LineFormat, parse_format
 from dlc.components.sources.paths import plain_files
 from dlc.components.sources.source import Columns
@@ -22,18 +21,6 @@ if TYPE_CHECKING:
     from dlc.components.sources.text_files import Numbered
 
 _SHOWN = 60  # characters of a line in a message
-
-
-def read_paths(value: Any) -> Any:
-    """A path, or a mapping of names to paths; rejects anything else."""
-    if isinstance(value, str) and value:
-        return value
-    if isinstance(value, Mapping) and value and all(isinstance(path, str) and path for path in value.values()):
-        names = [str(name).lower() if isinstance(name, bool) else str(name) for name in value]
-        if all(name.strip() for name in names) and len({*names}) == len(names):
-            return dict(zip((normalize("NFC", name) for name in names), value.values(), strict=True))
-    expected = "a path, or a mapping of names to paths"
-    raise reject(OptionError((), "DLC104", "not valid files", found=spell(value), expected=expected))
 
 
 def _format(value: Any) -> Any:
@@ -62,7 +49,7 @@ class Text(TableSource):
     word = "text"
     suffixes = (".txt",)
     content = "a text"
-    path: Annotated[str | dict[str, str], BeforeValidator(read_paths)] = main(
+    path: Annotated[str | dict[str, str], BeforeValidator(read_paths)] = main(  # type: ignore[assignment]
         description="the file, a pattern with `*` for several, or a mapping of names to these; relative to the spec's "
         "folder"
     )
@@ -161,10 +148,11 @@ class Text(TableSource):
         Raises:
             RuleViolation: DLC401 when there is none.
         """
-        said = {"empty": self.empty, "content": self.content}
-        if isinstance(self.path, str):
-            return {"": plain_files(base, self.path, **said)}
-        return {name: plain_files(base, path, part=(name,), **said) for name, path in self.path.items()}
+        paths = {"": self.path} if isinstance(self.path, str) else self.path
+        return {
+            name: plain_files(base, path, part=(name,) if name else (), empty=self.empty, content=self.content)
+            for name, path in paths.items()
+        }
 
     def _labelled(self, blocks: Iterator[Columns], name: str) -> Iterator[Columns]:
         from dlc.components.sources.text_files import as_column
@@ -179,7 +167,8 @@ class Text(TableSource):
         Raises:
             RuleViolation: DLC401 when they have different numbers of lines.
         """
-        from dlc.components.sources.text_files import FIELD_BYTES, need_counts, text_lines
+        from dlc.components.sources.text_files import need_counts, text_lines
+        from dlc.components.sources.text_tables import FIELD_BYTES
 
         counts = dict.fromkeys(groups, 0)
 
@@ -202,7 +191,7 @@ class Text(TableSource):
             yield _columns(groups, rows)
 
 
-def _columns(names: Iterable[str], rows: Sequence[tuple[str, ...]]) -> Columns:
+def _columns(names: Iterable[str], rows: Sequence[Sequence[str]]) -> Columns:
     """Rows of strings as columns."""
     from dlc.components.sources.text_files import as_column
 

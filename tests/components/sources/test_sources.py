@@ -508,6 +508,43 @@ def test_a_damaged_archive_is_never_read_as_numbers(tmp_path: Path, save: Any) -
         assert wrong("npz: t.npz", tmp_path)
 
 
+def test_npy_files(tmp_path: Path) -> None:
+    x, y = np.arange(24, dtype=np.uint8).reshape(4, 3, 2), np.array(["a", "b", "c", "d"])
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    np.testing.assert_array_equal(source("npy: x.npy").load(tmp_path)["array"], x)
+    made = source("npy: {path: {image: x.npy, label: y.npy}}")
+    for columns in (made.load(tmp_path), made.open(tmp_path, 1)):
+        assert list(columns) == ["image", "label"] == list(made.columns() or ())  # type: ignore[call-overload]
+        np.testing.assert_array_equal(columns["image"][:], x)  # type: ignore[index]
+        np.testing.assert_array_equal(columns["label"][np.array([2, 0])], ["c", "a"])  # type: ignore[index]
+    assert made.count(tmp_path) == 4
+    assert made.for_file(Path("new.npy")).columns() == ("image",)  # type: ignore[attr-defined]
+    np.save(tmp_path / "y.npy", y[:3])
+    assert "different lengths" in wrong("npy: {path: {image: x.npy, label: y.npy}}", tmp_path).message
+    assert wrong("npy: {path: {image: x.npy, label: gone.npy}}", tmp_path).part == ("label",)
+
+
+def test_wrong_npy_files(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, np.array([{}, None], dtype=object))
+    assert "holds Python objects" in wrong("npy: x.npy", tmp_path).message
+    np.save(path, np.array(3))
+    assert "a single value" in (wrong("npy: x.npy", tmp_path).found or "")
+    np.save(path, np.arange(100.0))
+    good = path.read_bytes()
+    for end in (3, 9, 50, len(good) - 1):
+        path.write_bytes(good[:end])
+        assert re.search("can't be read|is not an array", wrong("npy: x.npy", tmp_path).message)
+    path.write_bytes(gzip.compress(good))
+    assert "is compressed" in wrong("npy: x.npy", tmp_path).message
+    path.write_text("a,b")
+    assert "is not an array" in wrong("npy: x.npy", tmp_path).message
+    np.save(path, np.asfortranarray(np.ones((50, 50))))
+    with pytest.raises(RuleViolation, match="not in C order"):
+        source("npy: x.npy").open(tmp_path, 100)
+
+
 HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
 HEADERS = {
     "as numpy writes it": (HEADER, None),

@@ -161,7 +161,7 @@ def test_data_sets_that_hugging_face_saved(tmp_path: Path) -> None:
     assert "is not a data set" in wrong(tmp_path, "arrow: empty").message
 
 
-@pytest.mark.parametrize("name", ["../t.arrow", "/etc/passwd", "", "..", "a/b.arrow", "link.arrow", 3])
+@pytest.mark.parametrize("name", ["../t.arrow", "/etc/passwd", "", "..", "a/b.arrow", "link.arrow"])
 def test_a_data_set_names_only_files_of_its_folder(tmp_path: Path, name: Any) -> None:
     saved(tmp_path / "set", _data_files=[{"filename": name}])
     write(pa.table({"x": [1]}), tmp_path / "t.arrow", "stream")
