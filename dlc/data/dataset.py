@@ -292,7 +292,7 @@ def _in_memory(values: dict[str, dict[str, Any]], limit: int) -> dict[str, dict[
 
 def _chosen(raw: Any, rows: NDArray[np.int32]) -> Any:
     """The records that a feature is fitted to, in the order of the file, in memory or on disk."""
-    return raw[np.sort(rows)] if isinstance(raw, np.ndarray) else Chosen(raw, rows)
+    return np.take(raw, np.sort(rows), axis=0) if isinstance(raw, np.ndarray) else Chosen(raw, rows)
 
 
 def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]], stats: Mapping[str, Mapping[str, Any]]) -> None:
