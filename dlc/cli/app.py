@@ -191,7 +191,8 @@ def train(
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Train a spec. Exit code 75: interrupted, continue with --resume."""
-    from dlc.cli.train import TrainOptions, train_file
+    from dlc.cli.folds import train_or_validate
+    from dlc.cli.train import TrainOptions
 
     options = TrainOptions(
         run=run,
@@ -203,7 +204,7 @@ def train(
         profile=profile,
         folds=folds,
     )
-    raise typer.Exit(train_file(file, options, sets or []))
+    raise typer.Exit(train_or_validate(file, options, sets or []))
 
 
 @app.command(name="eval")

@@ -8,10 +8,27 @@ from pathlib import Path
 
 from dlc.cli.console import EXIT_CLEAN, EXIT_RESUME
 from dlc.cli.interruption import Interruption
-from dlc.cli.train import TrainOptions, choose_folder, choose_reporter, loaded
+from dlc.cli.train import TrainOptions, check_options, choose_folder, choose_reporter, loaded, train_file
 from dlc.diagnostics import SpecError
 from dlc.frontend.folds import fold_settings
 from dlc.support.gc_pause import gc_paused
+
+
+def train_or_validate(file: Path, options: TrainOptions, sets: Sequence[str]) -> int:
+    """Train a spec file or cross-validate it, or continue what a folder holds; the exit code.
+
+    Raises:
+        SpecError: as by `train_file` and `train_folds`.
+    """
+    if options.folds is None and not is_folds_folder(file):
+        return train_file(file, options, sets)
+    check_options(options)
+    return train_folds(file, options, sets)
+
+
+def is_folds_folder(file: Path) -> bool:
+    """Whether a folder was given that holds the runs of folds."""
+    return (file / "fold_1" / "resolved.yaml").is_file() and not (file / "resolved.yaml").is_file()
 
 
 def train_folds(file: Path, options: TrainOptions, sets: Sequence[str]) -> int:
