@@ -159,7 +159,7 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         train = splits["train"] if found.layout is None else found.layout.train
         if found.layout is None:
             notes += untrained_classes(features_of(plan), raws, splits)
-        stats = _fitted(plan, raws, train)
+        stats = fit_features(plan, raws, train)
         asked = {name: (section, name) for name, (section, _) in ranged_features(plan).items()}
         ranges = find_ranges(plan, {name: _chosen(raws[key], train) for name, key in asked.items()}, stats)
     else:
@@ -187,7 +187,7 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
     )
 
 
-def _fitted(plan: Plan, raws: Mapping[FeatureKey, Any], rows: NDArray[np.int32]) -> Stats:
+def fit_features(plan: Plan, raws: Mapping[FeatureKey, Any], rows: NDArray[np.int32]) -> Stats:
     """What each feature learns from the training split.
 
     Raises:
