@@ -185,7 +185,7 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
         train = splits["train"] if found.layout is None else found.layout.train
         if found.layout is None:
             notes += untrained_classes(features_of(plan), raws, splits)
-        stats = _fitted(plan, raws, train)
+        stats = fit_features(plan, raws, train)
         asked = {name: (section, name) for name, (section, _) in ranged_features(plan).items()}
         ranges = find_ranges(plan, {name: _chosen(raws[key], train) for name, key in asked.items()}, stats)
     else:
@@ -214,7 +214,7 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
     )
 
 
-def _fitted(plan: Plan, raws: Mapping[FeatureKey, Any], rows: NDArray[np.int32]) -> Stats:
+def fit_features(plan: Plan, raws: Mapping[FeatureKey, Any], rows: NDArray[np.int32]) -> Stats:
     """What each feature learns from the training split.
 
     Raises:
@@ -292,7 +292,7 @@ def _in_memory(values: dict[str, dict[str, Any]], limit: int) -> dict[str, dict[
 
 def _chosen(raw: Any, rows: NDArray[np.int32]) -> Any:
     """The records that a feature is fitted to, in the order of the file, in memory or on disk."""
-    return raw[np.sort(rows)] if isinstance(raw, np.ndarray) else Chosen(raw, rows)
+    return np.take(raw, np.sort(rows), axis=0) if isinstance(raw, np.ndarray) else Chosen(raw, rows)
 
 
 def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]], stats: Mapping[str, Mapping[str, Any]]) -> None:

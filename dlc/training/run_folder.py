@@ -55,6 +55,7 @@ MAY_CHANGE = (
     ("train", "callbacks"),
     ("train", "memory"),
     ("data", "memory"),
+    ("data", "workers"),
 )
 """The settings that a resumed run may change."""
 

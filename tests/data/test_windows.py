@@ -190,3 +190,11 @@ def test_a_vocabulary_is_that_of_the_training_split(folder: Path) -> None:
     data = load_dataset(dlc.loads(TEXT).plan)
     assert b'"tokens": ["<unk>", "a", "b"]' in data.fitted.artifacts["text"]
     assert 0 in np.asarray(data.inputs["text"][data.splits["test"]])
+
+
+def test_windows_without_effect_are_an_error(folder: Path) -> None:
+    text = SPEC.replace("SPLIT", "{test: 10}").replace("WINDOWS", "2")
+    text = text.replace("{series: {columns: a, future: 2}}", "number").replace("dense: 2, reshape: [2, 1]", "dense: 1")
+    text = text.replace("{series: {columns: [a, b], past: 4, normalize: standard}}", "{tensor: [2]}")
+    with pytest.raises(SpecError, match="`windows` has no effect"):
+        dlc.loads(text)

@@ -87,6 +87,7 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
     _unfit_targets(document, problems)
     _columns(document, problems)
     _splits(document, problems)
+    _windows(document, problems)
     _balance(document, problems)
     return Objectives(tuple(losses), tuple(metrics))
 
@@ -590,6 +591,31 @@ def _splits(document: Document, problems: Problems) -> None:
     elif not data.split.shuffle and (*path, "seed") in source.values and any(held.values()):
         message, hint = "`seed` has no effect without `shuffle`", "remove one of them"
         problems.add("DLC303", message, source.key_span((*path, "seed")), hint=hint)
+
+
+def _windows(document: Document, problems: Problems) -> None:
+    """Report features without a window beside others with one, and settings of windows without such features."""
+    data, source = document.data, document.source
+    features = {**document.inputs, **document.targets}
+    spans = {name: feature.span for name, feature in features.items() if feature is not None}
+    if data is None or len(spans) < len(features):
+        return
+    if all(span is None for span in spans.values()):
+        if ("data", "windows") in source.values:
+            message, hint = "`windows` has no effect: no feature reads several rows", "remove it, or use `series`"
+            problems.add("DLC303", message, source.key_span(("data", "windows")), hint=hint)
+        return
+    single = next((name for name, span in spans.items() if span is None), None)
+    if single is not None:
+        section = "inputs" if single in document.inputs else "targets"
+        other = next(name for name, span in spans.items() if span is not None)
+        message = f"`{single}` has no window, but `{other}` has one"
+        hint = "records are windows or rows: give each input and target a window (`series`, or `text` with `window`)"
+        problems.add("DLC406", message, source.key_span((section, single)), hint=hint)
+    for option in ("stratify", "group", "column", "time", "folds"):
+        if getattr(data.split, option) is not None:
+            message, hint = f"`{option}` has no effect on windows: they are divided by time", "remove it"
+            problems.add("DLC303", message, source.key_span(("data", "split", option)), hint=hint)
 
 
 def used_targets(document: Document) -> set[str]:
