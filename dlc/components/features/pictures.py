@@ -118,7 +118,7 @@ def header(data: bytes) -> tuple[tuple[int, int], str]:
 
 def _lies(picture: Any) -> bool:
     """Whether height and width change places when it is turned upright; Pillow turns TIFF files itself."""
-    return picture.format != "TIFF" and int(picture.getexif().get(ORIENTATION, 1)) >= 5
+    return picture.format != "TIFF" and picture.getexif().get(ORIENTATION) in (5, 6, 7, 8)
 
 
 def _unreadable(error: Exception) -> ValueError:
