@@ -5,7 +5,8 @@ a segment for each table and the features that read it. It is found by a digest 
 such as the options of source and features, and the path, size and times of each file.
 
 A segment is written once and never changed: the arrays, a header in JSON, and its length and checksum. Each array has a
-checksum, so nothing must be synchronized with the disk. Only numbers are kept, not strings from which features learn.
+checksum, so nothing must be synchronized with the disk. Of strings, the different ones are kept, one after another, and
+the number of each.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from dlc._version import __version__
 from dlc.components.features.feature import Feature
@@ -41,6 +43,9 @@ from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.files import from_json
 from dlc.support.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LEAST_BYTES = 32 << 20
 """The size of files from which on their values are kept: smaller ones are parsed in about a second."""
@@ -102,16 +107,18 @@ def _key_of(plan: Plan, source: Source, columns: Mapping[str, tuple[str, ...]], 
 
 
 def _keeps(source: Source, features: Mapping[FeatureKey, Feature]) -> bool:
-    """Whether values are numbers that depend on nothing but the table: classes of plugins may change."""
+    """Whether values depend on nothing but the table: classes of plugins may change, and decoded files have a cache."""
     own = all(type(each).__module__.startswith("dlc.") for each in (source, *features.values()))
-    return own and not any(feature.reads_files or feature.learns for feature in features.values())
+    return own and not any(feature.reads_files for feature in features.values())
 
 
 def _keep(
     target: Path, key: str, table: Table, columns: Mapping[str, tuple[str, ...]], labels: Sequence[Labels]
 ) -> str | None:
     """Write a segment; why that is not possible, None if it is."""
-    arrays = [*table.values(), *(np.concatenate(label.parts) for label in labels)]
+    packed = {key: _packed(values) for key, values in table.items()}
+    arrays = [array for parts in packed.values() for array in parts]
+    arrays += [np.concatenate(label.parts) for label in labels]
     size, most = sum(array.nbytes for array in arrays), cache_size()
     if isinstance(most, str):
         return most
@@ -121,8 +128,9 @@ def _keep(
         target.parent.mkdir(exist_ok=True, mode=0o700)
         if shutil.disk_usage(target.parent).free < size + SPARE_BYTES:
             return f"`{target.parent}` has less than {human(SPARE_BYTES, 'B', 1024)} of free space"
-        texts = [list(label.numbers) for label in labels]
-        _write(target, {"key": key, "features": list(table), "columns": columns, "labels": texts}, arrays)
+        header = {"key": key, "columns": columns, "labels": [list(label.numbers) for label in labels]}
+        header["features"] = [[*name, len(parts)] for name, parts in packed.items()]
+        _write(target, header, arrays)
     except OSError as error:
         return f"`{target.parent}` can't be written: {reason(error)}"
     prune(target.parent.parent, most)
@@ -167,9 +175,14 @@ def _read(
         with target.open("rb") as file:
             try:
                 header = _header(file, key)
-                features: list[FeatureKey] = [(section, name) for section, name in header["features"]]
                 left = room.limit - room.taken
-                arrays = list(_arrays(file, header["arrays"], left, len(features)))
+                lazy = [count == 1 for _, _, count in header["features"] for _ in range(count)]
+                arrays = list(_arrays(file, header["arrays"], left, lazy))
+                found: Table = {}
+                for section, name, count in header["features"]:
+                    found[section, name] = (
+                        arrays.pop(0) if count == 1 else _unpacked(*(arrays.pop(0) for _ in range(3)))
+                    )
                 chosen = {name: tuple(own) for name, own in header["columns"].items()}
                 texts: list[list[str]] = header["labels"]
             except (ValueError, KeyError, TypeError, OverflowError):
@@ -178,12 +191,31 @@ def _read(
         os.utime(target)  # the time of its last use
     except OSError:
         return None
-    for label, own, codes in zip(labels, texts, arrays[len(features) :], strict=True):
+    for label, own, codes in zip(labels, texts, arrays, strict=True):
         label.numbers |= {text: number for number, text in enumerate(own)}
         label.parts.append(codes)
     columns |= chosen
-    room.taken += sum(array.nbytes for array in arrays[: len(features)] if isinstance(array, np.ndarray))
-    return dict(zip(features, arrays, strict=False))
+    room.taken += sum(values.nbytes for values in found.values() if isinstance(values, np.ndarray))
+    return found
+
+
+def _packed(values: Any) -> list[Any]:
+    """Values as arrays of numbers; of strings the number of each, the ends of the different ones, and these in UTF-8."""
+    if values.dtype != object:
+        return [values]
+    texts = values.tolist()
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    codes = np.fromiter((numbers[text] for text in texts), np.int32, len(texts))
+    ends = np.cumsum([len(text) for text in numbers], dtype=np.int64)
+    return [codes, ends, np.frombuffer("".join(numbers).encode("utf-8", "surrogatepass"), np.uint8)]
+
+
+def _unpacked(codes: NDArray[Any], ends: NDArray[Any], data: NDArray[Any]) -> NDArray[Any]:
+    """The strings that `_packed` has packed."""
+    whole = data.tobytes().decode("utf-8", "surrogatepass")
+    found = np.empty(len(ends), object)
+    found[:] = [whole[start:end] for start, end in pairwise([0, *ends.tolist()])]
+    return np.asarray(found[codes])
 
 
 def _header(file: IO[bytes], key: str) -> dict[str, Any]:
@@ -205,8 +237,8 @@ def _header(file: IO[bytes], key: str) -> dict[str, Any]:
     return found
 
 
-def _arrays(file: IO[bytes], about: Sequence[Mapping[str, Any]], left: int, features: int) -> Iterator[Any]:
-    """The arrays of a segment. Those of features stay on disk if they don't fit into the bytes that are left.
+def _arrays(file: IO[bytes], about: Sequence[Mapping[str, Any]], left: int, lazy: Sequence[bool]) -> Iterator[Any]:
+    """The arrays of a segment. Those that may be `lazy` stay on disk if they don't fit into the bytes that are left.
 
     Raises:
         ValueError: when one is damaged.
@@ -215,7 +247,7 @@ def _arrays(file: IO[bytes], about: Sequence[Mapping[str, Any]], left: int, feat
     for index, each in enumerate(about):
         shape, kind = tuple(each["shape"]), np.dtype(each["dtype"])
         size = prod(shape) * kind.itemsize
-        fits = index >= features or size <= left
+        fits = index >= len(lazy) or not lazy[index] or size <= left
         left -= size if fits else 0
         found = np.empty(size if fits else min(size, _BLOCK), np.uint8)
         file.seek(offset)

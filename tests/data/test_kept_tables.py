@@ -90,6 +90,31 @@ def test_what_does_not_fit_stays_on_disk(folder: Path, monkeypatch: pytest.Monke
     assert bits(found) == want
 
 
+def test_strings_are_kept_as_well(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "t.csv").write_text("a,b,y\n" + "u, \u00e9 x,0\nv,w,1\nu,\U0001f600 y,1\n" * 9, encoding="utf-8")
+    (folder / "s.yaml").write_text(
+        """
+        inputs: {a: {category: {found: 2}}, b: {text: {tokens: words, vocabulary: 9, length: 3}}}
+        targets: {y: {category: 2}}
+        network:
+          - {embedding: {vocabulary: 3, size: 2}, inputs: a, name: e}
+          - {embedding: {vocabulary: 9, size: 2}, inputs: b, name: f}
+          - {global_avg_pool1d: {}, inputs: f, name: g}
+          - concat: [e, g]
+          - dense: 2
+        loss: cross_entropy
+        data: {source: {csv: t.csv}, split: {test: 0.2}}
+        """,
+        encoding="utf-8",
+    )
+    plan = dlc.load(folder / "s.yaml").plan
+    data = load_dataset(plan)
+    parsing_fails(monkeypatch)
+    again = load_dataset(plan)
+    assert bits(again) == bits(data)
+    assert again.fitted.artifacts == data.fitted.artifacts
+
+
 @pytest.mark.parametrize("change", ["content", "time", "option", "feature", "labels"])
 def test_a_change_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     loaded(folder)
