@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.components.features.category import Category
-from dlc.components.features.feature import Feature, as_text
+from dlc.components.features.feature import Feature, as_text, encoded_on_host
 from dlc.components.sources.source import Columns, Source
 from dlc.components.wrong_values import WrongValues
 from dlc.data.bad_records import BadRecords
 from dlc.data.column_facts import ColumnFacts, Resemblance, comparable
 from dlc.data.content import content_of, series_of, window_spans
+from dlc.data.dataset import check_values, fit_features
 from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors
 from dlc.data.findings import untrained_classes
@@ -35,6 +36,8 @@ from dlc.support.lazy import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MOST_BYTES = 1 << 28
+"""Of targets that are compared with what losses and metrics are defined for."""
 MOST_FILES = 1000  # that can't be read, each with a finding of its own
 _IMBALANCE = 10  # how many times as many records the largest class has as the smallest
 _SHOWN = 3  # duplicates and classes in a message
@@ -67,6 +70,7 @@ class _Table:
         whole: of all columns of each record that can be read.
         lacking: which of them `missing: drop` leaves out.
         classes: their class numbers for each feature of classes.
+        targets: the raw values of targets, unless they are large.
         labels: the columns by which the records are divided.
         characters: of texts whose tokens are the rows of windows.
     """
@@ -76,6 +80,7 @@ class _Table:
     whole: list[NDArray[np.uint64]] = field(default_factory=list)
     lacking: list[NDArray[np.bool_]] = field(default_factory=list)
     classes: dict[FeatureKey, list[NDArray[Any]]] = field(default_factory=dict)
+    targets: dict[FeatureKey, list[NDArray[Any]]] = field(default_factory=dict)
     labels: dict[str, Labels] = field(default_factory=dict)
     characters: int = 0
 
@@ -104,7 +109,9 @@ class _Check:
         self.spans = window_spans(plan, self.features)
         self.errors, self.wrong = DataErrors(plan), DataErrors(plan)
         self.items: list[Diagnostic] = []
-        self.files = 0
+        self.files, self.room = 0, MOST_BYTES
+        self.entries: Entries | None = None
+        self.placed: set[tuple[FeatureKey, str, str]] = set()  # kinds of errors whose first file is known
         self.chosen: dict[str, tuple[str, ...]] = {}  # columns by feature
         self.facts: dict[tuple[FeatureKey, str], ColumnFacts] = {}
         self.resemblances: dict[tuple[FeatureKey, FeatureKey, str], Resemblance] = {}
@@ -148,7 +155,7 @@ class _Check:
             labels = {"series": Labels(series, "series")}
         base, path = Path(self.plan.folder), ("data", name, source.word)
         table = _Table(BadRecords(name, source, self._report), labels=labels)
-        entries = Entries.of(source, base, FileReader(self.data.workers))
+        entries = self.entries = Entries.of(source, base, FileReader(self.data.workers))
         reading = Reading(self.plan, self.features, self.chosen, self.errors, entries, table.bad)
         limit = allowed_memory(self.plan) // COPIES
         try:
@@ -164,7 +171,10 @@ class _Check:
         """Add the errors of one record: each file that can't be read has a finding of its own."""
         for error in wrong:
             if not self.features[key].reads_files:
-                self.wrong.add(self._place(key), error, self.chosen.get(key[1], ()))
+                place = (key, error.kind, error.column)
+                found = error if place in self.placed or self.entries is None else self.entries.placed(error)
+                self.placed.add(place)
+                self.wrong.add(self._place(key), found, self.chosen.get(key[1], ()))
                 continue
             self.files += 1
             if self.files > MOST_FILES:
@@ -211,6 +221,11 @@ class _Check:
                 lacking |= np.asarray(feature.absent(values)).reshape(count, -1).any(1)
             if isinstance(feature, Category):
                 table.classes.setdefault(key, []).append(values)
+            if key[0] == "targets" and not feature.packed and not feature.learns:
+                self.room -= values.nbytes
+                table.targets.setdefault(key, []).append(values)
+        if self.room < 0:
+            table.targets.clear()
         table.lacking.append(lacking)
 
     def _compare(self, columns: Mapping[tuple[FeatureKey, str], list[Any]], reading: Reading) -> None:
@@ -279,6 +294,27 @@ class _Check:
         for key, codes in classes.items():
             self._describe_classes(key, codes, splits)
         self._describe_duplicates(splits)
+        if self.room >= 0 and not any(table.bad.found for table in tables.values()):
+            self._check_targets(splits)
+
+    def _check_targets(self, splits: Mapping[str, NDArray[np.int32]]) -> None:
+        """Add the targets that a loss or metric is not defined for."""
+        plan, tables = self.plan, list(self.tables.values())
+        parts = {key: [np.concatenate(table.targets[key])[table.kept] for table in tables] for key in tables[0].targets}
+        raws = {key: np.concatenate(self.features[key].aligned(part)) for key, part in parts.items()}
+        losses = [term for term in plan.losses if term.against is None or term.against in raws]
+        metrics = [term for term in plan.metrics if term.against in raws]
+        known = replace(plan, losses=tuple(losses), metrics=tuple(metrics))
+        try:
+            stats = fit_features(known, raws, splits["train"])
+            encoded = {
+                name: value
+                for (_, own), raw in raws.items()
+                for name, value in encoded_on_host(self.features["targets", own], own, raw, stats[own]).items()
+            }
+            check_values(known, {"targets": encoded}, stats)
+        except SpecError as error:
+            self.items += error.report.diagnostics
 
     def _describe_windows(self) -> None:
         """How many windows there are."""
@@ -325,7 +361,7 @@ class _Check:
                 for number in (largest, smallest)
             )
             message = f"the classes of `{key[1]}` have very different numbers of records"
-            hint = "a metric such as `balanced_accuracy` counts each class alike"
+            hint = f"`train: {{balance: {key[1]}}}` and the metric `balanced_accuracy` make all classes count alike"
             self._add("DLC413", message, path, "note", found=shares, hint=hint)
 
     def _describe_duplicates(self, splits: Mapping[str, NDArray[np.int32]]) -> None:

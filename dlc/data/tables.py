@@ -368,9 +368,11 @@ class Reading:
             values = values_of(feature, key[1], block, chosen, self.count + 1, self.entries)
             return values, np.ones(size, bool)
 
+        entries = self.entries.unplaced()
+
         def read(rows: slice) -> NDArray[Any]:
             part = block if rows == slice(0, size) else Picked(block, rows)
-            return values_of(feature, key[1], part, chosen, self.count + rows.start + 1, self.entries)
+            return values_of(feature, key[1], part, chosen, self.count + rows.start + 1, entries)
 
         return self.bad.read(read, size, self.count, key, feature, block)
 

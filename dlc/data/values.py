@@ -51,6 +51,10 @@ class Entries(NamedTuple):
         """Those of a source whose relative paths start from `base`."""
         return cls(source.numbers, source.names_from(base), files, partial(source.origin, base))
 
+    def unplaced(self) -> Entries:
+        """The same without `origin`, which reads the files before a row."""
+        return self._replace(origin=lambda _: None)
+
     def placed(self, wrong: RuleViolation) -> RuleViolation:
         """What is wrong with a row, with the file that holds it, if there are several."""
         place = self.origin(wrong.row) if isinstance(wrong, WrongValues) else None

@@ -100,6 +100,8 @@ def resolve_document(spec: Spec, filled: bool = True) -> dict[str, Tree]:
         tree["plugins"] = [plugin.name for plugin in spec.plugins]
     if document.data is not None:
         tree["data"] = _data(document.data, document.folder)
+        if not document.windowed:
+            del tree["data"]["windows"]
     tree["inputs"] = {name: _word(feature) for name, feature in document.inputs.items() if feature is not None}
     if document.targets:
         tree["targets"] = {name: _word(feature) for name, feature in document.targets.items() if feature is not None}

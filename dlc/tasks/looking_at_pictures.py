@@ -13,9 +13,10 @@ from dlc.components.sources.idx import Idx
 from dlc.components.sources.references import FileEntry
 from dlc.diagnostics import listing, plural, reason
 from dlc.language.options import RuleViolation
-from dlc.tasks.task import PARTS, Given, is_folder, named_folder, scalar
+from dlc.tasks.task import Given, folders_of_splits, is_folder, scalar
 
 SIDE = 64  # pixels of a larger picture in a spec: a CPU trains on that in minutes
+_LEAST = 8  # pixels of a side that can be halved
 _DECODED = 3000  # pictures that are decoded; the headers of all are read
 _SMALL = Target(8, 8, 1, "stretch", "nearest")
 
@@ -78,8 +79,7 @@ def look_at_pictures(given: Given, multiple: int = 1) -> Pictures:
 
 
 def _look_at_folders(given: Given, path: Path, multiple: int) -> Pictures:
-    parts = {option: found for option, names in PARTS.items() if (found := named_folder(path, names)) is not None}
-    parts = parts if "source" in parts else {"source": path}
+    parts = folders_of_splits(path)
     tables: dict[str, Any] = {
         option: ImageFolder(path=str(part.absolute())).load(Path()) for option, part in parts.items()
     }
@@ -140,7 +140,7 @@ def _common_size(sizes: Mapping[tuple[int, int], int], multiple: int) -> tuple[i
     longest = max(height, width)
     scale = min(1.0, SIDE / longest)
     grid = multiple if multiple > 1 else 1 if scale == 1 else 8
-    fitted = [max(grid, round(side * scale / grid) * grid) for side in (height, width)]
+    fitted = [max(_LEAST, round(side * scale / grid) * grid) for side in (height, width)]
     return fitted[0], fitted[1], seen
 
 

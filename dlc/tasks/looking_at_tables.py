@@ -21,7 +21,7 @@ from dlc.tasks.task import FEW, Given, is_folder, scalar
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Kind = Literal["number", "category", "date", "text", "id", "constant", "empty", "array"]
+Kind = Literal["number", "category", "date", "text", "id", "constant", "empty", "array", "pattern"]
 
 TARGETS = ("target", "label", "class", "y")
 """The names of columns that are targets, if nobody says otherwise."""
@@ -33,8 +33,12 @@ FEW_VALUES = 20
 """The most different values of a column that are listed as classes."""
 MANY_VALUES = 100
 """The most different values of a column whose classes are found while training."""
+FALLBACK = "windows-1252"
+"""The encoding of files that are not UTF-8: it decodes nearly all bytes."""
 _COUNTED = 1000  # different values of a column that are told apart
 _ROOM = 256 << 20  # bytes of fields in memory
+_NUMBERS = 10  # different numbers of a column that may hold a few other strings
+_RARE = 20  # one such string for so many values
 _WORDS = 4.0  # on average: from here on a string is a text
 _ID = re.compile(r"(.*[_\W])?(id|uuid|guid|key|index|number|no|nr)|.*(?<=[a-z])(Id|ID|No)|unnamed.*|", re.IGNORECASE)
 _DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%Y %H:%M", "%m/%d/%Y %H:%M", "%Y-%m")
@@ -53,6 +57,7 @@ class Column(NamedTuple):
         whole: whether all numbers are integers.
         words: the words of a value, on average.
         format: how dates are spelled, if it is not ISO 8601.
+        odd: a few values that are no numbers, in a column of numbers.
     """
 
     name: str
@@ -64,6 +69,7 @@ class Column(NamedTuple):
     whole: bool
     words: float
     format: str | None = None
+    odd: tuple[str, ...] = ()
 
     @property
     def classes(self) -> list[str]:
@@ -164,31 +170,31 @@ def _first(path: Path, options: Mapping[str, Any]) -> Columns:
 
 
 def _dialect(path: Path) -> dict[str, Any]:
-    """The options of `csv` with which a file can be read.
+    """The options of `csv` with which a file can be read: its encoding, its delimiter, and whether there is a header.
+
+    A first row of which half are numbers is a record.
 
     Raises:
-        RuleViolation: DLC401 when there are none.
+        RuleViolation: DLC401 when it can't be read.
     """
-    error: RuleViolation | None = None
-    for encoding in ({}, {"encoding": "windows-1252"}):
-        for delimiter in ({}, *({"delimiter": mark} for mark in ";\t,|")):
-            options: dict[str, Any] = {**encoding, **delimiter}
-            try:
-                headless = _first(path, {**options, "header": False})
-            except RuleViolation as wrong:
-                error = error or wrong
-                continue
-            first = [as_text(column[0]) for column in headless.values()]
-            if 2 * sum(_number(field) is not None for field in first) >= len(first):
-                return {**options, "header": False}
-            try:
-                _first(path, options)
-            except RuleViolation as wrong:
-                error = wrong
-                continue
-            return options
-    assert error is not None
-    raise error
+    options: dict[str, Any] = {}
+    try:
+        headless = _first(path, {"header": False})
+    except RuleViolation as wrong:
+        if "UTF-8" in wrong.message:
+            options["encoding"] = FALLBACK
+        elif "ambiguous" in wrong.message:
+            options["delimiter"] = max(
+                ";\t,|", key=lambda mark: len(_first(path, {"header": False, "delimiter": mark}))
+            )
+        else:
+            raise
+        headless = _first(path, {**options, "header": False})
+    first = [as_text(column[0]) for column in headless.values()]
+    if 2 * sum(_number(field) is not None for field in first) >= len(first):
+        return {**options, "header": False}
+    _first(path, options)
+    return options
 
 
 def _marks(folds: Sequence[_Fold]) -> dict[str, Any]:
@@ -267,11 +273,27 @@ class _Fold:
         values = tuple(text for text in self.texts if text and text not in marks)
         filled = max(1, self.count - missing)
         kind, form = self._kind(values, filled, decimal, marks)
-        return Column(self.name, kind, self.count, missing, values, self.many, self.whole, self.words / filled, form)
+        odd = self._odd(decimal, marks) if kind == "number" else ()
+        words = self.words / filled
+        return Column(self.name, kind, self.count, missing, values, self.many, self.whole, words, form, odd)
+
+    def _odd(self, decimal: str, marks: Sequence[str]) -> tuple[str, ...]:
+        """The values that are no numbers."""
+        odd = [text for text in self.odd if text not in marks]
+        return tuple(text for text in odd if _number(text.replace(decimal, ".")) is None)
+
+    def _mostly_numbers(self, filled: int, decimal: str, marks: Sequence[str]) -> bool:
+        """Whether only a few of many values are no numbers."""
+        odd = self._odd(decimal, marks)
+        rows = sum(self.texts.get(text, 0) for text in odd)
+        numbers = sum(_number(text.replace(decimal, ".")) is not None for text in self.texts)
+        return numbers >= _NUMBERS and len(odd) < _COUNTED and _RARE * rows <= filled
 
     def _kind(
         self, values: tuple[str, ...], filled: int, decimal: str, marks: Sequence[str]
     ) -> tuple[Kind, str | None]:
+        if "*" in self.name:
+            return "pattern", None
         if self.array:
             return "array", None
         if not values:
@@ -279,7 +301,7 @@ class _Fold:
         if len(values) == 1 and not self.many:
             return "constant", None
         unique = self.many or len(values) == filled
-        if self.numeric(decimal, marks):
+        if self.numeric(decimal, marks) or self._mostly_numbers(filled, decimal, marks):
             counter = self.whole and (unique or self.increasing)
             return ("id" if counter and _ID.fullmatch(self.name) else "number"), None
         form = date_format(values[:100])

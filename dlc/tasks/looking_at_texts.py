@@ -12,11 +12,9 @@ from dlc.components.sources.source import PACKED, Source, kind_of_file
 from dlc.components.sources.texts import Text
 from dlc.diagnostics import listing, reason
 from dlc.language.options import RuleViolation
-from dlc.tasks.looking_at_tables import SeenTable, blocks_of_table, look_at_table
-from dlc.tasks.task import PARTS, Given, is_folder, named_folder, scalar
+from dlc.tasks.looking_at_tables import FALLBACK, TARGETS, SeenTable, blocks_of_table, look_at_table
+from dlc.tasks.task import Given, folders_of_splits, is_folder, scalar
 
-FALLBACK = "windows-1252"
-"""The encoding of files that are not UTF-8: it decodes nearly all bytes."""
 _SAMPLED = 2_000_000  # words that are told apart
 
 
@@ -32,6 +30,8 @@ class Texts(NamedTuple):
         lengths: the words of each text, in ascending order.
         words: how many different words there are, in lower case.
         characters: how many characters there are, and how many different ones.
+        empty: how many texts are empty.
+        unlabelled: how many have no class.
     """
 
     sources: Mapping[str, str]
@@ -42,6 +42,8 @@ class Texts(NamedTuple):
     lengths: Sequence[int]
     words: int
     characters: tuple[int, int]
+    empty: int = 0
+    unlabelled: int = 0
 
 
 def look_at_texts(given: Given) -> Texts:
@@ -65,9 +67,8 @@ def _is_text(path: Path) -> bool:
 
 def _look_at_column(given: Given, seen: SeenTable) -> Texts:
     """A table: the column with the most words, and that of the classes."""
-    texts = [
-        column for column in seen.columns if column.kind in ("text", "id", "category") and not _numeric(column.values)
-    ]
+    strings = ("text", "id", "category", "constant")
+    texts = [column for column in seen.columns if column.kind in strings and not _numeric(column.values)]
     target = seen.target(given.target) if given.target is not None else None
     texts = [column for column in texts if column is not target]
     if not texts:
@@ -76,7 +77,7 @@ def _look_at_column(given: Given, seen: SeenTable) -> Texts:
     text = max(texts, key=lambda column: column.words)
     others = [column for column in seen.columns if column.name != text.name]
     if target is None and others:
-        named = [column for column in others if column.name.lower() in ("target", "label", "class", "y")]
+        named = [column for column in others if column.name.lower() in TARGETS]
         few = [column for column in others if not column.many and len(column.values) <= 100]
         target = next(iter(named or few[::-1]), None)
     source = (seen.source, seen.table)
@@ -89,8 +90,7 @@ def _numeric(values: Sequence[str]) -> bool:
 
 def _look_at_folder(given: Given, path: Path) -> Texts:
     """A folder with a folder of files for each class, or a file of lines for each; it may have one for each split."""
-    parts = {option: found for option, names in PARTS.items() if (found := named_folder(path, names)) is not None}
-    parts = parts if "source" in parts else {"source": path}
+    parts = folders_of_splits(path)
     sources = {}
     for option, part in parts.items():
         try:
@@ -170,6 +170,7 @@ def _counted(sources: Mapping[str, tuple[str, Source]], text: str, label: str | 
     characters: Counter[str] = Counter()
     classes: set[str] = set()
     counts = dict.fromkeys(sources, 0)
+    unlabelled = 0
     for option, (_, source) in sources.items():
         for block in blocks_of_table(source):
             if text not in block:
@@ -182,7 +183,11 @@ def _counted(sources: Mapping[str, tuple[str, Source]], text: str, label: str | 
                 characters.update(value)
             counts[option] += len(block[text])
             if label is not None and label in block:
-                classes |= {found for value in block[label].tolist() if (found := as_text(value))}
+                found = [as_text(value) for value in block[label].tolist()]
+                classes |= {value for value in found if value}
+                unlabelled += found.count("")
     written = {option: yaml for option, (yaml, _) in sources.items()}
     size = (sum(characters.values()), len(characters))
-    return Texts(written, counts, text, label, sorted(classes), sorted(lengths), len(words), size)
+    return Texts(
+        written, counts, text, label, sorted(classes), sorted(lengths), len(words), size, lengths.count(0), unlabelled
+    )

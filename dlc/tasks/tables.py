@@ -20,6 +20,7 @@ _REASONS = {
     "constant": "they never change",
     "empty": "they are empty",
     "array": "they are arrays",
+    "pattern": "`*` in a name stands for several columns",
 }
 """Why columns are left out."""
 
@@ -53,6 +54,9 @@ class TabularTask(Task):
         page = Page(type(self), origin)
         split = ["validation: 0.15", "test: 0.15", *self.divided(target)]
         page.section("data:", f"  source: {seen.source}", f"  split: {{{', '.join(split)}}}")
+        odd = [f"`{column.name}` holds {listing(column.odd, 3)}" for column in seen.columns if column.odd]
+        if odd:
+            page.line("  on_bad_record: skip", f"records that can't be read are left out: {'; '.join(odd)}")
         write_inputs(page, inputs)
         name = feature_name(target.name, [INPUT])
         read = [] if name == target.name else [f"column: {scalar(target.name)}"]
@@ -148,7 +152,8 @@ class TabularRegression(TabularTask):
 
     def check(self, target: Column, where: str) -> None:
         """It is a number."""
-        if target.kind not in ("number", "id") or any(not _is_number(value) for value in target.values[:100]):
+        numeric = all(_is_number(value) for value in target.values[:100] if value not in target.odd)
+        if target.kind not in ("number", "id") or not numeric:
             hint = "`dlc init tabular_classification` predicts classes; `--target` names another column"
             message = f"`{target.name}` of {where} is not a column of numbers"
             if target.kind == "constant":

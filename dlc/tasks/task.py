@@ -201,13 +201,30 @@ def need_classes(classes: Sequence[str], where: str, hint: str) -> None:
         raise RuleViolation("DLC405", message, found=listing(classes) or "none", expected="at least two", hint=hint)
 
 
-def named_folder(path: Path, names: Sequence[str]) -> Path | None:
-    """The subfolder with one of some names, whatever its case."""
+def folders_of_splits(path: Path) -> dict[str, Path]:
+    """The folders of the splits in a folder, by option of `data`; the folder itself if there are none.
+
+    A folder `train` beside others that are no splits is one only if it holds folders: else it is a class.
+
+    Raises:
+        RuleViolation: DLC401 when the folder can't be read.
+    """
     try:
-        found = {entry.name.lower(): entry.name for entry in path.iterdir() if entry.is_dir()}
+        folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        found = {
+            option: folder
+            for option, names in PARTS.items()
+            for name in reversed(names)
+            for folder in folders
+            if folder.name.lower() == name
+        }
+        if "source" in found:
+            holds = any(entry.is_dir() for entry in found["source"].iterdir())
+            if holds or (len(found) > 1 and len(found) == len(folders)):
+                return found
     except OSError as error:
         raise RuleViolation("DLC401", f"`{path}` can't be read: {reason(error)}") from None
-    return next((path / found[name] for name in names if name in found), None)
+    return {"source": path}
 
 
 def is_folder(path: Path, hint: str) -> bool:
@@ -238,8 +255,8 @@ def spec_for(word: str, given: Given) -> str:
         SpecError: DLC510 for an unknown task or a setting without effect, DLC401-DLC406 when the data don't fit.
     """
     if word not in TASKS:
-        expected, hint = f"one of {listing(TASKS, len(TASKS))}", did_you_mean(word, TASKS)
-        raise SpecError.of("DLC510", f"unknown task `{word}`", expected=expected, hint=hint)
+        known = f"one of {listing(TASKS, len(TASKS))}"
+        raise SpecError.of("DLC510", f"unknown task `{word}`", expected=known, hint=did_you_mean(word, TASKS))
     task: type[Task] = load_class(TASKS, word)
     if given.data is not None and not task.reads:
         raise SpecError.of("DLC510", f"`{word}` takes no `--data`", hint="remove it")
@@ -249,5 +266,5 @@ def spec_for(word: str, given: Given) -> str:
     try:
         return task().write(given)
     except RuleViolation as wrong:
-        found, expected, hint_of = wrong.found, wrong.expected, wrong.hint
-        raise SpecError.of(wrong.code, wrong.message, found=found, expected=expected, hint=hint_of) from None
+        message, found, expected = wrong.message, wrong.found, wrong.expected
+        raise SpecError.of(wrong.code, message, found=found, expected=expected, hint=wrong.hint) from None

@@ -40,6 +40,8 @@ class TextClassification(Task):
         if held:
             split = [*(f"{option}: 0.15" for option in held), f"stratify: {scalar(seen.label or '')}"]
             page.line(f"  split: {{{', '.join(split)}}}")
+        if seen.empty:
+            page.line("  on_bad_record: skip", f"{plural(seen.empty, 'text')} without words: left out")
         words = seen.lengths[int(0.98 * (len(seen.lengths) - 1))]
         most = max(8, min(_LONGEST, words))
         vocabulary = min(20_000, max(50, round(seen.words, -1) + 10))
@@ -50,12 +52,12 @@ class TextClassification(Task):
         name = feature_name(seen.label or "", ["text"])
         names = [class_name(value) for value in seen.classes]
         page.section()
-        if name == seen.label:
-            page.items(f"targets: {{{name}: {{category: [", names, "]}}")
+        options = [] if name == seen.label else [f"column: {scalar(seen.label or '')}"]
+        options += ["missing: drop"] if seen.unlabelled else []
+        if options:
+            page.items(f"targets: {{{name}: {{category: {{classes: [", names, f"], {', '.join(options)}}}}}}}")
         else:
-            page.items(
-                f"targets: {{{name}: {{category: {{classes: [", names, f"], column: {scalar(seen.label or '')}}}}}}}"
-            )
+            page.items(f"targets: {{{name}: {{category: [", names, "]}}")
         page.section("network:", (f"  - embedding: {{vocabulary: {vocabulary}, size: 64}}", "a vector for each word"))
         page.line("  - dropout: 0.3")
         page.line("  - conv1d: {filters: 64, kernel: 3, padding: same, activation: relu}", "phrases of three words")

@@ -2,15 +2,10 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# The text: the argument, or tinyshakespeare/input.txt in the folder DLC_TEST_DATA.
-INPUT=${1:-${DLC_TEST_DATA:-../../../shared/data}/tinyshakespeare/input.txt}
-if [ ! -f "$INPUT" ]; then
-    echo "there is no $INPUT: give the path of a text, bash run.sh input.txt"
-    exit 0
-fi
+INPUT=${1:-README.md} # a text
 
-dlc check shakespeare.yaml --set "data.source.text.path=$INPUT"
-dlc train shakespeare.yaml --run run --set "data.source.text.path=$INPUT" --set "train.steps_per_epoch=${STEPS:-250}"
+dlc init language_model --data "$INPUT" --out spec.yaml
+dlc train spec.yaml --run run --quiet
 dlc eval run --split validation
-dlc generate run --prompt "ROMEO:" --length 500
-dlc generate run --prompt "ROMEO:" --length 500 --temperature 0.8 --samples 2
+dlc generate run --prompt "The " --length 300
+dlc generate run --prompt "The " --length 100 --temperature 0.5 --samples 2

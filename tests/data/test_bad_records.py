@@ -139,6 +139,17 @@ def test_arrays_are_skipped_by_record(tmp_path: Path, memory: str) -> None:
     np.testing.assert_array_equal(np.ravel(data.targets["y"][:]), np.delete(np.arange(20.0), [2, 11]))
 
 
+def test_tables_of_several_files(tmp_path: Path) -> None:
+    """Rows count through all files; `dlc check --data` names the file."""
+    write_table(tmp_path, {}, "a.csv")
+    write_table(tmp_path, name="b.csv")
+    data = dataset(tmp_path, TABLE.replace("t.csv", '"*.csv"'))
+    assert [record.row for record in data.bad_records] == [20 + row for row in BAD]
+    wrong = [item for item in dlc.check(tmp_path / "spec.yaml", data=True).diagnostics if item.code == "DLC403"]
+    assert {item.severity for item in wrong} == {"warning"}
+    assert wrong[0].message == f"row 3 of `{tmp_path / 'b.csv'}`, column `x`, is not a number"
+
+
 def test_more_than_half_is_an_error(tmp_path: Path) -> None:
     write_table(tmp_path, dict.fromkeys(range(1, 11), "x,a,1"))
     assert len(dataset(tmp_path, TABLE).bad_records) == 10
@@ -158,8 +169,7 @@ def test_a_run_lists_them_and_resumes_and_predicts(tmp_path: Path, dlc_command, 
     monkeypatch.chdir(tmp_path)
     write_table(tmp_path)
     (tmp_path / "spec.yaml").write_text(TABLE)
-    code, _, err = dlc_command("train", "spec.yaml", "--run", "run")
-    assert code == 0, err
+    dlc.train("spec.yaml", "run")
     listed = [json.loads(line) for line in (tmp_path / "run/bad_records.jsonl").read_text().splitlines()]
     assert [record["row"] for record in listed] == list(BAD)
     assert listed[0] == {
@@ -169,7 +179,7 @@ def test_a_run_lists_them_and_resumes_and_predicts(tmp_path: Path, dlc_command, 
         "file": "t.csv",
         "reason": "`x` is not a number: the string `abc`",
     }
-    assert dlc_command("train", "run", "--resume", "--set", "train.epochs=3")[0] == 0
+    assert len(dlc.train(dlc.load("spec.yaml", ["train.epochs=3"]), "run", resume=True).history) == 3
 
     code, text, err = dlc_command("predict", "run", "t.csv", "--keep", "x")
     rows = list(csv.DictReader(text.splitlines()))
@@ -187,5 +197,7 @@ def test_a_run_lists_them_and_resumes_and_predicts(tmp_path: Path, dlc_command, 
     assert code == 0 and json.loads(text)["examples"] == 15 and "are left out" in err
 
     write_table(tmp_path, {**BAD, 5: "x,a,1"})  # a record of the run can no longer be read
-    code, _, err = dlc_command("train", "run", "--resume", "--set", "train.epochs=4")
-    assert code == 1 and "DLC504" in err and "row 3" in err
+    with pytest.raises(SpecError) as caught:
+        dlc.train(dlc.load("spec.yaml", ["train.epochs=4"]), "run", resume=True)
+    assert caught.value.report.codes == ("DLC504",)
+    assert "row 3" in str(caught.value.report.diagnostics[0].found)

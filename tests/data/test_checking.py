@@ -13,7 +13,8 @@ from PIL import Image
 
 import dlc
 from dlc.data.column_facts import Resemblance, comparable
-from dlc.diagnostics import Diagnostic
+from dlc.data.dataset import load_dataset
+from dlc.diagnostics import Diagnostic, SpecError
 from tests.cli.test_commands import dlc_command  # noqa: F401 - a fixture
 
 TABLE = """
@@ -139,6 +140,28 @@ def test_an_input_that_reveals_a_number(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("loss", "target", "message"),
+    [
+        ("poisson", "number", "negative"),
+        ("binary_cross_entropy", "number", "0"),
+        ("mse", "{number: {normalize: standard, missing: drop}}", None),
+        ("huber", "{number: minmax}", None),
+    ],
+)
+def test_targets_that_a_loss_is_not_defined_for(tmp_path: Path, loss: str, target: str, message: str | None) -> None:
+    """The same error as that of training."""
+    rows = ["x,y", *rows_of(NOISE, [-1.5, *NOISE[1:][::-1]])]
+    items = found(tmp_path, rows, {"x": "number: none"}, target, loss=loss, units="1")
+    errors = [item for item in items if item.severity == "error"]
+    if message is None:
+        assert not errors
+        return
+    with pytest.raises(SpecError) as caught:
+        load_dataset(dlc.load(tmp_path / "spec.yaml").plan)
+    assert [item.message for item in errors] == [item.message for item in caught.value.report.diagnostics]
+
+
 def test_the_column_of_a_target_among_several(tmp_path: Path) -> None:
     items = found(tmp_path, ["x,y", *rows_of(NOISE, Y)], {"both": "tensor: {shape: [2], columns: [x, y]}"})
     assert [item.message for item in of(items, "DLC330")] == [
@@ -225,3 +248,47 @@ def test_a_spec_without_data_and_a_file_that_is_missing(tmp_path: Path) -> None:
     (item,) = dlc.check(tmp_path / "spec.yaml", data=True).diagnostics
     assert (item.code, item.severity) == ("DLC401", "error")
     assert items
+
+
+SERIES = """
+data: {source: {csv: t.csv}, split: {validation: 10}}
+inputs: {past: {series: {columns: [y], past: 5}}}
+targets: {future: {series: {columns: [y], future: 2}}}
+network: [flatten, dense: 2, reshape: [2, 1]]
+loss: mse
+"""
+
+
+def test_windows_are_counted(tmp_path: Path) -> None:
+    """A window has 7 rows: 30 rows have 24 of them, and 10 rows have 4."""
+    (tmp_path / "t.csv").write_text("y\n" + "\n".join(map(str, NOISE)) + "\n")
+    (tmp_path / "spec.yaml").write_text(SERIES)
+    (item,) = dlc.check(tmp_path / "spec.yaml", data=True).diagnostics
+    assert item.found == "windows: 24 for training, 4 for the validation split"
+    (item,) = dlc.check(tmp_path / "spec.yaml", ["data.split.validation=5"], data=True).diagnostics
+    assert (item.code, item.severity) == ("DLC405", "error")
+    with pytest.raises(SpecError) as caught:
+        load_dataset(dlc.load(tmp_path / "spec.yaml", ["data.on_bad_record=skip"]).plan)
+    assert caught.value.report.codes == ("DLC303",)
+
+
+def test_texts_are_compared_by_content(tmp_path: Path) -> None:
+    texts = [f"text number {number}" for number in NUMBERS]
+    rows = rows_of([*texts[:20], *texts[:2], *texts[22:-1], ""], Y)
+    parts = {
+        "INPUTS": "{x: {text: {tokens: words, vocabulary: 100, length: 4}}}",
+        "TARGET": "{category: 2}",
+        "SPLIT": "{validation: 20, shuffle: false}",
+        "concat: NAMES": "embedding: {vocabulary: 100, size: 2}, global_max_pool1d",
+        "LOSS": "cross_entropy",
+        "UNITS": "2",
+    }
+    spec = TABLE
+    for word, part in parts.items():
+        spec = spec.replace(word, part)
+    (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]) + "\n")
+    (tmp_path / "spec.yaml").write_text(spec)
+    items = list(dlc.check(tmp_path / "spec.yaml", data=True).diagnostics)
+    assert [item.message for item in of(items, "DLC403")] == ["row 40 of column `x` is not a text"]
+    assert of(items, "DLC410")[0].message == "2.5 % of the column `x` are missing"
+    assert of(items, "DLC322")[0].message.startswith("2 of 20 records of the validation split")

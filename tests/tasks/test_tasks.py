@@ -193,6 +193,12 @@ def test_folders_of_splits_and_sizes(init: Init, tmp_path: Path) -> None:
     assert "30 gray pictures of 2 sizes from 80 to 300 pixels" in text
 
 
+def test_a_class_may_be_called_train(init: Init, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "vehicles", {"train": 6, "car": 6}, (2, 2))
+    text = init("image_classification", "--data", "vehicles")
+    assert "category: [car, train]" in text and "image: {image: {size: 8}}" in text
+
+
 def test_a_spec_in_another_folder(dlc_command, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
     monkeypatch.chdir(tmp_path)
     write_pictures(tmp_path / "pets", {"a": 6, "b": 6})
@@ -226,7 +232,7 @@ def test_files_of_arrays(init: Init, tmp_path: Path) -> None:
     assert "split: {validation: 0.15, test: 0.15, stratify: label}" in text
 
 
-@pytest.mark.parametrize(("side", "size"), [((30, 30), "size: 32"), ((9, 300), "size: [4, 64]")])
+@pytest.mark.parametrize(("side", "size"), [((30, 30), "size: 32"), ((9, 300), "size: [8, 64]"), ((1, 1), "size: 8")])
 def test_sizes_of_autoencoders_can_be_halved_twice(
     side: tuple[int, int], size: str, init: Init, tmp_path: Path
 ) -> None:
@@ -256,6 +262,7 @@ TABLES = {
     "classes in numbers": "x,y\n0.5,3\n1.5,7\n",
     "names that are no names": "the width [cm],2nd,dense,true class\n1.5,1,2.5,a\n2.5,2.5,0.5,b\n",
     "the last column": "0.5x,kind\n1.5,a\n2.5,b\n",
+    "a pattern as a name": "x*,z,kind\n1.5,1,a\n2.5,2.5,b\n",
 }
 EXPECTED = {
     "no header": ["header: false", "numbers: [column_0, column_1]", "column_2: {category: [a, b]}"],
@@ -269,6 +276,7 @@ EXPECTED = {
         "true_class: {category: {classes: [a, b], column: true class}}",
     ],
     "the last column": ["kind: {category: [a, b]}"],
+    "a pattern as a name": ["numbers: [z]", "`*` in a name stands for several columns: `x*`"],
 }
 
 
@@ -299,6 +307,24 @@ def test_records_without_a_target(init: Init, tmp_path: Path) -> None:
     text = init("tabular_regression", "--data", "t.csv", clean=False)
     assert "targets: {price: {number: {normalize: standard, missing: drop}}}" in text
     assert "8 records without it are left out" in text
+
+
+def test_fields_that_are_no_numbers_are_skipped(init: Init, tmp_path: Path) -> None:
+    rows = [f"{'unknown' if row == 3 else row * 1.5},{row % 7 + row * 0.3}" for row in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,price", *rows]) + "\n")
+    text = init("tabular_regression", "--data", "t.csv", clean=False)
+    assert "numbers: [x]" in text
+    assert "on_bad_record: skip" in text and "`x` holds `unknown`" in text
+    assert dlc.check("tabular_regression.yaml", data=True).ok
+
+
+def test_texts_that_are_empty_or_have_no_class(init: Init, tmp_path: Path) -> None:
+    rows = [("", "pos"), ("no class", ""), *TEXTS]
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    text = init("text_classification", "--data", "t.csv", clean=False)
+    assert "1 text without words: left out" in text
+    assert "label: {category: {classes: [neg, pos], missing: drop}}" in text
+    assert dlc.check("text_classification.yaml", data=True).ok
 
 
 def test_series(init: Init, tmp_path: Path) -> None:
@@ -358,6 +384,7 @@ def test_data_that_do_not_fit(dlc_command, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "words.csv").write_text("x,y\n" + "one,a\ntwo,b\n" * 10)
     (tmp_path / "same.csv").write_text("x,y\n" + "1,a\n2,a\n" * 10)
     (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "twice.csv").write_text("x,x,y\n1,2,3\n")
     (tmp_path / "head.csv").write_text("x,y\n")
     (tmp_path / "short.txt").write_text("too short")
     backwards = (tmp_path / "s.csv").read_text().splitlines()
@@ -374,6 +401,7 @@ def test_data_that_do_not_fit(dlc_command, tmp_path: Path, monkeypatch) -> None:
         ("tabular_classification", "--data", "one"): "is a folder, not a table",
         ("tabular_classification", "--data", "empty.csv"): "is empty",
         ("tabular_classification", "--data", "head.csv"): "has no records",
+        ("tabular_classification", "--data", "twice.csv"): "has duplicate column names",
         ("tabular_classification", "--data", "same.csv"): "has only one class",
         ("tabular_classification", "--data", "t.csv", "--target", "targets"): "no column `targets`",
         ("tabular_classification", "--data", "t.csv", "--target", "income"): "is not a class",

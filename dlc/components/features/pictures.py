@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """The formats that are read: none of them runs another program, as EPS does."""
+DEEP = ("PNG", "PPM")
+"""The formats whose pictures of 16 bits Pillow may read as integers of 32 bits, all of them below 65,536."""
 MOST_PIXELS = 1 << 27
 """The most pixels of a picture. A small file may declare more than fit into memory."""
+METADATA = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"})
+"""Where Pillow looks for the orientation in other files than TIFF; to look takes time even if there is nothing."""
 ORIENTATION = 0x0112
 """The tag of the orientation in EXIF."""
 TURNS = {
@@ -152,9 +156,10 @@ def decoded(data: bytes, target: Target) -> NDArray[Any]:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise ValueError(f"it has {width:,} x {height:,} pixels; at most {MOST_PIXELS:,} are read")
-            if picture.mode == "F" or (picture.mode == "I" and picture.format != "PNG"):
+            if picture.mode == "F" or (picture.mode == "I" and picture.format not in DEEP):
                 raise ValueError("it has numbers of 32 bits; only 8 and 16 bits are read")
-            turn = TURNS.get(picture.getexif().get(ORIENTATION, 1))
+            described = picture.format == "TIFF" or not METADATA.isdisjoint(picture.info)
+            turn = TURNS.get(picture.getexif().get(ORIENTATION, 1)) if described else None
             swapped = turn in SWAPPING
             picture.draft(MODES[min(target.channels, 3)], (target.width, target.height)[:: -1 if swapped else 1])
             return resized(picture if turn is None else picture.transpose(image_module.Transpose[turn]), target)

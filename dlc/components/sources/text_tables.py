@@ -258,19 +258,30 @@ class _Rows:
     """
 
     def __init__(self, lines: Iterator[str], delimiter: str, comment: str | None, line: int = 0) -> None:
-        self.line = line  # the number of the last line that was read
-        self._lines, self._comment, self._begins = lines, comment, True
-        self._reader = csv.reader(self._given(), delimiter=delimiter, strict=True)
+        self._lines, self._comment = lines, comment
+        self._skipped, self._begins = line, True  # lines before these and of comments; whether the next line begins a row
+        given = lines if comment is None else self._given(comment)
+        self._reader = csv.reader(given, delimiter=delimiter, strict=True)
+
+    @property
+    def line(self) -> int:
+        """The number of the last line that was read."""
+        return self._reader.line_num + self._skipped
 
     def __iter__(self) -> Iterator[list[str]]:
+        if self._comment is None:
+            return self._reader
+        return self._rows()
+
+    def _rows(self) -> Iterator[list[str]]:
         for row in self._reader:
             self._begins = True
             yield row
 
-    def _given(self) -> Iterator[str]:
+    def _given(self, comment: str) -> Iterator[str]:
         for line in self._lines:
-            self.line += 1
-            if self._begins and self._comment is not None and line.startswith(self._comment):
+            if self._begins and line.startswith(comment):
+                self._skipped += 1
                 continue
             self._begins = False
             yield line
