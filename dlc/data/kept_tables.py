@@ -200,7 +200,7 @@ def _read(
 
 
 def _packed(values: Any) -> list[Any]:
-    """Values as arrays of numbers; of strings the number of each, the ends of the different ones, and these in UTF-8."""
+    """Values as arrays of numbers; of strings the number of each, the ends of the different ones, and their UTF-8."""
     if values.dtype != object:
         return [values]
     texts = values.tolist()
