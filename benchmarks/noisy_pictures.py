@@ -1,8 +1,8 @@
 """Pictures with noise beside the same without: `python -m benchmarks.noisy_pictures MNIST FOLDER`.
 
 MNIST is the folder of the four files of MNIST. FOLDER gets `train.npz` and `test.npz` with the columns `noisy` and
-`image`, as in keras-io's example "Convolutional autoencoder for image denoising": noise with a deviation of 0.4 is added
-to pixels from 0 to 1, which are then clipped.
+`image`, as in keras-io's example "Convolutional autoencoder for image denoising": noise with a deviation of 0.4 is
+added to pixels from 0 to 1, which are then clipped.
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ TASKS = {
         Task("mnist_convnet", "mnist", "accuracy", 0.99, 34_826),
         Task("mnist_autoencoder", "mnist", "validation/loss", 0.0635, 28_353),
         Task("mnist_denoising", "mnist", "validation/loss", 0.086, 28_353, noisy_pictures.write),
+        Task("cifar10_linear", "cifar10_small", "accuracy"),
         Task("cifar10_resnet", "cifar10_small", "accuracy"),
         Task("etth1_dlinear", "ett", "loss", 0.380, 64_704),
         Task("etth1_nlinear", "ett", "loss", 0.380, 32_352),

@@ -361,7 +361,7 @@ class _Check:
                 for number in (largest, smallest)
             )
             message = f"the classes of `{key[1]}` have very different numbers of records"
-            hint = "a metric such as `balanced_accuracy` counts each class alike"
+            hint = f"`train: {{balance: {key[1]}}}` and the metric `balanced_accuracy` make all classes count alike"
             self._add("DLC413", message, path, "note", found=shares, hint=hint)
 
     def _describe_duplicates(self, splits: Mapping[str, NDArray[np.int32]]) -> None:

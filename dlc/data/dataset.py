@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dlc.components.features.feature import Feature, encoded_on_host
 from dlc.components.features.feature import fitted as fit_feature
 from dlc.data.bad_records import BadRecord
-from dlc.data.batching import Batching
+from dlc.data.balance import find_class_weights
+from dlc.data.batching import Batching, fold_sizes
 from dlc.data.columns import Chosen, Encoded, Windows, block_slices, blocks_of
 from dlc.data.content import read_content
 from dlc.data.errors import DataErrors, wrong_data
@@ -78,7 +79,8 @@ class Sampler:
     """Batches of a split.
 
     The stream of rows is one permutation after another, cut into batches: every batch is full, and every row is used
-    once per epoch.
+    once per epoch. With `classes`, each pass has equally many rows of each class instead: rows of a rare class occur
+    several times in it, and of a frequent one each pass has others, until all were used.
 
     Args:
         rows: the split's row numbers.
@@ -86,6 +88,7 @@ class Sampler:
         seed: the run's seed.
         shuffle: whether each pass over the rows has a new order.
         per_epoch: the rows of an epoch; all when None.
+        classes: the class of each row, if all classes are to occur equally often.
     """
 
     rows: NDArray[np.int32]
@@ -93,6 +96,7 @@ class Sampler:
     seed: int
     shuffle: bool = True
     per_epoch: int | None = None
+    classes: NDArray[Any] | None = field(default=None, repr=False, compare=False)
     _orders: dict[int, NDArray[np.int32]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -111,11 +115,33 @@ class Sampler:
         if (known := self._orders.get(epoch)) is not None:
             return known
         stream = np.random.Philox(key=[self.seed, _ORDER], counter=[0, 0, 0, epoch])
-        order = np.random.Generator(stream).permutation(self.rows)
+        order = np.random.Generator(stream).permutation(self.rows if self.classes is None else self._balanced(epoch))
         for old in [number for number in self._orders if abs(number - epoch) > 1]:
             del self._orders[old]
         self._orders[epoch] = order
         return order
+
+    def _balanced(self, epoch: int) -> NDArray[np.int32]:
+        """The rows of one pass, equally many of each class, in the order of the classes.
+
+        The rows of a class make a stream of permutations, of which each pass takes the next part.
+        """
+        assert self.classes is not None
+        names = np.unique(self.classes)
+        parts = []
+        for number, (name, size) in enumerate(zip(names, fold_sizes(len(self.rows), len(names)), strict=True)):
+            own = self.rows[self.classes == name]
+            first = epoch * size
+            passes = range(first // len(own), -(-(first + size) // len(own)))
+            found = [
+                np.random.Generator(
+                    np.random.Philox(key=[self.seed, _ORDER], counter=[0, 0, number + 1, index])
+                ).permutation(own)
+                for index in passes
+            ]
+            start = first - passes.start * len(own)
+            parts.append(np.concatenate(found)[start : start + size])
+        return np.concatenate(parts)
 
     def batches(self, step: int, count: int) -> NDArray[np.int32]:
         """The row numbers of `count` batches, starting at a step: (count, batch_size)."""
@@ -174,7 +200,8 @@ def load_dataset(plan: Plan, fitted: FittedData | None = None) -> Dataset:
             for note in lost_values(_feature(plan, section, name), name, columns[name], raw, values[section][name])
         ]
     )
-    learned = FittedData(columns, stats, members, ranges, found.artifacts)
+    weights = find_class_weights(plan, values, splits["train"]) if fitted is None else dict(fitted.class_weights)
+    learned = FittedData(columns, stats, members, ranges, found.artifacts, weights)
     return Dataset(
         values["inputs"],
         values["targets"],
@@ -265,7 +292,7 @@ def _in_memory(values: dict[str, dict[str, Any]], limit: int) -> dict[str, dict[
 
 def _chosen(raw: Any, rows: NDArray[np.int32]) -> Any:
     """The records that a feature is fitted to, in the order of the file, in memory or on disk."""
-    return raw[np.sort(rows)] if isinstance(raw, np.ndarray) else Chosen(raw, rows)
+    return np.take(raw, np.sort(rows), axis=0) if isinstance(raw, np.ndarray) else Chosen(raw, rows)
 
 
 def check_values(plan: Plan, values: Mapping[str, Mapping[str, Any]], stats: Mapping[str, Mapping[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.data.batching import Batching, batching_of
@@ -24,15 +24,24 @@ CHUNK_BYTES = 64 << 20  # batches of one chunk that is sent, at most
 PARTS = 12  # chunks per memory for records: one in use, one waiting, one being made, each with copies
 
 
-def make_sampler(plan: Plan, rows: NDArray[np.int32]) -> Sampler:
+def make_sampler(plan: Plan, rows: NDArray[np.int32], targets: Mapping[str, Any]) -> Sampler:
     """The sampler of a spec's training split with the given row numbers.
+
+    Args:
+        plan: the plan.
+        rows: the row numbers.
+        targets: encoded targets of all records by name, which `train.balance` may read.
 
     Raises:
         SpecError: DLC405 when a batch is larger than the split.
     """
     batching = batching_of(plan, len(rows))
     per_epoch = None if plan.train.steps_per_epoch is None else batching.examples
-    return Sampler(rows, batching.batch_size, plan.seed, plan.train.shuffle, per_epoch)
+    classes = None
+    if plan.train.balance is not None:
+        classes = np.asarray(targets[plan.train.balance][rows])
+        classes = classes.argmax(1) if classes.ndim > 1 else classes  # rows of `one_hot`
+    return Sampler(rows, batching.batch_size, plan.seed, plan.train.shuffle, per_epoch, classes)
 
 
 class Portions(NamedTuple):

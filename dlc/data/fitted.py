@@ -32,6 +32,7 @@ class FittedData:
         stats: the features' statistics of the training split, in float64.
         splits: the digests of the records of each split, in its order: uint64.
         ranges: the ranges that metrics and augmentations depend on, by feature, in the user's unit.
+        class_weights: those of losses with balanced classes, by the name of the loss.
         artifacts: what features learned before there were numbers, such as a tokenizer: JSON documents, by feature.
     """
 
@@ -40,6 +41,7 @@ class FittedData:
     splits: Mapping[str, NDArray[np.uint64]]
     ranges: Mapping[str, ValueRange] = field(default_factory=dict)
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
+    class_weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def find(self, digests: NDArray[np.uint64], bad: Sequence[str] = ()) -> dict[str, NDArray[np.int32]]:
         """The rows of a data set that hold the records of each split. Each row is used once.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.features.feature import Feature
+from dlc.components.sources.arrow_text import Fields
 from dlc.components.sources.references import file_entries
 from dlc.components.sources.source import Columns, Source, look_alike, select
 from dlc.components.wrong_values import Violations, WrongValues
@@ -16,6 +17,7 @@ from dlc.data.errors import DataErrors
 from dlc.diagnostics import did_you_mean, listing
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
+from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,11 +34,7 @@ class Entries(NamedTuple):
         numbers: makes strings of the source numbers as Python spells them.
         folder: the folder that the names of files start from.
         files: reads these files.
-    <<<<<<< HEAD
         origin: the file of a row and its number there, if the source has several files.
-    =======
-        origin: the file of a row and its number there, if there are several files.
-    >>>>>>> main
     """
 
     numbers: Numbers
@@ -65,9 +63,9 @@ class Entries(NamedTuple):
             WrongValues: DLC403 for what is certainly no number, no name of a file, or a file that can't be decoded.
         """
         if feature.reads_files and column.dtype.kind in "OUS":
-            entries = file_entries(column, self.folder, name, first_row)
+            entries = file_entries(np.asarray(column), self.folder, name, first_row)
             return self.files.read(feature.decoder(), entries, name, first_row)
-        return self.numbers(column, name, first_row) if feature.reads_numbers(index) else column
+        return np.asarray(self.numbers(column, name, first_row) if feature.reads_numbers(index) else column)
 
 
 def parse(
@@ -100,6 +98,31 @@ def values_of(
     Raises:
         RuleViolation: DLC402-DLC406; `Violations` if there are several.
     """
+    if not any(isinstance(columns.get(column), Fields) for column in chosen):
+        return _values_of(feature, name, columns, chosen, first_row, entries)
+    try:
+        return _values_of_fields(feature, name, columns, chosen, first_row, entries)
+    except (RuleViolation, Violations, TypeError, ValueError, AttributeError):  # the strings show what is wrong
+        strings = {column: np.asarray(columns[column]) for column in chosen}
+        return _values_of(feature, name, strings, chosen, first_row, entries)
+
+
+def _values_of_fields(
+    feature: Feature, name: str, columns: Columns, chosen: Sequence[str], first_row: int, entries: Entries
+) -> NDArray[Any]:
+    """`values_of`, where columns are `Fields`: different strings are read once, if the feature allows that."""
+    column: Any = columns[chosen[0]]
+    if feature.separate and not feature.reads_numbers(0) and len(chosen) == 1:
+        values, codes = column.coded()
+        if len(values) <= len(column) // 2:
+            found = _values_of(feature, name, {chosen[0]: values}, chosen, first_row, entries)
+            return np.asarray(found[codes])
+    return _values_of(feature, name, columns, chosen, first_row, entries)
+
+
+def _values_of(
+    feature: Feature, name: str, columns: Columns, chosen: Sequence[str], first_row: int, entries: Entries
+) -> NDArray[Any]:
     label = chosen[0] if len(chosen) == 1 else name
     found: list[RuleViolation] = []
     parts = []

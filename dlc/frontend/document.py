@@ -80,6 +80,12 @@ class Document:
     folder: FilePath
 
     @property
+    def windowed(self) -> bool:
+        """Whether some feature reads several rows."""
+        features = (*self.inputs.values(), *self.targets.values())
+        return any(feature is not None and feature.span is not None for feature in features)
+
+    @property
     def objectives(self) -> tuple[Item[Any, Any], ...]:
         """The losses and the metrics."""
         return (*self.losses, *self.metrics)

@@ -269,6 +269,9 @@ class Train(Options):
         None, ge=1, description="steps of an epoch; default: one pass over the training split"
     )
     shuffle: bool = option(True, description="draw a new order for every epoch")
+    balance: str | None = option(
+        None, min_length=1, description="a target of classes: every epoch has equally many examples of each class"
+    )
     monitor: str | None = option(
         None, description="SPLIT/METRIC that decides which weights are best; validation/loss when left out"
     )
@@ -291,6 +294,13 @@ class Train(Options):
         "auto", description="the memory for training, such as `64 GiB`; `auto` is the memory of this machine"
     )
     callbacks: Callbacks = option((), description="a callback, or a list of them: what else happens at each epoch")
+
+    @model_validator(mode="after")
+    def _balanced(self) -> Train:
+        if self.balance is not None and not self.shuffle:
+            message, hint = "`balance` draws examples at random", "remove `shuffle: false`"
+            raise reject(OptionError(("balance",), "DLC104", message, hint=hint, at_key=True))
+        return self
 
     @model_validator(mode="after")
     def _lasting(self) -> Train:

@@ -13,6 +13,7 @@ from dlc.backend.loss import feature_of, input_feature
 from dlc.backend.network import Program, lower
 from dlc.backend.predict import blank, predicting, predictions_of, stats_of, with_stats
 from dlc.components.features.feature import Feature, encoded_on_host
+from dlc.data.balance import with_class_weights
 from dlc.data.fitted import FittedData, device_stats
 from dlc.data.ranges import with_ranges
 from dlc.diagnostics import SpecError
@@ -153,5 +154,5 @@ def load_model(run: RunFolder, only: str | None = None, output: str | None = Non
         raise SpecError.of("DLC503", f"`{run.weights}` does not fit the spec: a threshold is missing") from None
     own = {name: value for name, value in weights.items() if not name.startswith(THRESHOLDS)}
     fitted = run.load_fitted(plan)
-    plan = with_ranges(plan, fitted.ranges, fitted.stats)
+    plan = with_class_weights(with_ranges(plan, fitted.ranges, fitted.stats), fitted.class_weights)
     return Model(plan, program, with_stats(own, device_stats(fitted.stats)), fitted, spec.texts, spec.plugins)

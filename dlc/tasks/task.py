@@ -255,8 +255,8 @@ def spec_for(word: str, given: Given) -> str:
         SpecError: DLC510 for an unknown task or a setting without effect, DLC401-DLC406 when the data don't fit.
     """
     if word not in TASKS:
-        expected, hint = f"one of {listing(TASKS, len(TASKS))}", did_you_mean(word, TASKS)
-        raise SpecError.of("DLC510", f"unknown task `{word}`", expected=expected, hint=hint)
+        known = f"one of {listing(TASKS, len(TASKS))}"
+        raise SpecError.of("DLC510", f"unknown task `{word}`", expected=known, hint=did_you_mean(word, TASKS))
     task: type[Task] = load_class(TASKS, word)
     if given.data is not None and not task.reads:
         raise SpecError.of("DLC510", f"`{word}` takes no `--data`", hint="remove it")
@@ -266,5 +266,5 @@ def spec_for(word: str, given: Given) -> str:
     try:
         return task().write(given)
     except RuleViolation as wrong:
-        found, expected, hint_of = wrong.found, wrong.expected, wrong.hint
-        raise SpecError.of(wrong.code, wrong.message, found=found, expected=expected, hint=hint_of) from None
+        message, found, expected = wrong.message, wrong.found, wrong.expected
+        raise SpecError.of(wrong.code, message, found=found, expected=expected, hint=wrong.hint) from None

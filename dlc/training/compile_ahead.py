@@ -16,6 +16,7 @@ from dlc.backend.shapes import batch_shapes, stats_shapes
 from dlc.backend.train_step import CompiledSteps, make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon
+from dlc.data.balance import awaits_class_weights
 from dlc.data.batching import batching_of, horizon_of, split_sizes
 from dlc.data.columns import Windows
 from dlc.data.feed import Feed, Gathered, Rows
@@ -113,6 +114,8 @@ def _foreseen(plan: Plan) -> Known | None:
         return None
     kinds = [feature.value_type() for feature in features]
     if any(isinstance(dim, str) for kind in kinds for dim in kind.shape[1:]) or awaits_ranges(plan):
+        return None
+    if awaits_class_weights(plan):
         return None
     try:
         counts = [source.count(Path(plan.folder)) for source in sources]

@@ -55,6 +55,7 @@ MAY_CHANGE = (
     ("train", "callbacks"),
     ("train", "memory"),
     ("data", "memory"),
+    ("data", "workers"),
 )
 """The settings that a resumed run may change."""
 
@@ -332,6 +333,10 @@ class RunFolder:
             ranges = {name: ValueRange(*map(float, found["ranges"][name])) for name in ranged_features(plan)}
             if not all(isfinite(held.span) and held.span > 0 for held in ranges.values()):
                 raise ValueError("ranges")
+            wanted_weights = [term.name for term in plan.losses if term.loss.balances]
+            class_weights = {name: tuple(map(float, found["class_weights"][name])) for name in wanted_weights}
+            if not all(isfinite(value) and value > 0 for part in class_weights.values() for value in part):
+                raise ValueError("class_weights")
             read, documents, found = found["columns"], found["artifacts"], found["fitted"]
             learning = [name for name, feature in {**plan.inputs, **plan.targets}.items() if feature.learns]
             artifacts = {name: documents[name].encode() for name in learning}
@@ -349,7 +354,7 @@ class RunFolder:
                     raise ValueError(name)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError):
             raise SpecError.of("DLC503", f"`{path}` is damaged: it does not fit the spec") from None
-        return FittedData(columns, stats, self._splits(), ranges, artifacts)
+        return FittedData(columns, stats, self._splits(), ranges, artifacts, class_weights)
 
     def _splits(self) -> dict[str, Any]:
         """The digests of the records of each split.
@@ -507,6 +512,7 @@ def _features(fitted: FittedData) -> bytes:
             for name, stats in fitted.stats.items()
         },
         "ranges": {name: list(held) for name, held in fitted.ranges.items()},
+        "class_weights": {name: list(weights) for name, weights in fitted.class_weights.items()},
         "artifacts": {name: document.decode() for name, document in fitted.artifacts.items()},
     }
     return to_json({**plain, "sha256": digest(to_json(plain))})

@@ -16,6 +16,7 @@ from dlc.backend.network import Program, lower
 from dlc.backend.train_step import CompiledSteps, TrainState, Updater, make_compiled_steps
 from dlc.backend.update import make_updater
 from dlc.components.schedules.schedule import Horizon, Run
+from dlc.data.balance import with_class_weights
 from dlc.data.batching import horizon_of
 from dlc.data.dataset import Dataset, Sampler, data_sizes, load_dataset
 from dlc.data.feeder import Feeder, evaluated_together, make_sampler
@@ -112,9 +113,10 @@ def set_up(
     with timed("data"):
         data = load_dataset(plan, fitted)
     plan = with_ranges(plan, data.fitted.ranges, data.fitted.stats)
+    plan = with_class_weights(plan, data.fitted.class_weights)
     for text in data.notes if fitted is None else ():
         note(text)
-    sampler = make_sampler(plan, data.splits["train"])
+    sampler = make_sampler(plan, data.splits["train"], data.targets)
     horizon = horizon_of(plan, sampler.batching)
     late = _need_something_to_learn(plan, data, sampler, horizon)
     for text in late if fitted is None else ():

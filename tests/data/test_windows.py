@@ -119,7 +119,7 @@ def test_windows_are_recognized_by_their_content(folder: Path) -> None:
 def test_windows_on_the_device_are_those_of_the_host(folder: Path) -> None:
     data = loaded(table())
     plan = spec().plan
-    sampler = make_sampler(plan, data.splits["train"])
+    sampler = make_sampler(plan, data.splits["train"], data.targets)
     for memory in (1 << 30, 1):  # on the device, and sent chunk by chunk
         feeder = Feeder(data.rows, sampler, 5, memory=memory)
         assert feeder.portions.resident == (memory > 1)
@@ -180,7 +180,7 @@ def test_tokens_of_texts_are_rows(folder: Path) -> None:
     assert len(train) == (10 - 5) + (20 - 5)  # of both texts, none over their end
     assert len(data.splits["test"]) == 10 - 5
     assert (inputs[data.splits["test"]] != 0).all(), "the alphabet was seen in the training split"
-    sampler = make_sampler(plan, data.splits["train"])
+    sampler = make_sampler(plan, data.splits["train"], data.targets)
     assert (sampler.steps(1), sampler.steps(2)) == (3, 6)
     np.testing.assert_array_equal(np.sort(sampler.batches(0, 5).reshape(-1)), np.sort(data.splits["train"]))
 
@@ -190,3 +190,11 @@ def test_a_vocabulary_is_that_of_the_training_split(folder: Path) -> None:
     data = load_dataset(dlc.loads(TEXT).plan)
     assert b'"tokens": ["<unk>", "a", "b"]' in data.fitted.artifacts["text"]
     assert 0 in np.asarray(data.inputs["text"][data.splits["test"]])
+
+
+def test_windows_without_effect_are_an_error(folder: Path) -> None:
+    text = SPEC.replace("SPLIT", "{test: 10}").replace("WINDOWS", "2")
+    text = text.replace("{series: {columns: a, future: 2}}", "number").replace("dense: 2, reshape: [2, 1]", "dense: 1")
+    text = text.replace("{series: {columns: [a, b], past: 4, normalize: standard}}", "{tensor: [2]}")
+    with pytest.raises(SpecError, match="`windows` has no effect"):
+        dlc.loads(text)

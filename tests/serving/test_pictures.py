@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import dlc
+from dlc.components.features.pictures import Target
 from dlc.training.run_folder import RunFolder
 from tests.cli.test_commands import dlc_command  # noqa: F401 - a fixture
 from tests.training.test_training import same_run
@@ -144,7 +145,8 @@ def test_a_resumed_run_has_the_bits_of_a_straight_one(project: Path, tmp_path: P
     spec = dlc.load(project / "spec.yaml")
     with pytest.raises(Stopped):
         train(spec, run=RunFolder(tmp_path / "run"), stop=stop)
-    train(spec, run=RunFolder(tmp_path / "run"), resume=True)
+    other = dlc.load(project / "spec.yaml", ["data.workers=0"])  # may change, as the memory may
+    train(other, run=RunFolder(tmp_path / "run"), resume=True)
     same_run(RunFolder(project / "run"), RunFolder(tmp_path / "run"))
 
 
@@ -159,3 +161,32 @@ def test_an_exported_program_takes_bytes(project: Path) -> None:
 def test_the_report_shows_pictures(project: Path) -> None:
     page = dlc.report(project / "run", project / "page.html").read_text()
     assert page.count("data:image/png;base64,") >= 5
+
+
+def test_weights_do_not_depend_on_workers_or_on_what_was_decoded_before(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a cache, with an empty, a filled and a damaged one, in memory and on disk, with 0, 1 and 3 workers."""
+    monkeypatch.setenv("DLC_CACHE", str(tmp_path / "cache"))
+    weights = (project / "run" / "weights.safetensors").read_bytes()
+    decoded: list[bytes] = []
+    whole = Target.decode
+
+    def counted(self: Target, data: bytes) -> np.ndarray:
+        decoded.append(data)
+        return whole(self, data)
+
+    monkeypatch.setattr(Target, "decode", counted)
+    cases = [("off", 0, "1 GB"), ("cold", 3, "1 GB"), ("warm", 1, "1 GB"), ("warm", 3, "4 kB"), ("damaged", 0, "1 GB")]
+    for number, (state, workers, memory) in enumerate(cases):
+        with monkeypatch.context() as patched:
+            if state == "off":
+                patched.setenv("DLC_CACHE", "off")
+            if state == "damaged":
+                (segment,) = tmp_path.rglob("*.segment")
+                segment.write_bytes(segment.read_bytes()[:-1000])
+            decoded.clear()
+            spec = dlc.load(project / "spec.yaml", [f"data.workers={workers}", f"data.memory={memory}"])
+            dlc.train(spec, run=tmp_path / str(number))
+        assert len(decoded) == (0 if state == "warm" else 58), state
+        assert (tmp_path / str(number) / "weights.safetensors").read_bytes() == weights, state

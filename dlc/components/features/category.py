@@ -106,6 +106,7 @@ class Category(MissingValues):
 
     word = "category"
     categorical = True
+    separate = True
     classes: Annotated[Classes | None, BeforeValidator(read_classes)] = main(
         None, description="number, names or groups of the classes"
     )

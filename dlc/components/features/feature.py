@@ -55,6 +55,9 @@ class Feature(Options):
     reads_texts: ClassVar[bool] = False
     """Whether the strings in its column are texts, so that each line of a text file may be a record."""
 
+    separate: ClassVar[bool] = False
+    """Whether it reads one column, and `read` finds each value by itself: different values are then read once."""
+
     column: str | None = option(None, description="column to read; default: the name of the feature")
 
     @property

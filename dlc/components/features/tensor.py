@@ -38,6 +38,7 @@ from dlc.components.features.normalizers import (
     undefined,
     without_shift,
 )
+from dlc.components.features.ragged import rectangular
 from dlc.components.value_ranges import Bounds, ValueRange, out_of_bounds
 from dlc.components.wrong_values import RecordColumns, raise_all
 from dlc.diagnostics import plural
@@ -300,6 +301,8 @@ class Tensor(MissingValues):
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """The columns side by side, in the declared shape."""
         labels = self.columns if self.columns and len(self.columns) == len(columns) else [name] * len(columns)
+        padding = None if self.padding is None else float(self.padding)
+        columns = rectangular(columns, labels, first_row, padding, self.shape[0] if self.shape else None)
         parts = numbers_of(columns, labels, first_row, self.gap)
         source = RecordColumns(labels, [prod(part.shape[1:]) for part in parts], first_row)
         rows = parts[0].shape[0]

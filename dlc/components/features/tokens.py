@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.features.feature import Feature, FeatureExample, before_data, numbers_of, where_defined
+from dlc.components.features.ragged import rectangular
 from dlc.components.wrong_values import RecordColumns, raise_all
 from dlc.diagnostics import plural
 from dlc.ir import Dim, TensorType
@@ -46,9 +47,9 @@ class TokenValues(Feature):
 class Tokens(TokenValues):
     """A sequence of numbers of a vocabulary: (batch, length) in int32.
 
-    It reads one column of arrays, or several columns of one token each. `padding` is the number that fills the end of
-    shorter sequences: the value then has a mask, and padding never counts. `ignored` is the number at positions without
-    a token to predict: a loss with this `ignore_index` skips them.
+    It reads one column of arrays or lists, or several columns of one token each. `padding` is the number that fills the
+    end of shorter sequences: the value then has a mask, and padding never counts. `ignored` is the number at positions
+    without a token to predict: a loss with this `ignore_index` skips them.
     """
 
     word = "tokens"
@@ -123,6 +124,7 @@ class Tokens(TokenValues):
     def read(self, columns: Sequence[NDArray[Any]], name: str, first_row: int = 1) -> NDArray[Any]:
         """The tokens of each record, checked against the vocabulary."""
         labels = self.columns if self.columns and len(self.columns) == len(columns) else [name] * len(columns)
+        columns = rectangular(columns, labels, first_row, self.padding, self.length)
         parts = numbers_of(columns, labels, first_row)
         source = RecordColumns(labels, [prod(part.shape[1:]) for part in parts], first_row)
         values = np.concatenate(

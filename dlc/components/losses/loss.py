@@ -12,6 +12,8 @@ from dlc.language.options import Options
 from dlc.support.lazy import jnp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jax import Array
     from numpy.typing import NDArray
 
@@ -77,6 +79,24 @@ class Loss(Options):
     def in_batch(self) -> bool:
         """Whether the loss of an example depends on the others of its batch."""
         return False
+
+    @property
+    def balances(self) -> bool:
+        """Whether its weights of classes are those that `class_weights_of` finds in the training split."""
+        return False
+
+    def class_weights_of(self, blocks: Iterable[NDArray[Any]], size: int) -> tuple[float, ...]:
+        """The weights with which all classes count alike.
+
+        Args:
+            blocks: the encoded targets of the training split, one block after another.
+            size: the last size of the output.
+        """
+        raise NotImplementedError(f"`{self.word}` has no weights of classes")
+
+    def weighted(self, weights: tuple[float, ...]) -> Loss:
+        """The same loss with weights that `class_weights_of` found."""
+        raise NotImplementedError(f"`{self.word}` has no weights of classes")
 
     def fewest_examples(self, target: TensorType | None) -> int:
         """The fewest examples that a batch must have: the loss of fewer is the same for all weights.

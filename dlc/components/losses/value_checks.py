@@ -6,13 +6,30 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from dlc.diagnostics import plural
+from dlc.diagnostics import did_you_mean, plural
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, reject, spell
 from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+BALANCED = "balanced"
+"""The option of weights that make all classes count alike in the training split."""
+
+
+def read_class_weights(value: Any) -> Any:
+    """`read_numbers`, or `balanced`."""
+    if isinstance(value, str) and value != BALANCED:
+        expected, hint = "a list with one number for each class, or `balanced`", did_you_mean(value, (BALANCED,))
+        raise reject(OptionError((), "DLC104", "not valid weights of classes", spell(value), expected, hint))
+    return value if value == BALANCED else read_numbers(value)
+
+
+def read_class_factor(value: Any) -> Any:
+    """`read_factor`, or `balanced`."""
+    return value if isinstance(value, str) and value == BALANCED else read_factor(value)
 
 
 def _is_number(value: Any) -> bool:

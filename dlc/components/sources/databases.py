@@ -92,6 +92,11 @@ class Sql(FileSource):
         return self
 
     @classmethod
+    def advice(cls, key: str) -> str | None:
+        """The hint for the rest of a query that is not quoted: a comma ends it."""
+        return 'put the query into quotes: `query: "select ..."`' if " " in key or not key.isidentifier() else None
+
+    @classmethod
     def sample(cls) -> bytes:
         """A table of three rows."""
         import sqlite3
@@ -155,6 +160,8 @@ class Sql(FileSource):
         if not _URL.fullmatch(found) or found.startswith("sqlite"):
             what = "does not hold the address of a database that SQLAlchemy connects to" if found else "is not set"
             message = f"the environment variable `{self.url_env}` {what}"
-            hint = f"for example `export {self.url_env}=postgresql://user:password@server/name`"
+            hint = (
+                f"for example `export {self.url_env}=postgresql://server/name`, with user and password if it needs them"
+            )
             raise RuleViolation("DLC401", message, hint=hint, option="url_env")
         return found, "url_env"

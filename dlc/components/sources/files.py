@@ -12,6 +12,7 @@ from unicodedata import normalize
 
 from pydantic import BeforeValidator, model_validator
 
+from dlc.components.sources.arrow_text import Fields
 from dlc.components.sources.blocks import joined, limited, same_columns
 from dlc.components.sources.paths import fixed_folder, full_path, plain_file, plain_files
 from dlc.components.sources.source import TABBED, Columns, Opened, Source, kind_of_file
@@ -96,6 +97,9 @@ def read_paths(value: Any) -> Any:
 
 class TableSource(FileSource):
     """Shared by sources that read tables row by row: one file, or several with the same columns, one after another."""
+
+    parsed: ClassVar[bool] = False
+    """Whether the values of its files are parsed, and of large files kept for later runs."""
 
     path: str = main(
         min_length=1, description="the file, or a pattern with `*` for several; relative to the spec's folder"
@@ -309,6 +313,7 @@ class Csv(TableSource):
     """
 
     word = "csv"
+    parsed = True
     suffixes = (".csv", ".tsv", ".tab")
     header: bool = option(True, description="whether the first row names the columns")
     names: Annotated[tuple[str, ...] | None, BeforeValidator(_names)] = option(
@@ -361,7 +366,12 @@ class Csv(TableSource):
         return super().for_file(path).model_copy(update=changed)
 
     def numbers(self, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
-        """Fields with a decimal point, and without marks between groups of digits."""
+        """Fields with a decimal point, and without marks between groups of digits; numbers if Arrow read them."""
+        if isinstance(column, Fields):
+            numbers = column.numbers()
+            if numbers is not None:
+                return numbers
+            column = np.asarray(column)
         if column.dtype.kind != "O" or (self.decimal == "." and self.thousands is None):
             return column
         from dlc.components.sources.text_tables import with_decimal_points, without_groups

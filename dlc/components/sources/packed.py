@@ -246,6 +246,20 @@ def lines_of(file: io.BufferedReader, encoding: str, path: Path) -> Iterator[str
             text.detach()
 
 
+def lines_before(path: Path, position: int) -> int:
+    """The number of line ends before a position in the bytes of a text, which may be compressed.
+
+    A line ends with a line feed, a carriage return, or both.
+    """
+    lines, before = 0, b""
+    with unpacked(path, None) as file:
+        while position and (data := file.read(min(position, _PIECE))):
+            position -= len(data)
+            lines += data.count(b"\n") + data.count(b"\r") - (before + data).count(b"\r\n")
+            before = data[-1:]
+    return lines
+
+
 def undecodable_line(file: IO[bytes], encoding: str) -> int | None:
     """The number of the first line that is not in an encoding, from 1; None if only the end of the last one is not.
 

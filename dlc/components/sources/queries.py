@@ -223,4 +223,6 @@ def _failed(what: str, error: Exception, url: str, option: str) -> RuleViolation
     why = " ".join(str(cause).split("\n", maxsplit=1)[0].split()) or type(cause).__name__
     for secret in (url, *secrets_of(url)):
         why = why.replace(secret, "***")
-    return RuleViolation("DLC401", f"{what}: {why[:300]}", option=option)
+    package = cause.name if isinstance(cause, ModuleNotFoundError) else None
+    hint = f"install the driver of the database, for example with `pip install {package}`" if package else None
+    return RuleViolation("DLC401", f"{what}: {why[:300]}", hint=hint, option=option)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from dlc.components.sources import arrow_text
+from dlc.components.sources.arrow_text import ArrowText, Missing
+from dlc.components.sources.blocks import rows_in
 from dlc.components.sources.delimiters import fields_by_delimiter, first_lines, most_frequent_delimiter, spelled
 from dlc.components.sources.packed import (
     HEAD_BYTES,
     encoding_of,
+    lines_before,
     lines_of,
     need_fit,
     reported,
@@ -56,19 +63,66 @@ class Dialect(NamedTuple):
                 need_fit(path, limit)
             with reported(path), unpacked(path, limit) as file:
                 encoding = encoding_of(file.peek(HEAD_BYTES), self.encoding)
+                marked = file.peek(HEAD_BYTES).startswith(codecs.BOM_UTF8)
                 lines = lines_of(file, encoding, path)
                 first = first_lines(lines)
                 delimiter = self.delimiter or self._found_delimiter(self._without_comments(first), path)
                 rows = _Rows(chain(first, lines), delimiter, self.comment)
-                try:
-                    for names, records in self._tables(rows, path, room):
-                        table = np.array(records, dtype=object).reshape(len(records), len(names))
-                        yield {name: self._filled(table[:, index]) for index, name in enumerate(names)}
-                except csv.Error as error:
-                    message = f"line {rows.line} of `{path}` is malformed: {reason(error)}"
-                    raise RuleViolation("DLC401", message, option="path") from None
+                with malformed(rows, path):
+                    names, records = self._begun(rows, path)
+                most = sys.maxsize if room is None else max(1, room // (FIELD_BYTES * len(names)))
+                begin = len("".join(first[: rows.line]).encode()) if self.header else 0
+                whole = rows.line <= len(first) or not self.header
+                if room is None or not (whole and self._suits_arrow(path, encoding, delimiter)):
+                    yield from self._blocks(rows, names, records, path, most)
+                    return
+                with unpacked(path, limit) as again:
+                    begin += len(codecs.BOM_UTF8) * marked
+                    again.read(begin)
+                    yield from self._by_arrow(again, begin, names, delimiter, path, most, room)
         except UnicodeError:
             raise undecodable(path, encoding, self.encoding) from None
+
+    def _suits_arrow(self, path: Path, encoding: str, delimiter: str) -> bool:
+        """Whether Arrow may parse a file: it is large, and its text is in UTF-8."""
+        suits = encoding in ("utf-8", "utf-8-sig") and delimiter.isascii()
+        return suits and path.stat().st_size >= arrow_text.LEAST_BYTES and arrow_text.available()
+
+    def _by_arrow(
+        self, file: IO[bytes], begin: int, names: list[str], delimiter: str, path: Path, most: int, room: int
+    ) -> Iterator[Columns]:
+        """The blocks of a file that Arrow parses as far as it can.
+
+        Args:
+            file: the file, from the first record on.
+            begin: how many bytes come before it.
+            names: the names of the columns.
+            delimiter: the character between fields.
+            path: the file, for messages.
+            most: the most rows of a block.
+            room: the most bytes of a block.
+        """
+        size = max(1, min(room, arrow_text.PIECE_BYTES))
+        text = ArrowText(file, len(names), delimiter, self.decimal, self.comment, self._missing(), size)
+        count = 0
+        with closing(text.blocks(names, most)) as blocks:
+            for block in blocks:
+                left = sys.maxsize if self.rows is None else self.rows - count
+                here = rows_in(block)
+                yield block if here <= left else {name: column[:left] for name, column in block.items()}
+                count += here
+                if here >= left:
+                    return
+        if text.rest is None and count:
+            return
+        lines = lines_of(text.rest or io.BufferedReader(io.BytesIO()), "utf-8", path)
+        rows = _Rows(lines, delimiter, self.comment, lines_before(path, begin + text.done))
+        yield from self._blocks(rows, names, [], path, most, count)
+
+    def _missing(self) -> Missing:
+        texts = frozenset(value for value in self.missing_values if isinstance(value, str))
+        numbers = frozenset(float(value) for value in self.missing_values if not isinstance(value, str))
+        return Missing(texts, numbers, self._filled)
 
     def _without_comments(self, lines: Sequence[str]) -> list[str]:
         return [line for line in lines if self.comment is None or not line.startswith(self.comment)]
@@ -105,30 +159,50 @@ class Dialect(NamedTuple):
             column[:] = ["" if absent[text] else text for text in fields]
         return column
 
-    def _tables(self, reader: _Rows, path: Path, room: int | None) -> Iterator[tuple[list[str], list[list[str]]]]:
-        """The column names and records, all of one length, block by block; at least one block."""
-        rows: Iterator[list[str]] = (row for row in reader if row)
-        first = next(rows, None)
+    def _begun(self, rows: _Rows, path: Path) -> tuple[list[str], list[list[str]]]:
+        """The column names, and the first record if the first row is one.
+
+        Raises:
+            RuleViolation: DLC401 when there is no row, or it does not name the columns.
+        """
+        first = next((row for row in rows if row), None)
         if first is None:
             raise RuleViolation("DLC401", f"`{path}` is empty", expected="a table", option="path")
-        names = self._names(first, path)
+        return self._names(first, path), [] if self.header else [first]
+
+    def _blocks(
+        self, reader: _Rows, names: list[str], records: list[list[str]], path: Path, most: int, count: int = 0
+    ) -> Iterator[Columns]:
+        """The columns of records that Python parses, block by block; at least one block, unless some came before.
+
+        Args:
+            reader: the rows.
+            names: the names of the columns.
+            records: the records that were read before, which are part of the first block.
+            path: the file, for messages.
+            most: the most rows of a block.
+            count: the number of records in earlier blocks.
+
+        Raises:
+            RuleViolation: DLC401 for rows that are malformed or have another length.
+        """
+        rows: Iterator[list[str]] = (row for row in reader if row)
         if self.rows is not None:
-            rows = islice(rows, self.rows - (not self.header))
-        records = [] if self.header else [first]
-        most = sys.maxsize if room is None else max(1, room // (FIELD_BYTES * len(names)))
-        whole = True
+            rows = islice(rows, self.rows - count - len(records))
+        whole = not count
         ragged: list[tuple[int, int]] = []  # line and number of fields of the first row of another length
         others = 0
-        for row in rows:
-            if len(row) != len(names):
-                ragged, others = ragged or [(reader.line, len(row))], others + 1
-                continue
-            records.append(row)
-            if len(records) >= most:
-                yield names, records
-                records, whole = [], False
+        with malformed(reader, path):
+            for row in rows:
+                if len(row) != len(names):
+                    ragged, others = ragged or [(reader.line, len(row))], others + 1
+                    continue
+                records.append(row)
+                if len(records) >= most:
+                    yield self._columns(names, records)
+                    records, whole = [], False
         if records or whole:
-            yield names, records
+            yield self._columns(names, records)
         for line, width in ragged:
             hint = "set `delimiter` to the character between fields" if 1 in (len(names), width) else None
             message = f"line {line} of `{path}` has {plural(width, 'field')}"
@@ -136,6 +210,10 @@ class Dialect(NamedTuple):
             raise RuleViolation(
                 "DLC401", message, found=found, expected=plural(len(names), "field"), hint=hint, option="path"
             )
+
+    def _columns(self, names: Sequence[str], records: Sequence[Sequence[str]]) -> Columns:
+        table = np.array(records, dtype=object).reshape(len(records), len(names))
+        return {name: self._filled(table[:, index]) for index, name in enumerate(names)}
 
     def _names(self, first: Sequence[str], path: Path) -> list[str]:
         """The names of the columns.
@@ -176,25 +254,48 @@ class _Rows:
         lines: the lines.
         delimiter: the character between fields.
         comment: what such a line begins with; None if there are none.
+        line: how many lines of the file come before them.
     """
 
-    def __init__(self, lines: Iterator[str], delimiter: str, comment: str | None) -> None:
-        self.line = 0  # the number of the last line that was read
-        self._lines, self._comment, self._begins = lines, comment, True
-        self._reader = csv.reader(self._given(), delimiter=delimiter, strict=True)
+    def __init__(self, lines: Iterator[str], delimiter: str, comment: str | None, line: int = 0) -> None:
+        self._lines, self._comment = lines, comment
+        self._skipped = line  # lines before these, and those of comments
+        self._begins = True  # whether the next line begins a row
+        given = lines if comment is None else self._given(comment)
+        self._reader = csv.reader(given, delimiter=delimiter, strict=True)
+
+    @property
+    def line(self) -> int:
+        """The number of the last line that was read."""
+        return self._reader.line_num + self._skipped
 
     def __iter__(self) -> Iterator[list[str]]:
+        if self._comment is None:
+            return self._reader
+        return self._rows()
+
+    def _rows(self) -> Iterator[list[str]]:
         for row in self._reader:
             self._begins = True
             yield row
 
-    def _given(self) -> Iterator[str]:
+    def _given(self, comment: str) -> Iterator[str]:
         for line in self._lines:
-            self.line += 1
-            if self._begins and self._comment is not None and line.startswith(self._comment):
+            if self._begins and line.startswith(comment):
+                self._skipped += 1
                 continue
             self._begins = False
             yield line
+
+
+@contextmanager
+def malformed(rows: _Rows, path: Path) -> Iterator[None]:
+    """Report a row that can't be parsed as DLC401."""
+    try:
+        yield
+    except csv.Error as error:
+        message = f"line {rows.line} of `{path}` is malformed: {reason(error)}"
+        raise RuleViolation("DLC401", message, option="path") from None
 
 
 def without_groups(column: NDArray[Any], mark: str, decimal: str) -> NDArray[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 from unicodedata import normalize
 
+from dlc.components.features.category import Category
 from dlc.components.features.decision import BEST_F1
 from dlc.components.features.feature import Feature
 from dlc.components.features.number import Number
@@ -86,6 +87,8 @@ def match(document: Document, graph: Graph, types: Mapping[str, TensorType] | No
     _unfit_targets(document, problems)
     _columns(document, problems)
     _splits(document, problems)
+    _windows(document, problems)
+    _balance(document, problems)
     return Objectives(tuple(losses), tuple(metrics))
 
 
@@ -540,6 +543,20 @@ def _classes(document: Document, section: str, name: str, feature: Feature, prob
         problems.add(wrong.code, message, span, found=wrong.found, expected=wrong.expected, hint=wrong.hint)
 
 
+def _balance(document: Document, problems: Problems) -> None:
+    """Report a `train.balance` that names no target of classes, one for each record."""
+    name, path = document.train.balance, ("train", "balance")
+    if name is None:
+        return
+    span = document.source.span(path)
+    if name not in document.targets:
+        hint = did_you_mean(name, list(document.targets))
+        problems.add("DLC201", f"no target is named `{name}`", span, hint=hint)
+    elif (feature := document.targets[name]) is not None and not isinstance(feature, Category):
+        message, hint = f"`balance` needs a target of classes, but `{name}` is a `{feature.word}`", "remove it"
+        problems.add("DLC104", message, span, expected="a `category`", hint=hint)
+
+
 def _splits(document: Document, problems: Problems) -> None:
     """Report splits that leave nothing to train on, or have no effect."""
     data, source = document.data, document.source
@@ -574,6 +591,31 @@ def _splits(document: Document, problems: Problems) -> None:
     elif not data.split.shuffle and (*path, "seed") in source.values and any(held.values()):
         message, hint = "`seed` has no effect without `shuffle`", "remove one of them"
         problems.add("DLC303", message, source.key_span((*path, "seed")), hint=hint)
+
+
+def _windows(document: Document, problems: Problems) -> None:
+    """Report features without a window beside others with one, and settings of windows without such features."""
+    data, source = document.data, document.source
+    features = {**document.inputs, **document.targets}
+    spans = {name: feature.span for name, feature in features.items() if feature is not None}
+    if data is None or len(spans) < len(features):
+        return
+    if all(span is None for span in spans.values()):
+        if ("data", "windows") in source.values:
+            message, hint = "`windows` has no effect: no feature reads several rows", "remove it, or use `series`"
+            problems.add("DLC303", message, source.key_span(("data", "windows")), hint=hint)
+        return
+    single = next((name for name, span in spans.items() if span is None), None)
+    if single is not None:
+        section = "inputs" if single in document.inputs else "targets"
+        other = next(name for name, span in spans.items() if span is not None)
+        message = f"`{single}` has no window, but `{other}` has one"
+        hint = "records are windows or rows: give each input and target a window (`series`, or `text` with `window`)"
+        problems.add("DLC406", message, source.key_span((section, single)), hint=hint)
+    for option in ("stratify", "group", "column", "time", "folds"):
+        if getattr(data.split, option) is not None:
+            message, hint = f"`{option}` has no effect on windows: they are divided by time", "remove it"
+            problems.add("DLC303", message, source.key_span(("data", "split", option)), hint=hint)
 
 
 def used_targets(document: Document) -> set[str]:

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 import dlc
 from dlc.components.features.image import CONSTANTS
-from dlc.components.features.pictures import MOST_PIXELS, Target, decoded
+from dlc.components.features.pictures import MOST_PIXELS, Target, decoded, header
 from dlc.components.sources.references import file_entries
 from dlc.components.sources.stored import Stored
 from dlc.components.wrong_values import WrongValues
@@ -67,13 +67,55 @@ def test_modes_become_the_declared_channels() -> None:
     )
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    ("mode", "kinds"),
+    [
+        ("1", "PNG TIFF PPM BMP GIF"),
+        ("L", "PNG TIFF PPM BMP GIF JPEG WEBP"),
+        ("LA", "PNG TIFF"),
+        ("P", "PNG TIFF BMP GIF"),
+        ("RGB", "PNG TIFF PPM BMP JPEG WEBP"),
+        ("RGBA", "PNG TIFF WEBP"),
+        ("CMYK", "JPEG TIFF"),
+        ("YCbCr", "JPEG TIFF"),
+        ("I;16", "PNG TIFF PPM"),
+    ],
+)
+def test_each_mode_of_each_format_is_converted_as_by_pillow(mode: str, kinds: str, channels: int) -> None:
+    """Of 16 bits the upper ones are kept, as numpy computes them; Pillow would clip to 255."""
+    bits = RANDOM.integers(0, 1 << 16, (6, 5)).astype(np.uint16)
+    color = noise(6, 5, "RGBA" if mode.endswith("A") else "RGB")
+    for kind in kinds.split():
+        picture = Image.fromarray(bits) if mode == "I;16" else color.quantize(7) if mode == "P" else color.convert(mode)
+        data = encoded(picture, kind)
+        with Image.open(io.BytesIO(data)) as opened:
+            opened.draft("L" if channels == 1 else "RGB", None)  # a JPEG file holds the gray values
+            deep = opened.mode.startswith("I")
+            upright = Image.fromarray((np.asarray(opened) // 256).astype(np.uint8)) if deep else opened
+            wanted = np.asarray(upright.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
+        np.testing.assert_array_equal(decoded(data, target(6, 5, channels)), wanted.reshape(6, 5, channels))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP"])
+def test_the_first_picture_of_several_is_read(kind: str) -> None:
+    frames = [Image.new("RGB", (4, 4), color) for color in ((250, 0, 0), (0, 250, 0))]
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    red, green, _ = decoded(data, target(4, 4))[0, 0].tolist()
+    assert red > 240 and green < 10
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "xmp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_orientation_of_exif_is_applied(orientation: int) -> None:
+def test_the_orientation_is_applied(orientation: int, kind: str) -> None:
+    """That of EXIF, or of XMP in a JPEG file."""
     picture = noise(6, 4)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(picture, exif=exif)
+    xmp = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'.encode()
+    data = encoded(picture, "JPEG", xmp=xmp) if kind == "xmp" else encoded(picture, kind, exif=exif)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert header(data)[0] == upright.size[::-1]
     found = decoded(data, target(upright.height, upright.width))
     np.testing.assert_array_equal(found, np.asarray(upright))
 

@@ -198,6 +198,16 @@ def test_an_address_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert SECRET not in str(caught.value.__dict__) and "s3cr3t!" not in str(caught.value.__dict__)
 
 
+def test_a_driver_that_is_not_installed_has_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(url: str) -> Any:
+        raise ModuleNotFoundError("No module named 'a_driver'", name="a_driver")
+
+    monkeypatch.setattr(sqlalchemy, "create_engine", missing)
+    with pytest.raises(RuleViolation) as caught:
+        list(query_database("postgresql://server/shop", "select 1", None, "url_env"))
+    assert "pip install a_driver" in (caught.value.hint or "")
+
+
 def test_errors_of_drivers_do_not_show_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     def refusing(url: str) -> Any:
         raise ValueError(f"no connection to {url} with s3cr3t!")
@@ -221,6 +231,11 @@ def test_errors_of_drivers_do_not_show_secrets(monkeypatch: pytest.MonkeyPatch) 
 def test_wrong_options(options: str, code: str, place: tuple[str, ...]) -> None:
     made = build_word(parse_yaml(f"sql: {{{options}}}", "example").tree, SOURCES, "source")
     assert isinstance(made, list) and [(error.code, error.loc) for error in made] == [(code, ("sql", *place))]
+
+
+def test_a_query_with_a_comma_needs_quotes() -> None:
+    made = build_word(parse_yaml("sql: {path: a.db, query: select x, y from t}", "example").tree, SOURCES, "source")
+    assert isinstance(made, list) and made[0].code == "DLC101" and "into quotes" in (made[0].hint or "")
 
 
 def test_dates_of_databases() -> None:
