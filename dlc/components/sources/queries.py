@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from dlc.components.sources.databases import secrets_of
+from dlc.components.sources.addresses import secrets_of
 from dlc.components.sources.python_values import column_of
 from dlc.components.sources.source import Columns, normalized_names
 from dlc.components.sources.text_tables import FIELD_BYTES
