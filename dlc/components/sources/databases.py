@@ -10,10 +10,10 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, model_validator
 
-from dlc.components.sources.addresses import secrets_of
 from dlc.components.sources.blocks import joined, limited
 from dlc.components.sources.files import FileSource
 from dlc.components.sources.paths import full_path
+from dlc.components.sources.secrets import secrets_of
 from dlc.components.sources.source import Columns, Opened
 from dlc.language.options import OptionError, RuleViolation, main, option, reject
 

@@ -1,4 +1,4 @@
-"""Addresses of databases, and the secrets in them."""
+"""Secrets in addresses of databases: they are in no message and no run folder."""
 
 from __future__ import annotations
 
