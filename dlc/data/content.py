@@ -15,8 +15,9 @@ from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors, wrong_data
 from dlc.data.findings import without_absent_targets
 from dlc.data.fitted import Bytes, FittedData, Unpadded, record_digests, string_digests
+from dlc.data.kept_tables import read_table
 from dlc.data.splits import DIVIDING, Labels, codes_of, labels_of, split_tables
-from dlc.data.tables import Room, features_of, read_values
+from dlc.data.tables import Room, features_of
 from dlc.data.values import FeatureKey
 from dlc.data.windows import Layout, Segment, cut_texts, layout, reach, segments_of, sequential, spans
 from dlc.frontend.plan import Plan
@@ -264,7 +265,7 @@ def _tables(
                 continue
             path, more = ("data", name, source.word), also.get(name, ())
             bad = bad_records_of(plan, name, source)
-            tables[name] = read_values(plan, source, room, columns, errors, path, also=more, files=files, bad=bad)
+            tables[name] = read_table(plan, source, room, columns, errors, path, more, files, bad)
             if bad is not None:
                 skipped[name] = bad
     errors.check()

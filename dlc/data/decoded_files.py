@@ -46,7 +46,7 @@ MOST_SEGMENTS = 64
 """The most segments of a decoder: all of them are open while records are read."""
 DIGEST = 16  # bytes
 _MARK = b"dlc-seg1"
-_SUFFIX = ".segment"
+SUFFIX = ".segment"
 
 
 def digest(data: bytes) -> bytes:
@@ -315,7 +315,7 @@ class _Writer:
         head = json.dumps({**header, "count": self.count, "index": zlib.crc32(data)}).encode()
         end = head + len(head).to_bytes(8, "little") + _MARK
         self._write(memoryview(data + end), self.count * self._record)
-        self._path.replace(folder / f"{digest(data).hex()}{_SUFFIX}")
+        self._path.replace(folder / f"{digest(data).hex()}{SUFFIX}")
         os.close(self._handle)
 
     def discard(self) -> None:
@@ -333,7 +333,7 @@ class _Writer:
 def _segments(folder: Path) -> list[tuple[float, int, Path]]:
     """The segments in a folder and below: time of the last use, size and path."""
     found = []
-    for path in folder.rglob(f"*{_SUFFIX}"):
+    for path in folder.rglob(f"*{SUFFIX}"):
         with suppress(OSError):  # another process may delete it
             status = path.stat()
             found.append((status.st_mtime, status.st_size, path))
@@ -360,7 +360,7 @@ def prune(root: Path, most: int) -> None:
 
 def contents(root: Path) -> Contents:
     """The segments of all decoders, and what killed processes left."""
-    return Contents.of([*root.glob(f"*/*{_SUFFIX}"), *root.glob("*/*.part")])
+    return Contents.of([*root.glob(f"*/*{SUFFIX}"), *root.glob("*/*.part")])
 
 
 def cache_size() -> int | str:

@@ -44,6 +44,11 @@ class DataErrors:
             elif isinstance(before, WrongValues) and isinstance(error, WrongValues):
                 self._found[key] = before.joined(error)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was found."""
+        return not self._found
+
     def check(self) -> None:
         """Raise what was found, if anything."""
         if self._found:

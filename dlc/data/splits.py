@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 from dlc.components.features.feature import as_text
+from dlc.components.sources.arrow_text import Fields
 from dlc.components.sources.source import Columns, missing_column
 from dlc.data.batching import fold_sizes, split_sizes
 from dlc.data.errors import wrong_data
@@ -50,14 +51,22 @@ class Labels:
         name = normalize("NFC", self.name)
         if name not in block:
             raise missing_column(name, block, option=self.option)
-        column = np.asarray(block[name][:])
+        column: Any = block[name][:]
+        if isinstance(column, Fields):
+            values, codes = column.coded()
+            self.parts.append(self._numbered(values)[codes])
+            return
+        column = np.asarray(column)
         if column.size != len(column):
             found = f"arrays of shape {list(column.shape[1:])}"
             message = f"the column `{name}` can't divide records"
             raise RuleViolation("DLC406", message, found=found, expected="single values", option=self.option)
-        texts = [as_text(value) for value in column.reshape(len(column)).tolist()]
-        numbers = self.numbers
-        self.parts.append(np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32))
+        self.parts.append(self._numbered(column.reshape(len(column))))
+
+    def _numbered(self, column: NDArray[Any]) -> NDArray[np.int32]:
+        """The number of each value; new ones get the next."""
+        texts, numbers = [as_text(value) for value in column.tolist()], self.numbers
+        return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32)
 
     def codes(self) -> NDArray[np.int32]:
         """A number for each record, in the order of the spelled values, whatever the order of the records."""

@@ -98,6 +98,9 @@ def read_paths(value: Any) -> Any:
 class TableSource(FileSource):
     """Shared by sources that read tables row by row: one file, or several with the same columns, one after another."""
 
+    parsed: ClassVar[bool] = False
+    """Whether the values of its files are parsed, and of large files kept for later runs."""
+
     path: str = main(
         min_length=1, description="the file, or a pattern with `*` for several; relative to the spec's folder"
     )
@@ -310,6 +313,7 @@ class Csv(TableSource):
     """
 
     word = "csv"
+    parsed = True
     suffixes = (".csv", ".tsv", ".tab")
     header: bool = option(True, description="whether the first row names the columns")
     names: Annotated[tuple[str, ...] | None, BeforeValidator(_names)] = option(

@@ -25,6 +25,7 @@ class JsonLines(TableSource):
     """
 
     word = "jsonl"
+    parsed = True
     suffixes = (".jsonl", ".ndjson")
     examples = ("jsonl: train.jsonl", "jsonl: {path: 'logs/*.jsonl.gz', rows: 2}")
 

@@ -115,7 +115,7 @@ class Dialect(NamedTuple):
                     return
         if text.rest is None and count:
             return
-        lines = lines_of(text.rest or io.BufferedReader(io.BytesIO()), "utf-8", path)  # type: ignore[arg-type]
+        lines = lines_of(text.rest or io.BufferedReader(io.BytesIO()), "utf-8", path)
         rows = _Rows(lines, delimiter, self.comment, lines_before(path, begin + text.done))
         yield from self._blocks(rows, names, [], path, most, count)
 
@@ -259,10 +259,8 @@ class _Rows:
 
     def __init__(self, lines: Iterator[str], delimiter: str, comment: str | None, line: int = 0) -> None:
         self._lines, self._comment = lines, comment
-        self._skipped, self._begins = (
-            line,
-            True,
-        )  # lines before these and of comments; whether the next line begins a row
+        self._skipped = line  # lines before these, and of comments
+        self._begins = True  # whether the next line begins a row
         given = lines if comment is None else self._given(comment)
         self._reader = csv.reader(given, delimiter=delimiter, strict=True)
 
