@@ -33,10 +33,8 @@ class FileReader:
         self.threads = workers if isinstance(workers, int) else os.cpu_count() or 1
         self.notes: list[str] = []
         """What is noteworthy about the cache."""
+        self._cached = cached
         self._caches: dict[str, DecodedFiles] = {}
-        self._folder = usable_folder() if cached else None
-        if isinstance(self._folder, str):
-            self._not_kept(self._folder)
 
     def read(self, decoder: Decoder, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
         """The arrays of a column of files: (n, *shape).
@@ -100,24 +98,23 @@ class FileReader:
 
     def _cache(self, decoder: Decoder) -> DecodedFiles | None:
         """What the decoder has decoded; None if it is not kept."""
-        if self._folder is None or isinstance(self._folder, str):
-            return None
-        if decoder.key not in self._caches:
-            size = cache_size()
-            if isinstance(size, str):
-                self._not_kept(size)
-                return None
-            try:
-                self._caches[decoder.key] = DecodedFiles(self._folder, decoder, size)
-            except OSError as error:
-                self._not_kept(f"`{self._folder}` can't be used: {unreadable(error)}")
-                return None
-        return self._caches[decoder.key]
+        if self._cached and decoder.key not in self._caches:
+            folder, size = usable_folder(), cache_size()
+            if folder is None or not size:
+                self._cached = False
+            elif isinstance(folder, str) or isinstance(size, str):
+                self._not_kept(folder if isinstance(folder, str) else str(size))
+            else:
+                try:
+                    self._caches[decoder.key] = DecodedFiles(folder, decoder, size)
+                except OSError as error:
+                    self._not_kept(f"`{folder}` can't be used: {reason(error)}")
+        return self._caches.get(decoder.key) if self._cached else None
 
     def _not_kept(self, why: str) -> None:
         """Go on without the cache."""
         self.notes.append(f"decoded files are not kept for later runs: {why}")
-        self._folder = None
+        self._cached = False
         for cache in self._caches.values():
             cache.abandon()
         self._caches.clear()
