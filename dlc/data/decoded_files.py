@@ -373,7 +373,7 @@ def cache_size() -> int | str:
 def usable_folder() -> Path | str | None:
     """The folder of the cache; why it can't be used; None if it is disabled."""
     try:
-        folder = cache_folder(NAME)
+        folder = cache_folder(NAME) if cache_size() else None
         return folder if folder is None else refused(folder) or folder
     except OSError as error:
         return f"`{error.filename}` can't be used: {reason(error)}"

@@ -100,7 +100,7 @@ class FileReader:
         """What the decoder has decoded; None if it is not kept."""
         if self._cached and decoder.key not in self._caches:
             folder, size = usable_folder(), cache_size()
-            if folder is None or not size:
+            if folder is None:
                 self._cached = False
             elif isinstance(folder, str) or isinstance(size, str):
                 self._not_kept(folder if isinstance(folder, str) else str(size))
