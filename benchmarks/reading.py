@@ -85,6 +85,7 @@ def measured(side: str, file: Path, cache: str) -> list[float]:
     command = [sys.executable, "-c", MEASURE, side, str(file), SPEC]
     done = subprocess.run(command, env={**os.environ, "DLC_CACHE": cache}, check=True, capture_output=True, text=True)
     found: list[float] = json.loads(done.stdout.splitlines()[-1])
+    print(f"  {side}: {found[0]:.4g} s, processor {found[1]:.4g} s, peak {found[2]:,.0f} MB", flush=True)
     return found
 
 
@@ -101,10 +102,10 @@ def main() -> None:
         sides["later run"] = ("data set", kept)
         file = Path(folder, "table.csv")
         write_table(file, asked.megabytes * 10**6)
-        print(f"{file.stat().st_size / 1e6:,.0f} MB; {machine()}; load {os.getloadavg()[0]:.1f}")
+        print(f"{file.stat().st_size / 1e6:,.0f} MB; {machine()}; load {os.getloadavg()[0]:.1f}", flush=True)
         time.sleep(3)  # a table that was written just now is not kept
-        first = measured("data set", file, kept)
-        print(f"a run that keeps its values: {first[0]:.3g} s, processor {first[1]:.3g} s")
+        print("a run that keeps its values:")
+        measured("data set", file, kept)
         for _ in range(asked.rounds):
             for side, (work, cache) in sides.items():
                 found.setdefault(side, []).append(measured(work, file, cache))

@@ -128,7 +128,7 @@ def _keep(
         target.parent.mkdir(exist_ok=True, mode=0o700)
         if shutil.disk_usage(target.parent).free < size + SPARE_BYTES:
             return f"`{target.parent}` has less than {human(SPARE_BYTES, 'B', 1024)} of free space"
-        header = {"key": key, "columns": columns, "labels": [list(label.numbers) for label in labels]}
+        header: dict[str, Any] = {"key": key, "columns": columns, "labels": [list(label.numbers) for label in labels]}
         header["features"] = [[*name, len(parts)] for name, parts in packed.items()]
         _write(target, header, arrays)
     except OSError as error:

@@ -259,7 +259,7 @@ class _Rows:
 
     def __init__(self, lines: Iterator[str], delimiter: str, comment: str | None, line: int = 0) -> None:
         self._lines, self._comment = lines, comment
-        self._skipped = line  # lines before these, and those of comments
+        self._skipped = line  # lines before these, and of comments
         self._begins = True  # whether the next line begins a row
         given = lines if comment is None else self._given(comment)
         self._reader = csv.reader(given, delimiter=delimiter, strict=True)

@@ -77,7 +77,7 @@ def test_files_of_proc_are_no_tables(name: str, tmp_path: Path) -> None:
 def test_what_is_too_large_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few megabytes may unpack to gigabytes of rows."""
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"x,y\n" + b"0,0\n" * 500_000))
-    monkeypatch.setattr(Dialect, "_tables", lambda *_: pytest.fail("rows were parsed"))
+    monkeypatch.setattr(Dialect, "_begun", lambda *_: pytest.fail("rows were parsed"))
     with pytest.raises(RuleViolation, match="unpacks to more than the allowed memory") as caught:
         next(iter(Csv(path="t.csv.gz").open(tmp_path, 1_000_000)))
     assert caught.value.code == "DLC401" and caught.value.expected == "at most 1 MB"
