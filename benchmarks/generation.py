@@ -39,6 +39,7 @@ def own(how: str, length: int) -> None:
     program = dlc.compile(dlc.load(ROOT / "specs" / "zoo" / "char_gpt.yaml"))
     variables = jax.tree.map(jnp.asarray, program.init(0))
     generator = Generator(program, "text", lambda outputs: outputs["output"], 65)
+    prepared = generator.prepared(variables)
 
     @jax.jit
     def following(window: jax.Array, count: jax.Array, key: jax.Array) -> jax.Array:
@@ -47,7 +48,7 @@ def own(how: str, length: int) -> None:
 
     def generate(length: int) -> None:
         if how == "loop":
-            for _ in generator.stream(variables, [0], length, seed=1):
+            for _ in generator.stream(prepared, [0], length, seed=1):
                 pass
             return
         tokens, keys = [0], jax.random.split(jax.random.key(0), length)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from dlc.backend.hyperparameters import Hyperparameter, with_numbers
-from dlc.backend.iterations import REPEAT, RepeatBody
+from dlc.backend.iterations import REPEAT, RepeatBody, is_separate, one_by_one
 from dlc.backend.tree import Tree, get_in, set_in
 from dlc.ir import DTYPES, Context, Mode, Outcome, TypedNode, TypedRepeat, walk
 from dlc.ir.declared import mismatch
@@ -185,12 +185,13 @@ class ArrayBackend:
             end = iteration(inner, carry)
             return end, (get_in(inner.weights.state, each), inner.penalty, inner.recorded)
 
+        run = one_by_one if any(map(is_separate, jax.tree.leaves(slices, is_leaf=is_separate))) else REPEAT
         with at(self.about.choices, node.path):
-            end, (new, penalties, recorded) = REPEAT(RepeatBody(node, body), carry, slices)
+            end, (new, penalties, recorded) = run(RepeatBody(node, body), carry, slices)
         if new:
             self.weights = self.weights._replace(state=set_in(self.weights.state, each, new))
         if any(inner.signature.penalty for inner, _ in walk(node.body)):
-            self.penalty = self.penalty + penalties.sum(0)
+            self.penalty = self.penalty + sum(penalties.values if is_separate(penalties) else penalties)
         self.recorded |= recorded
         last: Carry = end
         return last

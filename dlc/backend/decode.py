@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from dlc.backend.network import Arrays, Program
-from dlc.backend.tree import stacked
+from dlc.backend.iterations import Separate, is_separate
+from dlc.backend.network import KINDS, Arrays, Program
+from dlc.backend.tree import get_in, set_in, stacked
 from dlc.diagnostics import Problems, SpecError
-from dlc.ir import DTYPES, TensorType
+from dlc.ir import DTYPES, TensorType, TypedRepeat
 from dlc.ir.decoding import plan_decoding, report_undecodable
+
+MOST_SEPARATE = 12  # iterations whose weights and caches are separate: each is compiled by itself
 
 
 class DecodeStep(NamedTuple):
@@ -67,6 +70,32 @@ class Decoder:
             for node, around in self.program.graph.walk()
             if node.signature.cache and node.path in self.stepped
         }
+
+    def separated(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Variables with those of each iteration of short repeats as `Separate` values, for loops of steps.
+
+        A compiled loop then reads weights where they are, instead of copying those of an iteration in each step.
+        """
+        found = dict(variables)
+        for repeat in self._short_repeats():
+            for kind in KINDS:
+                part = get_in(found.get(kind, {}), f"{repeat.weights}/*")
+                if part and not any(map(is_separate, jax.tree.leaves(part, is_leaf=is_separate))):
+                    found[kind] = set_in(found[kind], f"{repeat.weights}/*", Separate.of(part, repeat.times))
+        return found
+
+    def separated_cache(self, cache: Mapping[str, Any]) -> dict[str, Any]:
+        """A cache that goes with separated variables."""
+        found = dict(cache)
+        for repeat in self._short_repeats():
+            inside = [path for path in found if path.startswith(f"{repeat.path}/*/")]
+            found |= {path: Separate.of(found[path], repeat.times) for path in inside}
+        return found
+
+    def _short_repeats(self) -> Iterator[TypedRepeat]:
+        for node in self.program.graph.nodes:
+            if isinstance(node, TypedRepeat) and node.times <= MOST_SEPARATE:
+                yield node
 
     def step(
         self,

@@ -73,6 +73,10 @@ class Generator:
         """The length of the longest sequence that the network computes; None if there is no limit."""
         return self.decoder.most_positions
 
+    def prepared(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Variables as the compiled loop takes them, on the device: to prepare them once for several texts."""
+        return self.decoder.separated(jax.tree.map(jnp.asarray, variables))
+
     def positions(self, wanted: int) -> int:
         """The positions of the cache for sequences of a length: few different numbers, as each is a compilation."""
         limit = self.most_positions
@@ -83,6 +87,7 @@ class Generator:
         key = (batch, positions)
         if ("read", *key) in self._compiled:
             return
+        variables = self.decoder.separated(variables)
         state = jax.eval_shape(partial(self._begin, batch, positions))
         tokens = jax.ShapeDtypeStruct((batch, min(READ, positions)), jnp.int32)
         number = jax.ShapeDtypeStruct((), jnp.int32)
@@ -116,6 +121,7 @@ class Generator:
             FloatingPointError: when a score is NaN.
         """
         positions = self.positions(len(prompt) + length)
+        variables = self.decoder.separated(variables)
         self.compile(variables, batch, positions)
         read, advance = (self._compiled[name, batch, positions] for name in ("read", "advance"))
         arguments = {"sampling": _arguments(sampling or Sampling()), "keys": _keys(seed, batch)}
@@ -147,7 +153,7 @@ class Generator:
     def _begin(self, batch: int, positions: int) -> State:
         """The state before the first step."""
         number, kind = jnp.int32(0), (batch, self.vocabulary)
-        cache = self.decoder.cache(batch, positions)
+        cache = self.decoder.separated_cache(self.decoder.cache(batch, positions))
         return State(cache, jnp.zeros(kind, jnp.float32), number, number, jnp.zeros(kind, bool), jnp.bool_(True))
 
     def _reading(self, variables: Any, state: State, tokens: Any, count: Any) -> State:

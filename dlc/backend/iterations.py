@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,39 @@ from dlc.ir import TypedNode, TypedRepeat
 from dlc.kernels.selection import REST, Operation
 
 FEW = 4  # iterations that are written one after the other
+
+
+@jax.tree_util.register_pytree_node_class
+class Separate:
+    """A value for each iteration of a repeat, instead of one array of all.
+
+    A loop around the network would copy the parts of one array again in each of its steps.
+
+    Args:
+        values: the values, in the order of the iterations.
+    """
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values = tuple(values)
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
+        """The values as a JAX tree."""
+        return self.values, None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, values: Sequence[Any]) -> Separate:
+        """The inverse."""
+        return cls(values)
+
+    @staticmethod
+    def of(tree: Any, times: int) -> Any:
+        """A tree of arrays of all iterations with the values of each."""
+        return jax.tree.map(lambda leaf: Separate([leaf[index] for index in range(times)]), tree)
+
+
+def is_separate(value: Any) -> bool:
+    """Whether a value is a `Separate`."""
+    return isinstance(value, Separate)
 
 
 class RepeatBody(NamedTuple):
@@ -40,6 +73,18 @@ def unrolled(iteration: RepeatBody, carry: Any, slices: Any) -> Any:
         carry, kept = body(carry, jax.tree.unflatten(tree, [leaf[0] for leaf in part]))
         found.append(kept)
     return carry, jax.tree.map(lambda *kept: jnp.stack(kept), *found)
+
+
+def one_by_one(iteration: RepeatBody, carry: Any, slices: Any) -> Any:
+    """The same for slices some of which are `Separate`; what the iterations keep is that, too."""
+    leaves, tree = jax.tree.flatten(slices, is_leaf=is_separate)
+    count = iteration.node.times
+    parts = [leaf.values if is_separate(leaf) else [leaf[index] for index in range(count)] for leaf in leaves]
+    found, body = [], jax.jit(iteration.body)
+    for part in zip(*parts, strict=True):
+        carry, kept = body(carry, jax.tree.unflatten(tree, part))
+        found.append(kept)
+    return carry, jax.tree.map(lambda *kept: Separate(kept), *found)
 
 
 def _fitting(iteration: RepeatBody, _carry: Any, _slices: Any) -> tuple[str, ...]:

@@ -191,6 +191,7 @@ def train(
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Train a spec. Exit code 75: interrupted, continue with --resume."""
+    from dlc.cli.folds import is_folds_folder, train_folds
     from dlc.cli.train import TrainOptions, train_file
 
     options = TrainOptions(
@@ -203,7 +204,8 @@ def train(
         profile=profile,
         folds=folds,
     )
-    raise typer.Exit(train_file(file, options, sets or []))
+    run_all = train_folds if folds is not None or is_folds_folder(file) else train_file
+    raise typer.Exit(run_all(file, options, sets or []))
 
 
 @app.command(name="eval")

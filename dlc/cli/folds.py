@@ -8,19 +8,25 @@ from pathlib import Path
 
 from dlc.cli.console import EXIT_CLEAN, EXIT_RESUME
 from dlc.cli.interruption import Interruption
-from dlc.cli.train import TrainOptions, choose_folder, choose_reporter, loaded
+from dlc.cli.train import TrainOptions, check_options, choose_folder, choose_reporter, loaded
 from dlc.diagnostics import SpecError
 from dlc.frontend.folds import fold_settings
 from dlc.support.gc_pause import gc_paused
+
+
+def is_folds_folder(file: Path) -> bool:
+    """Whether a folder was given that holds the runs of folds."""
+    return (file / "fold_1" / "resolved.yaml").is_file() and not (file / "resolved.yaml").is_file()
 
 
 def train_folds(file: Path, options: TrainOptions, sets: Sequence[str]) -> int:
     """Train a run for each fold of a spec file, or continue the runs of a folder; the exit code.
 
     Raises:
-        SpecError: DLC001 when a folder is given and its runs aren't to be continued, and what is wrong with the spec,
-            its data or the runs.
+        SpecError: DLC510 when options don't fit together, DLC001 when a folder is given and its runs aren't to be
+            continued, and what is wrong with the spec, its data or the runs.
     """
+    check_options(options)
     settings: Sequence[str] = ()
     if file.is_dir():
         options, file = of_folder(file, options), file / "fold_1"

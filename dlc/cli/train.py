@@ -58,10 +58,6 @@ def train_file(file: Path, options: TrainOptions, sets: Sequence[str]) -> int:
         SpecError: DLC510 when options don't fit together, and what is wrong with the spec, its data or the run.
     """
     check_options(options)
-    if options.folds is not None or is_folds_folder(file):
-        from dlc.cli.folds import train_folds
-
-        return train_folds(file, options, sets)
     if file.is_dir():
         options = of_run_folder(file, options)
     with gc_paused():
@@ -107,11 +103,6 @@ def check_options(options: TrainOptions) -> None:
     if options.folds is not None:
         for name in [name for name in ("dry_run", "autotune", "profile") if getattr(options, name)]:
             raise excludes(f"--{name.replace('_', '-')}", "--folds", hint="train a single run for that")
-
-
-def is_folds_folder(file: Path) -> bool:
-    """Whether a folder was given that holds the runs of folds."""
-    return (file / "fold_1" / "resolved.yaml").is_file() and not (file / "resolved.yaml").is_file()
 
 
 def of_run_folder(folder: Path, options: TrainOptions) -> TrainOptions:

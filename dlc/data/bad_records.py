@@ -111,7 +111,7 @@ class BadRecords:
                 self._add(start + rows.start, feature, wrong, block, rows)
         if not parts:
             return None, sound
-        return parts[0] if len(parts) == 1 else np.concatenate(parts), sound
+        return parts[0] if len(parts) == 1 else np.concatenate(feature.aligned(parts)), sound
 
     def _add(self, row: int, feature: Feature, wrong: list[WrongValues], block: Columns, rows: slice) -> None:
         """Add the record of a row, which is at `rows` of a block, if it is not yet known."""
@@ -120,7 +120,7 @@ class BadRecords:
         if not feature.reads_files:
             what = [f"`{each.column}` {each.what}: {found}" for each, found in zip(wrong, what, strict=True)]
         elif column in block:
-            file = as_text(block[column][rows][0])
+            file = as_text(np.asarray(block[column][rows])[0])
         self._found.setdefault(row, BadRecord(self.name, row + 1, column, file, "; ".join(what)))
 
     def check(self) -> None:

@@ -34,11 +34,7 @@ class Entries(NamedTuple):
         numbers: makes strings of the source numbers as Python spells them.
         folder: the folder that the names of files start from.
         files: reads these files.
-    <<<<<<< HEAD
         origin: the file of a row and its number there, if the source has several files.
-    =======
-        origin: the file of a row and its number there, if there are several files.
-    >>>>>>> main
     """
 
     numbers: Numbers

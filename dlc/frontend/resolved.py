@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import reduce
-from pathlib import Path as FilePath
 from typing import Any
 
 import yaml
@@ -99,9 +98,7 @@ def resolve_document(spec: Spec, filled: bool = True) -> dict[str, Tree]:
     if spec.plugins:
         tree["plugins"] = [plugin.name for plugin in spec.plugins]
     if document.data is not None:
-        tree["data"] = _data(document.data, document.folder)
-        if not document.windowed:
-            del tree["data"]["windows"]
+        tree["data"] = _data(document.data, document)
     tree["inputs"] = {name: _word(feature) for name, feature in document.inputs.items() if feature is not None}
     if document.targets:
         tree["targets"] = {name: _word(feature) for name, feature in document.targets.items() if feature is not None}
@@ -132,14 +129,16 @@ def resolve_document(spec: Spec, filled: bool = True) -> dict[str, Tree]:
     return tree
 
 
-def _data(section: Data, folder: FilePath) -> dict[str, Tree]:
+def _data(section: Data, document: Document) -> dict[str, Tree]:
     """The section `data`, with the paths of its files from the root and no key that has no effect."""
     rooted = {
-        key: source.rooted(folder)
+        key: source.rooted(document.folder)
         for key in ("source", "validation", "test")
         if (source := getattr(section, key)) is not None
     }
     tree: dict[str, Tree] = _plain(section.model_copy(update=rooted))
+    if not document.windowed:
+        del tree["windows"]  # no feature reads several rows
     split = section.split
     if not split.validation and not split.test and split.folds is None:
         del tree["split"]  # a split without effect is an error

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -170,7 +169,7 @@ class LanguageModel:
 
         with quoting(model.texts):
             self.generator = Generator(model.program, task.source, scores, len(alphabet.allowed))
-        self.variables = jax.tree.map(jnp.asarray, model.program.from_flat(model.weights))
+        self.variables = self.generator.prepared(model.program.from_flat(model.weights))
 
     def prompt(self, text: str) -> tuple[list[int], str | None]:
         """The tokens of a prompt, and a note about characters that the vocabulary lacks.

@@ -43,7 +43,9 @@ class TabularTask(Task):
         inputs = [column for column in seen.columns if column.name != target.name]
         if not any(column.kind in ("number", "category", "date") for column in inputs):
             found = listing([f"{column.name} ({column.kind})" for column in inputs], 8) or "no other column"
-            hint = "columns of texts need `dlc init text_classification`"
+            texts = any(column.kind in ("text", "id") for column in inputs)
+            hint = "add columns of numbers, categories or dates"
+            hint = "`dlc init text_classification` reads a column of texts" if texts else hint
             raise RuleViolation(
                 "DLC402", f"{where} has no columns to predict `{target.name}` from", found=found, hint=hint
             )

@@ -153,6 +153,22 @@ def test_a_step_may_have_more_positions_than_the_sequence(name: str) -> None:
         np.testing.assert_allclose(made.outputs["output"][row], want[row, at : at + 4], rtol=1e-5, atol=1e-5)
 
 
+def test_separate_iterations_are_stacked_ones() -> None:
+    """As the loop of generation takes weights and caches: the same values, and no copies of weights in a step."""
+    program, variables, inputs = program_of(NETWORKS["few iterations"])
+    decoder = Decoder(program)
+    separate, caches = decoder.separated(variables), decoder.separated_cache(decoder.cache(2, TIME))
+    assert jax.tree.structure(decoder.separated(separate)) == jax.tree.structure(separate)
+    assert len(jax.tree.leaves(separate)) > len(jax.tree.leaves(variables))
+    step = jax.jit(decoder.step)
+    made = step(separate, part(inputs, 0, 4), caches, jnp.int32(0))
+    assert jax.tree.structure(made.cache) == jax.tree.structure(caches)
+    last = step(separate, part(inputs, 4, TIME), made.cache, jnp.int32(4))
+    want = jax.jit(program.apply)(variables, inputs)[0]["output"]
+    found = np.concatenate([made.outputs["output"], last.outputs["output"]], 1)
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["transformer", "few iterations", "window"])
 def test_each_sequence_may_be_at_its_own_position(name: str) -> None:

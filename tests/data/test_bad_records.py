@@ -139,6 +139,24 @@ def test_arrays_are_skipped_by_record(tmp_path: Path, memory: str) -> None:
     np.testing.assert_array_equal(np.ravel(data.targets["y"][:]), np.delete(np.arange(20.0), [2, 11]))
 
 
+def test_lists_of_different_lengths_stay_padded(tmp_path: Path) -> None:
+    """The parts of a block that are read again have lengths of their own."""
+    rows = [{"x": list(range(1, 2 + row % 4)), "y": row} for row in range(12)]
+    rows[2]["x"], rows[7]["x"] = "1 2", [1, "a"]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    spec = """
+data: {source: {jsonl: t.jsonl}, split: {test: 2}, on_bad_record: skip}
+inputs: {x: {tokens: {vocabulary: 9, padding: 0, length: time}}}
+targets: {y: number}
+network: [embedding: {vocabulary: 9, size: 2}, global_avg_pool1d, dense: 1]
+loss: mse
+"""
+    data = dataset(tmp_path, spec)
+    assert [record.row for record in data.bad_records] == [3, 8]
+    good = [row["x"] for number, row in enumerate(rows) if number not in (2, 7)]
+    np.testing.assert_array_equal(data.inputs["x"], [[*each, *[0] * (4 - len(each))] for each in good])
+
+
 def test_tables_of_several_files(tmp_path: Path) -> None:
     """Rows count through all files; `dlc check --data` names the file."""
     write_table(tmp_path, {}, "a.csv")

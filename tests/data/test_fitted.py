@@ -17,7 +17,7 @@ import dlc
 from dlc.data import fitted
 from dlc.data.columns import Picked
 from dlc.data.dataset import load_dataset
-from dlc.data.fitted import FittedData, Unpadded, record_digests
+from dlc.data.fitted import Bytes, FittedData, Unpadded, record_digests
 from dlc.diagnostics import SpecError
 from dlc.reports.page import write_report
 from dlc.support.files import digest, pack, to_json
@@ -88,6 +88,20 @@ def test_a_digest_depends_on_every_value_and_its_position() -> None:
     variants += [np.float64([[1, -1, 0, 0, 0]]), np.float64([[-1, 1, 0, 0, 0]])]
     assert len({int(record_digests([variant])[0]) for variant in variants}) == len(variants)
     assert record_digests([-plain]) == record_digests([plain])
+
+
+def test_a_digest_of_bytes_depends_on_every_byte_and_its_position() -> None:
+    """8 of them are a word, and the last word may be shorter."""
+    plain = np.zeros((1, 3, 7), np.uint8)
+    variants = [plain]
+    for place in range(plain.size):
+        for value in (1, 128, 255):
+            variants.append(plain.copy())
+            variants[-1].flat[place] = value
+    digests = record_digests([Bytes(np.concatenate(variants))])
+    assert len(set(digests.tolist())) == len(variants)
+    order = np.random.default_rng(0).permutation(len(variants))
+    np.testing.assert_array_equal(record_digests([Bytes(np.concatenate(variants)[order])]), digests[order])
 
 
 def test_a_digest_does_not_depend_on_types() -> None:

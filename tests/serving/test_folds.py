@@ -13,7 +13,8 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
 import dlc
-from dlc.cli.train import TrainOptions, train_file
+from dlc.cli.folds import is_folds_folder, train_folds
+from dlc.cli.train import TrainOptions
 from dlc.diagnostics import SpecError
 from dlc.frontend.folds import fold_settings, of_fold
 from dlc.serving.folds import cross_validate
@@ -107,22 +108,23 @@ def test_an_interrupted_cross_validation_continues(spec: Path, tmp_path: Path, c
 
 def test_the_command(spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    assert train_file(spec, TrainOptions(folds=2, quiet=True), ["train.epochs=1"]) == 0
+    assert train_folds(spec, TrainOptions(folds=2, quiet=True), ["train.epochs=1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:5]] == ["fold", "1", "2", "mean", "deviation"]
     assert lines[0].split() == ["fold", "loss", "accuracy"] and lines[-1] == "run folders runs/kinds"
-    assert train_file(Path("runs/kinds"), TrainOptions(resume=True, json=True), []) == 0
+    assert train_folds(Path("runs/kinds"), TrainOptions(resume=True, json=True), []) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [event["event"] for event in events] == ["fold", "fold", "end"]
     assert events[-1]["folds"] == 2 and set(events[-1]["metrics"]) == {"loss", "accuracy"}
-    assert train_file(spec, TrainOptions(folds=2, resume=True, quiet=True), ["train.epochs=1"]) == 0
+    assert train_folds(spec, TrainOptions(folds=2, resume=True, quiet=True), ["train.epochs=1"]) == 0
     assert not (tmp_path / "runs" / "kinds-2").exists()
+    assert is_folds_folder(Path("runs/kinds")) and not is_folds_folder(Path("runs/kinds/fold_1"))
     for options in (TrainOptions(folds=2, dry_run=True), TrainOptions(folds=2, profile=True)):
         with pytest.raises(SpecError) as caught:
-            train_file(spec, options, [])
+            train_folds(spec, options, [])
         assert caught.value.report.codes == ("DLC510",)
     with pytest.raises(SpecError) as caught:
-        train_file(Path("runs/kinds"), TrainOptions(), [])
+        train_folds(Path("runs/kinds"), TrainOptions(), [])
     assert caught.value.report.codes == ("DLC001",)
 
 

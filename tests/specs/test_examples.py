@@ -15,6 +15,7 @@ from tests.common import ROOT
 EXAMPLES = ROOT / "examples"
 SCRIPTS = ["wine_table/run.sh", "graph/run.sh", "python_interface/walk.py", "language_model/run.sh"]
 
+
 def test_all_are_run() -> None:
     folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))}
     assert folders == {script.partition("/")[0] for script in SCRIPTS}

@@ -26,18 +26,6 @@ METADATA = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif
 """Where Pillow looks for the orientation in other files than TIFF; to look takes time even if there is nothing."""
 ORIENTATION = 0x0112
 """The tag of the orientation in EXIF."""
-TURNS = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
-"""How Pillow turns a picture upright, by its orientation."""
-SWAPPING = ("TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
-"""The turns that swap height and width."""
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's modes by the number of channels."""
 
@@ -123,10 +111,14 @@ def header(data: bytes) -> tuple[tuple[int, int], str]:
     try:
         with _opened(data) as picture:
             width, height = picture.size
-            swapped = TURNS.get(picture.getexif().get(ORIENTATION, 1)) in SWAPPING
-            return ((width, height) if swapped else (height, width)), str(picture.mode)
+            return ((width, height) if _lies(picture) else (height, width)), str(picture.mode)
     except Exception as error:  # Pillow passes on whatever its decoders raise
         raise _unreadable(error) from None
+
+
+def _lies(picture: Any) -> bool:
+    """Whether height and width change places when it is turned upright; Pillow turns TIFF files itself."""
+    return picture.format != "TIFF" and picture.getexif().get(ORIENTATION) in (5, 6, 7, 8)
 
 
 def _unreadable(error: Exception) -> ValueError:
@@ -150,7 +142,7 @@ def decoded(data: bytes, target: Target) -> NDArray[Any]:
     Raises:
         ValueError: when it is not a picture, damaged, or too large; with the reason.
     """
-    image_module = _pillow()[0]
+    _, image_ops = _pillow()
     try:
         with _opened(data) as picture:
             width, height = picture.size
@@ -159,10 +151,9 @@ def decoded(data: bytes, target: Target) -> NDArray[Any]:
             if picture.mode == "F" or (picture.mode == "I" and picture.format not in DEEP):
                 raise ValueError("it has numbers of 32 bits; only 8 and 16 bits are read")
             described = picture.format == "TIFF" or not METADATA.isdisjoint(picture.info)
-            turn = TURNS.get(picture.getexif().get(ORIENTATION, 1)) if described else None
-            swapped = turn in SWAPPING
-            picture.draft(MODES[min(target.channels, 3)], (target.width, target.height)[:: -1 if swapped else 1])
-            return resized(picture if turn is None else picture.transpose(image_module.Transpose[turn]), target)
+            wanted = target.width, target.height
+            picture.draft(MODES[min(target.channels, 3)], wanted[::-1] if described and _lies(picture) else wanted)
+            return resized(image_ops.exif_transpose(picture) if described else picture, target)
     except Exception as error:  # Pillow passes on whatever its decoders raise
         raise _unreadable(error) from None
 

@@ -7,17 +7,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BeforeValidator, model_validator
 
 from dlc.components.sources.blocks import joined, limited
 from dlc.components.sources.files import FileSource
 from dlc.components.sources.paths import full_path
+from dlc.components.sources.secrets import secrets_of
 from dlc.components.sources.source import Columns, Opened
 from dlc.language.options import OptionError, RuleViolation, main, option, reject
 
-_SECRET = re.compile(r"pass|pwd|secret|token|key|credential", re.IGNORECASE)
 _URL = re.compile(r"[a-zA-Z][\w+.-]*://.+", re.DOTALL)
 
 
@@ -36,22 +35,6 @@ def _url(value: Any) -> Any:
         hint = "put the address into an environment variable, and write `url_env: NAME_OF_THE_VARIABLE`"
         raise reject(OptionError((), "DLC104", message, hint=hint))
     return value
-
-
-def secrets_of(url: str) -> list[str]:
-    """The passwords and other secrets in an address, as they are written and without escapes; the longest ones first.
-
-    >>> secrets_of("postgresql://me:s%21@server/shop?sslpassword=x"), secrets_of("postgresql://me@server/shop")
-    (['s%21', 's!', 'x'], [])
-    """
-    rest = url.partition("://")[2]
-    login = rest.partition("/")[0].rpartition("@")[0]
-    found = [login.partition(":")[2]]
-    try:
-        found += [value for name, value in parse_qsl(urlsplit(url).query) if _SECRET.search(name)]
-    except ValueError:  # such as an open bracket
-        found.append(rest.partition("?")[2])
-    return sorted({text for secret in found if secret for text in (secret, unquote(secret))}, key=len, reverse=True)
 
 
 class Sql(FileSource):

@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from dlc.components.sources.databases import secrets_of
 from dlc.components.sources.python_values import column_of
+from dlc.components.sources.secrets import secrets_of
 from dlc.components.sources.source import Columns, normalized_names
 from dlc.components.sources.text_tables import FIELD_BYTES
 from dlc.diagnostics import listing, reason

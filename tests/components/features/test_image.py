@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 import dlc
 from dlc.components.features.image import CONSTANTS
-from dlc.components.features.pictures import MOST_PIXELS, Target, decoded
+from dlc.components.features.pictures import MOST_PIXELS, Target, decoded, header
 from dlc.components.sources.references import file_entries
 from dlc.components.sources.stored import Stored
 from dlc.components.wrong_values import WrongValues
@@ -115,6 +115,7 @@ def test_the_orientation_is_applied(orientation: int, kind: str) -> None:
     xmp = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'.encode()
     data = encoded(picture, "JPEG", xmp=xmp) if kind == "xmp" else encoded(picture, kind, exif=exif)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert header(data)[0] == upright.size[::-1]
     found = decoded(data, target(upright.height, upright.width))
     np.testing.assert_array_equal(found, np.asarray(upright))
 

@@ -14,8 +14,8 @@ import sqlalchemy
 
 import dlc
 from dlc.components.sources import SOURCES, queries
-from dlc.components.sources.databases import secrets_of
 from dlc.components.sources.queries import need_reading, query_database, rows_of
+from dlc.components.sources.secrets import secrets_of
 from dlc.diagnostics.render import FORMATS, masked
 from dlc.language.options import RuleViolation, build_word
 from dlc.language.yaml_text import parse_yaml
