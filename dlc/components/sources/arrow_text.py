@@ -11,7 +11,6 @@ import codecs
 import csv
 import io
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from math import isfinite
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -145,6 +144,8 @@ class ArrowText:
 
         The next piece is parsed while features read a piece, as soon as it is known how they read each column.
         """
+        from concurrent.futures import ThreadPoolExecutor
+
         pieces = self._pieces()
         with ThreadPoolExecutor(1, "parser") as pool:
             ahead = pool.submit(next, pieces, None)
