@@ -11,7 +11,6 @@ import codecs
 import csv
 import io
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from math import isfinite
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
 LEAST_BYTES = 1 << 20
 """The size of a file from which on Arrow reads it: importing Arrow takes as long as Python takes for a smaller one."""
 PIECE_BYTES = 16 << 20
+FIELD_BYTES = 100
+"""The memory of a short field as a Python string, including list entries."""
+_NUMBER_BYTES = 16  # the memory of a field as a number, and in Arrow
 _FIRST_BYTES = 1 << 18  # of the first piece, which shows what the columns hold
 _LONGEST_ROWS = 4  # pieces without the end of a row until Python reads them
 
@@ -137,11 +139,13 @@ class ArrowText:
         number_like = any(_is_finite(text.replace(decimal, ".")) for text in missing.texts)
         self._never_numbers = number_like  # ` 0` would be the number 0 for Arrow, but `0` is a missing value
 
-    def blocks(self, names: Sequence[str], most: int) -> Generator[Columns]:
-        """The columns of consecutive rows, at most `most` of them at a time, as far as Arrow reads the file.
+    def blocks(self, names: Sequence[str], room: int) -> Generator[Columns]:
+        """The columns of consecutive rows that take about `room` bytes, as far as Arrow reads the file.
 
         The next piece is parsed while features read a piece, as soon as it is known how they read each column.
         """
+        from concurrent.futures import ThreadPoolExecutor
+
         pieces = self._pieces()
         with ThreadPoolExecutor(1, "parser") as pool:
             ahead = pool.submit(next, pieces, None)
@@ -149,6 +153,8 @@ class ArrowText:
                 early = bool(self.as_numbers or self.as_texts)
                 if early:
                     ahead = pool.submit(next, pieces, None)
+                row = FIELD_BYTES * len(self.as_texts) + _NUMBER_BYTES * self.width
+                most = max(1, room // row)
                 for start in range(0, piece.count, most):
                     rows = range(start, min(start + most, piece.count))
                     yield {name: Fields(piece, index, rows) for index, name in enumerate(names)}  # type: ignore[misc]

@@ -12,7 +12,6 @@ from unicodedata import normalize
 
 from pydantic import BeforeValidator, model_validator
 
-from dlc.components.sources.arrow_text import Fields
 from dlc.components.sources.blocks import joined, limited, same_columns
 from dlc.components.sources.paths import fixed_folder, full_path, plain_file, plain_files
 from dlc.components.sources.source import TABBED, Columns, Opened, Source, kind_of_file
@@ -367,6 +366,8 @@ class Csv(TableSource):
 
     def numbers(self, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
         """Fields with a decimal point, and without marks between groups of digits; numbers if Arrow read them."""
+        from dlc.components.sources.arrow_text import Fields
+
         if isinstance(column, Fields):
             numbers = column.numbers()
             if numbers is not None:

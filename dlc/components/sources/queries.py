@@ -10,10 +10,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from dlc.components.sources.arrow_text import FIELD_BYTES
 from dlc.components.sources.python_values import column_of
 from dlc.components.sources.secrets import secrets_of
 from dlc.components.sources.source import Columns, normalized_names
-from dlc.components.sources.text_tables import FIELD_BYTES
 from dlc.diagnostics import listing, reason
 from dlc.language.options import RuleViolation
 from dlc.support.optional import require

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlc.components.sources.arrow_text import FIELD_BYTES
 from dlc.components.sources.packed import (
     HEAD_BYTES,
     encoding_of,
@@ -18,7 +19,6 @@ from dlc.components.sources.packed import (
     unpacked,
 )
 from dlc.components.sources.text_encodings import Encoding
-from dlc.components.sources.text_tables import FIELD_BYTES
 from dlc.language.options import RuleViolation
 from dlc.support.lazy import np
 

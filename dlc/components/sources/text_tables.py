@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from dlc.components.sources import arrow_text
-from dlc.components.sources.arrow_text import ArrowText, Missing
+from dlc.components.sources.arrow_text import FIELD_BYTES, ArrowText, Missing
 from dlc.components.sources.blocks import rows_in
 from dlc.components.sources.delimiters import fields_by_delimiter, first_lines, most_frequent_delimiter, spelled
 from dlc.components.sources.packed import (
@@ -36,8 +36,6 @@ from dlc.support.lazy import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-FIELD_BYTES = 100  # memory of a short field as a Python string, including list entries
 
 
 class Dialect(NamedTuple):
@@ -70,16 +68,15 @@ class Dialect(NamedTuple):
                 rows = _Rows(chain(first, lines), delimiter, self.comment)
                 with malformed(rows, path):
                     names, records = self._begun(rows, path)
-                most = sys.maxsize if room is None else max(1, room // (FIELD_BYTES * len(names)))
                 begin = len("".join(first[: rows.line]).encode()) if self.header else 0
                 whole = rows.line <= len(first) or not self.header
                 if room is None or not (whole and self._suits_arrow(path, encoding, delimiter)):
-                    yield from self._blocks(rows, names, records, path, most)
+                    yield from self._blocks(rows, names, records, path, room)
                     return
                 with unpacked(path, limit) as again:
                     begin += len(codecs.BOM_UTF8) * marked
                     again.read(begin)
-                    yield from self._by_arrow(again, begin, names, delimiter, path, most, room)
+                    yield from self._by_arrow(again, begin, names, delimiter, path, room)
         except UnicodeError:
             raise undecodable(path, encoding, self.encoding) from None
 
@@ -89,7 +86,7 @@ class Dialect(NamedTuple):
         return suits and path.stat().st_size >= arrow_text.LEAST_BYTES and arrow_text.available()
 
     def _by_arrow(
-        self, file: IO[bytes], begin: int, names: list[str], delimiter: str, path: Path, most: int, room: int
+        self, file: IO[bytes], begin: int, names: list[str], delimiter: str, path: Path, room: int
     ) -> Iterator[Columns]:
         """The blocks of a file that Arrow parses as far as it can.
 
@@ -99,13 +96,12 @@ class Dialect(NamedTuple):
             names: the names of the columns.
             delimiter: the character between fields.
             path: the file, for messages.
-            most: the most rows of a block.
             room: the most bytes of a block.
         """
         size = max(1, min(room, arrow_text.PIECE_BYTES))
         text = ArrowText(file, len(names), delimiter, self.decimal, self.comment, self._missing(), size)
         count = 0
-        with closing(text.blocks(names, most)) as blocks:
+        with closing(text.blocks(names, room)) as blocks:
             for block in blocks:
                 left = sys.maxsize if self.rows is None else self.rows - count
                 here = rows_in(block)
@@ -117,7 +113,7 @@ class Dialect(NamedTuple):
             return
         lines = lines_of(text.rest or io.BufferedReader(io.BytesIO()), "utf-8", path)
         rows = _Rows(lines, delimiter, self.comment, lines_before(path, begin + text.done))
-        yield from self._blocks(rows, names, [], path, most, count)
+        yield from self._blocks(rows, names, [], path, room, count)
 
     def _missing(self) -> Missing:
         texts = frozenset(value for value in self.missing_values if isinstance(value, str))
@@ -171,7 +167,7 @@ class Dialect(NamedTuple):
         return self._names(first, path), [] if self.header else [first]
 
     def _blocks(
-        self, reader: _Rows, names: list[str], records: list[list[str]], path: Path, most: int, count: int = 0
+        self, reader: _Rows, names: list[str], records: list[list[str]], path: Path, room: int | None, count: int = 0
     ) -> Iterator[Columns]:
         """The columns of records that Python parses, block by block; at least one block, unless some came before.
 
@@ -180,7 +176,7 @@ class Dialect(NamedTuple):
             names: the names of the columns.
             records: the records that were read before, which are part of the first block.
             path: the file, for messages.
-            most: the most rows of a block.
+            room: the most bytes of a block; unbounded if it is None.
             count: the number of records in earlier blocks.
 
         Raises:
@@ -189,6 +185,7 @@ class Dialect(NamedTuple):
         rows: Iterator[list[str]] = (row for row in reader if row)
         if self.rows is not None:
             rows = islice(rows, self.rows - count - len(records))
+        most = sys.maxsize if room is None else max(1, room // (FIELD_BYTES * len(names)))
         whole = not count
         ragged: list[tuple[int, int]] = []  # line and number of fields of the first row of another length
         others = 0

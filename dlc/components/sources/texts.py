@@ -167,8 +167,8 @@ class Text(TableSource):
         Raises:
             RuleViolation: DLC401 when they have different numbers of lines.
         """
+        from dlc.components.sources.arrow_text import FIELD_BYTES
         from dlc.components.sources.text_files import need_counts, text_lines
-        from dlc.components.sources.text_tables import FIELD_BYTES
 
         counts = dict.fromkeys(groups, 0)
 
