@@ -1,4 +1,4 @@
-"""Tokens per second of a character-level GPT (`specs/zoo/char_gpt.yaml`) on this machine.
+"""Tokens per second, and per CPU second, of a character-level GPT (`specs/zoo/char_gpt.yaml`) on this machine.
 
 `python -m benchmarks.generation PYTHON` compares the loop of `dlc generate` with computing the whole window for each
 token, in dlc and in PyTorch as nanoGPT's `sample.py` does, and with eager PyTorch with a cache. PYTHON has torch. Each
@@ -8,7 +8,6 @@ program is a process of its own that waits for its turn; turns are interleaved.
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -61,9 +60,9 @@ def own(how: str, length: int) -> None:
     generate(100)
     print("ready", flush=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         generate(length)
-        print(length / (time.perf_counter() - start), flush=True)
+        print(time.perf_counter() - start[0], time.process_time() - start[1], flush=True)
 
 
 def begin(name: str, python: str, length: int) -> subprocess.Popen[str]:
@@ -81,11 +80,12 @@ def begin(name: str, python: str, length: int) -> subprocess.Popen[str]:
     return process
 
 
-def turn(process: subprocess.Popen[str]) -> float:
-    """Tokens per second of one turn."""
+def turn(process: subprocess.Popen[str]) -> tuple[float, float]:
+    """The seconds and CPU seconds of one turn."""
     assert process.stdin is not None and process.stdout is not None
     print("go", file=process.stdin, flush=True)
-    return float(process.stdout.readline())
+    wall, cpu = process.stdout.readline().split()
+    return float(wall), float(cpu)
 
 
 def main() -> None:
@@ -93,11 +93,10 @@ def main() -> None:
     arguments = parser("generation", __doc__)
     arguments.add_argument("python", metavar="PYTHON", help="a Python that has torch")
     arguments.add_argument("--rounds", type=int, default=7)
-    arguments.add_argument("--length", type=int, default=1000, help="tokens of a turn")
+    arguments.add_argument("--length", type=int, default=500, help="tokens of a turn")
     options = arguments.parse_args()
-    lengths = {name: max(100, options.length // (10 if "whole" in name else 1)) for name in PROGRAMS}
-    running = {name: begin(name, options.python, lengths[name]) for name in PROGRAMS}
-    found: dict[str, list[float]] = {name: [] for name in PROGRAMS}
+    running = {name: begin(name, options.python, options.length) for name in PROGRAMS}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in PROGRAMS}
     try:
         for _ in range(options.rounds):
             for name, process in running.items():
@@ -106,12 +105,14 @@ def main() -> None:
         for process in running.values():
             process.kill()
             process.wait()
-    print(f"{machine()}; {options.rounds} rounds, load {os.getloadavg()[0]:.1f}")
+    print(f"{machine()}; {options.rounds} rounds of {options.length} tokens, load {os.getloadavg()[0]:.1f}")
     first, *others = PROGRAMS
-    for name in PROGRAMS:
-        print(f"  {name:22} {statistics.median(found[name]):9,.0f} tokens/s   {summary(found[name], '')}")
-    for name in others:
-        print(f"  {first} / {name}: {ratio(found[first], found[name])}")
+    for place, unit in enumerate(("second", "CPU second")):
+        rates = {name: [options.length / seconds[place] for seconds in found[name]] for name in PROGRAMS}
+        for name in PROGRAMS:
+            print(f"  {name:22} {summary(rates[name], f'tokens per {unit}')}")
+        for name in others:
+            print(f"  {first} / {name}: {ratio(rates[first], rates[name])}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The character-level GPT of `specs/zoo/char_gpt.yaml` in eager PyTorch: it generates text with a cache, or without.
 
 `PYTHON benchmarks/generation_pytorch.py cache|window LENGTH` is started by `benchmarks.generation`. It waits for lines
-on standard input, and prints the tokens per second of a text of LENGTH tokens after each. Without a cache it computes
-the whole window for each token, as nanoGPT's `sample.py` does.
+on standard input, and prints the seconds and CPU seconds of a text of LENGTH tokens after each. Without a cache it
+computes the whole window for each token, as nanoGPT's `sample.py` does.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ def main() -> None:
         generate(torch, network, 100, options.how == "cache")
         print("ready", flush=True)
         for _ in sys.stdin:
-            start = time.perf_counter()
+            start = time.perf_counter(), time.process_time()
             generate(torch, network, options.length, options.how == "cache")
-            print(options.length / (time.perf_counter() - start), flush=True)
+            print(time.perf_counter() - start[0], time.process_time() - start[1], flush=True)
 
 
 if __name__ == "__main__":

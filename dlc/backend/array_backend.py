@@ -191,7 +191,7 @@ class ArrayBackend:
         if new:
             self.weights = self.weights._replace(state=set_in(self.weights.state, each, new))
         if any(inner.signature.penalty for inner, _ in walk(node.body)):
-            self.penalty = self.penalty + sum(penalties.values if is_separate(penalties) else penalties)
+            self.penalty = self.penalty + (sum(penalties.values) if is_separate(penalties) else penalties.sum(0))
         self.recorded |= recorded
         last: Carry = end
         return last

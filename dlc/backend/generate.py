@@ -42,9 +42,9 @@ class State(NamedTuple):
 class Generator:
     """A network that continues sequences.
 
-    The network reads a prompt in one pass, or in passes of `READ` tokens, then computes one position at a time. When
-    the sequence is as long as the longest that the network can compute, its last half is read again as a new prompt; a
-    network without a limit goes on.
+    The network reads a prompt in one pass, or in passes of `READ` tokens or half of its positions, then computes one
+    position at a time. When the sequence is as long as the longest that the network can compute, its last half is read
+    again as a new prompt; a network without a limit goes on.
 
     The random numbers of a token depend only on the seed, the number of the sequence and that of the token.
 
@@ -89,7 +89,7 @@ class Generator:
             return
         variables = self.decoder.separated(variables)
         state = jax.eval_shape(partial(self._begin, batch, positions))
-        tokens = jax.ShapeDtypeStruct((batch, min(READ, positions)), jnp.int32)
+        tokens = jax.ShapeDtypeStruct((batch, self._width(positions)), jnp.int32)
         number = jax.ShapeDtypeStruct((), jnp.int32)
         sampling, keys = _arguments(Sampling()), _keys(0, batch)
         read = self._read.lower(variables, state=state, tokens=tokens, count=number)
@@ -125,7 +125,7 @@ class Generator:
         self.compile(variables, batch, positions)
         read, advance = (self._compiled[name, batch, positions] for name in ("read", "advance"))
         arguments = {"sampling": _arguments(sampling or Sampling()), "keys": _keys(seed, batch)}
-        width, index = min(READ, positions), 0
+        width, index = self._width(positions), 0
         recent = np.tile(np.asarray(prompt, np.int32), (batch, 1))
         seen = np.zeros((batch, self.vocabulary), bool)
         seen[:, recent[0]] = True
@@ -149,6 +149,10 @@ class Generator:
                 index, offset = index + steps, offset + steps
                 recent = np.concatenate([recent, new], axis=1)[:, -positions - 1 :]
                 yield new
+
+    def _width(self, positions: int) -> int:
+        """How many tokens are read at once: with a limit not more than are read again when it is reached."""
+        return min(READ, positions if self.most_positions is None else max(1, positions // 2))
 
     def _begin(self, batch: int, positions: int) -> State:
         """The state before the first step."""

@@ -18,6 +18,7 @@ import os
 import shutil
 import tempfile
 import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from math import prod
@@ -157,20 +158,20 @@ class DecodedFiles:
         except OSError as error:
             return f"`{self.folder}` can't be written: {reason(error)}"
 
-    def put(self, slot: int, signature: bytes, content: bytes, value: NDArray[Any]) -> None:
-        """Keep a record. Several threads may do that.
+    def put(self, slot: int, digests: Sequence[bytes], values: NDArray[Any]) -> None:
+        """Keep records. Several threads may do that.
 
         Args:
-            slot: its number, which `reserve` gave.
-            signature: the digest of the signature of the file; zeros for none.
-            content: the digest of its content.
-            value: the decoded record.
+            slot: the number of the first, which `reserve` gave.
+            digests: of each file: that of its signature, zeros for none, and that of its content; zeros for both if it
+                can't be decoded.
+            values: (n, *shape), the decoded records.
 
         Raises:
-            OSError: when it can't be written.
+            OSError: when they can't be written.
         """
         assert self._writer is not None, "it was reserved"
-        self._writer.put(slot, signature + content, value)
+        self._writer.put(slot, digests, values)
 
     def commit(self) -> None:
         """Give what was added its name, and delete what was not used for longest if there is too much."""
@@ -302,12 +303,15 @@ class _Writer:
         self._index += bytes(count * self._entry)
         return first
 
-    def put(self, slot: int, digests: bytes, value: NDArray[Any]) -> None:
-        """Write a record."""
-        data = np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
+    def put(self, slot: int, digests: Sequence[bytes], values: NDArray[Any]) -> None:
+        """Write records."""
+        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
         self._write(data, slot * self._record)
-        entry = digests + zlib.crc32(data).to_bytes(4, "little")
-        self._index[slot * self._entry : (slot + 1) * self._entry] = entry
+        parts = (data[at * self._record : (at + 1) * self._record] for at in range(len(digests)))
+        sums = (zlib.crc32(part).to_bytes(4, "little") for part in parts)
+        zero = bytes(self._entry)
+        entries = [each + total if any(each) else zero for each, total in zip(digests, sums, strict=True)]
+        self._index[slot * self._entry : (slot + len(digests)) * self._entry] = b"".join(entries)
 
     def finish(self, folder: Path, header: dict[str, Any]) -> None:
         """Write the index, and give the file its name."""
@@ -373,7 +377,7 @@ def cache_size() -> int | str:
 def usable_folder() -> Path | str | None:
     """The folder of the cache; why it can't be used; None if it is disabled."""
     try:
-        folder = cache_folder(NAME)
+        folder = cache_folder(NAME) if cache_size() else None
         return folder if folder is None else refused(folder) or folder
     except OSError as error:
         return f"`{error.filename}` can't be used: {reason(error)}"

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHUNK = 16
-"""The files that a thread decodes before it takes others: handing over each by itself takes a tenth of the time."""
+"""The files that a thread decodes before it takes others.
+
+Handing over and writing each by itself would take a tenth of the time.
+"""
 
 
 class FileReader:
@@ -33,10 +36,8 @@ class FileReader:
         self.threads = workers if isinstance(workers, int) else os.cpu_count() or 1
         self.notes: list[str] = []
         """What is noteworthy about the cache."""
+        self._cached = cached
         self._caches: dict[str, DecodedFiles] = {}
-        self._folder = usable_folder() if cached else None
-        if isinstance(self._folder, str):
-            self._not_kept(self._folder)
 
     def read(self, decoder: Decoder, column: NDArray[Any], name: str, first_row: int) -> NDArray[Any]:
         """The arrays of a column of files: (n, *shape).
@@ -100,41 +101,37 @@ class FileReader:
 
     def _cache(self, decoder: Decoder) -> DecodedFiles | None:
         """What the decoder has decoded; None if it is not kept."""
-        if self._folder is None or isinstance(self._folder, str):
-            return None
-        if decoder.key not in self._caches:
-            size = cache_size()
-            if isinstance(size, str):
-                self._not_kept(size)
-                return None
-            try:
-                self._caches[decoder.key] = DecodedFiles(self._folder, decoder, size)
-            except OSError as error:
-                self._not_kept(f"`{self._folder}` can't be used: {unreadable(error)}")
-                return None
-        return self._caches[decoder.key]
+        if self._cached and decoder.key not in self._caches:
+            folder, size = usable_folder(), cache_size()
+            if folder is None:
+                self._cached = False
+            elif isinstance(folder, str) or isinstance(size, str):
+                self._not_kept(folder if isinstance(folder, str) else str(size))
+            else:
+                try:
+                    self._caches[decoder.key] = DecodedFiles(folder, decoder, size)
+                except OSError as error:
+                    self._not_kept(f"`{folder}` can't be used: {reason(error)}")
+        return self._caches.get(decoder.key) if self._cached else None
 
     def _not_kept(self, why: str) -> None:
         """Go on without the cache."""
         self.notes.append(f"decoded files are not kept for later runs: {why}")
-        self._folder = None
+        self._cached = False
         for cache in self._caches.values():
             cache.abandon()
         self._caches.clear()
 
-    def _each(self, indices: Any, work: Callable[[int], None]) -> None:
-        """Do the work for each index."""
-        if not self.threads or len(indices) == 1:
-            for index in indices:
-                work(index)
+    def _each(self, indices: Sequence[int], work: Callable[[Sequence[int]], None]) -> None:
+        """Do the work for all indices, some at a time."""
+        size = max(1, min(CHUNK, len(indices) // (2 * max(1, self.threads))))
+        parts = [indices[start : start + size] for start in range(0, len(indices), size)]
+        if not self.threads or len(parts) == 1:
+            for part in parts:
+                work(part)
             return
-
-        def some(start: int) -> None:
-            for index in indices[start : start + CHUNK]:
-                work(index)
-
         with ThreadPoolExecutor(self.threads, "decoder") as pool:
-            list(pool.map(some, range(0, len(indices), CHUNK)))
+            list(pool.map(work, parts))
 
 
 def _signature(entry: Any) -> bytes:
@@ -143,18 +140,20 @@ def _signature(entry: Any) -> bytes:
     return bytes(DIGEST) if text is None else digest(os.fsencode(text))
 
 
-def _decoding(
-    decoder: Decoder, entries: Sequence[Any], found: NDArray[Any], reasons: dict[int, str]
-) -> Callable[[int], None]:
-    """The function that decodes the file at an index into `found`, or into `reasons` why it can't be decoded."""
+Work = Callable[[Sequence[int]], None]
 
-    def work(index: int) -> None:
-        try:
-            found[index] = decoder.decode(entries[index].read())
-        except OSError as error:
-            reasons[index] = unreadable(error)
-        except ValueError as error:
-            reasons[index] = str(error)
+
+def _decoding(decoder: Decoder, entries: Sequence[Any], found: NDArray[Any], reasons: dict[int, str]) -> Work:
+    """The function that decodes the files at some indices into `found`, or into `reasons` why they can't be decoded."""
+
+    def work(indices: Sequence[int]) -> None:
+        for index in indices:
+            try:
+                found[index] = decoder.decode(entries[index].read())
+            except OSError as error:
+                reasons[index] = unreadable(error)
+            except ValueError as error:
+                reasons[index] = str(error)
 
     return work
 
@@ -167,8 +166,8 @@ def _keeping(
     reasons: dict[int, str],
     slots: Mapping[int, int],
     failed: list[OSError],
-) -> Callable[[int], None]:
-    """Like `_decoding`; a file whose content is known is not decoded, and each record is kept.
+) -> Work:
+    """Like `_decoding`; a file whose content is known is not decoded, and the records are kept.
 
     Args:
         cache: where records are kept.
@@ -176,26 +175,33 @@ def _keeping(
         entries: the files.
         found: gets the records.
         reasons: gets why files can't be decoded.
-        slots: the number of each record for `DecodedFiles.put`.
+        slots: the number of each record for `DecodedFiles.put`, in the order of the indices.
         failed: gets why records can't be kept.
     """
 
-    def work(index: int) -> None:
+    def one(index: int) -> bytes:
+        """Decode a file; the digests of its signature and content."""
         try:
             signature = _signature(entries[index])  # before it is read: it may change meanwhile
             data = entries[index].read()
             content = digest(data)
             known = cache.of_content(content)
             found[index] = decoder.decode(data) if known is None else known
+            return signature + content
         except OSError as error:
             reasons[index] = unreadable(error)
-            return
         except ValueError as error:
             reasons[index] = str(error)
-            return
+        found[index] = 0
+        return bytes(2 * DIGEST)
+
+    def work(indices: Sequence[int]) -> None:
+        digests = [one(index) for index in indices]
+        first, last = indices[0], indices[-1]
+        values = found[first : last + 1] if last - first + 1 == len(indices) else found[list(indices)]
         try:
             if not failed:
-                cache.put(slots[index], signature, content, found[index])
+                cache.put(slots[first], digests, values)
         except OSError as error:
             failed.append(error)
 

@@ -223,6 +223,8 @@ def test_a_folder_that_can_not_be_used_is_noted(folder: Path, monkeypatch: pytes
     monkeypatch.setenv("DLC_CACHE", str(folder.parent / "cache"))
     (note,) = notes_without(folder)
     assert "others may write" in note
+    with FileReader(cached=True) as files:  # there is nothing to decode
+        assert files.notes == []
     monkeypatch.setenv("DLC_CACHE", "off")
     assert notes_without(folder) == []
 
@@ -247,6 +249,8 @@ def test_the_size_is_limited(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv("DLC_CACHE_SIZE", size)
         (note,) = notes_without(folder)
         assert text in note
+    monkeypatch.setenv("DLC_CACHE_SIZE", "0")
+    assert notes_without(folder) == []
     monkeypatch.delenv("DLC_CACHE_SIZE")
     read(folder)
     (path,) = segments(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,13 @@ class MissingValues(Feature):
         constant = self.constant()
         if constant is not None:
             return {"fill": np.array([constant], np.float64)}
-        return {"fill": fit_fill(raw, self.missing, name, self.gaps, self.mask if self.value_type().mask else None)}
+        mask = self.mask if self.value_type().mask else None
+        return {"fill": fit_fill(raw, self.missing, self.entries(name, raw), self.gaps, mask)}
+
+    def entries(self, name: str, raw: Any) -> list[str]:
+        """What messages call the entries of the last axis of raw values."""
+        width = raw.shape[-1] if raw.ndim > 1 else 1
+        return [name] if width == 1 else [f"{name}[..., {index}]" for index in range(width)]
 
     def filled(self, raw: Any, stats: Stats) -> Any:
         """Raw values with replacements for missing ones."""
@@ -153,7 +159,7 @@ def numeric_missing(value: Any) -> Any:
 
 
 def fit_fill(
-    raw: Any, how: str, name: str, gaps: Callable[[Any], Any], mask: Callable[[Any], Any] | None = None
+    raw: Any, how: str, names: Sequence[str], gaps: Callable[[Any], Any], mask: Callable[[Any], Any] | None = None
 ) -> NDArray[np.float64]:
     """The mean, median or most frequent value of each entry of the last axis, without missing values and padding.
 
@@ -162,20 +168,18 @@ def fit_fill(
     Args:
         raw: (n, *axes), an array or an object that is sliced like one.
         how: `mean`, `median` or `most_frequent`.
-        name: the feature's name, for messages.
+        names: of the entries, for messages.
         gaps: raw values -> true where a value is missing.
         mask: raw values of some records -> bool (n, time), false at padding.
 
     Raises:
         RuleViolation: DLC405 when an entry is missing in all records.
     """
-    width = raw.shape[-1] if raw.ndim > 1 else 1
-    found = np.empty(width, np.float64)
+    found = np.empty(len(names), np.float64)
     for index, entry in enumerate(entries_of(raw, mask)):
         values = entry[~gaps(entry)]
         if not len(values):
-            spelled = f"`{name}`" if width == 1 else f"`{name}[..., {index}]`"
-            message = f"no record of the training split has a value of {spelled} to fill others with"
+            message = f"no record of the training split has a value of `{names[index]}` to fill others with"
             hint = "set `missing` to a number, or leave the column out"
             raise RuleViolation("DLC405", message, hint=hint, option="missing")
         found[index] = _typical(values, how)

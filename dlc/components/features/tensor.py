@@ -401,6 +401,12 @@ class Tensor(MissingValues):
             found.append(part)
         return found
 
+    def entries(self, name: str, raw: Any) -> list[str]:
+        """The columns, if each is an entry."""
+        found = super().entries(name, raw)
+        listed = self.columns is not None and len(self.columns) == len(found) and "*" not in "".join(self.columns)
+        return list(self.columns or ()) if listed else found
+
     def filled(self, raw: Any, stats: Stats) -> Any:
         """Raw values with replacements for missing ones, clipped."""
         return clip_raw(super().filled(raw, stats), self.clip)

@@ -21,6 +21,7 @@ from dlc.data.fitted import device_stats
 from dlc.diagnostics import SpecError
 from dlc.frontend.pipeline import check_text
 from dlc.frontend.resolved import resolved_text
+from dlc.language.options import RuleViolation
 from tests.common import codes
 from tests.components.building import feature
 
@@ -73,6 +74,14 @@ def test_a_table_is_its_columns_side_by_side() -> None:
     compiled = jax.jit(lambda raw, stats: encoded(made, "x", raw, stats)["x"])
     found = compiled(raw.astype(np.float32), device_stats({"x": stats})["x"])
     np.testing.assert_allclose(found, np.concatenate(parts, 1), rtol=1e-5, atol=1e-6)
+
+
+def test_a_column_without_values_is_named() -> None:
+    made = feature("table: [age, fare]")
+    raw = made.read([AGES, np.array([""] * 6, dtype=object)], "x")
+    with pytest.raises(RuleViolation, match="no record of the training split has a value of `fare`") as caught:
+        fitted(made, "x", raw)
+    assert caught.value.code == "DLC405" and caught.value.option == "missing"
 
 
 def test_options_of_a_column() -> None:
