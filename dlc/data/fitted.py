@@ -226,7 +226,7 @@ def _row_sums(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The sum of each row, modulo 2^64. numpy adds few long columns faster than it adds up many short rows."""
     if words.shape[1] > _FEW:
         return np.asarray(words.sum(1, dtype=np.uint64))
-    found: NDArray[np.uint64] = words[:, 0].copy()
+    found = words[:, 0].copy()
     for column in range(1, words.shape[1]):
         found += words[:, column]
     return found
