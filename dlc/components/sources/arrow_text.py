@@ -84,6 +84,12 @@ class Fields:
         found = self._piece.table.missing.filled(self._texts().to_numpy())
         return found if dtype is None else found.astype(dtype)
 
+    def __getattr__(self, name: str) -> Any:
+        """Anything else that arrays have, such as `tolist`."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(np.asarray(self), name)
+
     def numbers(self) -> NDArray[np.float64] | None:
         """The fields as numbers, NaN for empty ones; None if some are anything else than finite numbers."""
         found = self._piece.numbers(self._index)

@@ -265,6 +265,7 @@ def test_strings_are_read_once_if_they_repeat(tmp_path: Path, small: pytest.Monk
     values, codes = block["a"].coded()
     assert sorted(values.tolist()) == ["u", "v"]
     assert values[codes].tolist() == np.asarray(block["a"]).tolist()
+    assert block["a"].tolist()[:2] == ["u", "v"] and block["a"].reshape(-1, 3).shape == (9, 3)  # as arrays have it
     part = block["a"][1:3]
     assert isinstance(part, Fields) and part.shape == (2,) and part[0] == "v" and part[[1, 0]].tolist() == ["u", "v"]
 
