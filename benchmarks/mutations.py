@@ -201,7 +201,7 @@ MUTATIONS = (
     Mutation(
         "a share of records is rounded down to nothing",
         "dlc/data/batching.py",
-        "max(1, round(part * count)) if part else 0",
+        "max(1, round(float(part) * count)) if part else 0",
         "int(part * count)",
         DATA,
     ),

@@ -262,7 +262,7 @@ def test_predict_reads_and_writes_tables(dlc_command, small_run: RunFolder, tmp_
         code, _, err = dlc_command("predict", str(small_run.path), bad)
         assert code in (1, 2)
         assert err.startswith("error[DLC")
-    code, _, err = dlc_command("predict", str(small_run.path), "in.npz", "-o", "out.parquet")
+    code, _, err = dlc_command("predict", str(small_run.path), "in.npz", "-o", "out.xlsx")
     assert code == 2
     assert "DLC510" in err
 

@@ -16,13 +16,15 @@ from tests.common import ROOT
 from tests.promises import test_kill
 from tests.training.test_training import same_run, stop_after
 
-EPOCHS = {"diabetes_regression": 4, "digits_mlp": 3, "iris_perceptron": 4}
-SPECS = sorted((ROOT / "specs").rglob("*.yaml"))
+EPOCHS = {"diabetes_regression": 4, "digits_mlp": 3, "iris_perceptron": 4, "tabular_classification": 3, "tabular_regression": 3}
+SPECS = sorted((ROOT / "specs").glob("*.yaml"))
+PICTURES = {"autoencoder", "denoising_autoencoder", "image_classification"}
+"""Convolutional networks like that of `digits_cnn`: `tests/tasks` trains them."""
 
 
 def test_no_spec_with_data_is_left_out() -> None:
     trainable = {path.stem for path in SPECS if dlc.load(path).plan.data is not None}
-    assert trainable == {*EPOCHS, test_kill.SPEC.stem}
+    assert trainable == {*EPOCHS, *PICTURES, test_kill.SPEC.stem}
 
 
 @pytest.mark.parametrize("name", EPOCHS)
