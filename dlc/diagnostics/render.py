@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 
 from dlc.diagnostics import Diagnostic, Report, Span, lines_of, plural
 from dlc.diagnostics.codes import CODES
@@ -50,7 +51,7 @@ def _excerpt(span: Span, report: Report, paint: Callable[[str, str], str], style
     lines = lines_of(report.texts.get(span.file, ""))
     if not 0 < span.line <= len(lines) or not lines[span.line - 1]:
         return [location]
-    line = masked(lines[span.line - 1])
+    line = _masked_line(lines[span.line - 1])
     whole = span.end_line == span.line
     end = span.end_column if whole else len(line.split(" #")[0].rstrip()) + 1
     start, end = span.column - 1, max(end - 1, span.column)
@@ -59,9 +60,9 @@ def _excerpt(span: Span, report: Report, paint: Callable[[str, str], str], style
         culprit = culprit if len(culprit) <= MAX_EXCERPT // 2 else f"{culprit[: MAX_EXCERPT // 2]}..."
         before = before if len(before) <= MAX_EXCERPT // 3 else f"...{before[-MAX_EXCERPT // 3 :]}"
         after = after if len(after) <= MAX_EXCERPT // 3 else f"{after[: MAX_EXCERPT // 3]}..."
-    shown = clean(before + culprit + after)
-    pad = "".join("\t" if character == "\t" else " " * _width(clean(character)) for character in before)
-    carets = "^" * max(1, _width(clean(culprit)))
+    shown = _escaped(before + culprit + after)
+    pad = "".join("\t" if character == "\t" else " " * _width(_escaped(character)) for character in before)
+    carets = "^" * max(1, _width(_escaped(culprit)))
     bar = paint(_BLUE, "|")
     return [
         location,
@@ -91,7 +92,11 @@ def clean(words: str) -> str:
     >>> print(clean("a\x1b[2Jb\u202e"))
     a\x1b[2Jb\u202e
     """
-    words = masked(words)
+    return _escaped(masked(words))
+
+
+def _escaped(words: str) -> str:
+    """A string whose control characters are visible escapes."""
     if words.isprintable():
         return words
     return "".join(
@@ -109,6 +114,12 @@ def masked(words: str) -> str:
     'url: postgresql://me:******@server/shop'
     """
     return _PASSWORD.sub(lambda found: found[1] + "*" * len(found[2]), words) if "://" in words else words
+
+
+@lru_cache(maxsize=8)
+def _masked_line(line: str) -> str:
+    """`masked` of a line, which may be long and have many findings."""
+    return masked(line)
 
 
 def as_dicts(report: Report) -> list[dict[str, object]]:

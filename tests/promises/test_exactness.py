@@ -16,7 +16,13 @@ from tests.common import ROOT
 from tests.promises import test_kill
 from tests.training.test_training import same_run, stop_after
 
-EPOCHS = {"diabetes_regression": 4, "digits_mlp": 3, "iris_perceptron": 4, "tabular_classification": 3, "tabular_regression": 3}
+EPOCHS = {
+    "diabetes_regression": 4,
+    "digits_mlp": 3,
+    "iris_perceptron": 4,
+    "tabular_classification": 3,
+    "tabular_regression": 3,
+}
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))
 PICTURES = {"autoencoder", "denoising_autoencoder", "image_classification"}
 """Convolutional networks like that of `digits_cnn`: `tests/tasks` trains them."""
