@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+LEAST_TEMPERATURE = 1e-6
+"""Up to it the most probable token is taken: divided by less, several scores would be infinite."""
+
 
 class Sampling(NamedTuple):
     """How the next token is drawn.
@@ -43,7 +46,7 @@ def filtered(scores: jax.Array, sampling: Sampling) -> jax.Array:
     Tokens as probable as the least probable one that is drawn are drawn, too. A temperature of 0 leaves the scores
     undivided.
     """
-    scores = scores / jnp.where(sampling.temperature > 0, sampling.temperature, 1.0)
+    scores = scores / jnp.where(sampling.temperature > LEAST_TEMPERATURE, sampling.temperature, 1.0)
     sorts = (jnp.asarray(sampling.top_k) > 0) | (jnp.asarray(sampling.top_p) < 1)
     scores = jax.lax.cond(sorts, _most_probable, lambda scores, _: scores, scores, sampling)
     least = scores.max(-1, keepdims=True) + jnp.log(sampling.min_p)  # -inf for 0
@@ -76,4 +79,4 @@ def draw(scores: jax.Array, seen: jax.Array, sampling: Sampling, keys: jax.Array
     scores = penalized(scores, seen, sampling.repetition_penalty)
     noise = jax.vmap(lambda key: jax.random.gumbel(key, scores.shape[-1:], jnp.float32))(keys)
     drawn = (filtered(scores, sampling) + noise).argmax(-1)
-    return jnp.where(sampling.temperature > 0, drawn, scores.argmax(-1)).astype(jnp.int32)
+    return jnp.where(sampling.temperature > LEAST_TEMPERATURE, drawn, scores.argmax(-1)).astype(jnp.int32)

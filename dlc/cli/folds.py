@@ -35,6 +35,13 @@ def train_folds(file: Path, options: TrainOptions, sets: Sequence[str]) -> int:
         settings = fold_settings(file, sets, options.folds)
     with gc_paused():
         spec = loaded(file, [*sets, *settings])
+        known = spec.plan.data.split.folds if spec.plan.data is not None else None
+        if options.folds not in (None, known):
+            message, hint = (
+                f"the runs are those of {known} folds",
+                "remove `--folds`, or cross-validate the spec in a new folder",
+            )
+            raise SpecError.of("DLC510", message, found=f"--folds {options.folds}", hint=hint)
         from dlc.serving.folds import cross_validate
         from dlc.training.loop import Stopped
 

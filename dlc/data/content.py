@@ -20,6 +20,7 @@ from dlc.data.splits import DIVIDING, Labels, codes_of, labels_of, split_tables
 from dlc.data.tables import Room, features_of
 from dlc.data.values import FeatureKey
 from dlc.data.windows import Layout, Segment, cut_texts, layout, reach, segments_of, sequential, spans
+from dlc.diagnostics import plural
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
 from dlc.support.fast_dataclass import fast_dataclass
@@ -224,15 +225,27 @@ def _token_windows(plan: Plan, tables: Mapping[str, Table], fitted: FittedData |
     starts = [0, *ends[:-1]]
     segments = [Segment(owner, first, stop, first) for owner, first, stop in zip(owners, starts, ends, strict=True)]
     raws = {key: np.concatenate([np.asarray(each, np.int32) for each in own]) for key, own in tokens.items()}
-    return _laid_out(plan, raws, segments, artifacts, found)
+    low, high = reach(found)
+    short = sum(segment.stop - segment.start < high - low for segment in segments)
+    notes = []
+    if short:
+        are, size = "is" if short == 1 else "are", high - low
+        what = f"{short:,} of {plural(len(segments), 'part')} of texts {are} shorter than a window of {size:,} tokens"
+        notes = [f"{what} and left out; `records: file` reads a file as one text"]
+    return _laid_out(plan, raws, segments, artifacts, found, notes)
 
 
 def _laid_out(
-    plan: Plan, raws: Table, segments: Sequence[Segment], artifacts: Mapping[str, bytes], found: Spans
+    plan: Plan,
+    raws: Table,
+    segments: Sequence[Segment],
+    artifacts: Mapping[str, bytes],
+    found: Spans,
+    notes: Sequence[str] = (),
 ) -> Content:
     placed = layout(plan, found, segments)
     digests = placed.digests(record_digests(list(raws.values())), *reach(found))
-    return Content(raws, placed.splits, digests, artifacts, placed)
+    return Content(raws, placed.splits, digests, artifacts, placed, tuple(notes))
 
 
 def series_of(labels: Sequence[Labels], count: int) -> tuple[list[tuple[int, int]], NDArray[np.intp] | None]:

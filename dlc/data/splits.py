@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from datetime import UTC, datetime
+from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 from dlc.components.features.feature import as_text
 from dlc.components.sources.arrow_text import Fields
 from dlc.components.sources.source import Columns, missing_column
+from dlc.components.wrong_values import field as spelled_field
 from dlc.data.batching import fold_sizes, split_sizes
 from dlc.data.errors import wrong_data
 from dlc.diagnostics import did_you_mean, listing, plural
@@ -76,12 +79,23 @@ class Labels:
         return found
 
     def ranks(self) -> NDArray[np.int32]:
-        """A number for each record, in the order of the values as numbers, or as strings if some are none."""
+        """A number for each record, in the order of the values, which are numbers or dates.
+
+        Raises:
+            RuleViolation: DLC403 when one is neither.
+        """
         texts = list(self.numbers)
-        try:
-            keys: list[Any] = [float(text) for text in texts]
-        except ValueError:
-            keys = list(texts)
+        keys: list[float] = []
+        wrong: str | None = None
+        for read in (_number, _moment):
+            keys = [read(text) for text in texts]
+            wrong = next((text for text, key in zip(texts, keys, strict=True) if not isfinite(key)), None)
+            if wrong is None:
+                break
+        if wrong is not None:
+            message = f"the column `{self.name}` has a value that is neither a number nor a date"
+            expected = "numbers, or dates as ISO 8601 spells them, such as `2024-05-31`, in every row"
+            raise RuleViolation("DLC403", message, found=spelled_field(wrong), expected=expected, option="time")
         order = sorted(range(len(texts)), key=keys.__getitem__)
         places = np.empty(len(texts), np.int32)
         places[order] = np.arange(len(texts), dtype=np.int32)
@@ -108,6 +122,23 @@ class Labels:
         return found_owners
 
 
+def _number(text: str) -> float:
+    """A number; NaN for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        return nan
+
+
+def _moment(text: str) -> float:
+    """The seconds of a date in ISO 8601 since 1970, in UTC unless it has another zone; NaN for anything else."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return nan
+    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+
+
 DIVIDING = ("group", "stratify", "column", "time")
 """The options of `data.split` that name a column."""
 
@@ -128,13 +159,13 @@ def codes_of(plan: Plan, labels: Mapping[str, Labels]) -> dict[str, NDArray[np.i
     assert plan.data is not None
     found = {}
     for option, label in labels.items():
-        if option == "column":
-            try:
+        try:
+            if option == "column":
                 found[option] = label.owners(list(plan.data.split.parts.values()))
-            except RuleViolation as wrong:
-                raise wrong_data(plan, wrong, ("data", "split")) from None
-        else:
-            found[option] = label.ranks() if option == "time" else label.codes()
+            else:
+                found[option] = label.ranks() if option == "time" else label.codes()
+        except RuleViolation as wrong:
+            raise wrong_data(plan, wrong, ("data", "split")) from None
     return found
 
 
@@ -185,7 +216,9 @@ def divide(plan: Plan, count: int, labels: Mapping[str, NDArray[np.int32]]) -> t
     order = np.arange(count, dtype=np.int32)
     if "time" in labels:
         order = np.argsort(labels["time"], kind="stable").astype(np.int32)
-    elif split.shuffle:
+        cuts = _between_values(labels["time"][order], np.cumsum(list(sizes.values()))[:-1])
+        return dict(zip(sizes, np.split(order, cuts), strict=True)), []
+    if split.shuffle:
         order = np.random.Generator(np.random.Philox(key=[split.seed, _SPLIT])).permutation(order)
     notes = _undivided(labels["stratify"], str(split.stratify)) if "stratify" in labels else []
     try:
@@ -201,6 +234,15 @@ def divide(plan: Plan, count: int, labels: Mapping[str, NDArray[np.int32]]) -> t
     if not plan.train.shuffle:
         splits["train"] = np.sort(splits["train"])  # the order of the file
     return splits, notes
+
+
+def _between_values(times: NDArray[np.int32], cuts: NDArray[Any]) -> NDArray[Any]:
+    """Cuts of ordered values, moved to the nearest place between different ones: records of one time stay together."""
+    first = np.searchsorted(times, times[cuts], side="left")
+    last = np.searchsorted(times, times[cuts], side="right")
+    nearer = np.where((last - cuts < cuts - first) & (last < len(times)), last, first)
+    found: NDArray[Any] = np.where(nearer > 0, nearer, last)
+    return found
 
 
 def _owners(

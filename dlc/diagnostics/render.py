@@ -104,7 +104,7 @@ def _escaped(words: str) -> str:
     )
 
 
-_PASSWORD = re.compile(r"(://[^\s/:@]*:)([^\s/]+)(?=@)")
+_PASSWORD = re.compile(r"(://[^\s/:@]*:)([^\s/]{1,200}|[^\s@]{1,200})(?=@)")
 
 
 def masked(words: str) -> str:

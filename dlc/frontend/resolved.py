@@ -99,9 +99,9 @@ def resolve_document(spec: Spec, filled: bool = True) -> dict[str, Tree]:
         tree["plugins"] = [plugin.name for plugin in spec.plugins]
     if document.data is not None:
         tree["data"] = _data(document.data, document)
-    tree["inputs"] = {name: _word(feature) for name, feature in document.inputs.items() if feature is not None}
+    tree["inputs"] = _features(document.inputs, document)
     if document.targets:
-        tree["targets"] = {name: _word(feature) for name, feature in document.targets.items() if feature is not None}
+        tree["targets"] = _features(document.targets, document)
     tree["network"] = _Filler(document).items(document.source.tree["network"])
     if document.outputs is not None:
         tree["outputs"] = dict(document.outputs)
@@ -129,6 +129,11 @@ def resolve_document(spec: Spec, filled: bool = True) -> dict[str, Tree]:
     return tree
 
 
+def _features(features: Mapping[str, Any], document: Document) -> Tree:
+    """Features by name, with the paths of their files from the root."""
+    return {name: _word(found.rooted(document.folder)) for name, found in features.items() if found is not None}
+
+
 def _data(section: Data, document: Document) -> dict[str, Tree]:
     """The section `data`, with the paths of its files from the root and no key that has no effect."""
     rooted = {
@@ -143,6 +148,10 @@ def _data(section: Data, document: Document) -> dict[str, Tree]:
     if not split.validation and not split.test and split.folds is None:
         del tree["split"]  # a split without effect is an error
         return tree
+    if split.column is not None:  # a number would be a value of it
+        for name in ("validation", "test"):
+            if not getattr(split, name):
+                del tree["split"][name]
     without_effect = ([] if split.shuffle else ["seed"]) + ([] if split.folds is not None else ["fold"])
     for name in without_effect:
         del tree["split"][name]

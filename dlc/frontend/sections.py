@@ -96,6 +96,16 @@ class Split(Options):
         None, min_length=1, description="a column: records with the same value are in the same split"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _values(cls, data: Any) -> Any:
+        """With `column` a number is a value of it, 0 as well."""
+        if not isinstance(data, dict) or data.get("column") is None:
+            return data
+        named = {name: data[name] for name in ("validation", "test") if name in data}
+        plain = {name: value for name, value in named.items() if isinstance(value, (bool, int, float))}
+        return {**data, **{name: str(value).lower() for name, value in plain.items()}}
+
     @property
     def parts(self) -> dict[str, str]:
         """The value in `column` of the records of each split that is held out."""

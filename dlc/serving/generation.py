@@ -180,6 +180,8 @@ class LanguageModel:
         alphabet = self.alphabet
         if not text:
             raise SpecError.of("DLC510", "the prompt is empty", hint="give at least one token to continue")
+        if any(0xD800 <= ord(char) < 0xE000 for char in text):
+            raise SpecError.of("DLC510", "the prompt is not UTF-8", hint="give it in UTF-8")
         tokens = list(alphabet.encode(alphabet.normalized(text)))
         if not tokens:
             raise SpecError.of("DLC510", "the prompt has no tokens", found=_shown(text), hint="give at least one word")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -161,7 +162,8 @@ def source_of(model: Model, text: str | Path) -> Source:
     path = Path(text)
     if column is None or kind_of_file(path) not in Text.suffixes:
         return found
-    if not isinstance(found, Text) and column not in _head(path).decode(errors="replace").partition("\n")[0]:
+    first = _head(path).decode(errors="replace").partition("\n")[0]
+    if not isinstance(found, Text) and column not in [name.strip(' "\r') for name in re.split("[,;\t|]", first)]:
         found = Text(path=str(path))  # no table: its first line does not name the column
     if isinstance(found, Text) and found.columns() == (TEXT,):
         return Renamed(source=found, name=column)
@@ -181,11 +183,13 @@ def standard_input(model: Model) -> Source:
         raise SpecError.of("DLC401", "standard input is empty")
     column = _text_column(model)
     if column is not None:
+        own = model.plan.data.source if model.plan.data is not None else None
+        encoding = own.encoding if isinstance(own, Text) and own.encoding != "auto" else "utf-8-sig"
         try:
-            lines = data.decode("utf-8-sig").splitlines()
+            lines = re.split("\r\n|\n|\r", data.decode(encoding))  # as in text files
         except UnicodeDecodeError as error:
-            place = data[: error.start].count(b"\n") + 1
-            raise SpecError.of("DLC401", f"line {place} of standard input is not UTF-8") from None
+            place, named = data[: error.start].count(b"\n") + 1, encoding.removesuffix("-sig").upper()
+            raise SpecError.of("DLC401", f"line {place} of standard input is not {named}") from None
         return as_columns({column: np.array([line for line in lines if line.strip()], object)})
     like = model.plan.data.source if model.plan.data is not None else None
     if not isinstance(like, Csv):

@@ -369,7 +369,17 @@ def _parquet(columns: Mapping[str, Any]) -> bytes:
     """Columns as a Parquet file, each of the type that its values have."""
     arrow, parquet = require("pyarrow"), require("pyarrow", "pyarrow.parquet")
     file = io.BytesIO()
-    parquet.write_table(arrow.table({name: np.asarray(values).tolist() for name, values in columns.items()}), file)
+
+    def column(values: Any) -> Any:
+        found = np.asarray(values)
+        if found.dtype.kind in "iufb":
+            return arrow.array(found)
+        try:
+            return arrow.array(found.tolist())
+        except (arrow.ArrowInvalid, arrow.ArrowTypeError):  # values of several types
+            return arrow.array([None if value is None else as_text(value) for value in found.tolist()])
+
+    parquet.write_table(arrow.table({name: column(values) for name, values in columns.items()}), file)
     return file.getvalue()
 
 

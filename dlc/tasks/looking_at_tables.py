@@ -75,8 +75,11 @@ class Column(NamedTuple):
     def classes(self) -> list[str]:
         """Its values, numbers in their order."""
         if all(_number(value) is not None for value in self.values):
-            return [_plain(value) for value in sorted(self.values, key=float)]
+            return list(dict.fromkeys(_plain(value) for value in sorted(self.values, key=float)))
         return sorted(self.values)
+
+
+_GROUPED = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
 
 
 class SeenTable(NamedTuple):
@@ -202,6 +205,8 @@ def _marks(folds: Sequence[_Fold]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if any(fold.decimal_commas(MARKS) for fold in folds):
         found["decimal"] = ","
+    elif any(fold.grouped(MARKS) for fold in folds):
+        found["thousands"] = ","
     decimal = found.get("decimal", ".")
     marks = [mark for mark in MARKS if any(mark in fold.texts and fold.numeric(decimal, MARKS) for fold in folds)]
     marks += [mark for mark in SURE_MARKS if mark not in marks and any(mark in fold.texts for fold in folds)]
@@ -259,12 +264,19 @@ class _Fold:
     def decimal_commas(self, marks: Sequence[str]) -> bool:
         """Whether values that are no numbers become numbers with a decimal point."""
         odd = [text for text in self.odd if text not in marks]
-        return bool(odd) and all(re.fullmatch(r"[+-]?\d+,\d+", text) for text in odd)
+        return bool(odd) and all(re.fullmatch(r"[+-]?\d+,\d+", text) for text in odd) and not self.grouped(marks)
+
+    def grouped(self, marks: Sequence[str]) -> bool:
+        """Whether values that are no numbers become numbers without commas between groups of three digits."""
+        odd = [text for text in self.odd if text not in marks]
+        return bool(odd) and all(_GROUPED.fullmatch(text) for text in odd)
 
     def numeric(self, decimal: str, marks: Sequence[str]) -> bool:
         """Whether all values but some marks are numbers."""
         odd = [text for text in self.odd if text not in marks]
         some = len(self.texts) > len([text for text in self.texts if not text or text in marks])
+        if some and decimal == "." and self.grouped(marks):
+            return True
         return some and all(_number(text.replace(decimal, ".")) is not None for text in odd)
 
     def column(self, decimal: str, marks: Sequence[str]) -> Column:

@@ -111,7 +111,8 @@ def _look_at_folder(given: Given, path: Path) -> Texts:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.is_file() and _is_text(entry))
+    named = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    return sorted(entry for entry in named if entry.is_file() and _is_text(entry))
 
 
 def _stem(file: Path) -> str:
@@ -131,8 +132,14 @@ def _source(given: Given, groups: Mapping[str, Sequence[Path]], records: str) ->
     def path_of(files: Sequence[Path], real: bool) -> str:
         first = files[0]
         if len(files) > 1:
-            endings = {file.suffix for file in files}
-            first = first.parent / (f"*{endings.pop()}" if len(endings) == 1 else "*")
+            endings = sorted({file.suffix for file in files})
+            if len(endings) > 1:
+                message, hint = (
+                    f"the texts in `{first.parent}` have several endings",
+                    "give them one ending, such as .txt",
+                )
+                raise RuleViolation("DLC401", message, found=listing(endings, 8), hint=hint)
+            first = first.parent / f"*{endings[0]}"
         return str(first.absolute()) if real else given.relative(first)
 
     if list(groups) == [""]:

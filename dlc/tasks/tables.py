@@ -141,7 +141,7 @@ class TabularClassification(TabularTask):
 
     def output(self, target: Column) -> str | tuple[str, str]:
         """One logit per class."""
-        return f"  - dense: {len(target.values)}", "one logit per class"
+        return f"  - dense: {len(target.classes)}", "one logit per class"
 
 
 class TabularRegression(TabularTask):

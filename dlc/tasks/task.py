@@ -95,7 +95,7 @@ class Page:
     def comment(self, text: str, indent: int = 0) -> None:
         """Add lines of comment."""
         line = " " * indent + "#"
-        for word in text.split():
+        for word in "".join(char if char.isprintable() else " " for char in text).split():
             if len(line) + 1 + len(word) > WIDTH and line.strip() != "#":
                 self._lines.append(line)
                 line = " " * indent + "#"
@@ -110,6 +110,7 @@ class Page:
 
     def line(self, text: str, comment: str = "") -> None:
         """Add a line, with its comment beside it or, if it is too long, above it; a long list goes on below it."""
+        comment = " ".join("".join(char if char.isprintable() else " " for char in comment).split())
         beside = f"{text:<{COMMENT}}# {comment}" if len(text) < COMMENT - 1 else f"{text}    # {comment}"
         if comment and len(beside) > WIDTH:
             self.comment(comment, len(text) - len(text.lstrip()))

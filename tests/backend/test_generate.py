@@ -230,3 +230,10 @@ def test_draws_follow_the_filtered_probabilities() -> None:
 def test_the_penalty_makes_scores_of_both_signs_smaller() -> None:
     scores, seen = np.array([[2.0, -2.0, 3.0]], np.float32), np.array([[True, True, False]])
     np.testing.assert_allclose(penalized(scores, seen, 2.0), [[1.0, -4.0, 3.0]])
+
+
+def test_a_very_small_temperature_draws_the_most_probable_token() -> None:
+    scores = jnp.array([[1.0, 5.0, 2.0]])
+    for temperature in (1e-30, 1e-38, 1e-40):
+        left = filtered(scores, Sampling(temperature=jnp.float32(temperature)))
+        assert int(left.argmax(-1)[0]) == 1 and not bool(jnp.isnan(left).any())

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import dlc
 from dlc.data.dataset import load_dataset
 from dlc.data.splits import rounded_shares
+from dlc.frontend.resolved import resolved_text
 
 TABLE = """
 data: {source: {csv: PATH}, split: SPLIT, memory: MEMORY}
@@ -306,3 +307,28 @@ def test_what_a_column_cannot_divide_is_an_error(tmp_path: Path, split: str, cod
     with pytest.raises(dlc.SpecError, match=message) as caught:
         marked(tmp_path, split)
     assert caught.value.report.codes == (code,)
+
+
+def test_a_split_by_time_reads_dates_and_keeps_equal_times_together(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    text = TABLE.replace("PATH", str(path)).replace("MEMORY", "auto").replace("SPLIT", "{time: when, test: 2}")
+    times = ["2024-01-02T00:00:00+05:00", "2024-01-01T20:30:00", "2023-06-01", "2024-01-01T20:30:00", "2025-01-01"]
+    path.write_text("x,y,when\n" + "".join(f"{row},a,{time}\n" for row, time in enumerate(times)))
+    assert sorted(load_dataset(dlc.loads(text).plan).splits["test"]) in ([1, 3, 4], [4])  # 1 and 3 are equal
+    for bad in ("", "31.12.2023"):
+        path.write_text("x,y,when\n1,a,2024-01-01\n" + f"2,b,{bad}\n3,c,2024-01-03\n")
+        with pytest.raises(dlc.SpecError, match="neither a number nor a date") as caught:
+            load_dataset(dlc.loads(text).plan)
+        assert caught.value.report.codes == ("DLC403",)
+
+
+def test_zero_is_a_value_of_a_column(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y,part\n" + "".join(f"{row},a,{row % 3}\n" for row in range(9)))
+    text = TABLE.replace("PATH", str(path)).replace("MEMORY", "auto")
+    spec = dlc.loads(text.replace("SPLIT", "{column: part, validation: 0, test: 1}"))
+    assert {name: len(rows) for name, rows in load_dataset(spec.plan).splits.items()} == dict.fromkeys(
+        ("train", "validation", "test"), 3
+    )
+    again = dlc.loads(resolved_text(dlc.loads(text.replace("SPLIT", "{column: part, test: 1}"))))
+    assert again.plan.data is not None and again.plan.data.splits() == ("train", "test")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from math import pi
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -70,7 +70,7 @@ def _format(value: Any) -> Any:
         return None
     if isinstance(value, str) and "%" in value:
         try:
-            datetime.strptime(datetime(2001, 2, 3, 4, 5, 6).strftime(value), value)
+            datetime.strptime(datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).strftime(value), value)
         except ValueError:
             pass
         else:
@@ -202,6 +202,8 @@ class Date(MissingValues):
             return value
         if isinstance(value, date):
             return datetime(value.year, value.month, value.day)
+        if self.unit is None and isinstance(value, (int, float)) and _SPELLED.fullmatch(f"{value:.10g}"):
+            value = f"{value:.0f}"
         if isinstance(value, (int, float)) or self.unit is not None:
             count = float(value) * MICROSECONDS[self.unit or "s"]
             return datetime(1970, 1, 1) + timedelta(microseconds=round(count))
@@ -277,8 +279,15 @@ class Date(MissingValues):
         return arrays.concatenate([value, gaps], axis=-1)
 
 
+_SPELLED = re.compile(r"(?:19|20)\d\d(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))?")
+"""A number that spells a year, or a date without marks: as seconds since 1970 it would be a day of that year."""
+
+
 def _plain(column: NDArray[Any]) -> list[Any]:
     """The values of a column as Python has them: points in time, numbers or strings; None for no time."""
+    if column.dtype.kind == "O":
+        known = (str, bytes, bool, int, float, date, type(None))
+        return [value if isinstance(value, known) else f"{value}"[:80] for value in column.tolist()]
     if column.dtype.kind != "M":
         return list(column.tolist())
     return list(column.astype("datetime64[us]").tolist())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from dlc.components.features.decision import Thresholds
 from dlc.components.value_ranges import ValueRange
@@ -72,7 +72,7 @@ class Feature(Options):
 
     @property
     def sequential(self) -> bool:
-        """Whether all its strings together are one sequence, whose tokens are the rows."""
+        """Whether the tokens of its strings are the rows."""
         return False
 
     @property
@@ -113,6 +113,10 @@ class Feature(Options):
     def reads(self, name: str) -> tuple[str, ...]:
         """The columns that it reads; `*` in a name matches several."""
         return (self.column or name,)
+
+    def rooted(self, folder: str | Path) -> Self:
+        """The same feature with absolute paths."""
+        return self
 
     def value_type(self) -> TensorType:
         """The type of the network's values."""

@@ -190,6 +190,10 @@ def check_clip(clip: Clip, how: str, missing: Any) -> None:
         message = f"a `clip` of deviations has no effect with `normalize: {how}`"
         hint = "write `[lowest, highest]`, or use `standard`, `robust`, `log` or `quantile`"
         raise reject(OptionError(("clip",), "DLC303", message, hint=hint, at_key=True, because=("normalize",)))
+    limited = isinstance(clip, tuple) and clip[0] is not None
+    if how == "log" and isinstance(missing, float) and missing < 0 and not limited:
+        message, found = "`missing` is negative, and the logarithm is not defined for it", f"`{missing:g}`"
+        raise reject(OptionError(("missing",), "DLC104", message, found=found, expected="a number of at least 0"))
     if isinstance(clip, tuple) and isinstance(missing, float) and not _within(missing, clip):
         message, found = "`missing` lies outside of `clip`", f"`{missing:g}`"
         raise reject(OptionError(("missing",), "DLC104", message, found=found, expected="a number within the limits"))

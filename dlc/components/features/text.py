@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, model_validator
 
@@ -17,6 +17,7 @@ from dlc.diagnostics import reason
 from dlc.ir import Dim, TensorType
 from dlc.language.options import OptionError, RuleViolation, main, option, reject
 from dlc.support.lazy import np
+from dlc.support.machine import fitting_bytes
 from dlc.support.regular_files import read_whole
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ class Text(TokenValues):
     `tokenizers` instead, of any kind (BPE, WordPiece, unigram). Shorter texts are padded with id 0, and the value has a
     mask; longer ones are cut at `length`.
 
-    With a `window` all texts together are one long sequence, and a record is any part of it of that many tokens: a
-    language model learns to predict the same window with `shift: 1`.
+    With a `window`, a record is any part of a text of that many tokens; shorter texts are left out. A language model
+    learns to predict the same window with `shift: 1`.
     """
 
     word = "text"
@@ -42,7 +43,7 @@ class Text(TokenValues):
     length: Annotated[Dim, BeforeValidator(read_length)] = option(
         "time", description="tokens per record, at most; a name for the length of the longest text"
     )
-    window: int | None = option(None, ge=1, description="tokens of a part of one long sequence")
+    window: int | None = option(None, ge=1, description="tokens of a part of a long text")
     shift: int = option(0, ge=0, description="how many tokens later the window begins; for targets")
     lowercase: bool = option(False, description="convert to lower case")
     strip_accents: bool = option(False, description="remove accents")
@@ -106,8 +107,14 @@ class Text(TokenValues):
 
     @property
     def sequential(self) -> bool:
-        """True with a window: the tokens of all texts are one sequence."""
+        """True with a window: the tokens of texts are the rows."""
         return self.window is not None
+
+    def rooted(self, folder: str | Path) -> Self:
+        """The same feature with an absolute path of `file`."""
+        if self.file is None:
+            return self
+        return self.model_copy(update={"file": str((Path(folder) / Path(self.file).expanduser()).resolve())})
 
     def value_type(self) -> TensorType:
         """i32[batch, length]<vocabulary masked, or i32[batch, window]<vocabulary."""
@@ -126,8 +133,8 @@ class Text(TokenValues):
         wrong: dict[int, str] = {}
         for row, value in enumerate(column.tolist()):
             text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-            absent = not isinstance(text, str) or (not text.strip() and not self.sequential)
-            texts[row] = "" if absent else self.normalized(text)
+            texts[row] = self.normalized(text) if isinstance(text, str) else ""
+            absent = not isinstance(text, str) or (not texts[row].strip() and not self.sequential)
             if absent:
                 known = text is None or isinstance(text, (str, float))
                 wrong[row] = field("") if known else f"a value of type {type(text).__name__}"
@@ -169,6 +176,12 @@ class Text(TokenValues):
         ids = self.sequences(raw, artifact, name, first_row)
         longest = max((len(each) for each in ids), default=0)
         width = self.length if isinstance(self.length, int) else max(longest, 1)
+        if 4 * width * len(ids) > fitting_bytes():
+            row = first_row + max(range(len(ids)), key=lambda index: len(ids[index]))
+            message = f"the texts of `{name}` don't fit into memory, each as long as the longest"
+            found_longest = f"{longest:,} tokens in row {row}"
+            hint = "set `length` to the tokens of a record"
+            raise RuleViolation("DLC405", message, found=found_longest, hint=hint)
         found = np.zeros((len(ids), width), np.int32)
         for row, each in enumerate(ids):
             part = each[:width]

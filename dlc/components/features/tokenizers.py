@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from dlc.language.options import RuleViolation
@@ -122,11 +123,15 @@ class Characters(Tokenizer):
         return [self._encoded(text) for text in texts]
 
     def _encoded(self, text: str) -> Any:
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        return self._table[np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)]
+
+    @cached_property
+    def _table(self) -> Any:
+        """The id of each code point."""
+        table = np.full(0x110000, -1 if self.unknown is None else self.unknown, np.int32)
         own = [ord(token) for token in self.tokens[self.special :]]
-        table = np.full(max([0x10FFFF + 1, *own]) + 1, -1 if self.unknown is None else self.unknown, np.int32)
         table[own] = np.arange(self.special, len(self.tokens), dtype=np.int32)
-        return table[codes]
+        return table
 
 
 class Bytes(Tokenizer):

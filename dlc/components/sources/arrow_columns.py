@@ -211,11 +211,13 @@ def _ticks(array: Any) -> NDArray[np.int64]:
 
 
 def _iso(array: Any, unit: str) -> NDArray[Any]:
-    """ISO strings of points in time, to the second if all are whole seconds; empty for a missing one."""
+    """ISO strings of points in time, each to the second if it is a whole second; empty for a missing one."""
     ticks, missing = _ticks(array), array.is_null().to_numpy(zero_copy_only=False)
-    whole = not (ticks % _TICKS[unit]).any()
+    whole = ticks % _TICKS[unit] == 0
     points: Any = ticks.view(f"datetime64[{unit}]")
-    texts = np.datetime_as_string(points.astype("datetime64[s]") if whole else points)
+    texts: Any = np.datetime_as_string(points.astype("datetime64[s]"))
+    if not whole.all():
+        texts = np.where(whole, texts, np.datetime_as_string(points))
     return object_column("" if none else text for text, none in zip(texts.tolist(), missing.tolist(), strict=True))
 
 

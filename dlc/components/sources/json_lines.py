@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -55,16 +56,18 @@ def _objects(path: Path, limit: int | None) -> Iterator[Record]:
     Raises:
         RuleViolation: DLC401, with the line, for what is not an object.
     """
-    from dlc.components.sources.python_values import flattened
+    from dlc.components.sources.python_values import flattened, unique, without_surrogates
     from dlc.components.sources.text_files import text_lines
 
     for number, line in text_lines(path, "auto", limit):
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=unique)
+            if _SURROGATE.search(line):  # half of a pair, as of a character that was cut in two
+                value = without_surrogates(value)
             if isinstance(value, dict):
-                values = {normalize("NFC", name): item for name, item in flattened(value).items()}
+                values = unique([(normalize("NFC", name), item) for name, item in flattened(value).items()])
                 yield values, 4 * len(line) + _VALUE_BYTES * len(values)
                 continue
             wrong = f"line {number} of `{path}` is not a JSON object"
@@ -78,6 +81,9 @@ def _objects(path: Path, limit: int | None) -> Iterator[Record]:
             hint = "write each record into a line of its own, without commas between them"
         found = spell(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
         raise RuleViolation("DLC401", wrong, found=found, expected="an object in each line", hint=hint, option="path")
+
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def _lower(text: str) -> str:

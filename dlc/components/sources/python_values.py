@@ -103,13 +103,41 @@ def _stacked(values: Sequence[Any]) -> NDArray[Any]:
 def flattened(record: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """The values of a record; those of a mapping inside it are named after both, with a point between.
 
+    Raises:
+        ValueError: when two values would have one name.
+
     >>> flattened({"a": 1, "b": {"c": 2, "d": {"e": 3}}})
     {'a': 1, 'b.c': 2, 'b.d.e': 3}
     """
-    found: dict[str, Any] = {}
+    found: list[tuple[str, Any]] = []
     for name, value in record.items():
         if isinstance(value, Mapping) and value:
-            found |= flattened(value, f"{before}{name}.")
+            found += flattened(value, f"{before}{name}.").items()
         else:
-            found[f"{before}{name}"] = value
+            found.append((f"{before}{name}", value))
+    return unique(found)
+
+
+def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of pairs.
+
+    Raises:
+        ValueError: when two have one name.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two values have the name `{twice}`")
     return found
+
+
+def without_surrogates(value: Any) -> Any:
+    """A value of JSON in which halves of surrogate pairs, which are no characters, are U+FFFD."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {without_surrogates(name): without_surrogates(item) for name, item in value.items()}
+    return value

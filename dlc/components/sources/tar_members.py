@@ -99,10 +99,10 @@ def _number(field: bytes) -> int:
         if field[0] == 0xFF:
             raise _DamagedError("is damaged: a size is negative")
         return value
-    try:
-        return int(field.strip(b" \0") or b"0", 8)
-    except ValueError:
-        raise _DamagedError("is damaged: a size is not a number") from None
+    digits = field.strip(b" \0")
+    if digits.strip(b"01234567"):  # a sign, too, is no digit
+        raise _DamagedError("is damaged: a size is not a number")
+    return int(digits or b"0", 8)
 
 
 def _decimal(text: str) -> int:

@@ -555,6 +555,9 @@ def _balance(document: Document, problems: Problems) -> None:
     elif (feature := document.targets[name]) is not None and not isinstance(feature, Category):
         message, hint = f"`balance` needs a target of classes, but `{name}` is a `{feature.word}`", "remove it"
         problems.add("DLC104", message, span, expected="a `category`", hint=hint)
+    elif feature is not None and feature.unlabelled is not None:
+        message, hint = f"`balance` would count `ignored` of `{name}` as a class", "leave such records out of the data"
+        problems.add("DLC104", message, span, hint=hint)
 
 
 def _splits(document: Document, problems: Problems) -> None:

@@ -124,3 +124,21 @@ def test_a_date_is_no_target() -> None:
     spec = "inputs: {x: date}\ntargets: {y: FEATURE}\nnetwork: [dense: 1]\nloss: mse\n"
     for word in ("{date: [year]}", "binary", "{table: {numbers: [a], missing: null}}"):
         assert codes(spec.replace("FEATURE", word)) == ("DLC104",)
+
+
+def test_years_and_dates_as_numbers_mean_what_their_digits_do() -> None:
+    made = feature("date: [year, month]")
+    np.testing.assert_array_equal(made.read([np.array([2024, 20240531])], "x"), [[2024, 1], [2024, 5]])
+    assert feature("date: {parts: [year], unit: s}").read([np.array([2024])], "x").tolist() == [[1970]]
+
+
+def test_what_is_no_date_at_all_is_an_error_with_its_row() -> None:
+    column = np.empty(2, object)
+    column[:] = ["2024-01-01", [1, 2]]
+    with pytest.raises(WrongValues, match="row 2"):
+        feature("date: [year]").read([column], "x")
+
+
+def test_a_format_may_have_a_zone() -> None:
+    made = feature("date: {parts: [year], format: '%Y-%m-%dT%H:%M:%S%z'}")
+    assert made.read([np.array(["2024-05-31T10:00:00+0200"], object)], "x").tolist() == [[2024]]

@@ -143,3 +143,21 @@ def test_further_padding_changes_no_mask() -> None:
     artifact = made.learn(texts("a b c"), Path())
     alone, beside = (made.prepare(texts(*given), artifact, "x") for given in (["a"], ["a", "a b c"]))
     assert made.mask(alone).sum() == made.mask(beside[:1]).sum() == 1
+
+
+def test_a_text_that_is_empty_without_its_accents_is_an_error() -> None:
+    with pytest.raises(WrongValues, match="is not a text"):
+        feature("text: {vocabulary: 9, strip_accents: true}").read([texts("a", "\u0301")], "x")
+
+
+def test_a_path_of_a_tokenizer_is_rooted() -> None:
+    made = feature("text: {file: t.json, vocabulary: 9}").rooted("/data")
+    assert made.file == "/data/t.json"
+
+
+def test_texts_that_would_not_fit_into_memory_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlc.components.features.text.fitting_bytes", lambda: 100)
+    made: Any = feature("text: {vocabulary: 9}")
+    with pytest.raises(RuleViolation, match="don't fit into memory") as caught:
+        made.prepare(texts("a", "a " * 30), made.learn(texts("a"), Path()), "x")
+    assert "row 2" in str(caught.value.found)

@@ -242,3 +242,28 @@ def test_dates_of_databases() -> None:
     rows = [(dt.datetime(2020, 1, 2, 3), dt.date(2020, 1, 2))]
     (found,) = queries._blocks(["at", "on"], [rows], None, "the query")
     assert found["at"].tolist() == ["2020-01-02T03:00:00"] and found["on"].tolist() == ["2020-01-02"]
+
+
+def test_secrets_of_unusual_addresses() -> None:
+    assert "pa/ss" in secrets_of("postgresql://me:pa/ss@server/db")
+    assert "hunter2" in secrets_of("mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BUID%3Dsa%3BPWD%3Dhunter2")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select '--'; delete from orders; commit",
+        "select '/*'; delete from t; --*/",
+        "select * from t into outfile '/tmp/x'",
+        "select 1 /*!; delete from t */",
+        r"select '\''; delete from t; -- '",
+    ],
+)
+def test_a_query_that_hides_another_is_refused(query: str) -> None:
+    with pytest.raises(RuleViolation, match="does more than read tables"):
+        need_reading(query)
+
+
+def test_marks_in_strings_and_names_are_no_statements() -> None:
+    for query in ("select 'a;b' from t", 'select "a;b" from t', "select 1 -- into; x\n", "select 'it''s; --' from t"):
+        need_reading(query)

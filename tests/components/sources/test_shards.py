@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dlc.components.sources.references import ArchiveEntry, BytesEntry, file_entries
-from dlc.components.sources.tar_members import members_of
+from dlc.components.sources.tar_members import _number, members_of
 from dlc.components.wrong_values import WrongValues
 from dlc.language.options import RuleViolation
 from tests.components.building import built
@@ -187,3 +187,10 @@ def test_contents_in_tables_are_entries(tmp_path: Path) -> None:
     assert names[0].path == str(tmp_path / "a.png")
     with pytest.raises(WrongValues, match="row 6"):
         file_entries(np.array(["a", None], object), tmp_path, "image", 5)
+
+
+def test_a_size_with_a_sign_is_damage() -> None:
+    for field in (b"-2000\0", b"+10\0", b"0o17\0", b"1_0\0"):
+        with pytest.raises(Exception, match="a size is not a number"):
+            _number(field)
+    assert _number(b" 0000017\0 ") == 15
