@@ -114,3 +114,12 @@ def test_only_classes_are_balanced() -> None:
     )
     assert codes(text) == ()
     assert codes(text.replace("train: {", "train: {balance: species, ")) == ("DLC104",)
+
+
+def test_a_number_for_no_class_is_not_balanced() -> None:
+    text = (
+        "data: {source: iris}\ninputs: {features: {tensor: [4]}}\n"
+        "targets: {species: {category: {classes: [setosa, versicolor, virginica], ignored: -1}}}\nnetwork: [dense: 3]\n"
+        "loss: {cross_entropy: {ignore_index: -1}}\noptimizer: adam\ntrain: {balance: species}\n"
+    )
+    assert "DLC104" in codes(text)

@@ -319,3 +319,12 @@ def test_the_result_of_an_item_is_predicted_by_its_name(tmp_path: Path) -> None:
     assert caught.value.report.diagnostics[0].hint == "did you mean `code`?"
     table, _ = predict_table(tmp_path / "run", "iris", [], output="code")
     assert list(table) == ["code_0", "code_1"] and len(table["code_0"]) == 150
+
+
+def test_a_column_of_several_types_is_written_to_parquet_as_strings(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    mixed = np.array(["a", 1, None], object)
+    write_table({"id": mixed, "y": np.array([0.5, 1, 2], np.float32)}, tmp_path / "o.parquet")
+    table = parquet.read_table(tmp_path / "o.parquet")
+    assert table["id"].to_pylist() == ["a", "1", None]
+    assert str(table.schema.field("y").type) == "float"

@@ -16,7 +16,7 @@ from dlc.diagnostics import SpecError
 from dlc.language.options import load_class
 from dlc.tasks import TASKS
 from dlc.tasks.looking_at_tables import date_format
-from dlc.tasks.task import feature_name, scalar
+from dlc.tasks.task import Given, feature_name, scalar, spec_for
 from tests.cli.test_commands import dlc_command  # noqa: F401 - a fixture
 from tests.common import ROOT
 
@@ -475,3 +475,31 @@ def test_names_of_features() -> None:
         assert name != "x_y"
     with pytest.raises(SpecError):
         dlc.loads("inputs: {x y: {tensor: [1]}}\nnetwork: [dense: 2]\n")
+
+
+def test_commas_between_groups_of_digits_are_no_decimal_marks(tmp_path: Path) -> None:
+    rows = "".join(f'"{row},{100 + row}",{row}.5\n' for row in range(1, 40))
+    (tmp_path / "t.csv").write_text("people,y\n" + rows)
+    text = spec_for("tabular_regression", Given(tmp_path / "t.csv", None, tmp_path))
+    assert 'thousands: ","' in text and "decimal" not in text
+    assert dlc.loads(text).plan.inputs
+
+
+def test_classes_that_are_spelled_in_two_ways_are_one(tmp_path: Path) -> None:
+    rows = "".join(f"{row},{('1', '1.0', '2')[row % 3]}\n" for row in range(60))
+    (tmp_path / "t.csv").write_text("x,y\n" + rows)
+    text = spec_for("tabular_classification", Given(tmp_path / "t.csv", None, tmp_path))
+    assert "category: [1, 2]" in text and "dense: 2" in text
+
+
+def test_hidden_files_decide_nothing(tmp_path: Path) -> None:
+    for kind in ("neg", "pos"):
+        (tmp_path / kind).mkdir()
+        for number in range(8):
+            (tmp_path / kind / f"{number}.txt").write_text(f"caf\u00e9 {kind} {number}", encoding="utf-8")
+    (tmp_path / "pos" / ".DS_Store").write_bytes(b"\x00\xff\xfe")
+    text = spec_for("text_classification", Given(tmp_path, None, tmp_path))
+    assert "encoding" not in text and "pos/*.txt" in text
+    (tmp_path / "pos" / "9.md").write_text("another ending")
+    with pytest.raises(dlc.SpecError, match="several endings"):
+        spec_for("text_classification", Given(tmp_path, None, tmp_path))

@@ -122,3 +122,9 @@ def test_a_target_is_not_clipped() -> None:
     report = check_text(SPEC.format("number", "{number: {clip: [0, 1]}}"))[1]
     assert report.codes == ("DLC104",)
     assert "a target can't be clipped" in report.diagnostics[0].message
+
+
+def test_a_negative_replacement_has_no_logarithm() -> None:
+    for spec, wrong in (("{normalize: log, missing: -1}", True), ("{normalize: log, missing: 0}", False)):
+        text = f"inputs: {{x: {{number: {spec}}}}}\nnetwork: [dense: 1]\n"
+        assert ("DLC104" in codes(text)) == wrong
