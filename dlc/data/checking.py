@@ -17,7 +17,7 @@ from dlc.components.sources.source import Columns, Source
 from dlc.components.wrong_values import WrongValues
 from dlc.data.bad_records import BadRecords
 from dlc.data.column_facts import ColumnFacts, Resemblance, comparable
-from dlc.data.content import content_of, series_of, window_spans
+from dlc.data.content import content_of, series_of
 from dlc.data.dataset import check_values, fit_features
 from dlc.data.decoding import FileReader
 from dlc.data.errors import DataErrors
@@ -26,7 +26,7 @@ from dlc.data.fitted import record_digests, string_digests
 from dlc.data.splits import Labels, codes_of, labels_of, split_tables
 from dlc.data.tables import COPIES, Reading, ValueBlock, allowed_memory, features_of
 from dlc.data.values import Entries, FeatureKey
-from dlc.data.windows import Segment, layout, segments_of, sequential
+from dlc.data.windows import Segment, layout, segments_of, sequential, spans
 from dlc.diagnostics import Diagnostic, SpecError, listing, plural
 from dlc.frontend.plan import Plan
 from dlc.language.options import RuleViolation
@@ -106,7 +106,7 @@ class _Check:
     def __init__(self, plan: Plan) -> None:
         assert plan.data is not None
         self.plan, self.data, self.features = plan, plan.data, features_of(plan)
-        self.spans = window_spans(plan, self.features)
+        self.spans = spans(self.features)
         self.errors, self.wrong = DataErrors(plan), DataErrors(plan)
         self.items: list[Diagnostic] = []
         self.files, self.room = 0, MOST_BYTES

@@ -16,7 +16,7 @@ from dlc.data.errors import DataErrors, wrong_data
 from dlc.data.findings import without_absent_targets
 from dlc.data.fitted import Bytes, FittedData, Unpadded, record_digests, string_digests
 from dlc.data.kept_tables import read_table
-from dlc.data.splits import DIVIDING, Labels, codes_of, labels_of, split_tables
+from dlc.data.splits import Labels, codes_of, labels_of, split_tables
 from dlc.data.tables import Room, features_of
 from dlc.data.values import FeatureKey
 from dlc.data.windows import Layout, Segment, cut_texts, layout, reach, segments_of, sequential, spans
@@ -76,7 +76,7 @@ def read_content(
         SpecError: DLC401-DLC406, with everything that is wrong in all sources.
     """
     features = features_of(plan)
-    found = window_spans(plan, features)
+    found = spans(features)
     if found:
         return _windows(plan, data, room, columns, fitted, found)
     labels = labels_of(plan) if fitted is None else {}
@@ -101,18 +101,6 @@ def read_content(
     return Content(
         prepared(plan, raws, artifacts), splits, digests, artifacts, None, tuple(notes), bad_records, kept["source"]
     )
-
-
-def window_spans(plan: Plan, features: Mapping[FeatureKey, Feature]) -> dict[FeatureKey, tuple[int, int]]:
-    """The windows of the features, if they have some.
-
-    Raises:
-        SpecError: DLC406 when only some features have one.
-    """
-    try:
-        return spans(features)
-    except RuleViolation as wrong:
-        raise wrong_data(plan, wrong, ("data",)) from None
 
 
 def prepared(plan: Plan, raws: Mapping[FeatureKey, Any], artifacts: Mapping[str, bytes]) -> Table:
@@ -164,15 +152,6 @@ def _windows(
     found: Spans,
 ) -> Content:
     """The content of sources whose records are windows."""
-    if data.on_bad_record == "skip":
-        message = "rows of windows can't be left out: those around a missing one don't follow each other"
-        hint = "remove `on_bad_record`; `missing` of a `series` fills gaps"
-        raise wrong_data(plan, RuleViolation("DLC303", message, hint=hint, option="on_bad_record"), ("data",))
-    for option in (*DIVIDING, "folds"):
-        if getattr(data.split, option) is not None:
-            message = f"`{option}` has no effect on windows: they are divided by time"
-            hint = "remove it; `windows: {series: COLUMN}` names the column of several series"
-            raise wrong_data(plan, RuleViolation("DLC303", message, hint=hint, option=option), ("data", "split"))
     features = features_of(plan)
     sources = [name for name in ("source", "validation", "test") if getattr(data, name) is not None]
     series = data.windows.series

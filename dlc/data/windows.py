@@ -73,21 +73,8 @@ class Layout:
 
 
 def spans(features: Mapping[FeatureKey, Feature]) -> dict[FeatureKey, tuple[int, int]]:
-    """The windows of the features that have one.
-
-    Raises:
-        RuleViolation: DLC406 when only some features have one.
-    """
-    found = {key: feature.span for key, feature in features.items() if feature.span is not None}
-    if found and len(found) < len(features):
-        key = next(key for key in features if key not in found)
-        have = next(iter(found))
-        raise RuleViolation(
-            "DLC406",
-            f"`{key[1]}` has no window, but `{have[1]}` has one",
-            hint="records are windows or rows: give each input and target a window (`series`, or `text` with `window`)",
-        )
-    return found
+    """The windows of the features; none if they have none. A checked spec has one for each feature, or none."""
+    return {key: feature.span for key, feature in features.items() if feature.span is not None}
 
 
 def sequential(features: Mapping[FeatureKey, Feature]) -> bool:

@@ -20,7 +20,7 @@ from dlc.components.sources.folders import FolderSource
 from dlc.components.sources.source import Source
 from dlc.data.bad_records import BadRecords, bad_records_of
 from dlc.data.columns import Windows
-from dlc.data.content import prepared, series_of, window_spans
+from dlc.data.content import prepared, series_of
 from dlc.data.dataset import encode_records, fit_sizes
 from dlc.data.errors import DataErrors
 from dlc.data.findings import without_absent_targets
@@ -28,7 +28,7 @@ from dlc.data.fitted import FittedData
 from dlc.data.splits import Labels
 from dlc.data.tables import COPIES, Kept, Other, Room, allowed_memory, features_of, read_values
 from dlc.data.values import FeatureKey
-from dlc.data.windows import Layout, reach, sequential, whole_windows
+from dlc.data.windows import Layout, reach, sequential, spans, whole_windows
 from dlc.diagnostics import SpecError
 from dlc.frontend.plan import Plan
 from dlc.frontend.predictions import Answer, decoded
@@ -92,7 +92,7 @@ def _placed(
         SpecError: DLC404 for strings that don't fit, DLC405 when there is no whole window.
     """
     features = {key: feature for key, feature in features_of(plan).items() if key in table}
-    found = window_spans(plan, features)
+    found = spans(features)
     if not found:
         return prepared(plan, table, fitted.artifacts), None
     low, high = reach(found)

@@ -617,8 +617,13 @@ def _windows(document: Document, problems: Problems) -> None:
         problems.add("DLC406", message, source.key_span((section, single)), hint=hint)
     for option in ("stratify", "group", "column", "time", "folds"):
         if getattr(data.split, option) is not None:
-            message, hint = f"`{option}` has no effect on windows: they are divided by time", "remove it"
+            message = f"`{option}` has no effect on windows: they are divided by time"
+            hint = "remove it; `windows: {series: COLUMN}` names the column of several series"
             problems.add("DLC303", message, source.key_span(("data", "split", option)), hint=hint)
+    if data.on_bad_record == "skip":
+        message = "rows of windows can't be left out: those around a missing one don't follow each other"
+        hint = "remove `on_bad_record`; `missing` of a `series` fills gaps"
+        problems.add("DLC303", message, source.key_span(("data", "on_bad_record")), hint=hint)
 
 
 def used_targets(document: Document) -> set[str]:
