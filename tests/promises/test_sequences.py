@@ -131,9 +131,9 @@ def test_a_table_that_is_shorter_than_a_window_is_an_error(straight: dict[str, R
 def test_lines_of_a_file_and_of_standard_input_are_texts(
     straight: dict[str, RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = "a nice film\na dull film\n\n"
+    lines = "a nice\x0cfilm\u2028too\na dull film\n\n"  # only line feeds end lines, as in files
     (tmp_path / "new.txt").write_text(lines)
-    (tmp_path / "new.csv").write_text("text\n" + lines)
+    (tmp_path / "new.csv").write_text("text\na nice film too\na dull film\n")
     run = straight["words"].path
     wanted, _ = predict_table(run, tmp_path / "new.csv", [])
     from_file, _ = predict_table(run, tmp_path / "new.txt", [])

@@ -119,6 +119,8 @@ def test_the_command(spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert train_folds(spec, TrainOptions(folds=2, resume=True, quiet=True), ["train.epochs=1"]) == 0
     assert not (tmp_path / "runs" / "kinds-2").exists()
     assert is_folds_folder(Path("runs/kinds")) and not is_folds_folder(Path("runs/kinds/fold_1"))
+    with pytest.raises(SpecError, match="the runs are those of 2 folds"):
+        train_folds(Path("runs/kinds"), TrainOptions(resume=True, folds=5), [])
     for options in (TrainOptions(folds=2, dry_run=True), TrainOptions(folds=2, profile=True)):
         with pytest.raises(SpecError) as caught:
             train_folds(spec, options, [])

@@ -503,3 +503,11 @@ def test_hidden_files_decide_nothing(tmp_path: Path) -> None:
     (tmp_path / "pos" / "9.md").write_text("another ending")
     with pytest.raises(dlc.SpecError, match="several endings"):
         spec_for("text_classification", Given(tmp_path, None, tmp_path))
+
+
+def test_values_of_data_stay_in_their_comment(tmp_path: Path) -> None:
+    rows = "".join(f"{row},{row * 2}\n" for row in range(60))
+    (tmp_path / "t.csv").write_text('x,y\n"x\ntrain: {epochs: 1}",3\n' + rows)
+    text = spec_for("tabular_regression", Given(tmp_path / "t.csv", None, tmp_path))
+    assert sum(line.startswith("train:") for line in text.splitlines()) == 1
+    assert dlc.loads(text).plan.train.epochs > 1
